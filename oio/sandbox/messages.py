@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server and the services exchange: requests and responses as values, without any socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+Headers = Sequence[tuple[str, str]]
+
+
+class IncompleteBody(Exception):
+    """The request body ended before its announced end, or its framing is broken."""
+
+
+class Incoming(Protocol):
+    """A request body as it arrives: iterate it once; ``trailers`` are complete after the last block."""
+
+    trailers: Headers
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+@dataclass
+class NoBody:
+    """The body of a request that has none (or whose body was read beforehand)."""
+
+    trailers: Headers = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    ``target`` is as on the request line; ``headers`` keep their order and spelling. ``body`` is the whole body for
+    services that read it whole (proxy, account); for a service that streams (rawx) it is empty, the data come
+    from ``stream``, and :class:`IncompleteBody` is raised out of it when they end early.
+    """
+
+    method: str
+    target: str
+    headers: Headers = ()
+    body: bytes = b""
+    stream: Incoming = field(default_factory=NoBody)
+
+    @property
+    def path(self) -> str:
+        """The target without its query string, still percent-encoded."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The raw query string, without the question mark."""
+        return self.target.partition("?")[2]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the value of the first header called ``name`` (any case)."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), default)
+
+
+@dataclass(frozen=True)
+class FileSlice:
+    """A response body taken from an open file, which the server closes: ``length`` bytes from ``offset``."""
+
+    file: BinaryIO
+    offset: int
+    length: int
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response.
+
+    The server writes the status line, ``Connection``, ``Date``, ``Content-Length`` and the other lines that each
+    service always has; ``headers`` are the service's own, ``Content-Type`` included, written as they are, even
+    when they break the response head as the real ones can (pitfalls row 158). ``reason`` is only needed when it
+    is not the service's usual phrase for ``status``. ``close`` asks to close the connection after the answer.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes | FileSlice = b""
+    reason: str | None = None
+    close: bool = False
+
+
+class Handler(Protocol):
+    """A service without its sockets. It may be called by several threads at once."""
+
+    def handle(self, request: Request) -> Response: ...
