@@ -390,7 +390,7 @@ def from_response(resp: Any, body: Any = None) -> ClientException:
     if http_status is None:
         http_status = resp.status_code
     cls = _CLASS_OF_STATUS.get(http_status, ClientException)
-    headers = getattr(resp, "headers", None)
+    headers: Any = getattr(resp, "headers", None)
     reqid = headers.get(REQID_HEADER) if hasattr(headers, "get") else None
     if not body:
         return cls(http_status, resp.reason, reqid=reqid)
@@ -404,30 +404,24 @@ def from_response(resp: Any, body: Any = None) -> ClientException:
 def reraise(
     exc_type: type[OioException], exc_value: BaseException, extra_message: str | None = None
 ) -> NoReturn:
-    """Raise another class of exception, with the arguments, the cause and the traceback of the first one.
+    """Raise another class of exception, with the explanation, cause and traceback of the first one.
 
     :param exc_type: class to raise.
-    :param exc_value: exception to take the arguments of.
+    :param exc_value: exception to take the arguments of; of one with a status, only the message is taken.
     :param extra_message: explanation to put before them.
     """
-    args: list[Any] = list(exc_value.args)
+    args = list(exc_value.args)
     if isinstance(exc_value, StatusMessageException):
-        args.insert(0, exc_value.message)
+        args = [exc_value.message]
     if extra_message is not None:
         args.insert(0, extra_message)
     exc: OioException
     if issubclass(exc_type, StatusMessageException):
         # These take a status first, and no text.
-        text = ": ".join(part for part in (extra_message, _text_of(exc_value)) if part)
-        exc = exc_type(status=getattr(exc_value, "status", None), message=text)
+        text = ": ".join(str(arg) for arg in args)
+        exc = exc_type(status=getattr(exc_value, "status", None), message=text or None)
     else:
         exc = exc_type(*args)
     exc.reqid = getattr(exc_value, "reqid", None)
     exc.service = getattr(exc_value, "service", None)
     raise exc.with_traceback(exc_value.__traceback__) from exc_value
-
-
-def _text_of(exc_value: BaseException) -> str:
-    if isinstance(exc_value, StatusMessageException):
-        return str(exc_value.message)
-    return str(exc_value)

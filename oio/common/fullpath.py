@@ -6,9 +6,7 @@ from __future__ import annotations
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 
-def encode_fullpath(
-    account: str, container: str, path: str, version: int | str, content_id: str
-) -> str:
+def encode_fullpath(account: str, container: str, path: str, version: int | str, content_id: str) -> str:
     """Join the five parts, each percent-encoded on its own (pitfalls row 118).
 
     :raises ValueError: a part is missing.

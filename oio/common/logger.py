@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loggers of services and of command line tools.
+
+The library itself logs under the name ``oio`` and sets no handler: that is its host's business. A program
+that asks for it gets a logger that writes to syslog from :func:`get_logger`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from logging.handlers import SysLogHandler
+from typing import Any
+
+from oio.common.easy_value import true_value
+from oio.common.exceptions import ConfigurationException
+
+DEFAULT_FORMAT = "%(process)d %(thread)X %(name)s %(levelname)s %(message)s"
+
+
+def get_logger(
+    conf: Mapping[str, Any] | None, name: str | None = None, verbose: bool = False, fmt: str = DEFAULT_FORMAT
+) -> logging.Logger:
+    """Get a logger that writes to syslog, and does not pass messages on to the loggers above it.
+
+    :param conf: options: ``log_address`` (``/dev/log`` by default), ``log_facility`` (``LOG_LOCAL0``),
+        ``log_level`` (``INFO``), ``syslog_prefix``, ``is_cli``.
+    :param name: name of the logger; ``oio`` by default.
+    :param verbose: write to the console too, as for a command line tool and for levels below INFO.
+    :param fmt: format of the messages.
+    :raises ConfigurationException: the level or the facility is unknown.
+
+    Calling it again gives the same logger; its handlers are not doubled.
+    """
+    conf = conf or {}
+    logger = logging.getLogger(name or "oio")
+    logger.propagate = False
+    try:
+        logger.setLevel(str(conf.get("log_level") or "INFO").upper())
+    except ValueError as err:
+        raise ConfigurationException(f"log_level: {err}") from err
+    if not _has(logger, SysLogHandler):
+        logger.addHandler(_syslog_handler(conf, fmt))
+    to_console = verbose or true_value(conf.get("is_cli")) or logger.level < logging.INFO
+    if to_console and not _has(logger, _ConsoleHandler):
+        console = _ConsoleHandler()
+        console.setFormatter(logging.Formatter(fmt))
+        logger.addHandler(console)
+    return logger
+
+
+class _ConsoleHandler(logging.StreamHandler[Any]):
+    """Handler of ours, which is not to be taken for one of the host."""
+
+
+def _has(logger: logging.Logger, kind: type[logging.Handler]) -> bool:
+    return any(isinstance(handler, kind) for handler in logger.handlers)
+
+
+def _syslog_handler(conf: Mapping[str, Any], fmt: str) -> logging.Handler:
+    name = str(conf.get("log_facility") or "LOG_LOCAL0")
+    facility = SysLogHandler.facility_names.get(name.removeprefix("LOG_").lower())
+    if facility is None:
+        raise ConfigurationException(f"log_facility: unknown facility {name!r}")
+    try:
+        handler = SysLogHandler(conf.get("log_address") or "/dev/log", facility)
+    except OSError:
+        # No syslog socket, as in most containers: UDP needs nobody to listen.
+        handler = SysLogHandler(facility=facility)
+    prefix = conf.get("syslog_prefix")
+    handler.setFormatter(logging.Formatter(f"{prefix}: {fmt}" if prefix else fmt))
+    return handler
+
+
+class StreamToLogger:
+    """Text stream that logs the lines that are written to it.
+
+    :param logger: where to log.
+    :param log_level: level of the messages.
+    """
+
+    def __init__(self, logger: logging.Logger, log_level: int = logging.INFO) -> None:
+        self.logger = logger
+        self.log_level = log_level
+
+    def write(self, text: str) -> int:
+        """Log each line of the text that is not blank."""
+        for line in text.splitlines():
+            if line.strip():
+                self.logger.log(self.log_level, "%s", line.rstrip())
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Log each of the lines."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Do nothing: a message is logged at once."""
+
+    def isatty(self) -> bool:
+        """Tell that no terminal is behind this."""
+        return False
+
+
+def redirect_stdio(logger: logging.Logger) -> None:
+    """Send what the process prints to a logger. The console handler of the logger must not be set."""
+    sys.stdout = StreamToLogger(logger)  # type: ignore[assignment]
+    sys.stderr = StreamToLogger(logger, logging.ERROR)  # type: ignore[assignment]

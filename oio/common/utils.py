@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small tools that several layers share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import secrets
+import statistics
+import urllib.parse
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from hashlib import new as new_hash
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from oio.common.deadlines import (
+    SoftDeadline,
+    deadline_to_timeout,
+    hard_deadline,
+    monotonic_time,
+    set_deadline_from_read_timeout,
+    timeout_to_deadline,
+)
+from oio.common.exceptions import OioException, ServiceBusy
+from oio.common.generator_io import GeneratorIO
+from oio.common.ranges import fix_ranges
+
+__all__ = [
+    "CPU_COUNT",
+    "CacheDict",
+    "GeneratorIO",
+    "RingBuffer",
+    "SoftDeadline",
+    "cid_from_name",
+    "compute_chunk_id",
+    "compute_perfdata_stats",
+    "deadline_to_timeout",
+    "depaginate",
+    "drop_privileges",
+    "encode",
+    "fix_ranges",
+    "group_chunk_errors",
+    "hard_deadline",
+    "lower_dict_keys",
+    "monotonic_time",
+    "paths_gen",
+    "quote",
+    "request_id",
+    "set_deadline_from_read_timeout",
+    "set_fd_close_on_exec",
+    "set_fd_non_blocking",
+    "statfs",
+    "timeout_to_deadline",
+]
+
+CPU_COUNT = os.cpu_count() or 1
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+_Err = TypeVar("_Err")
+
+
+def encode(value: str | bytes, codec: str = "utf-8") -> bytes:
+    r"""Encode text; leave bytes as they are.
+
+    >>> encode("é"), encode(b"a")
+    (b'\xc3\xa9', b'a')
+    """
+    return value if isinstance(value, bytes) else value.encode(codec)
+
+
+def quote(value: str | bytes, safe: str = "/") -> str:
+    """Percent-encode a value, as UTF-8.
+
+    >>> quote("a b/é")
+    'a%20b/%C3%A9'
+    """
+    return urllib.parse.quote(encode(value), safe)
+
+
+def request_id(prefix: str = "") -> str:
+    """Make an ID for a request: the prefix, the process ID and random digits, 32 characters in all.
+
+    A long prefix takes the place of random digits; it may make the ID longer than 32 characters.
+
+    >>> len(request_id("create-"))
+    32
+    """
+    digits = 28 - min(28, len(prefix))
+    return f"{prefix}{os.getpid():04X}{secrets.token_hex(14).upper()[:digits]}"
+
+
+def cid_from_name(account: str, ref: str) -> str:
+    """Get the ID of a container, in upper case: the services know no other (pitfalls row 146).
+
+    >>> cid_from_name("acct", "ref")[:16]
+    '7B6C08110E07DB93'
+    """
+    return sha256(encode(account) + b"\0" + encode(ref)).hexdigest().upper()
+
+
+def compute_chunk_id(
+    cid: str,
+    path: str,
+    version: int | str,
+    position: int | str,
+    policy: str,
+    hash_algo: str = "sha256",
+) -> str:
+    """Get the ID that a chunk has in the namespaces where chunk IDs are predictable.
+
+    :param cid: ID of the container.
+    :param path: name of the object.
+    :param position: position of the chunk (``"0"``, or ``"0.3"`` with erasure coding).
+    """
+    key = f"{cid.upper()}{path}{version}{position}{policy}"
+    return new_hash(hash_algo, encode(key)).hexdigest().upper()
+
+
+def lower_dict_keys(mapping: Mapping[str, _V]) -> dict[str, _V]:
+    """Copy a dictionary with its keys in lower case.
+
+    >>> lower_dict_keys({"X-Oio-Req-Id": "A"})
+    {'x-oio-req-id': 'A'}
+    """
+    return {key.lower(): value for key, value in mapping.items()}
+
+
+def group_chunk_errors(chunk_errors: Iterable[tuple[Any, _Err]]) -> dict[_Err, list[Any]]:
+    """Group chunks by error.
+
+    :param chunk_errors: pairs of chunk and error. Errors that read alike are one.
+
+    >>> group_chunk_errors([("c0", "HTTP 404"), ("c1", "HTTP 503"), ("c2", "HTTP 404")])
+    {'HTTP 404': ['c0', 'c2'], 'HTTP 503': ['c1']}
+    """
+    first_alike: dict[tuple[type, str], _Err] = {}
+    groups: dict[_Err, list[Any]] = {}
+    for chunk, err in chunk_errors:
+        err = first_alike.setdefault((type(err), str(err)), err)
+        groups.setdefault(err, []).append(chunk)
+    return groups
+
+
+def depaginate(
+    func: Callable[..., Any],
+    item_key: Callable[[Any], Any] | None = None,
+    listing_key: Callable[[Any], Any] | None = None,
+    marker_key: Callable[[Any], Any] | None = None,
+    truncated_key: Callable[[Any], bool] | None = None,
+    *args: Any,
+    attempts: int = 1,
+    **kwargs: Any,
+) -> Iterator[Any]:
+    """Iterate over the items of a listing that comes page by page.
+
+    :param func: gives a page; called with ``args``, ``kwargs`` and, for the next pages, ``marker``.
+    :param item_key: what to yield for an item; the item itself by default.
+    :param listing_key: gets the items of a page; by default, the page is their list.
+    :param marker_key: gets the marker of the next page; the last item by default.
+    :param truncated_key: tells if another page follows; by default, when the page is not empty.
+    :param attempts: how many times to ask for a page when the service is busy (pitfalls row 91).
+    :raises OioException: a page says that another one follows, and not where (row 141).
+
+    >>> pages = {None: [1, 2], 2: [3], 3: []}
+    >>> list(depaginate(lambda marker=None: pages[marker]))
+    [1, 2, 3]
+    """
+    while True:
+        page = _get_page(func, attempts, args, kwargs)
+        items = listing_key(page) if listing_key else page
+        # Not "yield from map(...)": a StopIteration of item_key would end the listing early.
+        for item in items:
+            yield item_key(item) if item_key else item
+        if not (truncated_key(page) if truncated_key else items):
+            return
+        marker = marker_key(page) if marker_key else items[-1] if items else None
+        if marker is None or marker == kwargs.get("marker"):
+            raise OioException(f"listing is truncated, but cannot go on after marker {marker!r}")
+        kwargs["marker"] = marker
+
+
+def _get_page(func: Callable[..., Any], attempts: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    for _ in range(attempts - 1):
+        try:
+            return func(*args, **kwargs)
+        except ServiceBusy:
+            continue
+    return func(*args, **kwargs)
+
+
+def compute_perfdata_stats(perfdata: MutableMapping[str, Any], prefix: str = "upload.") -> None:
+    """Add to the figures of the chunk servers the mean and the deviation of those that have a prefix.
+
+    :param perfdata: figures in seconds; ``<prefix>AVG``, ``<prefix>SD`` (standard deviation) and
+        ``<prefix>RSD`` (relative standard deviation) are set in its ``rawx`` dictionary.
+
+    >>> perfdata = {"rawx": {"upload.a": 1.0, "upload.b": 3.0}}
+    >>> compute_perfdata_stats(perfdata)
+    >>> perfdata["rawx"]["upload.AVG"], perfdata["rawx"]["upload.RSD"]
+    (2.0, 0.5)
+    """
+    rawx = perfdata.get("rawx", {})
+    stats = {prefix + name for name in ("AVG", "SD", "RSD")}
+    values = [value for key, value in rawx.items() if key.startswith(prefix) and key not in stats]
+    if not values:
+        return
+    mean = statistics.fmean(values)
+    deviation = statistics.pstdev(values, mean)
+    rawx[prefix + "AVG"] = mean
+    rawx[prefix + "SD"] = deviation
+    rawx[prefix + "RSD"] = deviation / mean if mean else 0.0
+
+
+class CacheDict(OrderedDict[_K, _V]):
+    """Dictionary that forgets its oldest keys.
+
+    :param size: how many keys it keeps.
+
+    >>> cache = CacheDict(size=2)
+    >>> for key in "abc":
+    ...     cache[key] = key
+    >>> list(cache)
+    ['b', 'c']
+    """
+
+    def __init__(self, size: int = 262144) -> None:
+        super().__init__()
+        self.size = size
+
+    def __setitem__(self, key: _K, value: _V) -> None:
+        super().__setitem__(key, value)
+        while len(self) > self.size:
+            self.popitem(last=False)
+
+
+class RingBuffer(deque[_V]):
+    """List that keeps its last items.
+
+    :param size: how many items it keeps.
+
+    >>> ring = RingBuffer(2)
+    >>> ring.extend("abc")
+    >>> list(ring)
+    ['b', 'c']
+    """
+
+    def __init__(self, size: int = 1) -> None:
+        super().__init__(maxlen=size)
+
+
+def set_fd_non_blocking(fd: int) -> None:
+    """Make reads and writes of a file descriptor return at once."""
+    os.set_blocking(fd, False)
+
+
+def set_fd_close_on_exec(fd: int) -> None:
+    """Keep a file descriptor from the programs that this process executes."""
+    fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.fcntl(fd, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
+
+
+def drop_privileges(user: str) -> None:
+    """Become another user for good, if the process is root.
+
+    :raises KeyError: the user does not exist.
+    :raises PermissionError: the process may not become that user.
+    """
+    account = pwd.getpwnam(user)
+    if os.geteuid() == 0:
+        os.setgroups([])
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+
+
+def paths_gen(volume: str) -> Iterator[str]:
+    """Iterate over the paths of all the files below a directory."""
+    for directory, _, files in os.walk(volume):
+        for name in files:
+            yield os.path.join(directory, name)
+
+
+def statfs(volume: str) -> tuple[float, float]:
+    """Get the percentages of free space and of free inodes of a volume.
+
+    A file system that does not count inodes has 100 % of them free.
+    """
+    stats = os.statvfs(volume)
+    space = 100.0 * stats.f_bavail / stats.f_blocks if stats.f_blocks else 0.0
+    inodes = 100.0 * stats.f_favail / stats.f_files if stats.f_files else 100.0
+    return space, inodes
