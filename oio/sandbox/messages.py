@@ -34,11 +34,11 @@ class NoBody:
 
 @dataclass(frozen=True)
 class Request:
-    """One request.
+    """One request. Header bytes that are not UTF-8 are escaped as surrogates, here and in responses.
 
-    ``target`` is as on the request line; ``headers`` keep their order and spelling. ``body`` is the whole body for
-    services that read it whole (proxy, account); for a service that streams (rawx) it is empty, the data come
-    from ``stream``, and :class:`IncompleteBody` is raised out of it when they end early.
+    ``target`` is as on the request line; ``headers`` keep their order and spelling. ``body`` is the whole
+    body for services that read it whole (proxy, account); for a service that streams (rawx) it is empty,
+    the data come from ``stream``, and :class:`IncompleteBody` is raised out of it when they end early.
     """
 
     method: str
@@ -72,6 +72,7 @@ class FileSlice:
     length: int
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
 
@@ -79,10 +80,11 @@ class FileSlice:
 class Response:
     """One response.
 
-    The server writes the status line, ``Connection``, ``Date``, ``Content-Length`` and the other lines that each
-    service always has; ``headers`` are the service's own, ``Content-Type`` included, written as they are, even
-    when they break the response head as the real ones can (pitfalls row 158). ``reason`` is only needed when it
-    is not the service's usual phrase for ``status``. ``close`` asks to close the connection after the answer.
+    The server writes the status line, ``Connection``, ``Date``, ``Content-Length`` and the other lines that
+    each service always has; ``headers`` are the service's own, ``Content-Type`` included, written as they
+    are, even when they break the response head as the real ones can (pitfalls row 158). ``reason`` is only
+    needed when it is not the service's usual phrase for ``status``. ``close`` asks to close the connection
+    afterwards.
     """
 
     status: int
@@ -95,4 +97,6 @@ class Response:
 class Handler(Protocol):
     """A service without its sockets. It may be called by several threads at once."""
 
-    def handle(self, request: Request) -> Response: ...
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        ...

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection of a client to a service, and the exchanges on it.
+
+Requests are parsed by h11. Responses are written here: h11 rightly refuses to write the broken heads and the
+HTTP/1.0 status lines that real services send and clients have to live with (pitfalls row 158).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import h11
+
+from oio.sandbox.dialects import Reply
+from oio.sandbox.messages import FileSlice, Headers, Incoming, IncompleteBody, NoBody, Request, Response
+from oio.sandbox.mischief import HangUp, Mischief
+
+if TYPE_CHECKING:
+    from oio.sandbox.server import Server
+
+_BLOCK: Final = 256 * 1024
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+#: Seconds given to a client that still sends to see the answer, or the end, before the connection is closed.
+_LINGER: Final = 2.0
+#: Lets a head wait for the first bytes of its body (Linux).
+_MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
+
+_logger = logging.getLogger(__name__)
+
+
+class _Body:
+    """A request body as it arrives on a connection."""
+
+    def __init__(self, sock: socket.socket, parser: h11.Connection) -> None:
+        self._sock = sock
+        self._parser = parser
+        self.trailers: Headers = ()
+        self.complete = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self.complete:
+            try:
+                event = self._parser.next_event()
+                if event is h11.NEED_DATA:
+                    self._parser.receive_data(self._sock.recv(_BLOCK))
+                    continue
+            except (h11.RemoteProtocolError, OSError) as exc:
+                raise IncompleteBody(str(exc)) from exc
+            if isinstance(event, h11.Data):
+                yield event.data
+            elif isinstance(event, h11.EndOfMessage):
+                self.trailers = _headers_of(event)
+                self.complete = True
+
+    def drain(self) -> None:
+        """Read what is left, as far as it comes."""
+        with contextlib.suppress(IncompleteBody):
+            for _ in self:
+                pass
+
+
+class Connection:
+    """One connection of a client; :meth:`run` serves it in the calling thread."""
+
+    def __init__(self, server: Server, sock: socket.socket, number: int) -> None:
+        self._server = server
+        self._dialect = server.dialect
+        self._sock = sock
+        self._number = number
+        self._unread = b""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def cut(self) -> None:
+        """Wake the thread of the connection, which then ends."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def run(self) -> None:
+        """Answer requests until the connection ends."""
+        try:
+            while self._exchange():
+                pass
+        except HangUp as exc:
+            self._hang_up(reset=exc.reset)
+        except (IncompleteBody, OSError) as exc:
+            # The client has left, or the server is being stopped: there is nobody to tell.
+            _logger.debug("%s: connection %d lost: %s", self._server.address, self._number, exc)
+        finally:
+            self._sock.close()
+            self._server.forget(self)
+
+    def _exchange(self) -> bool:
+        """Answer one request; tell whether another one may follow."""
+        head = self._read_head()
+        if not head:
+            return False
+        parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._dialect.head_limit)
+        try:
+            event, headers = self._parse(parser, head)
+        except h11.RemoteProtocolError as exc:
+            self._refuse_head(str(exc))
+            return False
+        body = self._open_body(parser, event)
+        request = Request(event.method.decode(), event.target.decode(), headers, stream=body)
+        complete = self._reply(request, event.http_version == b"1.0")
+        if isinstance(body, NoBody) or not body.complete:
+            # What follows on the connection is not a request, and closing on unread bytes would reset it.
+            self._linger()
+            return False
+        self._unread = bytes(parser.trailing_data[0]) if self._dialect.pipelines else b""
+        return complete
+
+    def _reply(self, request: Request, http_1_0: bool) -> bool:
+        """Execute and answer a request; tell whether the connection is kept."""
+        record = self._server.record(self._number, request.method, request.target, request.headers)
+        strike = self._server.faults.due(self._dialect.kind, self._server.address, request)
+        mischief = Mischief(strike, request, self._dialect.kind, self._sock) if strike else None
+        response = self._answer(request, mischief)
+        try:
+            if mischief:
+                response = mischief.executed(response)
+            keep = not response.close and self._dialect.keeps(http_1_0, request.get("connection") or "")
+            record.status = response.status
+            self._send(request.method, response, http_1_0, keep, mischief)
+        finally:
+            if isinstance(response.body, FileSlice):
+                response.body.close()
+        return keep
+
+    # The request -------------------------------------------------------------------------------------------
+
+    def _read_head(self) -> bytes:
+        """Return the request up to its empty line; empty when it does not come, or is too big."""
+        data = self._unread
+        while (end := data.find(b"\r\n\r\n")) < 0 and len(data) <= self._dialect.head_limit:
+            more = self._sock.recv(_BLOCK)
+            if not more:
+                return b""
+            data = (data + more).lstrip(b"\r\n")
+        if not 0 <= end <= self._dialect.head_limit:
+            self._send_bare("431 Request Header Fields Too Large")
+            self._linger()
+            return b""
+        self._unread = data[end + 4 :]
+        return data[: end + 4]
+
+    def _parse(self, parser: h11.Connection, head: bytes) -> tuple[h11.Request, Headers]:
+        line, _, rest = head.partition(b"\r\n")
+        if self._dialect.strict_lines and re.search(rb"(?m)^[^:\r\n]+:[^ \r\n]", rest):
+            raise h11.RemoteProtocolError("no space after the colon of a header")
+        # h11 insists on a Host; these services do not.
+        add_host = not self._dialect.needs_host and not re.search(rb"(?mi)^host:", rest)
+        parser.receive_data(line + b"\r\n" + (b"Host: none\r\n" if add_host else b"") + rest)
+        event = parser.next_event()
+        if not isinstance(event, h11.Request):
+            raise h11.RemoteProtocolError("not a request")
+        return event, _headers_of(event)[add_host:]
+
+    def _refuse_head(self, problem: str) -> None:
+        if "Host" in problem:
+            self._send_bare("400 Bad Request: missing required Host header")
+        else:
+            self._send_bare("400 Bad Request")
+
+    def _send_bare(self, status: str) -> None:
+        """Answer as the HTTP library under the rawx does by itself; the other services just close."""
+        if self._dialect.needs_host:
+            lines = [
+                f"HTTP/1.1 {status}",
+                "Content-Type: text/plain; charset=utf-8",
+                "Connection: close",
+                "",
+                status,
+            ]
+            self._sock.sendall("\r\n".join(lines).encode())
+
+    def _open_body(self, parser: h11.Connection, event: h11.Request) -> _Body | NoBody:
+        framing = {
+            name: value for name, value in event.headers if name in {b"transfer-encoding", b"content-length"}
+        }
+        if b"transfer-encoding" in framing and not self._dialect.reads_chunked:
+            return NoBody()
+        if self._unread:
+            parser.receive_data(self._unread)
+        if self._dialect.streams and parser.they_are_waiting_for_100_continue:
+            self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return _Body(self._sock, parser)
+
+    # The answer --------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request, mischief: Mischief | None) -> Response:
+        """Have the request executed; its body has been read as far as it comes when this returns."""
+        response = mischief.before() if mischief else None
+        if response is not None:
+            response = response if response.body else self._failure(response.status)
+        else:
+            response = self._execute(request, mischief)
+        if isinstance(request.stream, _Body):
+            request.stream.drain()
+        return response
+
+    def _execute(self, request: Request, mischief: Mischief | None) -> Response:
+        stream: Incoming = request.stream
+        if mischief:
+            length = request.get("content-length")
+            stream = mischief.incoming(stream, int(length) if length else None)
+        if self._dialect.streams:
+            request = replace(request, stream=stream)
+        else:
+            request = replace(request, body=b"".join(stream), stream=NoBody())
+        try:
+            return self._server.handler.handle(request)
+        except (HangUp, IncompleteBody):
+            raise
+        except Exception:
+            _logger.exception("%s failed on %s %s", self._server.address, request.method, request.target)
+            return self._failure(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _failure(self, status: int) -> Response:
+        return Response(status, body=self._dialect.failure % {b"status": status})
+
+    def _send(
+        self, method: str, response: Response, http_1_0: bool, keep: bool, mischief: Mischief | None
+    ) -> None:
+        body = response.body
+        length = len(body) if isinstance(body, bytes) else body.length
+        head = self._dialect.compose(Reply(response, method, http_1_0, keep, length))
+        protocol = "HTTP/1.0" if http_1_0 else "HTTP/1.1"
+        lines = b"".join(
+            [
+                f"{protocol} {response.status} {self._dialect.phrase(response)}\r\n".encode(),
+                _encoded(head.before),
+                mischief.extra_lines() if mischief else b"",
+                _encoded(head.own),
+                _encoded(head.after),
+                b"\r\n",
+            ]
+        )
+        if method == "HEAD" or response.status == HTTPStatus.NO_CONTENT:
+            body, length = b"", 0
+        elif not length:
+            body = b""
+        if mischief:
+            for block in mischief.outgoing(lines, _blocks(body), length):
+                self._sock.sendall(block)
+        elif isinstance(body, bytes):
+            self._sock.sendall(lines + body)
+        else:
+            self._sock.sendall(lines, _MORE)
+            self._send_file(body)
+
+    def _send_file(self, body: FileSlice) -> None:
+        offset, end = body.offset, body.offset + body.length
+        try:
+            while offset < end:
+                sent = os.sendfile(self._sock.fileno(), body.file.fileno(), offset, end - offset)
+                if not sent:
+                    raise HangUp(reset=False)
+                offset += sent
+        except BlockingIOError:
+            # A green socket: its descriptor does not block.
+            for block in _blocks(FileSlice(body.file, offset, end - offset)):
+                self._sock.sendall(block)
+
+    # The end -----------------------------------------------------------------------------------------------
+
+    def _hang_up(self, *, reset: bool) -> None:
+        if not reset:
+            self._linger()
+            return
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    def _linger(self) -> None:
+        """End the connection in good order: a close with unread bytes would be a reset."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(_LINGER)
+            while self._sock.recv(_BLOCK):
+                pass
+
+
+def _headers_of(event: h11.Request | h11.EndOfMessage) -> Headers:
+    lines = event.headers.raw_items()
+    return [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in lines]
+
+
+def _encoded(headers: Headers) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("utf-8", "surrogateescape")
+
+
+def _blocks(body: bytes | FileSlice) -> Iterator[bytes]:
+    if isinstance(body, bytes):
+        yield body
+        return
+    left = body.length
+    body.file.seek(body.offset)
+    while left and (block := body.file.read(min(_BLOCK, left))):
+        left -= len(block)
+        yield block

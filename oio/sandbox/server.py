@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP/1.1 server under every service of the sandbox: one thread per connection, and a complete stop.
+
+``socket`` and ``threading`` are used through their modules at call time, so that a server started in a
+program that eventlet has patched gets green sockets and threads, and plain ones elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from oio.sandbox.connection import Connection
+from oio.sandbox.dialects import Dialect
+from oio.sandbox.faults import Door, FaultBoard
+from oio.sandbox.messages import Handler, Headers
+
+#: Records kept: a namespace in the foreground must not grow for ever.
+_LOG_SIZE: Final = 20_000
+_BACKLOG: Final = 512
+_PASSING_TROUBLES: Final = {errno.EMFILE, errno.ENFILE, errno.ECONNABORTED}
+_PAUSE_IN_TROUBLE: Final = 0.05
+
+
+@dataclass
+class RequestRecord:
+    """One request that a service received; ``status`` is None until, or because never, it was answered."""
+
+    service: str
+    address: str
+    connection: int
+    method: str
+    target: str
+    headers: Headers
+    status: int | None = None
+
+
+@dataclass
+class RequestLog:
+    """The requests received by all services of a namespace, in order of arrival."""
+
+    _records: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=_LOG_SIZE))
+    _connections: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def add(self, record: RequestRecord) -> None:
+        """Append ``record``."""
+        self._records.append(record)
+
+    def records(self) -> list[RequestRecord]:
+        """Return a copy of the log."""
+        return list(self._records)
+
+    def clear(self) -> None:
+        """Forget all records."""
+        self._records.clear()
+
+    def number_connection(self) -> int:
+        """Return a number for a new connection, unique in the log."""
+        return next(self._connections)
+
+
+class Server:
+    """One service on one TCP port.
+
+    :param dialect: the HTTP habits of the service.
+    :param handler: the service itself.
+    :param host: address to listen on.
+    :param port: port to listen on; it is kept over ``stop()`` and ``start()``.
+    :param log: where requests are recorded.
+    :param faults: which faults to commit.
+    """
+
+    def __init__(
+        self, dialect: Dialect, handler: Handler, host: str, port: int, log: RequestLog, faults: FaultBoard
+    ) -> None:
+        self.dialect = dialect
+        self.handler = handler
+        self.address = f"{host}:{port}"
+        self.log = log
+        self.faults = faults
+        self._where = (host, port)
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
+        self._connections: dict[Connection, threading.Thread] = {}
+        self._fillers: list[socket.socket] = []
+
+    @property
+    def listening(self) -> bool:
+        """Whether connections are accepted."""
+        return self._acceptor is not None
+
+    def open_connections(self) -> int:
+        """Return the number of connections that the server has not closed."""
+        with self._lock:
+            return len(self._connections)
+
+    def start(self) -> None:
+        """Listen and serve; nothing happens if it already does.
+
+        :raises OSError: the port is taken.
+        """
+        if self._acceptor is not None:
+            return
+        self._unblock()
+        self._listener = self._listen(_BACKLOG)
+        self._acceptor = threading.Thread(
+            target=self._accept, args=(self._listener,), name=f"sandbox {self.address}", daemon=True
+        )
+        self._acceptor.start()
+
+    def stop(self) -> None:
+        """Close the port and every connection, and wait until their threads have ended."""
+        self._unblock()
+        acceptor, listener = self._acceptor, self._listener
+        self._acceptor = self._listener = None
+        if listener is not None and acceptor is not None:
+            # A shutdown wakes a thread blocked in accept() on Linux, a connection does it anywhere.
+            _shut_down(listener)
+            with contextlib.suppress(OSError):
+                socket.create_connection(self._where, timeout=1).close()
+            listener.close()
+            acceptor.join()
+        with self._lock:
+            connections = dict(self._connections)
+        for connection in connections:
+            connection.cut()
+        for thread in connections.values():
+            thread.join()
+
+    def block(self) -> None:
+        """Let nobody connect, without refusing: the queue of the port is full, and nobody empties it."""
+        self.stop()
+        listener = self._listen(0)
+        self._fillers.append(listener)
+        for _ in range(2):
+            filler = socket.socket(listener.family, socket.SOCK_STREAM)
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                filler.connect(self._where)
+            self._fillers.append(filler)
+
+    def apply_faults(self) -> None:
+        """Open, close or block the port, as the open fault plans have it."""
+        door = self.faults.door(self.dialect.kind, self.address)
+        if door is Door.OPEN:
+            self.start()
+        elif door is Door.CLOSED:
+            self.stop()
+        elif not self._fillers:
+            self.block()
+
+    def _unblock(self) -> None:
+        while self._fillers:
+            self._fillers.pop().close()
+
+    def _listen(self, backlog: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(self._where)
+            listener.listen(backlog)
+        except OSError as exc:
+            listener.close()
+            raise OSError(exc.errno, f"cannot listen on {self.address}: {exc.strerror}") from exc
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError as exc:
+                if self._listener is not listener or exc.errno not in _PASSING_TROUBLES:
+                    return
+                time.sleep(_PAUSE_IN_TROUBLE)
+                continue
+            if self._listener is not listener:
+                sock.close()
+                return
+            self._serve(sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        connection = Connection(self, sock, self.log.number_connection())
+        thread = threading.Thread(
+            target=connection.run, name=f"sandbox {self.address} connection", daemon=True
+        )
+        with self._lock:
+            self._connections[connection] = thread
+            thread.start()
+
+    def record(self, connection: int, method: str, target: str, headers: Headers) -> RequestRecord:
+        """Log a request."""
+        record = RequestRecord(self.dialect.kind, self.address, connection, method, target, headers)
+        self.log.add(record)
+        return record
+
+    def forget(self, connection: Connection) -> None:
+        """Note that ``connection`` is closed."""
+        with self._lock:
+            self._connections.pop(connection, None)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
