@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxy's routes about objects ("contents"), as methods of the container client."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from oio.common import exceptions as exc
+from oio.common.answers import expect
+from oio.common.client import ProxyClient
+from oio.common.constants import OBJECT_HEADERS
+from oio.container._metadata import extract_content_headers_meta, is_trustworthy
+from oio.container._params import container_params, content_params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NO_CONTENT = 204
+_DELETIONS = ("/content/delete", "/content/delete_many")
+
+
+class ContentRoutes(ProxyClient):
+    """Requests about objects; `path` is the name of one, `version` (decimal) one of its versions."""
+
+    def _make_uri(self, target: str) -> str:
+        """Make the URL of a route of another group than ``container``."""
+        return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
+
+    def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        # A second creation may be refused because of the first, and a second deletion brings back what the
+        # first has hidden: neither is ever sent again (pitfalls rows 33 and 142).
+        unversioned = (kwargs.get("params") or {}).get("version") is None
+        if url.endswith("/content/create") or (unversioned and url.endswith(_DELETIONS)):
+            kwargs["request_attempts"] = 1
+        return super()._direct_request(method, url, **kwargs)
+
+    def _expect(self, resp: Any, body: Any) -> dict[str, Any]:
+        return expect(dict, resp, body, self.proxy_netloc)
+
+    def _post(self, action: str, params: dict[str, Any], **kwargs: Any) -> tuple[Any, Any]:
+        return self._direct_request("POST", self._make_uri(f"content/{action}"), params=params, **kwargs)
+
+    def content_list(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+        end_marker: str | None = None,
+        prefix: str | None = None,
+        delimiter: str | None = None,
+        properties: bool = False,
+        cid: str | None = None,
+        versions: bool = False,
+        deleted: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, dict[str, Any]]:
+        """List the objects of a container.
+
+        :param limit: size of the page, 1000 by default
+        :param marker: names after this one only
+        :param end_marker: names before this one only
+        :param prefix: names that begin so only
+        :param delimiter: one character; what follows it in names is folded into prefixes
+        :param properties: also give the properties of each object
+        :param versions: also give the older versions, and delete markers
+        :param deleted: also give the names whose latest version is a delete marker
+        :returns: headers, which tell about the next page, and body
+        """
+        params = container_params(account, reference, cid)
+        params.update(
+            max=limit,
+            marker=marker,
+            end_marker=end_marker,
+            prefix=prefix,
+            delimiter=delimiter,
+            properties=properties,
+        )
+        # For these two, presence counts and not the value (pitfalls row 92).
+        if versions:
+            params["all"] = 1
+        if deleted:
+            params["deleted"] = 1
+        resp, body = self._request("GET", "/list", params=params, path=None, **kwargs)
+        return resp.headers, self._expect(resp, body)
+
+    def content_prepare(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        size: int | None = None,
+        cid: str | None = None,
+        stgpol: str | None = None,
+        content_id: str | None = None,
+        version: int | str | None = None,
+        position: int = 0,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Ask where to store data of a new object; nothing is changed, and the container is not looked at.
+
+        :param size: bytes to store; 1 gives one metachunk
+        :param stgpol: storage policy; by default that of the namespace
+        :param position: index of the metachunk
+        :returns: description of the object, with ``chunk_size`` (bytes), and list of chunks
+        """
+        params = content_params(account, reference, path, cid, content_id, version)
+        description: dict[str, Any] = {"size": size, "position": position}
+        if stgpol is not None:
+            description["policy"] = stgpol
+        resp, body = self._post("prepare2", params, data=json.dumps(description), **kwargs)
+        body = self._expect(resp, body)
+        meta = extract_content_headers_meta(resp.headers)
+        meta["chunk_size"] = int(resp.headers["x-oio-ns-chunk-size"])
+        meta["properties"] = body.get("properties") or {}
+        return meta, body["chunks"]
+
+    def content_create(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        size: int | None = None,
+        checksum: str | None = None,
+        data: dict[str, Any] | None = None,
+        cid: str | None = None,
+        content_id: str | None = None,
+        stgpol: str | None = None,
+        version: int | str | None = None,
+        mime_type: str | None = None,
+        chunk_method: str | None = None,
+        headers: dict[str, Any] | None = None,
+        append: bool = False,
+        change_policy: bool = False,
+        force: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Create an object whose chunks are stored, or add chunks to one. Never sent twice.
+
+        :param size: bytes of the object, or of what is appended
+        :param checksum: hex digest of the same
+        :param data: ``{"chunks": [...], "properties": {...}}``; properties of empty value are dropped
+        :param headers: may override size and checksum
+        :param append: put the chunks at the end of the object that exists
+        :param change_policy: replace the chunks of this version of an object
+        :param force: add chunks and properties to an object, unchecked
+        """
+        params = content_params(account, reference, path, cid)
+        del params["version"]
+        for name, flag in (("append", append), ("change_policy", change_policy), ("force", force)):
+            if flag:
+                params[name] = 1
+        described = self._content_headers(
+            size, checksum, headers, content_id, stgpol, version, mime_type, chunk_method
+        )
+        self._post("create", params, data=json.dumps(data), headers=described, **kwargs)
+
+    def content_update(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        size: int | None = None,
+        chunks: Iterable[dict[str, Any]] = (),
+        cid: str | None = None,
+        content_id: str | None = None,
+        stgpol: str | None = None,
+        headers: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Replace the metachunks of an object at the positions of `chunks`.
+
+        :param content_id: of the object; without it the service loses the chunks (pitfalls row 145)
+        :raises ValueError: content ID, policy or size is missing
+        """
+        for name, value in (("content_id", content_id), ("stgpol", stgpol), ("size", size)):
+            if value is None:
+                raise ValueError(f"{name} is mandatory to update {path!r}")
+        params = content_params(account, reference, path, cid)
+        described = self._content_headers(size, None, headers, content_id, stgpol, None, None, None)
+        self._post("update", params, data=json.dumps(list(chunks)), headers=described, **kwargs)
+
+    @staticmethod
+    def _content_headers(
+        size: int | None, checksum: str | None, headers: dict[str, Any] | None, *fields: Any
+    ) -> dict[str, Any]:
+        own = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **(headers or {})}
+        names = ("id", "policy", "version", "mime_type", "chunk_method")
+        own.update({OBJECT_HEADERS[name]: value for name, value in zip(names, fields, strict=True)})
+        return {name: value for name, value in own.items() if value is not None}
+
+    def content_locate(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        content: str | None = None,
+        version: int | str | None = None,
+        properties: bool = True,
+        content_id: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Get the description of an object, and its chunks.
+
+        :param content: content ID, which can replace `path` (also as `content_id`)
+        :param properties: give the properties too, in one request when that can be done faithfully, else in
+            three. Those named exactly like a field of the description (``hash``, ``size``...) are only seen
+            by :meth:`content_get_properties` (pitfalls row 148).
+        """
+        params = content_params(account, reference, path, cid, content or content_id, version)
+        if properties:
+            try:
+                resp, chunks = self._locate(params, True, **kwargs)
+            except exc.OioNetworkException as err:
+                if "got more than" not in str(err):
+                    raise
+            else:
+                if is_trustworthy(resp):
+                    return extract_content_headers_meta(resp.headers), chunks
+        resp, chunks = self._locate(params, False, **kwargs)
+        meta = extract_content_headers_meta(resp.headers)
+        if properties:
+            known = self.content_get_properties(
+                account,
+                reference,
+                meta.get("name", path),
+                cid=cid,
+                version=meta.get("version", version),
+                **kwargs,
+            )
+            meta["properties"] = known["properties"]
+        return meta, chunks
+
+    def _locate(self, params: dict[str, Any], properties: bool, **kwargs: Any) -> tuple[Any, Any]:
+        params = {**params, "properties": properties}
+        resp, body = self._direct_request("GET", self._make_uri("content/locate"), params=params, **kwargs)
+        return resp, expect(list, resp, body, self.proxy_netloc)
+
+    def content_get_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        properties: Iterable[str] | None = None,
+        cid: str | None = None,
+        content: str | None = None,
+        version: int | str | None = None,
+        content_id: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Get the description of an object, with all its properties, even those named like a field.
+
+        :param properties: ignored
+        """
+        params = content_params(account, reference, path, cid, content or content_id, version)
+        resp, body = self._post("get_properties", params, **kwargs)
+        meta = extract_content_headers_meta(resp.headers)
+        meta["properties"] = self._expect(resp, body)["properties"]
+        return meta
+
+    def content_set_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        properties: dict[str, str] | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        clear: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Set properties of an object; an empty value removes the property.
+
+        :param clear: remove the others first
+        """
+        params = content_params(account, reference, path, cid, version=version)
+        if clear:
+            params["flush"] = 1
+        self._post("set_properties", params, data=json.dumps({"properties": properties or {}}), **kwargs)
+
+    def content_del_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        properties: Iterable[str] = (),
+        cid: str | None = None,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Remove properties of an object; True when done.
+
+        :param properties: their names; beware that **none means all** for the service
+        """
+        params = content_params(account, reference, path, cid, version=version)
+        resp, _ = self._post("del_properties", params, data=json.dumps(list(properties)), **kwargs)
+        return bool(resp.status == _NO_CONTENT)
+
+    def content_delete(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Delete an object, or one version of it; True when done. Without a version, never sent twice."""
+        params = content_params(account, reference, path, cid, version=version)
+        resp, _ = self._post("delete", params, **kwargs)
+        return bool(resp.status == _NO_CONTENT)
+
+    def content_delete_many(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        paths: Iterable[str] = (),
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> list[tuple[str, bool]]:
+        """Delete several objects. Never sent twice.
+
+        :returns: for each name, in order, whether it was deleted
+        """
+        names = list(paths)
+        params = container_params(account, reference, cid)
+        data = json.dumps({"contents": [{"name": name} for name in names]})
+        try:
+            resp, body = self._post("delete_many", params, data=data, **kwargs)
+        except exc.TooLarge:
+            if len(names) < 2:
+                raise
+            middle = len(names) // 2
+            first = self.content_delete_many(account, reference, names[:middle], cid, **kwargs)
+            return first + self.content_delete_many(account, reference, names[middle:], cid, **kwargs)
+        return [
+            (item["name"], item["status"] == _NO_CONTENT) for item in self._expect(resp, body)["contents"]
+        ]
+
+    def content_touch(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Make the object tell again that it was created."""
+        self._post("touch", content_params(account, reference, path, cid, version=version), **kwargs)
+
+    def content_drain(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Delete the chunks of an object, and keep its description."""
+        self._post("drain", content_params(account, reference, path, cid, version=version), **kwargs)
+
+    def content_truncate(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Cut an object at the end of one of its metachunks.
+
+        :param size: what remains, in bytes
+        :raises BadRequest: the size is not where a metachunk ends
+        """
+        params = content_params(account, reference, path, cid, version=version)
+        params["size"] = size
+        self._post("truncate", params, **kwargs)
+
+    def content_purge(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        maxvers: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Drop the oldest versions of an object.
+
+        :param maxvers: how many are kept; by default what the container says
+        """
+        params = content_params(account, reference, path, cid)
+        params["maxvers"] = maxvers
+        self._post("purge", params, **kwargs)
+
+    def content_spare(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        data: dict[str, Any] | None = None,
+        cid: str | None = None,
+        stgpol: str | None = None,
+        version: int | str | None = None,
+        position: int | str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Ask for services that can take the missing chunks of a metachunk.
+
+        :param data: ``{"notin": [...], "broken": [...]}``, chunks as located
+        :raises ValueError: policy or position is missing
+        """
+        if stgpol is None or position is None:
+            raise ValueError(f"stgpol and position are mandatory: got {stgpol!r} and {position!r}")
+        params = content_params(account, reference, path, cid, version=version)
+        params.update(stgpol=stgpol, position=position)
+        resp, body = self._post("spare", params, data=json.dumps(data), **kwargs)
+        return self._expect(resp, body)

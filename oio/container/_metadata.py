@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the proxy describes an object in headers, and when such a description can be believed."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from oio.common.constants import OBJECT_METADATA_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONTENT_HEADER_PREFIX = OBJECT_METADATA_PREFIX
+SYSMETA_KEYS = (
+    "chunk-method",
+    "ctime",
+    "deleted",
+    "hash",
+    "hash-method",
+    "id",
+    "length",
+    "mime-type",
+    "mtime",
+    "name",
+    "policy",
+    "size",
+    "version",
+)
+"""Header suffixes that describe the object itself; any other one is a property of the user."""
+
+CHUNK_SYSMETA_PREFIX = "__OIO_CHUNK__"
+"""Prefix of the properties that tell how well a chunk is placed."""
+
+_ESCAPED_VALUE = re.compile(r"[A-Za-z0-9._~%!*'()-]*")
+
+
+def extract_chunk_qualities(properties: Any, raw: bool = False) -> dict[str, Any]:
+    """Take the placement of chunks from the properties of an object.
+
+    :param properties: dict of properties, or list of ``{"key": name, "value": text}`` when `raw`
+    :returns: the quality dict of each chunk URL
+
+    >>> extract_chunk_qualities({"__OIO_CHUNK__http://h/AB": '{"final_dist": 1}', "color": "red"})
+    {'http://h/AB': {'final_dist': 1}}
+    """
+    items = ((p["key"], p["value"]) for p in properties) if raw else properties.items()
+    return {
+        key[len(CHUNK_SYSMETA_PREFIX) :]: json.loads(value)
+        for key, value in items
+        if key.startswith(CHUNK_SYSMETA_PREFIX)
+    }
+
+
+def extract_content_headers_meta(headers: Any) -> dict[str, Any]:
+    """Make the description of an object from the headers of a response.
+
+    :param headers: mapping of names, in any case, to values
+    :returns: a dict of the fields found (text), with the properties of the user in ``properties``
+
+    >>> extract_content_headers_meta({"X-Oio-Content-Meta-Mime-Type": "text/plain"})
+    {'properties': {}, 'mime_type': 'text/plain'}
+    """
+    meta: dict[str, Any] = {"properties": {}}
+    for suffix, value in _content_headers(headers):
+        key = suffix.lower()
+        if key in SYSMETA_KEYS:
+            meta[key.replace("-", "_")] = unquote(value)
+        else:
+            meta["properties"][suffix] = unquote(value)
+    return meta
+
+
+def is_trustworthy(resp: Any) -> bool:
+    """Tell whether the headers of a ``locate`` with properties describe the object, and nothing else.
+
+    Keys of properties are sent raw: some hide the headers that follow, some double a real one, some are
+    cut at a colon (pitfalls row 158). What a key has touched is told by a missing or doubled header, by a
+    complaint of the parser, or by a value that is not escaped.
+    """
+    original = getattr(resp, "_original_response", None)
+    message = getattr(original, "msg", None)
+    if message is not None and (message.defects or message.get_payload()):
+        return False
+    seen: set[str] = set()
+    for suffix, value in _content_headers(resp.headers):
+        key = suffix.lower()
+        if key in seen or not (key in SYSMETA_KEYS or _ESCAPED_VALUE.fullmatch(value)):
+            return False
+        seen.add(key)
+    return seen.issuperset(SYSMETA_KEYS)
+
+
+def _content_headers(headers: Any) -> Iterator[tuple[str, str]]:
+    """Suffixes and values of the headers about the object, one item for each line of the response."""
+    for name, value in headers.items():
+        if name.lower().startswith(CONTENT_HEADER_PREFIX):
+            yield name[len(CONTENT_HEADER_PREFIX) :], value

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Client of the proxy's routes about containers; those about objects are in the class that it extends."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from oio.common import exceptions as exc
+from oio.common.easy_value import boolean_value
+from oio.container._content import ContentRoutes
+from oio.container._metadata import (
+    CHUNK_SYSMETA_PREFIX,
+    CONTENT_HEADER_PREFIX,
+    SYSMETA_KEYS,
+    extract_chunk_qualities,
+    extract_content_headers_meta,
+)
+from oio.container._params import container_params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "CHUNK_SYSMETA_PREFIX",
+    "CONTENT_HEADER_PREFIX",
+    "SYSMETA_KEYS",
+    "ContainerClient",
+    "extract_chunk_qualities",
+    "extract_content_headers_meta",
+]
+
+_CREATED = 201
+
+
+class ContainerClient(ContentRoutes):
+    """Requests about containers and their objects, one method for each route of the proxy.
+
+    Every method names the container by `account` and `reference`, or by its ID `cid` (64 upper-case hex
+    digits), and takes the options of a request as keywords: ``headers``, ``reqid``, ``deadline``,
+    ``connection_timeout``, ``read_timeout``, ``autocreate``, ``perfdata``, ``force_master``... Refusals
+    come out as the subclass of :class:`~oio.common.exceptions.ClientException` that their status calls for.
+
+    :param conf: a dict with at least ``namespace``
+    :param kwargs: options of :class:`~oio.common.client.ProxyClient`
+
+    >>> client = ContainerClient({"namespace": "NS"}, endpoint="127.0.0.1:6000")
+    >>> client.endpoint
+    'http://127.0.0.1:6000/v3.0/NS/container'
+    """
+
+    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(conf, request_prefix="/container", **kwargs)
+
+    def container_create(
+        self,
+        account: str,
+        reference: str,
+        properties: dict[str, str] | None = None,
+        system: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Create a container; an existing one is left as it is.
+
+        :param properties: of the user
+        :param system: system properties, such as ``sys.m2.policy.storage``; hardly checked by the service
+        :returns: True when created, False when it existed
+        """
+        params = container_params(account, reference, None)
+        data = json.dumps({"properties": properties or {}, "system": system or {}})
+        resp, _ = self._request("POST", "/create", params=params, data=data, **kwargs)
+        return bool(resp.status == _CREATED)
+
+    def container_create_many(
+        self,
+        account: str,
+        containers: Iterable[str],
+        properties: dict[str, str] | None = None,
+        system: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> list[tuple[str, bool]]:
+        """Create several containers; see :meth:`container_create`.
+
+        :returns: for each name, in order, whether it was created
+        """
+        names = list(containers)
+        items = [{"name": name, "properties": properties or {}, "system": system or {}} for name in names]
+        try:
+            resp, body = self._request(
+                "POST",
+                "/create_many",
+                params={"acct": account},
+                data=json.dumps({"containers": items}),
+                **kwargs,
+            )
+        except exc.TooLarge:
+            if len(names) < 2:
+                raise
+            middle = len(names) // 2
+            first = self.container_create_many(account, names[:middle], properties, system, **kwargs)
+            return first + self.container_create_many(account, names[middle:], properties, system, **kwargs)
+        return [(item["name"], item["status"] == _CREATED) for item in self._expect(resp, body)["containers"]]
+
+    def container_delete(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        force: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Destroy a container.
+
+        :param force: also when it holds objects, whose chunks then stay on the rawx services
+        :raises Conflict: it is not empty
+        """
+        params = container_params(account, reference, cid)
+        if force:
+            params["force"] = 1
+        self._request("POST", "/destroy", params=params, **kwargs)
+
+    def container_show(
+        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Get the user properties of a container, as ``{"properties": {...}}``."""
+        resp, body = self._request("GET", "/show", params=container_params(account, reference, cid), **kwargs)
+        return self._expect(resp, body)
+
+    def container_get_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        properties: Iterable[str] | None = None,
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Get all the properties of a container.
+
+        :param properties: sent, but ignored by the service
+        :returns: ``{"properties": {...}, "system": {...}}``, text values
+        """
+        params = container_params(account, reference, cid)
+        data = json.dumps(list(properties or ()))
+        resp, body = self._request("POST", "/get_properties", params=params, data=data, **kwargs)
+        return self._expect(resp, body)
+
+    def container_set_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        properties: dict[str, str] | None = None,
+        clear: bool = False,
+        cid: str | None = None,
+        system: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Set properties of a container; an empty value removes the property.
+
+        :param clear: remove the other user properties first
+        :param system: system properties, whose names begin with ``sys.``
+        """
+        params = container_params(account, reference, cid)
+        if clear:
+            params["flush"] = 1
+        data = json.dumps({"properties": properties or {}, "system": system or {}})
+        _, body = self._request("POST", "/set_properties", params=params, data=data, **kwargs)
+        return body
+
+    def container_del_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        properties: Iterable[str] = (),
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Remove user properties of a container.
+
+        :param properties: their names; beware that **none means all** for the service
+        """
+        params = container_params(account, reference, cid)
+        data = json.dumps(list(properties))
+        _, body = self._request("POST", "/del_properties", params=params, data=data, **kwargs)
+        return body
+
+    def container_touch(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        recompute: bool = False,
+        damaged_objects: int | None = None,
+        missing_chunks: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Make the container tell its state to the account service.
+
+        :param recompute: count its objects and bytes again, and store the two following numbers
+        """
+        params = container_params(account, reference, cid)
+        if recompute:
+            params.update(recompute=True, damaged_objects=damaged_objects, missing_chunks=missing_chunks)
+        self._request("POST", "/touch", params=params, **kwargs)
+
+    def container_flush(
+        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+    ) -> dict[str, bool]:
+        """Delete up to 1000 objects of a container, with all their versions.
+
+        :returns: ``{"truncated": True}`` when some are left
+        """
+        resp, _ = self._request("POST", "/flush", params=container_params(account, reference, cid), **kwargs)
+        return {"truncated": boolean_value(resp.headers.get("x-oio-truncated"), False)}
+
+    def container_purge(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        maxvers: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Drop the oldest versions of the objects of a container.
+
+        :param maxvers: how many are kept; by default what the container says
+        """
+        params = container_params(account, reference, cid)
+        params["maxvers"] = maxvers
+        self._request("POST", "/purge", params=params, **kwargs)
+
+    def container_freeze(
+        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+    ) -> None:
+        """Refuse changes to the objects of a container from now on."""
+        self._set_status("freeze", account, reference, cid, **kwargs)
+
+    def container_enable(
+        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+    ) -> None:
+        """Allow changes to the objects of a container again."""
+        self._set_status("enable", account, reference, cid, **kwargs)
+
+    def _set_status(
+        self, action: str, account: str | None, reference: str | None, cid: str | None, **kwargs: Any
+    ) -> None:
+        params = {**container_params(account, reference, cid), "type": "meta2"}
+        self._direct_request("POST", self._make_uri(f"admin/{action}"), params=params, **kwargs)
+
+    def container_snapshot(
+        self,
+        account: str | None,
+        reference: str | None,
+        dst_account: str,
+        dst_reference: str,
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Copy the database of a container; the copy names the same chunks, and is frozen.
+
+        :raises BadRequest: the destination exists
+        """
+        params = container_params(account, reference, cid)
+        data = json.dumps({"account": dst_account, "container": dst_reference})
+        self._request("POST", "/snapshot", params=params, data=data, **kwargs)
+
+    def container_raw_insert(
+        self,
+        bean: Any,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Insert rows into the database of a container: one bean, or a list of them."""
+        beans = bean if isinstance(bean, (list, tuple)) else [bean]
+        params = container_params(account, reference, cid)
+        self._request("POST", "/raw_insert", params=params, data=json.dumps(list(beans)), **kwargs)
+
+    def container_raw_update(
+        self,
+        old: list[dict[str, Any]],
+        new: list[dict[str, Any]],
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        frozen: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Replace rows of the database of a container, pairwise.
+
+        :param frozen: also when it is frozen
+        """
+        params = container_params(account, reference, cid)
+        if frozen:
+            params["frozen"] = 1
+        self._request(
+            "POST", "/raw_update", params=params, data=json.dumps({"old": old, "new": new}), **kwargs
+        )
+
+    def container_raw_delete(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        data: list[dict[str, Any]] | None = None,
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Delete rows of the database of a container: a list of beans."""
+        params = container_params(account, reference, cid)
+        self._request("POST", "/raw_delete", params=params, data=json.dumps(data or []), **kwargs)
