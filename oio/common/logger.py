@@ -7,9 +7,10 @@ that asks for it gets a logger that writes to syslog from :func:`get_logger`.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from logging.handlers import SysLogHandler
 from typing import Any
 
@@ -73,7 +74,7 @@ def _syslog_handler(conf: Mapping[str, Any], fmt: str) -> logging.Handler:
     return handler
 
 
-class StreamToLogger:
+class StreamToLogger(io.TextIOBase):
     """Text stream that logs the lines that are written to it.
 
     :param logger: where to log.
@@ -84,27 +85,19 @@ class StreamToLogger:
         self.logger = logger
         self.log_level = log_level
 
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         """Log each line of the text that is not blank."""
         for line in text.splitlines():
             if line.strip():
                 self.logger.log(self.log_level, "%s", line.rstrip())
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Log each of the lines."""
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Do nothing: a message is logged at once."""
-
-    def isatty(self) -> bool:
-        """Tell that no terminal is behind this."""
-        return False
+    def writable(self) -> bool:
+        """Tell that this can be written to."""
+        return True
 
 
 def redirect_stdio(logger: logging.Logger) -> None:
     """Send what the process prints to a logger. The console handler of the logger must not be set."""
-    sys.stdout = StreamToLogger(logger)  # type: ignore[assignment]
-    sys.stderr = StreamToLogger(logger, logging.ERROR)  # type: ignore[assignment]
+    sys.stdout = StreamToLogger(logger)
+    sys.stderr = StreamToLogger(logger, logging.ERROR)
