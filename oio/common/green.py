@@ -23,20 +23,22 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from oio.common import exceptions as exc
 
 
-def _import_eventlet() -> ModuleType:
+def _import_eventlet() -> Any:
     """Import eventlet, and leave no trace of it in the host.
 
     Its import would print a deprecation warning, replace the host's ``dns`` package by a green copy, and
     make each later fork warn. A host that has imported eventlet before us has chosen, and is left alone.
     """
     if "eventlet" in sys.modules:
-        return sys.modules["eventlet"]
+        import eventlet as already
+
+        return already
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         switch, before = "EVENTLET_NO_GREENDNS", os.environ.get("EVENTLET_NO_GREENDNS")
@@ -57,11 +59,14 @@ def _import_eventlet() -> ModuleType:
 
 eventlet = _import_eventlet()
 
-from eventlet import greenthread, patcher  # noqa: E402
+from eventlet import (  # noqa: E402
+    greenthread,
+    patcher,
+    sleep,
+)
 from eventlet import hubs as eventlet_hubs  # noqa: E402
-from eventlet import sleep as sleep  # noqa: E402
 from eventlet.event import Event  # noqa: E402
-from eventlet.green import socket as socket  # noqa: E402
+from eventlet.green import socket  # noqa: E402
 from eventlet.green import ssl as _green_ssl  # noqa: E402
 from eventlet.greenpool import GreenPile, GreenPool  # noqa: E402
 from eventlet.queue import Empty, Full, LifoQueue, LightQueue, Queue  # noqa: E402
@@ -104,7 +109,7 @@ __all__ = [
     "ratelimit",
     "sleep",
     "socket",
-    "threading",
+    "threading",  # noqa: F822 - loaded at first use
     "time",
 ]
 
@@ -140,9 +145,10 @@ class _OwnHub:
 
 
 def _close_poll(hub: Any) -> None:
-    poll = getattr(hub, "poll", None)
-    if hasattr(poll, "close"):
-        poll.close()
+    # Some kinds of hub have no descriptor of their own.
+    close = getattr(getattr(hub, "poll", None), "close", None)
+    if close is not None:
+        close()
 
 
 def adopt_thread() -> None:
@@ -231,6 +237,7 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     msg_prefix = ""
 
     def start(self) -> Any:
+        """Start to count, in a thread that may not be green yet."""
         adopt_thread()
         return super().start()
 
@@ -264,7 +271,11 @@ class ChunkReadTimeout(OioTimeout):
 
 @contextlib.contextmanager
 def as_oio_timeout(
-    seconds: float | None = None, what: str = "", *, error: type[exc.OioException] = exc.OioTimeout, **details: Any
+    seconds: float | None = None,
+    what: str = "",
+    *,
+    error: type[exc.OioException] = exc.OioTimeout,
+    **details: Any,
 ) -> Iterator[None]:
     """Bound a block of code in time, and raise an exception of the library when the limit is hit.
 
@@ -324,7 +335,11 @@ def create_connection(
 
 
 def create_ssl_context(
-    cafile: str | None = None, capath: str | None = None, cadata: str | bytes | None = None, *, verify: bool = True
+    cafile: str | None = None,
+    capath: str | None = None,
+    cadata: str | bytes | None = None,
+    *,
+    verify: bool = True,
 ) -> _ssl.SSLContext:
     """A TLS client context for green sockets, which verifies the server unless told otherwise.
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import collections
-import http.client
+import contextlib
 import os
 import socket as _native_socket
 import ssl
@@ -28,14 +28,11 @@ def shutdown_and_close(sock: Any) -> None:
     """Close a socket in both directions, whoever else holds it; never raises (pitfalls rows 2 and 7)."""
     if sock is None:
         return
-    try:
+    # When it is closed already, or was never connected, that is what we wanted.
+    with contextlib.suppress(OSError):
         sock.shutdown(_native_socket.SHUT_RDWR)
-    except (OSError, AttributeError):
-        pass  # Already closed, or never connected: what we wanted.
-    try:
+    with contextlib.suppress(OSError):
         sock.close()
-    except OSError:
-        pass  # The same.
 
 
 class CustomHTTPResponse(green.HTTPResponse):
@@ -53,10 +50,12 @@ class CustomHTTPResponse(green.HTTPResponse):
             raise OSError(f"Read on a closed source: {err}") from err
 
     def read(self, amt: int | None = None) -> bytes:
+        """Read at most ``amt`` bytes of the body, or all of it."""
         data: bytes = self._checked(super().read, amt)
         return data
 
     def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the body."""
         size: int = self._checked(super().readinto, buffer)
         return size
 
@@ -298,8 +297,11 @@ class ChunkConnection:
             return False
         if response.length == 0 and not response.isclosed():
             response.read()
-        # After any other answer to a PUT, we cannot know how much of its body the server has read.
-        return response.isclosed() and not response.will_close and (self.method != "PUT" or response.status == 201)
+        return (
+            response.isclosed()
+            and not response.will_close
+            and (self.method != "PUT" or response.status == 201)
+        )
 
     def close(self) -> None:
         """End the request. May be called twice."""
@@ -344,8 +346,9 @@ def http_connect(
     target = quote(path if path.startswith("/") else "/" + path)
     if query_string:
         target += "?" + query_string
-    flat = []
-    for name, value in (headers or {}).items():
-        for item in value if isinstance(value, (list, tuple)) else (value,):
-            flat.append((name, item if isinstance(item, bytes) else str(item)))
+    flat = [
+        (name, item if isinstance(item, bytes) else str(item))
+        for name, value in (headers or {}).items()
+        for item in (value if isinstance(value, (list, tuple)) else (value,))
+    ]
     return ChunkConnection(scheme, host, method, target, flat, ssl_context)

@@ -131,6 +131,7 @@ class SafePoolManager(urllib3.PoolManager):
         _MANAGERS.add(self)
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Send a request, see :meth:`urllib3.PoolManager.request`."""
         known = {name: kwargs[name] for name in URLLIB3_REQUESTS_KWARGS if name in kwargs}
         return super().request(method, url, **known)
 
@@ -166,7 +167,8 @@ def get_pool_manager(
     :param pool_maxsize: how many idle connections are kept for each (number or text)
     :param max_retries: how often urllib3 repeats a failed request; 0 leaves this to the clients
     :param backoff_factor: seconds, doubled at each such repetition
-    :param kwargs: also ``socket_options``, ``source_address``, ``cert_reqs``, ``ca_certs``; others are ignored
+    :param kwargs: also ``socket_options``, ``source_address``, ``cert_reqs``, ``ca_certs``; others
+        are ignored
 
     >>> get_pool_manager(pool_maxsize="4").connection_pool_kw["maxsize"]
     4

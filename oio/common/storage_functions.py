@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import pkgutil
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from logging import Logger
 from typing import Any
 from urllib.parse import unquote
 
 from oio.common.constants import OBJECT_METADATA_PREFIX
-from oio.common.ranges import get_meta_ranges, obj_range_to_meta_chunk_range
+from oio.common.ranges import Range, get_meta_ranges, obj_range_to_meta_chunk_range
+from oio.common.storage_method import StorageMethod
 
-__all__ = ["get_meta_ranges", "obj_range_to_meta_chunk_range", "wrand_choice_index"]
+__all__ = ["fetch_stream", "get_meta_ranges", "obj_range_to_meta_chunk_range", "wrand_choice_index"]
 
 # Not the shared generator: a program that seeds it must get the same numbers with and without us.
 _RANDOM = random.Random()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base of the clients of the proxy: where it is, and which refusals are worth another try."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.configuration import load_namespace_conf
+from oio.common.easy_value import int_value
+from oio.common.http_api import HttpApi
+from oio.common.utils import deadline_to_timeout
+
+_LOGGER = logging.getLogger(__name__)
+
+#: Requests that may be sent twice whatever became of the first.
+_REPEATABLE = frozenset({"GET", "HEAD"})
+
+
+class ProxyClient(HttpApi):
+    """Requests to the routes of a proxy.
+
+    :param conf: a dict with at least ``namespace``; ``proxyd_url`` says where the proxy is
+    :param request_prefix: path of the group of routes, such as ``/container``
+    :param no_ns_in_url: for the few routes without a namespace
+    :param endpoint: URL or ``host:port`` of the proxy; by default that of ``conf``, else of the
+        namespace's configuration file
+    :param request_attempts: how often a request is tried in all when the service says that it is busy
+
+    >>> ProxyClient({"namespace": "NS"}, request_prefix="/container", endpoint="127.0.0.1:6000").endpoint
+    'http://127.0.0.1:6000/v3.0/NS/container'
+    """
+
+    def __init__(
+        self,
+        conf: dict[str, Any],
+        request_prefix: str = "",
+        no_ns_in_url: bool = False,
+        endpoint: str | None = None,
+        request_attempts: Any = 1,
+        logger: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.conf = conf
+        self.ns = conf.get("namespace")
+        if not self.ns:
+            raise exc.ConfigurationException(f"conf has no namespace: {conf!r}")
+        self.logger = logger or _LOGGER
+        self._request_attempts = _check_attempts(request_attempts)
+        where = endpoint or conf.get("proxyd_url") or load_namespace_conf(self.ns)["proxy"]
+        scheme, separator, netloc = where.rpartition("://")
+        self.proxy_scheme = scheme.lower() if separator else "http"
+        self.proxy_netloc = netloc.split("/", 1)[0]
+        parts = [f"{self.proxy_scheme}://{self.proxy_netloc}", "v3.0"]
+        if not no_ns_in_url:
+            parts.append(self.ns)
+        if request_prefix:
+            parts.append(request_prefix.strip("/"))
+        kwargs.setdefault("service_type", "proxy")
+        super().__init__(endpoint="/".join(parts), **kwargs)
+
+    def _direct_request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        headers: Any = None,
+        request_attempts: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
+        """Send a request; see :meth:`HttpApi._direct_request`.
+
+        :param request_attempts: how often it is tried in all when the service is busy (503), and, for
+            reads, when the network fails; the tries share the deadline of the call
+        :param kwargs: also ``autocreate`` (create what the request needs), ``tls`` (ask for chunk
+            addresses that speak TLS), ``replayable`` (False for what must never be sent twice)
+        """
+        headers = dict(headers or {})
+        if kwargs.pop("autocreate", None):
+            headers.setdefault("x-oio-action-mode", "autocreate")
+        if kwargs.pop("tls", None):
+            headers.setdefault("x-oio-upgrade-to-tls", "1")
+        attempts = self._request_attempts if request_attempts is None else _check_attempts(request_attempts)
+        if not kwargs.pop("replayable", True):
+            attempts = 1
+        worth_another_try: tuple[type[exc.OioException], ...] = (exc.ServiceBusy,)
+        if method.upper() in _REPEATABLE:
+            worth_another_try += (exc.OioNetworkException,)
+        for attempt in range(1, attempts + 1):
+            try:
+                return super()._direct_request(method, url, headers=headers, **kwargs)
+            except worth_another_try as err:
+                if attempt == attempts or not self._wait(attempt, kwargs.get("deadline")):
+                    raise
+                self.logger.debug("Attempt %d of %d failed, trying again: %s", attempt, attempts, err)
+            except exc.Conflict:
+                # What the first try was refused for may have been done all the same (pitfalls row 33).
+                if attempt == 1 or method.upper() != "POST":
+                    raise
+                return None, None
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @staticmethod
+    def _wait(attempt: int, deadline: float | None) -> bool:
+        """Back off before the next attempt; False when the deadline leaves no time for it."""
+        delay = random.randrange(2**attempt) * 0.5
+        if deadline is not None and deadline_to_timeout(deadline) <= delay:
+            return False
+        if delay:
+            green.adopt_thread()
+            green.sleep(delay)
+        return True
+
+
+def _check_attempts(value: Any) -> int:
+    attempts = int_value(value, 1)
+    if attempts < 1:
+        raise exc.OioException(f"request_attempts must be at least 1, not {value!r}")
+    return int(attempts)
