@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the account service remembers: accounts, the counters of their containers, and buckets."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from oio.sandbox.database import Clock, Database
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from oio.sandbox.metadata import ContainerState
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, ctime INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS account_metadata (
+    account TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account, key)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS containers (
+    account TEXT NOT NULL, name TEXT NOT NULL, mtime INTEGER NOT NULL, dtime INTEGER NOT NULL,
+    objects INTEGER NOT NULL, bytes INTEGER NOT NULL, damaged_objects INTEGER NOT NULL,
+    missing_chunks INTEGER NOT NULL, bucket TEXT, PRIMARY KEY (account, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS containers_by_bucket ON containers (bucket) WHERE bucket IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS bucket_metadata (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+"""
+
+_KEEP_DESTROYED: Final = 60 * 1_000_000
+_COUNTERS: Final = ("objects", "bytes", "damaged_objects", "missing_chunks")
+_SUMS: Final = ", ".join(f"coalesce(sum({counter}), 0) AS {counter}" for counter in _COUNTERS)
+#: Multipart uploads keep the parts of objects there: they weigh, but are not objects of the bucket.
+_SEGMENTS: Final = "+segments"
+
+
+class NotFound(Exception):
+    """There is no such account, container or bucket."""
+
+
+class Stale(Exception):
+    """What was reported is older than what is known."""
+
+
+class NotEmpty(Exception):
+    """The account has containers."""
+
+
+@dataclass(frozen=True)
+class ContainerEntry:
+    """What is known of a container; ``mtime`` and ``dtime`` are microseconds since 1970, 0 when unknown."""
+
+    name: str
+    mtime: int = 0
+    dtime: int = 0
+    objects: int = 0
+    bytes: int = 0
+    damaged_objects: int = 0
+    missing_chunks: int = 0
+    bucket: str | None = None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The four counters, by name."""
+        return {counter: getattr(self, counter) for counter in _COUNTERS}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which names to list, and how many; empty strings are absent filters."""
+
+    limit: int = 1000
+    marker: str = ""
+    end_marker: str = ""
+    prefix: str = ""
+    delimiter: str = ""
+    s3_buckets_only: bool = False
+
+    def admits(self, name: str) -> bool:
+        """Whether a name passes, but for the limit."""
+        if name <= self.marker or not name.startswith(self.prefix):
+            return False
+        if self.end_marker and name >= self.end_marker:
+            return False
+        # A marker that is a common prefix stands for all its names.
+        if self.delimiter and self.marker.endswith(self.delimiter) and name.startswith(self.marker):
+            return False
+        return not self.s3_buckets_only or is_bucket_name(name)
+
+
+class AccountStore:
+    """Accounts, containers and buckets in a durable database; safe from many threads.
+
+    Sums are computed from the entries of containers when they are asked for, so they cannot go astray.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _SCHEMA)
+        self._clock = Clock()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    # -- accounts
+
+    def create(self, account: str) -> bool:
+        """Create an account; return False when it exists."""
+        with self._database.transaction() as db:
+            return self._create(db, account)
+
+    def _create(self, db: sqlite3.Connection, account: str) -> bool:
+        return (
+            db.execute("INSERT OR IGNORE INTO accounts VALUES (?, ?)", (account, self._clock.now())).rowcount
+            > 0
+        )
+
+    def delete(self, account: str) -> None:
+        """Forget an account that has no containers."""
+        with self._account(account) as db:
+            if db.execute(f"SELECT 1 FROM containers WHERE account = ? AND {_ALIVE}", (account,)).fetchone():  # noqa: S608
+                raise NotEmpty(account)
+            for table, column in (
+                ("accounts", "id"),
+                ("account_metadata", "account"),
+                ("containers", "account"),
+            ):
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (account,))  # noqa: S608 - constant names
+
+    def names(self) -> list[str]:
+        """Return the names of all accounts."""
+        with self._database.reading() as db:
+            return [row["id"] for row in db.execute("SELECT id FROM accounts")]
+
+    def update(self, account: str, metadata: Mapping[str, str], to_delete: Iterable[str]) -> None:
+        """Delete metadata, then set others; the account is created if it has to be."""
+        with self._database.transaction() as db:
+            self._create(db, account)
+            _update_metadata(db, "account", account, metadata, to_delete)
+
+    def show(self, account: str) -> dict[str, object]:
+        """Return what is known of an account."""
+        with self._account(account) as db:
+            (ctime,) = db.execute("SELECT ctime FROM accounts WHERE id = ?", (account,)).fetchone()
+            sums = db.execute(
+                f"SELECT {_SUMS}, count(*) AS containers, count(CASE WHEN name = bucket THEN 1 END) AS buckets "  # noqa: S608
+                f"FROM containers WHERE account = ? AND {_ALIVE}",
+                (account,),
+            ).fetchone()
+            metadata = _metadata(db, "account", account)
+        return {"id": account, **dict(sums), "ctime": decimal(ctime), "replication_enabled": False} | {
+            "metadata": metadata
+        }
+
+    def flush(self, account: str) -> None:
+        """Forget the containers of an account."""
+        with self._account(account) as db:
+            db.execute("DELETE FROM containers WHERE account = ?", (account,))
+
+    def refresh(self, account: str) -> None:
+        """Check that the account exists: its counters are always those of its containers."""
+        with self._account(account):
+            pass
+
+    @contextlib.contextmanager
+    def _account(self, account: str) -> Iterator[sqlite3.Connection]:
+        with self._database.transaction() as db:
+            if db.execute("SELECT 1 FROM accounts WHERE id = ?", (account,)).fetchone() is None:
+                raise NotFound(account)
+            yield db
+
+    # -- containers
+
+    def report(self, state: ContainerState) -> None:
+        """Take note of a change of a container; an old one is of no interest."""
+        entry = ContainerEntry(
+            state.name,
+            state.mtime,
+            state.dtime,
+            state.objects,
+            state.bytes,
+            state.damaged_objects,
+            state.missing_chunks,
+            state.bucket,
+        )
+        with contextlib.suppress(Stale):
+            self.update_container(state.account, entry)
+
+    def update_container(self, account: str, new: ContainerEntry) -> None:
+        """Take note of a change, or of the destruction, of a container; raise :class:`Stale` for an old one."""
+        with self._database.transaction() as db:
+            self._create(db, account)
+            known = self._entry(db, account, new.name, destroyed=True) or ContainerEntry(new.name)
+            mtime, dtime = max(new.mtime, known.mtime), max(new.dtime, known.dtime)
+            destroyed = dtime > mtime and (new.dtime > known.dtime or new.mtime > known.mtime)
+            if not destroyed and new.mtime <= known.mtime:
+                raise Stale(new.name)
+            counters = dict.fromkeys(_COUNTERS, 0) if destroyed else new.counters
+            row = (account, new.name, mtime, dtime, *counters.values(), new.bucket)
+            db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",  # noqa: S608 - constant condition
+                (self._clock.now() - _KEEP_DESTROYED,),
+            )
+
+    def reset_container(self, account: str, name: str, mtime: int) -> None:
+        """Set the counters of a container to 0."""
+        with self._database.transaction() as db:
+            known = self._entry(db, account, name)
+            if known is None:
+                raise NotFound(name)
+            if mtime <= known.mtime:
+                raise Stale(name)
+            row = (account, name, mtime, known.dtime, 0, 0, 0, 0, known.bucket)
+            db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def container(self, account: str, name: str) -> tuple[ContainerEntry | None, bool]:
+        """Return a container, None when it is unknown, and whether its bucket is replicated."""
+        with self._account(account) as db:
+            entry = self._entry(db, account, name)
+            bucket = entry.bucket if entry else None
+            return entry, _metadata(db, "bucket", bucket or "").get("replication_enabled") == "true"
+
+    @staticmethod
+    def _entry(
+        db: sqlite3.Connection, account: str, name: str, *, destroyed: bool = False
+    ) -> ContainerEntry | None:
+        row = db.execute(
+            "SELECT * FROM containers WHERE account = ? AND name = ?", (account, name)
+        ).fetchone()
+        if row is None or (row["dtime"] > row["mtime"] and not destroyed):
+            return None
+        return ContainerEntry(*tuple(row)[1:])
+
+    def containers(self, account: str, wanted: Filter) -> list[ContainerEntry | str]:
+        """Return a page of containers, and of common prefixes as texts, in the order of their names."""
+        with self._account(account) as db:
+            rows = db.execute(
+                f"SELECT * FROM containers WHERE account = ? AND name > ? AND {_ALIVE} ORDER BY name",  # noqa: S608
+                (account, wanted.marker),
+            )
+            found: list[ContainerEntry | str] = []
+            for row in rows:
+                if len(found) == wanted.limit:
+                    break
+                entry = ContainerEntry(*tuple(row)[1:])
+                if wanted.admits(entry.name):
+                    item = _folded(entry, wanted)
+                    if item not in found[-1:]:
+                        found.append(item)
+            return found
+
+    # -- buckets
+
+    def buckets(self, account: str, wanted: Filter) -> list[dict[str, object]]:
+        """Return a page of the buckets of an account."""
+        with self._account(account) as db:
+            rows = db.execute(
+                f"SELECT DISTINCT bucket FROM containers WHERE account = ? AND name = bucket AND {_ALIVE} "  # noqa: S608
+                "ORDER BY bucket",
+                (account,),
+            )
+            names = [row["bucket"] for row in rows if wanted.admits(row["bucket"])]
+            return [{"name": name} | _bucket_sums(db, name) for name in names[: wanted.limit]]
+
+    def show_bucket(self, bucket: str) -> dict[str, object]:
+        """Return what is known of a bucket, its metadata among it."""
+        with self._database.reading() as db:
+            metadata = _metadata(db, "bucket", bucket)
+            owner = db.execute(
+                f"SELECT account FROM containers WHERE bucket = ? AND {_ALIVE}", (bucket,)
+            ).fetchone()  # noqa: S608
+            if owner is None and not metadata:
+                raise NotFound(bucket)
+            known = _bucket_sums(db, bucket)
+        mtime = known.pop("mtime")
+        dated = {"account": owner["account"], "mtime": decimal(int(str(mtime)))} if owner else {}
+        return (
+            metadata | known | dated | {"replication_enabled": metadata.get("replication_enabled") == "true"}
+        )
+
+    def update_bucket(self, bucket: str, metadata: Mapping[str, str], to_delete: Iterable[str]) -> None:
+        """Delete metadata of a bucket, then set others."""
+        with self._database.transaction() as db:
+            _update_metadata(db, "bucket", bucket, metadata, to_delete)
+
+
+_ALIVE: Final = "dtime <= mtime"
+
+
+def _folded(entry: ContainerEntry, wanted: Filter) -> ContainerEntry | str:
+    if wanted.delimiter:
+        # The whole delimiter is looked for, but the common prefix ends with its first character.
+        end = entry.name.find(wanted.delimiter, len(wanted.prefix))
+        if end >= 0:
+            return entry.name[: end + 1]
+    return entry
+
+
+def _bucket_sums(db: sqlite3.Connection, bucket: str) -> dict[str, object]:
+    sums = dict(
+        db.execute(
+            f"SELECT {_SUMS}, coalesce(max(mtime), 0) AS mtime FROM containers WHERE bucket = ? AND {_ALIVE}",  # noqa: S608
+            (bucket,),
+        ).fetchone()
+    )
+    (sums["objects"],) = db.execute(
+        f"SELECT coalesce(sum(objects), 0) FROM containers WHERE bucket = ? AND {_ALIVE} AND name NOT LIKE ?",  # noqa: S608
+        (bucket, "%" + _SEGMENTS),
+    ).fetchone()
+    return sums
+
+
+def _metadata(db: sqlite3.Connection, owner: str, name: str) -> dict[str, str]:
+    rows = db.execute(f"SELECT key, value FROM {owner}_metadata WHERE {owner} = ?", (name,))  # noqa: S608
+    return {row["key"]: row["value"] for row in rows}
+
+
+def _update_metadata(
+    db: sqlite3.Connection, owner: str, name: str, metadata: Mapping[str, str], to_delete: Iterable[str]
+) -> None:
+    table = f"{owner}_metadata"
+    db.executemany(f"DELETE FROM {table} WHERE {owner} = ? AND key = ?", [(name, key) for key in to_delete])  # noqa: S608
+    db.executemany(
+        f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",  # noqa: S608 - constant names
+        [(name, key, value) for key, value in metadata.items()],
+    )
+
+
+def is_bucket_name(name: str) -> bool:
+    """Whether a name could be that of an S3 bucket.
+
+    >>> is_bucket_name("my-bucket"), is_bucket_name("10.0.0.1"), is_bucket_name("UP")
+    (True, False, False)
+    """
+    if not 3 <= len(name) <= 63 or re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name):
+        return False
+    return all(re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) for label in name.split("."))
+
+
+def decimal(microseconds: int) -> str:
+    """Return a date as the service writes it: seconds with 5 decimals, in 16 characters.
+
+    >>> decimal(1554086800123456)
+    '1554086800.12346'
+    """
+    return f"{microseconds / 1_000_000:016.5f}"

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request to the proxy as its handlers see it, and the answers they make."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote_to_bytes
+
+from oio.sandbox.directory import Target
+from oio.sandbox.messages import Request, Response
+from oio.sandbox.refusals import UNAVAILABLE, Refusal, bad_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_TRUE: Final = frozenset({"yes", "true", "on", "enable", "enabled", "1", "yeah"})
+_FALSE: Final = frozenset({"no", "false", "off", "disable", "disabled", "0", "nope"})
+_NAMES: Final = {"acct": "account", "ref": "user", "path": "path"}
+_DEFAULT_TIMEOUT: Final = 60_000_000
+_INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
+_CONTENT_HEADER: Final = "x-oio-content-meta-"
+
+Headers = list[tuple[str, str]]
+
+
+def parse_query(text: str) -> dict[str, bytes]:
+    """Decode a query string; the first occurrence of a key wins, a value with a NUL counts as absent.
+
+    >>> parse_query("a=x+y&a=2&b=%C3%A9")
+    {'a': b'x y', 'b': b'\\xc3\\xa9'}
+    """
+    values: dict[str, bytes] = {}
+    for pair in text.split("&"):
+        key, equals, value = pair.partition("=")
+        decoded = unquote_to_bytes(value.replace("+", " "))
+        if equals and b"\0" not in decoded:
+            values.setdefault(key, decoded)
+    return values
+
+
+class Call:
+    """One request: its parameters, flags, names, body and deadline.
+
+    Every method that reads an argument raises :class:`Refusal` with status 400 when it is malformed.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._query = parse_query(request.query)
+        timeout = self.header("x-oio-timeout") or ""
+        microseconds = int(timeout) if _INTEGER.fullmatch(timeout) else 0
+        if microseconds <= 0:
+            microseconds = _DEFAULT_TIMEOUT
+        self._deadline = time.monotonic_ns() + microseconds * 1000
+        modes = (self.header("x-oio-action-mode") or "").split(",")
+        self._modes = {mode.strip() for mode in modes}
+
+    def expired(self) -> bool:
+        """Whether the deadline of the request has passed."""
+        return time.monotonic_ns() >= self._deadline
+
+    def check_deadline(self) -> None:
+        """Refuse to begin what the client does not wait for any more."""
+        if self.expired():
+            raise Refusal(UNAVAILABLE, "Deadline reached")
+
+    # -- parameters
+
+    def header(self, name: str) -> str | None:
+        """Return a request header."""
+        return self.request.get(name)
+
+    def content_header(self, name: str) -> str | None:
+        """Return the request header that describes one aspect of an object."""
+        return self.request.get(_CONTENT_HEADER + name)
+
+    def param(self, name: str) -> str | None:
+        """Return a parameter of the query string; names must be UTF-8."""
+        value = self._query.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode()
+        except UnicodeDecodeError as exc:
+            raise bad_request(f"Invalid parameter '{_NAMES.get(name, name)}', not UTF-8") from exc
+
+    def has(self, name: str) -> bool:
+        """Whether a parameter is there, whatever its value."""
+        return name in self._query
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean that the query string gives, or else the header of action modes."""
+        text = self.param(name)
+        return name in self._modes if text is None else is_true(text)
+
+    def integer(self, name: str) -> int | None:
+        """Return a parameter that is a number; None when it is absent or empty."""
+        text = self.param(name)
+        if not text:
+            return None
+        number = parse_integer(text)
+        if number is None:
+            raise bad_request(f"Invalid parameter '{name}', not a number")
+        return number
+
+    def required(self, name: str, complaint: str) -> str:
+        """Return a parameter that has to be there; it may be empty."""
+        value = self.param(name)
+        if value is None:
+            raise bad_request(complaint)
+        return value
+
+    # -- who
+
+    def target(self) -> Target:
+        """Return the container that the request is about."""
+        cid = self.param("cid")
+        if cid:
+            return Target.by_id(cid)
+        account, name = self.param("acct"), self.param("ref")
+        if not account or not name:
+            raise bad_request("Directory error: Incomplete URL")
+        return Target.named(account, name)
+
+    def path(self) -> str:
+        """Return the object name, which may be empty but not absent."""
+        return self.required("path", "Missing path in query string")
+
+    def content_id(self) -> str | None:
+        """Return the content ID of the query string, None when it is none."""
+        text = self.param("content") or ""
+        return text.upper() if is_hexadecimal(text) else None
+
+    # -- body
+
+    def json(self) -> object:
+        """Return the JSON body; None when it is empty."""
+        if not self.request.body:
+            return None
+        try:
+            value: object = json.loads(self.request.body, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as exc:
+            raise bad_request("Invalid JSON") from exc
+        if value is None:
+            raise bad_request("Invalid JSON")
+        return value
+
+    def json_object(self, complaint: str = "Object argument expected, got array") -> dict[str, object]:
+        """Return the JSON object of the body, empty when there is no body."""
+        value = self.json()
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise bad_request(complaint)
+        return value
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+# -- values
+
+
+def is_true(text: str, default: bool = False) -> bool:
+    """Return the boolean that a word stands for."""
+    word = text.lower()
+    return word in _TRUE or (default and word not in _FALSE)
+
+
+def parse_integer(text: str) -> int | None:
+    """Return the decimal number of a text, None when it is none."""
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def is_hexadecimal(text: str) -> bool:
+    """Whether a text is a not empty, whole number of bytes in hexadecimal."""
+    return bool(re.fullmatch(r"([0-9a-fA-F]{2})+", text))
+
+
+def text_properties(value: object) -> dict[str, str]:
+    """Return properties whose values must be texts; null is an empty one."""
+    if not isinstance(value, dict):
+        raise bad_request('Bad "properties" field')
+    properties: dict[str, str] = {}
+    for key, text in value.items():
+        if text is not None and not isinstance(text, str):
+            raise bad_request(f"Invalid property '{key}'")
+        properties[key] = text or ""
+    return properties
+
+
+def typed_field(item: Mapping[str, object], name: str, kind: type, *, optional: bool = False) -> object:
+    """Return a field of a JSON object, checking that it is there and of the right type."""
+    value = item.get(name)
+    if value is None:
+        if optional:
+            return None
+        raise bad_request(f"Missing field [{name}]")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise bad_request(f"Invalid type for field [{name}]")
+    return value
+
+
+# -- answers
+
+
+def ok(value: object, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Answer 200 with a JSON body."""
+    return Response(200, [_JSON, *headers], encode(value))
+
+
+def done(headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Answer 204."""
+    return Response(204, list(headers))
+
+
+def refused(refusal: Refusal) -> Response:
+    """Answer with an error."""
+    headers = [_JSON]
+    if refusal.http == 503:
+        headers.append(("Retry-After", "1"))
+    body = encode({"status": refusal.status, "message": refusal.message})
+    return Response(refusal.http, headers, body)
+
+
+_JSON: Final = ("Content-Type", "application/json")
+
+
+def encode(value: object) -> bytes:
+    """Return a value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def escape(text: str) -> str:
+    """Percent-escape all bytes but the unreserved ones, for a header.
+
+    >>> escape("é/ x")
+    '%C3%A9%2F%20x'
+    """
+    return quote(text, safe="")

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A durable SQLite database that many threads share, and a clock that never repeats itself."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from oio.sandbox.refusals import CONSTRAINT, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Database:
+    """One SQLite file in WAL mode.
+
+    Every transaction is on disk when it returns (``synchronous=FULL``): what a service acknowledged is there
+    after a power cut. One connection under one lock: transactions last a fraction of a millisecond, so readers that
+    wait for each other cost less than a connection per server thread, of which there may be hundreds.
+
+    :param path: the file; its directory exists.
+    :param schema: statements that create the tables, harmless when they exist.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.executescript(schema)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one transaction: all of it is committed, or nothing if the block raises.
+
+        Raise :class:`Refusal` with status 19 when a row would be there twice.
+        """
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as exc:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(exc, sqlite3.IntegrityError):
+                    raise Refusal(CONSTRAINT, f"Step error: (19) {exc}") from exc
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Run a block that only reads: it sees one state of the database."""
+        with self._lock:
+            yield self._connection
+
+    def close(self) -> None:
+        """Fold the journal into the file and close it."""
+        with self._lock:
+            self._connection.close()
+
+
+class Clock:
+    """Wall-clock time in microseconds, each reading greater than the one before.
+
+    :param floor: a reading of an earlier life of the same data, which the clock has to exceed.
+    """
+
+    def __init__(self, floor: int = 0) -> None:
+        self._lock = threading.Lock()
+        self._last = floor
+
+    def now(self) -> int:
+        """Return the current time in microseconds since 1970."""
+        with self._lock:
+            self._last = max(self._last + 1, time.time_ns() // 1000)
+            return self._last

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the proxy describes containers, objects and chunks in its answers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from oio.sandbox.calls import escape
+from oio.sandbox.contents import MARKER_MIME_TYPE, Content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from oio.sandbox.conscience import Conscience
+    from oio.sandbox.layout import Chunk
+
+_CONTAINER: Final = "x-oio-container-meta-"
+_CONTENT: Final = "x-oio-content-meta-"
+
+
+def container_headers(system: dict[str, str], *, whole: bool = False) -> list[tuple[str, str]]:
+    """Return system properties as headers; those that do not begin with ``sys.`` only if ``whole``."""
+    lines = []
+    for key, value in system.items():
+        name = re.sub(r"[^0-9A-Za-z-]", "-", key)
+        if key.startswith("sys."):
+            lines.append((_CONTAINER + name, escape(value)))
+        elif whole:
+            lines.append((f"{_CONTAINER}x-{name}", escape(value)))
+    return lines
+
+
+def listed_object(content: Content, properties: Mapping[str, str]) -> dict[str, object]:
+    """Return an object as ``container/list`` gives it."""
+    item: dict[str, object] = {
+        "name": content.name,
+        "version": content.version,
+        "ctime": content.ctime,
+        "mtime": content.mtime,
+        "deleted": content.deleted,
+        "id": content.id,
+        "content": content.id,
+        "policy": content.policy,
+        "chunk-method": content.chunk_method,
+        "hash": content.hash,
+        "size": content.size,
+        "mime-type": MARKER_MIME_TYPE if content.deleted else content.mime_type,
+    }
+    return item | ({"properties": dict(properties)} if properties else {})
+
+
+def content_headers(content: Content, properties: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """Return the headers that describe an object, its user properties among them, sorted by name.
+
+    The keys of user properties go raw, whatever they hold (pitfalls row 158).
+    """
+    values = {
+        "ctime": str(content.ctime),
+        "deleted": str(content.deleted),
+        "mtime": str(content.mtime),
+        "name": escape(content.name),
+        "version": str(content.version),
+    }
+    if not content.deleted:
+        values |= {
+            "chunk-method": str(content.chunk_method),
+            "hash": str(content.hash),
+            "hash-method": "md5",
+            "id": content.id,
+            "length": str(content.size),
+            "mime-type": str(content.mime_type),
+            "policy": str(content.policy),
+            "size": str(content.size),
+        }
+    own = {_raw(key): escape(value) for key, value in (properties or {}).items() if key not in values}
+    return sorted((_CONTENT + key, value) for key, value in (own | values).items())
+
+
+def _raw(text: str) -> str:
+    """Return the text whose Latin-1 encoding, that of header lines, is the UTF-8 encoding of ``text``."""
+    return text.encode().decode("latin-1")
+
+
+def described_chunk(conscience: Conscience, chunk: Chunk) -> dict[str, object]:
+    """Return a chunk as ``content/locate`` gives it."""
+    return {
+        "url": chunk.url,
+        "real_url": conscience.real_url(chunk.url),
+        "pos": chunk.pos,
+        "size": chunk.size,
+        "hash": chunk.hash,
+        "score": conscience.score_of(chunk.url),
+    }

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of the proxy that choose where new chunks go: ``content/prepare`` and ``content/spare``."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+from oio.sandbox.calls import Call, escape, ok, parse_integer, typed_field
+from oio.sandbox.contents import Content, new_content_id
+from oio.sandbox.descriptions import content_headers
+from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal, bad_request
+
+if TYPE_CHECKING:
+    from oio.sandbox.conscience import Place
+    from oio.sandbox.messages import Response
+    from oio.sandbox.policies import Policy
+    from oio.sandbox.proxy import Proxy
+
+#: Prefix of the properties that say how well a chunk is placed.
+QUALITY: Final = "__OIO_CHUNK__"
+
+_NO_HASH: Final = "0" * 32
+
+Chunks = list[dict[str, object]]
+
+
+def _prepare2(proxy: Proxy, call: Call) -> Response:
+    headers, chunks, properties = _prepared(proxy, call)
+    return ok({"chunks": chunks, "properties": properties}, headers)
+
+
+def _prepare(proxy: Proxy, call: Call) -> Response:
+    headers, chunks, properties = _prepared(proxy, call)
+    quality = [(f"x-oio-content-meta-{key}", escape(value)) for key, value in properties.items()]
+    return ok(chunks, [*headers, *quality])
+
+
+def _prepared(proxy: Proxy, call: Call) -> tuple[list[tuple[str, str]], Chunks, dict[str, str]]:
+    """Return the headers of an object to come, its chunks and their qualities. Its container is not looked at."""
+    body = call.json()
+    name = call.required("path", "Missing path")
+    version = call.integer("version")
+    asked = body if isinstance(body, dict) else {}
+    size, first = _size(asked), _position(asked)
+    policy = _policy(proxy, asked.get("policy"))
+    now = proxy.metadata.clock.now()
+    content = Content(
+        name=name,
+        version=now if version is None else version,
+        id=call.content_id() or new_content_id(),
+        deleted=False,
+        ctime=now // 1_000_000,
+        mtime=now // 1_000_000,
+        size=size,
+        hash="",
+        policy=policy.name,
+        chunk_method=policy.chunk_method,
+        mime_type="application/octet-stream",
+    )
+    chunks: Chunks = []
+    properties: dict[str, str] = {}
+    # The highest position comes first.
+    for index in reversed(range(first, first + -(-max(size, 1) // proxy.chunk_size))):
+        made, quality = _metachunk(proxy, policy, index)
+        chunks += made
+        properties |= quality
+    return [("x-oio-ns-chunk-size", str(proxy.chunk_size)), *content_headers(content)], chunks, properties
+
+
+def _size(asked: dict[str, object]) -> int:
+    value = asked.get("size")
+    if value is None:
+        raise bad_request("Missing size estimation")
+    size = _number(value)
+    if size is None:
+        raise bad_request("Invalid size format")
+    if size < 0:
+        raise bad_request("Invalid size")
+    return size
+
+
+def _position(asked: dict[str, object]) -> int:
+    index = _number(asked.get("position", 0))
+    if index is None or index < 0:
+        raise bad_request("Invalid position")
+    return index
+
+
+def _number(value: object) -> int | None:
+    """Return an integer given as such or as text."""
+    if isinstance(value, str):
+        return parse_integer(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _policy(proxy: Proxy, name: object) -> Policy:
+    if name is None:
+        name = proxy.policies.default
+    if not isinstance(name, str):
+        raise bad_request("Invalid policy")
+    # An empty name is not the default policy, but none at all.
+    name = name or "NONE"
+    if name not in proxy.policies:
+        raise Refusal(NO_SUCH_POLICY, "Unexpected storage policy")
+    return proxy.policies.get(name)
+
+
+def _metachunk(proxy: Proxy, policy: Policy, index: int) -> tuple[Chunks, dict[str, str]]:
+    """Return the chunks of one metachunk, the highest position first, and the quality of each."""
+    if policy.kind == "backblaze":
+        return [_chunk(f"b2/{_chunk_id()}", f"b2/{_chunk_id()}", str(index), proxy.chunk_size, 100)], {}
+    chunks: Chunks = []
+    qualities: dict[str, str] = {}
+    places = proxy.conscience.poll(proxy.conscience.pool_of(policy))
+    for fragment, place in reversed(list(enumerate(places))):
+        chunk_id = _chunk_id()
+        url = f"http://{place.service.name}/{chunk_id}"
+        real_url = f"http://{place.service.address}/{chunk_id}"
+        pos = f"{index}.{fragment}" if policy.kind == "ec" else str(index)
+        chunks.append(_chunk(url, real_url, pos, proxy.chunk_size, place.service.score))
+        qualities[QUALITY + url] = _quality(place)
+    return chunks, qualities
+
+
+def _chunk(url: str, real_url: str, pos: str, size: int, score: int) -> dict[str, object]:
+    return {"url": url, "real_url": real_url, "pos": pos, "size": size, "hash": _NO_HASH, "score": score}
+
+
+def _chunk_id() -> str:
+    return os.urandom(32).hex().upper()
+
+
+def _quality(place: Place) -> str:
+    """Return what the real service says of a placement, on a host where every service is as near as another."""
+    distances = {"expected_dist": 1, "final_dist": 1, "warn_dist": 0}
+    slots = {"expected_slot": place.expected_slot, "final_slot": place.final_slot}
+    return json.dumps(distances | slots, separators=(",", ":"))
+
+
+def _spare(proxy: Proxy, call: Call) -> Response:
+    body = call.json()
+    if not isinstance(body, dict):
+        raise bad_request("Body is not a valid JSON object")
+    notin, broken = (_hosts(body, name) for name in ("notin", "broken"))
+    name = call.param("stgpol")
+    if name is None:
+        raise bad_request("'stgpol' field not a string")
+    policy = _policy(proxy, name)
+    held = [service for service in map(lambda host: proxy.conscience.find("rawx", host), notin) if service]
+    places = proxy.conscience.poll(
+        proxy.conscience.pool_of(policy), known=held, avoid=notin, rather_not=broken
+    )
+    chunks, properties = [], []
+    for place in places:
+        url = f"http://{place.service.name}/{_chunk_id()}"
+        chunks.append({"id": url, "pos": "", "hash": "", "size": 0})
+        properties.append({"alias": "", "version": 0, "key": QUALITY + url, "value": _quality(place)})
+    return ok({"aliases": [], "headers": [], "chunks": chunks, "properties": properties})
+
+
+def _hosts(body: dict[str, object], name: str) -> list[str]:
+    """Return the services that hold the chunks of one list of a request."""
+    if name not in body:
+        raise bad_request(f"'{name}' field missing")
+    items = body[name] or []
+    if not isinstance(items, list):
+        raise bad_request(f"Invalid type for field [{name}]")
+    hosts = []
+    for item in items:
+        if not isinstance(item, dict):
+            raise bad_request("Not an object")
+        hosts.append(str(typed_field(item, "url", str)).partition("://")[2].partition("/")[0])
+    return hosts
+
+
+PLACEMENT_ROUTES: Final = {
+    ("POST", "content/prepare"): _prepare,
+    ("POST", "content/prepare2"): _prepare2,
+    ("POST", "content/spare"): _spare,
+}
