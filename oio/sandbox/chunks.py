@@ -128,7 +128,6 @@ class ChunkStore:
         self._lock = threading.Lock()
         self._pending: set[str] = set()
         volume.mkdir(parents=True, exist_ok=True)
-        self._remove_leftovers()
 
     def create(self, chunk_id: str) -> Upload:
         """Start to write a chunk.
@@ -198,6 +197,15 @@ class ChunkStore:
         """Return where the data of a chunk are, for tests that damage them."""
         return self._path(chunk_id)
 
+    def remove_leftovers(self) -> None:
+        """Remove what a crash has left: unfinished data, attributes of chunks that do not exist.
+
+        Nobody else may use the volume meanwhile.
+        """
+        for path in list(self._files()):
+            if path.suffix == _PENDING or (path.suffix == _ATTRIBUTES and not path.with_suffix("").exists()):
+                path.unlink()
+
     # For Upload --------------------------------------------------------------------------------------------
 
     def finish(self, chunk_id: str, attributes: Attributes, data: Path) -> None:
@@ -239,12 +247,6 @@ class ChunkStore:
 
     def _files(self) -> Iterator[Path]:
         return self.volume.glob("???/*")
-
-    def _remove_leftovers(self) -> None:
-        """Remove what a crash has left: unfinished data, attributes of chunks that do not exist."""
-        for path in list(self._files()):
-            if path.suffix == _PENDING or (path.suffix == _ATTRIBUTES and not path.with_suffix("").exists()):
-                path.unlink()
 
 
 def _sync_directory(directory: Path) -> None:

@@ -68,21 +68,20 @@ class RequestLog:
 
 
 class Server:
-    """One service on one TCP port.
+    """One service on one TCP port; ``handler`` must be set before it starts.
 
     :param dialect: the HTTP habits of the service.
-    :param handler: the service itself.
     :param host: address to listen on.
     :param port: port to listen on; it is kept over ``stop()`` and ``start()``.
     :param log: where requests are recorded.
     :param faults: which faults to commit.
     """
 
-    def __init__(
-        self, dialect: Dialect, handler: Handler, host: str, port: int, log: RequestLog, faults: FaultBoard
-    ) -> None:
+    #: The service itself.
+    handler: Handler
+
+    def __init__(self, dialect: Dialect, host: str, port: int, log: RequestLog, faults: FaultBoard) -> None:
         self.dialect = dialect
-        self.handler = handler
         self.address = f"{host}:{port}"
         self.log = log
         self.faults = faults
@@ -142,7 +141,7 @@ class Server:
         listener = self._listen(0)
         self._fillers.append(listener)
         for _ in range(2):
-            filler = socket.socket(listener.family, socket.SOCK_STREAM)
+            filler = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             filler.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 filler.connect(self._where)
@@ -163,8 +162,7 @@ class Server:
             self._fillers.pop().close()
 
     def _listen(self, backlog: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._where[0] else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(self._where)

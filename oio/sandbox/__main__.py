@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs an embedded namespace until Ctrl-C (``python -m oio.sandbox``), or a demonstration (``... demo``)."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parser().parse_args(arguments)
+    if importlib.util.find_spec("h11") is None:
+        print("The sandbox needs h11: pip install 'openio-sdk[sandbox]'", file=sys.stderr)
+        return _USAGE_ERROR
+    if options.command == "demo":
+        from oio.sandbox.demo import demonstrate
+
+        return demonstrate(options.files)
+    return _run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m oio.sandbox", description="An embedded OpenIO SDS namespace."
+    )
+    parser.set_defaults(command="run")
+    add = parser.add_argument
+    add("--path", type=Path, help="directory of the data; default: a temporary one, removed at the end")
+    add("--name", default="OPENIO", help="name of the namespace (default: %(default)s)")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port of the proxy (default: any, or as before)")
+    add("--rawx", type=int, default=18, help="number of chunk servers (default: %(default)s)")
+    add("--chunk-size", type=int, default=10 * 1024 * 1024, help="bytes in a chunk (default: %(default)s)")
+    add("--policy", default="THREECOPIES", help="default storage policy (default: %(default)s)")
+    commands = parser.add_subparsers(dest="command", metavar="")
+    demo = commands.add_parser("demo", help="store files with each policy, stop a node, read them back")
+    demo.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="default: some made for the occasion"
+    )
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from oio.sandbox.namespace import Namespace
+
+    ends = {signal.SIGINT, signal.SIGTERM}
+    # Blocked before there are threads, so that they all leave these signals to sigwait().
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        namespace = Namespace(
+            options.path,
+            name=options.name,
+            rawx=options.rawx,
+            chunk_size=options.chunk_size,
+            host=options.host,
+            port=options.port,
+            default_policy=options.policy,
+        )
+        with namespace:
+            print("from oio import ObjectStorageApi")
+            print(f'api = ObjectStorageApi("{namespace.name}", endpoint="{namespace.endpoint}")', flush=True)
+            signal.sigwait(ends)
+    except (ValueError, OSError) as exc:
+        print(exc, file=sys.stderr)
+        return _USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration: store files with each policy, stop a node of each object, read back, compare."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from oio.sandbox.namespace import Namespace
+
+#: Policies shown, and how many copies of an object they make.
+_POLICIES: Final = {"SINGLE": 1, "TWOCOPIES": 2, "THREECOPIES": 3, "17COPIES": 17}
+_MADE_FILES: Final = {"letter.txt": 2_345, "picture.bin": 5_000_001, "film.bin": 120_000_000}
+_ACCOUNT: Final = "demo"
+_CONTAINER: Final = "files"
+_BLOCK: Final = 1024 * 1024
+_MARGIN: Final = 200 * 1024 * 1024
+_ROW: Final = "{:<24} {:>14} {:<12} {:>9} {:>9}  {:<24} {}"
+_FAILED: Final = 1
+_USAGE_ERROR: Final = 2
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What came out of one file stored with one policy; rates in megabytes (10**6 bytes) per second."""
+
+    put: float
+    get: float
+    stopped: str
+    identical: bool
+
+
+def demonstrate(files: Sequence[Path]) -> int:
+    """Run the demonstration on ``files``, or on some that are made; return the exit status."""
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        print(f"not a file: {', '.join(missing)}", file=sys.stderr)
+        return _USAGE_ERROR
+    with tempfile.TemporaryDirectory(prefix="oio-demo-") as directory:
+        problem = _lack_of_space(files, directory)
+        if problem:
+            print(problem, file=sys.stderr)
+            return _USAGE_ERROR
+        chosen = list(files) or _make_files(Path(directory))
+        with _namespace(Path(directory) / "namespace") as namespace:
+            return _show_all(chosen, namespace)
+
+
+def _lack_of_space(files: Sequence[Path], directory: str) -> str | None:
+    sizes = [file.stat().st_size for file in files] or list(_MADE_FILES.values())
+    # One object is there at a time, with all its copies.
+    needed = max(sizes) * max(_POLICIES.values()) + (0 if files else sum(sizes)) + _MARGIN
+    free = shutil.disk_usage(directory).free
+    if free >= needed:
+        return None
+    return (
+        f"{directory} has {free // 10**6} MB free, {needed // 10**6} are needed: set TMPDIR to another place"
+    )
+
+
+def _make_files(directory: Path) -> list[Path]:
+    for name, size in _MADE_FILES.items():
+        with (directory / name).open("wb") as file:
+            for offset in range(0, size, _BLOCK):
+                file.write(os.urandom(min(_BLOCK, size - offset)))
+    return [directory / name for name in _MADE_FILES]
+
+
+def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
+    print(_ROW.format("file", "size", "policy", "put MB/s", "get MB/s", "nodes stopped", "identical"))
+    module = importlib.import_module("oio.api.object_storage")
+    status = 0
+    with contextlib.closing(module.ObjectStorageApi(namespace.name, endpoint=namespace.endpoint)) as api:
+        for file in files:
+            size = file.stat().st_size
+            for policy, copies in _POLICIES.items():
+                start = (file.name[-24:], f"{size:,}", policy)
+                try:
+                    row = _try_one(api, namespace, file, policy, copies)
+                except Exception as exc:  # noqa: BLE001 - whatever went wrong is the result of this row
+                    print(
+                        _ROW.format(*start, "-", "-", "-", f"FAILED: {type(exc).__name__}: {exc}"), flush=True
+                    )
+                    status = _FAILED
+                    continue
+                rates = (f"{row.put:.1f}", f"{row.get:.1f}")
+                print(_ROW.format(*start, *rates, row.stopped, "yes" if row.identical else "NO"), flush=True)
+                if not row.identical:
+                    status = _FAILED
+    return status
+
+
+def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, copies: int) -> _Row:
+    name = f"{policy}/{file.name}"
+    size = file.stat().st_size
+    begin = time.perf_counter()
+    chunks, _, _ = api.object_create(
+        _ACCOUNT, _CONTAINER, file_or_path=str(file), obj_name=name, policy=policy
+    )
+    put = time.perf_counter() - begin
+    node = urlsplit(chunks[0].get("real_url") or chunks[0]["url"]).netloc
+    if copies > 1:
+        namespace.stop(node)
+    try:
+        identical, get = _compare(api, name, file)
+    finally:
+        if copies > 1:
+            namespace.start(node)
+    api.object_delete(_ACCOUNT, _CONTAINER, name)
+    stopped = node if copies > 1 else "none (it has the only copy)"
+    return _Row(size / 10**6 / put, size / 10**6 / get, stopped, identical)
+
+
+def _compare(api: Any, name: str, file: Path) -> tuple[bool, float]:
+    """Compare an object with a file, block by block; return the time spent reading the object, in seconds."""
+    begin = time.perf_counter()
+    _, stream = api.object_fetch(_ACCOUNT, _CONTAINER, name)
+    spent = time.perf_counter() - begin
+    blocks = iter(stream)
+    with file.open("rb") as original:
+        while True:
+            begin = time.perf_counter()
+            block = next(blocks, b"")
+            spent += time.perf_counter() - begin
+            if not block:
+                return not original.read(1), spent
+            if original.read(len(block)) != block:
+                stream.close()
+                return False, spent
+
+
+# The namespace is in a process of its own: sharing one with the client would slow both down.
+
+
+@dataclass(frozen=True)
+class _RemoteNamespace:
+    name: str
+    endpoint: str
+    _orders: Connection
+
+    def stop(self, address: str) -> None:
+        """Stop the rawx at ``address``."""
+        self._order("stop", address)
+
+    def start(self, address: str) -> None:
+        """Start it again."""
+        self._order("start", address)
+
+    def _order(self, verb: str, address: str) -> None:
+        self._orders.send((verb, address))
+        self._orders.recv()
+
+
+@contextlib.contextmanager
+def _namespace(path: Path) -> Iterator[_RemoteNamespace]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, path), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        name, endpoint = ours.recv()
+        yield _RemoteNamespace(name, endpoint, ours)
+    finally:
+        # The other side stops when there is nobody left to give orders.
+        ours.close()
+        process.join()
+
+
+def _serve(orders: Connection, path: Path) -> None:
+    with Namespace(path) as namespace:
+        nodes = {node.address: node for node in namespace.rawx}
+        orders.send((namespace.name, namespace.endpoint))
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            while True:
+                verb, address = orders.recv()
+                getattr(nodes[address], verb)()
+                orders.send("done")
