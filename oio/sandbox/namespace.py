@@ -266,17 +266,11 @@ class Namespace:
     # Wiring -----------------------------------------------------------------------------------------------
 
     def _register(self) -> None:
-        for number, service in enumerate(self.services):
-            kind = _REGISTERED[service.kind]
-            tags: dict[str, object] = {
-                "tag.slots": kind,
-                "tag.loc": f"sandbox.{kind}.{number}",
-                "tag.up": True,
-            }
-            if isinstance(service, RawxService):
-                tags["tag.slots"] = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
-                tags["tag.vol"] = str(service.volume)
-            self._conscience.register(conscience.Service(kind, service.address, score=0, tags=tags))
+        for number, rawx in enumerate(self.rawx, start=1):
+            slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
+            self._conscience.register(_described("rawx", rawx, slots, f"sandbox.{number}", rawx.volume))
+        self._conscience.register(_described("account", self.account, "account", "sandbox.1", self.path))
+        self._conscience.register(_described("oioproxy", self.proxy, "oioproxy", "sandbox.1", self.path))
         # The proxy does the work of these itself; clients may still ask who does it.
         for kind in ("meta0", "meta1", "meta2"):
             self._conscience.register(conscience.Service(kind, self.proxy.address, tags={"tag.slots": kind}))
@@ -300,6 +294,19 @@ class Namespace:
 
 
 _REGISTERED: Final = {"proxy": "oioproxy", "account": "account", "rawx": "rawx"}
+
+
+def _described(kind: str, service: Service, slots: str, location: str, volume: Path) -> conscience.Service:
+    """Return what the conscience knows of a service that is not up yet."""
+    tags: dict[str, object] = {
+        "tag.slots": slots,
+        "tag.loc": location,
+        "tag.up": True,
+        "tag.vol": str(volume),
+        "stat.cpu": 100.0,
+        "stat.space": 100.0,
+    }
+    return conscience.Service(kind, service.address, score=0, tags=tags)
 
 
 def _check(*, name: str, rawx: int, chunk_size: int, host: str, port: int) -> None:
