@@ -1,4 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test shares."""
+"""What every test shares: above all, that it leaves nothing behind."""
 
 from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import threading
+import time
+
+import pytest
+from greenlet import greenlet
+
+from oio.common import green
+
+#: Seconds that the other end of a connection may take to notice that it was closed.
+_PATIENCE = 5.0
+
+
+def pytest_collection_finish():
+    """Set aside all that exists before the first test: looking for what a test leaves is quick then."""
+    green.get_hub()
+    gc.collect()
+    gc.freeze()
+
+
+def _descriptors() -> dict[str, str]:
+    """Open descriptors and what they are; the one of the listing itself comes and goes."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return {number: target for number, target in found.items() if not target.startswith("/proc/")}
+
+
+def _green_threads() -> set[int]:
+    hub = green.get_hub().greenlet
+    return {
+        id(item)
+        for item in gc.get_objects()
+        if isinstance(item, greenlet) and not item.dead and item is not hub and item.parent is not None
+    }
+
+
+def _left_behind(threads, descriptors, green_threads) -> list[str]:
+    left = [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads]
+    left += [f"descriptor {k} of {v}" for k, v in _descriptors().items() if descriptors.get(k) != v]
+    left += ["green thread"] * len(_green_threads() - green_threads)
+    return left
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """No thread, green thread, socket or other descriptor outlives a test."""
+    before = set(threading.enumerate()), _descriptors(), _green_threads()
+    yield
+    end = time.monotonic() + _PATIENCE
+    while (left := _left_behind(*before)) and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.01)
+    assert not left, left

@@ -119,7 +119,6 @@ def del_cached_object_metadata(
     reference: str | None = None,
     path: str | None = None,
     cid: str | None = None,
-    version: int | str | None = None,
     cache: Cache | None = None,
     **_kwargs: Any,
 ) -> None:

@@ -59,6 +59,7 @@ def _import_eventlet() -> Any:
 
 eventlet = _import_eventlet()
 
+from eventlet import getcurrent as _getcurrent  # noqa: E402
 from eventlet import (  # noqa: E402
     greenthread,
     patcher,
@@ -72,7 +73,6 @@ from eventlet.greenpool import GreenPile, GreenPool  # noqa: E402
 from eventlet.queue import Empty, Full, LifoQueue, LightQueue, Queue  # noqa: E402
 from eventlet.semaphore import Semaphore  # noqa: E402
 from eventlet.timeout import Timeout  # noqa: E402
-from greenlet import getcurrent as _getcurrent  # noqa: E402
 
 __all__ = [
     "ChunkReadTimeout",
@@ -138,6 +138,9 @@ class _OwnHub:
 
     def __del__(self) -> None:
         # The hub is a suspended green thread with an epoll descriptor: nothing else would ever free them.
+        # At the end of the process, everything is freed, and no green thread may run any more.
+        if sys.is_finalizing():
+            return
         hub = self.hub
         if hub.running:
             hub.abort(wait=True)

@@ -67,7 +67,8 @@ class CustomHTTPResponse(green.HTTPResponse):
     def force_close(self) -> None:
         """Close the response and its socket, whatever is left to read."""
         shutdown_and_close(self._sock)
-        super().close()
+        with contextlib.suppress(ValueError):  # Somebody closed it under us.
+            super().close()
 
 
 class CustomHttpConnection(green.HTTPConnection):

@@ -11,7 +11,8 @@ import io
 import logging
 import sys
 from collections.abc import Mapping
-from logging.handlers import SysLogHandler
+from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
+from pathlib import Path
 from typing import Any
 
 from oio.common.easy_value import true_value
@@ -64,11 +65,11 @@ def _syslog_handler(conf: Mapping[str, Any], fmt: str) -> logging.Handler:
     facility = SysLogHandler.facility_names.get(name.removeprefix("LOG_").lower())
     if facility is None:
         raise ConfigurationException(f"log_facility: unknown facility {name!r}")
-    try:
-        handler = SysLogHandler(conf.get("log_address") or "/dev/log", facility)
-    except OSError:
-        # No syslog socket, as in most containers: UDP needs nobody to listen.
-        handler = SysLogHandler(facility=facility)
+    address = conf.get("log_address") or "/dev/log"
+    if isinstance(address, str) and not Path(address).is_socket():
+        # No syslog here, as in most containers: UDP needs nobody to listen.
+        address = ("localhost", SYSLOG_UDP_PORT)
+    handler = SysLogHandler(address, facility)
     prefix = conf.get("syslog_prefix")
     handler.setFormatter(logging.Formatter(f"{prefix}: {fmt}" if prefix else fmt))
     return handler

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fake connections for the seam ``oio.api.io.http_connect``, as applications write them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from oio.api import io
+
+
+class FakeResponse:
+    """What readers and writers need of a response."""
+
+    reason = "Because"
+
+    def __init__(
+        self, status: int, body: bytes = b"", headers: dict[str, Any] | None = None, cut: Any = None
+    ):
+        self.status = status
+        self._headers = {"Content-Length": len(body), **(headers or {})}
+        self._body = body
+        self._cut = cut
+
+    def getheader(self, name: str, default: Any = None) -> Any:
+        return {k.lower(): v for k, v in self._headers.items()}.get(name.lower(), default)
+
+    def getheaders(self) -> list[tuple[str, Any]]:
+        return list(self._headers.items())
+
+    def read(self, size: int) -> bytes:
+        data, self._body = self._body[:size], self._body[size:]
+        if not data and self._cut is not None:
+            raise self._cut
+        return data
+
+
+class FakeConnection:
+    """A connection that gives a prepared response, or computes one from what was sent."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self.sent = b""
+        self.closed = 0
+
+    def send(self, data: bytes) -> None:
+        self.sent += data
+
+    def getresponse(self) -> Any:
+        response = self.response(self) if callable(self.response) else self.response
+        if isinstance(response, BaseException):
+            raise response
+        return response
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def body(self) -> bytes:
+        """The body, out of its chunked coding."""
+        body, rest = b"", self.sent
+        while rest:
+            size, _, rest = rest.partition(b"\r\n")
+            body += rest[: int(size, 16)]
+            rest = rest[int(size, 16) + 2 :]
+        return body
+
+
+class Network:
+    """Which answer each chunk server gives, and what it was asked."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.connections: dict[str, FakeConnection] = {}
+
+    def __call__(self, netloc: str, method: str, path: str, headers: dict[str, Any]) -> FakeConnection:
+        self.calls.append((netloc, method, path, dict(headers)))
+        answer = self.answers[netloc]
+        if isinstance(answer, BaseException):
+            raise answer
+        connection = FakeConnection(answer)
+        self.connections[netloc] = connection
+        return connection
+
+
+@contextlib.contextmanager
+def at_the_seam(connect: Any) -> Iterator[None]:
+    """Let ``connect`` make the connections to chunk servers."""
+    real, io.http_connect = io.http_connect, connect
+    try:
+        yield
+    finally:
+        io.http_connect = real
+
+
+@contextlib.contextmanager
+def network(**answers: Any) -> Iterator[Network]:
+    """Put a fake network at the seam."""
+    fake = Network(**answers)
+    with at_the_seam(fake):
+        yield fake
+
+
+def stored(connection: FakeConnection) -> FakeResponse:
+    """The answer of a chunk server that has stored what it was sent."""
+    return FakeResponse(
+        201,
+        headers={
+            "x-oio-chunk-meta-chunk-hash": hashlib.md5(connection.body).hexdigest().upper(),
+            "x-oio-chunk-meta-chunk-size": str(len(connection.body)),
+        },
+    )
+
+
+def chunks_on(*hosts: str, size: int = 1 << 20, digest: str = "0" * 32) -> list[dict[str, Any]]:
+    return [
+        {"url": f"http://{host}/{number:064X}", "pos": "0", "size": size, "hash": digest, "score": 50}
+        for number, host in enumerate(hosts)
+    ]

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kept-alive connections to chunk servers, over real sockets."""
+
+from __future__ import annotations
+
+import pytest
+
+from oio.common import http_eventlet
+from oio.common.http_eventlet import ConnectionPool, CustomHttpConnection, http_connect
+from tests.scripted import Peer, serving
+
+
+class Owner:
+    """Somebody who wants connections to be kept."""
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    pool = ConnectionPool()
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    owner = Owner()
+    release = pool.hold(owner)
+    yield pool
+    release()
+    assert len(pool) == 0
+
+
+def get(address, path="/0A"):
+    connection = http_connect(address, "GET", path, {"x-test": 1})
+    try:
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def put(address, *blocks):
+    connection = http_connect(address, "PUT", "/0A", {"transfer-encoding": "chunked"})
+    try:
+        for block in (*blocks, b""):
+            connection.send(b"%x\r\n%b\r\n" % (len(block), block))
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def answer_always(peer: Peer) -> None:
+    while peer.read_head():
+        peer.answer(200, b"hello")
+
+
+def answer_once(peer: Peer) -> None:
+    peer.read_head()
+    peer.answer(200, b"hello")
+
+
+def answer_once_then_drop(peer: Peer) -> None:
+    answer_once(peer)
+    peer.read_head()
+
+
+@pytest.mark.pitfall(135)
+def test_a_connection_whose_response_was_read_serves_the_next_request(pool):
+    with serving(answer_always) as server:
+        assert [get(server.address) for _ in range(3)] == [b"hello"] * 3
+        assert server.connections == 1
+        assert len(pool) == 1
+
+
+def test_the_request_is_quoted_and_its_headers_are_sent_as_text(pool):
+    heads = []
+
+    def note(peer):
+        heads.append(peer.read_head())
+        peer.answer(200)
+
+    with serving(note) as server:
+        connection = http_connect(server.address, "GET", "é/a b", {"x-one": 1, "x-many": ["a", "b"]}, "q=1")
+        assert connection.getresponse().status == 200
+        connection.close()
+    line, *headers = heads[0].split("\r\n")
+    assert line == "GET /%C3%A9/a%20b?q=1 HTTP/1.1"
+    assert {"x-one: 1", "x-many: a", "x-many: b"} <= set(headers)
+
+
+@pytest.mark.pitfall(4, 1)
+def test_a_response_that_was_not_read_closes_its_connection(pool):
+    gone = []
+
+    def talkative(peer):
+        peer.read_head()
+        peer.answer(200, b"x" * 10, Content_Length=1 << 20)
+        peer.wait_until_gone()
+        gone.append(True)
+
+    with serving(talkative) as server:
+        connection = http_connect(server.address, "GET", "/0A")
+        assert connection.getresponse().read(5) == b"xxxxx"
+        connection.close()
+        assert len(pool) == 0
+    assert gone == [True]
+
+
+@pytest.mark.pitfall(7)
+def test_closing_twice_is_harmless_and_gives_the_connection_back_once(pool):
+    with serving(answer_always) as server:
+        connection = http_connect(server.address, "GET", "/0A")
+        connection.getresponse().read()
+        connection.close()
+        connection.close()
+        assert len(pool) == 1
+
+
+@pytest.mark.pitfall(135)
+def test_a_kept_connection_that_the_server_closed_is_not_used(pool):
+    with serving(answer_once, answer_always) as server:
+        assert get(server.address) == b"hello"
+        assert get(server.address) == b"hello"
+        assert server.connections == 2
+
+
+@pytest.mark.pitfall(135)
+def test_a_kept_connection_that_dies_before_the_first_byte_is_replaced_once(pool):
+    with serving(answer_once_then_drop, answer_always) as server:
+        assert get(server.address) == b"hello"
+        assert get(server.address) == b"hello"
+        assert server.connections == 2
+
+
+def test_a_fresh_connection_that_dies_is_not_replaced(pool):
+    with serving(lambda peer: peer.read_head()) as server:
+        connection = http_connect(server.address, "GET", "/0A")
+        with pytest.raises(ConnectionError):
+            connection.getresponse()
+        connection.close()
+        assert server.connections == 1
+
+
+@pytest.mark.pitfall(135)
+def test_an_upload_is_said_again_when_its_kept_connection_was_dead(pool):
+    bodies = []
+
+    def store(peer):
+        assert peer.read_head().startswith("PUT")
+        bodies.append(peer.read_chunked())
+        peer.answer(201)
+
+    with serving(answer_once_then_drop, store) as server:
+        assert get(server.address) == b"hello"
+        assert put(server.address, b"some", b"bytes") == 201
+    assert bodies == [b"somebytes"]
+
+
+def test_a_stored_chunk_leaves_its_connection_to_the_next(pool):
+    def store(peer):
+        while peer.read_head():
+            peer.read_chunked()
+            peer.answer(201)
+
+    with serving(store) as server:
+        assert [put(server.address, b"data"), put(server.address, b"data")] == [201, 201]
+        assert server.connections == 1
+
+
+def test_a_refused_upload_does_not_keep_its_connection(pool):
+    def refuse(peer):
+        peer.read_head()
+        peer.read_chunked()
+        peer.answer(409)
+
+    with serving(refuse) as server:
+        assert put(server.address, b"data") == 409
+        assert len(pool) == 0
+
+
+def test_without_anybody_to_hold_them_connections_are_not_kept(monkeypatch):
+    pool = ConnectionPool()
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    with serving(answer_always) as server:
+        get(server.address)
+        assert len(pool) == 0
+
+
+def test_the_last_holder_to_leave_closes_the_connections(monkeypatch):
+    pool = ConnectionPool()
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    first, second = Owner(), Owner()
+    release_first, release_second = pool.hold(first), pool.hold(second)
+    with serving(answer_always) as server:
+        get(server.address)
+        release_first()
+        assert len(pool) == 1
+        del second
+        assert not release_second.alive
+        assert len(pool) == 0
+
+
+def test_the_oldest_idle_connections_make_room_for_new_ones(monkeypatch):
+    pool = ConnectionPool(max_idle=2)
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    owner = Owner()
+    release = pool.hold(owner)
+    with serving(answer_always) as one, serving(answer_always) as two, serving(answer_always) as three:
+        for server in (one, two, three, two, three):
+            get(server.address)
+        assert len(pool) == 2
+        assert [one.connections, two.connections, three.connections] == [1, 1, 1]
+        release()
+
+
+def test_idle_connections_have_an_age_limit(monkeypatch):
+    pool = ConnectionPool(max_idle_seconds=0.0)
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    owner = Owner()
+    release = pool.hold(owner)
+    with serving(answer_always) as server:
+        get(server.address)
+        get(server.address)
+        assert server.connections == 2
+        release()
+
+
+@pytest.mark.pitfall(6)
+def test_a_read_after_the_close_of_the_source_is_an_ioerror(pool):
+    with serving(answer_always) as server:
+        connection = CustomHttpConnection(server.address)
+        connection.request("GET", "/0A")
+        response = connection.getresponse()
+        response.fp.close()
+        with pytest.raises(OSError, match="closed source"):
+            response.read(1)
+        response.close()
+        connection.close()
+
+
+@pytest.mark.pitfall(14)
+def test_a_corked_connection_sends_all_once_it_is_uncorked(pool):
+    bodies = []
+
+    def store(peer):
+        peer.read_head()
+        bodies.append(peer.read_chunked())
+        peer.answer(201)
+
+    with serving(store) as server:
+        connection = http_connect(server.address, "PUT", "/0A", {"transfer-encoding": "chunked"})
+        connection.set_cork(True)
+        connection.send(b"1\r\na\r\n")
+        connection.send(b"0\r\n\r\n")
+        connection.set_cork(False)
+        assert connection.getresponse().status == 201
+        connection.close()
+    assert bodies == [b"a"]
