@@ -102,7 +102,7 @@ class AccountClient(HttpApi):
             return self._request(method, action, params=params, **kwargs)
 
     def _found_another(self, **kwargs: Any) -> bool:
-        """Ask for another service after a failure; what goes wrong here must not hide the failure (row 105)."""
+        """Ask for another service after a failure; what goes wrong here must not hide it (row 105)."""
         if self._lb is None:
             return False
         try:

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of the object storage API about accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
+from oio.api._checks import check_limit, check_listing, check_properties, check_property_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class AccountApi(ApiBase):
+    """Calls about accounts."""
+
+    @account_call
+    def account_create(self, account: str, **kwargs: Any) -> bool:
+        """Create an account.
+
+        :param account: name of the account to create, 63 bytes of UTF-8 at most
+        :returns: True if the account has been created, False if it existed
+
+        >>> api.account_create("doc-account")
+        True
+        """
+        return self.account.account_create(account, **kwargs)
+
+    @account_call
+    def account_delete(self, account: str, **kwargs: Any) -> None:
+        """Delete an account.
+
+        :raises NoSuchAccount: there is none of this name
+        :raises Conflict: it has containers
+
+        >>> api.account_delete("doc-account")
+        """
+        self.account.account_delete(account, **kwargs)
+
+    @plain_call
+    def account_list(self, **kwargs: Any) -> list[str]:
+        """List known accounts, in no order.
+
+        Account creation is asynchronous: an account that a container brought into being may appear after
+        several seconds only.
+
+        >>> "doc" in api.account_list()
+        True
+        """
+        return self.account.account_list(**kwargs)
+
+    @account_call
+    def account_show(self, account: str, **kwargs: Any) -> dict[str, Any]:
+        """Get information about an account.
+
+        :returns: ``id``, ``bytes``, ``objects``, ``containers``, ``ctime`` (text, seconds), ``metadata``...
+        :raises NoSuchAccount: there is none of this name
+
+        >>> api.account_show("doc")["id"]
+        'doc'
+        """
+        return self.account.account_show(account, **kwargs)
+
+    @account_call
+    def account_get_properties(self, account: str, **kwargs: Any) -> dict[str, Any]:
+        """Get information about an account: that of :meth:`account_show`, ``metadata`` being ``properties``.
+
+        >>> api.account_set_properties("doc", {"color": "blue"})
+        >>> api.account_get_properties("doc")["properties"]
+        {'color': 'blue'}
+        """
+        info = self.account.account_show(account, **kwargs)
+        return {**info, "properties": {**info.get("properties", {}), **info.pop("metadata", {})}}
+
+    @account_call
+    def account_set_properties(self, account: str, properties: dict[str, str], **kwargs: Any) -> None:
+        """Set properties of an account, which is created when it does not exist.
+
+        :param properties: text to text; an empty value is kept
+        """
+        self.account.account_update(account, check_properties("properties", properties), None, **kwargs)
+
+    @account_call
+    def account_del_properties(self, account: str, properties: Iterable[str], **kwargs: Any) -> None:
+        """Remove properties of an account.
+
+        :param properties: their names; with none, nothing is removed
+        """
+        self.account.account_update(account, None, check_property_names("properties", properties), **kwargs)
+
+    def account_update(
+        self,
+        account: str,
+        metadata: dict[str, str] | None,
+        to_delete: Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Deprecated: use :meth:`account_set_properties` and :meth:`account_del_properties`."""
+        warn_deprecated("account_update is deprecated, use account_set_properties and account_del_properties")
+        if to_delete:
+            self.account_del_properties(account, to_delete, **kwargs)
+        if metadata or not to_delete:
+            self.account_set_properties(account, metadata or {}, **kwargs)
+
+    @account_call
+    def container_list(
+        self,
+        account: str,
+        limit: int | None = None,
+        marker: str | None = None,
+        end_marker: str | None = None,
+        prefix: str | None = None,
+        delimiter: str | None = None,
+        s3_buckets_only: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Any]]:
+        """Get the list of containers of an account, page by page.
+
+        :param account: account in which the containers are
+        :param limit: maximum number of results to return, 1000 by default
+        :param marker: names after this one only
+        :param end_marker: names before this one only
+        :param prefix: names that begin so only
+        :param delimiter: what follows it in names is folded into prefixes
+        :param s3_buckets_only: only names that can be those of buckets
+        :returns: lists of name, number of objects, number of bytes, 1 if the item is a prefix or 0 if it
+            is a container, and modification time (seconds). The marker of the next page is the last name;
+            only an empty page is the end.
+        :raises NoSuchAccount: there is no such account
+
+        >>> [name for name, objects, size, is_prefix, mtime in api.container_list("doc", prefix="box")]
+        ['box']
+        """
+        check_limit(limit)
+        check_listing(marker=marker, end_marker=end_marker, prefix=prefix, delimiter=delimiter)
+        page = self.account.container_list(
+            account, limit, marker, end_marker, prefix, delimiter, bool(s3_buckets_only), **kwargs
+        )
+        return list(page["listing"])

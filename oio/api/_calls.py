@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every call of the object storage API goes through: defaults, request ID, checks, and errors."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import inspect
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from oio.api._checks import check_cid, check_content_id, check_name, check_version
+from oio.common.decorators import (
+    ensure_headers,
+    ensure_request_id2,
+    handle_account_not_found,
+    handle_container_not_found,
+    handle_object_not_found,
+    patch_kwargs,
+)
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from oio.account.client import AccountClient
+    from oio.blob.client import BlobClient
+    from oio.container.client import ContainerClient
+    from oio.directory.client import DirectoryClient
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+OPTIONS = frozenset(
+    {
+        "admin_mode",
+        "autocreate",
+        "cache",
+        "chunk_buffer_max",
+        "chunk_buffer_min",
+        "chunk_checksum_algo",
+        "cid",
+        "connection_timeout",
+        "content",
+        "content_id",
+        "deadline",
+        "force_master",
+        "headers",
+        "perfdata",
+        "pool_manager",
+        "read_timeout",
+        "reqid",
+        "request_attempts",
+        "ssl_context",
+        "timeout",
+        "tls",
+        "verify_checksum",
+        "version",
+        "write_timeout",
+    }
+)
+"""Options of every call, which the signatures do not show."""
+
+
+class ApiBase(abc.ABC):
+    """What the parts of the API share."""
+
+    namespace: str
+    logger: Any
+    account: AccountClient
+    container: ContainerClient
+    directory: DirectoryClient
+    _global_kwargs: dict[str, Any]
+    _unknown_options: set[str]
+
+    @property
+    @abc.abstractmethod
+    def blob_client(self) -> BlobClient:
+        """A low-level client to rawx services."""
+
+    def _warn_about_unknown(self, options: set[str]) -> None:
+        """Tell about each unknown option once: it may be a misspelt one."""
+        for name in sorted(options - self._unknown_options):
+            self._unknown_options.add(name)
+            self.logger.warning("Unknown keyword argument %r is ignored", name)
+
+
+def warn_deprecated(text: str) -> None:
+    """Warn the first caller outside of the library."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("oio."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, DeprecationWarning, stacklevel=level)
+
+
+def plain_call(fnc: _F, prefix: str = "") -> _F:
+    """Make a method of the API.
+
+    :param prefix: of the request IDs that are made for it
+    """
+    return patch_kwargs(ensure_headers(ensure_request_id2(prefix)(_checked(fnc))))
+
+
+def account_call(fnc: _F) -> _F:
+    """Make a method of the API about an account."""
+    return handle_account_not_found(plain_call(fnc))
+
+
+def container_call(fnc: _F) -> _F:
+    """Make a method of the API about a container, given by names or by ``cid``."""
+    return handle_container_not_found(plain_call(fnc))
+
+
+def object_call(fnc: _F) -> _F:
+    """Make a method of the API about an object."""
+    return handle_object_not_found(plain_call(fnc))
+
+
+def creation_call(fnc: _F) -> _F:
+    """Make a method of the API that creates an object: only its container may be missing."""
+    return handle_container_not_found(plain_call(fnc, prefix="create-"))
+
+
+def _checked(fnc: _F) -> _F:
+    """Check the arguments that many methods have, and tell about unknown options."""
+    signature = inspect.signature(fnc)
+
+    @functools.wraps(fnc)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        named = bound.arguments
+        options = named.get("kwargs", {})
+        _check_target(named, options)
+        named["self"]._warn_about_unknown(options.keys() - OPTIONS)
+        return fnc(*bound.args, **bound.kwargs)
+
+    return cast("_F", wrapper)
+
+
+def _check_target(named: dict[str, Any], options: dict[str, Any]) -> None:
+    """Check what a call is about: the account, the container, the object and its version."""
+    if options.get("cid") is not None:
+        options["cid"] = check_cid(options["cid"])
+    elif "cid" in options:
+        del options["cid"]
+    content_ids = [name for name in ("content", "content_id") if options.get(name) is not None]
+    for name in content_ids:
+        check_content_id(name, options[name])
+    for name in ("account", "container"):
+        if name in named and not (named[name] is None and "cid" in options):
+            check_name(name, named[name])
+    if "obj" in named and not (named["obj"] is None and content_ids):
+        check_name("obj", named["obj"])
+    for arguments in (named, options):
+        if arguments.get("version") is not None:
+            check_version(arguments["version"])

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the arguments of the object storage API: what the services would cut, ignore or misread.
+
+Each refuses with a ValueError or a TypeError that names the argument and its value.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES
+from oio.container.client import CHUNK_SYSMETA_PREFIX
+
+_MAX_BYTES = {
+    "account": MAX_ACCOUNT_BYTES,
+    "container": MAX_CONTAINER_BYTES,
+    "obj": MAX_OBJECT_BYTES,
+    "obj_name": MAX_OBJECT_BYTES,
+}
+_CID = re.compile(r"([0-9A-Fa-f]{1,64})(\.[0-9]+)?")
+_CONTENT_ID = re.compile(r"([0-9A-Fa-f]{2}){1,32}")
+_VERSION = re.compile(r"-?[0-9]{1,23}")
+
+
+def shorten(value: object) -> str:
+    """Show a value in a message, but not all of a very long one."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def check_text(argument: str, value: Any) -> str:
+    """Refuse what is not a text that can be sent.
+
+    :param argument: its name
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a str, not {type(value).__name__}: {shorten(value)}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as err:
+        raise ValueError(f"{argument} is no valid text: {shorten(value)}") from err
+    if "\0" in value:
+        raise ValueError(f"{argument} must not contain NUL: {shorten(value)}")
+    return value
+
+
+def check_name(argument: str, value: Any) -> str:
+    """Refuse a name that is empty, or that the services would cut without a word (pitfalls row 147).
+
+    :param argument: ``account``, ``container``, ``obj`` or ``obj_name``
+    """
+    if not check_text(argument, value):
+        raise ValueError(f"{argument} must not be empty")
+    limit = _MAX_BYTES[argument]
+    size = len(value.encode("utf-8"))
+    if size > limit:
+        raise ValueError(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(value)}")
+    return str(value)
+
+
+def check_names(argument: str, values: Any, kind: str) -> list[str]:
+    """Refuse a collection of names that is a single text, or holds a wrong name.
+
+    :param kind: see :func:`check_name`
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(
+            f"{argument} must be an iterable of names, not {type(values).__name__}: {shorten(values)}"
+        )
+    return [check_name(kind, value) for value in values]
+
+
+def check_cid(value: Any) -> str:
+    """Refuse what is no container ID; give it back as the services spell it (pitfalls row 146)."""
+    match = _CID.fullmatch(check_text("cid", value))
+    if match is None:
+        raise ValueError(f"cid must be made of hexadecimal digits: {shorten(value)}")
+    return match[1].upper()
+
+
+def check_content_id(argument: str, value: Any) -> str:
+    """Refuse what is no content ID: an even number of hexadecimal digits, 64 at most."""
+    if not _CONTENT_ID.fullmatch(check_text(argument, value)):
+        raise ValueError(f"{argument} must be made of 2 to 64 hexadecimal digits, in pairs: {shorten(value)}")
+    return str(value)
+
+
+def check_version(value: Any) -> int | str:
+    """Refuse what is no version of an object: an integer, or its decimal digits (pitfalls row 119)."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(f"version must be an int or a str, not {type(value).__name__}: {shorten(value)}")
+    if not _VERSION.fullmatch(str(value)):
+        raise ValueError(f"version must be an integer: {shorten(value)}")
+    return value
+
+
+def check_limit(value: Any) -> int | None:
+    """Refuse a page size below 1."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"limit must be an int, not {type(value).__name__}: {shorten(value)}")
+    if value < 1:
+        raise ValueError(f"limit must be at least 1: {value}")
+    return value
+
+
+def check_listing(**texts: Any) -> None:
+    """Refuse markers, prefixes and delimiters that are no text."""
+    for argument, value in texts.items():
+        if value is not None:
+            check_text(argument, value)
+
+
+def check_properties(argument: str, properties: Any) -> dict[str, str]:
+    """Refuse properties that are no dict of text to text, or whose keys would break headers (row 158).
+
+    :returns: a copy; empty for None
+    """
+    if properties is None:
+        return {}
+    if not isinstance(properties, Mapping):
+        raise TypeError(f"{argument} must be a dict, not {type(properties).__name__}: {shorten(properties)}")
+    for key, value in properties.items():
+        _check_key(argument, key)
+        if not isinstance(value, str):
+            raise TypeError(
+                f"{argument}[{key!r}] must be a str, not {type(value).__name__}: {shorten(value)}"
+            )
+        check_text(f"{argument}[{key!r}]", value)
+    return dict(properties)
+
+
+def check_property_names(argument: str, names: Any) -> list[str]:
+    """Refuse names of properties that are a single text, or hold something else than text."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(
+            f"{argument} must be an iterable of names, not {type(names).__name__}: {shorten(names)}"
+        )
+    return [check_text(argument, name) for name in names]
+
+
+def _check_key(argument: str, key: Any) -> None:
+    check_text(f"a key of {argument}", key)
+    if not key:
+        raise ValueError(f"{argument} has an empty key")
+    if any(unicodedata.category(char) == "Cc" for char in key):
+        raise ValueError(f"{argument} has a key with control characters: {shorten(key)}")
+    if key.startswith(CHUNK_SYSMETA_PREFIX):
+        raise ValueError(f"{argument} has a key that the services keep for themselves: {shorten(key)}")
+
+
+def check_header_value(argument: str, value: Any) -> str | None:
+    """Refuse a text that cannot be sent in a header."""
+    if value is None:
+        return None
+    if not check_text(argument, value).isascii() or not value.isprintable():
+        raise ValueError(f"{argument} must be made of printable ASCII characters: {shorten(value)}")
+    return str(value)
+
+
+def check_policy(value: Any) -> str | None:
+    """Refuse an empty policy, which the service takes for one of its own (a single copy)."""
+    if value is not None and not check_header_value("policy", value):
+        raise ValueError("policy must not be empty; None stands for the default one")
+    return value  # type: ignore[no-any-return]
+
+
+def check_ranges(ranges: Any) -> list[tuple[int | None, int | None]]:
+    """Refuse ranges that are not pairs of positions in the right order.
+
+    :returns: pairs of first and last byte; empty for None
+    """
+    if ranges is None:
+        return []
+    if isinstance(ranges, (str, bytes)) or not isinstance(ranges, Iterable):
+        raise TypeError(f"ranges must be a list of pairs, not {type(ranges).__name__}: {shorten(ranges)}")
+    return [_check_range(item) for item in ranges]
+
+
+def _check_range(item: Any) -> tuple[int | None, int | None]:
+    if not isinstance(item, Sequence) or isinstance(item, (str, bytes)) or len(item) != 2:
+        raise TypeError(f"ranges must be made of pairs (first byte, last byte): {shorten(item)}")
+    start, end = item
+    for bound in (start, end):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int)):
+            raise TypeError(f"ranges must be made of pairs of integers: {shorten(item)}")
+        if bound is not None and bound < 0:
+            raise ValueError(f"ranges must not have negative bounds: {shorten(item)}")
+    if start is not None and end is not None and end < start:
+        raise ValueError(f"ranges must not end before they start: {shorten(item)}")
+    return start, end

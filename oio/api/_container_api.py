@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of the object storage API about containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oio.api._calls import ApiBase, container_call, warn_deprecated
+from oio.api._checks import check_names, check_properties, check_property_names
+from oio.api._listing import all_versions, make_page
+from oio.api._presence import count_missing
+from oio.common import exceptions as exc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ContainerApi(ApiBase):
+    """Calls about containers."""
+
+    @container_call
+    def container_create(
+        self,
+        account: str,
+        container: str,
+        properties: dict[str, str] | None = None,
+        system: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Create a container.
+
+        :param account: account in which to create the container, 63 bytes of UTF-8 at most
+        :param container: name of the container, 1023 bytes of UTF-8 at most
+        :param properties: properties to set on the container, text to text; an empty value is kept
+        :param system: system properties, such as ``sys.m2.policy.version``
+        :returns: True if the container has been created, False if it already exists (it is left as it is)
+
+        >>> api.container_create("doc", "shelf", properties={"color": "blue"})
+        True
+        >>> api.container_create("doc", "shelf")
+        False
+        """
+        properties, system = _checked(properties, system)
+        return self.container.container_create(account, container, properties, system, **kwargs)
+
+    @container_call
+    def container_create_many(
+        self,
+        account: str,
+        containers: Iterable[str],
+        properties: dict[str, str] | None = None,
+        system: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> list[tuple[str, bool]]:
+        """Create many containers.
+
+        :param account: account in which to create the containers
+        :param containers: names of the containers
+        :param properties: properties to set on each of them
+        :param system: system properties to set on each of them
+        :returns: for each name, in order, True if the container has been created
+
+        >>> api.container_create_many("doc", ["shelf-1", "shelf-2"])
+        [('shelf-1', True), ('shelf-2', True)]
+        """
+        names = check_names("containers", containers, "container")
+        properties, system = _checked(properties, system)
+        return self.container.container_create_many(account, names, properties, system, **kwargs)
+
+    @container_call
+    def container_delete(self, account: str, container: str, force: bool = False, **kwargs: Any) -> None:
+        """Delete a container.
+
+        :param force: also when it holds objects, whose chunks are then left on the rawx services
+        :raises NoSuchContainer: there is no such container
+        :raises ContainerNotEmpty: it holds objects
+
+        >>> api.container_delete("doc", "shelf-2")
+        """
+        try:
+            self.container.container_delete(account, container, force=force, **kwargs)
+        except exc.Conflict as err:
+            exc.reraise(exc.ContainerNotEmpty, err)
+
+    @container_call
+    def container_show(self, account: str, container: str, **kwargs: Any) -> dict[str, Any]:
+        """Get information about a container (user properties).
+
+        :returns: a dict with "properties", a dict of user properties
+        :raises NoSuchContainer: there is no such container
+
+        >>> api.container_show("doc", "shelf")
+        {'properties': {'color': 'blue'}}
+        """
+        return self.container.container_show(account, container, **kwargs)
+
+    @container_call
+    def container_get_properties(
+        self, account: str, container: str, properties: Iterable[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Get information about a container (user and system properties).
+
+        :param properties: ignored
+        :returns: a dict with "properties" and "system" entries, containing respectively a dict of user
+            properties and a dict of system properties, all of them text
+        :raises NoSuchContainer: there is no such container
+
+        >>> api.container_get_properties("doc", "shelf")["system"]["sys.user.name"]
+        'shelf'
+        """
+        return self.container.container_get_properties(account, container, None, **kwargs)
+
+    @container_call
+    def container_set_properties(
+        self,
+        account: str,
+        container: str,
+        properties: dict[str, str] | None = None,
+        clear: bool = False,
+        system: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Set properties on a container.
+
+        :param properties: a dictionary of properties, text to text; an empty value removes the property
+        :param clear: remove the other user properties first; the way to remove all of them is to set none
+        :param system: dictionary of system properties to set, whose names begin with ``sys.``
+        :raises NoSuchContainer: there is no such container
+        :raises ValueError: there is nothing to do
+
+        >>> api.container_set_properties("doc", "shelf", {"size": "big"}, clear=True)
+        {}
+        """
+        properties, system = _checked(properties, system)
+        if not properties and not system:
+            if not clear:
+                raise ValueError("properties and system are both empty: nothing to set")
+            # The service refuses to set nothing; to delete "none" means all for it.
+            return self.container.container_del_properties(account, container, [], **kwargs)
+        return self.container.container_set_properties(
+            account, container, properties, bool(clear), system=system, **kwargs
+        )
+
+    @container_call
+    def container_del_properties(
+        self, account: str, container: str, properties: Iterable[str], **kwargs: Any
+    ) -> Any:
+        """Delete properties of a container.
+
+        :param properties: a list of property keys; with none, nothing is removed, and nothing is asked
+        :raises NoSuchContainer: there is no such container
+        """
+        names = check_property_names("properties", properties)
+        # An empty list means "all" for the service (pitfalls row 103).
+        return self.container.container_del_properties(account, container, names, **kwargs) if names else {}
+
+    @container_call
+    def container_touch(self, account: str, container: str, recompute: bool = False, **kwargs: Any) -> None:
+        """Trigger a notification about the container state.
+
+        :param recompute: count its objects and bytes again first, and the chunks that are missing
+        :raises NoSuchContainer: there is no such container
+
+        >>> api.container_touch("doc", "shelf")
+        """
+        damaged = missing = None
+        if recompute:
+            damaged, missing = self._count_damage(account, container, **kwargs)
+        self.container.container_touch(
+            account,
+            container,
+            recompute=bool(recompute),
+            damaged_objects=damaged,
+            missing_chunks=missing,
+            **kwargs,
+        )
+
+    def _count_damage(self, account: str, container: str, **kwargs: Any) -> tuple[int, int]:
+        """Count the versions of objects that lack chunks, and these chunks."""
+
+        def list_page(**page: Any) -> dict[str, Any]:
+            return make_page(
+                *self.container.content_list(account, container, versions=True, **page, **kwargs)
+            )
+
+        losses = []
+        for obj in all_versions(list_page):
+            if obj["deleted"] or obj["chunk_method"] == "drained":
+                continue
+            try:
+                meta, chunks = self.container.content_locate(
+                    account, container, obj["name"], version=obj["version"], properties=False, **kwargs
+                )
+            except exc.NotFound:
+                # Deleted since it was listed.
+                continue
+            losses.append(count_missing(meta["chunk_method"], chunks))
+        return sum(loss > 0 for loss in losses), sum(losses)
+
+    def container_update(
+        self, account: str, container: str, metadata: dict[str, str], clear: bool = False, **kwargs: Any
+    ) -> None:
+        """Deprecated: use :meth:`container_set_properties`."""
+        warn_deprecated("container_update is deprecated, use container_set_properties")
+        if metadata or clear:
+            self.container_set_properties(account, container, metadata, clear=clear, **kwargs)
+
+
+def _checked(properties: Any, system: Any) -> tuple[dict[str, str], dict[str, str]]:
+    return check_properties("properties", properties), check_properties("system", system)

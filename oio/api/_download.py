@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reading of an object: where its bytes are, and the stream of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from oio.api._strategies import stream_reader
+from oio.common import exceptions as exc
+from oio.common.ranges import close_range
+from oio.common.storage_functions import _sort_chunks
+from oio.common.storage_method import STORAGE_METHODS, StorageMethod
+from oio.common.utils import hard_deadline, monotonic_time
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the bytes that are asked for are.
+
+    :param meta: description of the object
+    :param chunks: metachunk position -> chunks, in order of preference
+    :param ranges: first and last bytes, closed; None for the whole object
+    :param size: how many bytes that makes
+    """
+
+    meta: dict[str, Any]
+    chunks: dict[int, list[dict[str, Any]]]
+    storage_method: StorageMethod
+    ranges: list[tuple[int, int]] | None
+    size: int
+
+
+class ObjectStream(Iterator[bytes]):
+    """The bytes of an object, or of ranges of it, as an iterator of blocks of any size.
+
+    Nothing is asked of the rawx services before the first block is, so their errors come then. Close it, or
+    use it in a ``with`` block, when it may be left before its end.
+    """
+
+    def __init__(self, blocks: Generator[bytes, None, None]) -> None:
+        self._blocks = blocks
+
+    def __next__(self) -> bytes:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        """Close the connections to the rawx services."""
+        self._blocks.close()
+
+    def __enter__(self) -> ObjectStream:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def locate_bytes(
+    meta: dict[str, Any],
+    raw_chunks: list[dict[str, Any]],
+    ranges: list[tuple[int | None, int | None]],
+    logger: Any,
+) -> Location:
+    """Find the chunks that hold some ranges of an object, or all of it.
+
+    :raises UnsatisfiableRange: a range begins after the last byte
+    :raises UnrecoverableContent: the chunks do not make up the object
+    """
+    for key in ("chunk_method", "length"):
+        if key not in meta:
+            raise exc.OioProtocolError(f"the description of the object has no {key}: {meta}")
+    storage_method = STORAGE_METHODS.load(meta["chunk_method"])
+    length = int(meta["length"])
+    chunks = _sort_chunks(raw_chunks, storage_method.ec, logger)
+    found = sum(copies[0]["size"] for copies in chunks.values())
+    if list(chunks) != list(range(len(chunks))) or found != length:
+        raise exc.UnrecoverableContent(
+            f"metachunks {list(chunks)} of {meta.get('name')!r} hold {found} bytes, not {length}"
+        )
+    closed = [_close(start, end, length) for start, end in ranges] or None
+    size = length if closed is None else sum(end - start + 1 for start, end in closed)
+    return Location(meta, chunks, storage_method, closed, size)
+
+
+def _close(start: int | None, end: int | None, length: int) -> tuple[int, int]:
+    bounds = close_range(start, end, length)
+    if bounds is None:
+        # Dropping it would give an answer that looks right (pitfalls row 133).
+        raise exc.UnsatisfiableRange(
+            416, None, f"range ({start}, {end}) is not in an object of {length} bytes"
+        )
+    return bounds
+
+
+def stream_object(
+    location: Location, relocate: Callable[[exc.OioException], Location | None], options: dict[str, Any]
+) -> ObjectStream:
+    """Read the bytes of an object.
+
+    :param relocate: called when nothing could be read; gives another location to try, or None
+    :param options: those of the call
+    """
+    return ObjectStream(_counted(location, relocate, options, monotonic_time()))
+
+
+def _counted(
+    location: Location,
+    relocate: Callable[[exc.OioException], Location | None],
+    options: dict[str, Any],
+    start: float,
+) -> Generator[bytes, None, None]:
+    perfdata = options.get("perfdata")
+    given = 0
+    with contextlib.closing(_with_second_chance(location, relocate, options)) as blocks:
+        for block in blocks:
+            if perfdata is not None and not given:
+                perfdata["ttfb"] = monotonic_time() - start
+            given += len(block)
+            yield block
+    if given != location.size:
+        raise exc.ServiceUnavailable(f"{given} bytes were read, not {location.size}")
+    if perfdata is not None:
+        perfdata["ttlb"] = monotonic_time() - start
+        perfdata["data_size"] = perfdata.get("data_size", 0) + given
+
+
+def _with_second_chance(
+    location: Location, relocate: Callable[[exc.OioException], Location | None], options: dict[str, Any]
+) -> Generator[bytes, None, None]:
+    """Read, and start again from another location if need be, but never once a byte was given (row 57)."""
+    given = False
+    try:
+        with contextlib.closing(_read(location, options)) as blocks:
+            for block in blocks:
+                given = True
+                yield block
+        return
+    except (exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
+        other = None if given else relocate(err)
+        if other is None:
+            raise
+    yield from _read(other, options)
+
+
+def _read(location: Location, options: dict[str, Any]) -> Generator[bytes, None, None]:
+    options = dict(options)
+    if hard_deadline(options) is None:
+        # The read timeout is that of each request; it does not bound the whole stream.
+        options.pop("deadline", None)
+    reader = stream_reader(location.storage_method)
+    with contextlib.closing(
+        reader(location.chunks, location.ranges, location.storage_method, **options)
+    ) as blocks:
+        yield from blocks

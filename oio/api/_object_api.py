@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of the object storage API about objects, but for their creation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oio.api._calls import ApiBase, container_call, object_call, warn_deprecated
+from oio.api._checks import (
+    check_limit,
+    check_listing,
+    check_names,
+    check_properties,
+    check_property_names,
+    check_ranges,
+)
+from oio.api._download import Location, ObjectStream, locate_bytes, stream_object
+from oio.api._listing import make_page, useful_marker
+from oio.api._presence import describe_chunks, is_readable
+from oio.common import exceptions as exc
+from oio.common.cache import (
+    del_cached_object_metadata,
+    get_cached_object_metadata,
+    set_cached_object_metadata,
+)
+from oio.common.utils import cid_from_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ObjectApi(ApiBase):
+    """Calls about objects."""
+
+    @container_call
+    def object_list(
+        self,
+        account: str,
+        container: str,
+        limit: int | None = None,
+        marker: str | None = None,
+        delimiter: str | None = None,
+        prefix: str | None = None,
+        end_marker: str | None = None,
+        properties: bool = False,
+        versions: bool = False,
+        deleted: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """List objects inside a container, page by page.
+
+        :param limit: maximum number of objects and prefixes to return, 1000 by default
+        :param marker: names after this one only
+        :param delimiter: one character; what follows it in names is folded into prefixes
+        :param prefix: names that begin so only
+        :param end_marker: names before this one only
+        :param properties: if True, list object properties along with objects
+        :param versions: if True, list all versions of objects
+        :param deleted: if True, list also the deleted objects
+        :returns: a dict which contains
+
+            * 'objects': the list of object descriptions
+            * 'prefixes': common prefixes (only if delimiter and prefix are set)
+            * 'properties': a dict of container properties
+            * 'system': a dict of system metadata
+            * 'truncated': a bool telling if the listing was truncated
+            * 'next_marker': a str to be used as marker to get the next page of results. Go on while
+              'truncated' is true, even when a page is empty
+        :raises NoSuchContainer: there is no such container
+
+        >>> api.object_list("doc", "box", limit=1)["objects"][0]["name"]
+        'hello'
+        """
+        check_limit(limit)
+        check_listing(marker=marker, delimiter=delimiter, prefix=prefix, end_marker=end_marker)
+        headers, body = self.container.content_list(
+            account,
+            container,
+            limit=limit,
+            marker=useful_marker(marker, prefix),
+            end_marker=end_marker,
+            prefix=prefix,
+            delimiter=delimiter,
+            properties=bool(properties),
+            versions=bool(versions),
+            deleted=bool(deleted),
+            **kwargs,
+        )
+        return make_page(headers, body)
+
+    # --- location ---
+
+    @object_call
+    def object_locate(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        version: int | str | None = None,
+        chunk_info: bool = False,
+        properties: bool = True,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], Any]:
+        """Get a description of the object along with the list of its chunks.
+
+        :param obj: name of the object to query; None when ``content`` gives its content ID
+        :param version: version of the object to query, the latest by default
+        :param chunk_info: if True, fetch additional information about chunks from rawx services (slow). The
+            second element of the returned tuple becomes a generator, in the order of positions, of chunks
+            with ``chunk_size``, ``chunk_hash`` and ``full_path``, or ``error``.
+        :param properties: should the request return object properties along with content description. Those
+            named exactly like a field of the description (``hash``, ``size``...) are given by
+            :meth:`object_get_properties` only.
+        :returns: a tuple with object metadata dict as first element and chunk list as second element
+        :raises NoSuchObject: there is no such object
+        :raises ContentDrained: its chunks were removed
+
+        >>> meta, chunks = api.object_locate("doc", "box", "hello")
+        >>> meta["length"], chunks[0]["size"]
+        ('5', 5)
+        """
+        meta, chunks, _ = self._locate(account, container, obj, version, properties, **kwargs)
+        return meta, describe_chunks(self, chunks, kwargs) if chunk_info else chunks
+
+    def _locate(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        version: int | str | None,
+        properties: bool,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+        """Locate an object: description, chunks, and whether they come from the cache."""
+        if kwargs.get("content") or kwargs.get("content_id"):
+            kwargs.pop("cache", None)
+        target: dict[str, Any] = {
+            "account": account,
+            "reference": container,
+            "path": obj,
+            "version": version,
+        }
+        meta, chunks = get_cached_object_metadata(**target, properties=properties, **kwargs)
+        if meta is not None and chunks is not None:
+            return meta, chunks, True
+        meta, chunks = self.container.content_locate(**target, properties=bool(properties), **kwargs)
+        set_cached_object_metadata(meta, chunks, **target, properties=properties, **kwargs)
+        return meta, chunks, False
+
+    def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], Any]:
+        """Deprecated: use :meth:`object_locate`."""
+        warn_deprecated("object_analyze is deprecated, use object_locate")
+        return self.object_locate(*args, **kwargs)
+
+    @object_call
+    def object_fetch(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        version: int | str | None = None,
+        ranges: Iterable[tuple[int | None, int | None]] | None = None,
+        key_file: str | None = None,
+        properties: bool = True,
+        **kwargs: Any,
+    ) -> tuple[dict[str, Any], ObjectStream]:
+        """Download an object.
+
+        :param obj: name of the object to fetch
+        :param version: version of the object to fetch, the latest by default
+        :param ranges: a list of object ranges to download: (first, last) bytes, inclusive; (n, None) goes to
+            the end, (None, n) is the n last bytes. They come in this order, one after the other.
+        :param key_file: path to the file containing credentials (Backblaze)
+        :param properties: should the request return object properties along with content description, see
+            :meth:`object_locate`
+        :param kwargs: also ``verify_checksum`` (True): False gives out blocks before their metachunk is
+            verified; ``perfdata``, a dict that gets ``ttfb`` and ``ttlb`` (seconds)
+        :returns: a dictionary of object metadata and a stream of object data: an iterator of blocks, with
+            ``close()``, that gives all the bytes or raises. Errors of the rawx services come when it is
+            read, from the first block on.
+        :raises NoSuchObject: there is no such object
+        :raises UnsatisfiableRange: a range begins after the end of the object
+        :raises UnrecoverableContent: when reading: the chunks are lost
+        :raises ServiceUnavailable: when reading: the chunks are out of reach
+        :raises CorruptedChunk: when reading: the data are not what was stored
+
+        >>> meta, stream = api.object_fetch("doc", "box", "hello", ranges=[(1, 3)])
+        >>> with stream:
+        ...     b"".join(stream)
+        b'ell'
+        """
+        wanted = check_ranges(ranges)
+        target = (account, container, obj)
+        found = self._locate(*target, version, properties, **kwargs)
+        location = self._bytes_of(*target, *found[:2], wanted, **kwargs)
+
+        def relocate(reason: exc.OioException) -> Location | None:
+            if not found[2]:
+                return None
+            del_cached_object_metadata(*target, **kwargs)
+            fresh = self._locate(*target, version, properties, **kwargs)
+            if fresh[0].get("id") != location.meta.get("id"):
+                # Another object has taken the place of the one that was described to the caller.
+                return None
+            self.logger.info("Located %r again: %s", obj, reason)
+            return self._bytes_of(*target, *fresh[:2], wanted, **kwargs)
+
+        return location.meta, stream_object(location, relocate, kwargs)
+
+    def _bytes_of(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        meta: dict[str, Any],
+        chunks: list[dict[str, Any]],
+        ranges: list[tuple[int | None, int | None]],
+        **kwargs: Any,
+    ) -> Location:
+        meta["container_id"] = kwargs.get("cid") or cid_from_name(account, container)
+        meta["ns"] = self.namespace
+        return locate_bytes(meta, chunks, ranges, self.logger)
+
+    @object_call
+    def _object_exists(self, account: str, container: str, obj: str, trust_level: int, **kwargs: Any) -> bool:
+        version = kwargs.pop("version", None)
+        if trust_level == 0:
+            self.container.content_get_properties(account, container, obj, version=version, **kwargs)
+            return True
+        meta, chunks, _ = self._locate(account, container, obj, version, False, **kwargs)
+        return is_readable(self, meta, chunks, trust_level == 2, kwargs)
+
+    def object_head(
+        self, account: str, container: str, obj: str, trust_level: int = 0, **kwargs: Any
+    ) -> bool:
+        """Check for the presence of an object in a container.
+
+        :param trust_level: 0: do not check chunks; 1: check if there are enough chunks to read the object;
+            2: check if all chunks are present
+        :raises ValueError: the trust level is another one
+
+        >>> api.object_head("doc", "box", "hello", trust_level=2)
+        True
+        """
+        if trust_level not in (0, 1, 2):
+            raise ValueError(f"trust_level must be 0, 1 or 2: {trust_level!r}")
+        try:
+            return self._object_exists(account, container, obj, trust_level, **kwargs)
+        except (exc.NoSuchObject, exc.NoSuchContainer):
+            return False
+
+    # --- properties ---
+
+    @object_call
+    def object_get_properties(
+        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Get the description of an object along with its user properties.
+
+        :param obj: name of the object to query
+        :param version: version of the object to query, the latest by default
+        :returns: a dict describing the object, all of it text, with a dict of the user's ``properties``
+
+            .. python::
+
+                {'chunk_method': 'plain/nb_copy=3', 'ctime': '1481031763', 'deleted': 'False',
+                 'hash': '6BF60C17CC15EEA108024903B481738F', 'hash_method': 'md5',
+                 'id': '20BF2194FD420500CD4729AE0B5CBC07', 'length': '43518',
+                 'mime_type': 'application/octet-stream', 'mtime': '1481031763', 'name': 'Makefile',
+                 'policy': 'THREECOPIES', 'properties': {'project': 'OpenIO-SDS'}, 'size': '43518',
+                 'version': '1481031762951972'}
+        :raises NoSuchObject: there is no such object
+
+        >>> api.object_get_properties("doc", "box", "hello")["mime_type"]
+        'application/octet-stream'
+        """
+        return self.container.content_get_properties(account, container, obj, version=version, **kwargs)
+
+    def object_show(
+        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Deprecated: use :meth:`object_get_properties`."""
+        warn_deprecated("object_show is deprecated, use object_get_properties")
+        return self.object_get_properties(account, container, obj, version=version, **kwargs)
+
+    @object_call
+    def object_set_properties(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        properties: dict[str, str],
+        version: int | str | None = None,
+        clear: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Set properties on an object.
+
+        :param properties: dictionary of properties, text to text; an empty value removes the property
+        :param version: version of the object, the latest by default
+        :param clear: remove the others first; the way to remove all of them is to set none
+        :raises NoSuchObject: there is no such object
+
+        >>> api.object_set_properties("doc", "box", "hello", {"color": "blue"})
+        """
+        checked = check_properties("properties", properties)
+        try:
+            self.container.content_set_properties(
+                account, container, obj, checked, version=version, clear=bool(clear), **kwargs
+            )
+        finally:
+            del_cached_object_metadata(account, container, obj, **kwargs)
+
+    @object_call
+    def object_del_properties(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        properties: Iterable[str],
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Delete some properties from an object.
+
+        :param properties: list of property keys to delete; with none, nothing is removed, nor asked
+        :param version: version of the object, the latest by default
+        :returns: True if the property has been deleted (or was missing)
+        :raises NoSuchObject: there is no such object
+
+        >>> api.object_del_properties("doc", "box", "hello", ["color"])
+        True
+        """
+        names = check_property_names("properties", properties)
+        if not names:
+            # An empty list means "all" for the service (pitfalls row 103).
+            return True
+        try:
+            return self.container.content_del_properties(
+                account, container, obj, names, version=version, **kwargs
+            )
+        finally:
+            del_cached_object_metadata(account, container, obj, **kwargs)
+
+    def object_update(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        metadata: dict[str, str],
+        version: int | str | None = None,
+        clear: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Deprecated: use :meth:`object_set_properties`."""
+        warn_deprecated("object_update is deprecated, use object_set_properties")
+        self.object_set_properties(account, container, obj, metadata, version=version, clear=clear, **kwargs)
+
+    # --- changes ---
+
+    @object_call
+    def object_touch(
+        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+    ) -> None:
+        """Trigger a notification about an object (as if it just had been created).
+
+        :param obj: name of the object to touch
+        :param version: version of the object, the latest by default
+        :raises NoSuchObject: there is no such object
+
+        >>> api.object_touch("doc", "box", "hello")
+        """
+        self.container.content_touch(account, container, obj, version=version, **kwargs)
+
+    @object_call
+    def object_delete(
+        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+    ) -> bool:
+        """Delete an object from a container. If versioning is enabled and no version is specified, the object
+        will be marked as deleted but not actually deleted.
+
+        :param obj: name of the object to delete
+        :param version: version of the object to delete. When a call without it fails for an unknown reason,
+            look before calling again: the second one may remove the mark of the first.
+        :returns: True on success
+        :raises NoSuchObject: there is no such object, or version
+
+        >>> api.object_delete("doc", "box", "hello")
+        True
+        """
+        try:
+            return self.container.content_delete(account, container, obj, version=version, **kwargs)
+        finally:
+            del_cached_object_metadata(account, container, obj, **kwargs)
+
+    @container_call
+    def object_delete_many(
+        self, account: str, container: str, objs: Iterable[str], **kwargs: Any
+    ) -> list[tuple[str, bool]]:
+        """Delete several objects.
+
+        :param objs: an iterable of object names
+        :returns: a list of tuples with the name of the object and a boolean telling if the object has been
+            successfully deleted; all of them are false when there is no such container
+        :raises BadRequest: there is no name
+
+        >>> api.object_delete_many("doc", "box", ["nothing"])
+        [('nothing', False)]
+        """
+        names = check_names("objs", objs, "obj")
+        try:
+            return self.container.content_delete_many(account, container, names, **kwargs)
+        finally:
+            for name in names:
+                del_cached_object_metadata(account, container, name, **kwargs)

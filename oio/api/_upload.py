@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The creation of an object: prepare, store the chunks, commit; and clean up when it is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from oio.api._calls import ApiBase
+from oio.api._checks import shorten
+from oio.api._strategies import write_handler
+from oio.api.io import MetachunkPreparer
+from oio.common import exceptions as exc
+from oio.common.cache import del_cached_object_metadata
+from oio.common.constants import OIO_VERSION
+from oio.common.fullpath import encode_fullpath
+from oio.common.storage_method import STORAGE_METHODS
+from oio.common.utils import (
+    GeneratorIO,
+    cid_from_name,
+    compute_perfdata_stats,
+    hard_deadline,
+    monotonic_time,
+    set_deadline_from_read_timeout,
+)
+
+CLEANING_TIMEOUT = 1.0
+"""Seconds that the removal of chunks may take after the caller's deadline."""
+
+_POLICY_STATUSES = (480, 481)
+_DEFINITIVE_STATUSES = (425, 436, 445, 480, 481)
+"""Statuses, in the body of a 5xx, that say that nothing was committed."""
+_PRIVATE_KEYS = ("maybe_stored", "error")
+"""What the writers note in chunks, and the metadata service has no use for."""
+
+
+# --- sources -----------------------------------------------------------------------------------------
+
+
+def open_source(file_or_path: Any, data: Any) -> AbstractContextManager[Any]:
+    """Make what to read the data of an object from; what is opened here is closed with its context.
+
+    :raises MissingData: there is neither data nor file
+    :raises FileNotFound: there is no file at the path
+    """
+    if data is None and file_or_path is None:
+        raise exc.MissingData("neither data nor file_or_path is given")
+    if data is not None and file_or_path is not None:
+        raise ValueError(f"data and file_or_path are both given: {shorten(data)}, {shorten(file_or_path)}")
+    if data is not None:
+        return nullcontext(_data_source(data))
+    if isinstance(file_or_path, (str, bytes, os.PathLike)):
+        return _open_file(file_or_path)
+    return nullcontext(_readable("file_or_path", file_or_path))
+
+
+def _data_source(data: Any) -> Any:
+    if isinstance(data, str):
+        data = data.encode("utf-8")
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return io.BytesIO(data)
+    if hasattr(data, "read"):
+        return _readable("data", data)
+    if isinstance(data, Iterable) and not isinstance(data, Mapping):
+        return GeneratorIO(data)
+    raise TypeError(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
+
+
+def _readable(argument: str, source: Any) -> Any:
+    if not hasattr(source, "read"):
+        raise TypeError(
+            f"{argument} must be a path or a file, not {type(source).__name__}: {shorten(source)}"
+        )
+    if isinstance(source, io.TextIOBase):
+        raise TypeError(f"{argument} must be opened in binary mode: {shorten(source)}")
+    return source
+
+
+def _open_file(path: Any) -> AbstractContextManager[Any]:
+    try:
+        return Path(os.fsdecode(path)).open("rb")
+    except FileNotFoundError as err:
+        raise exc.FileNotFound(f"File {os.fsdecode(path)!r} not found.") from err
+    except (OSError, ValueError) as err:
+        raise exc.SourceReadError(f"File {os.fsdecode(path)!r} cannot be read: {err}") from err
+
+
+def default_name(file_or_path: Any) -> str | None:
+    """Deduce the name of an object from that of its file."""
+    path = file_or_path
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        path = getattr(file_or_path, "name", None)
+        if not isinstance(path, (str, bytes)):
+            return None
+    return Path(os.fsdecode(path)).name or None
+
+
+# --- the upload --------------------------------------------------------------------------------------
+
+
+class Upload:
+    """One creation of an object.
+
+    :param api: whose clients are used
+    :param properties: of the user
+    :param policy: storage policy, None for the default one
+    :param append: add the data to those of the object that exists
+    :param container_properties: ``{"properties": {...}, "system": {...}}`` of the container, if it is
+        created on the way
+    :param options: those of the call; ``content_id`` and ``version`` are those of the new object
+    """
+
+    def __init__(
+        self,
+        api: ApiBase,
+        account: str,
+        container: str,
+        name: str,
+        properties: Mapping[str, str] | None = None,
+        policy: str | None = None,
+        append: bool = False,
+        container_properties: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.api = api
+        self.target = (account, container, name)
+        self.properties = dict(properties or {})
+        self.policy = policy
+        self.append = append
+        self.container_properties = container_properties
+        self.wishes = {key: options.pop(key) for key in ("content_id", "version") if key in options}
+        self.cid = options.get("cid") or cid_from_name(account, container)
+        self.options = options
+
+    def run(
+        self, source: Any, sysmeta: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], int, str, dict[str, Any]]:
+        """Upload the data of a source, and commit the object.
+
+        :param sysmeta: ``mime_type``, and ``etag``: the MD5 that the data are expected to have
+        :returns: chunks, size (bytes) and MD5 (hexadecimal) of what was uploaded, and its description
+        """
+        preparer = self._prepare()
+        meta = self._describe(preparer.obj_meta, sysmeta)
+        handler = self._handler(source, meta, preparer)
+        try:
+            chunks, size, checksum = handler.stream()
+            etag = meta.get("etag")
+            if etag and etag.lower() != checksum.lower():
+                raise exc.EtagMismatch(
+                    f"given etag {etag} != computed {checksum}", reqid=self.options.get("reqid")
+                )
+        except BaseException:
+            self._clean(preparer)
+            raise
+        meta["etag"] = checksum
+        chunks = [{key: chunk[key] for key in chunk if key not in _PRIVATE_KEYS} for chunk in chunks]
+        self._commit(preparer, meta, chunks, size, checksum)
+        self._measure(size)
+        return chunks, size, checksum, meta
+
+    def _prepare(self) -> MetachunkPreparer:
+        account, container, name = self.target
+        try:
+            return MetachunkPreparer(
+                self.api.container,
+                account,
+                container,
+                name,
+                policy=self.policy,
+                **self.wishes,
+                **self.options,
+            )
+        except exc.ClientException as err:
+            if err.status not in _POLICY_STATUSES:
+                raise
+            policy = "the default one" if self.policy is None else repr(self.policy)
+            text = f"storage policy {policy}: {err.message}"
+            raise type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service) from err
+
+    def _describe(self, meta: dict[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:
+        account, container, name = self.target
+        meta.update(
+            sysmeta,
+            content_path=name,
+            container_id=self.cid,
+            ns=self.api.namespace,
+            full_path=encode_fullpath(account, container, name, meta["version"], meta["id"]),
+            oio_version=OIO_VERSION,
+        )
+        return meta
+
+    def _handler(self, source: Any, meta: dict[str, Any], preparer: MetachunkPreparer) -> Any:
+        storage_method = STORAGE_METHODS.load(meta["chunk_method"])
+        options = dict(self.options)
+        if hard_deadline(options) is None:
+            # The read timeout is that of each request; it does not bound the whole upload.
+            options.pop("deadline", None)
+        return write_handler(storage_method)(source, meta, preparer, storage_method, **options)
+
+    def _renewed_options(self) -> dict[str, Any]:
+        """Options with a fresh deadline, unless the caller has set one (pitfalls row 27)."""
+        options = dict(self.options)
+        set_deadline_from_read_timeout(options, force=True)
+        return options
+
+    # --- commit ---
+
+    def _commit(
+        self,
+        preparer: MetachunkPreparer,
+        meta: dict[str, Any],
+        chunks: list[dict[str, Any]],
+        size: int,
+        checksum: str,
+    ) -> None:
+        account, container, name = self.target
+        data: dict[str, Any] = {"chunks": chunks, "properties": {**meta["properties"], **self.properties}}
+        if self.container_properties is not None:
+            data["container_properties"] = self.container_properties
+        try:
+            self.api.container.content_create(
+                account,
+                container,
+                name,
+                size=size,
+                checksum=checksum,
+                data=data,
+                content_id=meta["id"],
+                stgpol=meta["policy"],
+                version=meta["version"],
+                mime_type=meta.get("mime_type"),
+                chunk_method=meta["chunk_method"],
+                append=self.append,
+                **self._renewed_options(),
+            )
+        except exc.OioException as err:
+            if is_definitive(err):
+                self._clean(preparer)
+                raise
+            # The service may do it all the same, now or later: chunks must stay (pitfalls row 29).
+            if not self._was_committed(meta, chunks):
+                raise
+            self.api.logger.warning("Creation of %r succeeded in spite of: %s", name, err)
+        finally:
+            del_cached_object_metadata(account, container, name, **self.options)
+
+    def _was_committed(self, meta: dict[str, Any], chunks: list[dict[str, Any]]) -> bool:
+        """Look whether the object, or what was appended to it, is there (pitfalls row 143)."""
+        version = None if self.append else meta["version"]
+        try:
+            found, there = self.api.container.content_locate(
+                *self.target, version=version, properties=False, **self._renewed_options()
+            )
+        except exc.OioException as err:
+            self.api.logger.warning("Unknown whether %r was created: %s", self.target[2], err)
+            return False
+        if not self.append and (found.get("id"), found.get("version")) != (meta["id"], meta["version"]):
+            return False
+        return {chunk["url"] for chunk in chunks} <= {chunk["url"] for chunk in there}
+
+    # --- afterwards ---
+
+    def _clean(self, preparer: MetachunkPreparer) -> None:
+        """Delete the chunks written so far, best effort: what fails here must not hide why (row 31)."""
+        chunks = [chunk for chunk in preparer.all_chunks_so_far() if chunk.get("maybe_stored")]
+        if not chunks:
+            return
+        options = self._renewed_options()
+        if hard_deadline(options) is not None:
+            options["deadline"] = max(options["deadline"], monotonic_time() + CLEANING_TIMEOUT)
+        try:
+            results = self.api.blob_client.chunk_delete_many(chunks, cid=self.cid, **options)
+        except exc.OioException as err:
+            self.api.logger.warning("Failed to delete %d chunks: %s", len(chunks), err)
+            return
+        for result in results:
+            status = getattr(result, "status", None)
+            if status not in (204, 404):
+                self.api.logger.warning(
+                    "Failed to delete chunk %s: %s", result.chunk["url"], status or result
+                )
+
+    def _measure(self, size: int) -> None:
+        perfdata = self.options.get("perfdata")
+        if perfdata is not None:
+            for prefix in ("connect.", "upload."):
+                compute_perfdata_stats(perfdata, prefix)
+            perfdata["data_size"] = perfdata.get("data_size", 0) + size
+
+
+def is_definitive(err: exc.OioException) -> bool:
+    """Tell whether a failed commit is certain to leave nothing: refused by the service, or never sent."""
+    if isinstance(err, exc.DeadlineReached):
+        return True
+    if not isinstance(err, exc.StatusMessageException):
+        return False
+    return err.status in _DEFINITIVE_STATUSES or 400 <= int(err.http_status) < 500

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The object storage API: accounts, containers and objects of a namespace."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from oio.account.client import AccountClient
+from oio.api._account_api import AccountApi
+from oio.api._calls import OPTIONS, warn_deprecated
+from oio.api._container_api import ContainerApi
+from oio.api._creation_api import CreationApi
+from oio.api._object_api import ObjectApi
+from oio.blob.client import BlobClient
+from oio.common import green
+from oio.common.client import ProxyClient
+from oio.common.constants import TIMEOUT_KEYS
+from oio.common.decorators import patch_kwargs
+from oio.common.easy_value import float_value
+from oio.common.http_eventlet import POOL
+from oio.common.http_urllib3 import URLLIB3_POOLMANAGER_KWARGS, get_pool_manager
+from oio.container.client import ContainerClient
+from oio.directory.client import DirectoryClient
+
+__all__ = ["ObjectStorageAPI", "ObjectStorageApi", "patch_kwargs"]
+
+_LOGGER = logging.getLogger(__name__)
+
+_CALL_DEFAULTS = ("cache", "chunk_buffer_max", "chunk_buffer_min", "tls", "verify_checksum")
+"""Options of the calls that the constructor takes too, besides ``EXTRA_KEYWORDS``."""
+_CLIENT_OPTIONS = ("admin_mode", "force_master", "request_attempts")
+
+
+class ObjectStorageApi(AccountApi, ContainerApi, CreationApi, ObjectApi):
+    """The Object Storage API.
+
+    High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One
+    object may be used by several threads at once. Close it, or use it in a ``with`` block, to close its
+    idle connections.
+
+    Every method takes, besides its own arguments, the following keywords, which win over those of the
+    constructor:
+
+    * ``headers``: dict of extra headers to pass to the services
+    * ``reqid``: ID of the request, seen by all the services; by default a new one for each call
+    * ``deadline``: end of the time granted to the call (seconds of :func:`time.monotonic`)
+    * ``connection_timeout``, ``read_timeout``, ``write_timeout``: limits of each request (seconds)
+    * ``perfdata``: a dict that gets performance figures (seconds)
+    * ``cid``: ID of the container, with None for the names of the account and of the container
+    * ``force_master``, ``admin_mode``, ``request_attempts``, ``tls``, ``cache``: see below
+
+    A keyword that no method knows is ignored, and logged once.
+
+    :param namespace: name of the namespace
+    :param logger: where to log, by default the logger of this module
+    :param perfdata: default of the keyword of this name
+    :param kwargs:
+        * ``endpoint``: URL or ``host:port`` of the proxy; by default that of the namespace's configuration
+        * ``connection_timeout``, ``read_timeout``, ``write_timeout`` (seconds), ``autocreate`` (True:
+          creating an object creates its container), ``chunk_checksum_algo`` (``md5``; None leaves checksums
+          to the services), ``verify_checksum`` (True), ``chunk_buffer_min``, ``chunk_buffer_max`` (bytes
+          read from a source at once), ``tls`` (prefer chunk addresses that speak TLS), ``cache`` (a
+          dict-like object for the location of objects): defaults of the keywords of these names
+        * ``admin_mode``, ``force_master`` (read from the master of each replicated database),
+          ``request_attempts`` (how often a request is tried when a service is busy)
+        * ``pool_manager``, or options to make one: ``pool_connections``, ``pool_maxsize``, ``cert_reqs``,
+          ``ca_certs``..., see :func:`~oio.common.http_urllib3.get_pool_manager`
+    :raises ConfigurationException: there is no `endpoint`, and the namespace is not configured
+
+    >>> with ObjectStorageApi("OPENIO", endpoint="http://127.0.0.1:6000") as storage:
+    ...     storage.namespace
+    'OPENIO'
+    """
+
+    TIMEOUT_KEYS = TIMEOUT_KEYS
+    EXTRA_KEYWORDS = ("chunk_checksum_algo", "autocreate")
+
+    def __init__(
+        self, namespace: str, logger: Any = None, perfdata: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if not isinstance(namespace, str) or not namespace:
+            raise ValueError(f"namespace must be a name: {namespace!r}")
+        self.namespace = namespace
+        self.logger = logger or _LOGGER
+        self._unknown_options: set[str] = set()
+        self._warn_about_unknown(kwargs.keys() - OPTIONS - {"endpoint", *URLLIB3_POOLMANAGER_KWARGS})
+        self._global_kwargs = self._call_defaults(perfdata, kwargs)
+        self._owns_pool = kwargs.get("pool_manager") is None
+        self._pool_manager: Any = kwargs.get("pool_manager") or get_pool_manager(
+            **{name: kwargs[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in kwargs}
+        )
+        self._conf = {"namespace": namespace}
+        self._endpoint: str | None = kwargs.get("endpoint")
+        self._client_options: dict[str, Any] = {
+            "pool_manager": self._pool_manager,
+            "logger": self.logger,
+            **{name: kwargs[name] for name in _CLIENT_OPTIONS if name in kwargs},
+            **{name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs},
+        }
+        self.directory = DirectoryClient(self._conf, endpoint=self._endpoint, **self._client_options)
+        self.container = ContainerClient(self._conf, endpoint=self._endpoint, **self._client_options)
+        # The endpoint of an account client is the account service.
+        self.account = AccountClient(self._conf, proxy_endpoint=self._endpoint, **self._client_options)
+        self._blob_client: BlobClient | None = None
+        self._proxy_client: ProxyClient | None = None
+        self._chunk_connections = POOL.hold(self)
+
+    @classmethod
+    def _call_defaults(cls, perfdata: dict[str, Any] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Options of the constructor that are defaults of the calls."""
+        defaults: dict[str, Any] = {"autocreate": True}
+        for name in cls.TIMEOUT_KEYS:
+            value = float_value(kwargs.get(name), None)
+            if value is not None:
+                if value <= 0:
+                    raise ValueError(f"{name} must be a positive number of seconds: {value}")
+                defaults[name] = value
+        for name in (*cls.EXTRA_KEYWORDS, *_CALL_DEFAULTS):
+            if name in kwargs:
+                defaults[name] = kwargs[name]
+        if perfdata is not None:
+            defaults["perfdata"] = perfdata
+        if "ca_certs" in kwargs or "cert_reqs" in kwargs:
+            verify = kwargs.get("cert_reqs", "CERT_REQUIRED") not in ("CERT_NONE", "NONE", 0)
+            defaults["ssl_context"] = green.create_ssl_context(kwargs.get("ca_certs"), verify=verify)
+        return defaults
+
+    @property
+    def blob_client(self) -> BlobClient:
+        """A low-level client to rawx services.
+
+        :rtype: `oio.blob.client.BlobClient`
+        """
+        # Two threads may make one each: they share the pool, and nothing is lost with either.
+        if self._blob_client is None:
+            options = {
+                name: self._client_options[name]
+                for name in ("logger", *TIMEOUT_KEYS)
+                if name in self._client_options
+            }
+            self._blob_client = BlobClient(
+                self._conf, connection_pool=self._pool_manager, endpoint=self._endpoint, **options
+            )
+        return self._blob_client
+
+    @property
+    def proxy_client(self) -> ProxyClient:
+        """A client of the routes of the proxy that have no namespace."""
+        if self._proxy_client is None:
+            self._proxy_client = ProxyClient(
+                self._conf, no_ns_in_url=True, endpoint=self._endpoint, **self._client_options
+            )
+        return self._proxy_client
+
+    def close(self) -> None:
+        """Close the idle connections. A call made later opens new ones."""
+        if self._owns_pool:
+            self._pool_manager.clear()
+        self._chunk_connections()
+
+    def __enter__(self) -> ObjectStorageApi:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+class ObjectStorageAPI(ObjectStorageApi):
+    """Deprecated: transitional wrapper for :class:`ObjectStorageApi`."""
+
+    def __init__(self, namespace: str, endpoint: str | None = None, **kwargs: Any) -> None:
+        warn_deprecated("ObjectStorageAPI is deprecated, use ObjectStorageApi")
+        super().__init__(namespace, endpoint=endpoint, **kwargs)
