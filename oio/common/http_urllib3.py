@@ -135,13 +135,16 @@ class SafePoolManager(urllib3.PoolManager):
         known = {name: kwargs[name] for name in URLLIB3_REQUESTS_KWARGS if name in kwargs}
         return super().request(method, url, **known)
 
-    def close(self) -> None:
+    def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
-        self.clear()
+        # urllib3 waits for the pools to be collected, which a traceback may put off for long.
+        pools = self._forget()
+        for key in pools.keys():  # noqa: SIM118 - its iterator refuses to work
+            pools[key].close()
 
-    def _forget(self) -> None:
-        size = self.pools._maxsize
-        self.pools = RecentlyUsedContainer(size)
+    def _forget(self) -> RecentlyUsedContainer[Any, Any]:
+        pools, self.pools = self.pools, RecentlyUsedContainer(self.pools._maxsize)
+        return pools
 
 
 def _forget_after_fork() -> None:

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""32 OS threads that share one client."""
+
+import gc
+import threading
+
+from common import assert_nothing_left, epolls, make_api, round_trip
+
+errors = []
+
+
+def work(api, number):
+    try:
+        for turn in range(3):
+            round_trip(api, f"thread-{number}-{turn}")
+    except BaseException as err:
+        errors.append(err)
+
+
+with make_api() as api:
+    threads = [threading.Thread(target=work, args=(api, number)) for number in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+assert not errors, errors
+gc.collect()
+assert_nothing_left()
+# Each thread had a hub of its own, which went with it.
+assert epolls() == 0, epolls()
+print("OK")

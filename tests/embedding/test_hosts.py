@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library as a guest of all kinds of programs, each run in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oio.sandbox.namespace import Namespace
+
+HOSTS = Path(__file__).parent / "hosts"
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with Namespace(rawx=3) as namespace:
+        yield namespace.endpoint
+
+
+@pytest.mark.pitfall(42)
+@pytest.mark.parametrize(
+    "host", ["plain", "threads", "green_before", "green_after", "asynchronous", "forking"]
+)
+def test_the_library_is_a_good_guest(host, endpoint):
+    # Not in the repository's folder: the installed library must do.
+    result = subprocess.run(
+        [sys.executable, "-W", "error", HOSTS / f"{host}.py", endpoint],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith("OK")
+    assert result.stderr == ""
