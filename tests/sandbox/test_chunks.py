@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chunk store: what is there after a crash, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oio.sandbox.chunks import Attributes, ChunkDamaged, ChunkExists, ChunkMissing, ChunkStore
+from tests.chunkdata import ID, OTHER_ID
+
+ATTRIBUTES = Attributes("a/c/o/1/AB", "0", "plain/nb_copy=1", "SINGLE", hash="AB", size=4)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ChunkStore:
+    return ChunkStore(tmp_path / "volume")
+
+
+def put(store: ChunkStore, chunk_id: str = ID) -> None:
+    with store.create(chunk_id) as upload:
+        upload.write(b"data")
+        upload.commit(ATTRIBUTES)
+
+
+def restarted(store: ChunkStore) -> ChunkStore:
+    again = ChunkStore(store.volume)
+    again.remove_leftovers()
+    return again
+
+
+def test_a_committed_chunk_is_there_after_a_restart(store: ChunkStore) -> None:
+    put(store)
+    with restarted(store).open(ID) as chunk:
+        assert chunk.file.read() == b"data"
+        assert chunk.attributes == ATTRIBUTES
+
+
+def test_a_chunk_that_is_not_committed_vanishes(store: ChunkStore) -> None:
+    with store.create(ID) as upload:
+        upload.write(b"data")
+    assert store.ids() == []
+    put(store)
+
+
+def test_an_upload_that_raises_vanishes(store: ChunkStore) -> None:
+    with pytest.raises(ZeroDivisionError), store.create(ID):
+        raise ZeroDivisionError
+    assert not any(path.is_file() for path in store.volume.rglob("*"))
+
+
+def test_a_chunk_under_way_is_neither_readable_nor_writable(store: ChunkStore) -> None:
+    with store.create(ID):
+        with pytest.raises(ChunkMissing):
+            store.open(ID)
+        with pytest.raises(ChunkExists):
+            store.create(ID)
+
+
+@pytest.mark.parametrize("suffix", [".pending", ".json"])
+def test_leftovers_of_a_crash_are_removed(store: ChunkStore, suffix: str) -> None:
+    put(store, OTHER_ID)
+    leftover = store.path(ID).with_suffix(suffix)
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"{}")
+    again = restarted(store)
+    assert not leftover.exists()
+    assert again.ids() == [OTHER_ID]
+
+
+def test_links_live_and_die_alone(store: ChunkStore) -> None:
+    put(store)
+    store.link(ID, OTHER_ID, "a/c/p/2/CD")
+    with pytest.raises(ChunkExists):
+        store.link(ID, OTHER_ID, "a/c/p/2/CD")
+    store.delete(ID)
+    with store.open(OTHER_ID) as chunk:
+        assert chunk.attributes.fullpath == "a/c/p/2/CD"
+    with pytest.raises(ChunkMissing):
+        store.link(ID, ID[::-1], "a/c/p/2/CD")
+    with pytest.raises(ChunkMissing):
+        store.delete(ID)
+
+
+def test_damaged_attributes_are_told_from_a_missing_chunk(store: ChunkStore) -> None:
+    put(store)
+    store.path(ID).with_suffix(".json").write_text("{")
+    with pytest.raises(ChunkDamaged):
+        store.open(ID)
