@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from oio.common.json import json as oio_json
+
+
+def test_what_is_written_is_read_back():
+    document = {"é": [1, 2.5, None, True], "k": {"v": "\n"}}
+    assert oio_json.loads(oio_json.dumps(document)) == json.loads(json.dumps(document)) == document
+
+
+def test_the_codec_of_the_host_is_preferred():
+    program = """if True:
+        import sys, types
+        sys.modules["simplejson"] = types.ModuleType("simplejson")
+        from oio.common.json import json
+        print(json.__name__)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "simplejson"
