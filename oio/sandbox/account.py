@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from oio.sandbox.messages import Request
 
 _JSON: Final = ("Content-Type", "text/json; charset=utf-8")
-_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 _DEFAULT_PAGE: Final = 1000
 _LARGEST_PAGE: Final = 10000
 #: Dates above this one are microseconds, others are seconds.
@@ -46,7 +45,7 @@ class Account:
         try:
             return self._answer(request)
         except _Failure as failure:
-            return Response(failure.status, [_TEXT], html.escape(failure.text).encode())
+            return Response(failure.status, (), html.escape(failure.text).encode())
 
     def _answer(self, request: Request) -> Response:
         methods = ROUTES.get(request.path)
@@ -57,7 +56,7 @@ class Account:
         if handler is None:
             allowed = {*methods} | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"})
             text = "The method is not allowed for the requested URL."
-            return Response(405, [_TEXT, ("Allow", ", ".join(sorted(allowed)))], text.encode())
+            return Response(405, [("Allow", ", ".join(sorted(allowed)))], text.encode())
         query = {key: value.decode(errors="replace") for key, value in parse_query(request.query).items()}
         try:
             return handler(self._store, query, request)
@@ -76,8 +75,8 @@ def _status(store: AccountStore, query: Query, request: Request) -> Response:
 def _create(store: AccountStore, query: Query, request: Request) -> Response:
     account = _account(query)
     if store.create(account):
-        return Response(201, [_TEXT], account.encode())
-    return Response(202, [_TEXT])
+        return Response(201, (), account.encode())
+    return Response(202)
 
 
 def _list(store: AccountStore, query: Query, request: Request) -> Response:
@@ -175,7 +174,7 @@ def _update_container(store: AccountStore, query: Query, request: Request) -> Re
         store.update_container(account, entry)
     except Stale as exc:
         raise _stale() from exc
-    return Response(200, [_TEXT], json.dumps(name).encode())
+    return Response(200, (), json.dumps(name).encode())
 
 
 def _reset_container(store: AccountStore, query: Query, request: Request) -> Response:
@@ -294,7 +293,7 @@ def _json(value: object) -> Response:
 
 
 def _done() -> Response:
-    return Response(204, [_TEXT])
+    return Response(204)
 
 
 _Handler = Callable[["AccountStore", Query, "Request"], Response]

@@ -54,13 +54,18 @@ class Call:
         microseconds = int(timeout) if _INTEGER.fullmatch(timeout) else 0
         if microseconds <= 0:
             microseconds = _DEFAULT_TIMEOUT
-        self._deadline = time.monotonic_ns() + microseconds * 1000
+        self._begin = time.monotonic_ns()
+        self._deadline = self._begin + microseconds * 1000
         modes = (self.header("x-oio-action-mode") or "").split(",")
         self._modes = {mode.strip() for mode in modes}
 
     def expired(self) -> bool:
         """Whether the deadline of the request has passed."""
         return time.monotonic_ns() >= self._deadline
+
+    def elapsed(self) -> int:
+        """Return the microseconds spent on the request so far."""
+        return (time.monotonic_ns() - self._begin) // 1000
 
     def check_deadline(self) -> None:
         """Refuse to begin what the client does not wait for any more."""

@@ -101,13 +101,18 @@ class Container:
             else:
                 self.remove([key])
 
+    def properties(self) -> dict[str, str]:
+        """Return all raw properties, sorted by key."""
+        rows = self.db.execute("SELECT key, value FROM base_properties WHERE base = ? ORDER BY key", (self.base,))
+        return {row["key"]: row["value"] for row in rows}
+
     def user_properties(self) -> dict[str, str]:
         """Return the user's properties, without prefix."""
-        return {key[len(_USER) :]: value for key, value in self._properties() if key.startswith(_USER)}
+        return {key[len(_USER) :]: value for key, value in self.properties().items() if key.startswith(_USER)}
 
     def system_properties(self) -> dict[str, str]:
         """Return all the others."""
-        return {key: value for key, value in self._properties() if not key.startswith(_USER)}
+        return {key: value for key, value in self.properties().items() if not key.startswith(_USER)}
 
     def set_user_properties(self, properties: Mapping[str, str], *, flush: bool) -> None:
         """Set the user's properties, after removing those that exist if ``flush``."""
@@ -118,12 +123,6 @@ class Container:
     def remove_user_properties(self, names: Iterable[str]) -> None:
         """Remove the user's properties of these names."""
         self.remove([_USER + name for name in names])
-
-    def _properties(self) -> list[tuple[str, str]]:
-        rows = self.db.execute(
-            "SELECT key, value FROM base_properties WHERE base = ? ORDER BY key", (self.base,)
-        )
-        return [(row["key"], row["value"]) for row in rows]
 
     # -- status
 

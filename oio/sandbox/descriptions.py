@@ -19,16 +19,20 @@ _CONTAINER: Final = "x-oio-container-meta-"
 _CONTENT: Final = "x-oio-content-meta-"
 
 
-def container_headers(system: dict[str, str], *, whole: bool = False) -> list[tuple[str, str]]:
-    """Return system properties as headers; those that do not begin with ``sys.`` only if ``whole``."""
-    lines = []
-    for key, value in system.items():
-        name = re.sub(r"[^0-9A-Za-z-]", "-", key)
-        if key.startswith("sys."):
-            lines.append((_CONTAINER + name, escape(value)))
-        elif whole:
-            lines.append((f"{_CONTAINER}x-{name}", escape(value)))
-    return lines
+def listing_headers(properties: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers of a listing: system and user properties of the container, keys with their prefixes."""
+    shown = {key: value for key, value in properties.items() if key.startswith(("sys.", "user."))}
+    return [(_CONTAINER + _header_name(key), escape(value)) for key, value in shown.items()]
+
+
+def container_headers(properties: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the headers of a container: all its properties but those of the user."""
+    shown = {key if key.startswith("sys.") else f"x-{key}": value for key, value in properties.items()}
+    return [(_CONTAINER + _header_name(key), escape(value)) for key, value in shown.items()]
+
+
+def _header_name(key: str) -> str:
+    return re.sub(r"[^0-9A-Za-z-]", "-", _raw(key))
 
 
 def listed_object(content: Content, properties: Mapping[str, str]) -> dict[str, object]:

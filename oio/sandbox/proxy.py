@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox import (
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from oio.sandbox.policies import Policies
 
 _PATH_BYTES: Final = 2048
+#: Routes served by one request to the service of containers, which say how long it took.
+_MEASURED: Final = frozenset(
+    {"container/list"}
+    | {f"content/{action}" for action in ("locate", "show", "create", "update", "truncate", "delete", "drain")}
+)
 _PATH: Final = re.compile(r"/+v3\.0/(?P<whole>.+?)/?")
 
 
@@ -58,14 +63,12 @@ class Proxy:
     def handle(self, request: Request) -> Response:
         """Answer one request."""
         try:
-            call = Call(request)
-            answer = self._handler(request)(self, call)
+            return self._handler(request)(self, Call(request))
         except Refusal as refusal:
             return refused(refusal)
         except (UnicodeEncodeError, OverflowError, sqlite3.DataError) as exc:
             # Half a surrogate pair, or an integer of more than 64 bits, in a JSON body.
             return refused(bad_request(f"Unusable value: {exc}"))
-        return _with_perfdata(answer, call)
 
     def _handler(self, request: Request) -> Handler:
         match = _PATH.fullmatch(request.path)
@@ -79,7 +82,7 @@ class Proxy:
             if handler is not None:
                 if namespace != self.namespace:
                     raise bad_request("Invalid parameter 'namespace'")
-                return _timely(handler)
+                return _wrapped(handler, route)
         return _no_handler
 
 
@@ -95,18 +98,18 @@ ROUTES: Final[dict[tuple[str, str], Handler]] = {
 }
 
 
-def _timely(handler: Handler) -> Handler:
-    def checked(proxy: Proxy, call: Call) -> Response:
+def _wrapped(handler: Handler, route: str) -> Handler:
+    def wrapped(proxy: Proxy, call: Call) -> Response:
         call.check_deadline()
-        return handler(proxy, call)
+        answer = handler(proxy, call)
+        if route in _MEASURED and call.header("x-oio-perfdata") is not None:
+            measures = ("x-oio-perfdata", f"resolve=0,meta2={call.elapsed()}")
+            return replace(answer, headers=[*answer.headers, measures])
+        return answer
 
-    return checked
+    return wrapped
 
 
 def _no_handler(proxy: Proxy, call: Call) -> Response:
     answer = refused(Refusal(NOT_FOUND, "No handler found"))
     return Response(answer.status, answer.headers, answer.body, reason="No handler found")
-
-
-def _with_perfdata(answer: Response, call: Call) -> Response:
-    return answer

@@ -18,7 +18,7 @@ from oio.sandbox.calls import (
     typed_field,
 )
 from oio.sandbox.container import DISABLED, FROZEN
-from oio.sandbox.descriptions import container_headers, listed_object
+from oio.sandbox.descriptions import container_headers, listed_object, listing_headers
 from oio.sandbox.directory import Target
 from oio.sandbox.listing import Page, Query, list_page
 from oio.sandbox.messages import Response
@@ -170,7 +170,7 @@ def _show(proxy: Proxy, call: Call) -> Response:
     with proxy.metadata.reading(call.target(), even_disabled=True) as container:
         return ok(
             {"properties": container.user_properties()},
-            container_headers(container.system_properties(), whole=True),
+            container_headers(container.system_properties()),
         )
 
 
@@ -220,6 +220,7 @@ def _list(proxy: Proxy, call: Call) -> Response:
             Page(_selected(container, *selection)) if selection else list_page(container, query, call.expired)
         )
         system = container.system_properties()
+        headers = listing_headers(container.properties())
         body = {
             "prefixes": page.prefixes,
             "properties": container.user_properties(),
@@ -229,7 +230,6 @@ def _list(proxy: Proxy, call: Call) -> Response:
                 for content in page.objects
             ],
         }
-    headers = container_headers(system)
     if page.marker is not None:
         headers.append(("x-oio-list-marker", escape(page.marker)))
     headers.append(("x-oio-list-truncated", _boolean(page.truncated)))

@@ -189,7 +189,8 @@ def _create_container(proxy: Proxy, call: Call, asked: object) -> None:
 def _store(proxy: Proxy, call: Call, new: contents.NewContent) -> None:
     with proxy.metadata.writing(call.target()) as container:
         policy = proxy.policies.get(new.policy)
-        check_object(policy, new.chunks, new.size)
+        # Other data are refused as such before their size is compared with that of the chunks.
+        check_object(policy, new.chunks, 0 if call.flag("change_policy") else new.size)
         _force_versioning(container, call)
         if call.flag("append"):
             contents.append(container, new)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from oio.sandbox.proxy import Proxy
 
 _REFUSED: Final = 2
-_TEXT: Final = ("Content-Type", "text/plain")
+_COUNTERS: Final = ("Content-Type", "text/x-java-properties")
+_CACHE: Final = {"count": 0, "max": 4194304, "ttl": 0}
 
 
 def default_variables(max_versions: int) -> dict[str, object]:
@@ -30,7 +31,7 @@ def default_variables(max_versions: int) -> dict[str, object]:
 def _status(proxy: Proxy, call: Call) -> Response:
     kinds = [service.kind for service in proxy.conscience.services()]
     lines = [f"gauge services.{kind} {kinds.count(kind)}" for kind in sorted(set(kinds))]
-    return Response(200, [_TEXT], "".join(f"{line}\n" for line in lines).encode())
+    return Response(200, [_COUNTERS], "".join(f"{line}\n" for line in lines).encode())
 
 
 def _get_config(proxy: Proxy, call: Call) -> Response:
@@ -45,8 +46,7 @@ def _set_config(proxy: Proxy, call: Call) -> Response:
 
 
 def _cache_status(proxy: Proxy, call: Call) -> Response:
-    nothing = {"count": 0, "max": 0, "ttl": 0}
-    return ok({"csm0": nothing, "meta1": nothing})
+    return ok({"csm0": _CACHE, "meta1": _CACHE})
 
 
 def _cache_show(proxy: Proxy, call: Call) -> Response:
@@ -67,7 +67,7 @@ def _forward(answer: str) -> Callable[[Proxy, Call], Response]:
             return Response(
                 error.status, [_line for _line in error.headers if _line[0] != "Retry-After"], error.body
             )
-        return Response(200, [_TEXT], answer.encode())
+        return Response(200, (), answer.encode())
 
     return forward
 

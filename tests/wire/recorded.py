@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The captures: HTTP exchanges recorded with a real namespace, as values."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+DIRECTORY = Path(__file__).parent / "captures"
+NAMES = [item["file"].removesuffix(".json") for item in json.loads((DIRECTORY / "index.json").read_text())]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A request or a response; ``body`` is None when it was recorded only in part, ``length`` is always whole."""
+
+    first_line: str
+    headers: list[tuple[str, str]]
+    body: bytes | None
+    length: int
+    head: bytes = b""
+    chunked: bool = False
+    trailers: list[tuple[str, str]] = field(default_factory=list)
+
+    def get(self, name: str) -> str | None:
+        """Return the first header of that name."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+    @property
+    def json(self) -> Any:
+        """The JSON body, None when it is something else."""
+        try:
+            return json.loads(self.body or b"null")
+        except ValueError:
+            return None
+
+    @property
+    def status(self) -> int:
+        """Status of a response."""
+        return int(self.first_line.split(" ", 2)[1])
+
+    @property
+    def reason(self) -> str:
+        """Reason phrase of a response."""
+        return self.first_line.split(" ", 2)[2]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer, None when there was none."""
+
+    service: str
+    peer: str
+    request: Message
+    response: Message | None
+    closed: bool | None
+
+    @property
+    def method(self) -> str:
+        """Method of the request."""
+        return self.request.first_line.split(" ")[0]
+
+    @property
+    def target(self) -> str:
+        """Path and query string of the request."""
+        return self.request.first_line.split(" ")[1]
+
+    @property
+    def route(self) -> str:
+        """``container/create`` for the proxy, the path for other services."""
+        path = urlsplit(self.target).path.strip("/")
+        return path.split("/", 2)[-1] if self.service == "proxy" else "/" + path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Parameters of the query string."""
+        parsed = parse_qs(urlsplit(self.target).query, keep_blank_values=True, errors="surrogateescape")
+        return {key: values[0] for key, values in parsed.items()}
+
+    @property
+    def http_1_0(self) -> bool:
+        """Whether the request was of the old version."""
+        return self.request.first_line.endswith("HTTP/1.0")
+
+    @property
+    def error(self) -> int | None:
+        """Status of the error body, if the answer is an error of the proxy."""
+        body = self.response.json if self.response else None
+        return body.get("status") if isinstance(body, dict) and "message" in body else None
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One recorded operation."""
+
+    name: str
+    operation: str
+    exchanges: list[Exchange]
+
+    @property
+    def chunk_size(self) -> int:
+        """Chunk size of the namespace when it was recorded."""
+        return 10485760 if self.name.startswith("raw_") else 1048576
+
+
+@cache
+def load(name: str) -> Capture:
+    """Return a capture by its name."""
+    data = json.loads((DIRECTORY / f"{name}.json").read_text(encoding="utf-8"))
+    return Capture(name, data["operation"], [_exchange(item) for item in data["exchanges"]])
+
+
+def _exchange(item: dict[str, Any]) -> Exchange:
+    response = None if item["response"] is None else _message(item["response"])
+    return Exchange(
+        item["service"], item["peer"], _message(item["request"]), response, item.get("server_closed_after")
+    )
+
+
+def _message(data: dict[str, Any]) -> Message:
+    body = data.get("body") or {"length": 0}
+    known = body["text"].encode() if "text" in body else base64.b64decode(body.get("base64", ""))
+    return Message(
+        data["first_line"],
+        [(key, value) for key, value in data["headers"]],
+        None if body.get("truncated") else known,
+        body["length"],
+        known,
+        bool(data.get("chunked")),
+        [(key, value) for key, value in data.get("trailers", [])],
+    )
