@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Public names of the modules that the published API leaves to the layers below."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+NAMES = {
+    "oio.common.configuration": "config_paths load_namespace_conf parse_config parse_options read_conf "
+    "set_namespace_options validate_service_conf InvalidServiceConfigError NamespaceConfiguration NS_CONF_CACHE",
+    "oio.common.http_urllib3": "DEFAULT_BACKOFF DEFAULT_POOLSIZE DEFAULT_RETRIES SafePoolManager "
+    "URLLIB3_POOLMANAGER_KWARGS URLLIB3_REQUESTS_KWARGS get_pool_manager oio_exception_from_httperror urllib3",
+    "oio.common.client": "ProxyClient",
+    "oio.common.http_eventlet": "CustomHTTPResponse CustomHttpConnection CustomHttpsConnection http_connect",
+    "oio.common.http": "HeadersDict get_addr headers_from_object_metadata http_header_from_ranges "
+    "parse_content_range parse_content_type ranges_from_http_header",
+    "oio.common.decorators": "ensure_headers ensure_request_id ensure_request_id2 handle_account_not_found "
+    "handle_container_not_found handle_object_not_found patch_kwargs",
+    "oio.common.fullpath": "decode_fullpath decode_old_fullpath encode_fullpath encode_old_fullpath",
+    "oio.common.easy_value": "FALSE_VALUES METRIC_SYMBOLS TRUE_VALUES boolean_value convert_size debinarize "
+    "float_value int_value is_hexa true_value",
+    "oio.common.json": "json",
+    "oio.common.timestamp": "Timestamp",
+    "oio.common.logger": "StreamToLogger get_logger redirect_stdio",
+    "oio.common.green": "ChunkReadTimeout ChunkWriteTimeout ConnectionTimeout ContextPool Empty Event "
+    "GreenPile GreenPool HTTPConnection HTTPResponse HTTPSConnection LifoQueue LightQueue OioTimeout Queue "
+    "Semaphore SourceReadTimeout Timeout datetime eventlet eventlet_hubs eventlet_yield get_hub greenthread "
+    "patcher ratelimit sleep socket threading time",
+    "oio.common.utils": "CPU_COUNT CacheDict GeneratorIO RingBuffer cid_from_name compute_chunk_id "
+    "compute_perfdata_stats deadline_to_timeout depaginate drop_privileges encode fix_ranges "
+    "group_chunk_errors lower_dict_keys monotonic_time paths_gen quote request_id "
+    "set_deadline_from_read_timeout set_fd_close_on_exec set_fd_non_blocking statfs timeout_to_deadline",
+    "oio.common.cache": "del_cached_container_metadata del_cached_object_metadata "
+    "get_cached_container_metadata get_cached_object_metadata set_cached_container_metadata "
+    "set_cached_object_metadata",
+    "oio.common.storage_method": "BackblazeStorageMethod ECStorageMethod EC_SEGMENT_SIZE "
+    "ReplicatedStorageMethod STORAGE_METHODS StorageMethod guess_storage_method load_methods "
+    "parse_chunk_method",
+    "oio.common.storage_functions": "_make_object_metadata _sort_chunks fetch_stream get_meta_ranges "
+    "obj_range_to_meta_chunk_range wrand_choice_index",
+}
+
+
+@pytest.mark.parametrize(("module", "name"), [(m, name) for m in NAMES for name in NAMES[m].split()])
+def test_name_is_there(module, name):
+    assert hasattr(importlib.import_module(module), name)
