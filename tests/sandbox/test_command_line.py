@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m oio.sandbox``: runs, tells how to reach it, survives being killed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oio.sandbox import Namespace
+from tests.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
+from tests.rawsocket import RawSocket, chunk
+
+COMMAND = [sys.executable, "-W", "error", "-m", "oio.sandbox"]
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Run the command; give the process, and the two lines it prints."""
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, [process.stdout.readline(), process.stdout.readline()]
+        finally:
+            process.kill()
+
+
+def endpoint_in(lines: list[str]) -> str:
+    found = re.fullmatch(r'api = ObjectStorageApi\("NS", endpoint="http://([\d.:]+)"\)\n', lines[1])
+    assert found, lines
+    return found[1]
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_two_lines_that_reach_it_and_ends_in_good_order(tmp_path: Path, end: int) -> None:
+    with running("--path", str(tmp_path), "--name", "NS", "--rawx", "2") as (process, lines):
+        assert lines[0] == "from oio import ObjectStorageApi\n"
+        with RawSocket(endpoint_in(lines)) as connection:
+            assert connection.ask("GET", "/v3.0/NS/conscience/info").status == 200
+        process.send_signal(end)
+        assert process.wait() == 0
+
+
+def test_nothing_is_half_made_after_a_kill_in_the_middle_of_an_upload(tmp_path: Path) -> None:
+    with running("--path", str(tmp_path), "--name", "NS", "--rawx", "1") as (process, lines):
+        with RawSocket(endpoint_in(lines)) as connection:
+            listed = connection.ask("GET", "/v3.0/NS/conscience/list?type=rawx").body.decode()
+        address = re.findall(r'"addr":\s*"([\d.:]+)"', listed)[0]
+        with RawSocket(address) as connection, RawSocket(address) as cut:
+            assert connection.ask("PUT", OTHER_PATH, HEADERS, b"whole").status == 201
+            cut.begin_chunked(PATH, HEADERS)
+            cut.send(chunk(b"half" * 100_000))
+            while not list(tmp_path.rglob(f"{ID}.pending")):
+                pass
+            process.kill()
+            process.wait()
+    assert list(tmp_path.rglob(f"{ID}.pending"))
+    with Namespace(tmp_path, name="NS", rawx=1) as namespace:
+        assert namespace.rawx[0].chunks() == [OTHER_ID]
+        assert not list(tmp_path.rglob(f"{ID}*"))
+        with RawSocket(address) as connection:
+            assert connection.ask("GET", OTHER_PATH).body == b"whole"
+            assert connection.ask("PUT", PATH, HEADERS, b"again").status == 201
+
+
+def finished(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_missing_h11_is_explained() -> None:
+    program = "import sys; sys.modules['h11'] = None; from oio.sandbox.__main__ import main; sys.exit(main())"
+    ended = finished(sys.executable, "-c", program)
+    assert ended.returncode == 2
+    assert ended.stderr == "The sandbox needs h11: pip install 'openio-sdk[sandbox]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rawx", "0"], "rawx=0"),
+        (["--policy", "NOPE"], "NOPE"),
+        (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["demo", "/nonexistent"], "/nonexistent"),
+    ],
+)
+def test_wrong_arguments_are_explained_in_one_line(arguments: list[str], message: str) -> None:
+    ended = finished(*COMMAND, *arguments)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert message in ended.stderr

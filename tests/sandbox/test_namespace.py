@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of an embedded namespace: start, stop, start again, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oio.sandbox import Namespace
+from tests.chunkdata import HEADERS, ID, PATH
+from tests.rawsocket import RawSocket, chunk
+
+KEEP = [("Connection", "keep-alive")]
+
+
+def ask_proxy(namespace: Namespace, method: str, route: str, body: Any = None) -> Any:
+    """Return the JSON answer of the proxy, None when there is no body."""
+    with RawSocket(namespace.proxy.address) as connection:
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = connection.ask(method, f"/v3.0/{namespace.name}/{route}", KEEP, data)
+    assert answer.status in {200, 201, 204}, answer
+    return json.loads(answer.body) if answer.body else None
+
+
+def scores(namespace: Namespace) -> dict[str, int]:
+    return {item["addr"]: item["score"] for item in ask_proxy(namespace, "GET", "conscience/list?type=rawx")}
+
+
+def store_object(namespace: Namespace, name: str) -> list[str]:
+    """Store an object of one chunk by hand; return the URLs of its chunk."""
+    target = f"acct=acct&ref=ref&path={name}"
+    made = ask_proxy(namespace, "POST", f"content/prepare2?{target}", {"size": 4, "policy": "SINGLE"})
+    (url,) = [item["url"] for item in made["chunks"]]
+    address, _, chunk_id = url.removeprefix("http://").partition("/")
+    with RawSocket(address) as connection:
+        assert connection.ask("PUT", f"/{chunk_id}", HEADERS, b"data").status == 201
+    headers = {
+        "x-oio-action-mode": "autocreate",
+        "x-oio-content-meta-length": "4",
+        "x-oio-content-meta-hash": "8D777F385D3DFEC8815D20F7496026DC",
+        "x-oio-content-meta-id": "AB" * 16,
+        "x-oio-content-meta-policy": "SINGLE",
+        "x-oio-content-meta-version": "1700000000000000",
+        "x-oio-content-meta-chunk-method": "plain/nb_copy=1",
+    }
+    entry = {"url": url, "pos": "0", "size": 4, "hash": "8D777F385D3DFEC8815D20F7496026DC"}
+    with RawSocket(namespace.proxy.address) as connection:
+        answer = connection.ask(
+            "POST",
+            f"/v3.0/{namespace.name}/content/create?{target}",
+            list(headers.items()),
+            json.dumps({"chunks": [entry], "properties": {}}).encode(),
+        )
+    assert answer.status == 204, answer
+    return [url]
+
+
+def open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_everything_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    with Namespace(tmp_path, rawx=3) as namespace:
+        addresses = [service.address for service in namespace.services]
+        ask_proxy(namespace, "POST", "container/create?acct=acct&ref=ref", {})
+        store_object(namespace, "o")
+        chunks = [service.chunks() for service in namespace.rawx]
+    with Namespace(tmp_path, rawx=3) as namespace:
+        assert [service.address for service in namespace.services] == addresses
+        assert [service.chunks() for service in namespace.rawx] == chunks
+        listed = ask_proxy(namespace, "GET", "container/list?acct=acct&ref=ref")
+        assert [item["name"] for item in listed["objects"]] == ["o"]
+        with RawSocket(namespace.account.address) as connection:
+            shown = json.loads(connection.ask("GET", "/v1.0/account/show?id=acct").body)
+        assert (shown["objects"], shown["bytes"]) == (1, 4)
+
+
+def test_stop_and_start_keep_addresses_and_data(namespace: Namespace) -> None:
+    rawx = namespace.rawx[0]
+    address = rawx.address
+    with RawSocket(address) as connection:
+        connection.ask("PUT", PATH, HEADERS, b"data")
+    namespace.stop()
+    with pytest.raises(ConnectionRefusedError):
+        RawSocket(address)
+    namespace.start()
+    with RawSocket(address) as connection:
+        assert connection.ask("GET", PATH).body == b"data"
+
+
+def test_stop_leaves_no_thread_and_no_descriptor_whatever_clients_do(tmp_path: Path) -> None:
+    threads, descriptors = set(threading.enumerate()), open_descriptors()
+    namespace = Namespace(tmp_path, rawx=2)
+    namespace.start()
+    idle, silent = RawSocket(namespace.proxy.address), RawSocket(namespace.account.address)
+    uploading = RawSocket(namespace.rawx[0].address)
+    with idle, silent, uploading:
+        idle.ask("GET", "/v3.0/status", KEEP)
+        uploading.begin_chunked(PATH, HEADERS)
+        uploading.send(chunk(b"x" * 100_000))
+        namespace.stop()
+        assert (idle.rest(), silent.rest()) == (b"", b"")
+        with contextlib.suppress(ConnectionResetError):
+            assert uploading.rest() == b""
+    namespace.close()
+    assert set(threading.enumerate()) == threads
+    assert open_descriptors() == descriptors
+    assert namespace.rawx[0].chunks() == []
+
+
+def test_a_temporary_namespace_removes_its_directory() -> None:
+    with Namespace(rawx=1) as namespace:
+        assert namespace.path.is_dir()
+    assert not namespace.path.exists()
+
+
+def test_a_directory_serves_one_namespace_at_a_time(tmp_path: Path) -> None:
+    with Namespace(tmp_path, rawx=1), pytest.raises(OSError, match="another namespace runs in"):
+        Namespace(tmp_path, rawx=1).start()
+    with Namespace(tmp_path, rawx=1) as namespace:
+        assert namespace.proxy.running
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+            Namespace(tmp_path, rawx=1, port=port).start()
+    with Namespace(tmp_path, rawx=1) as namespace:
+        assert namespace.rawx[0].running
+
+
+def test_a_namespace_may_grow(tmp_path: Path) -> None:
+    with Namespace(tmp_path, rawx=2) as namespace:
+        before = [service.address for service in namespace.services]
+    with Namespace(tmp_path, rawx=4) as namespace:
+        assert [service.address for service in namespace.services][: len(before)] == before
+        assert len(namespace.rawx) == 4
+    with Namespace(tmp_path, rawx=1) as namespace:
+        assert len(namespace.rawx) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rawx": 0}, "rawx=0"),
+        ({"chunk_size": 0}, "chunk_size=0"),
+        ({"name": ""}, "name=''"),
+        ({"name": "a/b"}, "name='a/b'"),
+        ({"port": 70_000}, "port=70000"),
+        ({"host": "0.0.0.0"}, "host='0.0.0.0'"),
+        ({"host": "localhost"}, "localhost"),
+        ({"default_policy": "NOPE"}, "NOPE"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Namespace(tmp_path / "never", **arguments)
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_namespace_does_not_change_its_name(tmp_path: Path) -> None:
+    with Namespace(tmp_path, rawx=1, name="ONE"):
+        pass
+    with pytest.raises(ValueError, match=r"name='TWO'.*'ONE'"):
+        Namespace(tmp_path, rawx=1, name="TWO")
+
+
+def test_a_stopped_rawx_has_no_score_and_refuses_connections(namespace: Namespace) -> None:
+    rawx = namespace.rawx[1]
+    rawx.stop()
+    assert not rawx.running
+    assert [address for address, score in scores(namespace).items() if score == 0] == [rawx.address]
+    with pytest.raises(ConnectionRefusedError):
+        RawSocket(rawx.address)
+    rawx.start()
+    assert scores(namespace)[rawx.address] > 0
+    with RawSocket(rawx.address) as connection:
+        assert connection.ask("GET", "/info").status == 200
+
+
+def test_chunks_of_a_deleted_object_are_removed_even_from_a_stopped_rawx(namespace: Namespace) -> None:
+    (url,) = store_object(namespace, "o")
+    holder = next(rawx for rawx in namespace.rawx if rawx.chunks())
+    holder.stop()
+    ask_proxy(namespace, "POST", "content/delete?acct=acct&ref=ref&path=o")
+    assert [rawx.chunks() for rawx in namespace.rawx] == [[]] * 3
+    assert holder.address in url
+
+
+def test_connections_are_counted(namespace: Namespace) -> None:
+    with RawSocket(namespace.rawx[0].address) as first, RawSocket(namespace.proxy.address) as second:
+        first.ask("GET", "/info")
+        second.ask("GET", "/v3.0/status", KEEP)
+        assert namespace.open_connections() == 2
+        assert namespace.open_connections("rawx") == 1
+        assert namespace.open_connections("account") == 0
+
+
+def test_a_handler_that_fails_answers_500_and_goes_on(
+    namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def handle(self, request: object) -> object:
+            raise ZeroDivisionError("broken")
+
+    namespace.proxy.serve(Broken())  # type: ignore[arg-type]
+    with RawSocket(namespace.proxy.address) as connection:
+        for _ in range(2):
+            answer = connection.ask("GET", "/v3.0/status", KEEP)
+            assert answer.status == 500
+            assert json.loads(answer.body)["status"] == 500
+    assert "broken" in caplog.text
+    assert ID not in caplog.text
