@@ -9,9 +9,11 @@ import pytest
 
 NAMES = {
     "oio.common.configuration": "config_paths load_namespace_conf parse_config parse_options read_conf "
-    "set_namespace_options validate_service_conf InvalidServiceConfigError NamespaceConfiguration NS_CONF_CACHE",
+    "set_namespace_options validate_service_conf InvalidServiceConfigError NamespaceConfiguration "
+    "NS_CONF_CACHE",
     "oio.common.http_urllib3": "DEFAULT_BACKOFF DEFAULT_POOLSIZE DEFAULT_RETRIES SafePoolManager "
-    "URLLIB3_POOLMANAGER_KWARGS URLLIB3_REQUESTS_KWARGS get_pool_manager oio_exception_from_httperror urllib3",
+    "URLLIB3_POOLMANAGER_KWARGS URLLIB3_REQUESTS_KWARGS get_pool_manager oio_exception_from_httperror "
+    "urllib3",
     "oio.common.client": "ProxyClient",
     "oio.common.http_eventlet": "CustomHTTPResponse CustomHttpConnection CustomHttpsConnection http_connect",
     "oio.common.http": "HeadersDict get_addr headers_from_object_metadata http_header_from_ranges "
