@@ -36,9 +36,8 @@ class Mischief:
         self._fault = strike.fault
         self._sock = sock
         # What a rawx receives is what counts for a PUT: its answer has no body.
-        self._on_request = (
-            service == "rawx" and request.method == "PUT" and self._fault.phase == "body"
-        ) or self._fault.action == "disk-full"
+        is_upload = service == "rawx" and request.method == "PUT" and self._fault.phase == "body"
+        self._on_request = is_upload and self._fault.action in AT_A_BYTE | {"disk-full"}
 
     def before(self) -> Response | None:
         """Strike before the request is executed; a response is the answer instead of the service's."""
