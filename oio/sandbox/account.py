@@ -54,9 +54,7 @@ class Account:
         method = "GET" if request.method == "HEAD" else request.method
         handler = methods.get(method)
         if handler is None:
-            allowed = {*methods} | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"})
-            text = "The method is not allowed for the requested URL."
-            return Response(405, [("Allow", ", ".join(sorted(allowed)))], text.encode())
+            raise _Failure(405, "The method is not allowed for the requested URL.")
         query = {key: value.decode(errors="replace") for key, value in parse_query(request.query).items()}
         try:
             return handler(self._store, query, request)

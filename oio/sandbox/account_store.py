@@ -92,7 +92,7 @@ class Filter:
         if self.end_marker and name >= self.end_marker:
             return False
         # A marker that is a common prefix stands for all its names.
-        if self.delimiter and self.marker.endswith(self.delimiter) and name.startswith(self.marker):
+        if self.delimiter and self.marker.endswith(self.delimiter[0]) and name.startswith(self.marker):
             return False
         return not self.s3_buckets_only or is_bucket_name(name)
 
@@ -105,7 +105,7 @@ class AccountStore:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, _SCHEMA)
-        self._clock = Clock()
+        self.clock = Clock()
 
     def close(self) -> None:
         """Close the database."""
@@ -120,7 +120,7 @@ class AccountStore:
 
     def _create(self, db: sqlite3.Connection, account: str) -> bool:
         return (
-            db.execute("INSERT OR IGNORE INTO accounts VALUES (?, ?)", (account, self._clock.now())).rowcount
+            db.execute("INSERT OR IGNORE INTO accounts VALUES (?, ?)", (account, self.clock.now())).rowcount
             > 0
         )
 
@@ -209,7 +209,7 @@ class AccountStore:
             db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             db.execute(
                 f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",  # noqa: S608 - constant condition
-                (self._clock.now() - _KEEP_DESTROYED,),
+                (self.clock.now() - _KEEP_DESTROYED,),
             )
 
     def reset_container(self, account: str, name: str, mtime: int) -> None:
@@ -254,9 +254,9 @@ class AccountStore:
                     break
                 entry = ContainerEntry(*tuple(row)[1:])
                 if wanted.admits(entry.name):
-                    item = _folded(entry, wanted)
-                    if item not in found[-1:]:
-                        found.append(item)
+                    last = found[-1] if found else None
+                    if not (isinstance(last, str) and entry.name.startswith(last)):
+                        found.append(_folded(entry, wanted))
             return found
 
     # -- buckets

@@ -326,10 +326,8 @@ def force(container: Container, new: NewContent) -> None:
 # -- changing
 
 
-def update(container: Container, content_id: str, chunks: Sequence[Chunk]) -> None:
+def update(container: Container, content: Content, chunks: Sequence[Chunk]) -> None:
     """Replace the chunks of some metachunks."""
-    content = find(container, None, content_id=content_id)
-    refuse_drained(content)
     existing = chunks_of(container, content.id)
     given = metachunk_sizes(chunks)
     sizes = metachunk_sizes(existing) | given

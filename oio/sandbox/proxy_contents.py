@@ -223,10 +223,12 @@ def _update(proxy: Proxy, call: Call) -> Response:
         check_metachunks(policy, chunks)
         if sum(metachunk_sizes(chunks).values()) < size:
             raise Refusal(CONTENT_BROKEN, "Content broken and irreparable")
+        content = contents.find(container, None if content_id else call.param("path"), content_id=content_id)
+        contents.refuse_drained(content)
         if content_id is None:
             # The real service loses the chunks (pitfalls row 145).
             raise bad_request("Invalid URL (missing content ID)")
-        contents.update(container, content_id, chunks)
+        contents.update(container, content, chunks)
     return done()
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing the sandbox to the state that a capture began in.
 
-Captures of a client begin in the middle of things. What was there before them is what their answers tell: an object
-that is located was there with those chunks, a container that is listed had those properties. So each answer is
-taken as a description of the state before, until the capture itself has changed the thing described.
+Captures of a client begin in the middle of things. What was there before is what their answers tell: an object that
+is located was there with those chunks, a container that is listed had those properties. So every answer is taken as a
+description of the state before, unless the capture itself has made or changed the thing by then.
 """
 
 from __future__ import annotations
@@ -17,309 +17,351 @@ from oio.sandbox.conscience import Service
 from oio.sandbox.container import FROZEN
 from oio.sandbox.directory import META2, Link, Target
 from oio.sandbox.layout import Chunk
-from tests.wire.recorded import Exchange
+from tests.wire.recorded import Exchange, Message
 from tests.wire.world import World
 
 _MISSING = (406, 431)
 _META = "x-oio-content-meta-"
+_SYSTEM = "x-oio-container-meta-sys-"
+_METADATA = {
+    *(
+        "chunk-method",
+        "ctime",
+        "deleted",
+        "hash",
+        "hash-method",
+        "id",
+        "length",
+        "mime-type",
+        "mtime",
+        "name",
+    ),
+    *("policy", "size", "version"),
+}
+_SERVICES = {"conscience/list", "local/list"}
+#: Requests that succeed only on an object that is there.
+_NEEDING = {"delete", "drain", "truncate", "touch", "set_properties", "del_properties", "update"}
+_READING = {"list", "locate", "show", "get_properties", "prepare", "prepare2"}
 
 
-class Arranger:
-    """Arranges one world from the exchanges of one capture, in order."""
+def arrange_services(world: World, exchanges: list[Exchange]) -> None:
+    """Register the services that answers list, with the tags they had."""
+    for exchange in exchanges:
+        if exchange.route in _SERVICES and exchange.response and isinstance(exchange.response.json, list):
+            for item in exchange.response.json:
+                kind = item.get("type") or exchange.query["type"]
+                tags = {key: value for key, value in item["tags"].items() if key != "tag.lock"}
+                world.conscience.register(Service(kind, item["addr"], score=50, tags=tags))
+
+
+def arrange_state(world: World, exchanges: list[Exchange]) -> None:
+    """Make the accounts, references, containers, objects and chunks that answers show."""
+    arrangers = {
+        "proxy": _Containers(world).arrange,
+        "account": _Accounts(world).arrange,
+        "rawx": _Chunks(world).arrange,
+    }
+    for exchange in exchanges:
+        if exchange.response is not None and exchange.service in arrangers:
+            arrangers[exchange.service](exchange, exchange.response)
+
+
+class _Containers:
+    """References, containers and objects."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        # Containers and objects that the capture has already been seen to make or change.
-        self._settled: set[object] = set()
+        self._met: set[Target] = set()
+        self._changed: set[Target] = set()
+        self._described: set[Target] = set()
+        self._objects: set[tuple[Target, str, int | None]] = set()
 
-    def arrange(self, exchanges: list[Exchange], *, services_only: bool) -> None:
-        """Make all that the answers show, or only the services of the namespace."""
-        for exchange in exchanges:
-            if exchange.response is None:
-                continue
-            if services_only and exchange.route not in {"conscience/list", "local/list"}:
-                continue
-            if exchange.service == "proxy":
-                self._proxy(exchange)
-            elif exchange.service == "account":
-                self._account(exchange)
-
-    # -- proxy
-
-    def _proxy(self, exchange: Exchange) -> None:
+    def arrange(self, exchange: Exchange, response: Message) -> None:
         group, _, action = exchange.route.partition("/")
-        body = exchange.response.json if exchange.response else None
-        if exchange.route == "container/snapshot":
-            self._snapshot(exchange)
-        if exchange.route in {"conscience/list", "local/list"} and isinstance(body, list):
-            self._services(exchange, body)
+        if exchange.route == "container/create_many":
+            self._create_many(exchange, response)
         elif group == "reference":
-            self._reference(exchange, action, body)
-        elif exchange.route == "container/create_many":
-            self._created_many(exchange, body)
-        elif group in {"container", "content", "admin"} and ("ref" in exchange.query or "cid" in exchange.query):
-            self._container(exchange, group, action, body)
-
-    def _services(self, exchange: Exchange, items: list[dict[str, Any]]) -> None:
-        for item in items:
-            kind = item.get("type") or exchange.query["type"]
-            tags = {key: value for key, value in item["tags"].items() if key != "tag.lock"}
-            self._world.conscience.register(Service(kind, item["addr"], score=50, tags=tags))
+            self._reference(exchange, response, action)
+        elif group in {"container", "content", "admin"} and not action.startswith("prepare"):
+            target = self._target(exchange)
+            self._container(target, exchange, response)
+            if exchange.error == 436:
+                self._set(target, {"sys.status": str(FROZEN)})
+            if (
+                response.status < 400
+                and action in {"show", "get_properties", "list"}
+                and group == "container"
+            ):
+                self._properties(target, response, action)
+            if group == "content" or action == "list":
+                self._object(target, exchange, response, action)
+            if exchange.error == 438:
+                self._invent(target, "something")
+            if action == "snapshot":
+                self._snapshot(exchange, response)
+            if action not in _READING:
+                self._changed.add(target)
 
     def _target(self, exchange: Exchange) -> Target:
         query = exchange.query
         if "cid" in query:
-            found = self._world.named.get(query["cid"])
-            return found or Target(query["cid"], "unknown", query["cid"][:8])
-        return Target.named(query.get("acct", ""), query.get("ref", ""))
+            return Target(query["cid"], "unknown", query["cid"][:8])
+        return Target.named(query["acct"], query["ref"])
 
-    def _reference(self, exchange: Exchange, action: str, body: Any) -> None:
+    # -- references
+
+    def _reference(self, exchange: Exchange, response: Message, action: str) -> None:
         target = self._target(exchange)
-        if exchange.error in _MISSING or target in self._settled:
-            self._settled.add(target)
+        if target in self._met or (action, response.status) == ("create", 201):
+            self._met.add(target)
             return
-        self._settled.add(target)
-        if isinstance(body, dict) and body.get("cid"):
-            names = (body.get("account") or target.account, body.get("name") or target.name)
-            target = Target(body["cid"], *names)
-        if action == "create" and exchange.response and exchange.response.status == 201:
+        self._met.add(target)
+        if exchange.error in _MISSING:
             return
+        body = response.json if isinstance(response.json, dict) else {}
+        if body.get("account"):
+            target = Target(body["cid"], body["account"], body["name"])
         with self._world.metadata.directory() as directory:
-            directory.create(target, (body or {}).get("properties", {}) if isinstance(body, dict) else {})
-            for service in (body.get("srv", []) if isinstance(body, dict) else []):
-                link = Link(service["seq"], service["type"], service["host"], service["args"])
-                directory.force(target, link, replace=True)
-            if exchange.error == 407 or action == "unlink":
+            directory.create(target, body.get("properties", {}))
+            for service in body.get("srv", []):
+                directory.force(target, Link(**service), replace=True)
+            if exchange.error == 407:
                 directory.link(target, META2, self._world.metadata.meta2)
 
-    def _snapshot(self, exchange: Exchange) -> None:
-        asked = exchange.request.json
-        copy = Target.named(asked["account"], asked["container"])
-        self._settled |= {copy, (copy, "properties")}
-        if exchange.error == 400:
-            self._world.metadata.create(copy, {}, {})
+    # -- containers
 
-    def _created_many(self, exchange: Exchange, body: Any) -> None:
-        for item in body["containers"]:
+    def _create_many(self, exchange: Exchange, response: Message) -> None:
+        for item in response.json["containers"]:
             if item["status"] == 433:
                 self._world.metadata.create(Target.named(exchange.query["acct"], item["name"]), {}, {})
 
-    def _container(self, exchange: Exchange, group: str, action: str, body: Any) -> None:
-        target, response = self._target(exchange), exchange.response
-        assert response is not None
-        if target not in self._settled:
-            self._settled.add(target)
-            missing = exchange.error in _MISSING or _all_missing(body)
-            if missing:
-                if exchange.error == 431:
-                    self._world.metadata.create(target, {}, {})
-                    self._world.metadata.destroy(target, force=True)
-                return
-            created = (group, action) == ("container", "create") and response.status == 201
-            prepared = action.startswith("prepare")
-            autocreated = action == "create" and "autocreate" in (exchange.request.get("x-oio-action-mode") or "")
-            if prepared:
-                self._settled.discard(target)
-                return
-            if created or (group == "content" and autocreated and not self._needs_object(exchange)):
-                return
-            self._world.metadata.create(target, {}, {})
-        if isinstance(body, dict):
-            self._container_properties(target, exchange, body)
-        if exchange.error == 436:
-            with self._world.metadata.writing(target, even=[FROZEN]) as container:
-                container.set("sys.status", str(FROZEN))
-        self._objects(exchange, target, group, action, body)
-
-    @staticmethod
-    def _needs_object(exchange: Exchange) -> bool:
-        return exchange.error in {421, 424} or "change_policy" in exchange.query
-
-    def _container_properties(self, target: Target, exchange: Exchange, body: dict[str, Any]) -> None:
-        assert exchange.response is not None
-        system = dict(body.get("system") or {})
-        if (target, "properties") in self._settled or exchange.error or not (system or "properties" in body):
+    def _container(self, target: Target, exchange: Exchange, response: Message) -> None:
+        if target in self._met:
             return
-        if exchange.route.startswith("container/"):
-            self._settled.add((target, "properties"))
-            with self._world.metadata.writing(target) as container:
-                for key, value in (body.get("properties") or {}).items():
-                    container.set(f"user.{key}", value)
-                for key, value in system.items():
-                    container.set(key, value)
-            self._world.counters.setdefault(target, system)
+        self._met.add(target)
+        created = (exchange.route, response.status) == ("container/create", 201)
+        autocreated = (
+            exchange.route == "content/create"
+            and response.status < 400
+            and not exchange.query.keys()
+            & {
+                "append",
+                "change_policy",
+            }
+        )
+        if created or autocreated:
+            return
+        items = response.json.get("contents", []) if isinstance(response.json, dict) else []
+        errors = {exchange.error, *(item.get("status") for item in items)}
+        if errors & {*_MISSING}:
+            if 431 in errors:
+                self._world.metadata.create(target, {}, {})
+                self._world.metadata.destroy(target, force=True)
+            return
+        self._world.metadata.create(target, {}, {})
 
-    def _objects(self, exchange: Exchange, target: Target, group: str, action: str, body: Any) -> None:
-        response, name = exchange.response, exchange.query.get("path")
-        assert response is not None
-        if (group, action) == ("container", "list") and isinstance(body, dict) and not exchange.error:
-            for item in body["objects"]:
-                self._listed(target, item)
-            for prefix in body["prefixes"]:
-                self._invented(target, f"{prefix}x", None)
-        elif group != "content" or not response.status < 400:
-            if exchange.error == 427:
-                self._drained(target, str(name))
-            elif self._needs_object(exchange):
-                self._conflicting(exchange, target)
-            elif exchange.error == 438:
-                self._invented(target, "something", None)
-        elif response.get(_META + "version") and not action.startswith("prepare"):
-            self._described(target, response, body, exchange)
-        elif action == "delete_many":
-            for item in body["contents"]:
-                if item["status"] == 204:
-                    self._invented(target, item["name"], None)
-        elif action in {"delete", "drain", "truncate", "touch", "set_properties", "del_properties", "purge"} and name:
-            self._invented(target, name, exchange.query.get("version"))
-        if action == "create" and group == "content":
-            self._settled.add((target, name))
+    def _properties(self, target: Target, response: Message, action: str) -> None:
+        if target in self._described | self._changed:
+            return
+        self._described.add(target)
+        body = response.json
+        raw = {f"user.{key}": value for key, value in body["properties"].items()}
+        if action == "show":
+            headers = [(name, value) for name, value in response.headers if name.startswith(_SYSTEM)]
+            raw |= {
+                "sys." + name.removeprefix(_SYSTEM).replace("-", "."): unquote(value)
+                for name, value in headers
+            }
+        self._world.counters[target] = body.get("system", {})
+        self._set(target, raw | body.get("system", {}))
 
-    def _conflicting(self, exchange: Exchange, target: Target) -> None:
-        name, version = exchange.query["path"], exchange.request.get(_META + "version")
-        # A version is refused when it is there already, or when a newer one is.
-        self._invented(target, name, str(int(version or 0) + (exchange.error == 424)))
+    def _set(self, target: Target, raw: dict[str, str]) -> None:
+        with self._world.metadata.writing(target, even=[FROZEN]) as container:
+            container.update(raw, keep_empty=True)
+
+    def _snapshot(self, exchange: Exchange, response: Message) -> None:
+        asked = exchange.request.json
+        copy = Target.named(asked["account"], asked["container"])
+        self._met.add(copy)
+        self._changed.add(copy)
+        if response.status == 400:
+            self._world.metadata.create(copy, {}, {})
 
     # -- objects
 
-    def _new(self, target: Target, name: str) -> bool:
-        if (target, name) in self._settled:
+    def _object(self, target: Target, exchange: Exchange, response: Message, action: str) -> None:
+        name, version = exchange.query.get("path"), exchange.query.get("version")
+        if action == "list":
+            if response.status < 400 and target not in self._changed:
+                self._list(target, response)
+        elif response.get(_META + "version"):
+            self._describe(target, response, by_version=version is not None)
+        elif action == "delete_many" and response.status < 400:
+            for item in response.json["contents"]:
+                if item["status"] == 204:
+                    self._invent(target, item["name"])
+        elif name and action in _NEEDING and response.status < 400:
+            self._invent(target, name, version)
+        elif name and action == "create":
+            self._create(target, exchange, response, name)
+        elif name and exchange.error == 427:
+            self._invent(target, name)
+            with self._world.metadata.writing(target) as container:
+                versions.drain(container, contents.find(container, name))
+        elif name and exchange.error == 426 and self._is_new(target, name, None):
+            self._insert(target, {"name": name, "version": 1600000000000001, "deleted": True}, [], {})
+
+    def _create(self, target: Target, exchange: Exchange, response: Message, name: str) -> None:
+        """Make the object that is in the way of one that is refused, or that is appended to or changed."""
+        version = int(exchange.request.get(_META + "version") or 0)
+        if exchange.error in {421, 424}:
+            self._invent(target, name, str(version + (exchange.error == 424)))
+        elif response.status < 400:
+            self._objects.add((target, name, None))
+
+    def _is_new(self, target: Target, name: str, version: int | None) -> bool:
+        if (target, name, version) in self._objects or target in self._changed & self._described:
             return False
-        self._settled.add((target, name))
+        self._objects |= {(target, name, version), (target, name, None)}
         return True
 
-    def _described(self, target: Target, response: Any, body: Any, exchange: Exchange) -> None:
-        """Make the object that the headers of an answer describe."""
-        meta = {key.lower().removeprefix(_META): value for key, value in response.headers}
-        name = unquote(meta["name"])
-        chunks = body if isinstance(body, list) else []
-        if not self._new(target, (name, meta["version"]) if "version" in exchange.query else name):
-            self._complete(target, name, meta["version"], body)
+    def _describe(self, target: Target, response: Message, *, by_version: bool) -> None:
+        """Make the object that the headers and the body of an answer describe."""
+        meta = {name.lower().removeprefix(_META): value for name, value in response.headers}
+        name, body = unquote(meta["name"]), response.json
+        if not self._is_new(target, name, int(meta["version"]) if by_version else None):
             return
+        item = {key: meta.get(key) for key in ("id", "size", "hash", "policy", "chunk-method", "mime-type")}
+        dates = {key: int(meta[key]) for key in ("version", "ctime", "mtime")}
+        chunks = [
+            Chunk(chunk["url"], chunk["pos"], chunk["size"], chunk["hash"])
+            for chunk in (body if isinstance(body, list) else [])
+        ]
+        if isinstance(body, dict):
+            properties = body["properties"]
+        else:
+            lines = [line for line in response.headers if line[0].startswith(_META)]
+            properties = {key.removeprefix(_META): unquote(value) for key, value in lines}
+            properties = {key: value for key, value in properties.items() if key not in _METADATA}
         self._insert(
-            target,
-            {
-                "name": name,
-                "version": int(meta["version"]),
-                "deleted": meta["deleted"] == "True",
-                "ctime": int(meta["ctime"]),
-                "mtime": int(meta["mtime"]),
-                **{key: meta.get(key) for key in ("id", "size", "hash", "policy", "chunk-method", "mime-type")},
-            },
-            [Chunk(chunk["url"], chunk["pos"], chunk["size"], chunk["hash"]) for chunk in chunks],
-            _properties(meta, body),
+            target, {"name": name, "deleted": meta["deleted"] == "True"} | dates | item, chunks, properties
         )
 
-    def _complete(self, target: Target, name: str, version: str, body: Any) -> None:
-        """Add the properties that a second answer shows of an object that an earlier one has described."""
-        if isinstance(body, dict) and (target, name, "complete") not in self._settled:
-            self._settled.add((target, name, "complete"))
+    def _list(self, target: Target, response: Message) -> None:
+        """Make the objects that a listing shows, those under its prefixes, and one after it when there are more."""
+        items, prefixes = response.json["objects"], response.json["prefixes"]
+        for item in items:
+            if self._is_new(target, item["name"], item["version"]):
+                chunks = [Chunk(self._world.chunk_url(), "0", item["size"] or 0, item["hash"] or "")]
+                kept = [] if item["chunk-method"] in {None, contents.DRAINED} else chunks
+                self._insert(target, item, kept, item.get("properties", {}))
+        for prefix in prefixes:
+            self._invent(target, f"{prefix}x")
+        if response.get("x-oio-list-truncated") == "true":
+            self._invent(target, max([item["name"] for item in items] + prefixes) + "~")
 
-    def _listed(self, target: Target, item: dict[str, Any]) -> None:
-        """Make an object that a listing shows."""
-        if not self._new(target, (item["name"], str(item["version"]))) or (target, item["name"]) in self._settled:
-            return
-        size = item["size"] or 0
-        chunks = [Chunk(self._world.chunk_url(), "0", size, item["hash"] or "")]
-        drained = item["chunk-method"] == contents.DRAINED
-        self._insert(target, item, [] if drained else chunks, item.get("properties", {}))
-
-    def _invented(self, target: Target, name: str, version: str | None) -> None:
+    def _invent(self, target: Target, name: str, version: str | None = None) -> None:
         """Make an object of which nothing is known but that it was there."""
-        if self._new(target, name):
-            item = {"name": name, "version": int(version or 1600000000000000), "size": 10, "id": None}
-            self._insert(target, item, [Chunk(self._world.chunk_url(), "0", 10, "0" * 32)], {})
-
-    def _drained(self, target: Target, name: str) -> None:
-        self._invented(target, name, None)
-        with self._world.metadata.writing(target) as container:
-            versions.drain(container, contents.find(container, name))
+        if self._is_new(target, name, None):
+            chunk = Chunk(self._world.chunk_url(), "0", 10, "0" * 32)
+            self._insert(
+                target, {"name": name, "version": int(version or 1600000000000000), "size": 10}, [chunk], {}
+            )
 
     def _insert(
         self, target: Target, item: dict[str, Any], chunks: list[Chunk], properties: dict[str, str]
     ) -> None:
-        content_id = item.get("id") or contents.new_content_id()
         alias = beans.Alias(
             item["name"],
             item["version"],
-            content_id,
+            item.get("id") or (contents.MARKER_ID if item.get("deleted") else contents.new_content_id()),
             item.get("ctime", 1600000000),
             item.get("mtime", 1600000000),
             item.get("deleted", False),
         )
+        header = beans.Header(
+            alias.content,
+            item.get("hash") or "",
+            int(item.get("size") or 0),
+            item.get("chunk-method") or "plain/nb_copy=1",
+            item.get("mime-type") or "application/octet-stream",
+        )
         with self._world.metadata.writing(target, even=[FROZEN]) as container:
             beans.insert(container, alias, replace=True)
             if not alias.deleted:
-                header = beans.Header(
-                    content_id,
-                    item.get("hash") or "",
-                    int(item.get("size") or 0),
-                    item.get("chunk-method") or "plain/nb_copy=1",
-                    item.get("mime-type") or "application/octet-stream",
-                )
                 beans.insert(container, header, replace=True)
                 container.db.execute(
                     "UPDATE headers SET policy = ? WHERE base = ? AND id = ?",
-                    (item.get("policy") or "SINGLE", container.base, content_id),
+                    (item.get("policy") or "SINGLE", container.base, header.id),
                 )
-                contents.insert_chunks(container, content_id, chunks)
+                contents.insert_chunks(container, header.id, chunks)
             content = contents.find(container, alias.name, alias.version)
             contents.set_properties(container, content, properties, flush=False)
             container.recount(0, 0)
-            for key, value in self._world.counters.get(target, {}).items():
-                container.set(key, value)
+            container.set("sys.m2.version", container.get("sys.m2.objects") or "0")
+            container.update(self._world.counters.get(target, {}))
 
-    # -- account
 
-    def _account(self, exchange: Exchange) -> None:
-        account, response = exchange.query.get("id"), exchange.response
-        assert response is not None
-        if exchange.route == "/v1.0/account/list" and isinstance(response.json, list):
-            for name in response.json:
+class _Accounts:
+    """Accounts and what they know of containers."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._met: set[str] = set()
+        self._described: set[str] = set()
+
+    def arrange(self, exchange: Exchange, response: Message) -> None:
+        account, body = exchange.query.get("id"), response.json
+        if exchange.route == "/v1.0/account/list":
+            for name in body:
                 self._world.accounts.create(name)
-        if not account or account in self._settled:
+        if not account:
             return
-        self._settled.add(account)
-        creating = exchange.route.endswith(("/create", "/update"))
-        if response.status in {404} or (creating and response.status in {201, 204}):
-            return
-        self._world.accounts.create(account)
-        body = response.json
+        creating = exchange.route.endswith(("/create", "/account/update")) and response.status in {201, 204}
+        if account not in self._met and not creating and response.status != 404:
+            self._world.accounts.create(account)
         if response.status == 409:
             self._world.accounts.update_container(account, ContainerEntry("something", mtime=1))
-        elif isinstance(body, dict):
-            self._described_account(account, body)
+        elif isinstance(body, dict) and account not in self._described and not creating:
+            self._describe(account, body)
+        self._met.add(account)
+        if exchange.method != "GET" and not exchange.route.endswith("/refresh"):
+            self._described.add(account)
 
-    def _described_account(self, account: str, body: dict[str, Any]) -> None:
+    def _describe(self, account: str, body: dict[str, Any]) -> None:
+        """Make an account as an answer shows it, with containers that the page does not show to fill its sums."""
+        self._described.add(account)
         self._world.accounts.update(account, body["metadata"], [])
+        shown = body.get("listing", [])
         entries = [
-            ContainerEntry(name, round(mtime * 1_000_000), objects=objects, bytes=size)
-            for name, objects, size, is_prefix, mtime in body.get("listing", [])
-            if not is_prefix
+            ContainerEntry(
+                f"{name}x" if is_prefix else name, round(mtime * 1e6) or 1, objects=objects, bytes=size
+            )
+            for name, objects, size, is_prefix, mtime in shown
         ]
-        prefixes = [f"{item[0]}x" for item in body.get("listing", []) if item[3]]
-        entries += [ContainerEntry(name, 1) for name in prefixes]
-        # What the page does not show lies before it or after it.
         missing = {
-            "objects": body["objects"] - sum(entry.objects for entry in entries),
-            "bytes": body["bytes"] - sum(entry.bytes for entry in entries),
+            key: body[key] - sum(getattr(entry, key) for entry in entries) for key in ("objects", "bytes")
         }
-        for index in range(body["containers"] - len(entries)):
-            entries.append(ContainerEntry(f"\U0010ffff{index:05}", 1, **(missing if index == 0 else {})))
+        # They hide behind a prefix, if there is one, or after all names.
+        hiding = next((item[0] for item in shown if item[3]), "\U0010ffff")
+        for number in range(body["containers"] - len(entries)):
+            entries.append(ContainerEntry(f"{hiding}{number:05}", 1, **({} if number else missing)))
         for entry in entries:
             self._world.accounts.update_container(account, entry)
 
 
-def _all_missing(body: Any) -> bool:
-    items = body.get("contents", []) if isinstance(body, dict) else []
-    return any(item["status"] in _MISSING for item in items if "status" in item)
+class _Chunks:
+    """Chunks on the rawx."""
 
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-def _properties(meta: dict[str, str], body: Any) -> dict[str, str]:
-    if isinstance(body, dict):
-        return dict(body.get("properties", {}))
-    known = {"chunk-method", "ctime", "deleted", "hash", "hash-method", "id", "length", "mime-type", "mtime", "name"}
-    known |= {"policy", "size", "version"}
-    own = {key: value for key, value in meta.items() if key not in known and not key.startswith("x-oio")}
-    http = {"connection", "content-type", "content-length", "x-oio-perfdata"}
-    return {key: unquote(value) for key, value in own.items() if key not in http}
+    def arrange(self, exchange: Exchange, response: Message) -> None:
+        chunk_id = exchange.route.lstrip("/")
+        there = response.status == 409 if exchange.method == "PUT" else response.status not in {400, 404}
+        if there:
+            self._world.store_chunk(exchange.peer, chunk_id, response)
+        self._world.chunks.add((exchange.peer, chunk_id))
+        if exchange.method == "COPY":
+            copy = (exchange.request.get("destination") or "").rpartition("/")[2]
+            self._world.chunks.add((exchange.peer, copy))

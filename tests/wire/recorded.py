@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from dataclasses import dataclass, field
 from functools import cache
@@ -38,6 +39,12 @@ class Message:
             return json.loads(self.body or b"null")
         except ValueError:
             return None
+
+    @property
+    def data(self) -> bytes:
+        """The body, or as many bytes: what was recorded of it, repeated."""
+        repeated = itertools.cycle(self.head or b"\0")
+        return bytes(itertools.islice(repeated, self.length))
 
     @property
     def status(self) -> int:

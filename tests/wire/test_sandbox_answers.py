@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from oio.sandbox.messages import Request
-from tests.wire.arrange import Arranger
-from tests.wire.recorded import NAMES, Exchange, load
-from tests.wire.unify import Mismatch, Unifier
+from tests.wire.arrange import arrange_services, arrange_state
+from tests.wire.recorded import NAMES, load
+from tests.wire.replay import Replay
+from tests.wire.unify import Mismatch
 from tests.wire.world import World
 
+#: Captures whose state is what others have left.
 PRELUDES = {
     "raw_properties__more_than_100": ["raw_properties__object"],
     "raw_reference__link": ["raw_reference__properties"],
@@ -22,78 +22,32 @@ PRELUDES = {
     "raw_http__proxy_requests": ["raw_http__proxy_keepalive"],
     "raw_http__account_keepalive": ["raw_http__proxy_keepalive"],
 }
-SERVICES = {"proxy", "account"}
 
 
-class Replay:
-    """Replays recorded requests on a world."""
+#: Captures that the sandbox does not answer, and those that another test replays; it answers the 362 others.
+NOT_ANSWERED = {
+    name: "there is no rdir in the sandbox yet" for name in NAMES if name.startswith(("raw_rdir__", "rdir_"))
+}
+ELSEWHERE = {
+    name: "replayed by test_rawx_captures.py" for name in NAMES if name.startswith(("raw_rawx__", "chunk_"))
+}
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._unifier = Unifier()
+#: Exchanges that the sandbox answers otherwise, by their numbers.
+_NO_ID = "refused: the real service loses the chunks, 204 (pitfalls row 145)"
+_AFTER_IT = "what the object has become after an update that the sandbox refuses"
+DIFFERENCES = {
+    ("container_purge__ns_default", 1): "/v3.0/config does not have the variables of the real proxy",
+    ("raw_account__container_update", 4): "the bucket of that name had been replicated before",
+    ("raw_update__sequence", 13): _NO_ID,
+    ("raw_update__sequence", 14): _AFTER_IT,
+    ("raw_update__sequence", 18): _AFTER_IT,
+}
 
-    def run(self, exchange: Exchange, *, compare: bool = True) -> None:
-        """Send one recorded request; compare the answer with the recorded one."""
-        recorded = exchange.response
-        target = self._unifier.actual(exchange.target)
-        headers = [(name, self._unifier.actual(value)) for name, value in exchange.request.headers]
-        # The proxy does not read chunked bodies.
-        data = b"" if exchange.request.chunked else exchange.request.body or b""
-        body = self._unifier.actual(data.decode("utf-8", "surrogateescape"))
-        for text in (exchange.target, *(value for _, value in exchange.request.headers), body):
-            self._unifier.sent(text)
-        request = Request(exchange.method, target, headers, body.encode("utf-8", "surrogateescape"))
-        response, sent, reason, keep = self._world.answer(exchange, request)
-        if not compare or recorded is None:
-            return
-        assert isinstance(response.body, bytes)
-        detail = response.body[:300]
-        if (response.status, reason) != (recorded.status, recorded.reason):
-            raise Mismatch(f"{response.status} {reason} {detail!r}, recorded {recorded.first_line} {recorded.head!r}")
-        if exchange.error is not None:
-            found = json.loads(response.body)["status"]
-            if found != exchange.error:
-                raise Mismatch(f"status {found} {detail!r}, recorded {exchange.error} {recorded.head!r}")
-        self._headers(recorded.headers, sent)
-        if exchange.closed is not None and exchange.closed == keep:
-            raise Mismatch(f"keep-alive: {keep}")
-        if recorded.json is not None and exchange.method != "HEAD":
-            found = json.loads(response.body)
-            self._unifier.unify(_ordered(recorded.json), _ordered(found))
-        elif bool(recorded.length) != bool(response.body) and exchange.method != "HEAD":
-            raise Mismatch(f"body {detail!r}, recorded {recorded.head!r}")
-
-    def _headers(self, recorded: list[tuple[str, str]], sent: list[tuple[str, str]]) -> None:
-        expected = sorted((self._unifier.actual(name).lower(), value) for name, value in recorded)
-        found = sorted(_as_read(sent))
-        if [name for name, _ in expected] != [name for name, _ in found]:
-            missing = {name for name, _ in expected} ^ {name for name, _ in found}
-            raise Mismatch(f"headers: {sorted(missing)} differ")
-        for (name, value), (_, actual) in zip(expected, found, strict=True):
-            self._unifier.unify(value, actual, name, name)
+REPLAYED = [name for name in NAMES if name not in NOT_ANSWERED | ELSEWHERE]
 
 
-def _as_read(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return headers as a reader of the wire splits them, whatever their names hold."""
-    lines = "\r\n".join(f"{name}: {value}" for name, value in headers).split("\r\n")
-    return [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-
-
-def _ordered(value: object) -> object:
-    """Sort the arrays whose order is arbitrary: chunks of one object, services, accounts."""
-    if not isinstance(value, list) or not value:
-        return value
-    if all(isinstance(item, str) for item in value):
-        return sorted(value)
-    if all(isinstance(item, dict) and "pos" in item for item in value):
-        return sorted(value, key=lambda item: (_position(item["pos"]), item["url"]))
-    if all(isinstance(item, dict) and "tags" in item for item in value):
-        return sorted(value, key=lambda item: item["addr"])
-    return value
-
-
-def _position(text: str) -> list[int]:
-    return [int(part) if part.isdigit() else 0 for part in text.split(".")]
+def test_all_captures_are_accounted_for() -> None:
+    assert (len(NAMES), len(REPLAYED), len(ELSEWHERE), len(NOT_ANSWERED)) == (369, 337, 25, 7)
 
 
 @pytest.fixture
@@ -104,21 +58,21 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", REPLAYED)
 def test_the_sandbox_answers_as_the_real_services(name: str, world: World) -> None:
-    capture = load(name)
-    exchanges = [exchange for exchange in capture.exchanges if exchange.service in SERVICES]
-    if not exchanges:
-        pytest.skip("nothing for proxy or account")
+    exchanges = load(name).exchanges
     replay = Replay(world)
     for prelude in PRELUDES.get(name, []):
         for exchange in load(prelude).exchanges:
             replay.run(exchange, compare=False)
-    Arranger(world).arrange(exchanges, services_only=name.startswith("raw_"))
-    failures = []
+    arrange_services(world, exchanges)
+    if not name.startswith("raw_"):
+        arrange_state(world, exchanges)
+    failures = {}
     for number, exchange in enumerate(exchanges):
         try:
             replay.run(exchange)
         except Mismatch as exc:
-            failures.append(f"{number} {exchange.method} {exchange.target[:150]}: {exc}")
-    assert not failures, "\n".join(failures)
+            failures[name, number] = f"{exchange.method} {exchange.target}: {exc}"
+    expected = {key for key in DIFFERENCES if key[0] == name}
+    assert failures.keys() == expected, "\n".join(f"{key}: {text}" for key, text in failures.items())

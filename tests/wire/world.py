@@ -9,23 +9,26 @@ from pathlib import Path
 
 from oio.sandbox.account import Account
 from oio.sandbox.account_store import AccountStore
+from oio.sandbox.chunks import Attributes, ChunkStore
 from oio.sandbox.conscience import Conscience, Service
 from oio.sandbox.database import Clock
-from oio.sandbox.dialects import ACCOUNT, PROXY, Dialect, Reply
+from oio.sandbox.dialects import ACCOUNT, PROXY, RAWX, Dialect, Reply
 from oio.sandbox.directory import Target
-from oio.sandbox.messages import Handler, Request, Response
+from oio.sandbox.messages import FileSlice, Handler, Request
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.proxy import Proxy
-from tests.wire.recorded import Exchange
+from oio.sandbox.rawx import Rawx
+from tests.wire.recorded import Exchange, Message
 
 _PORTS = {"oioproxy": 6000, "meta0": 6006, "meta1": 6007, "meta2": 6008, "account": 6027}
 _RAWX = range(6009, 6027)
 _BEGIN = 1795332000000000
+_CHUNK_META = "x-oio-chunk-meta-"
 
 
 class RecordedClock(Clock):
-    """Time begins just before the day of the captures, and passes by one microsecond a look."""
+    """Time begins just before the captures, and passes by one microsecond a look."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +39,17 @@ class RecordedClock(Clock):
         return next(self._ticks)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """An answer as it would be on the wire; ``closes`` is whether the connection ends with it."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    closes: bool
+
+
 @dataclass
 class World:
     """The services of a namespace, and what the arrangement of its state has to remember."""
@@ -43,11 +57,10 @@ class World:
     metadata: Metadata
     conscience: Conscience
     accounts: AccountStore
-    proxy: Proxy
-    account: Account
-    named: dict[str, Target] = field(default_factory=dict)
+    services: dict[str, tuple[Handler, Dialect]]
+    stores: dict[str, ChunkStore]
     counters: dict[Target, dict[str, str]] = field(default_factory=dict)
-    deleted: list[str] = field(default_factory=list)
+    chunks: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -55,26 +68,22 @@ class World:
     @classmethod
     def make(cls, path: Path, chunk_size: int) -> World:
         """Make an empty namespace in a directory."""
-        conscience = Conscience("OPENIO")
-        for kind, port in _PORTS.items():
-            tags: dict[str, object] = {"tag.slots": kind, "tag.up": True}
-            conscience.register(Service(kind, f"127.0.0.1:{port}", score=60, tags=tags))
-        for number, port in enumerate(_RAWX, start=1):
-            slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
-            conscience.register(Service("rawx", f"127.0.0.1:{port}", score=60, tags={"tag.slots": slots}))
+        conscience = _conscience()
         accounts = AccountStore(path / "account.db")
-        deleted: list[str] = []
+        accounts.clock = RecordedClock()
         metadata = Metadata(
-            path / "metadata.db",
-            namespace="OPENIO",
-            meta2="127.0.0.1:6008",
-            delete_chunks=deleted.extend,
-            report=accounts.report,
+            path / "metadata.db", namespace="OPENIO", meta2="127.0.0.1:6008", report=accounts.report
         )
         metadata.clock = RecordedClock()
         policies = Policies("THREECOPIES", refused_kinds=frozenset())
-        proxy = Proxy(metadata, conscience, policies, chunk_size)
-        return cls(metadata, conscience, accounts, proxy, Account(accounts), deleted=deleted)
+        services: dict[str, tuple[Handler, Dialect]] = {
+            "127.0.0.1:6000": (Proxy(metadata, conscience, policies, chunk_size), PROXY),
+            "127.0.0.1:6027": (Account(accounts), ACCOUNT),
+        }
+        stores = {f"127.0.0.1:{port}": ChunkStore(path / str(port)) for port in _RAWX}
+        for address, store in stores.items():
+            services[address] = (Rawx("OPENIO", frozenset({address}), store), RAWX)
+        return cls(metadata, conscience, accounts, services, stores)
 
     def close(self) -> None:
         """Close the databases."""
@@ -85,15 +94,48 @@ class World:
         """Return the URL of a chunk of which nothing is known."""
         return f"http://127.0.0.1:6009/{next(self._numbers):064X}"
 
-    def handler(self, service: str) -> tuple[Handler, Dialect]:
-        """Return who answers the requests to a service, and how it speaks."""
-        return {"proxy": (self.proxy, PROXY), "account": (self.account, ACCOUNT)}[service]
+    def store_chunk(self, address: str, chunk_id: str, described: Message) -> None:
+        """Store a chunk as the headers of an answer describe it, with other data, unless it is there."""
+        if (address, chunk_id) in self.chunks:
+            return
+        meta = {name.lower().removeprefix(_CHUNK_META): value for name, value in described.headers}
+        total = (meta.get("content-range") or meta.get("content-length") or "0").rpartition("/")[2]
+        attributes = Attributes(
+            meta.get("full-path", "a/c/o/1/AB"),
+            meta.get("chunk-pos", "0"),
+            meta.get("content-chunk-method", "plain"),
+            meta.get("content-storage-policy", "SINGLE"),
+            meta.get("chunk-hash", "0" * 32),
+            int(meta.get("chunk-size", total)),
+            meta.get("metachunk-hash"),
+            int(meta["metachunk-size"]) if "metachunk-size" in meta else None,
+        )
+        with self.stores[address].create(chunk_id) as upload:
+            upload.write(bytes(itertools.islice(itertools.cycle(described.head or b"\0"), int(total))))
+            upload.commit(attributes)
 
-    def answer(self, exchange: Exchange, request: Request) -> tuple[Response, list[tuple[str, str]], str, bool]:
-        """Return the response, its headers as they would be sent, the reason phrase, and whether it keeps alive."""
-        handler, dialect = self.handler(exchange.service)
+    def send(self, exchange: Exchange, address: str, request: Request) -> Sent:
+        """Have a service answer a request that was recorded with it."""
+        handler, dialect = self.services[address]
         response = handler.handle(request)
         keep = dialect.keeps(exchange.http_1_0, request.get("connection") or "") and not response.close
-        length = len(response.body) if isinstance(response.body, bytes) else response.body.length
-        head = dialect.compose(Reply(response, request.method, exchange.http_1_0, keep, length))
-        return response, [*head.before, *head.own, *head.after], dialect.phrase(response), keep
+        if isinstance(response.body, FileSlice):
+            with response.body.file as file:
+                file.seek(response.body.offset)
+                body = file.read(response.body.length)
+        else:
+            body = response.body
+        head = dialect.compose(Reply(response, request.method, exchange.http_1_0, keep, len(body)))
+        headers = [*head.before, *head.own, *head.after]
+        return Sent(response.status, dialect.phrase(response), headers, body, not keep)
+
+
+def _conscience() -> Conscience:
+    conscience = Conscience("OPENIO")
+    for kind, port in _PORTS.items():
+        tags: dict[str, object] = {"tag.slots": kind, "tag.up": True}
+        conscience.register(Service(kind, f"127.0.0.1:{port}", score=60, tags=tags))
+    for number, port in enumerate(_RAWX, start=1):
+        slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
+        conscience.register(Service("rawx", f"127.0.0.1:{port}", score=60, tags={"tag.slots": slots}))
+    return conscience
