@@ -261,7 +261,7 @@ class ObjectApi(ApiBase):
         :param version: version of the object to query, the latest by default
         :returns: a dict describing the object, all of it text, with a dict of the user's ``properties``
 
-            .. python::
+            .. code-block:: python
 
                 {'chunk_method': 'plain/nb_copy=3', 'ctime': '1481031763', 'deleted': 'False',
                  'hash': '6BF60C17CC15EEA108024903B481738F', 'hash_method': 'md5',
