@@ -40,6 +40,10 @@ class Peer:
             body += self._read_exactly(size)
             self._read_exactly(2)
 
+    def read(self, size: int) -> bytes:
+        """So many bytes, or what came of them before the client left."""
+        return self._read_exactly(size)
+
     def _read_line(self) -> bytes:
         while b"\r\n" not in self._buffer:
             data = self._recv()

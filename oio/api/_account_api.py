@@ -70,8 +70,9 @@ class AccountApi(ApiBase):
         >>> api.account_get_properties("doc")["properties"]
         {'color': 'blue'}
         """
-        info = self.account.account_show(account, **kwargs)
-        return {**info, "properties": {**info.get("properties", {}), **info.pop("metadata", {})}}
+        info = dict(self.account.account_show(account, **kwargs))
+        info["properties"] = {**info.get("properties", {}), **info.pop("metadata", {})}
+        return info
 
     @account_call
     def account_set_properties(self, account: str, properties: dict[str, str], **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from oio.api._calls import ApiBase
@@ -12,7 +13,6 @@ from oio.common.storage_method import STORAGE_METHODS
 from oio.common.utils import hard_deadline
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Iterator
 
 _PARALLEL_HEADS = 8
@@ -71,7 +71,8 @@ def is_readable(
 
     green.adopt_thread()
     with green.ContextPool(_PARALLEL_HEADS) as pool:
-        problems = list(pool.imap(problem, chunks))
+        threads = [pool.spawn(problem, chunk) for chunk in chunks]
+        problems = [thread.wait() for thread in threads]
     metachunks: dict[int, list[exc.OioException | None]] = {}
     for chunk, error in zip(chunks, problems, strict=True):
         metachunks.setdefault(_position(chunk)[0], []).append(error)

@@ -225,7 +225,7 @@ class ChunkReader:
     def _problem(self, source: Any, chunk: dict[str, Any]) -> tuple[int, Any]:
         """Why a response is not the one that was asked for: status and reason; (0, None) when it is."""
         if source.status not in (200, 206):
-            return source.status, f"{source.reason} (HTTP {source.status})"
+            return source.status, source.reason
         start, end, _, _, _ = next(make_iter_from_resp(source))
         asked = self._asked()
         if asked is not None and (start, end) != asked:
@@ -251,7 +251,10 @@ class ChunkReader:
             urls = [url for url, _, _ in self.errors]
             error: exc.OioException = exc.from_status(statuses.pop(), f"{self.errors[0][2]} {urls}")
         else:
-            reasons = "; ".join(f"{url}: {reason}" for url, _, reason in self.errors)
+            reasons = "; ".join(
+                f"{url}: {reason} (HTTP {status})" if status else f"{url}: {reason}"
+                for url, status, reason in self.errors
+            )
             error = exc.ServiceUnavailable(f"No source left: {reasons or 'there is no chunk to read'}")
         error.reqid = self.reqid
         return error

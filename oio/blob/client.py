@@ -227,7 +227,8 @@ class BlobClient(HttpApi):
 
         green.adopt_thread()
         with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
-            return list(pool.imap(delete, chunks))
+            threads = [pool.spawn(delete, chunk) for chunk in chunks]
+            return [thread.wait() for thread in threads]
 
     def chunk_link(
         self,
