@@ -32,7 +32,8 @@ def container_headers(properties: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _header_name(key: str) -> str:
-    return re.sub(r"[^0-9A-Za-z-]", "-", _raw(key))
+    # Byte by byte.
+    return re.sub(rb"[^0-9A-Za-z-]", b"-", key.encode()).decode()
 
 
 def listed_object(content: Content, properties: Mapping[str, str]) -> dict[str, object]:
@@ -77,13 +78,8 @@ def content_headers(content: Content, properties: Mapping[str, str] | None = Non
             "policy": str(content.policy),
             "size": str(content.size),
         }
-    own = {_raw(key): escape(value) for key, value in (properties or {}).items() if key not in values}
+    own = {key: escape(value) for key, value in (properties or {}).items() if key not in values}
     return sorted((_CONTENT + key, value) for key, value in (own | values).items())
-
-
-def _raw(text: str) -> str:
-    """Return the text whose Latin-1 encoding, that of header lines, is the UTF-8 encoding of ``text``."""
-    return text.encode().decode("latin-1")
 
 
 def described_chunk(conscience: Conscience, chunk: Chunk) -> dict[str, object]:

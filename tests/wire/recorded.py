@@ -63,6 +63,7 @@ class Exchange:
 
     service: str
     peer: str
+    connection: int
     request: Message
     response: Message | None
     closed: bool | None
@@ -125,7 +126,12 @@ def load(name: str) -> Capture:
 def _exchange(item: dict[str, Any]) -> Exchange:
     response = None if item["response"] is None else _message(item["response"])
     return Exchange(
-        item["service"], item["peer"], _message(item["request"]), response, item.get("server_closed_after")
+        service=item["service"],
+        peer=item["peer"],
+        connection=item["connection"],
+        request=_message(item["request"]),
+        response=response,
+        closed=item.get("server_closed_after"),
     )
 
 

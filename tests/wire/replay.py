@@ -6,12 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from oio.sandbox.messages import Request
 from tests.wire.recorded import Exchange, Message
 from tests.wire.unify import Mismatch, Unifier
-from tests.wire.world import Sent, World
+from tests.wire.world import Sent
 
 _CHUNK_HASH = "x-oio-chunk-meta-chunk-hash"
 
@@ -27,10 +28,17 @@ class _Stream:
         return iter([self._data] if self._data else [])
 
 
+class Sender(Protocol):
+    """Where requests go: services called directly, or over sockets."""
+
+    def send(self, exchange: Exchange, address: str, request: Request) -> Sent:
+        """Have the service at an address, as it was recorded, answer a request."""
+
+
 class Replay:
     """Replays the exchanges of one capture on a world, in their order."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Sender) -> None:
         self._world = world
         self._unifier = Unifier()
 

@@ -10,7 +10,7 @@ from typing import Any
 # What a service makes up: chunk URLs (and the IDs in them), content IDs, versions.
 _TOKEN = re.compile(r"http://[\d.]+:\d+/[0-9A-F]{64}|\b[0-9A-F]{64}\b|\b[0-9A-F]{32}\b|\b1[67]\d{14}\b")
 _CHUNK_ID = 64
-_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+:\d+\b")
+_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+(:|%3A)\d+\b")
 _NUMBER = re.compile(r"\d+")
 
 #: Statistics, and the header lines of prepare that are cut at the colon of the URL in their name.
@@ -98,6 +98,9 @@ class Unifier:
             raise Mismatch(f"{where}: {actual!r}, recorded {recorded!r}")
 
     def _unify_objects(self, recorded: dict[str, Any], actual: dict[str, Any], where: str) -> None:
+        if all(map(_ADDRESS.fullmatch, [*recorded, *actual])):
+            self._unify_arrays(list(recorded.values()), list(actual.values()), where)
+            return
         for key in sorted(recorded, key=lambda key: key.startswith("__OIO_CHUNK__")):
             found = self.actual(key)
             if found not in actual:

@@ -126,8 +126,13 @@ class World:
         else:
             body = response.body
         head = dialect.compose(Reply(response, request.method, exchange.http_1_0, keep, len(body)))
-        headers = [*head.before, *head.own, *head.after]
+        headers = [(as_latin(name), as_latin(value)) for name, value in (*head.before, *head.own, *head.after)]
         return Sent(response.status, dialect.phrase(response), headers, body, not keep)
+
+
+def as_latin(text: str) -> str:
+    """Return a header as the captures have it: its bytes read as Latin-1."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _conscience() -> Conscience:
