@@ -27,7 +27,7 @@ _ACCOUNT: Final = "demo"
 _CONTAINER: Final = "files"
 _BLOCK: Final = 1024 * 1024
 _MARGIN: Final = 200 * 1024 * 1024
-_ROW: Final = "{:<24} {:>14} {:<12} {:>9} {:>9}  {:<24} {}"
+_ROW: Final = "{:<24} {:>14} {:<12} {:>9} {:>9}  {:<25} {}"
 _FAILED: Final = 1
 _USAGE_ERROR: Final = 2
 
@@ -119,7 +119,7 @@ def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, cop
         if copies > 1:
             namespace.start(node)
     api.object_delete(_ACCOUNT, _CONTAINER, name)
-    stopped = node if copies > 1 else "none (it has the only copy)"
+    stopped = f"1 ({node})" if copies > 1 else "0 (it has the only copy)"
     return _Row(size / 10**6 / put, size / 10**6 / get, stopped, identical)
 
 

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration: its table, and its exit status."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DEMO = f"exec {sys.executable} -W error -m oio.sandbox demo"
+
+
+def demonstrate(*files: Path, limits: str = "") -> subprocess.CompletedProcess[str]:
+    command = f"{limits} {DEMO} {' '.join(map(str, files))}"
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+
+def test_every_policy_gives_every_file_back(tmp_path: Path) -> None:
+    small, empty = tmp_path / "small", tmp_path / "empty"
+    small.write_bytes(os.urandom(100_001))
+    empty.touch()
+    ended = demonstrate(small, empty)
+    assert ended.returncode == 0, ended.stderr
+    header, *rows = (line.split() for line in ended.stdout.splitlines())
+    assert header[:3] == ["file", "size", "policy"]
+    policies = ["SINGLE", "TWOCOPIES", "THREECOPIES", "17COPIES"]
+    assert [row[:3] for row in rows[:4]] == [["small", "100,001", policy] for policy in policies]
+    assert [row[:3] for row in rows[4:]] == [["empty", "0", policy] for policy in policies]
+    assert [row[5] for row in rows] == ["0", "1", "1", "1"] * 2
+    assert {row[-1] for row in rows} == {"yes"}
+
+
+def test_a_failure_is_shown_and_makes_the_exit_status_1(tmp_path: Path) -> None:
+    small, big = tmp_path / "small", tmp_path / "big"
+    small.write_bytes(b"data")
+    big.write_bytes(os.urandom(6_000_000))
+    # No process may write a file of more than 2 or 4 MB: no rawx can store the chunk of the big one.
+    ended = demonstrate(big, small, limits="ulimit -f 4000;")
+    assert ended.returncode == 1, ended.stderr
+    rows = ended.stdout.splitlines()[1:]
+    assert [("FAILED" in row, row.endswith("yes")) for row in rows] == [(True, False)] * 4 + [
+        (False, True)
+    ] * 4

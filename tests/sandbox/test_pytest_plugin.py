@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures shipped to users, in a test run of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+USED = """
+import sys
+
+from oio.sandbox import Fault
+
+containers = []
+
+def test_put_and_get(oio_api, oio_container):
+    containers.append(oio_container)
+    oio_api.object_create("tests", oio_container, obj_name="o", data=b"bytes")
+    assert b"".join(oio_api.object_fetch("tests", oio_container, "o")[1]) == b"bytes"
+
+def test_containers_are_fresh(oio_container, oio_namespace):
+    containers.append(oio_container)
+    assert len(set(containers)) == 2
+    assert oio_namespace.proxy.running
+
+def test_faults_that_are_met(oio_api, oio_container, oio_faults):
+    oio_api.object_create("tests", oio_container, obj_name="o", data=b"bytes")
+    oio_faults(Fault("reset", operation="GET", nth=1))
+    assert b"".join(oio_api.object_fetch("tests", oio_container, "o")[1]) == b"bytes"
+
+def test_faults_that_are_not_met(oio_faults):
+    oio_faults(Fault("reset", operation="GET"))
+"""
+
+UNUSED = """
+import sys
+
+def test_nothing_is_loaded_unless_used():
+    assert "h11" not in sys.modules
+    assert "oio.sandbox.server" not in sys.modules
+    assert "eventlet" not in sys.modules
+"""
+
+
+def run(directory: Path, text: str) -> str:
+    (directory / "test_it.py").write_text(text)
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "oio.sandbox.pytest_plugin"]
+    command += ["-p", "no:cacheprovider", "--rootdir", str(directory), str(directory / "test_it.py")]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_fixtures_work(tmp_path: Path) -> None:
+    output = run(tmp_path, USED)
+    assert "4 passed, 1 error" in output, output
+    assert "1 planned fault(s) never happened" in output
+
+
+def test_nothing_is_loaded_unless_a_fixture_is_used(tmp_path: Path) -> None:
+    output = run(tmp_path, UNUSED)
+    assert "1 passed" in output, output
