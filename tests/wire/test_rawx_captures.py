@@ -16,7 +16,9 @@ from oio.sandbox.namespace import RawxService
 from tests.rawsocket import Answer, RawSocket, chunk, head, rendered
 
 CAPTURES = Path(__file__).parent / "captures"
-NAMES = sorted(path.stem for pattern in ("raw_rawx__*", "chunk_*") for path in CAPTURES.glob(f"{pattern}.json"))
+NAMES = sorted(
+    path.stem for pattern in ("raw_rawx__*", "chunk_*") for path in CAPTURES.glob(f"{pattern}.json")
+)
 
 VOLATILE = {"date", "last-modified"}
 
@@ -52,11 +54,20 @@ def test_a_rawx_answers_as_recorded(name: str, rawx: RawxService) -> None:
             if key not in connections:
                 connections[key] = stack.enter_context(RawSocket(rawx.address))
             replay(exchange, connections[key], recorded_address, number)
+            if exchange["response"] is None:
+                wait_until_the_upload_has_begun(rawx)
+
+
+def wait_until_the_upload_has_begun(rawx: RawxService) -> None:
+    while not list(rawx.volume.rglob("*.pending")):
+        pass
 
 
 def replay(exchange: dict[str, Any], connection: RawSocket, recorded_address: str, number: int) -> None:
     request, recorded = exchange["request"], exchange["response"]
-    headers = [(key, value.replace(recorded_address, connection.address)) for key, value in request["headers"]]
+    headers = [
+        (key, value.replace(recorded_address, connection.address)) for key, value in request["headers"]
+    ]
     first_line = request["first_line"]
     connection.send(f"{first_line}\r\n".encode() + rendered(headers) + b"\r\n")
     for interim in request.get("interim", []):
