@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.account_store import ContainerEntry, Filter, NotEmpty, NotFound, Stale, decimal
@@ -22,8 +23,6 @@ _LARGEST_PAGE: Final = 10000
 #: Dates above this one are microseconds, others are seconds.
 _MICROSECONDS: Final = 31494784780800
 
-Query = Mapping[str, str]
-
 
 class _Failure(Exception):
     """An answer that is not a success: HTTP status and text."""
@@ -32,6 +31,44 @@ class _Failure(Exception):
         super().__init__(status, text)
         self.status = status
         self.text = text
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """One request, and whom to ask."""
+
+    store: AccountStore
+    query: Mapping[str, str]
+    data: bytes
+
+    def account(self) -> str:
+        account = self.query.get("id")
+        if not account:
+            raise _Failure(400, "Missing account ID")
+        return account
+
+    def bucket(self) -> str:
+        bucket = self.query.get("id")
+        if not bucket:
+            raise _Failure(400, "Missing bucket ID")
+        return bucket
+
+    def filter(self) -> Filter:
+        limit = int(self.query.get("limit", _DEFAULT_PAGE))
+        return Filter(
+            limit=min(limit, _LARGEST_PAGE) if limit > 0 else _DEFAULT_PAGE,
+            marker=self.query.get("marker", ""),
+            end_marker=self.query.get("end_marker", ""),
+            prefix=self.query.get("prefix", ""),
+            delimiter=self.query.get("delimiter", ""),
+            s3_buckets_only=is_true(self.query.get("s3_buckets_only", "")),
+        )
+
+    def body(self) -> dict[str, object]:
+        body = json.loads(self.data)
+        if not isinstance(body, dict):
+            raise TypeError(f"expected an object, not {type(body).__name__}")
+        return body
 
 
 class Account:
@@ -57,7 +94,7 @@ class Account:
             raise _Failure(405, "The method is not allowed for the requested URL.")
         query = {key: value.decode(errors="replace") for key, value in parse_query(request.query).items()}
         try:
-            return handler(self._store, query, request)
+            return handler(_Ask(self._store, query, request.body))
         except (ValueError, TypeError, AttributeError, OverflowError) as exc:
             # The real service does not check its input either.
             raise _Failure(500, f"Unmanaged error: {exc}") from exc
@@ -66,24 +103,24 @@ class Account:
 # -- accounts
 
 
-def _status(store: AccountStore, query: Query, request: Request) -> Response:
-    return _json({"account_count": len(store.names())})
+def _status(ask: _Ask) -> Response:
+    return _json({"account_count": len(ask.store.names())})
 
 
-def _create(store: AccountStore, query: Query, request: Request) -> Response:
-    account = _account(query)
-    if store.create(account):
+def _create(ask: _Ask) -> Response:
+    account = ask.account()
+    if ask.store.create(account):
         return Response(201, (), account.encode())
     return Response(202)
 
 
-def _list(store: AccountStore, query: Query, request: Request) -> Response:
-    return _json(store.names())
+def _list(ask: _Ask) -> Response:
+    return _json(ask.store.names())
 
 
-def _delete(store: AccountStore, query: Query, request: Request) -> Response:
+def _delete(ask: _Ask) -> Response:
     try:
-        store.delete(_account(query))
+        ask.store.delete(ask.account())
     except NotFound as exc:
         raise _Failure(404, "No such account") from exc
     except NotEmpty as exc:
@@ -91,30 +128,30 @@ def _delete(store: AccountStore, query: Query, request: Request) -> Response:
     return _done()
 
 
-def _update(store: AccountStore, query: Query, request: Request) -> Response:
-    account = _account(query)
-    metadata, to_delete = _metadata(_body(request))
-    store.update(account, metadata, to_delete)
+def _update(ask: _Ask) -> Response:
+    account = ask.account()
+    metadata, to_delete = _metadata(ask.body())
+    ask.store.update(account, metadata, to_delete)
     return _done()
 
 
-def _show(store: AccountStore, query: Query, request: Request) -> Response:
-    return _json(_shown(store, query))
+def _show(ask: _Ask) -> Response:
+    return _json(_shown(ask))
 
 
-def _shown(store: AccountStore, query: Query) -> dict[str, object]:
+def _shown(ask: _Ask) -> dict[str, object]:
     try:
-        return store.show(_account(query))
+        return ask.store.show(ask.account())
     except NotFound as exc:
         raise _Failure(404, "Account not found") from exc
 
 
-def _refresh(store: AccountStore, query: Query, request: Request) -> Response:
-    return _maintain(store.refresh, _account(query))
+def _refresh(ask: _Ask) -> Response:
+    return _maintain(ask.store.refresh, ask.account())
 
 
-def _flush(store: AccountStore, query: Query, request: Request) -> Response:
-    return _maintain(store.flush, _account(query))
+def _flush(ask: _Ask) -> Response:
+    return _maintain(ask.store.flush, ask.account())
 
 
 def _maintain(action: Callable[[str], None], account: str) -> Response:
@@ -128,10 +165,10 @@ def _maintain(action: Callable[[str], None], account: str) -> Response:
 # -- containers
 
 
-def _containers(store: AccountStore, query: Query, request: Request) -> Response:
-    shown = _shown(store, query)
+def _containers(ask: _Ask) -> Response:
+    shown = _shown(ask)
     listing: list[list[object]] = []
-    for item in store.containers(_account(query), _filter(query)):
+    for item in ask.store.containers(ask.account(), ask.filter()):
         if isinstance(item, str):
             listing.append([item, 0, 0, 1, 0])
         else:
@@ -139,12 +176,12 @@ def _containers(store: AccountStore, query: Query, request: Request) -> Response
     return _json(shown | {"listing": listing})
 
 
-def _show_container(store: AccountStore, query: Query, request: Request) -> Response:
-    account, name = _account(query), query.get("container")
+def _show_container(ask: _Ask) -> Response:
+    account, name = ask.account(), ask.query.get("container")
     if not name:
         raise _Failure(400, "Missing container ID")
     try:
-        entry, replicated = store.container(account, name)
+        entry, replicated = ask.store.container(account, name)
     except NotFound:
         entry, replicated = None, False
     shown: dict[str, object] = dict((entry or ContainerEntry("")).counters)
@@ -154,9 +191,9 @@ def _show_container(store: AccountStore, query: Query, request: Request) -> Resp
     return _json(shown | {"replication_enabled": replicated})
 
 
-def _update_container(store: AccountStore, query: Query, request: Request) -> Response:
-    body = _body(request)
-    account, name = query.get("id"), body.get("name")
+def _update_container(ask: _Ask) -> Response:
+    body = ask.body()
+    account, name = ask.query.get("id"), body.get("name")
     if not account or not isinstance(name, str) or not name:
         raise _Failure(400, "Missing account or container")
     numbers = {key: int(str(body.get(key) or 0)) for key in ContainerEntry("").counters}
@@ -169,19 +206,19 @@ def _update_container(store: AccountStore, query: Query, request: Request) -> Re
         **numbers,
     )
     try:
-        store.update_container(account, entry)
+        ask.store.update_container(account, entry)
     except Stale as exc:
         raise _stale() from exc
     return Response(200, (), json.dumps(name).encode())
 
 
-def _reset_container(store: AccountStore, query: Query, request: Request) -> Response:
-    body = _body(request)
+def _reset_container(ask: _Ask) -> Response:
+    body = ask.body()
     name = body.get("name")
     if not isinstance(name, str) or not name:
         raise _Failure(400, "Missing account or container")
     try:
-        store.reset_container(_account(query), name, _date(body.get("mtime")))
+        ask.store.reset_container(ask.account(), name, _date(body.get("mtime")))
     except NotFound as exc:
         raise _Failure(404, f"Container {name} not found") from exc
     except Stale as exc:
@@ -202,9 +239,9 @@ def _date(value: object) -> int:
 # -- buckets
 
 
-def _buckets(store: AccountStore, query: Query, request: Request) -> Response:
-    shown, wanted = _shown(store, query), _filter(query)
-    found = store.buckets(_account(query), wanted)
+def _buckets(ask: _Ask) -> Response:
+    shown, wanted = _shown(ask), ask.filter()
+    found = ask.store.buckets(ask.account(), wanted)
     names = ("name", "objects", "bytes")
     listing = [
         {name: bucket[name] for name in names} | {"mtime": float(decimal(int(str(bucket["mtime"]))))}
@@ -216,63 +253,30 @@ def _buckets(store: AccountStore, query: Query, request: Request) -> Response:
     return _json(shown | {"listing": listing, "truncated": truncated} | following)
 
 
-def _show_bucket(store: AccountStore, query: Query, request: Request) -> Response:
+def _show_bucket(ask: _Ask) -> Response:
     try:
-        return _json(store.show_bucket(_bucket(query)))
+        return _json(ask.store.show_bucket(ask.bucket()))
     except NotFound as exc:
         raise _Failure(404, "Bucket not found") from exc
 
 
-def _update_bucket(store: AccountStore, query: Query, request: Request) -> Response:
-    bucket = _bucket(query)
-    metadata, to_delete = _metadata(_body(request))
-    store.update_bucket(bucket, metadata, to_delete)
-    return _json(store.show_bucket(bucket))
+def _update_bucket(ask: _Ask) -> Response:
+    bucket = ask.bucket()
+    metadata, to_delete = _metadata(ask.body())
+    ask.store.update_bucket(bucket, metadata, to_delete)
+    return _json(ask.store.show_bucket(bucket))
 
 
-def _refresh_bucket(store: AccountStore, query: Query, request: Request) -> Response:
-    bucket = _bucket(query)
+def _refresh_bucket(ask: _Ask) -> Response:
+    bucket = ask.bucket()
     try:
-        store.show_bucket(bucket)
+        ask.store.show_bucket(bucket)
     except NotFound as exc:
         raise _Failure(404, f"Bucket {bucket} not found") from exc
     return _done()
 
 
-# -- requests and answers
-
-
-def _account(query: Query) -> str:
-    account = query.get("id")
-    if not account:
-        raise _Failure(400, "Missing account ID")
-    return account
-
-
-def _bucket(query: Query) -> str:
-    bucket = query.get("id")
-    if not bucket:
-        raise _Failure(400, "Missing bucket ID")
-    return bucket
-
-
-def _filter(query: Query) -> Filter:
-    limit = int(query.get("limit", _DEFAULT_PAGE))
-    return Filter(
-        limit=min(limit, _LARGEST_PAGE) if limit > 0 else _DEFAULT_PAGE,
-        marker=query.get("marker", ""),
-        end_marker=query.get("end_marker", ""),
-        prefix=query.get("prefix", ""),
-        delimiter=query.get("delimiter", ""),
-        s3_buckets_only=is_true(query.get("s3_buckets_only", "")),
-    )
-
-
-def _body(request: Request) -> dict[str, object]:
-    body = json.loads(request.body)
-    if not isinstance(body, dict):
-        raise TypeError(f"expected an object, not {type(body).__name__}")
-    return body
+# -- bodies and answers
 
 
 def _metadata(body: dict[str, object]) -> tuple[dict[str, str], list[str]]:
@@ -294,7 +298,7 @@ def _done() -> Response:
     return Response(204)
 
 
-_Handler = Callable[["AccountStore", Query, "Request"], Response]
+_Handler = Callable[[_Ask], Response]
 _V1: Final = "/v1.0/account/"
 
 ROUTES: Final[dict[str, dict[str, _Handler]]] = {

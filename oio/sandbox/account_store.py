@@ -127,14 +127,14 @@ class AccountStore:
     def delete(self, account: str) -> None:
         """Forget an account that has no containers."""
         with self._account(account) as db:
-            if db.execute(f"SELECT 1 FROM containers WHERE account = ? AND {_ALIVE}", (account,)).fetchone():  # noqa: S608
+            if db.execute(f"SELECT 1 FROM containers WHERE account = ? AND {_ALIVE}", (account,)).fetchone():
                 raise NotEmpty(account)
             for table, column in (
                 ("accounts", "id"),
                 ("account_metadata", "account"),
                 ("containers", "account"),
             ):
-                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (account,))  # noqa: S608 - constant names
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (account,))
 
     def names(self) -> list[str]:
         """Return the names of all accounts."""
@@ -152,7 +152,8 @@ class AccountStore:
         with self._account(account) as db:
             (ctime,) = db.execute("SELECT ctime FROM accounts WHERE id = ?", (account,)).fetchone()
             sums = db.execute(
-                f"SELECT {_SUMS}, count(*) AS containers, count(CASE WHEN name = bucket THEN 1 END) AS buckets "  # noqa: S608
+                f"SELECT {_SUMS}, count(*) AS containers, "
+                "count(CASE WHEN name = bucket THEN 1 END) AS buckets "
                 f"FROM containers WHERE account = ? AND {_ALIVE}",
                 (account,),
             ).fetchone()
@@ -196,7 +197,7 @@ class AccountStore:
             self.update_container(state.account, entry)
 
     def update_container(self, account: str, new: ContainerEntry) -> None:
-        """Take note of a change, or of the destruction, of a container; raise :class:`Stale` for an old one."""
+        """Take note of a change or destruction of a container; raise :class:`Stale` for an old one."""
         with self._database.transaction() as db:
             self._create(db, account)
             known = self._entry(db, account, new.name, destroyed=True) or ContainerEntry(new.name)
@@ -208,7 +209,7 @@ class AccountStore:
             row = (account, new.name, mtime, dtime, *counters.values(), new.bucket)
             db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             db.execute(
-                f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",  # noqa: S608 - constant condition
+                f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",
                 (self.clock.now() - _KEEP_DESTROYED,),
             )
 
@@ -245,7 +246,7 @@ class AccountStore:
         """Return a page of containers, and of common prefixes as texts, in the order of their names."""
         with self._account(account) as db:
             rows = db.execute(
-                f"SELECT * FROM containers WHERE account = ? AND name > ? AND {_ALIVE} ORDER BY name",  # noqa: S608
+                f"SELECT * FROM containers WHERE account = ? AND name > ? AND {_ALIVE} ORDER BY name",
                 (account, wanted.marker),
             )
             found: list[ContainerEntry | str] = []
@@ -265,7 +266,7 @@ class AccountStore:
         """Return a page of the buckets of an account."""
         with self._account(account) as db:
             rows = db.execute(
-                f"SELECT DISTINCT bucket FROM containers WHERE account = ? AND name = bucket AND {_ALIVE} "  # noqa: S608
+                f"SELECT DISTINCT bucket FROM containers WHERE account = ? AND name = bucket AND {_ALIVE} "
                 "ORDER BY bucket",
                 (account,),
             )
@@ -278,7 +279,7 @@ class AccountStore:
             metadata = _metadata(db, "bucket", bucket)
             owner = db.execute(
                 f"SELECT account FROM containers WHERE bucket = ? AND {_ALIVE}", (bucket,)
-            ).fetchone()  # noqa: S608
+            ).fetchone()
             if owner is None and not metadata:
                 raise NotFound(bucket)
             known = _bucket_sums(db, bucket)
@@ -309,19 +310,19 @@ def _folded(entry: ContainerEntry, wanted: Filter) -> ContainerEntry | str:
 def _bucket_sums(db: sqlite3.Connection, bucket: str) -> dict[str, object]:
     sums = dict(
         db.execute(
-            f"SELECT {_SUMS}, coalesce(max(mtime), 0) AS mtime FROM containers WHERE bucket = ? AND {_ALIVE}",  # noqa: S608
+            f"SELECT {_SUMS}, coalesce(max(mtime), 0) AS mtime FROM containers WHERE bucket = ? AND {_ALIVE}",
             (bucket,),
         ).fetchone()
     )
     (sums["objects"],) = db.execute(
-        f"SELECT coalesce(sum(objects), 0) FROM containers WHERE bucket = ? AND {_ALIVE} AND name NOT LIKE ?",  # noqa: S608
+        f"SELECT coalesce(sum(objects), 0) FROM containers WHERE bucket = ? AND {_ALIVE} AND name NOT LIKE ?",
         (bucket, "%" + _SEGMENTS),
     ).fetchone()
     return sums
 
 
 def _metadata(db: sqlite3.Connection, owner: str, name: str) -> dict[str, str]:
-    rows = db.execute(f"SELECT key, value FROM {owner}_metadata WHERE {owner} = ?", (name,))  # noqa: S608
+    rows = db.execute(f"SELECT key, value FROM {owner}_metadata WHERE {owner} = ?", (name,))
     return {row["key"]: row["value"] for row in rows}
 
 
@@ -329,9 +330,9 @@ def _update_metadata(
     db: sqlite3.Connection, owner: str, name: str, metadata: Mapping[str, str], to_delete: Iterable[str]
 ) -> None:
     table = f"{owner}_metadata"
-    db.executemany(f"DELETE FROM {table} WHERE {owner} = ? AND key = ?", [(name, key) for key in to_delete])  # noqa: S608
+    db.executemany(f"DELETE FROM {table} WHERE {owner} = ? AND key = ?", [(name, key) for key in to_delete])
     db.executemany(
-        f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",  # noqa: S608 - constant names
+        f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",
         [(name, key, value) for key, value in metadata.items()],
     )
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
 SERVICE_TYPES: Final = (
-    "account", "beanstalkd", "echo", "meta0", "meta1", "meta2", "oiofs", "oioproxy", "oioswift", "rawx", "rdir",
-    "redis", "xcute",
-)  # fmt: skip
+    *("account", "beanstalkd", "echo", "meta0", "meta1", "meta2", "oiofs", "oioproxy", "oioswift"),
+    *("rawx", "rdir", "redis", "xcute"),
+)
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}")
 
@@ -85,7 +85,7 @@ class Pool:
 
     @classmethod
     def parse(cls, text: str) -> Pool:
-        """Read ``"2,rawx-even,rawx;1,rawx;min_dist=2"``: counts, slots, and options (which one host cannot honour)."""
+        """Read ``"2,rawx-even,rawx;1,rawx;min_dist=2"``; distances mean nothing on one host."""
         places: list[tuple[str, ...]] = []
         for target in text.split(";"):
             count, *slots = target.split(",")
@@ -105,7 +105,7 @@ class Conscience:
         self._lock = threading.Lock()
         self._services: dict[tuple[str, str], Service] = {}
         self._pools = {name: Pool.parse(text) for name, text in SERVICE_POOLS.items()}
-        self._random = random.Random()  # noqa: S311 - load balancing, not cryptography
+        self._random = random.Random()
 
     # -- registry
 

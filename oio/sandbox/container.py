@@ -103,7 +103,9 @@ class Container:
 
     def properties(self) -> dict[str, str]:
         """Return all raw properties, sorted by key."""
-        rows = self.db.execute("SELECT key, value FROM base_properties WHERE base = ? ORDER BY key", (self.base,))
+        rows = self.db.execute(
+            "SELECT key, value FROM base_properties WHERE base = ? ORDER BY key", (self.base,)
+        )
         return {row["key"]: row["value"] for row in rows}
 
     def user_properties(self) -> dict[str, str]:

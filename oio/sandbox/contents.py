@@ -7,9 +7,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.layout import Chunk, check_object, metachunk_sizes
+from oio.sandbox.layout import Chunk, metachunk_sizes
 from oio.sandbox.refusals import (
-    CONTENT_BROKEN,
     CONTENT_DELETED,
     CONTENT_DRAINED,
     CONTENT_EXISTS,
@@ -93,11 +92,8 @@ def new_content_id() -> str:
 
 def contents(container: Container, condition: str, *values: object) -> Iterable[Content]:
     """Yield the contents that a SQL condition selects, in the order of listings."""
-    rows = container.db.execute(
-        f"SELECT {_COLUMNS} WHERE aliases.base = ? AND {condition} ORDER BY aliases.name, aliases.version DESC",  # noqa: S608
-        (container.base, *values),
-    )
-    return map(Content.of, rows)
+    where = f"WHERE aliases.base = ? AND {condition} ORDER BY aliases.name, aliases.version DESC"
+    return map(Content.of, container.db.execute(f"SELECT {_COLUMNS} {where}", (container.base, *values)))
 
 
 def latest(container: Container, name: str) -> Content | None:
@@ -178,12 +174,30 @@ def drop(container: Container, content: Content) -> None:
         container.count(objects=-1, usage=-(content.size or 0))
 
 
-def _insert(container: Container, new: NewContent, content_id: str, version: int, ctime: int | None) -> None:
+def insert_alias(
+    container: Container, name: str, version: int, content_id: str, *, ctime: int | None = None
+) -> None:
+    """Give a name a new version, which is a delete marker if it has the ID of those."""
     now = container.clock.now() // 1_000_000
     container.db.execute(
-        "INSERT INTO aliases (base, name, version, content, deleted, ctime, mtime) VALUES (?, ?, ?, ?, 0, ?, ?)",
-        (container.base, new.name, version, content_id, now if ctime is None else ctime, now),
+        "INSERT INTO aliases (base, name, version, content, deleted, ctime, mtime) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            container.base,
+            name,
+            version,
+            content_id,
+            content_id == MARKER_ID,
+            now if ctime is None else ctime,
+            now,
+        ),
     )
+
+
+def _insert(
+    container: Container, new: NewContent, content_id: str, version: int, *, ctime: int | None = None
+) -> None:
+    insert_alias(container, new.name, version, content_id, ctime=ctime)
     _insert_header(container, new, content_id)
     insert_chunks(container, content_id, new.chunks)
     _insert_properties(container, new.name, version, new.properties)
@@ -191,9 +205,11 @@ def _insert(container: Container, new: NewContent, content_id: str, version: int
 
 
 def _insert_header(container: Container, new: NewContent, content_id: str) -> None:
+    described = (new.size, new.hash, new.policy, new.chunk_method, new.mime_type)
     container.db.execute(
-        "INSERT INTO headers (base, id, size, hash, policy, chunk_method, mime_type) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (container.base, content_id, new.size, new.hash, new.policy, new.chunk_method, new.mime_type),
+        "INSERT INTO headers (base, id, size, hash, policy, chunk_method, mime_type) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (container.base, content_id, *described),
     )
 
 
@@ -236,7 +252,7 @@ def create(container: Container, new: NewContent, *, versioned: bool | None = No
         raise Refusal(CONTENT_PRECONDITION, "New object version is older than latest version")
     replaced = None if versioned else former
     # An object keeps its date of creation through replacements.
-    _insert(container, new, content_id, version, replaced.ctime if replaced else None)
+    _insert(container, new, content_id, version, ctime=replaced.ctime if replaced else None)
     if replaced is not None:
         drop(container, replaced)
     elif container.get("sys.m2.policy.version.delete_exceeding") and container.max_versions > 1:
@@ -316,7 +332,7 @@ def force(container: Container, new: NewContent) -> None:
     check_name(new.name)
     content = latest(container, new.name)
     if content is None:
-        _insert(container, new, new_content_id(), _checked_version(new), None)
+        _insert(container, new, new_content_id(), _checked_version(new))
     else:
         insert_chunks(container, content.id, new.chunks)
         _insert_properties(container, content.name, content.version, new.properties)

@@ -20,8 +20,8 @@ class Database:
     """One SQLite file in WAL mode.
 
     Every transaction is on disk when it returns (``synchronous=FULL``): what a service acknowledged is there
-    after a power cut. One connection under one lock: transactions last a fraction of a millisecond, so readers that
-    wait for each other cost less than a connection per server thread, of which there may be hundreds.
+    after a power cut. One connection under one lock: transactions last a fraction of a millisecond, so
+    readers that wait for each other cost less than a connection per server thread, which may be hundreds.
 
     :param path: the file; its directory exists.
     :param schema: statements that create the tables, harmless when they exist.

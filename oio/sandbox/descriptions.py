@@ -20,7 +20,7 @@ _CONTENT: Final = "x-oio-content-meta-"
 
 
 def listing_headers(properties: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the headers of a listing: system and user properties of the container, keys with their prefixes."""
+    """Return the headers of a listing: system and user properties, their keys with the prefixes."""
     shown = {key: value for key, value in properties.items() if key.startswith(("sys.", "user."))}
     return [(_CONTAINER + _header_name(key), escape(value)) for key, value in shown.items()]
 

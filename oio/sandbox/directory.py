@@ -26,8 +26,8 @@ _CID_DIGITS: Final = 64
 class Target:
     """Which container a request is about; ``account`` and ``name`` are empty when it came by ID.
 
-    ``exact`` is False for an ID that was not written in capitals: the directory finds it, its container is missing
-    (pitfalls row 146).
+    ``exact`` is False for an ID that was not written in capitals: the directory finds it, but its container
+    is missing (pitfalls row 146).
     """
 
     cid: str
@@ -48,7 +48,7 @@ class Target:
 
     @classmethod
     def by_id(cls, text: str) -> Target:
-        """Return the target of a container ID, which may have a ``.sequence``, or be a prefix of 4 digits at most."""
+        """Return the target of a container ID, ``.sequence`` or not, or of its first 4 digits at most."""
         digits = text.partition(".")[0]
         if not re.fullmatch(r"[0-9a-fA-F]+", digits) or 4 < len(digits) != _CID_DIGITS:
             raise bad_request("Invalid oio url")
@@ -108,7 +108,7 @@ class Directory:
         if not force and self.properties(target):
             raise Refusal(REFERENCE_IN_USE, "User still has properties", 403)
         for table in ('"references"', "reference_properties", "links"):
-            self._db.execute(f"DELETE FROM {table} WHERE cid = ?", (target.cid,))  # noqa: S608 - constant names
+            self._db.execute(f"DELETE FROM {table} WHERE cid = ?", (target.cid,))
 
     # -- properties
 

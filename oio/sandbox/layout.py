@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the chunks of an object lie: positions, metachunks, and whether an object can be read back from them."""
+"""How the chunks of an object lie: positions, metachunks, and whether they make a whole object."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def metachunks(chunks: Iterable[Chunk]) -> dict[int, list[Chunk]]:
 
 
 def metachunk_sizes(chunks: Iterable[Chunk]) -> dict[int, int]:
-    """Return the size of each metachunk in bytes, by its index, in order: every chunk carries that of its own."""
+    """Return the size of each metachunk in bytes, by its index: every chunk carries that of its own."""
     return {index: members[-1].size for index, members in metachunks(chunks).items()}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One page of the listing of a container, with exactly the entries, marker and truncation of the real service."""
+"""One page of the listing of a container: the entries, marker and truncation of the real service."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LAST: Final = "\U0010fffd"
 class Query:
     """What to list; empty strings are absent filters.
 
-    ``limit`` bounds objects and prefixes together, ``versions`` asks for all versions, ``deleted`` for the objects whose
-    latest version is a delete marker too.
+    ``limit`` bounds objects and prefixes together, ``versions`` asks for all versions, ``deleted`` for the
+    objects whose latest version is a delete marker too.
     """
 
     limit: int = 1000

@@ -68,8 +68,8 @@ class Metadata:
     :param meta2: address that the directory gives as the service of containers.
     :param max_versions: versions kept of an object when its container does not say (1: versioning is off).
     :param strict: whether quotas are enforced; real services only store them.
-    :param delete_chunks: called with the URLs of the chunks that a change has left without owner, after it is durable.
-    :param report: called with the new state of a container after each change, when it is durable.
+    :param delete_chunks: called with the URLs of chunks without owner after a change, when it is durable.
+    :param report: called with the new state of a container after a change, when it is durable.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Metadata:
     ) -> Iterator[Container]:
         """Open a container to change it in one transaction.
 
-        Chunks left without owner are deleted and the account is told once the change is durable, never before.
+        Chunks without owner are deleted, and the account is told, once the change is durable, never before.
 
         :param even: statuses, besides enabled, in which the change is allowed.
         :param silent: do not tell the account.
@@ -216,7 +216,7 @@ class Metadata:
                 columns = [row["name"] for row in db.execute(f"PRAGMA table_info({table})")]
                 others = ", ".join(column for column in columns if column != "base")
                 db.execute(
-                    f"INSERT INTO {table} (base, {others}) SELECT ?, {others} FROM {table} WHERE base = ?",  # noqa: S608
+                    f"INSERT INTO {table} (base, {others}) SELECT ?, {others} FROM {table} WHERE base = ?",
                     (made.base, original.base),
                 )
             made.update(
@@ -251,5 +251,5 @@ class Metadata:
     def _drop(db: sqlite3.Connection, container: Container) -> None:
         Directory(db).unlink(container.target, META2)
         for table in BASE_TABLES:
-            db.execute(f"DELETE FROM {table} WHERE base = ?", (container.base,))  # noqa: S608 - constant names
+            db.execute(f"DELETE FROM {table} WHERE base = ?", (container.base,))
         db.execute("DELETE FROM bases WHERE id = ?", (container.base,))

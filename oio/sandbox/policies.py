@@ -53,8 +53,8 @@ SERVICE_POOLS: Final = {
 class Policy:
     """One storage policy.
 
-    ``kind`` is that of its data security: ``plain``, ``ec`` or ``backblaze``. ``options`` are those that end up in the
-    chunk method of objects, such as ``{"nb_copy": "3"}``.
+    ``kind`` is that of its data security: ``plain``, ``ec`` or ``backblaze``. ``options`` are those that end
+    up in the chunk method of objects, such as ``{"nb_copy": "3"}``.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Policies:
         return name in self._policies
 
     def get(self, name: str) -> Policy:
-        """Return a policy that new objects may have; raise :class:`Refusal` when there is none of that name."""
+        """Return a policy that new objects may have; raise :class:`Refusal` when there is none."""
         policy = self._policies.get(name)
         if policy is None:
             raise Refusal(NO_SUCH_POLICY, f"Invalid policy: {name}")

@@ -30,7 +30,10 @@ _PATH_BYTES: Final = 2048
 #: Routes served by one request to the service of containers, which say how long it took.
 _MEASURED: Final = frozenset(
     {"container/list"}
-    | {f"content/{action}" for action in ("locate", "show", "create", "update", "truncate", "delete", "drain")}
+    | {
+        f"content/{action}"
+        for action in ("locate", "show", "create", "update", "truncate", "delete", "drain")
+    }
 )
 _PATH: Final = re.compile(r"/+v3\.0/(?P<whole>.+?)/?")
 
@@ -110,6 +113,6 @@ def _wrapped(handler: Handler, route: str) -> Handler:
     return wrapped
 
 
-def _no_handler(proxy: Proxy, call: Call) -> Response:
+def _no_handler(_proxy: Proxy, _call: Call) -> Response:
     answer = refused(Refusal(NOT_FOUND, "No handler found"))
     return Response(answer.status, answer.headers, answer.body, reason="No handler found")

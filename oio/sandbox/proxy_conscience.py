@@ -177,7 +177,7 @@ def _create_pool(proxy: Proxy, call: Call) -> Response:
     return Response(201)
 
 
-def _reload(proxy: Proxy, call: Call) -> Response:
+def _reload(_proxy: Proxy, _call: Call) -> Response:
     return done()
 
 

@@ -159,7 +159,7 @@ def _touch(proxy: Proxy, call: Call) -> Response:
     return done()
 
 
-def _dedup(proxy: Proxy, call: Call) -> Response:
+def _dedup(_proxy: Proxy, _call: Call) -> Response:
     raise Refusal(NOT_FOUND, "No handler found", 500)
 
 

@@ -38,7 +38,7 @@ def _prepare(proxy: Proxy, call: Call) -> Response:
 
 
 def _prepared(proxy: Proxy, call: Call) -> tuple[list[tuple[str, str]], Chunks, dict[str, str]]:
-    """Return the headers of an object to come, its chunks and their qualities. Its container is not looked at."""
+    """Return the headers of an object to come, its chunks and their qualities; no container is looked at."""
     body = call.json()
     name = call.required("path", "Missing path")
     version = call.integer("version")
@@ -133,7 +133,7 @@ def _chunk_id() -> str:
 
 
 def _quality(place: Place) -> str:
-    """Return what the real service says of a placement, on a host where every service is as near as another."""
+    """Return what the real service says of a placement, all services being equally near."""
     distances = {"expected_dist": 1, "final_dist": 1, "warn_dist": 0}
     slots = {"expected_slot": place.expected_slot, "final_slot": place.final_slot}
     return json.dumps(distances | slots, separators=(",", ":"))
@@ -148,7 +148,8 @@ def _spare(proxy: Proxy, call: Call) -> Response:
     if name is None:
         raise bad_request("'stgpol' field not a string")
     policy = _policy(proxy, name)
-    held = [service for service in map(lambda host: proxy.conscience.find("rawx", host), notin) if service]
+    found = (proxy.conscience.find("rawx", host) for host in notin)
+    held = [service for service in found if service is not None]
     places = proxy.conscience.poll(
         proxy.conscience.pool_of(policy), known=held, avoid=notin, rather_not=broken
     )

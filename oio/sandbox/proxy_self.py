@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.calls import Call, done, ok, refused
+from oio.sandbox.calls import Call, done, encode, ok
 from oio.sandbox.messages import Response
-from oio.sandbox.refusals import Refusal, bad_request
+from oio.sandbox.refusals import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oio.sandbox.proxy import Proxy
 
-_REFUSED: Final = 2
+_CONNECTION_REFUSED: Final = 2
 _COUNTERS: Final = ("Content-Type", "text/x-java-properties")
 _CACHE: Final = {"count": 0, "max": 4194304, "ttl": 0}
 
@@ -28,13 +28,13 @@ def default_variables(max_versions: int) -> dict[str, object]:
     }
 
 
-def _status(proxy: Proxy, call: Call) -> Response:
+def _status(proxy: Proxy, _call: Call) -> Response:
     kinds = [service.kind for service in proxy.conscience.services()]
     lines = [f"gauge services.{kind} {kinds.count(kind)}" for kind in sorted(set(kinds))]
     return Response(200, [_COUNTERS], "".join(f"{line}\n" for line in lines).encode())
 
 
-def _get_config(proxy: Proxy, call: Call) -> Response:
+def _get_config(proxy: Proxy, _call: Call) -> Response:
     return ok(proxy.variables)
 
 
@@ -45,15 +45,15 @@ def _set_config(proxy: Proxy, call: Call) -> Response:
     return ok(known)
 
 
-def _cache_status(proxy: Proxy, call: Call) -> Response:
+def _cache_status(_proxy: Proxy, _call: Call) -> Response:
     return ok({"csm0": _CACHE, "meta1": _CACHE})
 
 
-def _cache_show(proxy: Proxy, call: Call) -> Response:
+def _cache_show(proxy: Proxy, _call: Call) -> Response:
     return ok([{"addr": service.address, "id": service.name} for service in proxy.conscience.services()])
 
 
-def _cache_flush(proxy: Proxy, call: Call) -> Response:
+def _cache_flush(_proxy: Proxy, _call: Call) -> Response:
     return done()
 
 
@@ -63,10 +63,9 @@ def _forward(answer: str) -> Callable[[Proxy, Call], Response]:
         if not name:
             raise bad_request("Missing SRVID")
         if not any(name in {service.address, service.service_id} for service in proxy.conscience.services()):
-            error = refused(Refusal(_REFUSED, f"{name}: Connection refused", 503))
-            return Response(
-                error.status, [_line for _line in error.headers if _line[0] != "Retry-After"], error.body
-            )
+            # Unlike other answers of that status, without Retry-After.
+            refusal = {"status": _CONNECTION_REFUSED, "message": f"{name}: Connection refused"}
+            return Response(503, (), encode(refusal))
         return Response(200, (), answer.encode())
 
     return forward

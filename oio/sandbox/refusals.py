@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the namespace refuses a request: the status of the error body, and the HTTP status that goes with it."""
+"""Why the namespace refuses a request: the status of the error body, and the HTTP status with it."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Names are compared as bytes, which is the order of listings. ``properties`` of a base hold all that the real service
-#: keeps there, counters included, as text: a client can overwrite any of them.
+#: Names are compared as bytes, which is the order of listings. The properties of a base hold all that the
+#: real service keeps there, counters included, as text: a client can overwrite any of them.
 METADATA: Final = """
 CREATE TABLE IF NOT EXISTS "references" (
     cid TEXT PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL
@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS chunks (
 CREATE INDEX IF NOT EXISTS chunks_by_url ON chunks (base, url);
 
 CREATE TABLE IF NOT EXISTS properties (
-    base INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (base, name, version, key)
+    base INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, key TEXT NOT NULL,
+    value TEXT NOT NULL, PRIMARY KEY (base, name, version, key)
 ) WITHOUT ROWID;
 """
 

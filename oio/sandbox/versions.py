@@ -15,6 +15,7 @@ from oio.sandbox.contents import (
     drop,
     drop_chunks,
     find,
+    insert_alias,
 )
 from oio.sandbox.refusals import CONTENT_EXISTS, Refusal, bad_request
 
@@ -59,13 +60,10 @@ def delete(
 
 
 def _mark(container: Container, content: Content) -> None:
-    version, now = content.version + 1, container.clock.now() // 1_000_000
+    version = content.version + 1
     if any(contents(container, "aliases.name = ? AND aliases.version = ?", content.name, version)):
         raise Refusal(CONTENT_EXISTS, "Delete marker error: Alias already present")
-    container.db.execute(
-        "INSERT INTO aliases (base, name, version, content, deleted, ctime, mtime) VALUES (?, ?, ?, ?, 1, ?, ?)",
-        (container.base, content.name, version, MARKER_ID, now, now),
-    )
+    insert_alias(container, content.name, version, MARKER_ID)
 
 
 def purge(container: Container, name: str | None = None, max_versions: int | None = None) -> None:

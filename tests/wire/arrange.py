@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing the sandbox to the state that a capture began in.
 
-Captures of a client begin in the middle of things. What was there before is what their answers tell: an object that
-is located was there with those chunks, a container that is listed had those properties. So every answer is taken as a
-description of the state before, unless the capture itself has made or changed the thing by then.
+Captures of a client begin in the middle of things. What was there before is what their answers tell: an
+object that is located was there with those chunks, a container that is listed had those properties. So every
+answer is taken as a description of the state before, unless the capture itself has made or changed the thing
+by then.
 """
 
 from __future__ import annotations
@@ -248,7 +249,7 @@ class _Containers:
         )
 
     def _list(self, target: Target, response: Message) -> None:
-        """Make the objects that a listing shows, those under its prefixes, and one after it when there are more."""
+        """Make the objects that a listing shows, one under each prefix, one after it if there are more."""
         items, prefixes = response.json["objects"], response.json["prefixes"]
         for item in items:
             if self._is_new(target, item["name"], item["version"]):
@@ -329,7 +330,7 @@ class _Accounts:
             self._described.add(account)
 
     def _describe(self, account: str, body: dict[str, Any]) -> None:
-        """Make an account as an answer shows it, with containers that the page does not show to fill its sums."""
+        """Make an account as an answer shows it; containers that the page does not show fill its sums."""
         self._described.add(account)
         self._world.accounts.update(account, body["metadata"], [])
         shown = body.get("listing", [])
@@ -344,8 +345,10 @@ class _Accounts:
         }
         # They hide behind a prefix, if there is one, or after all names.
         hiding = next((item[0] for item in shown if item[3]), "\U0010ffff")
-        for number in range(body["containers"] - len(entries)):
-            entries.append(ContainerEntry(f"{hiding}{number:05}", 1, **({} if number else missing)))
+        entries += [
+            ContainerEntry(f"{hiding}{number:05}", 1, **({} if number else missing))
+            for number in range(body["containers"] - len(entries))
+        ]
         for entry in entries:
             self._world.accounts.update_container(account, entry)
 

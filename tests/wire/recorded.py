@@ -18,7 +18,7 @@ NAMES = [item["file"].removesuffix(".json") for item in json.loads((DIRECTORY / 
 
 @dataclass(frozen=True)
 class Message:
-    """A request or a response; ``body`` is None when it was recorded only in part, ``length`` is always whole."""
+    """A request or a response; ``body`` is None when it was recorded in part, ``length`` is always whole."""
 
     first_line: str
     headers: list[tuple[str, str]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The series made by hand, replayed over sockets on a namespace that runs: framing and keep-alive included."""
+"""The series made by hand, replayed over sockets on a running namespace, with framing and keep-alive."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SocketWorld:
         self._connections.clear()
 
     def send(self, exchange: Exchange, address: str, request: Request) -> Sent:
-        """Send a request on the connection of its number; tell whether the service closed it after its answer."""
+        """Send a request on the connection of its number."""
         connection = self._connection(exchange, address)
         chunked = exchange.request.chunked
         headers = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing recorded answers with actual ones, when services choose IDs, versions, addresses and dates freely."""
+"""Comparing recorded answers with actual ones: services choose IDs, versions, addresses and dates freely."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Mismatch(AssertionError):
 class Unifier:
     """Knows which actual value stands for which recorded one.
 
-    A recorded value that a client had sent is itself; one that the service made up is bound to the first actual value
-    met in its place, for good and one to one.
+    A recorded value that a client had sent is itself; one that the service made up is bound to the first
+    actual value met in its place, for good and one to one.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Unifier:
         return token
 
     def unify(self, recorded: Any, actual: Any, where: str = "body", key: str = "") -> None:
-        """Raise :class:`Mismatch` unless the actual value is the recorded one, or one that may stand for it."""
+        """Raise :class:`Mismatch` unless the actual value is, or may stand for, the recorded one."""
         if type(recorded) is not type(actual):
             raise Mismatch(f"{where}: {actual!r} is not a {type(recorded).__name__} as {recorded!r}")
         if isinstance(recorded, dict):

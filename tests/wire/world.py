@@ -126,7 +126,9 @@ class World:
         else:
             body = response.body
         head = dialect.compose(Reply(response, request.method, exchange.http_1_0, keep, len(body)))
-        headers = [(as_latin(name), as_latin(value)) for name, value in (*head.before, *head.own, *head.after)]
+        headers = [
+            (as_latin(name), as_latin(value)) for name, value in (*head.before, *head.own, *head.after)
+        ]
         return Sent(response.status, dialect.phrase(response), headers, body, not keep)
 
 
