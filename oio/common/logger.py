@@ -13,10 +13,16 @@ import sys
 from collections.abc import Mapping
 from logging.handlers import SYSLOG_UDP_PORT, SysLogHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common.easy_value import true_value
 from oio.common.exceptions import ConfigurationException
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    # Python 3.10 knows no parameter of this class.
+    _StreamHandler = logging.StreamHandler
 
 DEFAULT_FORMAT = "%(process)d %(thread)X %(name)s %(levelname)s %(message)s"
 
@@ -52,7 +58,7 @@ def get_logger(
     return logger
 
 
-class _ConsoleHandler(logging.StreamHandler[Any]):
+class _ConsoleHandler(_StreamHandler):
     """Handler of ours, which is not to be taken for one of the host."""
 
 
