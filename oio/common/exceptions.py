@@ -384,7 +384,7 @@ def from_response(resp: Any, body: Any = None) -> ClientException:
 
     :param resp: the response: anything with ``status`` or ``status_code``, and ``reason``.
     :param body: its body: JSON already decoded, text or bytes. An object gives message and status, anything
-        else is the message (pitfalls rows 78 and 79). Without a body, the reason phrase stands for the status.
+        else is the message (pitfalls rows 78, 79). Without a body, the reason phrase stands for the status.
     """
     http_status = getattr(resp, "status", None)
     if http_status is None:
