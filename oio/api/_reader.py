@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from oio.api import _limits
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.http import (
     http_header_from_ranges,
@@ -398,6 +399,18 @@ class ChunkReader:
                 yield from part["iter"]
         finally:
             parts.close()
+
+
+def mismatch(response: Any, expected: Mapping[str, Any]) -> str | None:
+    """How the chunk of a response differs from what is expected of it, as far as both tell; None if not.
+
+    :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS` -> values
+    """
+    for key, right in expected.items():
+        found = response.getheader(CHUNK_HEADERS[key])
+        if found and right is not None and str(found).lower() != str(right).lower():
+            return f"its {key} is {found}, not {right}"
+    return None
 
 
 def _netloc(chunk: Mapping[str, Any]) -> str:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the data of a replicated object: each metachunk from one of its copies, counted and verified."""
+"""Reads the data of an object, metachunk after metachunk: counted, and verified."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import logging
-from collections.abc import Generator, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from oio.api._reader import ChunkReader
+from oio.api._reader import ChunkReader, mismatch
 from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import hard_deadline
@@ -20,10 +20,24 @@ from oio.common.storage_method import StorageMethod
 _LOGGER = logging.getLogger(__name__)
 
 _MD5_DIGITS = 32
+_Chunk = dict[str, Any]
+
+
+class MetachunkSource(Protocol):
+    """Where the bytes of one metachunk come from."""
+
+    #: URL of each chunk that gave data since the last opening.
+    used: list[str]
+
+    def open(self, start: int, end: int) -> Generator[bytes, None, None]:
+        """The bytes from ``start`` to ``end``, inclusive."""
+
+    def exclude_damaged(self) -> bool:
+        """Leave out what may be wrong of that which was used; False when nothing else can be tried."""
 
 
 def fetch_stream(
-    chunks: Mapping[int, list[dict[str, Any]]],
+    chunks: Mapping[int, list[_Chunk]],
     ranges: Iterable[Range] | None,
     storage_method: StorageMethod,  # noqa: ARG001 - what all strategies are given
     headers: Mapping[str, Any] | None = None,
@@ -35,19 +49,48 @@ def fetch_stream(
         ``hash`` of the metachunk
     :param ranges: (first, last) bytes of the object, inclusive; None for all of it
     :param headers: of the requests to the chunk servers
-    :param kwargs: ``connection_timeout``, ``read_timeout`` (seconds), ``deadline`` (monotonic seconds),
-        ``verify_checksum`` (True): False skips the verification of the metachunks that are read whole
-    :returns: a generator of blocks; closing it closes the connection
-    :raises oio.common.exceptions.UnrecoverableContent: when no copy of a metachunk exists any more
+    :param kwargs: ``connection_timeout``, ``read_timeout`` (seconds), ``deadline`` (monotonic seconds);
+        ``verify_checksum``: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a
+        metachunk before all of it is verified, also for ranges; False verifies nothing, but still counts
+    :returns: a generator of blocks; closing it closes the connections
+    :raises oio.common.exceptions.UnrecoverableContent: when too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: when what was read of a metachunk is not what was stored
-    :raises oio.common.exceptions.ServiceUnavailable: when no copy of a metachunk can be read for now
+    :raises oio.common.exceptions.ServiceUnavailable: when a metachunk cannot be read for now
     :raises oio.common.exceptions.DeadlineReached:
     """
-    readers = _MetachunkReader(dict(headers or {}), kwargs)
+    suspects: set[str] = set()
+
+    def source(copies: list[_Chunk]) -> MetachunkSource:
+        return _Copies(copies, suspects, dict(headers or {}), kwargs)
+
+    return _fetch(chunks, ranges, source, kwargs.get("verify_checksum", True))
+
+
+def fetch_stream_ec(
+    chunks: Mapping[int, list[_Chunk]],
+    ranges: Iterable[Range] | None,
+    storage_method: StorageMethod,
+    headers: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Generator[bytes, None, None]:
+    """Read an erasure-coded object; arguments and results are those of :func:`fetch_stream`."""
+
+    def source(fragments: list[_Chunk]) -> MetachunkSource:
+        return _Fragments(storage_method, fragments, dict(headers or {}), kwargs)
+
+    return _fetch(chunks, ranges, source, kwargs.get("verify_checksum", True))
+
+
+def _fetch(
+    chunks: Mapping[int, list[_Chunk]],
+    ranges: Iterable[Range] | None,
+    source_of: Callable[[list[_Chunk]], MetachunkSource],
+    verify: Any,
+) -> Generator[bytes, None, None]:
     for meta_range in get_meta_ranges(ranges or [(None, None)], chunks):
         for pos, (start, end) in sorted(meta_range.items()):
             try:
-                yield from readers.read(chunks[pos], start, end)
+                yield from _read(source_of(chunks[pos]), chunks[pos][0], start, end, verify)
             except exc.NotFound as err:
                 text = f"Cannot download position {pos}: {err}"
                 raise exc.UnrecoverableContent(text, reqid=err.reqid) from err
@@ -56,88 +99,165 @@ def fetch_stream(
                 raise exc.ServiceUnavailable(text, reqid=err.reqid) from err
 
 
-class _MetachunkReader:
-    """Reads metachunks of one object, and remembers which chunk servers have failed."""
+def _read(
+    source: MetachunkSource, chunk: _Chunk, start: int, end: int, verify: Any
+) -> Generator[bytes, None, None]:
+    """Read a closed range of a metachunk; its last block waits until the whole is verified."""
+    whole = (0, int(chunk["size"]) - 1)
+    # The checksums of 7.3.0 are MD5 ones; others say nothing to us.
+    expected = str(chunk.get("hash") or "").lower()
+    verify = verify and len(expected) == _MD5_DIGITS and expected.strip("0") and verify
+    strict = verify == "strict"
+    first, last = whole if strict else (start, end)
+    verify = verify and (first, last) == whole
+    corrupted: list[str] = []
+    while True:
+        digest = hashlib.new("md5") if verify else None
+        held: list[bytes] = []
+        size = given = 0
+        try:
+            with contextlib.closing(source.open(first, last)) as blocks:
+                for block in blocks:
+                    size += len(block)
+                    if digest is not None:
+                        digest.update(block)
+                    held.append(block)
+                    if not strict and len(held) > 1:
+                        given += len(held[0])
+                        yield held.pop(0)
+        except (exc.ClientException, exc.ServiceUnavailable) as err:
+            if not corrupted:
+                raise
+            raise _corruption(corrupted, err) from err
+        if size != last - first + 1:
+            raise exc.ServiceUnavailable(f"{size} bytes were read of {source.used}, not {last - first + 1}")
+        if digest is None or digest.hexdigest() == expected:
+            yield from _cut(held, first + given, start, end)
+            return
+        corrupted += source.used
+        if given or not source.exclude_damaged():
+            raise _corruption(corrupted)
+        _LOGGER.warning("Corrupted metachunk, reading it again from other chunks than %s", source.used)
 
-    def __init__(self, headers: dict[str, Any], options: dict[str, Any]) -> None:
+
+def _cut(blocks: list[bytes], offset: int, start: int, end: int) -> Iterator[bytes]:
+    """What of blocks that begin at ``offset`` is between ``start`` and ``end``, inclusive."""
+    for block in blocks:
+        part = block[max(start - offset, 0) : max(end - offset + 1, 0)]
+        offset += len(block)
+        if part:
+            yield part
+
+
+def _corruption(urls: list[str], cause: Exception | None = None) -> exc.CorruptedChunk:
+    text = f"Data read from {', '.join(dict.fromkeys(urls))} do not match their checksum"
+    return exc.CorruptedChunk(f"{text}; {cause}" if cause else text)
+
+
+class _Copies:
+    """The copies of a replicated metachunk."""
+
+    def __init__(
+        self, copies: list[_Chunk], suspects: set[str], headers: dict[str, Any], options: dict[str, Any]
+    ) -> None:
+        # Those whose server has just failed come last (pitfalls row 56).
+        self._copies = sorted(copies, key=lambda chunk: _netloc(chunk) in suspects)
+        self._suspects = suspects
         self._headers = headers
-        self._verify = options.get("verify_checksum", True)
         self._options: dict[str, Any] = {
             "connection_timeout": options.get("connection_timeout"),
             "read_timeout": options.get("read_timeout"),
             "deadline": hard_deadline(options),
             "ssl_context": options.get("ssl_context"),
-            "check_head": _check_head,
+            "check_head": _check_copy,
         }
-        self._suspects: set[str] = set()
+        self.used: list[str] = []
 
-    def _in_order(self, copies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        # Those whose server has just failed come last (pitfalls row 56).
-        return sorted(
-            copies, key=lambda chunk: _netloc(chunk.get("real_url") or chunk["url"]) in self._suspects
-        )
+    def open(self, start: int, end: int) -> Generator[bytes, None, None]:
+        headers = {**self._headers, "Range": f"bytes={start}-{end}"}
+        reader = ChunkReader(self._copies, None, headers, **self._options)
+        try:
+            with contextlib.closing(reader.stream()) as blocks:
+                yield from blocks
+        finally:
+            self.used = reader.served
+            failed = {url for url, status, _ in reader.errors if not status}
+            self._suspects.update(_netloc(chunk) for chunk in self._copies if chunk["url"] in failed)
 
-    def read(self, copies: list[dict[str, Any]], start: int, end: int) -> Generator[bytes, None, None]:
-        """The bytes of a metachunk from ``start`` to ``end``, inclusive."""
-        whole = start == 0 and end == copies[0]["size"] - 1
-        # The checksums of 7.3.0 are MD5 ones; others say nothing to us.
-        expected = str(copies[0].get("hash") or "").lower()
-        verify = self._verify and whole and len(expected) == _MD5_DIGITS and expected.strip("0") != ""
-        candidates = iter(self._in_order(copies))
-        corrupted: list[str] = []
-        while True:
-            headers = {**self._headers, "Range": f"bytes={start}-{end}"}
-            reader = ChunkReader(candidates, None, headers, **self._options)
-            held: bytes | None = None
-            given = size = 0
-            digest = hashlib.new("md5") if verify else None
-            try:
-                with contextlib.closing(reader.stream()) as blocks:
-                    for block in blocks:
-                        size += len(block)
-                        if digest is not None:
-                            digest.update(block)
-                        if held is not None:
-                            given += len(held)
-                            yield held
-                        # The last block waits for the verification of the whole.
-                        held = block
-            except (exc.ClientException, exc.ServiceUnavailable) as err:
-                if not corrupted:
-                    raise
-                raise self._corruption(corrupted, reader) from err
-            finally:
-                self._suspects.update(_netloc(url) for url, status, _ in reader.errors if not status)
-            if size != end - start + 1:
-                raise exc.ServiceUnavailable(
-                    f"{size} bytes were read of {reader.served}, not {end - start + 1}"
-                )
-            if digest is None or digest.hexdigest() == expected:
-                if held is not None:
-                    yield held
-                return
-            corrupted += reader.served
-            if given:
-                raise self._corruption(corrupted, reader)
-            _LOGGER.warning(
-                "Corrupted chunk, trying another copy: %s (reqid=%s)", reader.served, reader.reqid
-            )
-
-    @staticmethod
-    def _corruption(corrupted: list[str], reader: ChunkReader) -> exc.CorruptedChunk:
-        reasons = "; ".join(f"{url}: {reason}" for url, _, reason in reader.errors)
-        text = f"Data read from {', '.join(corrupted)} do not match their checksum"
-        return exc.CorruptedChunk(f"{text}; {reasons}" if reasons else text, reqid=reader.reqid)
+    def exclude_damaged(self) -> bool:
+        # When several gave a part, any of them may be wrong: each attempt leaves out one at least.
+        first, others = self.used[0], self.used[1:]
+        self._copies = [chunk for chunk in self._copies if chunk["url"] != first]
+        self._copies.sort(key=lambda chunk: chunk["url"] in others)
+        return bool(self._copies)
 
 
-def _check_head(response: Any, chunk: Mapping[str, Any]) -> str | None:
-    """Why a copy is not the one that the object has, as far as the head of the response tells."""
-    for key, expected in (("chunk_hash", chunk.get("hash")), ("chunk_size", chunk.get("size"))):
-        found = response.getheader(CHUNK_HEADERS[key])
-        if found and expected is not None and str(found).lower() != str(expected).lower():
-            return f"its {key} is {found}, not {expected}"
-    return None
+class _Fragments:
+    """The chunks of an erasure-coded metachunk."""
+
+    def __init__(
+        self,
+        storage_method: StorageMethod,
+        chunks: list[_Chunk],
+        headers: dict[str, Any],
+        options: dict[str, Any],
+    ) -> None:
+        self._storage_method = storage_method
+        self._chunks = chunks
+        self._headers = headers
+        self._options = options
+        self._excluded: set[str] = set()
+        self._guesses: Iterator[set[str]] | None = None
+        self.used: list[str] = []
+
+    def open(self, start: int, end: int) -> Generator[bytes, None, None]:
+        from oio.api.ec import ECChunkDownloadHandler  # PyECLib is only needed here.
+
+        chunks = [chunk for chunk in self._chunks if chunk["url"] not in self._excluded]
+        options = {k: v for k, v in self._options.items() if k != "headers"}
+        handler = ECChunkDownloadHandler(self._storage_method, chunks, start, end, self._headers, **options)
+        stream = handler.get_stream()
+        self.used = stream.used
+        with contextlib.closing(stream):
+            for part in stream:
+                yield from part["iter"]
+
+    def exclude_damaged(self) -> bool:
+        if self._guesses is None:
+            self._guesses = self._guess(list(self.used))
+        self._excluded = next(self._guesses, set())
+        return bool(self._excluded)
+
+    def _guess(self, used: list[str]) -> Iterator[set[str]]:
+        """Sets of chunks to leave out: those that differ from their own checksum; else one, then another."""
+        damaged = {
+            chunk["url"] for chunk in self._chunks if chunk["url"] in used and not self._is_sound(chunk)
+        }
+        if damaged:
+            yield damaged
+        for url in used:
+            yield damaged | {url}
+
+    def _is_sound(self, chunk: _Chunk) -> bool:
+        options: dict[str, Any] = {
+            key: self._options.get(key) for key in ("connection_timeout", "read_timeout", "ssl_context")
+        }
+        reader = ChunkReader([chunk], None, self._headers, deadline=hard_deadline(self._options), **options)
+        digest = hashlib.new("md5")
+        try:
+            for block in reader.stream():
+                digest.update(block)
+        except exc.OioException as err:
+            _LOGGER.warning("Failed to verify %s: %s", chunk["url"], err)
+            return False
+        stored = reader.headers.get(CHUNK_HEADERS["chunk_hash"])
+        return not stored or stored.lower() == digest.hexdigest()
 
 
-def _netloc(url: str) -> str:
+def _check_copy(response: Any, chunk: Mapping[str, Any]) -> str | None:
+    return mismatch(response, {"chunk_hash": chunk.get("hash"), "chunk_size": chunk.get("size")})
+
+
+def _netloc(chunk: _Chunk) -> str:
+    url: str = chunk.get("real_url") or chunk["url"]
     return urlsplit(url).netloc

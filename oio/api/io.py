@@ -415,6 +415,7 @@ class MetachunkWriter:
         # A conflict explains more than the timeouts of others (pitfalls row 26).
         if any(str(error).endswith("HTTP 409") for error in errors):
             raise exc.Conflict(message=text, reqid=self.reqid)
-        if any(isinstance(error, (green.OioTimeout, exc.OioTimeout)) for error in errors):
+        # Some writers note errors as text.
+        if any(isinstance(e, (green.OioTimeout, exc.OioTimeout)) or " timeout " in f"{e} " for e in errors):
             raise exc.OioTimeout(text, reqid=self.reqid)
         raise exc.ServiceBusy(message=text, reqid=self.reqid)

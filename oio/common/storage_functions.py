@@ -15,7 +15,7 @@ from oio.common.constants import OBJECT_METADATA_PREFIX
 from oio.common.ranges import Range, get_meta_ranges, obj_range_to_meta_chunk_range
 from oio.common.storage_method import StorageMethod
 
-__all__ = ["fetch_stream", "get_meta_ranges", "obj_range_to_meta_chunk_range", "wrand_choice_index"]
+__all__ = ["fetch_stream", "fetch_stream_ec", "get_meta_ranges", "obj_range_to_meta_chunk_range", "wrand_choice_index"]
 
 # Not the shared generator: a program that seeds it must get the same numbers with and without us.
 _RANDOM = random.Random()
@@ -145,7 +145,20 @@ def fetch_stream(
     **kwargs: Any,
 ) -> Iterator[bytes]:
     """Read a replicated object: see :func:`oio.api._transfer.fetch_stream`."""
+    return _fetch_with("fetch_stream", chunks, ranges, storage_method, headers=headers, **kwargs)
+
+
+def fetch_stream_ec(
+    chunks: Mapping[int, list[dict[str, Any]]],
+    ranges: Iterable[Range] | None,
+    storage_method: StorageMethod,
+    **kwargs: Any,
+) -> Iterator[bytes]:
+    """Read an erasure-coded object: see :func:`oio.api._transfer.fetch_stream_ec`."""
+    return _fetch_with("fetch_stream_ec", chunks, ranges, storage_method, **kwargs)
+
+
+def _fetch_with(strategy: str, *args: Any, **kwargs: Any) -> Iterator[bytes]:
     # The strategies of the data path are plug-ins of a higher layer: named, and loaded at first use.
-    strategy = pkgutil.resolve_name("oio.api._transfer:fetch_stream")
-    stream: Iterator[bytes] = strategy(chunks, ranges, storage_method, headers=headers, **kwargs)
+    stream: Iterator[bytes] = pkgutil.resolve_name(f"oio.api._transfer:{strategy}")(*args, **kwargs)
     return stream
