@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.answers import expect
+from oio.common.answers import expect, reading_answer, refuse_page
 from oio.common.http_api import HttpApi
 from oio.common.utils import monotonic_time
 from oio.conscience.client import LbClient
@@ -61,12 +61,14 @@ class AccountClient(HttpApi):
         if self._lb is None:
             raise exc.ConfigurationException(f"the account service is fixed: {self.endpoint}")
         try:
-            return self._lb.next_instance("account", **kwargs)["addr"]
+            service = self._lb.next_instance("account", **kwargs)
         except (exc.NotFound, LookupError) as err:
             # Not to be taken for an account that does not exist.
             raise exc.ServiceUnavailable(
                 f"the proxy knows no account service: {err}", service=self._lb.proxy_netloc
             ) from err
+        with reading_answer(self._lb.proxy_netloc):
+            return service["addr"]
 
     def _refresh_endpoint(self, **kwargs: Any) -> None:
         """Take the address that the proxy gives now."""
@@ -77,6 +79,11 @@ class AccountClient(HttpApi):
         """Take the address that the proxy gives now, if there is none or it is old."""
         if self._lb is not None and (self.endpoint is None or monotonic_time() >= self._next_refresh):
             self._refresh_endpoint(**kwargs)
+
+    def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        resp, body = super()._direct_request(method, url, **kwargs)
+        refuse_page(resp, urlsplit(url).netloc)
+        return resp, body
 
     def account_request(
         self,
@@ -123,7 +130,7 @@ class AccountClient(HttpApi):
         resp, _ = self.account_request(account, "PUT", "create", **kwargs)
         return bool(resp.status == _CREATED)
 
-    def account_delete(self, account: str, **kwargs: Any) -> None:
+    def account_delete(self, account: str | None, **kwargs: Any) -> None:
         """Delete an account.
 
         :raises Conflict: it has containers
@@ -135,30 +142,34 @@ class AccountClient(HttpApi):
         resp, body = self.account_request(None, "GET", "list", **kwargs)
         return expect(list, resp, body, self._service())
 
-    def account_show(self, account: str, **kwargs: Any) -> dict[str, Any]:
+    def account_show(self, account: str | None, **kwargs: Any) -> dict[str, Any]:
         """Get the counters of an account, and its properties in ``metadata``."""
         resp, body = self.account_request(account, "GET", "show", **kwargs)
         return expect(dict, resp, body, self._service())
 
     def account_update(
-        self, account: str, metadata: dict[str, str] | None, to_delete: Iterable[str] | None, **kwargs: Any
+        self,
+        account: str | None,
+        metadata: dict[str, str] | None,
+        to_delete: Iterable[str] | None,
+        **kwargs: Any,
     ) -> None:
         """Remove properties of an account, then set some. The account is created when it does not exist."""
         names = None if to_delete is None else list(to_delete)
         data = json.dumps({"metadata": metadata, "to_delete": names})
         self.account_request(account, "PUT", "update", data=data, **kwargs)
 
-    def account_refresh(self, account: str, **kwargs: Any) -> None:
+    def account_refresh(self, account: str | None, **kwargs: Any) -> None:
         """Compute the counters of an account again, from those of its containers."""
         self.account_request(account, "POST", "refresh", **kwargs)
 
-    def account_flush(self, account: str, **kwargs: Any) -> None:
+    def account_flush(self, account: str | None, **kwargs: Any) -> None:
         """Forget the containers of an account, which stay where they are."""
         self.account_request(account, "POST", "flush", **kwargs)
 
     def container_list(
         self,
-        account: str,
+        account: str | None,
         limit: int | None = None,
         marker: str | None = None,
         end_marker: str | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
 from oio.api._checks import check_limit, check_listing, check_properties, check_property_names
+from oio.common.answers import reading_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,19 +23,21 @@ class AccountApi(ApiBase):
         :param account: name of the account to create, 63 bytes of UTF-8 at most
         :returns: True if the account has been created, False if it existed
 
-        >>> api.account_create("doc-account")
+        >>> api.account_create("new")
         True
         """
         return self.account.account_create(account, **kwargs)
 
     @account_call
-    def account_delete(self, account: str, **kwargs: Any) -> None:
+    def account_delete(self, account: str | None = None, **kwargs: Any) -> None:
         """Delete an account.
 
         :raises NoSuchAccount: there is none of this name
         :raises Conflict: it has containers
 
-        >>> api.account_delete("doc-account")
+        >>> api.account_create("gone")
+        True
+        >>> api.account_delete("gone")
         """
         self.account.account_delete(account, **kwargs)
 
@@ -51,7 +54,7 @@ class AccountApi(ApiBase):
         return self.account.account_list(**kwargs)
 
     @account_call
-    def account_show(self, account: str, **kwargs: Any) -> dict[str, Any]:
+    def account_show(self, account: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Get information about an account.
 
         :returns: ``id``, ``bytes``, ``objects``, ``containers``, ``ctime`` (text, seconds), ``metadata``...
@@ -63,7 +66,7 @@ class AccountApi(ApiBase):
         return self.account.account_show(account, **kwargs)
 
     @account_call
-    def account_get_properties(self, account: str, **kwargs: Any) -> dict[str, Any]:
+    def account_get_properties(self, account: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Get information about an account: that of :meth:`account_show`, ``metadata`` being ``properties``.
 
         >>> api.account_set_properties("doc", {"color": "blue"})
@@ -71,29 +74,40 @@ class AccountApi(ApiBase):
         {'color': 'blue'}
         """
         info = dict(self.account.account_show(account, **kwargs))
-        info["properties"] = {**info.get("properties", {}), **info.pop("metadata", {})}
+        with reading_answer():
+            info["properties"] = {**info.get("properties", {}), **info.pop("metadata", {})}
         return info
 
     @account_call
-    def account_set_properties(self, account: str, properties: dict[str, str], **kwargs: Any) -> None:
+    def account_set_properties(
+        self, account: str | None = None, properties: dict[str, str] | None = None, **kwargs: Any
+    ) -> None:
         """Set properties of an account, which is created when it does not exist.
 
         :param properties: text to text; an empty value is kept
+
+        >>> api.account_set_properties("doc", {"color": "blue"})
         """
+        if properties is None:
+            raise TypeError("properties must be a dict, not NoneType")
         self.account.account_update(account, check_properties("properties", properties), None, **kwargs)
 
     @account_call
-    def account_del_properties(self, account: str, properties: Iterable[str], **kwargs: Any) -> None:
+    def account_del_properties(
+        self, account: str | None = None, properties: Iterable[str] | None = None, **kwargs: Any
+    ) -> None:
         """Remove properties of an account.
 
         :param properties: their names; with none, nothing is removed
+
+        >>> api.account_del_properties("doc", ["color"])
         """
         self.account.account_update(account, None, check_property_names("properties", properties), **kwargs)
 
     def account_update(
         self,
-        account: str,
-        metadata: dict[str, str] | None,
+        account: str | None = None,
+        metadata: dict[str, str] | None = None,
         to_delete: Iterable[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -107,7 +121,7 @@ class AccountApi(ApiBase):
     @account_call
     def container_list(
         self,
-        account: str,
+        account: str | None = None,
         limit: int | None = None,
         marker: str | None = None,
         end_marker: str | None = None,
@@ -138,4 +152,5 @@ class AccountApi(ApiBase):
         page = self.account.container_list(
             account, limit, marker, end_marker, prefix, delimiter, bool(s3_buckets_only), **kwargs
         )
-        return list(page["listing"])
+        with reading_answer():
+            return list(page["listing"])

@@ -88,7 +88,7 @@ class ApiBase(abc.ABC):
 def warn_deprecated(text: str) -> None:
     """Warn the first caller outside of the library."""
     frame: FrameType | None = sys._getframe(1)
-    level = 1
+    level = 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith("oio."):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, DeprecationWarning, stacklevel=level)

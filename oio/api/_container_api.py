@@ -10,6 +10,7 @@ from oio.api._checks import check_names, check_properties, check_property_names
 from oio.api._listing import all_versions, make_page
 from oio.api._presence import count_missing
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +76,9 @@ class ContainerApi(ApiBase):
         :raises NoSuchContainer: there is no such container
         :raises ContainerNotEmpty: it holds objects
 
-        >>> api.container_delete("doc", "shelf-2")
+        >>> api.container_create("doc", "gone")
+        True
+        >>> api.container_delete("doc", "gone")
         """
         try:
             self.container.container_delete(account, container, force=force, **kwargs)
@@ -89,7 +92,7 @@ class ContainerApi(ApiBase):
         :returns: a dict with "properties", a dict of user properties
         :raises NoSuchContainer: there is no such container
 
-        >>> api.container_show("doc", "shelf")
+        >>> api.container_show("doc", "box")
         {'properties': {'color': 'blue'}}
         """
         return self.container.container_show(account, container, **kwargs)
@@ -105,8 +108,8 @@ class ContainerApi(ApiBase):
             properties and a dict of system properties, all of them text
         :raises NoSuchContainer: there is no such container
 
-        >>> api.container_get_properties("doc", "shelf")["system"]["sys.user.name"]
-        'shelf'
+        >>> api.container_get_properties("doc", "box")["system"]["sys.user.name"]
+        'box'
         """
         return self.container.container_get_properties(account, container, None, **kwargs)
 
@@ -128,7 +131,7 @@ class ContainerApi(ApiBase):
         :raises NoSuchContainer: there is no such container
         :raises ValueError: there is nothing to do
 
-        >>> api.container_set_properties("doc", "shelf", {"size": "big"}, clear=True)
+        >>> api.container_set_properties("doc", "box", {"size": "big"}, clear=True)
         {}
         """
         properties, system = _checked(properties, system)
@@ -149,6 +152,9 @@ class ContainerApi(ApiBase):
 
         :param properties: a list of property keys; with none, nothing is removed, and nothing is asked
         :raises NoSuchContainer: there is no such container
+
+        >>> api.container_del_properties("doc", "box", ["color"])
+        {}
         """
         names = check_property_names("properties", properties)
         # An empty list means "all" for the service (pitfalls row 103).
@@ -161,7 +167,7 @@ class ContainerApi(ApiBase):
         :param recompute: count its objects and bytes again first, and the chunks that are missing
         :raises NoSuchContainer: there is no such container
 
-        >>> api.container_touch("doc", "shelf")
+        >>> api.container_touch("doc", "box")
         """
         damaged = missing = None
         if recompute:
@@ -194,7 +200,8 @@ class ContainerApi(ApiBase):
             except exc.NotFound:
                 # Deleted since it was listed.
                 continue
-            losses.append(count_missing(meta["chunk_method"], chunks))
+            with reading_answer():
+                losses.append(count_missing(meta["chunk_method"], chunks))
         return sum(loss > 0 for loss in losses), sum(losses)
 
     def container_update(

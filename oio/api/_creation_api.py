@@ -9,6 +9,7 @@ from oio.api._calls import ApiBase, creation_call, warn_deprecated
 from oio.api._checks import check_header_value, check_name, check_policy, check_properties
 from oio.api._upload import Upload, default_name, open_source
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 
 
 class CreationApi(ApiBase):
@@ -149,7 +150,8 @@ class CreationApi(ApiBase):
         if account is None or container is None:
             # The chunks carry these names, and a container ID does not tell them.
             reference = self.directory.list(cid=kwargs["cid"], **_request_options(kwargs))
-            account, container = reference["account"], reference["name"]
+            with reading_answer():
+                account, container = reference["account"], reference["name"]
         return Upload(self, account, container, obj_name, **kwargs).run(source, sysmeta)
 
 

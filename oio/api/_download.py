@@ -10,6 +10,7 @@ from typing import Any
 
 from oio.api._strategies import stream_reader
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 from oio.common.ranges import close_range
 from oio.common.storage_functions import _sort_chunks
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod
@@ -68,13 +69,11 @@ def locate_bytes(
     :raises UnsatisfiableRange: a range begins after the last byte
     :raises UnrecoverableContent: the chunks do not make up the object
     """
-    for key in ("chunk_method", "length"):
-        if key not in meta:
-            raise exc.OioProtocolError(f"the description of the object has no {key}: {meta}")
-    storage_method = STORAGE_METHODS.load(meta["chunk_method"])
-    length = int(meta["length"])
-    chunks = _sort_chunks(raw_chunks, storage_method.ec, logger)
-    found = sum(copies[0]["size"] for copies in chunks.values())
+    with reading_answer():
+        storage_method = STORAGE_METHODS.load(meta["chunk_method"])
+        length = int(meta["length"])
+        chunks = _sort_chunks(raw_chunks, storage_method.ec, logger)
+        found = sum(copies[0]["size"] for copies in chunks.values())
     if list(chunks) != list(range(len(chunks))) or found != length:
         raise exc.UnrecoverableContent(
             f"metachunks {list(chunks)} of {meta.get('name')!r} hold {found} bytes, not {length}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
 
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ def useful_marker(marker: str | None, prefix: str | None) -> str | None:
 def make_page(headers: Any, body: dict[str, Any]) -> dict[str, Any]:
     """Make the result of a listing from the answer of the service.
 
-    :raises OioProtocolError: more is to come, but not where (pitfalls row 141)
+    :raises OioProtocolError: more is to come, but not where (pitfalls row 141); or it is not a listing
     """
     truncated = boolean_value(headers.get(_TRUNCATED_HEADER), False)
     marker = headers.get(_MARKER_HEADER)
     if truncated and marker is None:
         raise exc.OioProtocolError("the listing is truncated, and has no marker to go on from")
-    page = {key: body.get(key, {}) for key in ("properties", "system")}
-    page["prefixes"] = body.get("prefixes", [])
-    page["objects"] = list(_described(body.get("objects", [])))
+    with reading_answer():
+        page: dict[str, Any] = {key: dict(body.get(key, {})) for key in ("properties", "system")}
+        page["prefixes"] = list(body.get("prefixes", []))
+        page["objects"] = list(_described(body["objects"]))
     page["truncated"] = truncated
     if marker is not None:
         page["next_marker"] = unquote(marker)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from oio.api._calls import ApiBase
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.answers import reading_answer
 from oio.common.storage_method import STORAGE_METHODS
 from oio.common.utils import hard_deadline
 
@@ -60,7 +61,8 @@ def is_readable(
 
     :raises OioException: the result depends on a rawx that does not answer
     """
-    min_chunks = STORAGE_METHODS.load(meta["chunk_method"]).min_chunks_to_read
+    with reading_answer():
+        min_chunks = STORAGE_METHODS.load(meta["chunk_method"]).min_chunks_to_read
 
     def problem(chunk: dict[str, Any]) -> exc.OioException | None:
         try:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from oio.common import exceptions as exc
@@ -28,3 +30,28 @@ def expect(kind: type[_T], resp: Any, body: Any, service: str | None = None) -> 
         else f"answer is not a JSON {name}: HTTP {resp.status}, {type(body).__name__}",
         service=service,
     )
+
+
+def refuse_page(resp: Any, service: str | None = None) -> None:
+    """Refuse the page of some other server, which says nothing of what was asked for.
+
+    :raises OioProtocolError: the answer is one
+    """
+    if "html" in resp.headers.get("Content-Type", "").lower():
+        text = f"answer is a web page: HTTP {resp.status}, {resp.data[:64]!r}"
+        raise exc.OioProtocolError(text, service=service)
+
+
+@contextlib.contextmanager
+def reading_answer(service: str | None = None) -> Iterator[None]:
+    """Tell of an answer that lacks something, or has something else in its place, as of a broken protocol.
+
+    :param service: address of the service, for the exception
+    :raises OioProtocolError: instead of what it is like to use such an answer
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as err:
+        raise exc.OioProtocolError(
+            f"answer is not the expected one: {type(err).__name__}: {err}", service=service
+        ) from err

@@ -9,6 +9,7 @@ from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.answers import refuse_page
 from oio.common.configuration import load_namespace_conf
 from oio.common.easy_value import int_value
 from oio.common.http_api import HttpApi
@@ -75,7 +76,7 @@ class ProxyClient(HttpApi):
         :param request_attempts: how often it is tried in all when the service is busy (503), and, for
             reads, when the network fails; the tries share the deadline of the call
         :param kwargs: also ``autocreate`` (create what the request needs), ``tls`` (ask for chunk
-            addresses that speak TLS), ``replayable`` (False for what must never be sent twice)
+            addresses that speak TLS)
         """
         headers = dict(headers or {})
         if kwargs.pop("autocreate", None):
@@ -83,14 +84,14 @@ class ProxyClient(HttpApi):
         if kwargs.pop("tls", None):
             headers.setdefault("x-oio-upgrade-to-tls", "1")
         attempts = self._request_attempts if request_attempts is None else _check_attempts(request_attempts)
-        if not kwargs.pop("replayable", True):
-            attempts = 1
         worth_another_try: tuple[type[exc.OioException], ...] = (exc.ServiceBusy,)
         if method.upper() in _REPEATABLE:
             worth_another_try += (exc.OioNetworkException,)
         for attempt in range(1, attempts + 1):
             try:
-                return super()._direct_request(method, url, headers=headers, **kwargs)
+                resp, body = super()._direct_request(method, url, headers=headers, **kwargs)
+                refuse_page(resp, self.proxy_netloc)
+                return resp, body
             except worth_another_try as err:
                 if attempt == attempts or not self._wait(attempt, kwargs.get("deadline")):
                     raise

@@ -225,7 +225,7 @@ def _decode_body(raw: bytes) -> Any:
         return raw
     try:
         return jsonlib.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return raw
 
 

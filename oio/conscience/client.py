@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from oio.common.answers import expect
+from oio.common.answers import expect, reading_answer
 from oio.common.client import ProxyClient
 from oio.common.utils import monotonic_time
 
@@ -200,7 +200,8 @@ class ConscienceClient(ProxyClient):
         key, now = (srv_type, service_id), monotonic_time()
         address, expiry = self._addresses.get(key, ("", now))
         if expiry <= now:
-            address = self.resolve(srv_type, service_id, **kwargs)["addr"]
+            with reading_answer(self.proxy_netloc):
+                address = self.resolve(srv_type, service_id, **kwargs)["addr"]
             self._addresses[key] = address, now + _ADDRESS_LIFETIME
         return address
 

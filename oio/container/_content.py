@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
-from oio.common.answers import expect
+from oio.common.answers import expect, reading_answer
 from oio.common.client import ProxyClient
 from oio.common.constants import OBJECT_HEADERS
-from oio.container._metadata import extract_content_headers_meta, is_trustworthy
+from oio.container._metadata import check_chunks, extract_content_headers_meta, is_trustworthy
 from oio.container._params import container_params, content_params
 
 if TYPE_CHECKING:
@@ -112,9 +112,10 @@ class ContentRoutes(ProxyClient):
         resp, body = self._post("prepare2", params, data=json.dumps(description), **kwargs)
         body = self._expect(resp, body)
         meta = extract_content_headers_meta(resp.headers)
-        meta["chunk_size"] = int(resp.headers["x-oio-ns-chunk-size"])
-        meta["properties"] = body.get("properties") or {}
-        return meta, body["chunks"]
+        with reading_answer(self.proxy_netloc):
+            meta["chunk_size"] = int(resp.headers["x-oio-ns-chunk-size"])
+            meta["properties"] = body.get("properties") or {}
+            return meta, check_chunks(body["chunks"])
 
     def content_create(
         self,
@@ -236,7 +237,8 @@ class ContentRoutes(ProxyClient):
     def _locate(self, params: dict[str, Any], properties: bool, **kwargs: Any) -> tuple[Any, Any]:
         params = {**params, "properties": properties}
         resp, body = self._direct_request("GET", self._make_uri("content/locate"), params=params, **kwargs)
-        return resp, expect(list, resp, body, self.proxy_netloc)
+        with reading_answer(self.proxy_netloc):
+            return resp, check_chunks(expect(list, resp, body, self.proxy_netloc))
 
     def content_get_properties(
         self,
@@ -257,7 +259,8 @@ class ContentRoutes(ProxyClient):
         params = content_params(account, reference, path, cid, content or content_id, version)
         resp, body = self._post("get_properties", params, **kwargs)
         meta = extract_content_headers_meta(resp.headers)
-        meta["properties"] = self._expect(resp, body)["properties"]
+        with reading_answer(self.proxy_netloc):
+            meta["properties"] = dict(self._expect(resp, body)["properties"])
         return meta
 
     def content_set_properties(
@@ -335,9 +338,9 @@ class ContentRoutes(ProxyClient):
             middle = len(names) // 2
             first = self.content_delete_many(account, reference, names[:middle], cid, **kwargs)
             return first + self.content_delete_many(account, reference, names[middle:], cid, **kwargs)
-        return [
-            (item["name"], item["status"] == _NO_CONTENT) for item in self._expect(resp, body)["contents"]
-        ]
+        with reading_answer(self.proxy_netloc):
+            contents = self._expect(resp, body)["contents"]
+            return [(item["name"], item["status"] == _NO_CONTENT) for item in contents]
 
     def content_touch(
         self,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from oio.common.constants import OBJECT_METADATA_PREFIX
 
@@ -91,6 +91,17 @@ def is_trustworthy(resp: Any) -> bool:
             return False
         seen.add(key)
     return seen.issuperset(SYSMETA_KEYS)
+
+
+def check_chunks(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give back chunks that tell where they are, and which part of the object they hold.
+
+    :raises LookupError: one does not; or TypeError, ValueError
+    """
+    for chunk in chunks:
+        urlsplit(chunk["url"])
+        int(str(chunk["pos"]).partition(".")[0])
+    return chunks
 
 
 def _content_headers(headers: Any) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
 from oio.container._content import ContentRoutes
 from oio.container._metadata import (
@@ -99,7 +100,9 @@ class ContainerClient(ContentRoutes):
             middle = len(names) // 2
             first = self.container_create_many(account, names[:middle], properties, system, **kwargs)
             return first + self.container_create_many(account, names[middle:], properties, system, **kwargs)
-        return [(item["name"], item["status"] == _CREATED) for item in self._expect(resp, body)["containers"]]
+        with reading_answer(self.proxy_netloc):
+            answers = self._expect(resp, body)["containers"]
+            return [(item["name"], item["status"] == _CREATED) for item in answers]
 
     def container_delete(
         self,

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A namespace for each test of the object storage API, and a client of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oio.sandbox import Namespace
+from tests.facade.helpers import CHUNK_SIZE
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    with Namespace(rawx=3, chunk_size=CHUNK_SIZE) as running:
+        yield running
+
+
+@pytest.fixture
+def api(namespace: Namespace) -> Iterator[Any]:
+    with namespace.api() as client:
+        yield client
+
+
+@pytest.fixture
+def offline_api() -> Iterator[Any]:
+    """A client of nothing: what it checks by itself needs no service."""
+    from oio.api.object_storage import ObjectStorageApi
+
+    with ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1") as client:
+        yield client

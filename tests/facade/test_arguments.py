@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes in arguments: refused before anything is sent, with the name and the value of the argument."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from oio.api.object_storage import ObjectStorageAPI, ObjectStorageApi
+from oio.common import exceptions as exc
+
+Call = Callable[[ObjectStorageApi], Any]
+
+LONG = {"account": "a" * 64, "container": "é" * 512, "obj": "o" * 1024}
+
+
+def create(**kwargs: Any) -> Call:
+    arguments = {"obj_name": "o", "data": b"x", **kwargs}
+    return lambda api: api.object_create("a", "c", **{k: v for k, v in arguments.items() if v is not ...})
+
+
+MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
+    "empty account": (lambda api: api.account_show(""), ValueError, "account must not be empty"),
+    "no account": (lambda api: api.account_show(None), TypeError, "account must be a str, not NoneType"),
+    "account as bytes": (lambda api: api.account_create(b"a"), TypeError, "account must be a str, not bytes"),
+    "long account": (lambda api: api.account_create(LONG["account"]), ValueError, "account is 64 bytes long"),
+    "account with NUL": (lambda api: api.account_create("a\0b"), ValueError, r"account must not contain NUL"),
+    "account with a surrogate": (
+        lambda api: api.account_create("\ud800"),
+        ValueError,
+        "account is no valid text",
+    ),
+    "empty container": (lambda api: api.container_create("a", ""), ValueError, "container must not be empty"),
+    "long container": (
+        lambda api: api.container_create("a", LONG["container"]),
+        ValueError,
+        "container is 1024 bytes long in UTF-8, 1023 are allowed",
+    ),
+    "containers as one text": (
+        lambda api: api.container_create_many("a", "abc"),
+        TypeError,
+        "containers must be an iterable of names, not str: 'abc'",
+    ),
+    "empty object": (lambda api: api.object_locate("a", "c", ""), ValueError, "obj must not be empty"),
+    "no object": (
+        lambda api: api.object_locate("a", "c", None),
+        TypeError,
+        "obj must be a str, not NoneType",
+    ),
+    "long object": (
+        lambda api: api.object_locate("a", "c", LONG["obj"]),
+        ValueError,
+        "obj is 1024 bytes long",
+    ),
+    "number as an object": (
+        lambda api: api.object_delete("a", "c", 7),
+        TypeError,
+        "obj must be a str, not int: 7",
+    ),
+    "long new object": (create(obj_name=LONG["obj"]), ValueError, "obj_name is 1024 bytes long"),
+    "objects as one text": (
+        lambda api: api.object_delete_many("a", "c", "abc"),
+        TypeError,
+        "objs must be an iter",
+    ),
+    "wrong object in a list": (
+        lambda api: api.object_delete_many("a", "c", ["x", 3]),
+        TypeError,
+        "obj must be a",
+    ),
+    "cid of other letters": (
+        lambda api: api.object_locate(None, None, "o", cid="xyz"),
+        ValueError,
+        "cid must be made of hexadecimal digits: 'xyz'",
+    ),
+    "version in words": (
+        lambda api: api.object_locate("a", "c", "o", version="last"),
+        ValueError,
+        "version must be an integer: 'last'",
+    ),
+    "version as a float": (
+        lambda api: api.object_delete("a", "c", "o", version=1.5),
+        TypeError,
+        "version must be",
+    ),
+    "content ID of other letters": (
+        create(content_id="xy"),
+        ValueError,
+        "content_id must be made of 2 to 64 hexa",
+    ),
+    "odd content ID": (
+        create(content_id="abc"),
+        ValueError,
+        "content_id must be made of 2 to 64 hexadecimal",
+    ),
+    "limit of nothing": (
+        lambda api: api.object_list("a", "c", limit=0),
+        ValueError,
+        "limit must be at least 1: 0",
+    ),
+    "negative limit": (
+        lambda api: api.container_list("a", limit=-3),
+        ValueError,
+        "limit must be at least 1: -3",
+    ),
+    "limit as text": (
+        lambda api: api.object_list("a", "c", limit="9"),
+        TypeError,
+        "limit must be an int, not str",
+    ),
+    "marker as bytes": (
+        lambda api: api.object_list("a", "c", marker=b"m"),
+        TypeError,
+        "marker must be a str",
+    ),
+    "properties as a list": (
+        lambda api: api.object_set_properties("a", "c", "o", ["k"]),
+        TypeError,
+        "properties must be a dict, not list",
+    ),
+    "number as a property": (
+        lambda api: api.object_set_properties("a", "c", "o", {"k": 1}),
+        TypeError,
+        r"properties\['k'\] must be a str, not int: 1",
+    ),
+    "number as a property of a container": (
+        lambda api: api.container_create("a", "c", {"k": 1}),
+        TypeError,
+        r"properties\['k'\] must be a str",
+    ),
+    "number as a property of an account": (
+        lambda api: api.account_set_properties("a", {"k": 1}),
+        TypeError,
+        r"properties\['k'\] must be a str",
+    ),
+    "number as a system property": (
+        lambda api: api.container_set_properties("a", "c", system={"sys.m2.quota": 1}),
+        TypeError,
+        r"system\['sys.m2.quota'\] must be a str",
+    ),
+    "number as a key": (
+        create(properties={1: "v"}),
+        TypeError,
+        "a key of properties must be a str, not int: 1",
+    ),
+    "key with a control character": (
+        create(properties={"a\r\nb": "v"}),
+        ValueError,
+        r"properties has a key with control characters: 'a\\r\\nb'",
+    ),
+    "empty key": (create(properties={"": "v"}), ValueError, "properties has an empty key"),
+    "reserved key": (create(properties={"__OIO_CHUNK__x": "v"}), ValueError, "services keep for themselves"),
+    "property names as one text": (
+        lambda api: api.object_del_properties("a", "c", "o", "abc"),
+        TypeError,
+        "properties must be an iterable of names, not str: 'abc'",
+    ),
+    "nothing to set": (
+        lambda api: api.container_set_properties("a", "c", {}),
+        ValueError,
+        "properties and system are both empty",
+    ),
+    "inverted range": (
+        lambda api: api.object_fetch("a", "c", "o", ranges=[(9, 1)]),
+        ValueError,
+        r"ranges must not end before they start: \(9, 1\)",
+    ),
+    "negative range": (
+        lambda api: api.object_fetch("a", "c", "o", ranges=[(-1, 1)]),
+        ValueError,
+        r"ranges must not have negative bounds: \(-1, 1\)",
+    ),
+    "range that is no pair": (
+        lambda api: api.object_fetch("a", "c", "o", ranges=[3]),
+        TypeError,
+        "pairs .*: 3",
+    ),
+    "range of text": (
+        lambda api: api.object_fetch("a", "c", "o", ranges=[("0", "9")]),
+        TypeError,
+        "integers",
+    ),
+    "trust level": (
+        lambda api: api.object_head("a", "c", "o", trust_level=3),
+        ValueError,
+        "trust_level .*: 3",
+    ),
+    "neither data nor file": (create(data=...), exc.MissingData, "neither data nor file_or_path"),
+    "data and file": (
+        create(file_or_path="/etc/hosts"),
+        ValueError,
+        "data and file_or_path are both given: b'x'",
+    ),
+    "no name": (create(obj_name=...), exc.MissingName, "No name"),
+    "no such file": (
+        create(data=..., file_or_path="/no/such/file"),
+        exc.FileNotFound,
+        "File '/no/such/file' not found",
+    ),
+    "a directory": (create(data=..., file_or_path="/etc"), exc.SourceReadError, "'/etc' cannot be read"),
+    "a number as data": (create(data=5), TypeError, "data must be bytes, .* not int"),
+    "a dict as data": (create(data={"a": b"b"}), TypeError, "data must be bytes, .* not dict"),
+    "a file of text": (create(data=..., file_or_path=io.StringIO("a")), TypeError, "opened in binary mode"),
+    "a number as a file": (
+        create(data=..., file_or_path=5),
+        TypeError,
+        "file_or_path must be a path or a file",
+    ),
+    "empty policy": (create(policy=""), ValueError, "policy must not be empty"),
+    "MIME type with a line break": (
+        create(mime_type="a\r\nb: c"),
+        ValueError,
+        "mime_type must be made of printable",
+    ),
+    "number as an etag": (create(etag=5), TypeError, "etag must be a str, not int: 5"),
+    "wrong container properties": (
+        create(container_properties={"props": {}}),
+        TypeError,
+        "container_properties must be a dict",
+    ),
+}
+
+
+@pytest.mark.pitfall(101, 102, 119, 147)
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_refused_with_the_name_and_the_value_of_the_argument(
+    mistake: str, offline_api: ObjectStorageApi
+) -> None:
+    call, expected, text = MISTAKES[mistake]
+    with pytest.raises(expected, match=text) as info:
+        call(offline_api)
+    assert type(info.value) is expected
+
+
+@pytest.mark.pitfall(147)
+@pytest.mark.parametrize("name", ["a" * 63, "é" * 31])
+def test_longest_names_are_sent(name: str, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(exc.OioNetworkException):
+        offline_api.container_create(name, "c" * 1023)
+
+
+@pytest.mark.parametrize("namespace", ["", None, 5])
+def test_api_without_a_namespace_is_refused(namespace: Any) -> None:
+    with pytest.raises(ValueError, match="namespace must be a name"):
+        ObjectStorageApi(namespace, endpoint="127.0.0.1:1")
+
+
+def test_api_of_an_unknown_namespace_is_refused() -> None:
+    with pytest.raises(exc.ConfigurationException, match="NOWHERE"):
+        ObjectStorageApi("NOWHERE")
+
+
+@pytest.mark.parametrize("value", [0, -1, "-0.5"])
+def test_api_with_a_timeout_of_nothing_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="read_timeout must be a positive number of seconds"):
+        ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", read_timeout=value)
+
+
+def test_unknown_keyword_is_told_once(
+    offline_api: ObjectStorageApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "oio.api.object_storage"):
+        for _ in range(2):
+            with pytest.raises(exc.OioNetworkException):
+                offline_api.container_show("a", "c", read_timout=3)
+    assert [record.message for record in caplog.records] == [
+        "Unknown keyword argument 'read_timout' is ignored"
+    ]
+
+
+def test_unknown_keyword_of_the_constructor_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", pool_max=3):
+        assert "'pool_max'" in caplog.text
+
+
+def test_known_keywords_are_not_told(offline_api: ObjectStorageApi, caplog: pytest.LogCaptureFixture) -> None:
+    options = {"reqid": "R", "headers": {}, "timeout": 1, "force_master": True, "cid": None, "perfdata": {}}
+    with pytest.raises(exc.OioNetworkException):
+        offline_api.container_show("a", "c", **options)
+    assert "keyword" not in caplog.text
+
+
+def test_deprecated_class_warns_its_caller() -> None:
+    with pytest.deprecated_call(match="ObjectStorageAPI") as warnings:
+        ObjectStorageAPI("OPENIO", "127.0.0.1:1").close()
+    assert warnings[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda api: api.account_update("a", {"k": "v"}, None), "account_update"),
+        (lambda api: api.container_update("a", "c", {"k": "v"}), "container_update"),
+        (lambda api: api.object_analyze("a", "c", "o"), "object_analyze"),
+        (lambda api: api.object_show("a", "c", "o"), "object_show"),
+        (lambda api: api.object_update("a", "c", "o", {"k": "v"}), "object_update"),
+        (lambda api: api.object_create("a", "c", obj_name="o", data=b"", metadata={"k": "v"}), "metadata"),
+    ],
+)
+def test_deprecated_method_warns_its_caller(call: Call, name: str, offline_api: ObjectStorageApi) -> None:
+    with pytest.deprecated_call(match=name) as warnings, pytest.raises(exc.OioNetworkException):
+        call(offline_api)
+    assert warnings[0].filename == __file__
+
+
+def test_caller_headers_are_left_alone(offline_api: ObjectStorageApi) -> None:
+    headers = {"X-Mine": "1"}
+    with pytest.raises(exc.OioNetworkException):
+        offline_api.container_show("a", "c", headers=headers)
+    assert headers == {"X-Mine": "1"}
