@@ -32,9 +32,9 @@ DRAINED: Final = "drained"
 _NAME_BYTES: Final = 1023
 _COLUMNS: Final = (
     "aliases.name, aliases.version, aliases.content, aliases.deleted, aliases.ctime, aliases.mtime, "
-    "headers.size, headers.hash, headers.policy, headers.chunk_method, headers.mime_type "
-    "FROM aliases LEFT JOIN headers ON headers.base = aliases.base AND headers.id = aliases.content"
+    "headers.size, headers.hash, headers.policy, headers.chunk_method, headers.mime_type"
 )
+_HEADERS: Final = "LEFT JOIN headers ON headers.base = aliases.base AND headers.id = aliases.content"
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,12 @@ def new_content_id() -> str:
 
 def contents(container: Container, condition: str, *values: object) -> Iterable[Content]:
     """Yield the contents that a SQL condition selects, in the order of listings."""
-    where = f"WHERE aliases.base = ? AND {condition} ORDER BY aliases.name, aliases.version DESC"
-    return map(Content.of, container.db.execute(f"SELECT {_COLUMNS} {where}", (container.base, *values)))
+    rows = container.db.execute(
+        f"SELECT {_COLUMNS} FROM aliases {_HEADERS} WHERE aliases.base = ? AND {condition} "
+        "ORDER BY aliases.name, aliases.version DESC",
+        (container.base, *values),
+    )
+    return map(Content.of, rows)
 
 
 def latest(container: Container, name: str) -> Content | None:
@@ -113,10 +117,20 @@ def find(
                 iter(contents(container, "aliases.name = ? AND aliases.version = ?", name, version)), None
             )
     else:
-        found = next(iter(contents(container, "aliases.content = ?", content_id)), None)
+        found = _by_id(container, content_id)
     if found is None:
         raise Refusal(NO_CONTENT, "Alias not found")
     return found
+
+
+def _by_id(container: Container, content_id: str | None) -> Content | None:
+    # SQLite, left alone, reads the whole container.
+    row = container.db.execute(
+        f"SELECT {_COLUMNS} FROM aliases INDEXED BY aliases_by_content {_HEADERS} "
+        "WHERE aliases.base = ? AND aliases.content = ?",
+        (container.base, content_id),
+    ).fetchone()
+    return None if row is None else Content.of(row)
 
 
 def refuse_drained(content: Content) -> None:
@@ -226,8 +240,8 @@ def _resize(container: Container, content: Content, size: int) -> None:
         "UPDATE headers SET size = ?, hash = '' WHERE base = ? AND id = ?", (size, container.base, content.id)
     )
     container.db.execute(
-        "UPDATE aliases SET mtime = ? WHERE base = ? AND content = ?",
-        (container.clock.now() // 1_000_000, container.base, content.id),
+        "UPDATE aliases SET mtime = ? WHERE base = ? AND name = ? AND version = ?",
+        (container.clock.now() // 1_000_000, container.base, content.name, content.version),
     )
     container.count(usage=size - (content.size or 0))
     container.bump()

@@ -17,6 +17,7 @@ from oio.sandbox.calls import (
     text_properties,
     typed_field,
 )
+from oio.sandbox.container import FROZEN
 from oio.sandbox.descriptions import content_headers, described_chunk
 from oio.sandbox.layout import Chunk, check_metachunks, check_object, metachunk_sizes
 from oio.sandbox.proxy_containers import create_container, max_versions_asked
@@ -78,7 +79,7 @@ def _get_properties(proxy: Proxy, call: Call) -> Response:
 
 
 def _touch(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.writing(call.target()) as container:
+    with proxy.metadata.writing(call.target(), even=[FROZEN]) as container:
         _find(container, call)
     return done()
 

@@ -73,7 +73,8 @@ def purge(container: Container, name: str | None = None, max_versions: int | Non
     :param max_versions: versions to keep: < 0 all of them, 0 as 1; else what the container says.
     """
     kept = container.max_versions if max_versions is None else max_versions
-    delay = container.number("sys.m2.keep_deleted_delay") or _KEEP_DELETED
+    has_delay = container.get("sys.m2.keep_deleted_delay") is not None
+    delay = container.number("sys.m2.keep_deleted_delay") if has_delay else _KEEP_DELETED
     # The version of a delete marker is the date of the deletion.
     deadline = container.clock.now() - delay * 1_000_000
     selection = contents(container, "aliases.name = ?", name) if name else contents(container, "1")
