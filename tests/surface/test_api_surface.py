@@ -16,7 +16,6 @@ import pytest
 SURFACE = json.loads((Path(__file__).parent.parent / "data" / "api-surface.json").read_text(encoding="utf-8"))
 
 OWED = {
-    "oio.api.ec",
     "oio.api.backblaze",
     "oio.api.backblaze_http",
     "oio.api.object_storage.ObjectStorageApi.account_flush",
