@@ -152,7 +152,7 @@ def test_function_takes_the_published_arguments(name, arguments):
 def test_method_is_of_the_published_kind(name, kind):
     owner, _, method = name.rpartition(".")
     found = inspect.getattr_static(find(owner), method)
-    kinds = {"static": staticmethod, "class": classmethod}
+    kinds = {"static": staticmethod, "classmethod": classmethod}
     expected = kinds.get(kind)
     assert isinstance(found, expected) if expected else inspect.isfunction(found)
 
