@@ -77,7 +77,6 @@ class Connection:
         self._sock = sock
         self._number = number
         self._unread = b""
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def cut(self) -> None:
         """Wake the thread of the connection, which then ends."""
@@ -87,6 +86,7 @@ class Connection:
     def run(self) -> None:
         """Answer requests until the connection ends."""
         try:
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while self._exchange():
                 pass
         except HangUp as exc:
@@ -111,13 +111,13 @@ class Connection:
             return False
         body = self._open_body(parser, event)
         request = Request(event.method.decode(), event.target.decode(), headers, stream=body)
-        complete = self._reply(request, event.http_version == b"1.0")
+        kept = self._reply(request, event.http_version == b"1.0")
         if isinstance(body, NoBody) or not body.complete:
             # What follows on the connection is not a request, and closing on unread bytes would reset it.
             self._linger()
             return False
         self._unread = bytes(parser.trailing_data[0]) if self._dialect.pipelines else b""
-        return complete
+        return kept
 
     def _reply(self, request: Request, http_1_0: bool) -> bool:
         """Execute and answer a request; tell whether the connection is kept."""
@@ -166,10 +166,8 @@ class Connection:
         return event, _headers_of(event)[add_host:]
 
     def _refuse_head(self, problem: str) -> None:
-        if "Host" in problem:
-            self._send_bare("400 Bad Request: missing required Host header")
-        else:
-            self._send_bare("400 Bad Request")
+        what = ": missing required Host header" if "Host" in problem else ""
+        self._send_bare(f"400 Bad Request{what}")
 
     def _send_bare(self, status: str) -> None:
         """Answer as the HTTP library under the rawx does by itself; the other services just close."""
