@@ -13,7 +13,6 @@ from oio.sandbox.policies import SERVICE_POOLS, Policy
 from oio.sandbox.refusals import (
     CONTENT_EXISTS,
     NO_SUCH_TYPE,
-    NOT_FOUND,
     POLICY_UNSATISFIABLE,
     UNAVAILABLE,
     Refusal,
@@ -179,13 +178,6 @@ class Conscience:
         service = self.find(kind, name)
         if service is None:
             raise Refusal(UNAVAILABLE, f"Conscience error: Service ID [{name}] not found")
-        return service
-
-    def score(self, kind: str, name: str) -> Service:
-        """As :meth:`resolve`, with the refusal of the ``score`` route."""
-        service = self.find(kind, name)
-        if service is None:
-            raise Refusal(NOT_FOUND, "No such item")
         return service
 
     # -- load balancer

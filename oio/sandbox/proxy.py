@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 _PATH_BYTES: Final = 2048
 #: Routes served by one request to the service of containers, which say how long it took.
 _MEASURED: Final = frozenset(
-    {"container/list"}
-    | {
-        f"content/{action}"
-        for action in ("locate", "show", "create", "update", "truncate", "delete", "drain")
+    {
+        *("container/list", "content/locate", "content/show", "content/create", "content/update"),
+        *("content/truncate", "content/delete", "content/drain"),
     }
 )
 _PATH: Final = re.compile(r"/+v3\.0/(?P<whole>.+?)/?")

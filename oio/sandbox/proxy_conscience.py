@@ -9,7 +9,7 @@ from oio.sandbox.calls import Call, done, is_true, ok, parse_integer, typed_fiel
 from oio.sandbox.conscience import SERVICE_TYPES, Service
 from oio.sandbox.messages import Response
 from oio.sandbox.policies import DATA_SECURITY, SERVICE_POOLS, STORAGE_POLICY
-from oio.sandbox.refusals import POLICY_UNSATISFIABLE, Refusal, bad_request
+from oio.sandbox.refusals import NOT_FOUND, POLICY_UNSATISFIABLE, Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,9 @@ def _resolve(proxy: Proxy, call: Call) -> Response:
 
 
 def _score(proxy: Proxy, call: Call) -> Response:
-    service = proxy.conscience.score(_kind(call), call.required("service_id", "Missing service id"))
+    service = proxy.conscience.find(_kind(call), call.required("service_id", "Missing service id"))
+    if service is None:
+        raise Refusal(NOT_FOUND, "No such item")
     return ok({"addr": service.address, "score": service.score})
 
 

@@ -64,14 +64,6 @@ def _find(container: Container, call: Call) -> Content:
     return contents.find(container, call.param("path"), call.integer("version"), call.content_id())
 
 
-def _checked_name(call: Call) -> Call:
-    """Check what says which object the request is about, before its container is looked for."""
-    call.integer("version")
-    if not call.param("path") and call.content_id() is None:
-        raise bad_request("Missing path and content")
-    return call
-
-
 def _get_properties(proxy: Proxy, call: Call) -> Response:
     with proxy.metadata.reading(call.target()) as container:
         content = _find(container, call)
@@ -337,10 +329,13 @@ def _delete_one(proxy: Proxy, call: Call, name: str) -> dict[str, object]:
 
 
 def _named(handler: Callable[[Proxy, Call], Response]) -> Callable[[Proxy, Call], Response]:
-    """Check the name or ID of the object first."""
+    """Check what says which object the request is about, before its container is looked for."""
 
     def checked(proxy: Proxy, call: Call) -> Response:
-        return handler(proxy, _checked_name(call))
+        call.integer("version")
+        if not call.param("path") and call.content_id() is None:
+            raise bad_request("Missing path and content")
+        return handler(proxy, call)
 
     return checked
 

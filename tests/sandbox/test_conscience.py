@@ -86,10 +86,10 @@ def test_a_locked_service_keeps_its_score_whatever_happens() -> None:
     conscience.lock("rawx", "10.0.0.1:6000", 140)
     conscience.rate("rawx", "10.0.0.1:6000", 10)
     conscience.register(Service("rawx", "10.0.0.1:6000", score=5))
-    assert conscience.score("rawx", "10.0.0.1:6000").score == 100
+    assert conscience.resolve("rawx", "10.0.0.1:6000").score == 100
     conscience.unlock("rawx", "10.0.0.1:6000")
     conscience.rate("rawx", "10.0.0.1:6000", 10)
-    assert conscience.score("rawx", "10.0.0.1:6000").score == 10
+    assert conscience.resolve("rawx", "10.0.0.1:6000").score == 10
 
 
 def test_a_service_id_in_a_chunk_url_leads_to_the_address() -> None:

@@ -11,12 +11,17 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oio.sandbox import contents, versions
+from oio.sandbox.container import Container
 from oio.sandbox.contents import MARKER_ID, NewContent
 from oio.sandbox.database import Clock
 from oio.sandbox.directory import Target
@@ -411,3 +416,75 @@ def test_numbers_that_a_client_has_overwritten_do_no_harm(store: Store, text: st
             container.set(key, text)
     put(store, new())
     assert [name for name, _ in names(store)] == ["o"]
+
+
+# -- what holds whatever happens
+
+
+@dataclass
+class Step:
+    """One change, asked for with a name and a number that mean something to most of them."""
+
+    action: str
+    name: str
+    number: int
+
+
+STEPS = st.builds(
+    Step,
+    st.sampled_from(
+        ["put", "put", "put", "append", "delete", "delete version", "truncate", "drain", "purge", "keep"]
+    ),
+    st.sampled_from(["a", "b"]),
+    st.integers(-1, 3),
+)
+
+
+def apply(store: Store, step: Step, stored: list[str]) -> None:
+    with store.writing(TARGET) as container:
+        if step.action in {"put", "append"}:
+            content = new(step.name, sizes=(10, 5))
+            (contents.create if step.action == "put" else contents.append)(container, content)
+            stored += [chunk.url for chunk in content.chunks]
+        elif step.action == "keep":
+            container.set("sys.m2.policy.version", str(step.number))
+        elif step.action == "purge":
+            versions.purge(container, max_versions=step.number)
+        elif step.action == "delete":
+            versions.delete(container, step.name)
+        else:
+            found = list(contents.contents(container, "aliases.name = ?", step.name))
+            content = found[step.number % len(found)]
+            if step.action == "delete version":
+                versions.delete(container, step.name, content.version)
+            elif step.action == "drain":
+                versions.drain(container, content)
+            else:
+                contents.truncate(container, content, 10)
+
+
+@settings(deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_counters_are_those_of_the_rows_and_every_chunk_has_an_owner_or_is_deleted_once(
+    steps: list[Step],
+) -> None:
+    with TemporaryDirectory() as directory:
+        store = Store(Path(directory))
+        store.create(TARGET, {}, {})
+        stored: list[str] = []
+        for step in steps:
+            with suppress(Refusal, ZeroDivisionError):
+                apply(store, step, stored)
+        with store.reading(TARGET) as container:
+            sizes = [row["size"] for row in container.db.execute("SELECT size FROM headers")]
+            owned = _owned_chunks(container)
+        assert counters(store) == (len(sizes), sum(sizes))
+        assert sorted(owned + store.deleted) == sorted(stored)
+        assert (store.reported[-1].objects, store.reported[-1].bytes) == counters(store)
+        store.close()
+
+
+def _owned_chunks(container: Container) -> list[str]:
+    """Return the chunks of the versions that a client can find."""
+    found = contents.contents(container, "1")
+    return [chunk.url for content in found for chunk in contents.chunks_of(container, content.id)]
