@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
@@ -13,9 +14,6 @@ from oio.common.answers import expect, reading_answer, refuse_page
 from oio.common.http_api import HttpApi
 from oio.common.utils import monotonic_time
 from oio.conscience.client import LbClient
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _CREATED = 201
 

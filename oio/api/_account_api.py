@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
 from oio.api._checks import check_limit, check_listing, check_properties, check_property_names
 from oio.common.answers import reading_answer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class AccountApi(ApiBase):

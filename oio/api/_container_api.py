@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from oio.api._calls import ApiBase, container_call, warn_deprecated
 from oio.api._checks import check_names, check_properties, check_property_names
@@ -11,9 +12,6 @@ from oio.api._listing import all_versions, make_page
 from oio.api._presence import count_missing
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class ContainerApi(ApiBase):

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import unquote
 
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _PAGE_SIZE = 1000
 _MAX_PAGE_SIZE = 10000

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from oio.api._calls import ApiBase, container_call, object_call, warn_deprecated
 from oio.api._checks import (
@@ -24,9 +25,6 @@ from oio.common.cache import (
     set_cached_object_metadata,
 )
 from oio.common.utils import cid_from_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class ObjectApi(ApiBase):

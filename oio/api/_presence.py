@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from oio.api._calls import ApiBase
 from oio.common import exceptions as exc
@@ -12,9 +13,6 @@ from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.storage_method import STORAGE_METHODS
 from oio.common.utils import hard_deadline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _PARALLEL_HEADS = 8
 

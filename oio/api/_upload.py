@@ -155,16 +155,35 @@ class Upload:
                     f"given etag {etag} != computed {checksum}", reqid=self.options.get("reqid")
                 )
         except BaseException:
-            self._clean(preparer)
+            self._clean(preparer.all_chunks_so_far())
             raise
         meta["etag"] = checksum
         chunks = [{key: chunk[key] for key in chunk if key not in _PRIVATE_KEYS} for chunk in chunks]
         self._commit(preparer, meta, chunks, size, checksum)
+        # Nobody knows of those that failed, but a server may hold them all the same.
+        self._clean(chunk for chunk in preparer.all_chunks_so_far() if chunk.get("error"))
         self._measure(size)
         return chunks, size, checksum, meta
 
+    def _own_policy(self) -> str | None:
+        """The policy of the object to append to: its chunks must all be of one kind (pitfalls row 128)."""
+        try:
+            meta = self.api.container.content_get_properties(*self.target, **self._renewed_options())
+        except exc.NotFound:
+            return self.policy
+        except exc.OioException as err:
+            if self.policy is None:
+                raise
+            self.api.logger.warning(
+                "Policy of %r is unknown, taking %s: %s", self.target[2], self.policy, err
+            )
+            return self.policy
+        return meta.get("policy") or self.policy
+
     def _prepare(self) -> MetachunkPreparer:
         account, container, name = self.target
+        if self.append:
+            self.policy = self._own_policy()
         try:
             return MetachunkPreparer(
                 self.api.container,
@@ -240,7 +259,7 @@ class Upload:
             )
         except exc.OioException as err:
             if is_definitive(err):
-                self._clean(preparer)
+                self._clean(preparer.all_chunks_so_far())
                 raise
             # The service may do it all the same, now or later: chunks must stay (pitfalls row 29).
             if not self._was_committed(meta, chunks):
@@ -265,9 +284,9 @@ class Upload:
 
     # --- afterwards ---
 
-    def _clean(self, preparer: MetachunkPreparer) -> None:
-        """Delete the chunks written so far, best effort: what fails here must not hide why (row 31)."""
-        chunks = [chunk for chunk in preparer.all_chunks_so_far() if chunk.get("maybe_stored")]
+    def _clean(self, prepared: Iterable[dict[str, Any]]) -> None:
+        """Delete the chunks that may be stored, best effort: what fails must not hide why (row 31)."""
+        chunks = [chunk for chunk in prepared if chunk.get("maybe_stored")]
         if not chunks:
             return
         options = self._renewed_options()

@@ -7,8 +7,9 @@ import io
 import logging
 import pkgutil
 import secrets
+from collections.abc import Iterable, Mapping
 from email.utils import mktime_tz, parsedate_tz
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from oio.common import exceptions as exc
@@ -24,9 +25,6 @@ from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
 from oio.common.utils import GeneratorIO
 from oio.conscience.client import ConscienceClient
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 CHUNK_TIMEOUT = 60
 """Seconds to wait for an answer."""

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 from oio.common.answers import expect, reading_answer
 from oio.common.client import ProxyClient
 from oio.common.utils import monotonic_time
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _ADDRESS_LIFETIME = 60.0
 """Seconds for which the address of a service ID is remembered."""

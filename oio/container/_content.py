@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common.answers import expect, reading_answer
@@ -12,9 +13,6 @@ from oio.common.client import ProxyClient
 from oio.common.constants import OBJECT_HEADERS
 from oio.container._metadata import check_chunks, extract_content_headers_meta, is_trustworthy
 from oio.container._params import container_params, content_params
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _NO_CONTENT = 204
 _DELETIONS = ("/content/delete", "/content/delete_many")

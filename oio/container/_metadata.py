@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from oio.common.constants import OBJECT_METADATA_PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CONTENT_HEADER_PREFIX = OBJECT_METADATA_PREFIX
 SYSMETA_KEYS = (

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -18,9 +19,6 @@ from oio.container._metadata import (
     extract_content_headers_meta,
 )
 from oio.container._params import container_params
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "CHUNK_SYSMETA_PREFIX",

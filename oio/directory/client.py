@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common.answers import expect
 from oio.common.client import ProxyClient
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _CREATED = 201
 

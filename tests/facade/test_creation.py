@@ -367,3 +367,13 @@ def test_erasure_coded_policy_is_refused_without_a_trace(api: Any, namespace: Na
     with pytest.raises(exc.OioException):
         create(api, "o", policy="EC")
     assert chunks_on_disk(namespace) == []
+
+
+@pytest.mark.pitfall(128)
+@pytest.mark.parametrize("policy", [None, "THREECOPIES"])
+def test_what_is_appended_is_stored_as_the_object_is(api: Any, policy: str | None) -> None:
+    create(api, "o", b"head", policy="TWOCOPIES")
+    create(api, "o", b"tail", policy=policy, append=True)
+    meta, chunks = api.object_locate(ACCOUNT, CONTAINER, "o")
+    assert (meta["policy"], [chunk["pos"] for chunk in chunks].count("1")) == ("TWOCOPIES", 2)
+    assert read(api, "o") == b"headtail"
