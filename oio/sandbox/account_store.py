@@ -85,14 +85,19 @@ class Filter:
     delimiter: str = ""
     s3_buckets_only: bool = False
 
+    @property
+    def _marker_is_common_prefix(self) -> bool:
+        """Whether the marker stands for all the names that begin with it: only beyond ``prefix``."""
+        ends_so = bool(self.delimiter) and self.marker.endswith(self.delimiter[0])
+        return ends_so and len(self.marker) > len(self.prefix)
+
     def admits(self, name: str) -> bool:
         """Whether a name passes, but for the limit."""
         if name <= self.marker or not name.startswith(self.prefix):
             return False
         if self.end_marker and name >= self.end_marker:
             return False
-        # A marker that is a common prefix stands for all its names.
-        if self.delimiter and self.marker.endswith(self.delimiter[0]) and name.startswith(self.marker):
+        if self._marker_is_common_prefix and name.startswith(self.marker):
             return False
         return not self.s3_buckets_only or is_bucket_name(name)
 

@@ -158,3 +158,10 @@ def test_a_marker_inside_a_prefix_gives_the_prefix_again(store: AccountStore) ->
     assert listed(store, Filter(marker="b/1", delimiter="/")) == ["b/", "c"]
     assert listed(store, Filter(marker="b/", delimiter="/")) == ["c"]
     assert listed(store, Filter(marker="b/")) == ["b/1", "b/2", "c"]
+
+
+def test_a_container_named_like_the_prefix_does_not_hide_those_below_it(store: AccountStore) -> None:
+    for name in ("a/", "a/b"):
+        store.update_container("acct", ContainerEntry(name, 1))
+    assert listed(store, Filter(limit=1, prefix="a/", delimiter="/")) == ["a/"]
+    assert listed(store, Filter(limit=1, prefix="a/", delimiter="/", marker="a/")) == ["a/b"]
