@@ -86,6 +86,8 @@ DIFFERENT = {
         )
         for policy in ("SINGLE", "THREECOPIES", "EC")
     },
+    "chunk_get__not_found": (Raises(exc.NotFound, "Not Found"), "each chunk is named with its own reason"),
+    "chunk_get__bad_id": (Raises(exc.BadRequest, "Bad Request"), "each chunk is named with its own reason"),
     "object_locate__chunk_info": (None, "the generator was recorded as such, and not run"),
     "object_create__perfdata": (None, "the figures change from one run to the next"),
     "chunk_link__ok": (None, "the ID of the link is random"),
