@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from oio.api._checks import check_cid, check_content_id, check_name, check_version
@@ -20,6 +21,7 @@ from oio.common.decorators import (
     handle_object_not_found,
     patch_kwargs,
 )
+from oio.common.exceptions import OioException
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -133,9 +135,20 @@ def _checked(fnc: _F) -> _F:
         options = named.get("kwargs", {})
         _check_target(named, options)
         named["self"]._warn_about_unknown(options.keys() - OPTIONS)
-        return fnc(*bound.args, **bound.kwargs)
+        with identified(options.get("reqid")):
+            return fnc(*bound.args, **bound.kwargs)
 
     return cast("_F", wrapper)
+
+
+@contextlib.contextmanager
+def identified(reqid: str | None) -> Iterator[None]:
+    """Note in the exceptions of the library which request they come of, unless they know."""
+    try:
+        yield
+    except OioException as err:
+        err.reqid = err.reqid or reqid
+        raise
 
 
 def _check_target(named: dict[str, Any], options: dict[str, Any]) -> None:

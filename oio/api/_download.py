@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from oio.api._calls import identified
 from oio.api._strategies import stream_reader
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -112,14 +113,15 @@ def _counted(
 ) -> Generator[bytes, None, None]:
     perfdata = options.get("perfdata")
     given = 0
-    with contextlib.closing(_with_second_chance(location, relocate, options)) as blocks:
-        for block in blocks:
-            if perfdata is not None and not given:
-                perfdata["ttfb"] = monotonic_time() - start
-            given += len(block)
-            yield block
-    if given != location.size:
-        raise exc.ServiceUnavailable(f"{given} bytes were read, not {location.size}")
+    with identified(options.get("reqid")):
+        with contextlib.closing(_with_second_chance(location, relocate, options)) as blocks:
+            for block in blocks:
+                if perfdata is not None and not given:
+                    perfdata["ttfb"] = monotonic_time() - start
+                given += len(block)
+                yield block
+        if given != location.size:
+            raise exc.ServiceUnavailable(f"{given} bytes were read, not {location.size}")
     if perfdata is not None:
         perfdata["ttlb"] = monotonic_time() - start
         perfdata["data_size"] = perfdata.get("data_size", 0) + given

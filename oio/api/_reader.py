@@ -248,15 +248,15 @@ class ChunkReader:
     def _no_source_left(self) -> exc.OioException:
         """The exception that tells why no candidate could serve."""
         statuses = {status for _, status, _ in self.errors}
+        reasons = "; ".join(
+            f"{url}: {reason} (HTTP {status})" if status else f"{url}: {reason}"
+            for url, status, reason in self.errors
+        )
+        text = f"No source left: {reasons or 'there is no chunk to read'}"
         if len(statuses) == 1 and not self.served:
-            urls = [url for url, _, _ in self.errors]
-            error: exc.OioException = exc.from_status(statuses.pop(), f"{self.errors[0][2]} {urls}")
+            error: exc.OioException = exc.from_status(statuses.pop(), text)
         else:
-            reasons = "; ".join(
-                f"{url}: {reason} (HTTP {status})" if status else f"{url}: {reason}"
-                for url, status, reason in self.errors
-            )
-            error = exc.ServiceUnavailable(f"No source left: {reasons or 'there is no chunk to read'}")
+            error = exc.ServiceUnavailable(text)
         error.reqid = self.reqid
         return error
 
