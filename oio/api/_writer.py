@@ -208,9 +208,12 @@ class ChunkSender:
         add_duration(self.options.perfdata, "rawx", f"upload_finish.{self.chunk['url']}", start)
 
     def _note(self, resp: Any) -> None:
+        if resp.status == 409 and getattr(self.conn, "said_twice", False):
+            self.fail("resp", "HTTP 409 (maybe because of the first time that it was sent)")
+            return
         if resp.status != 201:
             # The server has dropped what it got; an existing chunk (409) is not ours (row 30).
-            self.chunk["maybe_stored"] = False
+            self.chunk["maybe_stored"] = resp.status < 400
             self.fail("resp", f"HTTP {resp.status}")
             return
         self.chunk["hash"] = resp.getheader(CHUNK_HEADERS["chunk_hash"])

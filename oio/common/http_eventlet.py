@@ -196,7 +196,7 @@ class ChunkConnection:
 
     :meth:`close` ends the request: the connection goes back to the pool when its response was read to the
     end, otherwise it is closed. A kept connection that dies before the first byte of an answer is replaced
-    once (pitfalls row 135).
+    once (pitfalls row 135); :attr:`said_twice` tells that the server may have done what the first one asked.
     """
 
     def __init__(
@@ -213,6 +213,7 @@ class ChunkConnection:
         self._request = (method, target, list(headers))
         self._key = (scheme, netloc, ssl_context)
         self._pool = POOL if pool is None else pool
+        self.said_twice = False
         self._response: Any = None
         self._connection = self._pool.take(self._key)
         self._replay: list[Any] | None = [] if self._connection is not None else None
@@ -288,6 +289,7 @@ class ChunkConnection:
             self._response = self._connection.getresponse()
         except ConnectionError as err:
             self._replace(err)
+            self.said_twice = True
             self._response = self._connection.getresponse()
         self._replay = None
         return self._response

@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +95,14 @@ def read(api: Any, target: Target, ranges: Ranges | None = None, **kwargs: Any) 
     except exc.OioException as err:
         return Outcome(b"".join(blocks), err)
     return Outcome(b"".join(blocks), None)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for the other end of a connection to notice something."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def chunks_on_disk(namespace: Namespace) -> set[str]:
