@@ -457,7 +457,8 @@ class ECChunkDownloadHandler:
             headers = dict(self.headers)
             if not (whole and asked.startswith("bytes=0-")):
                 headers["Range"] = asked
-            return ChunkReader([chunk], None, headers, check_head=chunk_check(codec), **self._reader_options)
+            options = {**self._reader_options, "check_head": chunk_check(codec), "exact": False}
+            return ChunkReader([chunk], None, headers, **options)
 
         team = SourceTeam(self.chunks, codec.k, lambda chunk: FragmentSource(chunk, codec, plan, open_reader))
         stream = ECStream(
