@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from oio.sandbox.container import DISABLED, ENABLED, FROZEN, Container, initial_properties
-from oio.sandbox.database import Clock, Database
-from oio.sandbox.directory import META2, Directory, Target
 from oio.sandbox.refusals import (
     CONTAINER_DISABLED,
     CONTAINER_ENABLED,
@@ -20,44 +16,22 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
-from oio.sandbox.schema import BASE_TABLES, METADATA
+from oio.sandbox.store.container import (
+    DISABLED,
+    ENABLED,
+    FROZEN,
+    Container,
+    ContainerState,
+    initial_properties,
+)
+from oio.sandbox.store.database import Clock, Database
+from oio.sandbox.store.directory import META2, Directory, Target
+from oio.sandbox.store.schema import BASE_TABLES, METADATA
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-
-@dataclass(frozen=True)
-class ContainerState:
-    """What the account service is told about a container after a change.
-
-    ``mtime`` and ``dtime`` are microseconds since 1970; ``dtime`` is 0 unless the container was destroyed.
-    """
-
-    account: str
-    name: str
-    mtime: int
-    dtime: int = 0
-    objects: int = 0
-    bytes: int = 0
-    damaged_objects: int = 0
-    missing_chunks: int = 0
-    bucket: str | None = None
-
-    @classmethod
-    def of(cls, container: Container, mtime: int) -> ContainerState:
-        """Return the state of a container that exists."""
-        return cls(
-            container.target.account,
-            container.target.name,
-            mtime,
-            objects=container.number("sys.m2.objects"),
-            bytes=container.number("sys.m2.usage"),
-            damaged_objects=container.number("sys.m2.objects.damaged"),
-            missing_chunks=container.number("sys.m2.chunks.missing"),
-            bucket=container.get("sys.m2.bucket.name"),
-        )
 
 
 class Metadata:

@@ -18,18 +18,20 @@ from urllib.parse import urlsplit
 
 from oio.sandbox import conscience
 from oio.sandbox.account import Account
-from oio.sandbox.account_store import AccountStore
 from oio.sandbox.chunks import ChunkMissing, ChunkStore
 from oio.sandbox.conscience import Conscience
-from oio.sandbox.dialects import ACCOUNT, PROXY, RAWX, Dialect
 from oio.sandbox.faults import Fault, FaultBoard, FaultPlan
+from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, Dialect
+from oio.sandbox.http.log import RequestLog, RequestRecord
 from oio.sandbox.messages import Handler
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.ports import free_ports
 from oio.sandbox.proxy import Proxy
 from oio.sandbox.rawx import Rawx
-from oio.sandbox.server import RequestLog, RequestRecord, Server
+from oio.sandbox.routes.backend import Backend
+from oio.sandbox.server import Server
+from oio.sandbox.store.accounts import AccountStore
 
 _LAYOUT: Final = "namespace.json"
 _BEST_SCORE: Final = 100
@@ -198,7 +200,8 @@ class Namespace:
                 report=accounts.report,
             )
             stack.callback(metadata.close)
-            self.proxy.serve(Proxy(metadata, self._conscience, self._policies, self._chunk_size))
+            backend = Backend(metadata, self._conscience, self._policies, self._chunk_size)
+            self.proxy.serve(Proxy(backend))
             self.account.serve(Account(accounts))
             for service in [*self.rawx, self.account, self.proxy]:
                 if isinstance(service, RawxService):

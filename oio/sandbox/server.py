@@ -9,62 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
-from oio.sandbox.connection import Connection
-from oio.sandbox.dialects import Dialect
 from oio.sandbox.faults import Door, FaultBoard
-from oio.sandbox.messages import Handler, Headers
+from oio.sandbox.http.connection import Connection, Endpoint
+from oio.sandbox.http.dialects import Dialect
+from oio.sandbox.http.log import RequestLog
+from oio.sandbox.messages import Handler
 
-#: Records kept: a namespace in the foreground must not grow for ever.
-_LOG_SIZE: Final = 20_000
 _BACKLOG: Final = 512
 _PASSING_TROUBLES: Final = {errno.EMFILE, errno.ENFILE, errno.ECONNABORTED}
 _PAUSE_IN_TROUBLE: Final = 0.05
-
-
-@dataclass
-class RequestRecord:
-    """One request that a service received; ``status`` is None until, or because never, it was answered."""
-
-    service: str
-    address: str
-    connection: int
-    method: str
-    target: str
-    headers: Headers
-    status: int | None = None
-
-
-@dataclass
-class RequestLog:
-    """The requests received by all services of a namespace, in order of arrival."""
-
-    _records: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=_LOG_SIZE))
-    _connections: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    def add(self, record: RequestRecord) -> None:
-        """Append ``record``."""
-        self._records.append(record)
-
-    def records(self) -> list[RequestRecord]:
-        """Return a copy of the log."""
-        return list(self._records)
-
-    def clear(self) -> None:
-        """Forget all records."""
-        self._records.clear()
-
-    def number_connection(self) -> int:
-        """Return a number for a new connection, unique in the log."""
-        return next(self._connections)
 
 
 class Server:
@@ -187,24 +145,21 @@ class Server:
             self._serve(sock)
 
     def _serve(self, sock: socket.socket) -> None:
-        connection = Connection(self, sock, self.log.number_connection())
+        endpoint = Endpoint(self.dialect, self.address, self.handler, self.log, self.faults)
+        connection = Connection(endpoint, sock, self.log.number_connection())
         thread = threading.Thread(
-            target=connection.run, name=f"sandbox {self.address} connection", daemon=True
+            target=self._run, args=(connection,), name=f"sandbox {self.address} connection", daemon=True
         )
         with self._lock:
             self._connections[connection] = thread
             thread.start()
 
-    def record(self, connection: int, method: str, target: str, headers: Headers) -> RequestRecord:
-        """Log a request."""
-        record = RequestRecord(self.dialect.kind, self.address, connection, method, target, headers)
-        self.log.add(record)
-        return record
-
-    def forget(self, connection: Connection) -> None:
-        """Note that ``connection`` is closed."""
-        with self._lock:
-            self._connections.pop(connection, None)
+    def _run(self, connection: Connection) -> None:
+        try:
+            connection.run()
+        finally:
+            with self._lock:
+                self._connections.pop(connection, None)
 
 
 def _shut_down(sock: socket.socket) -> None:

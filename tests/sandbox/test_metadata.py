@@ -20,13 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox import contents, versions
-from oio.sandbox.container import Container
-from oio.sandbox.contents import MARKER_ID, NewContent
-from oio.sandbox.database import Clock
-from oio.sandbox.directory import Target
-from oio.sandbox.layout import Chunk
-from oio.sandbox.metadata import ContainerState, Metadata
+from oio.sandbox.metadata import Metadata
 from oio.sandbox.refusals import (
     CONTAINER_FULL,
     CONTENT_EXISTS,
@@ -35,6 +29,12 @@ from oio.sandbox.refusals import (
     NO_REFERENCE,
     Refusal,
 )
+from oio.sandbox.store import contents, versions
+from oio.sandbox.store.container import Container, ContainerState
+from oio.sandbox.store.contents import MARKER_ID, NewContent
+from oio.sandbox.store.database import Clock
+from oio.sandbox.store.directory import Target
+from oio.sandbox.store.layout import Chunk
 
 TARGET = Target.named("account", "container")
 

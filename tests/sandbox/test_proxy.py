@@ -17,6 +17,7 @@ from oio.sandbox.messages import Request, Response
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.proxy import ROUTES, Proxy
+from oio.sandbox.routes.backend import Backend
 
 URL = "http://10.0.0.1:6000/" + "AB" * 32
 
@@ -106,7 +107,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     conscience = Conscience("NS")
     for number in range(3):
         conscience.register(Service("rawx", f"10.0.0.{number}:6000"))
-    yield Proxy(metadata, conscience, Policies("THREECOPIES"), 1000)
+    yield Proxy(Backend(metadata, conscience, Policies("THREECOPIES"), 1000))
     metadata.close()
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from oio.sandbox import beans, contents, versions
-from oio.sandbox.account_store import ContainerEntry
 from oio.sandbox.conscience import Service
-from oio.sandbox.container import FROZEN
-from oio.sandbox.directory import META2, Link, Target
-from oio.sandbox.layout import Chunk
+from oio.sandbox.store import beans, contents, versions
+from oio.sandbox.store.accounts import ContainerEntry
+from oio.sandbox.store.container import FROZEN
+from oio.sandbox.store.directory import META2, Link, Target
+from oio.sandbox.store.layout import Chunk
 from tests.wire.recorded import Exchange, Message
 from tests.wire.world import World
 

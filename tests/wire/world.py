@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from oio.sandbox.account import Account
-from oio.sandbox.account_store import AccountStore
 from oio.sandbox.chunks import Attributes, ChunkStore
 from oio.sandbox.conscience import Conscience, Service
-from oio.sandbox.database import Clock
-from oio.sandbox.dialects import ACCOUNT, PROXY, RAWX, Dialect, Reply
-from oio.sandbox.directory import Target
+from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, Dialect, Reply
 from oio.sandbox.messages import FileSlice, Handler, Request
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.proxy import Proxy
 from oio.sandbox.rawx import Rawx
+from oio.sandbox.routes.backend import Backend
+from oio.sandbox.store.accounts import AccountStore
+from oio.sandbox.store.database import Clock
+from oio.sandbox.store.directory import Target
 from tests.wire.recorded import Exchange, Message
 
 _PORTS = {"oioproxy": 6000, "meta0": 6006, "meta1": 6007, "meta2": 6008, "account": 6027}
@@ -77,7 +78,7 @@ class World:
         metadata.clock = RecordedClock()
         policies = Policies("THREECOPIES", refused_kinds=frozenset())
         services: dict[str, tuple[Handler, Dialect]] = {
-            "127.0.0.1:6000": (Proxy(metadata, conscience, policies, chunk_size), PROXY),
+            "127.0.0.1:6000": (Proxy(Backend(metadata, conscience, policies, chunk_size)), PROXY),
             "127.0.0.1:6027": (Account(accounts), ACCOUNT),
         }
         stores = {f"127.0.0.1:{port}": ChunkStore(path / str(port)) for port in _RAWX}

@@ -6,7 +6,8 @@ from __future__ import annotations
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.contents import (
+from oio.sandbox.refusals import CONTENT_EXISTS, Refusal, bad_request
+from oio.sandbox.store.contents import (
     DRAINED,
     MARKER_ID,
     Content,
@@ -17,12 +18,11 @@ from oio.sandbox.contents import (
     find,
     insert_alias,
 )
-from oio.sandbox.refusals import CONTENT_EXISTS, Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from oio.sandbox.container import Container
+    from oio.sandbox.store.container import Container
 
 _KEEP_DELETED: Final = 7 * 24 * 3600
 _FLUSH_PAGE: Final = 1000

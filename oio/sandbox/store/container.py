@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.refusals import CONTAINER_FROZEN, CONTAINER_FULL, Refusal
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-    from oio.sandbox.database import Clock
-    from oio.sandbox.directory import Target
+    from oio.sandbox.store.database import Clock
+    from oio.sandbox.store.directory import Target
 
 ENABLED: Final = 0
 FROZEN: Final = 4294967295
@@ -194,3 +195,35 @@ class Container:
         """Return the orphans that no object of this container has got in the meantime."""
         owned = "SELECT 1 FROM chunks WHERE base = ? AND url = ?"
         return [url for url in self.orphans if not self.db.execute(owned, (self.base, url)).fetchone()]
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """What the account service is told about a container after a change.
+
+    ``mtime`` and ``dtime`` are microseconds since 1970; ``dtime`` is 0 unless the container was destroyed.
+    """
+
+    account: str
+    name: str
+    mtime: int
+    dtime: int = 0
+    objects: int = 0
+    bytes: int = 0
+    damaged_objects: int = 0
+    missing_chunks: int = 0
+    bucket: str | None = None
+
+    @classmethod
+    def of(cls, container: Container, mtime: int) -> ContainerState:
+        """Return the state of a container that exists."""
+        return cls(
+            container.target.account,
+            container.target.name,
+            mtime,
+            objects=container.number("sys.m2.objects"),
+            bytes=container.number("sys.m2.usage"),
+            damaged_objects=container.number("sys.m2.objects.damaged"),
+            missing_chunks=container.number("sys.m2.chunks.missing"),
+            bucket=container.get("sys.m2.bucket.name"),
+        )

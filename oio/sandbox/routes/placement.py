@@ -7,16 +7,17 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.calls import Call, escape, ok, parse_integer, typed_field
-from oio.sandbox.contents import Content, new_content_id
-from oio.sandbox.descriptions import content_headers
+from oio.sandbox.http.values import escape, parse_integer
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal, bad_request
+from oio.sandbox.routes.calls import Call, ok, typed_field
+from oio.sandbox.routes.descriptions import content_headers
+from oio.sandbox.store.contents import Content, new_content_id
 
 if TYPE_CHECKING:
     from oio.sandbox.conscience import Place
     from oio.sandbox.messages import Response
     from oio.sandbox.policies import Policy
-    from oio.sandbox.proxy import Proxy
+    from oio.sandbox.routes.backend import Backend
 
 #: Prefix of the properties that say how well a chunk is placed.
 QUALITY: Final = "__OIO_CHUNK__"
@@ -26,26 +27,26 @@ _NO_HASH: Final = "0" * 32
 Chunks = list[dict[str, object]]
 
 
-def _prepare2(proxy: Proxy, call: Call) -> Response:
-    headers, chunks, properties = _prepared(proxy, call)
+def _prepare2(backend: Backend, call: Call) -> Response:
+    headers, chunks, properties = _prepared(backend, call)
     return ok({"chunks": chunks, "properties": properties}, headers)
 
 
-def _prepare(proxy: Proxy, call: Call) -> Response:
-    headers, chunks, properties = _prepared(proxy, call)
+def _prepare(backend: Backend, call: Call) -> Response:
+    headers, chunks, properties = _prepared(backend, call)
     quality = [(f"x-oio-content-meta-{key}", escape(value)) for key, value in properties.items()]
     return ok(chunks, [*headers, *quality])
 
 
-def _prepared(proxy: Proxy, call: Call) -> tuple[list[tuple[str, str]], Chunks, dict[str, str]]:
+def _prepared(backend: Backend, call: Call) -> tuple[list[tuple[str, str]], Chunks, dict[str, str]]:
     """Return the headers of an object to come, its chunks and their qualities; no container is looked at."""
     body = call.json()
     name = call.required("path", "Missing path")
     version = call.integer("version")
     asked = body if isinstance(body, dict) else {}
     size, first = _size(asked), _position(asked)
-    policy = _policy(proxy, asked.get("policy"))
-    now = proxy.metadata.clock.now()
+    policy = _policy(backend, asked.get("policy"))
+    now = backend.metadata.clock.now()
     content = Content(
         name=name,
         version=now if version is None else version,
@@ -62,11 +63,11 @@ def _prepared(proxy: Proxy, call: Call) -> tuple[list[tuple[str, str]], Chunks, 
     chunks: Chunks = []
     properties: dict[str, str] = {}
     # The highest position comes first.
-    for index in reversed(range(first, first + -(-max(size, 1) // proxy.chunk_size))):
-        made, quality = _metachunk(proxy, policy, index)
+    for index in reversed(range(first, first + -(-max(size, 1) // backend.chunk_size))):
+        made, quality = _metachunk(backend, policy, index)
         chunks += made
         properties |= quality
-    return [("x-oio-ns-chunk-size", str(proxy.chunk_size)), *content_headers(content)], chunks, properties
+    return [("x-oio-ns-chunk-size", str(backend.chunk_size)), *content_headers(content)], chunks, properties
 
 
 def _size(asked: dict[str, object]) -> int:
@@ -95,31 +96,31 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _policy(proxy: Proxy, name: object) -> Policy:
+def _policy(backend: Backend, name: object) -> Policy:
     if name is None:
-        name = proxy.policies.default
+        name = backend.policies.default
     if not isinstance(name, str):
         raise bad_request("Invalid policy")
     # An empty name is not the default policy, but none at all.
     name = name or "NONE"
-    if name not in proxy.policies:
+    if name not in backend.policies:
         raise Refusal(NO_SUCH_POLICY, "Unexpected storage policy")
-    return proxy.policies.get(name)
+    return backend.policies.get(name)
 
 
-def _metachunk(proxy: Proxy, policy: Policy, index: int) -> tuple[Chunks, dict[str, str]]:
+def _metachunk(backend: Backend, policy: Policy, index: int) -> tuple[Chunks, dict[str, str]]:
     """Return the chunks of one metachunk, the highest position first, and the quality of each."""
     if policy.kind == "backblaze":
-        return [_chunk(f"b2/{_chunk_id()}", f"b2/{_chunk_id()}", str(index), proxy.chunk_size, 100)], {}
+        return [_chunk(f"b2/{_chunk_id()}", f"b2/{_chunk_id()}", str(index), backend.chunk_size, 100)], {}
     chunks: Chunks = []
     qualities: dict[str, str] = {}
-    places = proxy.conscience.poll(proxy.conscience.pool_of(policy))
+    places = backend.conscience.poll(backend.conscience.pool_of(policy))
     for fragment, place in reversed(list(enumerate(places))):
         chunk_id = _chunk_id()
         url = f"http://{place.service.name}/{chunk_id}"
         real_url = f"http://{place.service.address}/{chunk_id}"
         pos = f"{index}.{fragment}" if policy.kind == "ec" else str(index)
-        chunks.append(_chunk(url, real_url, pos, proxy.chunk_size, place.service.score))
+        chunks.append(_chunk(url, real_url, pos, backend.chunk_size, place.service.score))
         qualities[QUALITY + url] = _quality(place)
     return chunks, qualities
 
@@ -139,7 +140,7 @@ def _quality(place: Place) -> str:
     return json.dumps(distances | slots, separators=(",", ":"))
 
 
-def _spare(proxy: Proxy, call: Call) -> Response:
+def _spare(backend: Backend, call: Call) -> Response:
     body = call.json()
     if not isinstance(body, dict):
         raise bad_request("Body is not a valid JSON object")
@@ -147,11 +148,11 @@ def _spare(proxy: Proxy, call: Call) -> Response:
     name = call.param("stgpol")
     if name is None:
         raise bad_request("'stgpol' field not a string")
-    policy = _policy(proxy, name)
-    found = (proxy.conscience.find("rawx", host) for host in notin)
+    policy = _policy(backend, name)
+    found = (backend.conscience.find("rawx", host) for host in notin)
     held = [service for service in found if service is not None]
-    places = proxy.conscience.poll(
-        proxy.conscience.pool_of(policy), known=held, avoid=notin, rather_not=broken
+    places = backend.conscience.poll(
+        backend.conscience.pool_of(policy), known=held, avoid=notin, rather_not=broken
     )
     chunks, properties = [], []
     for place in places:

@@ -6,22 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox import contents, versions
-from oio.sandbox.calls import (
-    Call,
-    done,
-    is_hexadecimal,
-    is_true,
-    ok,
-    parse_integer,
-    text_properties,
-    typed_field,
-)
-from oio.sandbox.container import FROZEN
-from oio.sandbox.descriptions import content_headers, described_chunk
-from oio.sandbox.layout import Chunk, check_metachunks, check_object, metachunk_sizes
-from oio.sandbox.proxy_containers import create_container, max_versions_asked
-from oio.sandbox.proxy_placement import PLACEMENT_ROUTES, QUALITY
+from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer
 from oio.sandbox.refusals import (
     CONTENT_BROKEN,
     CONTENT_DELETED,
@@ -30,14 +15,21 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
+from oio.sandbox.routes.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.routes.containers import create_container, max_versions_asked
+from oio.sandbox.routes.descriptions import content_headers, described_chunk
+from oio.sandbox.routes.placement import PLACEMENT_ROUTES, QUALITY
+from oio.sandbox.store import contents, versions
+from oio.sandbox.store.container import FROZEN
+from oio.sandbox.store.layout import Chunk, check_metachunks, check_object, metachunk_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.container import Container
-    from oio.sandbox.contents import Content
     from oio.sandbox.messages import Response
-    from oio.sandbox.proxy import Proxy
+    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.store.container import Container
+    from oio.sandbox.store.contents import Content
 
 _HASH_BYTES: Final = (16, 20, 32, 64)
 _BULK: Final = 100
@@ -46,8 +38,8 @@ _BULK: Final = 100
 # -- reading
 
 
-def _locate(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.reading(call.target()) as container:
+def _locate(backend: Backend, call: Call) -> Response:
+    with backend.metadata.reading(call.target()) as container:
         content = _find(container, call)
         if content.deleted and not call.has("deleted"):
             raise Refusal(CONTENT_DELETED, "Alias deleted")
@@ -56,7 +48,7 @@ def _locate(proxy: Proxy, call: Call) -> Response:
         shown = is_true(call.param("properties") or "", default=True)
         properties = contents.properties_of(container, content) if shown else {}
     return ok(
-        [described_chunk(proxy.conscience, chunk) for chunk in chunks], content_headers(content, properties)
+        [described_chunk(backend.conscience, chunk) for chunk in chunks], content_headers(content, properties)
     )
 
 
@@ -64,14 +56,14 @@ def _find(container: Container, call: Call) -> Content:
     return contents.find(container, call.param("path"), call.integer("version"), call.content_id())
 
 
-def _get_properties(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.reading(call.target()) as container:
+def _get_properties(backend: Backend, call: Call) -> Response:
+    with backend.metadata.reading(call.target()) as container:
         content = _find(container, call)
         return ok({"properties": contents.properties_of(container, content)}, content_headers(content))
 
 
-def _touch(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.writing(call.target(), even=[FROZEN]) as container:
+def _touch(backend: Backend, call: Call) -> Response:
+    with backend.metadata.writing(call.target(), even=[FROZEN]) as container:
         _find(container, call)
     return done()
 
@@ -79,7 +71,7 @@ def _touch(proxy: Proxy, call: Call) -> Response:
 # -- creating
 
 
-def _create(proxy: Proxy, call: Call) -> Response:
+def _create(backend: Backend, call: Call) -> Response:
     call.path()
     body = call.json()
     if not isinstance(body, dict | list):
@@ -87,12 +79,12 @@ def _create(proxy: Proxy, call: Call) -> Response:
     asked = body if isinstance(body, dict) else {"chunks": body}
     new = _new_content(call, asked)
     try:
-        _store(proxy, call, new)
+        _store(backend, call, new)
     except Refusal as refusal:
         if refusal.status not in {NO_REFERENCE, NO_CONTAINER} or not call.flag("autocreate"):
             raise
-        _create_container(proxy, call, asked.get("container_properties"))
-        _store(proxy, call, new)
+        _create_container(backend, call, asked.get("container_properties"))
+        _store(backend, call, new)
     return done()
 
 
@@ -167,7 +159,7 @@ def _chunk(item: object) -> Chunk:
     return Chunk(url, pos, int(str(size)), _hash(digest))
 
 
-def _create_container(proxy: Proxy, call: Call, asked: object) -> None:
+def _create_container(backend: Backend, call: Call, asked: object) -> None:
     """Create the container of an object, with the properties that came with it unless they are wrong."""
     properties: dict[str, str] = {}
     system: dict[str, str] = {}
@@ -176,12 +168,12 @@ def _create_container(proxy: Proxy, call: Call, asked: object) -> None:
             properties, system = (text_properties(asked.get(key) or {}) for key in ("properties", "system"))
         except Refusal:
             properties, system = {}, {}
-    create_container(proxy, call.target(), properties, system)
+    create_container(backend, call.target(), properties, system)
 
 
-def _store(proxy: Proxy, call: Call, new: contents.NewContent) -> None:
-    with proxy.metadata.writing(call.target()) as container:
-        policy = proxy.policies.get(new.policy)
+def _store(backend: Backend, call: Call, new: contents.NewContent) -> None:
+    with backend.metadata.writing(call.target()) as container:
+        policy = backend.policies.get(new.policy)
         # Other data are refused as such before their size is compared with that of the chunks.
         check_object(policy, new.chunks, 0 if call.flag("change_policy") else new.size)
         _force_versioning(container, call)
@@ -208,11 +200,11 @@ def _simulated_versioning(call: Call) -> bool | None:
 # -- changing
 
 
-def _update(proxy: Proxy, call: Call) -> Response:
+def _update(backend: Backend, call: Call) -> Response:
     chunks = _chunks(call.json() or [])
     size, content_id = _announced_size(call), _content_id(call)
-    with proxy.metadata.writing(call.target()) as container:
-        policy = proxy.policies.get(call.content_header("policy") or "")
+    with backend.metadata.writing(call.target()) as container:
+        policy = backend.policies.get(call.content_header("policy") or "")
         check_metachunks(policy, chunks)
         if sum(metachunk_sizes(chunks).values()) < size:
             raise Refusal(CONTENT_BROKEN, "Content broken and irreparable")
@@ -225,33 +217,33 @@ def _update(proxy: Proxy, call: Call) -> Response:
     return done()
 
 
-def _truncate(proxy: Proxy, call: Call) -> Response:
+def _truncate(backend: Backend, call: Call) -> Response:
     text = call.param("size")
     size = parse_integer(text or "")
     if size is None:
         raise bad_request(f"Missing/invalid size parameter: {text}")
     if size < 0:
         raise bad_request("Negative truncate size!")
-    with proxy.metadata.writing(call.target()) as container:
+    with backend.metadata.writing(call.target()) as container:
         contents.truncate(container, _find(container, call), size)
     return done()
 
 
-def _drain(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.writing(call.target()) as container:
+def _drain(backend: Backend, call: Call) -> Response:
+    with backend.metadata.writing(call.target()) as container:
         versions.drain(container, _find(container, call))
     return done()
 
 
-def _purge(proxy: Proxy, call: Call) -> Response:
+def _purge(backend: Backend, call: Call) -> Response:
     name, kept = call.path(), max_versions_asked(call)
-    with proxy.metadata.writing(call.target()) as container:
+    with backend.metadata.writing(call.target()) as container:
         versions.purge(container, name, kept)
         container.bump()
     return done()
 
 
-def _set_properties(proxy: Proxy, call: Call) -> Response:
+def _set_properties(backend: Backend, call: Call) -> Response:
     if call.has("content"):
         raise bad_request("Content. not allowed in the URL")
     body = call.json()
@@ -260,19 +252,19 @@ def _set_properties(proxy: Proxy, call: Call) -> Response:
     if body is not None and "properties" not in body:
         raise bad_request('No "properties" field')
     properties = {} if body is None else text_properties(body["properties"])
-    with proxy.metadata.writing(call.target()) as container:
+    with backend.metadata.writing(call.target()) as container:
         contents.set_properties(container, _find(container, call), properties, flush=call.has("flush"))
     return done()
 
 
-def _del_properties(proxy: Proxy, call: Call) -> Response:
+def _del_properties(backend: Backend, call: Call) -> Response:
     names = call.json()
     if not isinstance(names, list):
         raise bad_request("Array argument expected")
     for index, name in enumerate(names):
         if not isinstance(name, str):
             raise bad_request(f"Invalid string at {index}")
-    with proxy.metadata.writing(call.target()) as container:
+    with backend.metadata.writing(call.target()) as container:
         contents.delete_properties(container, _find(container, call), names)
     return done()
 
@@ -280,8 +272,8 @@ def _del_properties(proxy: Proxy, call: Call) -> Response:
 # -- deleting
 
 
-def _delete(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.writing(call.target()) as container:
+def _delete(backend: Backend, call: Call) -> Response:
+    with backend.metadata.writing(call.target()) as container:
         _force_versioning(container, call)
         versions.delete(
             container,
@@ -294,7 +286,7 @@ def _delete(proxy: Proxy, call: Call) -> Response:
     return done()
 
 
-def _delete_many(proxy: Proxy, call: Call) -> Response:
+def _delete_many(backend: Backend, call: Call) -> Response:
     items = call.json_object().get("contents")
     if not isinstance(items, list):
         raise bad_request("Invalid array of contents")
@@ -303,7 +295,7 @@ def _delete_many(proxy: Proxy, call: Call) -> Response:
     if len(items) > _BULK:
         raise Refusal(413, "Payload Too Large")
     names = [_item_name(item) for item in items]
-    return ok({"contents": [_delete_one(proxy, call, name) for name in names]})
+    return ok({"contents": [_delete_one(backend, call, name) for name in names]})
 
 
 def _item_name(item: object) -> str:
@@ -315,12 +307,12 @@ def _item_name(item: object) -> str:
     return name
 
 
-def _delete_one(proxy: Proxy, call: Call, name: str) -> dict[str, object]:
+def _delete_one(backend: Backend, call: Call, name: str) -> dict[str, object]:
     status, message = 204, "ok"
     try:
         if not name:
             raise bad_request("Missing path and content")
-        with proxy.metadata.writing(call.target()) as container:
+        with backend.metadata.writing(call.target()) as container:
             _force_versioning(container, call)
             versions.delete(container, name, versioned=_simulated_versioning(call))
     except Refusal as refusal:
@@ -328,14 +320,14 @@ def _delete_one(proxy: Proxy, call: Call, name: str) -> dict[str, object]:
     return {"name": name, "status": status, "message": message}
 
 
-def _named(handler: Callable[[Proxy, Call], Response]) -> Callable[[Proxy, Call], Response]:
+def _named(handler: Callable[[Backend, Call], Response]) -> Callable[[Backend, Call], Response]:
     """Check what says which object the request is about, before its container is looked for."""
 
-    def checked(proxy: Proxy, call: Call) -> Response:
+    def checked(backend: Backend, call: Call) -> Response:
         call.integer("version")
         if not call.param("path") and call.content_id() is None:
             raise bad_request("Missing path and content")
-        return handler(proxy, call)
+        return handler(backend, call)
 
     return checked
 

@@ -4,41 +4,22 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote_to_bytes
 
-from oio.sandbox.directory import Target
+from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer, parse_query
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.refusals import UNAVAILABLE, Refusal, bad_request
+from oio.sandbox.store.directory import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TRUE: Final = frozenset({"yes", "true", "on", "enable", "enabled", "1", "yeah"})
-_FALSE: Final = frozenset({"no", "false", "off", "disable", "disabled", "0", "nope"})
 _NAMES: Final = {"acct": "account", "ref": "user", "path": "path"}
 _DEFAULT_TIMEOUT: Final = 60_000_000
-_INTEGER: Final = re.compile(r"[+-]?\d{1,19}")
 _CONTENT_HEADER: Final = "x-oio-content-meta-"
 
 Headers = list[tuple[str, str]]
-
-
-def parse_query(text: str) -> dict[str, bytes]:
-    """Decode a query string; the first occurrence of a key wins, a value with a NUL counts as absent.
-
-    >>> parse_query("a=x+y&a=2&b=%2F")
-    {'a': b'x y', 'b': b'/'}
-    """
-    values: dict[str, bytes] = {}
-    for pair in text.split("&"):
-        key, equals, value = pair.partition("=")
-        decoded = unquote_to_bytes(value.replace("+", " "))
-        if equals and b"\0" not in decoded:
-            values.setdefault(key, decoded)
-    return values
 
 
 class Call:
@@ -51,7 +32,7 @@ class Call:
         self.request = request
         self._query = parse_query(request.query)
         timeout = self.header("x-oio-timeout") or ""
-        microseconds = int(timeout) if _INTEGER.fullmatch(timeout) else 0
+        microseconds = parse_integer(timeout) or 0
         if microseconds <= 0:
             microseconds = _DEFAULT_TIMEOUT
         self._begin = time.monotonic_ns()
@@ -170,22 +151,6 @@ def _no_constant(name: str) -> object:
 # -- values
 
 
-def is_true(text: str, default: bool = False) -> bool:
-    """Return the boolean that a word stands for."""
-    word = text.lower()
-    return word in _TRUE or (default and word not in _FALSE)
-
-
-def parse_integer(text: str) -> int | None:
-    """Return the decimal number of a text, None when it is none."""
-    return int(text) if _INTEGER.fullmatch(text) else None
-
-
-def is_hexadecimal(text: str) -> bool:
-    """Whether a text is a not empty, whole number of bytes in hexadecimal."""
-    return bool(re.fullmatch(r"([0-9a-fA-F]{2})+", text))
-
-
 def text_properties(value: object) -> dict[str, str]:
     """Return properties whose values must be texts; null is an empty one."""
     if not isinstance(value, dict):
@@ -238,12 +203,3 @@ _JSON: Final = ("Content-Type", "application/json")
 def encode(value: object) -> bytes:
     """Return a value as compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def escape(text: str) -> str:
-    """Percent-escape all bytes but the unreserved ones, for a header.
-
-    >>> escape("é/ x")
-    '%C3%A9%2F%20x'
-    """
-    return quote(text, safe="")

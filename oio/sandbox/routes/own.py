@@ -5,64 +5,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.calls import Call, done, encode, ok
 from oio.sandbox.messages import Response
 from oio.sandbox.refusals import bad_request
+from oio.sandbox.routes.calls import Call, done, encode, ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.proxy import Proxy
+    from oio.sandbox.routes.backend import Backend
 
 _CONNECTION_REFUSED: Final = 2
 _COUNTERS: Final = ("Content-Type", "text/x-java-properties")
 _CACHE: Final = {"count": 0, "max": 4194304, "ttl": 0}
 
 
-def default_variables(max_versions: int) -> dict[str, object]:
-    """Return the configuration of a new proxy."""
-    return {
-        "core.lb.generate_random_chunk_ids": True,
-        "meta2.max_versions": max_versions,
-        "proxy.cache.enabled": True,
-    }
-
-
-def _status(proxy: Proxy, _call: Call) -> Response:
-    kinds = [service.kind for service in proxy.conscience.services()]
+def _status(backend: Backend, _call: Call) -> Response:
+    kinds = [service.kind for service in backend.conscience.services()]
     lines = [f"gauge services.{kind} {kinds.count(kind)}" for kind in sorted(set(kinds))]
     return Response(200, [_COUNTERS], "".join(f"{line}\n" for line in lines).encode())
 
 
-def _get_config(proxy: Proxy, _call: Call) -> Response:
-    return ok(proxy.variables)
+def _get_config(backend: Backend, _call: Call) -> Response:
+    return ok(backend.variables)
 
 
-def _set_config(proxy: Proxy, call: Call) -> Response:
+def _set_config(backend: Backend, call: Call) -> Response:
     asked = call.json_object()
-    known = {name: name in proxy.variables for name in asked}
-    proxy.variables.update({name: value for name, value in asked.items() if known[name]})
+    known = {name: name in backend.variables for name in asked}
+    backend.variables.update({name: value for name, value in asked.items() if known[name]})
     return ok(known)
 
 
-def _cache_status(_proxy: Proxy, _call: Call) -> Response:
+def _cache_status(_backend: Backend, _call: Call) -> Response:
     return ok({"csm0": _CACHE, "meta1": _CACHE})
 
 
-def _cache_show(proxy: Proxy, _call: Call) -> Response:
-    return ok([{"addr": service.address, "id": service.name} for service in proxy.conscience.services()])
+def _cache_show(backend: Backend, _call: Call) -> Response:
+    return ok([{"addr": service.address, "id": service.name} for service in backend.conscience.services()])
 
 
-def _cache_flush(_proxy: Proxy, _call: Call) -> Response:
+def _cache_flush(_backend: Backend, _call: Call) -> Response:
     return done()
 
 
-def _forward(answer: str) -> Callable[[Proxy, Call], Response]:
-    def forward(proxy: Proxy, call: Call) -> Response:
+def _forward(answer: str) -> Callable[[Backend, Call], Response]:
+    def forward(backend: Backend, call: Call) -> Response:
         name = call.param("id")
         if not name:
             raise bad_request("Missing SRVID")
-        if not any(name in {service.address, service.service_id} for service in proxy.conscience.services()):
+        if not any(
+            name in {service.address, service.service_id} for service in backend.conscience.services()
+        ):
             # Unlike other answers of that status, without Retry-After.
             refusal = {"status": _CONNECTION_REFUSED, "message": f"{name}: Connection refused"}
             return Response(503, (), encode(refusal))

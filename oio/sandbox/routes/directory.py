@@ -5,35 +5,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.calls import Call, done, ok, text_properties, typed_field
-from oio.sandbox.directory import Link
 from oio.sandbox.messages import Response
 from oio.sandbox.refusals import Refusal, bad_request
+from oio.sandbox.routes.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.store.directory import Link
 
 if TYPE_CHECKING:
-    from oio.sandbox.proxy import Proxy
+    from oio.sandbox.routes.backend import Backend
 
 
-def _create(proxy: Proxy, call: Call) -> Response:
+def _create(backend: Backend, call: Call) -> Response:
     body = call.json()
     asked = body.get("properties") if isinstance(body, dict) else None
     properties = text_properties(asked or {})
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         created = directory.create(call.target(), properties)
     return Response(201 if created else 202)
 
 
-def _destroy(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.directory() as directory:
+def _destroy(backend: Backend, call: Call) -> Response:
+    with backend.metadata.directory() as directory:
         directory.destroy(call.target(), force=call.flag("force"))
     return done()
 
 
-def _show(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.directory() as directory:
+def _show(backend: Backend, call: Call) -> Response:
+    with backend.metadata.directory() as directory:
         target = directory.get(call.target())
         links = directory.links(target, call.param("type") or None)
-    own = [Link(1, kind, proxy.metadata.meta2, "") for kind in ("meta0", "meta1")]
+    own = [Link(1, kind, backend.metadata.meta2, "") for kind in ("meta0", "meta1")]
     return ok(
         {
             "dir": [link._asdict() for link in own],
@@ -48,48 +48,48 @@ def _show(proxy: Proxy, call: Call) -> Response:
 # -- links
 
 
-def _link(proxy: Proxy, call: Call) -> Response:
+def _link(backend: Backend, call: Call) -> Response:
     kind, target = _kind(call), call.target()
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         if call.flag("autocreate"):
             directory.create(target, {})
         target = directory.get(target)
         links = directory.links(target, kind)
         if not links:
-            host = _host(proxy, kind)
+            host = _host(backend, kind)
             links = [Link(1, kind, host, "")] if call.flag("dryrun") else directory.link(target, kind, host)
     return ok([link._asdict() for link in links])
 
 
-def _host(proxy: Proxy, kind: str) -> str:
+def _host(backend: Backend, kind: str) -> str:
     try:
-        return proxy.conscience.choose(kind, 1)[0][0].name
+        return backend.conscience.choose(kind, 1)[0][0].name
     except Refusal as refusal:
         raise bad_request(f"META1 error: pool [{kind}] not found") from refusal
 
 
-def _unlink(proxy: Proxy, call: Call) -> Response:
+def _unlink(backend: Backend, call: Call) -> Response:
     kind = _kind(call)
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         directory.unlink(directory.get(call.target()), kind)
     return done()
 
 
-def _relink(proxy: Proxy, call: Call) -> Response:
+def _relink(backend: Backend, call: Call) -> Response:
     kind, body = _kind(call), call.json_object()
     # Without what is kept, the real service crashes.
     kept = _service(body.get("kept"))
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         target = directory.get(call.target())
         if kept not in directory.links(target, kind):
             raise bad_request("The service to keep is not linked")
     return ok([kept._asdict()])
 
 
-def _force(proxy: Proxy, call: Call) -> Response:
+def _force(backend: Backend, call: Call) -> Response:
     _kind(call)
     link, target = _service(call.json()), call.target()
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         if call.flag("autocreate"):
             directory.create(target, {})
         directory.force(directory.get(target), link, replace=call.flag("replace"))
@@ -114,26 +114,26 @@ def _service(value: object) -> Link:
 # -- properties
 
 
-def _get_properties(proxy: Proxy, call: Call) -> Response:
+def _get_properties(backend: Backend, call: Call) -> Response:
     names = _names(call)
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         target = directory.get(call.target())
         return ok({"cid": target.cid, "properties": directory.properties(target, names)})
 
 
-def _set_properties(proxy: Proxy, call: Call) -> Response:
+def _set_properties(backend: Backend, call: Call) -> Response:
     body = call.json_object()
     if "properties" not in body:
         raise bad_request('No "properties" field')
     properties = text_properties(body["properties"])
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         directory.set_properties(directory.get(call.target()), properties, flush=call.has("flush"))
     return done()
 
 
-def _del_properties(proxy: Proxy, call: Call) -> Response:
+def _del_properties(backend: Backend, call: Call) -> Response:
     names = _names(call)
-    with proxy.metadata.directory() as directory:
+    with backend.metadata.directory() as directory:
         directory.delete_properties(directory.get(call.target()), names)
     return done()
 

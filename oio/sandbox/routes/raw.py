@@ -5,37 +5,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox import beans
-from oio.sandbox.calls import Call, done, is_hexadecimal, typed_field
-from oio.sandbox.container import FROZEN
+from oio.sandbox.http.values import is_hexadecimal
 from oio.sandbox.refusals import bad_request
+from oio.sandbox.routes.calls import Call, done, typed_field
+from oio.sandbox.store import beans
+from oio.sandbox.store.container import FROZEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oio.sandbox.messages import Response
-    from oio.sandbox.proxy import Proxy
+    from oio.sandbox.routes.backend import Backend
 
 
-def _insert(proxy: Proxy, call: Call) -> Response:
+def _insert(backend: Backend, call: Call) -> Response:
     rows = _array(call.json())
-    with proxy.metadata.writing(call.target(), even=[FROZEN] if call.has("frozen") else []) as container:
+    with backend.metadata.writing(call.target(), even=[FROZEN] if call.has("frozen") else []) as container:
         for bean in rows:
             beans.insert(container, bean, replace=call.flag("force"))
         container.bump()
     return done()
 
 
-def _delete(proxy: Proxy, call: Call) -> Response:
+def _delete(backend: Backend, call: Call) -> Response:
     rows = _array(call.json())
-    with proxy.metadata.writing(call.target()) as container:
+    with backend.metadata.writing(call.target()) as container:
         for bean in rows:
             beans.delete(container, bean)
         container.bump()
     return done()
 
 
-def _update(proxy: Proxy, call: Call) -> Response:
+def _update(backend: Backend, call: Call) -> Response:
     body = call.json()
     if not isinstance(body, dict):
         raise bad_request("JSON object expected")
@@ -47,7 +48,7 @@ def _update(proxy: Proxy, call: Call) -> Response:
     if not body["old"]:
         raise bad_request("No bean to update")
     old, new = _array(body["old"]), _array(body["new"])
-    with proxy.metadata.writing(call.target(), even=[FROZEN] if call.has("frozen") else []) as container:
+    with backend.metadata.writing(call.target(), even=[FROZEN] if call.has("frozen") else []) as container:
         for before, after in zip(old, new, strict=True):
             beans.update(container, before, after)
         container.bump()

@@ -8,14 +8,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.database import Clock, Database
+from oio.sandbox.store.database import Clock, Database
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from oio.sandbox.metadata import ContainerState
+    from oio.sandbox.store.container import ContainerState
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, ctime INTEGER NOT NULL) WITHOUT ROWID;

@@ -6,14 +6,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.calls import escape
-from oio.sandbox.contents import MARKER_MIME_TYPE, Content
+from oio.sandbox.http.values import escape
+from oio.sandbox.store.contents import MARKER_MIME_TYPE, Content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oio.sandbox.conscience import Conscience
-    from oio.sandbox.layout import Chunk
+    from oio.sandbox.store.layout import Chunk
 
 _CONTAINER: Final = "x-oio-container-meta-"
 _CONTENT: Final = "x-oio-content-meta-"

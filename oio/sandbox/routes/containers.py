@@ -5,22 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox import contents, versions
-from oio.sandbox.calls import (
-    Call,
-    done,
-    escape,
-    is_hexadecimal,
-    is_true,
-    ok,
-    parse_integer,
-    text_properties,
-    typed_field,
-)
-from oio.sandbox.container import DISABLED, FROZEN
-from oio.sandbox.descriptions import container_headers, listed_object, listing_headers
-from oio.sandbox.directory import Target
-from oio.sandbox.listing import Page, Query, list_page
+from oio.sandbox.http.values import escape, is_hexadecimal, is_true, parse_integer
 from oio.sandbox.messages import Response
 from oio.sandbox.refusals import (
     CONTAINER_EXISTS,
@@ -32,11 +17,17 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
+from oio.sandbox.routes.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.routes.descriptions import container_headers, listed_object, listing_headers
+from oio.sandbox.store import contents, versions
+from oio.sandbox.store.container import DISABLED, FROZEN
+from oio.sandbox.store.directory import Target
+from oio.sandbox.store.listing import Page, Query, list_page
 
 if TYPE_CHECKING:
-    from oio.sandbox.container import Container
-    from oio.sandbox.contents import Content
-    from oio.sandbox.proxy import Proxy
+    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.store.container import Container
+    from oio.sandbox.store.contents import Content
 
 _DEFAULT_PAGE: Final = 1000
 _LARGEST_PAGE: Final = 10000
@@ -47,21 +38,21 @@ _ANY_STATUS: Final = (FROZEN, DISABLED)
 # -- life and death
 
 
-def _create(proxy: Proxy, call: Call) -> Response:
+def _create(backend: Backend, call: Call) -> Response:
     properties, system = _wanted_properties(call.json_object())
-    created = create_container(proxy, call.target(), properties, system)
+    created = create_container(backend, call.target(), properties, system)
     return Response(201) if created else done()
 
 
 def create_container(
-    proxy: Proxy, target: Target, properties: dict[str, str], system: dict[str, str]
+    backend: Backend, target: Target, properties: dict[str, str], system: dict[str, str]
 ) -> bool:
     """Create a container; a policy that does not exist leaves its reference behind."""
     policy = system.get("sys.m2.policy.storage")
-    if policy and policy not in proxy.policies:
-        proxy.metadata.leave_half_made(target)
+    if policy and policy not in backend.policies:
+        backend.metadata.leave_half_made(target)
         raise Refusal(NO_SUCH_POLICY, "Invalid policy: not found")
-    return proxy.metadata.create(target, properties, system)
+    return backend.metadata.create(target, properties, system)
 
 
 def _wanted_properties(body: dict[str, object]) -> tuple[dict[str, str], dict[str, str]]:
@@ -70,7 +61,7 @@ def _wanted_properties(body: dict[str, object]) -> tuple[dict[str, str], dict[st
     return user, system
 
 
-def _create_many(proxy: Proxy, call: Call) -> Response:
+def _create_many(backend: Backend, call: Call) -> Response:
     items = call.json_object().get("containers")
     account = call.param("acct")
     if not account:
@@ -79,10 +70,10 @@ def _create_many(proxy: Proxy, call: Call) -> Response:
         raise bad_request("Invalid array of containers")
     if len(items) > _BULK:
         raise Refusal(413, f"More than {_BULK} requested")
-    return ok({"containers": [_create_one(proxy, account, item) for item in items]})
+    return ok({"containers": [_create_one(backend, account, item) for item in items]})
 
 
-def _create_one(proxy: Proxy, account: str, item: object) -> dict[str, object]:
+def _create_one(backend: Backend, account: str, item: object) -> dict[str, object]:
     if not isinstance(item, dict):
         raise bad_request("Invalid content description")
     name = item.get("name")
@@ -94,27 +85,27 @@ def _create_one(proxy: Proxy, account: str, item: object) -> dict[str, object]:
     try:
         if not name:
             raise bad_request("Directory error: Incomplete URL")
-        if not create_container(proxy, Target.named(account, name), properties, system):
+        if not create_container(backend, Target.named(account, name), properties, system):
             raise Refusal(CONTAINER_EXISTS, "container already initiated")
     except Refusal as refusal:
         status, message = refusal.status, refusal.message
     return {"name": name, "status": status, "message": message}
 
 
-def _destroy(proxy: Proxy, call: Call) -> Response:
-    proxy.metadata.destroy(call.target(), force=call.flag("force"))
+def _destroy(backend: Backend, call: Call) -> Response:
+    backend.metadata.destroy(call.target(), force=call.flag("force"))
     return done()
 
 
-def _flush(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.writing(call.target(), even=[FROZEN]) as container:
+def _flush(backend: Backend, call: Call) -> Response:
+    with backend.metadata.writing(call.target(), even=[FROZEN]) as container:
         truncated = versions.flush(container)
     return done([("x-oio-truncated", _boolean(truncated))])
 
 
-def _purge(proxy: Proxy, call: Call) -> Response:
+def _purge(backend: Backend, call: Call) -> Response:
     kept = max_versions_asked(call)
-    with proxy.metadata.writing(call.target()) as container:
+    with backend.metadata.writing(call.target()) as container:
         versions.purge(container, max_versions=kept)
     return done()
 
@@ -130,17 +121,17 @@ def max_versions_asked(call: Call) -> int | None:
     return number
 
 
-def _snapshot(proxy: Proxy, call: Call) -> Response:
+def _snapshot(backend: Backend, call: Call) -> Response:
     body = call.json()
     if not isinstance(body, dict):
         raise bad_request("Not an object")
     account, name = (str(typed_field(body, key, str)) for key in ("account", "container"))
     typed_field(body, "seq_num", int, optional=True)
-    proxy.metadata.snapshot(call.target(), Target.named(account, name))
+    backend.metadata.snapshot(call.target(), Target.named(account, name))
     return done()
 
 
-def _touch(proxy: Proxy, call: Call) -> Response:
+def _touch(backend: Backend, call: Call) -> Response:
     numbers = {}
     recompute = call.flag("recompute")
     for name in ("damaged_objects", "missing_chunks") if recompute else ():
@@ -149,7 +140,7 @@ def _touch(proxy: Proxy, call: Call) -> Response:
         if numbers[name] is None:
             raise bad_request(f"Invalid {name.replace('_', ' ')} parameter: {text}")
     try:
-        with proxy.metadata.writing(call.target(), even=_ANY_STATUS) as container:
+        with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
             if recompute:
                 container.recount(numbers["damaged_objects"] or 0, numbers["missing_chunks"] or 0)
     except Refusal as refusal:
@@ -159,43 +150,43 @@ def _touch(proxy: Proxy, call: Call) -> Response:
     return done()
 
 
-def _dedup(_proxy: Proxy, _call: Call) -> Response:
+def _dedup(_backend: Backend, _call: Call) -> Response:
     raise Refusal(NOT_FOUND, "No handler found", 500)
 
 
 # -- properties
 
 
-def _show(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.reading(call.target(), even_disabled=True) as container:
+def _show(backend: Backend, call: Call) -> Response:
+    with backend.metadata.reading(call.target(), even_disabled=True) as container:
         return ok(
             {"properties": container.user_properties()},
             container_headers(container.system_properties()),
         )
 
 
-def _get_properties(proxy: Proxy, call: Call) -> Response:
-    with proxy.metadata.reading(call.target(), even_disabled=True) as container:
+def _get_properties(backend: Backend, call: Call) -> Response:
+    with backend.metadata.reading(call.target(), even_disabled=True) as container:
         return ok({"properties": container.user_properties(), "system": container.system_properties()})
 
 
-def _set_properties(proxy: Proxy, call: Call) -> Response:
+def _set_properties(backend: Backend, call: Call) -> Response:
     properties, system = _wanted_properties(call.json_object())
     if not properties and not system:
         raise bad_request("No properties found in JSON object")
     if not all(key.startswith("sys.") for key in system):
         raise bad_request("Invalid property name")
-    with proxy.metadata.writing(call.target(), even=_ANY_STATUS) as container:
+    with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
         container.set_user_properties(properties, flush=call.flag("flush"))
         container.update(system)
     return ok({})
 
 
-def _del_properties(proxy: Proxy, call: Call) -> Response:
+def _del_properties(backend: Backend, call: Call) -> Response:
     names = call.json()
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise bad_request("Bad names")
-    with proxy.metadata.writing(call.target(), even=_ANY_STATUS) as container:
+    with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
         container.remove_user_properties(names or container.user_properties())
     return ok({})
 
@@ -203,7 +194,7 @@ def _del_properties(proxy: Proxy, call: Call) -> Response:
 # -- listing
 
 
-def _list(proxy: Proxy, call: Call) -> Response:
+def _list(backend: Backend, call: Call) -> Response:
     query = Query(
         limit=_page_size(call),
         marker=call.param("marker") or "",
@@ -215,7 +206,7 @@ def _list(proxy: Proxy, call: Call) -> Response:
     )
     with_properties = is_true(call.param("properties") or "")
     selection = _selection(call)
-    with proxy.metadata.reading(call.target()) as container:
+    with backend.metadata.reading(call.target()) as container:
         page = (
             Page(_selected(container, *selection)) if selection else list_page(container, query, call.expired)
         )
@@ -266,18 +257,18 @@ def _selected(container: Container, condition: str, value: str) -> list[Content]
 # -- status
 
 
-def _change_status(proxy: Proxy, call: Call) -> Response:
+def _change_status(backend: Backend, call: Call) -> Response:
     if not call.param("type"):
         raise bad_request("No service type")
-    proxy.metadata.change_status(call.target(), call.request.path.rstrip("/").rpartition("/")[2])
+    backend.metadata.change_status(call.target(), call.request.path.rstrip("/").rpartition("/")[2])
     return ok({})
 
 
-def _peer_status(proxy: Proxy, call: Call) -> Response:
+def _peer_status(backend: Backend, call: Call) -> Response:
     if not call.param("type"):
         raise bad_request("No service type")
-    with proxy.metadata.reading(call.target(), even_disabled=True):
-        return ok({proxy.metadata.meta2: {"status": {"status": 200, "message": "OK"}, "body": ""}})
+    with backend.metadata.reading(call.target(), even_disabled=True):
+        return ok({backend.metadata.meta2: {"status": {"status": 200, "message": "OK"}, "body": ""}})
 
 
 def _boolean(value: bool) -> str:

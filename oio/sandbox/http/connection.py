@@ -14,18 +14,26 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import h11
 
-from oio.sandbox.dialects import Reply
-from oio.sandbox.messages import FileSlice, Headers, Incoming, IncompleteBody, NoBody, Request, Response
-from oio.sandbox.mischief import HangUp, Mischief
-
-if TYPE_CHECKING:
-    from oio.sandbox.server import Server
+from oio.sandbox.faults import FaultBoard
+from oio.sandbox.http.dialects import Dialect, Reply
+from oio.sandbox.http.log import RequestLog, RequestRecord
+from oio.sandbox.http.mischief import HangUp, Mischief
+from oio.sandbox.messages import (
+    FileSlice,
+    Handler,
+    Headers,
+    Incoming,
+    IncompleteBody,
+    NoBody,
+    Request,
+    Response,
+)
 
 _BLOCK: Final = 256 * 1024
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -35,6 +43,24 @@ _LINGER: Final = 2.0
 _MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What all connections of a service have in common.
+
+    :param dialect: the HTTP habits of the service.
+    :param address: where it listens, ``host:port``.
+    :param handler: the service itself.
+    :param log: where requests are recorded.
+    :param faults: which faults to commit.
+    """
+
+    dialect: Dialect
+    address: str
+    handler: Handler
+    log: RequestLog
+    faults: FaultBoard
 
 
 class _Body:
@@ -71,9 +97,9 @@ class _Body:
 class Connection:
     """One connection of a client; :meth:`run` serves it in the calling thread."""
 
-    def __init__(self, server: Server, sock: socket.socket, number: int) -> None:
-        self._server = server
-        self._dialect = server.dialect
+    def __init__(self, endpoint: Endpoint, sock: socket.socket, number: int) -> None:
+        self._endpoint = endpoint
+        self._dialect = endpoint.dialect
         self._sock = sock
         self._number = number
         self._unread = b""
@@ -93,10 +119,9 @@ class Connection:
             self._hang_up(reset=exc.reset)
         except (IncompleteBody, OSError) as exc:
             # The client has left, or the server is being stopped: there is nobody to tell.
-            _logger.debug("%s: connection %d lost: %s", self._server.address, self._number, exc)
+            _logger.debug("%s: connection %d lost: %s", self._endpoint.address, self._number, exc)
         finally:
             self._sock.close()
-            self._server.forget(self)
 
     def _exchange(self) -> bool:
         """Answer one request; tell whether another one may follow."""
@@ -121,9 +146,11 @@ class Connection:
 
     def _reply(self, request: Request, http_1_0: bool) -> bool:
         """Execute and answer a request; tell whether the connection is kept."""
-        record = self._server.record(self._number, request.method, request.target, request.headers)
-        strike = self._server.faults.due(self._dialect.kind, self._server.address, request)
-        mischief = Mischief(strike, request, self._dialect.kind, self._sock) if strike else None
+        kind, address = self._dialect.kind, self._endpoint.address
+        record = RequestRecord(kind, address, self._number, request.method, request.target, request.headers)
+        self._endpoint.log.add(record)
+        strike = self._endpoint.faults.due(kind, address, request)
+        mischief = Mischief(strike, request, kind, self._sock) if strike else None
         response = self._answer(request, mischief)
         try:
             if mischief:
@@ -216,11 +243,11 @@ class Connection:
         else:
             request = replace(request, body=b"".join(stream), stream=NoBody())
         try:
-            return self._server.handler.handle(request)
+            return self._endpoint.handler.handle(request)
         except (HangUp, IncompleteBody):
             raise
         except Exception:
-            _logger.exception("%s failed on %s %s", self._server.address, request.method, request.target)
+            _logger.exception("%s failed on %s %s", self._endpoint.address, request.method, request.target)
             return self._failure(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _failure(self, status: int) -> Response:

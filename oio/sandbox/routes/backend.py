@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the routes of the proxy work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oio.sandbox.conscience import Conscience
+    from oio.sandbox.metadata import Metadata
+    from oio.sandbox.policies import Policies
+
+
+@dataclass
+class Backend:
+    """Everything behind the proxy; safe from many threads.
+
+    :param metadata: containers and objects.
+    :param conscience: services.
+    :param policies: storage policies.
+    :param chunk_size: size of chunks in bytes.
+    """
+
+    metadata: Metadata
+    conscience: Conscience
+    policies: Policies
+    chunk_size: int
+    #: Configuration that ``/v3.0/config`` shows and changes; that changes nothing else.
+    variables: dict[str, object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.variables = {
+            "core.lb.generate_random_chunk_ids": True,
+            "meta2.max_versions": self.metadata.max_versions,
+            "proxy.cache.enabled": True,
+        }
+
+    @property
+    def namespace(self) -> str:
+        """Name of the namespace."""
+        return self.metadata.namespace
