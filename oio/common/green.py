@@ -105,6 +105,7 @@ __all__ = [
     "get_hub",
     "greenthread",
     "is_readable",
+    "naming",
     "patcher",
     "ratelimit",
     "sleep",
@@ -238,6 +239,8 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     """A green time limit, in seconds, over a ``with`` block; ``None`` is no limit."""
 
     msg_prefix = ""
+    #: What took so long, when that is known.
+    doing = ""
 
     def start(self) -> Any:
         """Start to count, in a thread that may not be green yet."""
@@ -296,7 +299,18 @@ def as_oio_timeout(
     except OioTimeout as err:
         if err is not limit:
             raise
-        raise error(f"{what}: {err}" if what else str(err), **details) from err
+        text = ": ".join(part for part in (what, err.doing, str(err)) if part)
+        raise error(text, **details) from err
+
+
+@contextlib.contextmanager
+def naming(doing: str) -> Iterator[None]:
+    """Note in a green timeout that ends a block of code what was being done."""
+    try:
+        yield
+    except OioTimeout as err:
+        err.doing = err.doing or doing
+        raise
 
 
 # --- sockets -----------------------------------------------------------------------------------------

@@ -118,19 +118,23 @@ class HttpApi:
         :raises OioNetworkException: or OioTimeout, when there is no proper answer
         :raises ClientException: or a subclass, for statuses from 400 on
         """
-        limits = self._limits(kwargs)
+        service = urlsplit(url).netloc
+        what = f"{method} {urlsplit(url).path}"
+        limits = self._limits(kwargs, what, service)
         perfdata = kwargs.get("perfdata")
         out_headers = self._headers(headers, admin_mode, force_master, kwargs.get("reqid"), perfdata, limits)
         body = _encode_body(data, json, out_headers)
         query = _encode_query(params)
         target = f"{url}?{query}" if query else url
         reqid = out_headers.get(REQID_HEADER)
-        service = urlsplit(url).netloc
         start = monotonic_time()
-        what = f"reqid={reqid}, host={service}: {method} {urlsplit(url).path}: no complete answer"
+        what = f"reqid={reqid}, host={service}: {what}"
         try:
             # urllib3 limits each read; what comes drop by drop is limited here.
-            with green.as_oio_timeout(_total(limits), what, reqid=reqid, service=service):
+            with (
+                green.as_oio_timeout(_total(limits), what, reqid=reqid, service=service),
+                green.naming("reading the answer"),
+            ):
                 resp = (pool_manager or self.pool_manager).request(
                     method, target, headers=out_headers, body=body, timeout=limits, redirect=False
                 )
@@ -152,7 +156,7 @@ class HttpApi:
         error.reqid, error.service = reqid, service
         raise error
 
-    def _limits(self, kwargs: Any) -> urllib3.Timeout:
+    def _limits(self, kwargs: Any, what: str, service: str) -> urllib3.Timeout:
         """The time limits of one request, from the keyword arguments of a call."""
         options = {**self._default_timeouts, **{k: v for k, v in kwargs.items() if v is not None}}
         connect = float(options.get("connection_timeout", CONNECTION_TIMEOUT))
@@ -163,7 +167,10 @@ class HttpApi:
         if timeout is not None:
             read = float(timeout)
         if "deadline" in options:
-            left = deadline_to_timeout(options["deadline"], check=True)
+            left = deadline_to_timeout(options["deadline"])
+            if left <= 0:
+                text = f"Deadline reached before {what}"
+                raise exc.DeadlineReached(text, reqid=kwargs.get("reqid"), service=service)
             read = left if timeout is None and "read_timeout" not in options else min(read, left)
             return urllib3.Timeout(total=left, connect=min(connect, left), read=read)
         return urllib3.Timeout(total=connect + read, connect=connect, read=read)

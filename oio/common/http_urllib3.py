@@ -7,6 +7,7 @@ urllib3 itself is the host's, untouched: it is made green by connection classes 
 from __future__ import annotations
 
 import functools
+import http.client
 import os
 import socket
 import ssl
@@ -68,14 +69,23 @@ URLLIB3_POOLMANAGER_KWARGS = (
 )
 
 
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        with green.naming("waiting for the answer"):
+            super().begin()
+
+
 class _GreenMixin:
-    """What makes a connection of urllib3 green."""
+    """What makes a connection of urllib3 green, and tells what it is busy with when it is interrupted."""
+
+    response_class: type[http.client.HTTPResponse] = _Response
 
     def _new_conn(self: Any) -> Any:
         try:
-            sock = green.create_connection(
-                (self._dns_host, self.port), self.timeout, self.source_address, self.socket_options
-            )
+            with green.naming("connecting"):
+                sock = green.create_connection(
+                    (self._dns_host, self.port), self.timeout, self.source_address, self.socket_options
+                )
         except socket.gaierror as err:
             raise urllib3_exceptions.NameResolutionError(self.host, self, err) from err
         except TimeoutError as err:
@@ -86,6 +96,10 @@ class _GreenMixin:
             raise urllib3_exceptions.NewConnectionError(self, message) from err
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
+        with green.naming("sending the request"):
+            super().request(*args, **kwargs)  # type: ignore[misc]
 
     @property
     def is_connected(self: Any) -> bool:

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what might hang where that fails a test instead of stopping them all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_PATIENCE = 20.0
+
+
+def watched(call: Callable[[], Any]) -> Any:
+    """Run a call in a thread of its own; its result, or the exception that it raised."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as err:  # noqa: BLE001 - handed to the test
+            results.append(err)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    assert results, f"nothing after {_PATIENCE} seconds"
+    thread.join()
+    return results[0]
