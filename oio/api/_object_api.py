@@ -24,6 +24,7 @@ from oio.common.cache import (
     get_cached_object_metadata,
     set_cached_object_metadata,
 )
+from oio.common.easy_value import boolean_value
 from oio.common.utils import cid_from_name
 
 
@@ -223,8 +224,9 @@ class ObjectApi(ApiBase):
     def _object_exists(self, account: str, container: str, obj: str, trust_level: int, **kwargs: Any) -> bool:
         version = kwargs.pop("version", None)
         if trust_level == 0:
-            self.container.content_get_properties(account, container, obj, version=version, **kwargs)
-            return True
+            meta = self.container.content_get_properties(account, container, obj, version=version, **kwargs)
+            # A delete marker has properties too, but is no object.
+            return not boolean_value(meta.get("deleted"), False)
         meta, chunks, _ = self._locate(account, container, obj, version, False, **kwargs)
         return is_readable(self, meta, chunks, trust_level == 2, kwargs)
 

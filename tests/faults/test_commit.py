@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commits that fail: what is certain to be refused leaves nothing, what is uncertain loses nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from oio.common import exceptions as exc
+from oio.sandbox import Fault, Namespace
+from tests.faults.objects import (
+    SMALL,
+    assert_nothing_left,
+    assert_stored,
+    chunks_on_disk,
+    create,
+    new_target,
+    read,
+    stored,
+)
+
+#: Where each trouble strikes a request whose answer has no body.
+PHASES = {
+    "status": "body",
+    "stall": "head",
+    "reset": "head",
+    "commit-then-timeout": "body",
+    "commit-then-reset": "body",
+}
+
+COMMIT = "content/create"
+DELETE = "content/delete"
+
+
+def refusal(http: int, status: int, operation: str = COMMIT) -> Fault:
+    body = json.dumps({"status": status, "message": "because"})
+    return Fault("status", service="proxy", operation=operation, status=http, body=body)
+
+
+def requests_to(namespace: Namespace, route: str) -> list[Any]:
+    return [request for request in namespace.requests if route in request.target]
+
+
+# --- definitive -----------------------------------------------------------------------------------------
+
+
+REFUSALS = [
+    (400, 400, exc.BadRequest),
+    (403, 403, exc.Forbidden),
+    (404, 406, exc.NoSuchContainer),
+    (404, 431, exc.NoSuchContainer),
+    (409, 421, exc.Conflict),
+    (409, 424, exc.Conflict),
+    (413, 413, exc.TooLarge),
+    (500, 425, exc.ClientException),
+    (500, 445, exc.ClientException),
+    (500, 480, exc.ClientException),
+    (500, 481, exc.ClientException),
+    (503, 436, exc.ServiceBusy),
+]
+
+
+@pytest.mark.parametrize(("http", "status", "expected"), REFUSALS)
+@pytest.mark.pitfall(29, 40, 131)
+def test_refused_commit_leaves_no_chunk(namespace, api, http, status, expected):
+    target = new_target()
+    with namespace.faults(refusal(http, status)) as plan, pytest.raises(expected, match="because") as caught:
+        create(api, target, SMALL)
+    plan.assert_met()
+    assert caught.value.reqid
+    assert caught.value.service == namespace.proxy.address
+    assert_nothing_left(namespace, api, target)
+
+
+@pytest.mark.pitfall(40, 131)
+def test_object_of_a_container_that_does_not_exist_leaves_no_chunk(namespace, api):
+    target = new_target()
+    with pytest.raises(exc.NoSuchContainer):
+        create(api, target, SMALL, autocreate=False)
+    # Chunks were stored, since the container is looked at by the commit only.
+    assert [request.method for request in namespace.requests].count("PUT") == 3
+    assert_nothing_left(namespace, api, target)
+
+
+@pytest.mark.pitfall(40)
+def test_commit_asks_for_the_creation_of_the_container(namespace, api):
+    create(api, new_target(), SMALL)
+    (commit,) = requests_to(namespace, COMMIT)
+    assert ("x-oio-action-mode", "autocreate") in [(name.lower(), value) for name, value in commit.headers]
+
+
+@pytest.mark.pitfall(131)
+def test_object_of_a_frozen_container_leaves_no_chunk(namespace, api):
+    target = new_target()
+    api.container_create(*target[:2])
+    api.container.container_freeze(*target[:2])
+    with pytest.raises(exc.ServiceBusy) as caught:
+        create(api, target, SMALL)
+    assert caught.value.status == 436
+    assert chunks_on_disk(namespace) == set()
+
+
+@pytest.mark.pitfall(30)
+def test_version_that_exists_keeps_its_chunks_and_the_refused_one_leaves_none(namespace, api):
+    target = new_target()
+    create(api, target, SMALL, version=1)
+    with pytest.raises(exc.Conflict):
+        create(api, target, b"other data", version=1)
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.pitfall(31)
+@pytest.mark.parametrize("trouble", ["status", "stall", "commit-then-reset"])
+def test_trouble_with_the_removal_of_chunks_does_not_hide_the_refusal(namespace, api, trouble):
+    plan = namespace.faults(refusal(403, 403), Fault(trouble, operation="DELETE", phase=PHASES[trouble]))
+    with plan, pytest.raises(exc.Forbidden):
+        create(api, new_target(), SMALL, read_timeout=1.0)
+    plan.assert_met()
+
+
+# --- uncertain ------------------------------------------------------------------------------------------
+
+
+def page(status: int) -> Fault:
+    return Fault(
+        "status",
+        service="proxy",
+        operation=COMMIT,
+        status=status,
+        body="<html>Bad gateway</html>",
+        content_type="text/html",
+    )
+
+
+def trouble(action: str, **settings: Any) -> Fault:
+    return Fault(action, service="proxy", operation=COMMIT, **settings)
+
+
+class Doubt(NamedTuple):
+    """What happens to a commit that is not executed, and what is raised."""
+
+    fault: Fault
+    expected: type[exc.OioException]
+
+
+NOT_DONE = {
+    "500": Doubt(refusal(500, 500), exc.ClientException),
+    "503": Doubt(refusal(503, 503), exc.ServiceBusy),
+    "503 without a body": Doubt(trouble("status", status=503), exc.ServiceBusy),
+    "502 of a gateway": Doubt(page(502), exc.ClientException),
+    "504 of a gateway": Doubt(page(504), exc.ClientException),
+    "200 of a gateway": Doubt(page(200), exc.OioProtocolError),
+    "timeout": Doubt(trouble("stall", phase="head"), exc.OioTimeout),
+    "end of the connection": Doubt(trouble("truncate", phase="head"), exc.OioNetworkException),
+    "reset": Doubt(trouble("reset", phase="head"), exc.OioNetworkException),
+}
+
+DONE = {
+    "timeout": trouble("commit-then-timeout"),
+    "reset": trouble("commit-then-reset"),
+    "truncated head": trouble("truncate", phase="head", after_bytes=8),
+    "stalled head": trouble("stall", phase="head", after_bytes=8),
+    "broken status": trouble("corrupt", phase="head", after_bytes=9),
+    "broken protocol": trouble("corrupt", phase="head", after_bytes=0),
+}
+
+QUICK = {"read_timeout": 1.0}
+
+
+@pytest.mark.parametrize("doubt", NOT_DONE.values(), ids=NOT_DONE)
+@pytest.mark.pitfall(29, 33)
+def test_uncertain_commit_is_raised_and_keeps_the_chunks(namespace, api, doubt):
+    target = new_target()
+    with namespace.faults(doubt.fault) as plan, pytest.raises(doubt.expected) as caught:
+        create(api, target, SMALL, request_attempts=5, **QUICK)
+    plan.assert_met()
+    assert caught.value.service == namespace.proxy.address
+    assert len(requests_to(namespace, COMMIT)) == 1
+    assert len(chunks_on_disk(namespace)) == 3
+    with pytest.raises((exc.NoSuchObject, exc.NoSuchContainer)):
+        api.object_locate(*target)
+
+
+@pytest.mark.parametrize("lost_answer", DONE.values(), ids=DONE)
+@pytest.mark.pitfall(29, 33, 143)
+def test_commit_whose_answer_was_lost_is_a_success(namespace, api, lost_answer):
+    target = new_target()
+    with namespace.faults(lost_answer) as plan:
+        chunks, size, md5, meta = create(api, target, SMALL, request_attempts=5, **QUICK)
+    plan.assert_met()
+    assert len(requests_to(namespace, COMMIT)) == 1
+    assert (len(chunks), size) == (3, len(SMALL))
+    found = api.object_get_properties(*target)
+    assert (found["id"], found["version"], found["hash"]) == (meta["id"], meta["version"], md5.upper())
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.pitfall(143)
+def test_object_of_somebody_else_is_not_taken_for_ours(namespace, api):
+    target = stored(api, b"of somebody else")
+    with namespace.faults(trouble("reset", phase="head")) as plan, pytest.raises(exc.OioNetworkException):
+        create(api, target, SMALL)
+    plan.assert_met()
+    assert read(api, target) == (b"of somebody else", None)
+
+
+@pytest.mark.pitfall(29, 143)
+def test_what_cannot_be_looked_up_afterwards_stays_uncertain(namespace, api):
+    target = new_target()
+    lost_answer = trouble("commit-then-timeout")
+    no_look = Fault("status", service="proxy", operation="content/locate")
+    with namespace.faults(lost_answer, no_look) as plan, pytest.raises(exc.OioTimeout):
+        create(api, target, SMALL, **QUICK)
+    plan.assert_met()
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [(DONE["timeout"], None), (DONE["reset"], None), (NOT_DONE["reset"].fault, exc.OioNetworkException)],
+    ids=["done, timeout", "done, reset", "not done"],
+)
+@pytest.mark.pitfall(143)
+def test_uncertain_append_is_looked_up_too(namespace, api, fault, expected):
+    target = stored(api, SMALL)
+    with namespace.faults(fault) as plan:
+        if expected is None:
+            create(api, target, b"more", append=True, **QUICK)
+        else:
+            with pytest.raises(expected):
+                create(api, target, b"more", append=True, **QUICK)
+    plan.assert_met()
+    assert read(api, target) == (SMALL + (b"" if expected else b"more"), None)
+
+
+# --- deletions ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def versions(api):
+    """An object of two versions."""
+    target = new_target()
+    api.container_create(*target[:2], system={"sys.m2.policy.version": "-1"})
+    create(api, target, b"one", version=1)
+    create(api, target, b"two", version=2)
+    return target
+
+
+@pytest.mark.parametrize("trouble", PHASES)
+@pytest.mark.pitfall(142)
+def test_deletion_without_version_is_sent_once(namespace, api, versions, trouble):
+    fault = Fault(trouble, service="proxy", operation=DELETE, phase=PHASES[trouble])
+    with namespace.faults(fault) as plan, pytest.raises(exc.OioException):
+        api.object_delete(*versions, request_attempts=5, **QUICK)
+    plan.assert_met()
+    assert len(requests_to(namespace, DELETE)) == 1
+    # A second one would have removed the mark of the first.
+    for trust_level in (0, 1, 2):
+        is_there = api.object_head(*versions, trust_level=trust_level)
+        assert is_there is not trouble.startswith("commit")
+
+
+@pytest.mark.pitfall(142)
+def test_deletions_without_versions_are_sent_once(namespace, api, versions):
+    fault = Fault("status", service="proxy", operation="content/delete_many")
+    with namespace.faults(fault) as plan, pytest.raises(exc.ServiceBusy):
+        api.object_delete_many(versions.account, versions.container, [versions.name], request_attempts=5)
+    plan.assert_met()
+    assert len(requests_to(namespace, "content/delete_many")) == 1
+
+
+@pytest.mark.pitfall(142)
+def test_deletion_of_a_version_may_be_sent_again(namespace, api, versions):
+    fault = Fault("status", service="proxy", operation=DELETE, nth=1)
+    with namespace.faults(fault) as plan:
+        assert api.object_delete(*versions, version=2, request_attempts=5)
+    plan.assert_met()
+    assert len(requests_to(namespace, DELETE)) == 2
+    assert read(api, versions) == (b"one", None)
