@@ -26,6 +26,7 @@ from oio.sandbox.store.container import (
 )
 from oio.sandbox.store.database import Clock, Database
 from oio.sandbox.store.directory import META2, Directory, Target
+from oio.sandbox.store.outbox import Outbox
 from oio.sandbox.store.schema import BASE_TABLES, METADATA
 
 if TYPE_CHECKING:
@@ -61,16 +62,22 @@ class Metadata:
         self.meta2 = meta2
         self.max_versions = max_versions
         self.strict = strict
-        self._delete_chunks = delete_chunks
-        self._report = report
+        self._outbox = Outbox(delete_chunks, report)
         self._database = Database(path, METADATA)
-        with self._database.reading() as db:
+        with self._database.transaction() as db:
             (last,) = db.execute("SELECT coalesce(max(changed), 0) FROM bases").fetchone()
+            self._outbox.send_again(db)
+            self._outbox.remove_sent(db)
         self.clock = Clock(last)
+        self._closed = False
 
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        if not self._closed:
+            with self._database.transaction() as db:
+                self._outbox.remove_sent(db)
+            self._database.close()
+        self._closed = True
 
     # -- the directory
 
@@ -108,12 +115,9 @@ class Metadata:
             yield container
             changed = self.clock.now()
             db.execute("UPDATE bases SET changed = ? WHERE id = ?", (changed, container.base))
-            state = ContainerState.of(container, changed)
-            unowned = container.unowned()
-        if unowned:
-            self._delete_chunks(unowned)
-        if not silent:
-            self._report(state)
+            state = None if silent else ContainerState.of(container, changed)
+            news = self._outbox.put(db, container.base, state, container.unowned())
+        self._outbox.send(news)
 
     def create(self, target: Target, properties: Mapping[str, str], system: Mapping[str, str]) -> bool:
         """Create a container; return False when it is there already, whose properties are then left alone.
@@ -131,8 +135,8 @@ class Metadata:
             container = self._insert(db, target, now)
             container.update({**initial_properties(self.namespace, target, now), **system})
             container.update({f"user.{key}": value for key, value in properties.items()}, keep_empty=True)
-            state = ContainerState.of(container, now)
-        self._report(state)
+            news = self._outbox.put(db, container.base, ContainerState.of(container, now))
+        self._outbox.send(news)
         return True
 
     def leave_half_made(self, target: Target) -> None:
@@ -147,15 +151,16 @@ class Metadata:
         now = self.clock.now()
         with self._database.transaction() as db:
             container = self._open(db, target)
-            full = not force and container.has_chunks()
-            if full:
+            news = None
+            if not force and container.has_chunks():
                 container.set("sys.status", str(ENABLED))
             else:
                 self._drop(db, container)
-            named = container.target
-        if full:
+                state = ContainerState(container.target.account, container.target.name, mtime=0, dtime=now)
+                news = self._outbox.put(db, container.base, state)
+        if news is None:
             raise Refusal(CONTAINER_NOT_EMPTY, "Container not empty")
-        self._report(ContainerState(named.account, named.name, mtime=0, dtime=now))
+        self._outbox.send(news)
 
     def change_status(self, target: Target, action: str) -> None:
         """Freeze, enable or disable a container."""

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -168,21 +170,88 @@ def test_a_refused_change_leaves_no_trace(store: Store) -> None:
         assert contents.properties_of(container, contents.find(container, "o")) == {}
 
 
+def opened(
+    path: Path,
+    *,
+    delete_chunks: Callable[[Sequence[str]], None] = lambda _urls: None,
+    report: Callable[[ContainerState], None] = lambda _state: None,
+) -> contextlib.closing[Metadata]:
+    return contextlib.closing(
+        Metadata(path / "metadata.db", namespace="NS", meta2="", delete_chunks=delete_chunks, report=report)
+    )
+
+
 def test_others_are_told_only_what_is_durable(store: Store, tmp_path: Path) -> None:
     seen: list[int] = []
 
     def look(_urls: object) -> None:
         # Another connection sees only what was committed.
-        other = Metadata(tmp_path / "metadata.db", namespace="NS", meta2="")
-        with other.reading(TARGET) as container:
+        with opened(tmp_path) as other, other.reading(TARGET) as container:
             seen.append(container.number("sys.m2.objects"))
-        other.close()
 
     put(store, new())
-    store._delete_chunks = look
-    with store.writing(TARGET) as container:
+    store.close()
+    with opened(tmp_path, delete_chunks=look) as metadata, metadata.writing(TARGET) as container:
         versions.delete(container, "o")
     assert seen == [0]
+
+
+class Crash(Exception):
+    pass
+
+
+def crash(_news: object) -> None:
+    raise Crash
+
+
+def test_what_a_crash_has_kept_from_others_is_told_once_by_the_next_start(
+    store: Store, tmp_path: Path
+) -> None:
+    content = put(store, new())
+    store.close()
+    with (
+        opened(tmp_path, delete_chunks=crash) as metadata,
+        pytest.raises(Crash),
+        metadata.writing(TARGET) as container,
+    ):
+        versions.delete(container, "o")
+    again = Store(tmp_path)
+    again.close()
+    assert again.deleted == [chunk.url for chunk in content.chunks]
+    assert [state.objects for state in again.reported] == [0]
+    third = Store(tmp_path)
+    third.close()
+    assert (third.deleted, third.reported) == ([], [])
+
+
+def test_the_end_of_a_container_is_told_by_the_next_start_too(store: Store, tmp_path: Path) -> None:
+    store.close()
+    with opened(tmp_path, report=crash) as metadata, pytest.raises(Crash):
+        metadata.destroy(TARGET, force=False)
+    again = Store(tmp_path)
+    again.close()
+    (state,) = again.reported
+    assert state.dtime > state.mtime
+
+
+def test_a_chunk_that_got_an_owner_again_before_a_crash_stays(store: Store, tmp_path: Path) -> None:
+    content = put(store, new())
+    store.close()
+    with opened(tmp_path, delete_chunks=crash) as metadata:
+        with pytest.raises(Crash), metadata.writing(TARGET) as container:
+            versions.delete(container, "o")
+        with metadata.writing(TARGET) as container:
+            contents.create(container, content)
+    again = Store(tmp_path)
+    again.close()
+    assert again.deleted == []
+
+
+def test_news_that_were_told_do_not_pile_up(store: Store, tmp_path: Path) -> None:
+    for _ in range(3):
+        put(store, new())
+    with contextlib.closing(sqlite3.connect(tmp_path / "metadata.db")) as database:
+        assert database.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
 
 
 # -- time

@@ -51,6 +51,8 @@ CREATE TABLE IF NOT EXISTS properties (
     base INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, key TEXT NOT NULL,
     value TEXT NOT NULL, PRIMARY KEY (base, name, version, key)
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, news TEXT NOT NULL);
 """
 
 #: The tables with a row for each thing of a base.
