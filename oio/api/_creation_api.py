@@ -132,7 +132,7 @@ class CreationApi(ApiBase):
         }
         with open_source(file_or_path, data) as source:
             if obj_name is None:
-                raise exc.MissingName("No name for the object has been specified")
+                raise exc.MissingName("No name for the object has been specified: obj_name is None")
             check_name("obj_name", obj_name)
             return self._object_create(
                 account, container, obj_name, source, sysmeta, properties=known, **options, **kwargs

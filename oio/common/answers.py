@@ -32,12 +32,17 @@ def expect(kind: type[_T], resp: Any, body: Any, service: str | None = None) -> 
     )
 
 
+def is_page(resp: Any) -> bool:
+    """Tell a web page, of some other server, from the answer of a service of the namespace."""
+    return "html" in resp.headers.get("Content-Type", "").lower()
+
+
 def refuse_page(resp: Any, service: str | None = None) -> None:
-    """Refuse the page of some other server, which says nothing of what was asked for.
+    """Refuse a web page, which says nothing of what was asked for.
 
     :raises OioProtocolError: the answer is one
     """
-    if "html" in resp.headers.get("Content-Type", "").lower():
+    if is_page(resp):
         text = f"answer is a web page: HTTP {resp.status}, {resp.data[:64]!r}"
         raise exc.OioProtocolError(text, service=service)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.answers import refuse_page
+from oio.common.answers import is_page, refuse_page
 from oio.common.configuration import load_namespace_conf
 from oio.common.easy_value import int_value
 from oio.common.http_api import HttpApi
@@ -102,6 +102,13 @@ class ProxyClient(HttpApi):
                     raise
                 return None, None
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
+        if resp.status == 404 and is_page(resp):
+            # Some other server knows nothing of what is missing here.
+            text = resp.data.decode("utf-8", errors="replace")
+            raise exc.ClientException(404, None, text, reqid=reqid, service=service)
+        super()._refused(resp, answer, reqid, service)
 
     @staticmethod
     def _wait(attempt: int, deadline: float | None) -> bool:

@@ -54,7 +54,7 @@ class GeneratorIO(io.RawIOBase):
             elif sub_generator and isinstance(item, Iterable):
                 yield from cls._flatten(iter(item), sub_generator=False)
             else:
-                raise TypeError(f"a data generator must give bytes, not {type(item).__name__}")
+                raise TypeError(f"a data generator must give bytes, not {type(item).__name__}: {item!r:.40}")
 
     def _take(self, size: int) -> memoryview:
         """Get at most ``size`` bytes, of one block; nothing at the end of the data."""
