@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Any
 
-from oio.api._ec_read import FragmentSource, SegmentPlan, SourceTeam, chunk_check, number
-from oio.api._fragments import FragmentCodec
-from oio.api._reader import ChunkReader
+from oio.api._ec_sources import FragmentSource, SegmentPlan, SourceTeam, number
+from oio.api._fragments import codec_of
+from oio.api._reader import ChunkReader, mismatch
 from oio.common import exceptions as exc
-from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import hard_deadline
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,7 +41,9 @@ class ECRebuildHandler:
         self.meta_chunk = meta_chunk
         self.missing = int(missing)
         self.storage_method = storage_method
-        self._codec = FragmentCodec(storage_method)
+        self._codec = codec_of(storage_method)
+        if not 0 <= self.missing < self._codec.n:
+            raise ValueError(f"missing: {missing} is not one of the {self._codec.n} chunks of a metachunk")
         self._headers = dict(_kwargs.get("headers") or {})
         if _kwargs.get("reqid"):
             self._headers["x-oio-req-id"] = _kwargs["reqid"]
@@ -50,76 +52,86 @@ class ECRebuildHandler:
             "read_timeout": read_timeout,
             "deadline": hard_deadline(_kwargs),
             "ssl_context": _kwargs.get("ssl_context"),
+            "check_head": lambda response, chunk: mismatch(response, {"metachunk_hash": chunk.get("hash")}),
+            "exact": False,
         }
 
     def rebuild(self) -> tuple[int, Iterator[bytes]]:
         """Rebuild the chunk.
 
-        The work is done when the iterator is first advanced: a chunk is held in memory until each source is
-        verified against its own checksum.
+        All the other chunks are asked for at once; those whose size is not that of most of them are left out.
+        The chunk is held in memory until each of its sources is verified against its own checksum, so nothing
+        is left to go wrong, nor to close, when this returns.
 
         :returns: the bytes of the chunk, and an iterator of its fragments
-        :raises oio.common.exceptions.UnrecoverableContent: when fewer than k good chunks are left; also
-            raised by the iterator
+        :raises oio.common.exceptions.UnrecoverableContent: when fewer than k good chunks are left
+        :raises oio.common.exceptions.DeadlineReached:
         """
         number(self.meta_chunk)
-        sources = [chunk for chunk in self.meta_chunk if chunk["num"] != self.missing]
-        size = self._metachunk_size(sources)
-        return self._codec.chunk_size(size), self._rebuilt(sources, size)
+        team = SourceTeam([], self._codec.k, self._source)
+        with contextlib.closing(team):
+            team.open([self._source(chunk) for chunk in self.meta_chunk if chunk["num"] != self.missing])
+            size = self._elect_size(team)
+            plan = SegmentPlan.of_chunk(self._codec, size)
+            self._keep_enough(team, plan)
+            return size, iter(self._rebuild_from(team, plan))
 
-    def _open_reader(self, chunk: dict[str, Any], asked: str | None, **options: Any) -> ChunkReader:
+    def _source(self, chunk: dict[str, Any], plan: SegmentPlan | None = None) -> FragmentSource:
+        return FragmentSource(chunk, self._codec, self._open_reader, plan, verify=True)
+
+    def _open_reader(self, chunk: dict[str, Any], asked: str | None) -> ChunkReader:
         headers = {**self._headers, "Range": asked} if asked else self._headers
-        return ChunkReader([chunk], None, headers, **self._options, **options)
+        return ChunkReader([chunk], None, headers, **self._options)
 
-    def _metachunk_size(self, sources: list[dict[str, Any]]) -> int:
-        """Bytes of clear data: as the object says, else as most chunks do."""
-        sizes = collections.Counter(int(chunk["size"]) for chunk in sources if chunk.get("size") is not None)
-        for chunk in [] if sizes else sources:
-            reader = self._open_reader(chunk, None)
-            try:
-                reader.stream().close()
-            except exc.OioException as err:
-                _LOGGER.warning("Failed to ask %s for its size: %s", chunk["url"], err)
+    def _elect_size(self, team: SourceTeam) -> int:
+        """Bytes of the chunks: what most of them have; the size of the metachunk decides between equals."""
+        known = [int(source.chunk["size"]) for source in team.active if source.chunk.get("size") is not None]
+        expected = self._codec.chunk_size(known[0]) if known else None
+        sizes = (source.announced_size for source in team.active)
+        votes = collections.Counter(size for size in sizes if size is not None)
+        if not votes:
+            raise self._unrecoverable(team)
+        return max(votes, key=lambda size: (votes[size], size == expected))
+
+    def _keep_enough(self, team: SourceTeam, plan: SegmentPlan) -> None:
+        """Go on with chunks of the right size, of k different indexes; the others are spares."""
+        size = sum(plan.sizes)
+        for source in sorted(team.active, key=lambda source: source.num):
+            taken = {other.num for other in team.active if other.plan}
+            if source.announced_size != size:
+                team.drop(source, exc.CorruptedChunk(f"chunk of {source.announced_size} bytes, not {size}"))
+            elif len(taken) < self._codec.k and source.num not in taken:
+                source.plan = plan
             else:
-                sizes[int(reader.headers.get(CHUNK_HEADERS["metachunk_size"], -1))] += 1
-        del sizes[-1]  # Those that do not tell.
-        if not sizes:
-            raise exc.UnrecoverableContent(f"No source tells the size of the metachunk: {_urls(sources)}")
-        return sizes.most_common(1)[0][0]
+                team.release(source)
+        if len(team.active) < self._codec.k:
+            raise self._unrecoverable(team)
 
-    def _rebuilt(self, sources: list[dict[str, Any]], size: int) -> Iterator[bytes]:
-        if size == 0:
-            return
-        plan = SegmentPlan.of(self._codec, 0, size - 1, size)
-        sources = [{**chunk, "size": size} for chunk in sources]
+    def _rebuild_from(self, team: SourceTeam, plan: SegmentPlan) -> list[bytes]:
+        team.make_source = lambda chunk: self._source(chunk, plan)
         while True:
-            team = SourceTeam(sources, self._codec.k, lambda chunk: self._source(chunk, plan))
             try:
-                fragments = [team.solve(segment, self._reconstruct) for segment in range(len(plan.lengths))]
+                fragments = [team.solve(segment, self._reconstruct) for segment in range(len(plan.sizes))]
             except (exc.NotFound, exc.ServiceUnavailable) as err:
-                raise exc.UnrecoverableContent(f"Cannot rebuild chunk {self.missing}: {err}") from err
-            finally:
-                team.close()
-            damaged = [source.chunk["url"] for source in team.active if not source.is_sound()]
-            if not damaged:
-                yield from fragments
-                return
-            _LOGGER.warning("Corrupted chunks, rebuilding from others: %s", damaged)
-            sources = [chunk for chunk in sources if chunk["url"] not in damaged]
-
-    def _source(self, chunk: dict[str, Any], plan: SegmentPlan) -> FragmentSource:
-        check = chunk_check(self._codec)
-        return FragmentSource(
-            chunk,
-            self._codec,
-            plan,
-            lambda chunk, asked: self._open_reader(chunk, asked, check_head=check),
-            verify=True,
-        )
+                raise self._unrecoverable(team) from err
+            for source in [source for source in team.active if not source.is_sound()]:
+                team.drop(source, exc.CorruptedChunk("its data do not match their checksum"))
+            if len(team.active) >= self._codec.k and all(source.is_whole for source in team.active):
+                return fragments
+            # Those who joined late can only be verified when they are read from their beginning.
+            for source in list(team.active):
+                team.release(source)
 
     def _reconstruct(self, fragments: dict[int, bytes]) -> bytes:
-        return self._codec.reconstruct(fragments.values(), self.missing)
+        others = [fragment for index, fragment in fragments.items() if index != self.missing]
+        lengths = {self._codec.check(fragment, None)[1] for fragment in others}
+        if len(others) < self._codec.k or len(lengths) > 1:
+            raise exc.ECError(f"{len(others)} fragments, of segments of {sorted(lengths)} bytes")
+        return self._codec.reconstruct(others, self.missing)
 
-
-def _urls(chunks: list[dict[str, Any]]) -> list[str]:
-    return [chunk["url"] for chunk in chunks]
+    def _unrecoverable(self, team: SourceTeam) -> exc.UnrecoverableContent:
+        reasons = "; ".join(f"{url}: {reason}" for url, _, reason in team.errors)
+        found = f"{len(team.active)}/{self._codec.k}"
+        return exc.UnrecoverableContent(
+            f"Not enough valid sources to rebuild chunk {self.missing} ({found}): {reasons}"
+        )

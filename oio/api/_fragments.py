@@ -22,10 +22,11 @@ _MAGIC = 0x0B0C5ECC
 #: its kind; backend and its version; magic number, version of the library, checksum of what is before.
 _HEADER = struct.Struct("<IIIQ B32s B BI II I9x")
 _CHECKED = 59
+_KNOWN_LENGTHS = 4096
 
 
 class FragmentCodec:
-    """Cuts segments in fragments, and puts them together again.
+    """Cuts segments in fragments, and puts them together again; see :func:`codec_of`.
 
     :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
     """
@@ -35,16 +36,28 @@ class FragmentCodec:
         self.k = int(storage_method.ec_nb_data)
         self.n = self.k + int(storage_method.ec_nb_parity)
         self.segment_size = int(storage_method.ec_segment_size)
-        self.fragment_size = functools.cache(self._fragment_size)
+        self._sizes: dict[int, int] = {}
 
-    def _fragment_size(self, segment_length: int) -> int:
+    def fragment_size(self, segment_length: int) -> int:
         """Bytes of each fragment of a segment of ``segment_length`` bytes (at least 1)."""
-        return int(self._driver.get_segment_info(segment_length, segment_length)["fragment_size"])
+        size = self._sizes.get(segment_length)
+        if size is None:
+            if len(self._sizes) >= _KNOWN_LENGTHS:
+                self._sizes.clear()
+            info = self._call("get_segment_info", segment_length, segment_length)
+            size = self._sizes[segment_length] = int(info["fragment_size"])
+        return size
 
     @functools.cached_property
     def _backend(self) -> int:
         """The number of the backend, as fragments of ours have it."""
         return int(_HEADER.unpack_from(self.encode(b"\0")[0])[7])
+
+    @functools.cached_property
+    def _is_systematic(self) -> bool:
+        """Whether the payloads of the data fragments are the data."""
+        sample = bytes(range(256)) * self.k
+        return self._join(dict(enumerate(self.encode(sample))), len(sample)) == sample
 
     def segment_lengths(self, metachunk_size: int) -> list[int]:
         """Bytes of each segment of a metachunk."""
@@ -66,50 +79,60 @@ class FragmentCodec:
         fragments: list[bytes] = self._call("encode", bytes(segment))
         return fragments
 
-    def problem(self, fragment: bytes, index: int, segment_length: int) -> str | None:
-        """Why a fragment is not the one of this index in a segment of this length; None when it is."""
-        expected = self.fragment_size(segment_length)
-        if len(fragment) != expected:
-            return f"fragment of {len(fragment)} bytes, not {expected}"
-        found, payload, metadata, length, _, _, _, backend, _, magic, _, checksum = _HEADER.unpack_from(
+    def check(self, fragment: bytes, segment_length: int | None) -> tuple[int, int]:
+        """Check a fragment before the library gets it.
+
+        :param segment_length: bytes of its segment; None when that is not known
+        :returns: its index, and the bytes of its segment, as the fragment itself tells
+        :raises ECError: when it is not whole, damaged, or made otherwise
+        """
+        if len(fragment) < HEADER_SIZE:
+            raise ECError(f"fragment of {len(fragment)} bytes")
+        index, payload, metadata, length, _, _, _, backend, _, magic, version, checksum = _HEADER.unpack_from(
             fragment
         )
-        if magic != _MAGIC:
-            return "not a fragment"
+        if magic != _MAGIC or version == 0:
+            raise ECError("not a fragment")
         if checksum != zlib.crc32(fragment[:_CHECKED]):
-            try:
-                # Old versions of the library computed it otherwise, and it knows about that.
-                self._call("get_metadata", fragment)
-            except ECError as err:
-                return f"fragment with a damaged header: {err}"
-        for name, value, right in (
-            ("index", found, index),
-            ("backend", backend, self._backend),
-            ("segment length", length, segment_length),
-            ("length", HEADER_SIZE + payload + metadata, expected),
-        ):
-            if value != right:
-                return f"fragment with the {name} {value}, not {right}"
-        return None
+            # Old versions of the library computed it otherwise, and it knows about that.
+            self._call("get_metadata", fragment)
+        if backend != self._backend:
+            raise ECError(f"fragment of the backend {backend}, not {self._backend}")
+        if not 0 < length <= self.segment_size or segment_length not in (None, length):
+            raise ECError(f"fragment of a segment of {length} bytes, not {segment_length}")
+        expected = self.fragment_size(length)
+        if len(fragment) != expected or HEADER_SIZE + payload + metadata != expected:
+            raise ECError(f"fragment of {len(fragment)} bytes, not {expected}")
+        if index >= self.n:
+            raise ECError(f"fragment of index {index}, there are {self.n}")
+        return index, length
 
     def decode(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
-        """Put a segment together from k checked fragments.
+        """Put a segment together from checked fragments.
 
-        :param fragments: index -> fragment
+        :param fragments: index -> fragment, at least k of them
         :raises ECError: when the library cannot
         """
-        if all(index in fragments for index in range(self.k)):
-            # Nothing is lost: the payloads of the data fragments are the data (pitfalls row 134).
-            payloads = (memoryview(fragments[index])[HEADER_SIZE:] for index in range(self.k))
-            segment = b"".join(payloads)[:segment_length]
-        else:
-            segment = self._call("decode", list(fragments.values()))
+        if self._is_systematic and all(index in fragments for index in range(self.k)):
+            # Nothing is lost: nothing to decode (pitfalls row 134).
+            return self._join(fragments, segment_length)
+        segment: bytes = self._call("decode", list(fragments.values()))
         if len(segment) != segment_length:
             raise ECError(f"{len(segment)} bytes decoded, not {segment_length}")
         return segment
 
+    def _join(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
+        size = len(fragments[0]) - HEADER_SIZE
+        # The payloads of the last ones may be padding.
+        return b"".join(
+            memoryview(fragments[index])[
+                HEADER_SIZE : HEADER_SIZE + max(0, min(size, segment_length - index * size))
+            ]
+            for index in range(self.k)
+        )
+
     def reconstruct(self, fragments: Iterable[bytes], missing: int) -> bytes:
-        """Make a lost fragment again from k checked ones.
+        """Make a lost fragment again from at least k checked ones.
 
         :param missing: its index
         :raises ECError: when the library cannot
@@ -124,3 +147,9 @@ class FragmentCodec:
             return getattr(self._driver, method)(*args)
         except (ECDriverError, ValueError, TypeError) as err:
             raise ECError(f"{method}: {err}") from err
+
+
+@functools.lru_cache(maxsize=64)
+def codec_of(storage_method: Any) -> FragmentCodec:
+    """The codec of a storage method, which knows what it has found out about the library before."""
+    return FragmentCodec(storage_method)

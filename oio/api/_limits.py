@@ -17,6 +17,8 @@ CLIENT_TIMEOUT = 60.0
 #: What may go wrong with one chunk server, and must concern this one alone. Network and protocol errors are
 #: known, but the fake connections of applications raise anything.
 CHUNK_FAILURES = (Exception, green.OioTimeout)
+#: The same in a green thread of ours, where no timeout of the host's can strike.
+OWN_THREAD_FAILURES = (Exception, green.Timeout)
 
 
 def timeout(explicit: float | None, deadline: float | None, default: float, doing: str = "") -> float:
@@ -47,7 +49,10 @@ def reading_source(seconds: float | None) -> Iterator[None]:
             yield
     except green.SourceReadTimeout as err:
         raise exc.SourceReadTimeout(str(err)) from err
-    except green.OioTimeout as err:
+    except green.Timeout as err:
+        if not isinstance(err, green.OioTimeout) and err.timer is not None and not err.pending:
+            # A time limit of the host's around the whole call, which has struck.
+            raise
         raise exc.OioTimeout(str(err)) from err
     except Exception as err:
         raise exc.SourceReadError(f"{type(err).__name__}: {err}") from err

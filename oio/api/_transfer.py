@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ from oio.common.storage_method import StorageMethod
 _LOGGER = logging.getLogger(__name__)
 
 _MD5_DIGITS = 32
+#: How often a metachunk is read again to find out which chunk is wrong, when no checksum tells.
+_MAX_GUESSES = 100
 _Chunk = dict[str, Any]
 
 
@@ -31,6 +34,9 @@ class MetachunkSource(Protocol):
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         """The bytes from ``start`` to ``end``, inclusive."""
+
+    def find_damaged(self) -> list[str]:
+        """URL of the chunks that made the bytes wrong: those that can be told, else all that were used."""
 
     def exclude_damaged(self) -> bool:
         """Leave out what may be wrong of that which was used; False when nothing else can be tried."""
@@ -74,9 +80,10 @@ def fetch_stream_ec(
     **kwargs: Any,
 ) -> Generator[bytes, None, None]:
     """Read an erasure-coded object; arguments and results are those of :func:`fetch_stream`."""
+    suspects: set[str] = set()
 
     def source(fragments: list[_Chunk]) -> MetachunkSource:
-        return _Fragments(storage_method, fragments, dict(headers or {}), kwargs)
+        return _Fragments(storage_method, fragments, suspects, dict(headers or {}), kwargs)
 
     return _fetch(chunks, ranges, source, kwargs.get("verify_checksum", True))
 
@@ -134,10 +141,10 @@ def _read(
         if digest is None or digest.hexdigest() == expected:
             yield from _cut(held, first + given, start, end)
             return
-        corrupted += source.used
+        corrupted += source.find_damaged()
         if given or not source.exclude_damaged():
             raise _corruption(corrupted)
-        _LOGGER.warning("Corrupted metachunk, reading it again from other chunks than %s", source.used)
+        _LOGGER.warning("Corrupted metachunk, reading it again from other chunks than %s", corrupted)
 
 
 def _cut(blocks: list[bytes], offset: int, start: int, end: int) -> Iterator[bytes]:
@@ -184,6 +191,9 @@ class _Copies:
             failed = {url for url, status, _ in reader.errors if not status}
             self._suspects.update(_netloc(chunk) for chunk in self._copies if chunk["url"] in failed)
 
+    def find_damaged(self) -> list[str]:
+        return self.used
+
     def exclude_damaged(self) -> bool:
         # When several gave a part, any of them may be wrong: each attempt leaves out one at least.
         first, others = self.used[0], self.used[1:]
@@ -199,44 +209,83 @@ class _Fragments:
         self,
         storage_method: StorageMethod,
         chunks: list[_Chunk],
+        suspects: set[str],
         headers: dict[str, Any],
         options: dict[str, Any],
     ) -> None:
         self._storage_method = storage_method
         self._chunks = chunks
+        self._suspects = suspects
         self._headers = headers
-        self._options = options
-        self._excluded: set[str] = set()
+        self._options = {key: value for key, value in options.items() if key != "headers"}
+        #: Chunks that differ from their own checksum, those that do not, and those left out on suspicion.
+        self._damaged: set[str] = set()
+        self._sound: set[str] = set()
+        self._guess: set[str] = set()
         self._guesses: Iterator[set[str]] | None = None
         self.used: list[str] = []
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         from oio.api.ec import ECChunkDownloadHandler  # PyECLib is only needed here.
 
-        chunks = [chunk for chunk in self._chunks if chunk["url"] not in self._excluded]
-        options = {k: v for k, v in self._options.items() if k != "headers"}
-        handler = ECChunkDownloadHandler(self._storage_method, chunks, start, end, self._headers, **options)
+        handler = ECChunkDownloadHandler(
+            self._storage_method, self._candidates(), start, end, self._headers, **self._options
+        )
         stream = handler.get_stream()
-        self.used = stream.used
-        with contextlib.closing(stream):
+        team = stream.readers
+        assert team is not None
+        self.used = team.used
+        try:
             for part in stream:
                 yield from part["iter"]
+        finally:
+            stream.close()
+            failed = {url for url, status, _ in team.errors if not status}
+            self._suspects.update(_netloc(chunk) for chunk in self._chunks if chunk["url"] in failed)
+
+    def _candidates(self) -> list[_Chunk]:
+        """The chunks that may be read; those whose server has just failed come last (pitfalls row 56)."""
+        excluded = self._damaged | self._guess
+        return [
+            {**chunk, "score": 0} if _netloc(chunk) in self._suspects else chunk
+            for chunk in self._chunks
+            if chunk["url"] not in excluded
+        ]
+
+    def find_damaged(self) -> list[str]:
+        unknown = [chunk for chunk in self._chunks if chunk["url"] in set(self.used) - self._sound]
+        found = []
+        for chunk in unknown:
+            try:
+                sound = self._is_sound(chunk)
+            except exc.DeadlineReached:
+                break
+            (self._sound if sound else self._damaged).add(chunk["url"])
+            found += [] if sound else [chunk["url"]]
+        if found:
+            self._guess, self._guesses = set(), None
+        return found or list(self.used)
 
     def exclude_damaged(self) -> bool:
+        if self._damaged and not self._damaged.isdisjoint(self.used):
+            return True
         if self._guesses is None:
-            self._guesses = self._guess(list(self.used))
-        self._excluded = next(self._guesses, set())
-        return bool(self._excluded)
+            self._guesses = itertools.islice(self._suspicions(), _MAX_GUESSES)
+        self._guess = next(self._guesses, set())
+        return bool(self._guess)
 
-    def _guess(self, used: list[str]) -> Iterator[set[str]]:
-        """Sets of chunks to leave out: those that differ from their own checksum; else one, then another."""
-        damaged = {
-            chunk["url"] for chunk in self._chunks if chunk["url"] in used and not self._is_sound(chunk)
-        }
-        if damaged:
-            yield damaged
-        for url in used:
-            yield damaged | {url}
+    def _suspicions(self) -> Iterator[set[str]]:
+        """Sets of chunks to leave out, the smallest first, such that others than before are read."""
+        min_chunks = self._storage_method.min_chunks_to_read
+        left = list(self.used)
+        left += [chunk["url"] for chunk in self._chunks if chunk["url"] not in self._damaged.union(self.used)]
+        tried = {frozenset(self.used)}
+        for size in range(1, len(left) - min_chunks + 1):
+            for suspects in map(set, itertools.combinations(left, size)):
+                team = frozenset([url for url in left if url not in suspects][:min_chunks])
+                if team not in tried:
+                    tried.add(team)
+                    yield suspects
 
     def _is_sound(self, chunk: _Chunk) -> bool:
         options: dict[str, Any] = {
@@ -245,8 +294,11 @@ class _Fragments:
         reader = ChunkReader([chunk], None, self._headers, deadline=hard_deadline(self._options), **options)
         digest = hashlib.new("md5")
         try:
-            for block in reader.stream():
-                digest.update(block)
+            with contextlib.closing(reader.stream()) as blocks:
+                for block in blocks:
+                    digest.update(block)
+        except exc.DeadlineReached:
+            raise
         except exc.OioException as err:
             _LOGGER.warning("Failed to verify %s: %s", chunk["url"], err)
             return False

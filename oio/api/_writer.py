@@ -146,7 +146,7 @@ class ChunkSender:
             while frame := self.queue.get():
                 with green.ChunkWriteTimeout(self.options.write_limit(self._netloc)):
                     self.conn.send(frame)
-        except _limits.CHUNK_FAILURES as err:
+        except _limits.OWN_THREAD_FAILURES as err:
             self.fail("write", err)
             # Who waits for a place in the queue must not wait for ever (pitfalls rows 15 and 16).
             while not self.queue.empty():
@@ -185,7 +185,7 @@ class ChunkSender:
         try:
             with green.ChunkWriteTimeout(self.options.write_limit(self._netloc)):
                 self.conn.send(end)
-        except _limits.CHUNK_FAILURES as err:
+        except _limits.OWN_THREAD_FAILURES as err:
             self.fail("finish", err)
 
     def getresponse(self) -> Any:
@@ -201,7 +201,7 @@ class ChunkSender:
         if not self.failed:
             try:
                 self._note(self.getresponse())
-            except _limits.CHUNK_FAILURES as err:
+            except _limits.OWN_THREAD_FAILURES as err:
                 self.fail("resp", err)
             else:
                 self.close()
@@ -263,7 +263,7 @@ class ParallelMetachunkWriter(io.MetachunkWriter):
     def _connect(self, chunk: dict[str, Any]) -> Any:
         try:
             return self._sender(chunk)
-        except _limits.CHUNK_FAILURES as err:
+        except _limits.OWN_THREAD_FAILURES as err:
             chunk["error"] = self._connection_error(err)
             _LOGGER.warning("Failed to connect to %s: %s (reqid=%s)", chunk["url"], err, self.reqid)
             return None

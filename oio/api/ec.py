@@ -15,7 +15,8 @@ from oio.api._ec_read import (
     segment_range_to_fragment_range,
 )
 from oio.api._ec_rebuild import ECRebuildHandler
-from oio.api._fragments import FragmentCodec
+from oio.api._ec_sources import number
+from oio.api._fragments import codec_of
 from oio.api._writer import ChunkSender, ParallelMetachunkWriter, WriteOptions, connect_to_chunk, frame
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.http import headers_from_object_metadata
@@ -52,7 +53,7 @@ def ec_encode(storage_method: Any, n: int) -> Generator[list[bytes] | None, byte
     >>> [len(fragment) for fragment in encoder.send(b"")]
     [86, 86, 86]
     """
-    codec = FragmentCodec(storage_method)
+    codec = codec_of(storage_method)
     buffer = bytearray()
     result: list[bytes] | None = None
     while block := (yield result):
@@ -178,6 +179,7 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
             "write_timeout": write_timeout,
             "read_timeout": read_timeout,
         }
+        number(meta_chunk)
         super().__init__(
             sysmeta, meta_chunk, global_checksum, storage_method, reqid=reqid, **timeouts, **kwargs
         )
@@ -202,7 +204,7 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
         :raises oio.common.exceptions.OioException: see :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`
         """
         checksum = self._new_checksum(self.checksum_algo or "md5")
-        encoder = ec_encode(self.storage_method, len(self.meta_chunk))
+        encoder = ec_encode(self.storage_method, codec_of(self.storage_method).n)
         encoder.send(None)  # type: ignore[arg-type]
         transferred = 0
         with self._senders() as writers:

@@ -198,6 +198,7 @@ class ContextPool(GreenPool):  # type: ignore[misc]
     """A pool of green threads which kills those that still run when its ``with`` block ends."""
 
     def __enter__(self) -> ContextPool:
+        adopt_thread()
         return self
 
     def __exit__(

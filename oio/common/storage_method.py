@@ -6,7 +6,9 @@ A chunk method is text such as ``plain/nb_copy=3`` or ``ec/algo=liberasurecode_r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oio.common.exceptions import InvalidStorageMethod
@@ -167,6 +169,20 @@ def _positive_int(params: Mapping[str, str], key: str, default: str | None = Non
     return value
 
 
+@contextlib.contextmanager
+def _deprecation_accepted(ec_type: str) -> Iterator[None]:
+    """Silence PyECLib's advice to leave a backend: what objects are stored with is no choice of the reader's.
+
+    The filters of warnings are the host's, and shared by its threads: no other backend touches them.
+    """
+    if not ec_type.startswith("jerasure"):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def _new_ec_driver(ec_type: str, ec_nb_data: int, ec_nb_parity: int) -> Any:
     # Imported here, for programs that use no such policy (pitfalls row 83).
     try:
@@ -174,7 +190,8 @@ def _new_ec_driver(ec_type: str, ec_nb_data: int, ec_nb_parity: int) -> Any:
     except ImportError as err:
         raise InvalidStorageMethod(f"erasure coding needs PyECLib: {err}") from err
     try:
-        return ECDriver(k=ec_nb_data, m=ec_nb_parity, ec_type=ec_type)
+        with _deprecation_accepted(ec_type):
+            return ECDriver(k=ec_nb_data, m=ec_nb_parity, ec_type=ec_type)
     except ECDriverError as err:
         raise InvalidStorageMethod(f"algorithm {ec_type!r} is not available: {err}") from err
 
