@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rawx", type=int, default=18, help="number of chunk servers (default: %(default)s)")
     add("--chunk-size", type=int, default=10 * 1024 * 1024, help="bytes in a chunk (default: %(default)s)")
     add("--policy", default="THREECOPIES", help="default storage policy (default: %(default)s)")
-    commands = parser.add_subparsers(dest="command", metavar="")
+    commands = parser.add_subparsers(title="instead of running one", dest="command", metavar="[demo]")
     demo = commands.add_parser("demo", help="store files with each policy, stop a node, read them back")
     demo.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="default: some made for the occasion"
@@ -66,11 +66,18 @@ def _run(options: argparse.Namespace) -> int:
         with namespace:
             print("from oio import ObjectStorageApi")
             print(f'api = ObjectStorageApi("{namespace.name}", endpoint="{namespace.endpoint}")', flush=True)
+            print("# Ctrl-C ends it.", file=sys.stderr)
             signal.sigwait(ends)
     except (ValueError, OSError) as exc:
-        print(exc, file=sys.stderr)
+        print(_explanation(exc), file=sys.stderr)
         return _USAGE_ERROR
     return 0
+
+
+def _explanation(exc: Exception) -> str:
+    if not isinstance(exc, OSError) or not exc.strerror:
+        return str(exc)
+    return f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
 
 
 if __name__ == "__main__":

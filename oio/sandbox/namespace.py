@@ -34,6 +34,8 @@ from oio.sandbox.server import Server
 from oio.sandbox.store.accounts import AccountStore
 
 _LAYOUT: Final = "namespace.json"
+#: How data are kept in the directory; to be raised when what an earlier version has left cannot be read.
+_FORMAT: Final = 1
 _BEST_SCORE: Final = 100
 
 
@@ -118,6 +120,7 @@ class Namespace:
     :param max_versions: versions kept of an object when its container does not say; -1 for all.
     :param strict: enforce quotas (real services only store them).
     :raises ValueError: an argument cannot be used.
+    :raises OSError: the directory cannot be written, or holds what this version cannot read.
 
     >>> with Namespace(rawx=3) as namespace:
     ...     len(namespace.rawx)
@@ -159,17 +162,16 @@ class Namespace:
     def _lay_out(self, rawx: int, port: int) -> None:
         """Place the services: where they were, or on free ports."""
         self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / _LAYOUT
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self._found = self._read_layout()
         for key, value in (("name", self.name), ("host", self.host)):
-            if known.get(key, value) != value:
-                raise ValueError(f"{key}={value!r}: the namespace in {self.path} has {key} {known[key]!r}")
-        ports = list(known.get("ports", []))
+            if self._found.get(key, value) != value:
+                raise ValueError(
+                    f"{key}={value!r}: the namespace in {self.path} has {key} {self._found[key]!r}"
+                )
+        ports = list(self._found.get("ports", []))
         ports += free_ports(self.host, rawx + 2 - len(ports)) if rawx + 2 > len(ports) else []
         ports[0] = port or ports[0]
-        layout = {"name": self.name, "host": self.host, "ports": ports}
-        if layout != known:
-            file.write_text(json.dumps(layout), encoding="utf-8")
+        self._layout = {"format": _FORMAT, "name": self.name, "host": self.host, "ports": ports}
         self.proxy = Service(PROXY, self, ports[0])
         self.account = Service(ACCOUNT, self, ports[1])
         self.rawx = [
@@ -177,15 +179,41 @@ class Namespace:
             for number, port in enumerate(ports[2:], start=1)
         ]
 
+    def _read_layout(self) -> dict[str, Any]:
+        file = self.path / _LAYOUT
+        try:
+            layout = json.loads(file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as exc:
+            raise OSError(f"{file} is damaged: {exc}") from exc
+        found = layout.get("format") if isinstance(layout, dict) else None
+        if found != _FORMAT:
+            raise OSError(f"{file}: a namespace of format {found!r}, this version reads format {_FORMAT}")
+        return dict(layout)
+
+    def _write_layout(self) -> None:
+        if self._layout != self._found:
+            new = self.path / f"{_LAYOUT}.new"
+            with new.open("w", encoding="utf-8") as file:
+                json.dump(self._layout, file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path / _LAYOUT)
+            self._found = self._layout
+
     # Life -------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the services; data and addresses are those of the last time.
 
-        :raises OSError: a port is taken, or another process runs a namespace on the same directory.
+        :raises OSError: a port is taken, another process runs a namespace on the same directory, or its files
+            are damaged.
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(_lock(self.path / "lock"))
+            if self._read_layout() != self._found:
+                raise OSError(f"another namespace has run in {self.path} since this one was made")
             self._conscience = Conscience(self.name)
             self._register()
             accounts = AccountStore(self.path / "account.sqlite")
@@ -208,6 +236,8 @@ class Namespace:
                     service.store.remove_leftovers()
                 stack.callback(service.stop)
                 service.start()
+            # Not before: the layout of a start that fails, on a port that is taken, is nobody's.
+            self._write_layout()
             self._running = stack.pop_all()
 
     def stop(self) -> None:
@@ -221,7 +251,11 @@ class Namespace:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def __enter__(self) -> Namespace:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -321,7 +355,11 @@ def _check(*, name: str, rawx: int, chunk_size: int, host: str, port: int) -> No
         raise ValueError(f"chunk_size={chunk_size!r}: must be positive")
     if not 0 <= port < 65536:
         raise ValueError(f"port={port!r}: not a port")
-    if ipaddress.IPv4Address(host).is_unspecified:
+    try:
+        unspecified = ipaddress.IPv4Address(host).is_unspecified
+    except ValueError:
+        raise ValueError(f"host={host!r}: must be an IPv4 address") from None
+    if unspecified:
         raise ValueError(f"host={host!r}: must be an address by which clients reach the services")
 
 

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,11 +88,52 @@ def test_a_missing_h11_is_explained() -> None:
         (["--rawx", "0"], "rawx=0"),
         (["--policy", "NOPE"], "NOPE"),
         (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["--host", "localhost"], "host='localhost': must be an IPv4 address"),
+        (["--path", "/proc/nowhere"], "/proc/nowhere: No such file or directory"),
         (["demo", "/nonexistent"], "/nonexistent"),
     ],
 )
 def test_wrong_arguments_are_explained_in_one_line(arguments: list[str], message: str) -> None:
+    refused_in_one_line(arguments, message)
+
+
+def refused_in_one_line(arguments: list[str], message: str) -> None:
     ended = finished(*COMMAND, *arguments)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert message in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "namespace.json",
+            '{"format": 0}',
+            "namespace.json: a namespace of format 0, this version reads",
+        ),
+        ("namespace.json", "[]", "namespace.json: a namespace of format None"),
+        ("namespace.json", '{"form', "namespace.json is damaged"),
+        ("metadata.sqlite", "text" * 1000, "metadata.sqlite cannot be used: file is not a database"),
+        ("account.sqlite", "text" * 1000, "account.sqlite cannot be used: file is not a database"),
+    ],
+)
+def test_a_directory_that_cannot_be_used_is_explained(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    refused_in_one_line(["--path", str(tmp_path), "--rawx", "1"], message)
+
+
+def test_a_start_that_fails_leaves_no_temporary_directory(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = subprocess.run(
+            [*COMMAND, "--port", str(port)],
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.stderr == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert not list(tmp_path.glob("oio-sandbox-*/"))

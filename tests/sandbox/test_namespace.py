@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Namespace
+from oio.sandbox.ports import free_ports
 from tests.chunkdata import HEADERS, ID, PATH
 from tests.rawsocket import RawSocket, chunk
 
@@ -128,13 +129,33 @@ def test_a_directory_serves_one_namespace_at_a_time(tmp_path: Path) -> None:
         assert namespace.proxy.running
 
 
+def test_one_that_is_refused_changes_nothing_in_the_directory(tmp_path: Path) -> None:
+    with Namespace(tmp_path, rawx=1) as namespace:
+        addresses = [service.address for service in namespace.services]
+        with (
+            socket.create_server(("127.0.0.1", 0)) as other,
+            pytest.raises(OSError, match="another namespace"),
+        ):
+            Namespace(tmp_path, rawx=3, port=other.getsockname()[1]).start()
+    with Namespace(tmp_path, rawx=1) as namespace:
+        assert [service.address for service in namespace.services] == addresses
+
+
+def test_ports_that_another_one_has_taken_down_meanwhile_are_not_overwritten(tmp_path: Path) -> None:
+    late = Namespace(tmp_path, rawx=1)
+    with Namespace(tmp_path, rawx=1):
+        pass
+    with pytest.raises(OSError, match="another namespace has run in"):
+        late.start()
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
             Namespace(tmp_path, rawx=1, port=port).start()
-    with Namespace(tmp_path, rawx=1) as namespace:
-        assert namespace.rawx[0].running
+        with Namespace(tmp_path, rawx=1) as namespace:
+            assert namespace.rawx[0].running
 
 
 def test_a_namespace_may_grow(tmp_path: Path) -> None:

@@ -25,15 +25,23 @@ class Database:
 
     :param path: the file; its directory exists.
     :param schema: statements that create the tables, harmless when they exist.
+    :raises OSError: the file cannot be opened, or is no database.
     """
 
     def __init__(self, path: Path, schema: str) -> None:
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.OperationalError as exc:
+            raise OSError(f"{path} cannot be opened: {exc}") from exc
         self._connection.row_factory = sqlite3.Row
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.executescript(schema)
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.executescript(schema)
+        except sqlite3.DatabaseError as exc:
+            self._connection.close()
+            raise OSError(f"{path} cannot be used: {exc}") from exc
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
