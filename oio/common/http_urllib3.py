@@ -226,6 +226,8 @@ def oio_exception_from_httperror(
         kind = exc.OioNetworkException
     elif isinstance(reason, urllib3_exceptions.TimeoutError):
         kind = exc.OioTimeout
+    elif isinstance(reason, (urllib3_exceptions.InvalidHeader, urllib3_exceptions.DecodeError)):
+        kind = exc.OioProtocolError
     elif isinstance(
         error,
         (

@@ -228,7 +228,7 @@ def test_whatever_bit_of_a_head_flips_reads_are_exact_or_fail(shared_namespace, 
     for position in range(0, 2000, 7):
         flip = Fault("corrupt", operation="GET", phase="head", after_bytes=position)
         with shared_namespace.faults(flip) as plan:
-            data, error = read(shared_api, objects[SMALL], [(10, 989)], **QUICK)
+            data, error = read(shared_api, objects[SMALL], [(10, 989)], read_timeout=2.0)
         if not plan.hits(flip):
             break
         flipped += 1
