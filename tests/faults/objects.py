@@ -73,6 +73,14 @@ def fault(action: str, operation: str | None, **settings: Any) -> Fault:
     return Fault(action, operation=operation, **settings)
 
 
+def limits(action: str, **quick: float) -> dict[str, float]:
+    """Timeouts for a call with a fault: ``quick`` where only they end it, else those of the library.
+
+    On a busy machine, a service that is well may take longer than a quick one.
+    """
+    return quick if action in {"stall", "drip", "commit-then-timeout"} else {}
+
+
 def part_of(data: bytes, ranges: Ranges | None) -> bytes:
     """What a read of these ranges must give."""
     return data if ranges is None else b"".join(data[first : last + 1] for first, last in ranges)

@@ -21,6 +21,7 @@ from tests.faults.objects import (
     create,
     eventually,
     fault,
+    limits,
     new_target,
     stored,
 )
@@ -28,7 +29,7 @@ from tests.faults.objects import (
 QUORUM = 2
 
 #: Seconds given to a rawx that does not answer; one that is well must have the time to write to its disk.
-QUICK = {"connection_timeout": 0.5, "write_timeout": 1.0}
+QUICK = {"connection_timeout": 0.5, "write_timeout": 2.0}
 
 Failure = type[exc.OioException] | None
 
@@ -119,10 +120,10 @@ def check(namespace, api, what: Write, trouble: Trouble, replicas: int) -> None:
     harmless = trouble.failure is None or (trouble.heals and what.metachunk > 1)
     with namespace.faults(*faults) as plan:
         if harmless or len(namespace.rawx) - replicas >= QUORUM:
-            chunks, size, *_ = create(api, target, what.data, **QUICK)
+            chunks, size, *_ = create(api, target, what.data, **limits(trouble.action, **QUICK))
         else:
             with pytest.raises(trouble.failure) as caught:
-                create(api, target, what.data, **QUICK)
+                create(api, target, what.data, **limits(trouble.action, **QUICK))
             assert sum(rawx.address in str(caught.value) for rawx in struck) >= QUORUM
             assert caught.value.reqid
             assert_nothing_left(namespace, api, target)

@@ -132,11 +132,8 @@ def test_a_directory_serves_one_namespace_at_a_time(tmp_path: Path) -> None:
 def test_one_that_is_refused_changes_nothing_in_the_directory(tmp_path: Path) -> None:
     with Namespace(tmp_path, rawx=1) as namespace:
         addresses = [service.address for service in namespace.services]
-        with (
-            socket.create_server(("127.0.0.1", 0)) as other,
-            pytest.raises(OSError, match="another namespace"),
-        ):
-            Namespace(tmp_path, rawx=3, port=other.getsockname()[1]).start()
+        with pytest.raises(OSError, match="another namespace runs in"):
+            Namespace(tmp_path, rawx=3, port=free_ports("127.0.0.1", 1)[0]).start()
     with Namespace(tmp_path, rawx=1) as namespace:
         assert [service.address for service in namespace.services] == addresses
 
