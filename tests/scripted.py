@@ -16,6 +16,8 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        #: What came after the last chunked body: names in lower case.
+        self.trailers: dict[str, str] = {}
         self._buffer = b""
 
     def read_head(self) -> str:
@@ -29,16 +31,16 @@ class Peer:
         return head.decode("latin-1")
 
     def read_chunked(self) -> bytes:
-        """A chunked body without trailers, or what came of it before the client left."""
+        """A chunked body, or what came of it before the client left; its trailers are kept aside."""
         body = b""
-        while True:
-            line = self._read_line()
-            size = int(line or b"0", 16)
-            if not size:
-                self._read_line()
-                return body
+        self.trailers = {}
+        while size := int(self._read_line() or b"0", 16):
             body += self._read_exactly(size)
             self._read_exactly(2)
+        while line := self._read_line().decode("latin-1"):
+            name, _, value = line.partition(":")
+            self.trailers[name.lower()] = value.strip()
+        return body
 
     def read(self, size: int) -> bytes:
         """So many bytes, or what came of them before the client left."""

@@ -9,7 +9,7 @@ from typing import Final
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal
 
 #: Kinds of data security that the namespace lists but refuses for new objects.
-REFUSED_KINDS: Final[frozenset[str]] = frozenset({"ec", "backblaze"})
+REFUSED_KINDS: Final[frozenset[str]] = frozenset({"backblaze"})
 
 DATA_SECURITY: Final = {
     "DUPONETWO": "plain/min_dist=1,nb_copy=2",

@@ -363,12 +363,6 @@ def test_checksum_left_to_the_rawx(namespace: Namespace) -> None:
         assert read(api, "o") == LARGE
 
 
-def test_erasure_coded_policy_is_refused_without_a_trace(api: Any, namespace: Namespace) -> None:
-    with pytest.raises(exc.OioException):
-        create(api, "o", policy="EC")
-    assert chunks_on_disk(namespace) == []
-
-
 @pytest.mark.pitfall(128)
 @pytest.mark.parametrize("policy", [None, "THREECOPIES"])
 def test_what_is_appended_is_stored_as_the_object_is(api: Any, policy: str | None) -> None:

@@ -211,11 +211,37 @@ def test_an_update_without_content_id_is_refused_and_loses_nothing(proxy: Proxy)
     assert [chunk["url"] for chunk in json.loads(located.body)] == [URL]
 
 
-@pytest.mark.parametrize("policy", ["EC", "ECISAL63", "BACKBLAZE"])
-def test_policies_that_are_not_served_yet_are_refused_before_any_data_is_written(
-    proxy: Proxy, policy: str
-) -> None:
-    response = ask(proxy, "POST", "content/prepare2", "acct=a&ref=r&path=o", {"size": 1, "policy": policy})
+def test_a_policy_that_is_not_served_is_refused_before_any_data_is_written(proxy: Proxy) -> None:
+    asked = {"size": 1, "policy": "BACKBLAZE"}
+    response = ask(proxy, "POST", "content/prepare2", "acct=a&ref=r&path=o", asked)
     assert status(response) == (500, 480)
     assert isinstance(response.body, bytes)
-    assert policy in json.loads(response.body)["message"]
+    assert "BACKBLAZE" in json.loads(response.body)["message"]
+
+
+@pytest.mark.parametrize(
+    ("positions", "error"),
+    [
+        (["0.0", "0.1"], None),
+        (["0.0", "0.1", "0.2", "1.1", "1.2"], None),
+        (["0.0"], 425),
+        (["0.1", "0.1"], 425),
+        (["0", "0"], 425),
+        (["0.0", "0.1", "1.2"], 425),
+    ],
+)
+def test_an_object_needs_k_different_chunks_of_each_metachunk(
+    proxy: Proxy, positions: list[str], error: int | None
+) -> None:
+    chunks = [
+        {"url": f"{URL[:-2]}{number:02d}", "pos": pos, "size": 1, "hash": "0" * 32}
+        for number, pos in enumerate(positions)
+    ]
+    meta = {"size": "1", "version": "1", "policy": "EC21"}
+    ask(proxy, "POST", "container/create", "acct=a&ref=ec")
+    query = f"acct=a&ref=ec&path={'-'.join(positions)}"
+    response = ask(proxy, "POST", "content/create", query, chunks, id=f"{len(chunks)}{error or 0}", **meta)
+    if error is None:
+        assert response.status == 204
+    else:
+        assert status(response) == (500, error)

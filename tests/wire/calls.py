@@ -15,6 +15,7 @@ from typing import Any
 from oio.api.object_storage import ObjectStorageApi
 from oio.conscience.client import ConscienceClient
 from oio.directory.client import DirectoryClient
+from tests.wire.big import RECORDED_HASH, big
 from tests.wire.recorded import DIRECTORY
 from tests.wire.replayed import Replay
 
@@ -22,9 +23,6 @@ _STAMP = "1795332627"
 _ACCOUNT = f"capacct-{_STAMP}"
 _CHUNK = "D259DCB5138049A8DD64F7EED4D1BBDDD6C244869C7EDC746717915BDC187B85"
 _SMALL = b"hello openio " * 5
-_BIG = b"".join(number.to_bytes(4, "big") for number in range(625_000))
-#: Checksum of what was as long as the latter in the recording.
-_BIG_HASH = "4ed42cc0460e3b44df5ed6148d0b9beb"
 #: A file that was there where the calls were recorded.
 _FILE = "/etc/debian_version"
 _FILE_CONTENT = b"12.11\n"
@@ -48,7 +46,7 @@ def make(call: Call, name: str, replay: Replay, directory: Path) -> Any:
     """Make a call again, and describe its result as the recording does."""
     text, options = _parse(call.text)
     if "BIG" in text:
-        replay.hashes[_BIG_HASH] = hashlib.md5(_BIG).hexdigest()
+        replay.hashes[RECORDED_HASH] = hashlib.md5(big()).hexdigest()
     copy = directory / Path(_FILE).name
     copy.write_bytes(_FILE_CONTENT)
     text = text.replace(_FILE, str(copy))
@@ -100,7 +98,7 @@ def _names(name: str, replay: Replay) -> dict[str, Any]:
         "b": f"big-{tag}",
         "i": {"THREECOPIES": 2}.get(tag, 0),
         "SMALL": _SMALL,
-        "BIG": _BIG,
+        "BIG": big(),
         "pd": {},
     }
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands for the large object of the recordings: as long, and equal in all the places that are known."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from typing import Any
+
+from pyeclib.ec_iface import ECDriver
+
+from tests.wire.recorded import DIRECTORY, load
+
+RECORDED_HASH = "4ed42cc0460e3b44df5ed6148d0b9beb"
+
+_SIZE = 2_500_000
+_SEGMENT = 1 << 20
+_HEADER = 80
+_DATA_FRAGMENTS = 6
+
+
+@cache
+def big() -> bytes:
+    """Return the object."""
+    data = bytearray(number % 251 for number in range(_SIZE))
+    for offset, known in [*_beginnings_of_fragments(), *_parts_read()]:
+        data[offset : offset + len(known)] = known
+    return bytes(data)
+
+
+@cache
+def erasure_coded_chunks() -> list[bytes]:
+    """Return the contents of its chunks, as the policy EC of the recorded namespace makes them."""
+    driver = ECDriver(k=_DATA_FRAGMENTS, m=3, ec_type="liberasurecode_rs_vand")
+    segments = [driver.encode(big()[at : at + _SEGMENT]) for at in range(0, _SIZE, _SEGMENT)]
+    return [b"".join(fragments) for fragments in zip(*segments, strict=True)]
+
+
+def _beginnings_of_fragments() -> list[tuple[int, bytes]]:
+    """What was recorded of the first fragments that were written, and its place in the object."""
+    found = []
+    for exchange in load("object_create__multichunk_EC").exchanges:
+        if exchange.service == "rawx":
+            index = int((exchange.request.get("x-oio-chunk-meta-chunk-pos") or "").partition(".")[2])
+            fragment_size = 174_844
+            if index < _DATA_FRAGMENTS:
+                found.append((index * (fragment_size - _HEADER), exchange.request.head[_HEADER:]))
+    return found
+
+
+def _parts_read() -> list[tuple[int, bytes]]:
+    def parts(name: str) -> list[bytes]:
+        recorded: dict[str, Any] = json.loads((DIRECTORY / f"{name}.json").read_text(encoding="utf-8"))
+        return [base64.b64decode(part["base64"]) for part in recorded["outcome"]["return"]["parts"]]
+
+    return [
+        (1_048_570, b"".join(parts("object_fetch__range_EC"))),
+        (2_000_000, parts("object_fetch__multirange_EC")[1]),
+        (_SIZE - 10, parts("object_fetch__range_suffix_EC")[0]),
+    ]
