@@ -67,7 +67,8 @@ class CustomHTTPResponse(green.HTTPResponse):
     def force_close(self) -> None:
         """Close the response and its socket, whatever is left to read."""
         shutdown_and_close(self._sock)
-        with contextlib.suppress(ValueError):  # Somebody closed it under us.
+        # Somebody has closed it under us, or is reading from it, and will see the end.
+        with contextlib.suppress(ValueError, RuntimeError):
             super().close()
 
 

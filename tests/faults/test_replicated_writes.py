@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from oio.common import exceptions as exc
-from oio.common.utils import cid_from_name
 from oio.sandbox import Fault
 from tests.faults.objects import (
     CHUNK_SIZE,
@@ -19,7 +18,6 @@ from tests.faults.objects import (
     assert_stored,
     chunks_on_disk,
     create,
-    eventually,
     fault,
     limits,
     new_target,
@@ -212,24 +210,3 @@ def test_other_data_than_announced_leave_nothing(namespace, api):
     with pytest.raises(exc.EtagMismatch, match="given etag 0000"):
         create(api, target, LARGE, etag="0" * 32)
     assert_nothing_left(namespace, api, target)
-
-
-@pytest.mark.pitfall(10)
-def test_failed_chunk_can_be_sent_again_at_once(namespace, api):
-    chunk = f"http://{namespace.rawx[0].address}/{'0123456789ABCDEF' * 4}"
-    meta = {
-        "chunk_pos": "0",
-        "content_id": "ABCDEF0123456789ABCDEF0123456789",
-        "content_version": "1",
-        "content_path": "object",
-        "content_policy": "SINGLE",
-        "content_chunkmethod": "plain/nb_copy=1",
-        "container_id": cid_from_name("account", "container"),
-        "full_path": "account/container/object/1/ABCDEF0123456789ABCDEF0123456789",
-    }
-    plan = namespace.faults(Fault("stall", operation="PUT", after_bytes=500))
-    with plan, pytest.raises(exc.OioTimeout):
-        api.blob_client.chunk_put(chunk, meta, [SMALL], write_timeout=0.3)
-    plan.assert_met()
-    eventually(lambda: namespace.open_connections("rawx") == 0)
-    assert api.blob_client.chunk_put(chunk, meta, [SMALL])[0] == len(SMALL)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every known pitfall that the library must avoid by now has a test that says so."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+OWED = {
+    *range(1, 43),
+    *range(46, 50),
+    *range(55, 60),
+    *(64, 126, 127, 135, 136, 138, 139),
+    *range(141, 145),
+    *range(146, 151),
+    *(153, 154, 158),
+}
+
+
+def claims(source: Path) -> Iterator[tuple[int, str]]:
+    """Row and name of each test of a file that is marked with ``pytest.mark.pitfall``."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.pitfall":
+                    for row in decorator.args:
+                        yield ast.literal_eval(row), node.name
+
+
+@pytest.fixture(scope="module")
+def tests_of_rows() -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for source in sorted(TESTS.rglob("test_*.py")):
+        for row, name in claims(source):
+            found.setdefault(row, []).append(f"{source.relative_to(TESTS)}::{name}")
+    return found
+
+
+def test_every_pitfall_owed_so_far_has_a_test(tests_of_rows):
+    assert sorted(OWED - tests_of_rows.keys()) == []
+
+
+def test_marks_are_numbers_of_rows(tests_of_rows):
+    assert all(isinstance(row, int) and 1 <= row <= 159 for row in tests_of_rows)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Closing connections: it always reaches the other side, and never fails."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from oio.api.io import close_source
+from oio.common import green
+from oio.common.http_eventlet import http_connect, shutdown_and_close
+from tests.scripted import Peer, serving
+
+
+@pytest.mark.pitfall(2)
+def test_the_other_side_learns_of_a_close_though_the_socket_is_held_elsewhere():
+    ours, theirs = socket.socketpair()
+    with ours.dup(), theirs:
+        shutdown_and_close(ours)
+        theirs.settimeout(10)
+        assert theirs.recv(1) == b""
+
+
+@pytest.mark.pitfall(2, 7)
+def test_a_socket_that_is_closed_or_was_never_connected_or_is_none_is_closed_without_a_word():
+    sock = socket.socket()
+    for _ in range(2):
+        shutdown_and_close(sock)
+    shutdown_and_close(None)
+    assert sock.fileno() == -1
+
+
+class Stubborn:
+    """A connection that does not let itself be closed."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.asked = 0
+
+    def close(self) -> None:
+        self.asked += 1
+        raise self.error
+
+
+@pytest.mark.pitfall(7)
+@pytest.mark.parametrize("error", [OSError("gone"), ValueError("closed"), green.ChunkReadTimeout()])
+def test_closing_a_source_never_fails(error):
+    connection = Stubborn(error)
+    close_source(SimpleNamespace(conn=connection))
+    assert connection.asked == 1
+
+
+@pytest.mark.pitfall(7)
+@pytest.mark.parametrize(
+    "source", [None, SimpleNamespace(), SimpleNamespace(conn=None), SimpleNamespace(conn=object())]
+)
+def test_a_source_without_a_connection_is_closed_already(source):
+    assert close_source(source) is None
+
+
+@pytest.mark.pitfall(6, 7)
+def test_a_connection_closed_by_two_green_threads_while_it_is_read():
+    def stall(peer: Peer) -> None:
+        peer.read_head()
+        peer.answer(200, b"some", Content_Length=100)
+        peer.wait_until_gone()
+
+    errors = []
+
+    def read(response):
+        try:
+            while response.read(10):
+                pass
+        except OSError as err:
+            errors.append(err)
+
+    with serving(stall) as server:
+        connection = http_connect(server.address, "GET", "/0A")
+        response = connection.getresponse()
+        with green.ContextPool(3) as pool:
+            reader = pool.spawn(read, response)
+            green.sleep(0)
+            for closer in [pool.spawn(connection.close) for _ in range(2)]:
+                closer.wait()
+            reader.wait()
+        connection.close()
+    # Its end is as good as an error: the bytes are counted.
+    assert len(errors) <= 1
