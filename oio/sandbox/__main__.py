@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _USAGE_ERROR = 2
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,10 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("The sandbox needs h11: pip install 'openio-sdk[sandbox]'", file=sys.stderr)
         return _USAGE_ERROR
     if options.command == "demo":
-        from oio.sandbox.demo import demonstrate
-
-        return demonstrate(options.files)
+        return _demonstrate(options.files)
     return _run(options)
+
+
+def _demonstrate(files: Sequence[Path]) -> int:
+    from oio.sandbox.demo import demonstrate
+
+    # Ended in good order, a demonstration leaves no file and no process.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return demonstrate(files)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import importlib
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -180,10 +181,12 @@ def _namespace(path: Path) -> Iterator[_RemoteNamespace]:
 
 
 def _serve(orders: Connection, path: Path) -> None:
+    # Ctrl-C reaches both processes; the client cleans up first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Namespace(path) as namespace:
         nodes = {node.address: node for node in namespace.rawx}
         orders.send((namespace.name, namespace.endpoint))
-        with contextlib.suppress(EOFError, KeyboardInterrupt):
+        with contextlib.suppress(EOFError):
             while True:
                 verb, address = orders.recv()
                 getattr(nodes[address], verb)()

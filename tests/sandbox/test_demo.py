@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 DEMO = f"exec {sys.executable} -W error -m oio.sandbox demo"
 
@@ -42,3 +45,23 @@ def test_a_failure_is_shown_and_makes_the_exit_status_1(tmp_path: Path) -> None:
     assert [("FAILED" in row, row.endswith("yes")) for row in rows] == [(True, False)] * 4 + [
         (False, True)
     ] * 4
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end: signal.Signals) -> None:
+    with subprocess.Popen(
+        ["sh", "-c", DEMO],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        rows = [process.stdout.readline() for _ in range(6)]
+        # A terminal sends Ctrl-C to all the processes, others end the first one only.
+        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)
+        _, complaint = process.communicate()
+    assert rows[-1].split()[0] == "picture.bin"
+    assert (process.returncode, complaint) == (130, "")
+    assert not list(tmp_path.glob("oio-demo-*"))
