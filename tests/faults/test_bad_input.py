@@ -11,6 +11,7 @@ import pytest
 
 from oio import ObjectStorageApi
 from oio.common import exceptions as exc
+from oio.common.utils import cid_from_name
 from oio.sandbox import Fault
 from tests.faults.objects import LARGE, SMALL, chunks_on_disk, read, stored
 
@@ -184,7 +185,9 @@ def torn_file(*, after: int) -> io.RawIOBase:
 
 SEEN_LATER: dict[str, Callable[[], Mistake]] = {
     "unknown policy": lambda: Mistake({"policy": "GOLD"}, exc.ClientException, ("policy", "GOLD", "480")),
-    "policy not served": lambda: Mistake({"policy": "EC21"}, exc.ClientException, ("policy", "EC21")),
+    "policy of more rawx than there are": lambda: Mistake(
+        {"policy": "17COPIES"}, exc.ClientException, ("policy", "17COPIES", "481")
+    ),
     "other etag": lambda: Mistake({"etag": "12" * 16}, exc.EtagMismatch, ("etag", "12" * 16)),
     "other etag of a large object": lambda: Mistake(
         {"etag": "12" * 16, "data": LARGE}, exc.EtagMismatch, ("12" * 16,)
@@ -241,6 +244,15 @@ def test_range_beyond_the_end_is_told_before_any_rawx_is_asked(namespace, api, r
     with pytest.raises(exc.UnsatisfiableRange, match="1000 bytes"):
         api.object_fetch(*target, ranges=ranges)
     assert {request.service for request in namespace.requests} == {"proxy"}
+
+
+@pytest.mark.pitfall(146)
+@pytest.mark.parametrize("spelling", [str.lower, str.upper])
+def test_container_is_found_by_its_id_in_any_case(namespace, api, spelling):
+    target = stored(api, SMALL)
+    cid = spelling(cid_from_name(target.account, target.container))
+    assert [item["name"] for item in api.object_list(None, None, cid=cid)["objects"]] == [target.name]
+    assert read(api, target._replace(account=None, container=None), cid=cid) == (SMALL, None)
 
 
 # --- where the services are -------------------------------------------------------------------------------
