@@ -19,6 +19,7 @@ from oio.common.http import (
     parse_content_type,
     ranges_from_http_header,
 )
+from oio.common.utils import lower_dict_keys
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -221,14 +222,15 @@ class ChunkReader:
 
     def _accept(self, source: Any, chunk: dict[str, Any]) -> Any:
         self.status = source.status
-        self._headers = {name.lower(): value for name, value in source.getheaders()}
+        # Fakes give a dict, or pairs.
+        self._headers = lower_dict_keys(dict(source.getheaders()))
         self.served.append(chunk["url"])
         return source
 
     def _problem(self, source: Any, chunk: dict[str, Any]) -> tuple[int, Any]:
         """Why a response is not the one that was asked for: status and reason; (0, None) when it is."""
         if source.status not in (200, 206):
-            return source.status, source.reason
+            return source.status, getattr(source, "reason", None)
         start, end, _, _, _ = next(make_iter_from_resp(source))
         asked = self._asked()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
@@ -323,7 +325,7 @@ class ChunkReader:
         try:
             while True:
                 try:
-                    for data in self._blocks(source, part):
+                    for data in self._blocks(source, part, _netloc(chunk)):
                         if skip:
                             dropped, data = min(skip, len(data)), data[skip:]
                             skip -= dropped
@@ -354,12 +356,12 @@ class ChunkReader:
         finally:
             close_source(source, self.logger)
 
-    def _blocks(self, source: Any, part: Any) -> Iterator[bytes]:
+    def _blocks(self, source: Any, part: Any, service: str) -> Iterator[bytes]:
         """The body of one response, exactly as long as announced."""
         start, end, _, _, _ = next(make_iter_from_resp(source))
         left = None if end is None else end - start + 1
         while left is None or left > 0:
-            limit = self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, f"reading from {self.served[-1]}")
+            limit = self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, f"reading from {service}")
             size = READ_CHUNK_SIZE if left is None else min(READ_CHUNK_SIZE, left)
             with green.ChunkReadTimeout(limit):
                 data = part.read(size)
