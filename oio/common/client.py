@@ -6,12 +6,13 @@ from __future__ import annotations
 import logging
 import random
 from typing import Any
+from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import is_page, refuse_page
 from oio.common.configuration import load_namespace_conf
-from oio.common.easy_value import int_value
+from oio.common.easy_value import int_value, true_value
 from oio.common.http_api import HttpApi
 from oio.common.utils import deadline_to_timeout
 
@@ -19,6 +20,10 @@ _LOGGER = logging.getLogger(__name__)
 
 #: Requests that may be sent twice whatever became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD"})
+#: Statuses, in the body of a 409, that say that what is to be created exists: user, content, container.
+_EXISTS = frozenset({408, 421, 433})
+#: Beyond this number of attempts, the time between two of them grows no more.
+_LAST_BACKOFF = 6
 
 
 class ProxyClient(HttpApi):
@@ -52,9 +57,7 @@ class ProxyClient(HttpApi):
         self.logger = logger or _LOGGER
         self._request_attempts = _check_attempts(request_attempts)
         where = endpoint or conf.get("proxyd_url") or load_namespace_conf(self.ns)["proxy"]
-        scheme, separator, netloc = where.rpartition("://")
-        self.proxy_scheme = scheme.lower() if separator else "http"
-        self.proxy_netloc = netloc.split("/", 1)[0]
+        self.proxy_scheme, self.proxy_netloc = _parse_endpoint(where)
         parts = [f"{self.proxy_scheme}://{self.proxy_netloc}", "v3.0"]
         if not no_ns_in_url:
             parts.append(self.ns)
@@ -77,11 +80,12 @@ class ProxyClient(HttpApi):
             reads, when the network fails; the tries share the deadline of the call
         :param kwargs: also ``autocreate`` (create what the request needs), ``tls`` (ask for chunk
             addresses that speak TLS)
+        :returns: response and body; (None, None) when what a repeated POST would create exists
         """
         headers = dict(headers or {})
-        if kwargs.pop("autocreate", None):
+        if true_value(kwargs.pop("autocreate", None)):
             headers.setdefault("x-oio-action-mode", "autocreate")
-        if kwargs.pop("tls", None):
+        if true_value(kwargs.pop("tls", None)):
             headers.setdefault("x-oio-upgrade-to-tls", "1")
         attempts = self._request_attempts if request_attempts is None else _check_attempts(request_attempts)
         worth_another_try: tuple[type[exc.OioException], ...] = (exc.ServiceBusy,)
@@ -96,9 +100,9 @@ class ProxyClient(HttpApi):
                 if attempt == attempts or not self._wait(attempt, kwargs.get("deadline")):
                     raise
                 self.logger.debug("Attempt %d of %d failed, trying again: %s", attempt, attempts, err)
-            except exc.Conflict:
+            except exc.Conflict as err:
                 # What the first try was refused for may have been done all the same (pitfalls row 33).
-                if attempt == 1 or method.upper() != "POST":
+                if attempt == 1 or method.upper() != "POST" or err.status not in _EXISTS:
                     raise
                 return None, None
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -113,7 +117,7 @@ class ProxyClient(HttpApi):
     @staticmethod
     def _wait(attempt: int, deadline: float | None) -> bool:
         """Back off before the next attempt; False when the deadline leaves no time for it."""
-        delay = random.randrange(2**attempt) * 0.5
+        delay = random.randrange(2 ** min(attempt, _LAST_BACKOFF)) * 0.5
         if deadline is not None and deadline_to_timeout(deadline) <= delay:
             return False
         if delay:
@@ -123,7 +127,23 @@ class ProxyClient(HttpApi):
 
 
 def _check_attempts(value: Any) -> int:
-    attempts = int_value(value, 1)
+    attempts: int = int_value(value, 1)
     if attempts < 1:
         raise exc.OioException(f"request_attempts must be at least 1, not {value!r}")
-    return int(attempts)
+    return attempts
+
+
+def _parse_endpoint(endpoint: Any) -> tuple[str, str]:
+    """Get the scheme and the ``host:port`` of a proxy, without the credentials that a URL may hold.
+
+    :raises ConfigurationException: this is no address of a proxy
+    """
+    try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        netloc = parts.netloc.rpartition("@")[2]
+        if not valid or any(char.isspace() for char in netloc):
+            raise ValueError("a host and a port are expected")
+    except (TypeError, ValueError) as err:
+        raise exc.ConfigurationException(f"endpoint {endpoint!r} is not that of a proxy: {err}") from err
+    return parts.scheme, netloc

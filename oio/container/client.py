@@ -68,7 +68,8 @@ class ContainerClient(ContentRoutes):
         params = container_params(account, reference, None)
         data = json.dumps({"properties": properties or {}, "system": system or {}})
         resp, _ = self._request("POST", "/create", params=params, data=data, **kwargs)
-        return bool(resp.status == _CREATED)
+        # No response: it exists since an earlier attempt, of ours or of somebody else.
+        return resp is not None and resp.status == _CREATED
 
     def container_create_many(
         self,

@@ -40,7 +40,8 @@ class DirectoryClient(ProxyClient):
         """
         data = json.dumps({"properties": properties or {}})
         resp, _ = self._request("POST", "/create", params=_params(account, reference), data=data, **kwargs)
-        return bool(resp.status == _CREATED)
+        # No response: it exists since an earlier attempt, of ours or of somebody else.
+        return resp is not None and resp.status == _CREATED
 
     def has(
         self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
