@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from oio.api import _limits
@@ -22,6 +22,8 @@ from oio.common.http import (
 from oio.common.utils import lower_dict_keys
 
 _LOGGER = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 READ_CHUNK_SIZE = 65536
 
@@ -230,7 +232,7 @@ class ChunkReader:
     def _problem(self, source: Any, chunk: dict[str, Any]) -> tuple[int, Any]:
         """Why a response is not the one that was asked for: status and reason; (0, None) when it is."""
         if source.status not in (200, 206):
-            return source.status, getattr(source, "reason", None)
+            return source.status, getattr(source, "reason", "") or "no reason"
         start, end, _, _, _ = next(make_iter_from_resp(source))
         asked = self._asked()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
@@ -286,7 +288,7 @@ class ChunkReader:
         source, chunk = self._get_source()
         if source is None:
             raise self._no_source_left()
-        return self._iter_parts(source, chunk)
+        return _started(self._iter_parts(source, chunk))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self.get_iter()
@@ -294,6 +296,7 @@ class ChunkReader:
     def _iter_parts(self, source: Any, chunk: Any) -> Generator[dict[str, Any], None, None]:
         data = None
         try:
+            yield {}
             parts_iter = make_iter_from_resp(source)
             found = self.get_next_part(parts_iter)
             if found is None:
@@ -394,15 +397,22 @@ class ChunkReader:
         After calling this method, the `headers` field will be available (even if no data is read from the
         generator). Closing the generator closes the connection.
         """
-        return self._stream(self.get_iter())
+        return _started(self._stream(self.get_iter()))
 
     @staticmethod
     def _stream(parts: Generator[dict[str, Any], None, None]) -> Generator[bytes, None, None]:
         try:
+            yield b""
             for part in parts:
                 yield from part["iter"]
         finally:
             parts.close()
+
+
+def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
+    """Get a generator past its first, empty item: one that has not begun closes nothing when it is closed."""
+    next(generator)
+    return generator
 
 
 def mismatch(response: Any, expected: Mapping[str, Any]) -> str | None:
