@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from oio.sandbox.refusals import (
@@ -30,7 +31,6 @@ from oio.sandbox.store.outbox import Outbox
 from oio.sandbox.store.schema import BASE_TABLES, METADATA
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
@@ -74,7 +74,8 @@ class Metadata:
     def close(self) -> None:
         """Close the database."""
         if not self._closed:
-            with self._database.transaction() as db:
+            # What a full disk lets nobody remove is told again at the next start.
+            with suppress(sqlite3.OperationalError), self._database.transaction() as db:
                 self._outbox.remove_sent(db)
             self._database.close()
         self._closed = True
