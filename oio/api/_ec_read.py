@@ -186,6 +186,8 @@ class ECChunkDownloadHandler:
         :raises oio.common.exceptions.NotFound: when there is none left
         """
         codec = codec_of(self.storage_method)
+        if not self.chunks:
+            raise ValueError("chunks: there is no chunk to read")
         number(self.chunks)
         size = int(self.chunks[0]["size"])
         full_size = codec.fragment_size(codec.segment_size)

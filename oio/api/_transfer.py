@@ -267,8 +267,8 @@ class _Fragments:
         return found or list(self.used)
 
     def exclude_damaged(self) -> bool:
-        if self._damaged and not self._damaged.isdisjoint(self.used):
-            return True
+        if not self._damaged.isdisjoint(self.used):
+            return bool(self._candidates())
         if self._guesses is None:
             self._guesses = itertools.islice(self._suspicions(), _MAX_GUESSES)
         self._guess = next(self._guesses, set())

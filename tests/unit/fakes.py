@@ -60,12 +60,24 @@ class FakeConnection:
     @property
     def body(self) -> bytes:
         """The body, out of its chunked coding."""
+        return self._decoded()[0]
+
+    @property
+    def trailers(self) -> dict[str, str]:
+        """What came after the body."""
+        lines = self._decoded()[1].decode().split("\r\n")
+        return dict(line.split(": ") for line in lines if line)
+
+    def _decoded(self) -> tuple[bytes, bytes]:
         body, rest = b"", self.sent
         while rest:
-            size, _, rest = rest.partition(b"\r\n")
-            body += rest[: int(size, 16)]
-            rest = rest[int(size, 16) + 2 :]
-        return body
+            line, _, rest = rest.partition(b"\r\n")
+            size = int(line, 16)
+            if not size:
+                break
+            body += rest[:size]
+            rest = rest[size + 2 :]
+        return body, rest
 
 
 class Network:

@@ -9,7 +9,7 @@ import io as stdio
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oio.api.ec import (
@@ -24,17 +24,9 @@ from oio.api.ec import (
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.storage_functions import fetch_stream_ec
-from oio.common.storage_method import ECStorageMethod
-from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam, network
+from tests.unit.ec_fakes import EC, SEGMENT, Chunks, encoded, fetch, method
+from tests.unit.fakes import FakeResponse, at_the_seam, network, stored
 
-SEGMENT = 1000
-
-
-def method(k=6, m=3, algo="liberasurecode_rs_vand", segment=SEGMENT):
-    return ECStorageMethod("ec", segment, algo, k, m)
-
-
-EC = method()
 SYSMETA = {
     "id": "20BF2194FD420500CD4729AE0B5CBC07",
     "version": "1554086800000000",
@@ -45,84 +37,6 @@ SYSMETA = {
     "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
     "chunk_size": 1000,
 }
-
-
-def encoded(storage_method, data):
-    """The content of each chunk."""
-    n = storage_method.ec_nb_data + storage_method.ec_nb_parity
-    encoder = ec_encode(storage_method, n)
-    encoder.send(None)
-    parts = [encoder.send(data), encoder.send(b"")] if data else [encoder.send(b"")]
-    return [b"".join(columns) for columns in zip(*(part for part in parts if part is not None), strict=True)]
-
-
-class Chunks:
-    """Chunk servers ``h0`` to ``h8``; ``troubles`` maps an index to what is wrong with its server."""
-
-    def __init__(self, storage_method, data, troubles=()):
-        self.storage_method = storage_method
-        self.data = data
-        self.bodies = encoded(storage_method, data)
-        self.troubles = dict(troubles)
-        self.calls = []
-        self.connections = []
-
-    def chunks(self):
-        digest = hashlib.md5(self.data).hexdigest().upper()
-        return [
-            {
-                "url": f"http://h{n}/{n:064X}",
-                "pos": f"0.{n}",
-                "num": n,
-                "size": len(self.data),
-                "hash": digest,
-            }
-            for n in range(len(self.bodies))
-        ]
-
-    def __call__(self, netloc, _method, _path, headers):
-        n = int(netloc[1:])
-        self.calls.append((n, headers.get("Range")))
-        trouble = self.troubles.get(n)
-        if isinstance(trouble, BaseException):
-            raise trouble
-        response = (
-            FakeResponse(trouble)
-            if isinstance(trouble, int)
-            else self._serve(n, trouble, headers.get("Range"))
-        )
-        self.connections.append(FakeConnection(response))
-        return self.connections[-1]
-
-    def _serve(self, n, trouble, asked):
-        whole = body = self.bodies[n]
-        kind = trouble[0] if trouble else None
-        stored = {"x-oio-chunk-meta-chunk-hash": hashlib.md5(whole).hexdigest().upper()}
-        if kind == "flip":
-            at = trouble[1] % len(body)
-            body = whole = body[:at] + bytes([body[at] ^ 0x55]) + body[at + 1 :]
-        if kind == "truncate":
-            body = whole = body[: trouble[1]]
-        first, last = 0, len(whole) - 1
-        if asked:
-            first, last = map(int, asked.removeprefix("bytes=").split("-"))
-            if first >= len(whole):
-                return FakeResponse(416)
-            last = min(last, len(whole) - 1)
-            body = body[first : last + 1]
-        headers = {**stored, "Content-Length": len(body)}
-        if asked:
-            headers["Content-Range"] = f"bytes {first}-{last}/{len(whole)}"
-        error = None
-        if kind in {"cut", "error"}:
-            body = body[: trouble[1]]
-            error = trouble[2] if kind == "error" else None
-        return FakeResponse(206 if asked else 200, body, headers, error)
-
-
-def fetch(chunks, ranges=None, **kwargs):
-    with at_the_seam(chunks):
-        return b"".join(fetch_stream_ec({0: chunks.chunks()}, ranges, chunks.storage_method, **kwargs))
 
 
 DATA = bytes(range(256)) * 20  # five segments and a bit
@@ -172,23 +86,6 @@ def prepared():
     return [{"url": f"http://h{n}/{n:064X}", "pos": f"0.{n}", "num": n} for n in range(8, -1, -1)]
 
 
-def stored(connection):
-    size = len(body_of(connection)[0])
-    return FakeResponse(201, headers={"x-oio-chunk-meta-chunk-size": str(size)})
-
-
-def body_of(connection):
-    """The body and the trailers that were sent."""
-    body, rest = b"", connection.sent
-    while True:
-        size, _, rest = rest.partition(b"\r\n")
-        if size == b"0":
-            lines = rest.decode().split("\r\n")[:-2]
-            return body, dict(line.split(": ") for line in lines)
-        body += rest[: int(size, 16)]
-        rest = rest[int(size, 16) + 2 :]
-
-
 def answers(**others):
     return {**{f"h{n}": stored for n in range(9)}, **others}
 
@@ -210,7 +107,7 @@ def test_each_chunk_gets_its_fragments_and_the_trailers_that_were_announced(algo
     assert len(chunks) == 9
     bodies = encoded(EC, DATA)
     for n in range(9):
-        body, trailers = body_of(net.connections[f"h{n}"])
+        body, trailers = net.connections[f"h{n}"].body, net.connections[f"h{n}"].trailers
         assert body == bodies[n]
         expected = {
             "x-oio-chunk-meta-metachunk-size": str(len(DATA)),
@@ -285,7 +182,7 @@ def test_a_metachunk_is_made_of_whole_segments_and_is_never_empty(chunk_size, ex
 def test_an_empty_object_has_empty_chunks_with_trailers():
     (size, digest, chunks), _, net = write(b"")
     assert (size, len(chunks)) == (0, 9)
-    body, trailers = body_of(net.connections["h3"])
+    body, trailers = net.connections["h3"].body, net.connections["h3"].trailers
     assert body == b""
     assert trailers["x-oio-chunk-meta-chunk-hash"] == digest == hashlib.md5().hexdigest()
 
@@ -423,48 +320,6 @@ def test_an_abandoned_stream_closes_every_connection():
         next(stream)
         stream.close()
     assert all(connection.closed for connection in chunks.connections)
-
-
-ALGORITHMS = st.sampled_from(["liberasurecode_rs_vand", "isa_l_rs_vand", "isa_l_rs_cauchy"])
-TROUBLES = st.one_of(
-    st.just(404),
-    st.builds(OSError, st.just("refused")),
-    st.tuples(st.just("cut"), st.integers(0, 3000)),
-    st.tuples(st.just("truncate"), st.integers(0, 3000)),
-    st.tuples(st.just("flip"), st.integers(0, 3000)),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_whatever_is_lost_a_read_is_exact_or_raises(data):
-    algo = data.draw(ALGORITHMS)
-    k, m = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 3))
-    storage_method = method(k, m, algo, data.draw(st.sampled_from([64, 100, 1000])))
-    content = data.draw(st.binary(min_size=1, max_size=2500))
-    faulty = data.draw(st.lists(st.integers(0, k + m - 1), unique=True, max_size=k + m))
-    chunks = Chunks(storage_method, content, {n: data.draw(TROUBLES) for n in faulty})
-    first, last = sorted(
-        (data.draw(st.integers(0, len(content) - 1)), data.draw(st.integers(0, len(content) - 1)))
-    )
-    ranges = data.draw(st.sampled_from([None, [(first, last)]]))
-    expected = content if ranges is None else content[first : last + 1]
-    strict = data.draw(st.booleans())
-    try:
-        got = fetch(chunks, ranges, verify_checksum="strict" if strict else True)
-    except exc.OioException:
-        flipped = any(
-            isinstance(trouble, tuple) and trouble[0] == "flip" for trouble in chunks.troubles.values()
-        )
-        assert len(faulty) > m or (flipped and not strict)
-    else:
-        if (
-            ranges is None
-            or strict
-            or not any(isinstance(t, tuple) and t[0] == "flip" for t in chunks.troubles.values())
-        ):
-            assert got == expected
-        assert len(got) == len(expected)
 
 
 # --- rebuilding ---
