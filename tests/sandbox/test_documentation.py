@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import doctest
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -19,14 +22,29 @@ PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.rst"))
 def test_examples_of_a_page_give_what_it_says(page, tmp_path):
     source = tmp_path / "source.txt"
     source.write_bytes(b"data of a file")
+    directory = tmp_path / "site"
+    for name in ("index.html", "css/style.css"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(name)
+    names = {"path": str(source), "directory": str(directory), "copy": str(tmp_path / "copy")}
     with Namespace(rawx=3, path=tmp_path / "namespace") as namespace, namespace.api() as api:
         result = doctest.testfile(
             str(ROOT / "docs" / page),
             module_relative=False,
-            globs={"api": api, "path": str(source)},
+            globs={"api": api, "namespace": namespace} | names,
             optionflags=doctest.ELLIPSIS,
         )
     assert result.failed == 0
+
+
+def test_the_tests_of_a_service_pass(tmp_path):
+    text = (ROOT / "docs" / "tasks.rst").read_text(encoding="utf-8")
+    (program,) = re.findall(r"tested like this::\n\n((?:    .*\n|\n)+)", text)
+    (tmp_path / "test_service.py").write_text(textwrap.dedent(program))
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "oio.sandbox.pytest_plugin"]
+    command += ["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "3 passed" in ended.stdout, ended.stdout
 
 
 def test_the_program_of_the_readme_runs(capsys):
