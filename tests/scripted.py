@@ -97,7 +97,7 @@ class ScriptedServer:
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
         self.errors: list[BaseException] = []
         self._peers: list[socket.socket] = []
@@ -123,7 +123,7 @@ class ScriptedServer:
             script(Peer(sock))
         except OSError:
             pass  # The client left, or the test is over.
-        except BaseException as err:
+        except BaseException as err:  # noqa: BLE001 - told to the test, whatever it is
             self.errors.append(err)
         finally:
             sock.close()
@@ -162,7 +162,7 @@ def full_backlog() -> Iterator[str]:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
             fillers.append(filler)
-        yield "127.0.0.1:%d" % listener.getsockname()[1]
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         for sock in (*fillers, listener):
             sock.close()

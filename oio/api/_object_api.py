@@ -173,8 +173,8 @@ class ObjectApi(ApiBase):
         :param properties: should the request return object properties along with content description, see
             :meth:`object_locate`
         :param kwargs: also ``verify_checksum`` (True): False verifies nothing, ``"strict"`` verifies whole
-            metachunks for ranges too, and gives nothing of one before; ``perfdata``, a dict that gets ``ttfb``
-            and ``ttlb`` (seconds)
+            metachunks for ranges too, and gives nothing of one before; ``perfdata``, a dict that gets
+            ``ttfb`` and ``ttlb`` (seconds)
         :returns: a dictionary of object metadata and a stream of object data: an iterator of blocks, with
             ``close()``, that gives all the bytes or raises. Errors of the rawx services come when it is
             read, from the first block on.

@@ -15,7 +15,13 @@ from oio.common.constants import OBJECT_METADATA_PREFIX
 from oio.common.ranges import Range, get_meta_ranges, obj_range_to_meta_chunk_range
 from oio.common.storage_method import StorageMethod
 
-__all__ = ["fetch_stream", "fetch_stream_ec", "get_meta_ranges", "obj_range_to_meta_chunk_range", "wrand_choice_index"]
+__all__ = [
+    "fetch_stream",
+    "fetch_stream_ec",
+    "get_meta_ranges",
+    "obj_range_to_meta_chunk_range",
+    "wrand_choice_index",
+]
 
 # Not the shared generator: a program that seeds it must get the same numbers with and without us.
 _RANDOM = random.Random()

@@ -9,6 +9,6 @@ with warnings.catch_warnings():
 
 eventlet.monkey_patch()
 
-from green_host import main  # noqa: E402
+from green_host import main
 
 main()

@@ -64,13 +64,13 @@ def assert_same(before, after):
 
 
 before = snapshot()
-import oio  # noqa: E402
+import oio
 
 assert_same(before, snapshot())
 heavy = {"eventlet", "greenlet", "pyeclib", "requests", "h11"} & set(sys.modules)
 assert not heavy, heavy
 
-from common import assert_nothing_left, make_api, round_trip  # noqa: E402
+from common import assert_nothing_left, make_api, round_trip
 
 before = snapshot()
 with make_api() as api:
