@@ -13,13 +13,12 @@ from oio.api._container_api import ContainerApi
 from oio.api._creation_api import CreationApi
 from oio.api._object_api import ObjectApi
 from oio.blob.client import BlobClient
-from oio.common import green
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.decorators import patch_kwargs
 from oio.common.easy_value import float_value
 from oio.common.http_eventlet import POOL
-from oio.common.http_urllib3 import URLLIB3_POOLMANAGER_KWARGS, get_pool_manager
+from oio.common.http_urllib3 import URLLIB3_POOLMANAGER_KWARGS, get_pool_manager, tls_context
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
 
@@ -122,8 +121,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, CreationApi, ObjectApi):
         if perfdata is not None:
             defaults["perfdata"] = perfdata
         if "ca_certs" in kwargs or "cert_reqs" in kwargs:
-            verify = kwargs.get("cert_reqs", "CERT_REQUIRED") not in ("CERT_NONE", "NONE", 0)
-            defaults["ssl_context"] = green.create_ssl_context(kwargs.get("ca_certs"), verify=verify)
+            defaults["ssl_context"] = tls_context(kwargs.get("ca_certs"), kwargs.get("cert_reqs"))
         return defaults
 
     @property

@@ -331,7 +331,11 @@ def create_connection(
     adopt_thread()
     host, port = address
     error: OSError | None = None
-    for family, kind, proto, _name, target in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+    try:
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except UnicodeError as err:
+        raise OSError(f"{host!r} is no name of a host: {err}") from err
+    for family, kind, proto, _name, target in found:
         sock = None
         try:
             sock = socket.socket(family, kind, proto)
@@ -352,6 +356,20 @@ def create_connection(
     raise error or OSError(f"{host} has no address")
 
 
+class _SSLContext(_green_ssl.GreenSSLContext):  # type: ignore[misc]
+    __slots__ = ()
+
+    def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
+        # When shaking hands fails, nobody else knows the new socket, which has taken over the connection.
+        wrapped = super().wrap_socket(sock, *args, **{**kwargs, "do_handshake_on_connect": False})
+        try:
+            wrapped.do_handshake()
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
+
+
 def create_ssl_context(
     cafile: str | None = None,
     capath: str | None = None,
@@ -365,6 +383,7 @@ def create_ssl_context(
     :param verify: False accepts any certificate of any host
     """
     context: _ssl.SSLContext = _green_ssl.create_default_context(cafile=cafile, capath=capath, cadata=cadata)
+    context.__class__ = _SSLContext
     if not verify:
         context.check_hostname = False
         context.verify_mode = _ssl.CERT_NONE

@@ -37,6 +37,7 @@ __all__ = [
     "SafePoolManager",
     "get_pool_manager",
     "oio_exception_from_httperror",
+    "tls_context",
     "urllib3",
 ]
 
@@ -115,14 +116,31 @@ class _GreenHTTPSConnection(_GreenMixin, HTTPSConnection):
     def connect(self) -> None:
         if self.ssl_context is None:
             # A context of the standard class would make a socket that blocks the whole thread.
-            self.ssl_context = _ssl_context(self.ca_certs, resolve_cert_reqs(self.cert_reqs) != ssl.CERT_NONE)
-        super().connect()
+            self.ssl_context = tls_context(self.ca_certs, self.cert_reqs)
+        try:
+            with green.naming("connecting"):
+                super().connect()
+        except TimeoutError as err:
+            # urllib3 would speak of a read.
+            message = f"TLS handshake with {self.host} timed out. (connect timeout={self.timeout})"
+            raise urllib3_exceptions.ConnectTimeoutError(self, message) from err
 
 
 @functools.cache
-def _ssl_context(cafile: str | None, verify: bool) -> ssl.SSLContext:
-    """One context for each setting: making one reads all the system's certificates (pitfalls row 124)."""
-    return green.create_ssl_context(cafile, verify=verify)
+def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None) -> ssl.SSLContext:
+    """One context for each setting: making one reads all the system's certificates (pitfalls row 124).
+
+    :param ca_certs: PEM file of the authorities to trust, instead of the system's
+    :param cert_reqs: ``CERT_NONE`` accepts any certificate of any host
+    :raises ConfigurationException: the file cannot be used, or nothing is known by that name
+    """
+    try:
+        verify = resolve_cert_reqs(cert_reqs) != ssl.CERT_NONE
+        return green.create_ssl_context(ca_certs, verify=verify)
+    except (OSError, AttributeError) as err:
+        raise exc.ConfigurationException(
+            f"ca_certs {ca_certs!r} or cert_reqs {cert_reqs!r} cannot be used: {err}"
+        ) from err
 
 
 class _GreenHTTPConnectionPool(HTTPConnectionPool):
@@ -131,6 +149,16 @@ class _GreenHTTPConnectionPool(HTTPConnectionPool):
 
 class _GreenHTTPSConnectionPool(HTTPSConnectionPool):
     ConnectionCls = _GreenHTTPSConnection
+
+
+class _GreenRetry(urllib3.Retry):
+    """Waits without blocking the OS thread, and so within the time limits of the request."""
+
+    def sleep(self, response: Any = None) -> None:
+        seconds = (response and self.get_retry_after(response)) or self.get_backoff_time()
+        if seconds > 0:
+            green.adopt_thread()
+            green.sleep(seconds)
 
 
 _MANAGERS: weakref.WeakSet[SafePoolManager] = weakref.WeakSet()
@@ -194,7 +222,7 @@ def get_pool_manager(
     if retries == DEFAULT_RETRIES:
         policy = urllib3.Retry(0, read=False)
     else:
-        policy = urllib3.Retry(total=retries, backoff_factor=float_value(backoff_factor, DEFAULT_BACKOFF))
+        policy = _GreenRetry(total=retries, backoff_factor=float_value(backoff_factor, DEFAULT_BACKOFF))
     known = {k: v for k, v in kwargs.items() if k in URLLIB3_POOLMANAGER_KWARGS and v is not None}
     return SafePoolManager(
         num_pools=int_value(pool_connections, DEFAULT_POOLSIZE),
