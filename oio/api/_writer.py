@@ -260,13 +260,12 @@ class ParallelMetachunkWriter(io.MetachunkWriter):
         }
         return ChunkSender(chunk, connect_to_chunk(chunk, headers, self.options), self.options)
 
-    def _connect(self, chunk: dict[str, Any]) -> Any:
+    def _connect(self, chunk: dict[str, Any], senders: list[Any]) -> None:
         try:
-            return self._sender(chunk)
+            senders.append(self._sender(chunk))
         except _limits.OWN_THREAD_FAILURES as err:
             chunk["error"] = self._connection_error(err)
             _LOGGER.warning("Failed to connect to %s: %s (reqid=%s)", chunk["url"], err, self.reqid)
-            return None
 
     def _connection_error(self, err: BaseException) -> Any:
         return err
@@ -279,8 +278,8 @@ class ParallelMetachunkWriter(io.MetachunkWriter):
         try:
             # Leaving the pool kills the green threads that still run; only then are connections closed.
             with green.ContextPool(max(1, len(self.meta_chunk))) as pool:
-                threads = [pool.spawn(self._connect, chunk) for chunk in self.meta_chunk]
-                senders += [sender for sender in (thread.wait() for thread in threads) if sender is not None]
+                for thread in [pool.spawn(self._connect, chunk, senders) for chunk in self.meta_chunk]:
+                    thread.wait()
                 # Before the first byte is taken from the source.
                 self._check_quorum()
                 for sender in senders:

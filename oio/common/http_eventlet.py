@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -24,13 +24,17 @@ MAX_IDLE_SECONDS = 60.0
 MAX_REPLAY = 1 << 20
 
 
-def shutdown_and_close(sock: Any) -> None:
-    """Close a socket in both directions, whoever else holds it; never raises (pitfalls rows 2 and 7)."""
+def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
+    """Close a socket in both directions, whoever else holds it; never raises (pitfalls rows 2 and 7).
+
+    :param pid: process that uses it; the children that it has forked close their copy, and no more
+    """
     if sock is None:
         return
-    # When it is closed already, or was never connected, that is what we wanted.
-    with contextlib.suppress(OSError):
-        sock.shutdown(_native_socket.SHUT_RDWR)
+    if pid is None or pid == os.getpid():
+        # When it is closed already, or was never connected, that is what we wanted.
+        with contextlib.suppress(OSError):
+            sock.shutdown(_native_socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         sock.close()
 
@@ -40,9 +44,13 @@ class CustomHTTPResponse(green.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         self._sock = sock
+        self._pid = os.getpid()
         super().__init__(sock, *args, **kwargs)
 
     def _checked(self, read: Any, *args: Any) -> Any:
+        if self._pid != os.getpid():
+            # Two processes would share out the bytes.
+            raise OSError("Read on a source of the parent process")
         try:
             return read(*args)
         except (AttributeError, ValueError, EOFError) as err:
@@ -66,7 +74,7 @@ class CustomHTTPResponse(green.HTTPResponse):
 
     def force_close(self) -> None:
         """Close the response and its socket, whatever is left to read."""
-        shutdown_and_close(self._sock)
+        shutdown_and_close(self._sock, self._pid)
         # Somebody has closed it under us, or is reading from it, and will see the end.
         with contextlib.suppress(ValueError, RuntimeError):
             super().close()
@@ -117,28 +125,50 @@ class ConnectionPool:
         self._idle: dict[Any, collections.deque[tuple[Any, float]]] = {}
         self._count = 0
         self._holders = 0
+        self._releases: collections.deque[None] = collections.deque()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock:
+            yield
+        self._note_releases()
 
     def hold(self, owner: object) -> weakref.finalize[[], object]:
         """Keep idle connections for the sake of ``owner``, until the result is called or it is collected."""
-        with self._lock:
+        with self._locked():
             self._holders += 1
         return weakref.finalize(owner, self._release)
 
     def _release(self) -> None:
-        with self._lock:
-            self._holders = max(0, self._holders - 1)
-            if self._holders:
-                return
-            left, self._idle, self._count = self._idle, {}, 0
-        for queue in left.values():
-            for connection, _ in queue:
-                shutdown_and_close(connection.sock)
-                connection.close()
+        self._releases.append(None)
+        self._note_releases()
+
+    def _note_releases(self) -> None:
+        # A collection may strike while this very thread has the lock: whoever has it does this afterwards.
+        while self._releases and self._lock.acquire(blocking=False):
+            try:
+                left = self._forget_released()
+            finally:
+                self._lock.release()
+            for queue in left.values():
+                for connection, _ in queue:
+                    shutdown_and_close(connection.sock)
+                    connection.close()
+
+    def _forget_released(self) -> dict[Any, collections.deque[tuple[Any, float]]]:
+        """Count the holders that are left, and take out everything when none is."""
+        while self._releases:
+            self._releases.pop()
+            self._holders -= 1
+        left: dict[Any, collections.deque[tuple[Any, float]]] = {}
+        if self._holders <= 0:
+            left, self._idle, self._count, self._holders = self._idle, left, 0, 0
+        return left
 
     def take(self, key: Any) -> Any:
         """An idle connection to ``key`` that still looks alive, or None."""
         while True:
-            with self._lock:
+            with self._locked():
                 queue = self._idle.get(key)
                 if not queue:
                     return None
@@ -156,7 +186,7 @@ class ConnectionPool:
     def give(self, key: Any, connection: Any) -> None:
         """Keep a connection whose last response was read to its end."""
         dropped = connection
-        with self._lock:
+        with self._locked():
             if self._holders:
                 self._idle.setdefault(key, collections.deque()).append((connection, time.monotonic()))
                 self._count += 1
@@ -178,7 +208,7 @@ class ConnectionPool:
 
     def forget(self) -> None:
         """Drop everything without a word to the servers: after a fork the sockets are the parent's."""
-        left, holders = self._idle, self._holders
+        left, holders = self._idle, self._holders - len(self._releases)
         self._start()
         self._holders = holders
         for queue in left.values():
@@ -213,6 +243,7 @@ class ChunkConnection:
         self.method = method
         self._request = (method, target, list(headers))
         self._key = (scheme, netloc, ssl_context)
+        self._pid = os.getpid()
         self._pool = POOL if pool is None else pool
         self.said_twice = False
         self._response: Any = None
@@ -297,7 +328,7 @@ class ChunkConnection:
 
     def _reusable(self) -> bool:
         response = self._response
-        if response is None or self._connection.sock is None:
+        if response is None or self._connection.sock is None or self._pid != os.getpid():
             return False
         if response.length == 0 and not response.isclosed():
             response.read()
@@ -320,7 +351,7 @@ class ChunkConnection:
     def _drop(self) -> None:
         if self._response is not None:
             self._response.close()
-        shutdown_and_close(self._connection.sock)
+        shutdown_and_close(self._connection.sock, self._pid)
         self._connection.close()
 
 

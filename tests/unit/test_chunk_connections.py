@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+
 import pytest
 
 from oio.common import http_eventlet
@@ -250,3 +253,33 @@ def test_a_corked_connection_sends_all_once_it_is_uncorked(pool):
         assert connection.getresponse().status == 201
         connection.close()
     assert bodies == [b"a"]
+
+
+class CollectingKey:
+    """The key of a server, which triggers a garbage collection in the middle of the pool's work."""
+
+    def __hash__(self):
+        gc.collect()
+        return 1
+
+
+def test_owner_that_is_collected_while_the_pool_is_at_work():
+    pool = ConnectionPool()
+    owner = Owner()
+    owner.itself = owner
+    pool.hold(owner)
+    gc.disable()
+    try:
+        del owner
+        worker = threading.Thread(target=pool.take, args=(CollectingKey(),), daemon=True)
+        worker.start()
+        worker.join(10)
+    finally:
+        gc.enable()
+    assert not worker.is_alive()
+    assert pool._holders == 0
+
+
+def test_name_that_no_host_can_have():
+    with pytest.raises(OSError, match=r"a\.\.b"):
+        http_connect("a..b:1", "GET", "/0A")

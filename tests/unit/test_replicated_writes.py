@@ -14,7 +14,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_method import STORAGE_METHODS
-from tests.unit.fakes import FakeResponse, chunks_on, network, stored
+from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
 
 THREE = STORAGE_METHODS.load("plain/nb_copy=3")
 SYSMETA = {
@@ -345,3 +345,19 @@ def test_a_fake_checksum_says_what_it_was_told():
     checksum = FakeChecksum("6bf6")
     checksum.update(b"data")
     assert checksum.hexdigest() == "6bf6"
+
+
+@pytest.mark.pitfall(8)
+def test_upload_that_is_killed_while_it_connects_closes_what_it_has_opened():
+    opened = FakeConnection(stored)
+
+    def connect(netloc, *_args):
+        return green.sleep(3600) if netloc == "b" else opened
+
+    with at_the_seam(connect):
+        upload = green.greenthread.spawn(write)
+        green.sleep(0.01)
+        upload.kill()
+        with pytest.raises(green.greenthread.greenlet.GreenletExit):
+            upload.wait()
+    assert opened.closed == 2

@@ -1,11 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program that forks after it has used the client: parent and children go on with the same client."""
 
+import logging
 import os
 import sys
 import traceback
 
 from common import assert_nothing_left, make_api, round_trip, sockets
+
+
+def leave(stream, rest):
+    stream.close()
+
+
+def read_on(stream, rest):
+    logging.getLogger("oio").setLevel(logging.ERROR)  # It is told that the parent's connection is not used.
+    assert b"".join(stream) == rest
+
+
+def fork_while_reading(api, policy, act):
+    """A child may do what it likes with the copy of a stream: its parent reads on."""
+    data = os.urandom(16_000_000)
+    api.object_create("acct", "forking", obj_name="large", data=data, policy=policy)
+    _, stream = api.object_fetch("acct", "forking", "large")
+    first = next(stream)
+    child = os.fork()
+    if child == 0:
+        try:
+            act(stream, data[len(first) :])
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert first + b"".join(stream) == data
+
 
 with make_api() as api:
     round_trip(api, "parent-first")
@@ -29,6 +59,8 @@ with make_api() as api:
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
     round_trip(api, "parent-last")
+    fork_while_reading(api, "SINGLE", leave)
+    fork_while_reading(api, "THREECOPIES", read_on)
     # Nobody has closed what the parent keeps.
     assert set(kept) & set(sockets()), "the parent lost its connections"
 assert_nothing_left()
