@@ -148,11 +148,12 @@ class ChunkStore:
         :raises ChunkMissing: there is none.
         :raises ChunkDamaged: it has no attributes.
         """
-        attributes = self._attributes(chunk_id)
-        try:
-            file = self._path(chunk_id).open("rb", buffering=0)
-        except FileNotFoundError:
-            raise ChunkMissing(chunk_id) from None
+        with self._lock:
+            try:
+                file = self._path(chunk_id).open("rb", buffering=0)
+            except FileNotFoundError:
+                raise ChunkMissing(chunk_id) from None
+            attributes = self._attributes(chunk_id)
         if attributes is None:
             file.close()
             raise ChunkDamaged(chunk_id)
@@ -182,11 +183,13 @@ class ChunkStore:
 
         :raises ChunkMissing: there is none.
         """
-        try:
-            self._path(chunk_id).unlink()
-        except FileNotFoundError:
-            raise ChunkMissing(chunk_id) from None
-        self._path(chunk_id, _ATTRIBUTES).unlink(missing_ok=True)
+        # Under the lock, or the attributes removed could be those of a new chunk of the same ID.
+        with self._lock:
+            try:
+                self._path(chunk_id).unlink()
+            except FileNotFoundError:
+                raise ChunkMissing(chunk_id) from None
+            self._path(chunk_id, _ATTRIBUTES).unlink(missing_ok=True)
         _sync_directory(self._path(chunk_id).parent)
 
     def ids(self) -> list[str]:

@@ -293,8 +293,16 @@ class Namespace:
         return sum(service.open_connections() for service in self.services if kind in {None, service.kind})
 
     def faults(self, *faults: Fault) -> FaultPlan:
-        """Return a plan of faults, to be used in a ``with`` statement."""
-        return FaultPlan(faults, self.board)
+        """Return a plan of faults, to be used in a ``with`` statement.
+
+        :raises ValueError: a fault is meant for an address at which this namespace has no such service.
+        """
+        plan = FaultPlan(faults, self.board)
+        known = {(service.kind, service.address) for service in self.services}
+        for fault in faults:
+            if fault.address is not None and (fault.service, fault.address) not in known:
+                raise ValueError(f"address={fault.address!r}: no {fault.service} of {self.name} is there")
+        return plan
 
     def rate(self, service: Service, score: int) -> None:
         """Tell the conscience how good a service is, from 0 to 100."""

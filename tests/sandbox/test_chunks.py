@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,22 @@ def test_leftovers_of_a_crash_are_removed(store: ChunkStore, suffix: str) -> Non
     again = restarted(store)
     assert not leftover.exists()
     assert again.ids() == [OTHER_ID]
+
+
+def test_a_chunk_that_replaces_one_that_is_being_deleted_is_whole(store: ChunkStore) -> None:
+    def replace() -> None:
+        for _ in range(50):
+            with suppress(ChunkExists):
+                put(store)
+            with suppress(ChunkMissing):
+                store.delete(ID)
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(replace) for _ in range(4)]:
+            for _ in range(50):
+                with suppress(ChunkMissing), store.open(ID) as chunk:
+                    assert chunk.attributes == ATTRIBUTES
+            done.result()
 
 
 def test_links_live_and_die_alone(store: ChunkStore) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oio.sandbox import Namespace
+from oio.sandbox import Fault, Namespace
 from oio.sandbox.ports import free_ports
 from tests.chunkdata import HEADERS, ID, PATH
 from tests.rawsocket import RawSocket, chunk
@@ -144,6 +144,12 @@ def test_ports_that_another_one_has_taken_down_meanwhile_are_not_overwritten(tmp
         pass
     with pytest.raises(OSError, match="another namespace has run in"):
         late.start()
+
+
+def test_a_fault_for_a_service_that_is_not_there_is_refused(namespace: Namespace) -> None:
+    for address in ("127.0.0.1:1", namespace.proxy.address):
+        with pytest.raises(ValueError, match=f"address='{address}': no rawx of {namespace.name}"):
+            namespace.faults(Fault("refuse", address=address))
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
