@@ -339,7 +339,7 @@ def test_timeout_of_the_host_around_a_call_stays_the_hosts():
 @pytest.mark.pitfall(139)
 def test_marker_before_the_prefix_does_not_empty_the_page(api):
     target = stored(api, b"")
-    names = ["a", "b/1", "b/2", "c"]
+    names = ["a", "aa", "b/1", "b/2", "c"]
     for name in names:
         create(api, target._replace(name=name), b"")
     page = api.object_list(*target[:2], prefix="b/", marker="a")
