@@ -12,7 +12,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from oio.api._checks import check_cid, check_content_id, check_name, check_version
+from oio.api._checks import (
+    check_cid,
+    check_content_id,
+    check_headers,
+    check_name,
+    check_numbers,
+    check_version,
+)
 from oio.common.decorators import (
     ensure_headers,
     ensure_request_id2,
@@ -101,7 +108,7 @@ def plain_call(fnc: _F, prefix: str = "") -> _F:
 
     :param prefix: of the request IDs that are made for it
     """
-    return patch_kwargs(ensure_headers(ensure_request_id2(prefix)(_checked(fnc))))
+    return _with_sound_options(patch_kwargs(ensure_headers(ensure_request_id2(prefix)(_checked(fnc)))))
 
 
 def account_call(fnc: _F) -> _F:
@@ -122,6 +129,17 @@ def object_call(fnc: _F) -> _F:
 def creation_call(fnc: _F) -> _F:
     """Make a method of the API that creates an object: only its container may be missing."""
     return handle_container_not_found(plain_call(fnc, prefix="create-"))
+
+
+def _with_sound_options(fnc: _F) -> _F:
+    """Check the options that others are deduced from."""
+
+    @functools.wraps(fnc)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        check_headers(kwargs.get("headers"), kwargs.get("reqid"))
+        return fnc(*args, **{**kwargs, **check_numbers(kwargs)})
+
+    return cast("_F", wrapper)
 
 
 def _checked(fnc: _F) -> _F:

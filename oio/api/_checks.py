@@ -6,12 +6,14 @@ Each refuses with a ValueError or a TypeError that names the argument and its va
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES
+from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
+from oio.common.easy_value import float_value, int_value
 from oio.container.client import CHUNK_SYSMETA_PREFIX
 
 _MAX_BYTES = {
@@ -22,6 +24,7 @@ _MAX_BYTES = {
 }
 _CID = re.compile(r"([0-9A-Fa-f]{1,64})(\.[0-9]+)?")
 _CONTENT_ID = re.compile(r"([0-9A-Fa-f]{2}){1,32}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _VERSION = re.compile(r"-?[0-9]{1,23}")
 
 
@@ -95,6 +98,42 @@ def check_version(value: Any) -> int | str:
     if not _VERSION.fullmatch(str(value)):
         raise ValueError(f"version must be an integer: {shorten(value)}")
     return value
+
+
+def check_numbers(options: Mapping[str, Any]) -> dict[str, float]:
+    """Refuse options of time and size that make no sense; one that is not a number breaks every timer.
+
+    :returns: those that are set, which may be given as text, as the numbers they are
+    """
+    numbers: dict[str, float] = {}
+    for name in (*TIMEOUT_KEYS, "deadline", "chunk_buffer_max", "chunk_buffer_min"):
+        convert = int_value if name.startswith("chunk_") else float_value
+        value = options.get(name)
+        try:
+            number = convert(value, None)
+        except (TypeError, ValueError, OverflowError) as err:
+            raise ValueError(f"{name} must be a number, not {shorten(value)}") from err
+        if number is None:
+            continue
+        if not math.isfinite(number) or (number <= 0 and name != "deadline"):
+            raise ValueError(f"{name} must be a positive number: {shorten(value)}")
+        # The deadlines of the library are floats of a class of their own.
+        numbers[name] = value if isinstance(value, float) else number
+    return numbers
+
+
+def check_headers(headers: Any, reqid: Any = None) -> None:
+    """Refuse headers that no request can carry, or that would be several; the request ID becomes one."""
+    if headers is not None and not isinstance(headers, Mapping):
+        raise TypeError(f"headers must be a dict, not {type(headers).__name__}: {shorten(headers)}")
+    for name, value in {**(headers or {}), "reqid": reqid}.items():
+        text = f"{name}: {value}"
+        try:
+            text.encode("latin-1")
+        except UnicodeEncodeError as err:
+            raise ValueError(f"header {name!r} must be made of Latin-1 characters: {shorten(value)}") from err
+        if _CONTROL.search(text):
+            raise ValueError(f"header {name!r} must not have control characters: {shorten(value)}")
 
 
 def check_limit(value: Any) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from oio.account.client import AccountClient
 from oio.api._account_api import AccountApi
 from oio.api._calls import OPTIONS, warn_deprecated
+from oio.api._checks import check_numbers
 from oio.api._container_api import ContainerApi
 from oio.api._creation_api import CreationApi
 from oio.api._object_api import ObjectApi
@@ -16,7 +17,6 @@ from oio.blob.client import BlobClient
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.decorators import patch_kwargs
-from oio.common.easy_value import float_value
 from oio.common.http_eventlet import POOL
 from oio.common.http_urllib3 import URLLIB3_POOLMANAGER_KWARGS, get_pool_manager, tls_context
 from oio.container.client import ContainerClient
@@ -109,15 +109,10 @@ class ObjectStorageApi(AccountApi, ContainerApi, CreationApi, ObjectApi):
     def _call_defaults(cls, perfdata: dict[str, Any] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Options of the constructor that are defaults of the calls."""
         defaults: dict[str, Any] = {"autocreate": True}
-        for name in cls.TIMEOUT_KEYS:
-            value = float_value(kwargs.get(name), None)
-            if value is not None:
-                if value <= 0:
-                    raise ValueError(f"{name} must be a positive number of seconds: {value}")
-                defaults[name] = value
         for name in (*cls.EXTRA_KEYWORDS, *_CALL_DEFAULTS):
             if name in kwargs:
                 defaults[name] = kwargs[name]
+        defaults.update(check_numbers({name: kwargs[name] for name in kwargs if name != "deadline"}))
         if perfdata is not None:
             defaults["perfdata"] = perfdata
         if "ca_certs" in kwargs or "cert_reqs" in kwargs:

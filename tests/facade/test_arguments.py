@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -254,10 +255,49 @@ def test_api_of_an_unknown_namespace_is_refused() -> None:
         ObjectStorageApi("NOWHERE")
 
 
-@pytest.mark.parametrize("value", [0, -1, "-0.5"])
-def test_api_with_a_timeout_of_nothing_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="read_timeout must be a positive number of seconds"):
-        ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", read_timeout=value)
+@pytest.mark.parametrize("value", [0, -1, "-0.5", float("nan"), float("inf"), "soon", [1]])
+@pytest.mark.parametrize("name", ["connection_timeout", "read_timeout", "write_timeout", "chunk_buffer_max"])
+def test_limits_that_are_no_positive_numbers_are_refused(
+    name: str, value: Any, offline_api: ObjectStorageApi
+) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a"):
+        ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", **{name: value})
+    with pytest.raises(ValueError, match=f"{name} must be a"):
+        offline_api.object_create("a", "c", obj_name="o", data=b"", **{name: value})
+
+
+@pytest.mark.parametrize("value", [float("nan"), "tomorrow"])
+def test_deadline_that_never_comes_is_refused(value: Any, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(ValueError, match="deadline must be a"):
+        offline_api.object_locate("a", "c", "o", deadline=value)
+
+
+def test_limits_of_a_call_may_be_text(api: Any) -> None:
+    limits = dict.fromkeys(("connection_timeout", "read_timeout", "write_timeout"), "10")
+    options = {**limits, "chunk_buffer_max": "65536", "deadline": str(time.monotonic() + 20)}
+    api.object_create("a", "c", obj_name="o", data=b"hello", **options)
+    assert b"".join(api.object_fetch("a", "c", "o", **limits)[1]) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"headers": {"x-a": "1\r\nx-b: 2"}}, "'x-a' must not have control characters"),
+        ({"headers": {"x-a": "\u20ac"}}, "'x-a' must be made of Latin-1"),
+        ({"reqid": "a\nb"}, "'reqid' must not have control characters"),
+        ({"reqid": "\u20ac"}, "'reqid' must be made of Latin-1"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused(
+    options: dict[str, Any], problem: str, offline_api: ObjectStorageApi
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        offline_api.object_locate("a", "c", "o", **options)
+
+
+def test_headers_that_are_no_dict_are_refused(offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(TypeError, match="headers must be a dict, not str"):
+        offline_api.object_locate("a", "c", "o", headers="x-a: 1")
 
 
 def test_unknown_keyword_is_told_once(
