@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,18 +40,35 @@ class ObjectStream(Iterator[bytes]):
     """The bytes of an object, or of ranges of it, as an iterator of blocks of any size.
 
     Nothing is asked of the rawx services before the first block is, so their errors come then. Close it, or
-    use it in a ``with`` block, when it may be left before its end.
+    use it in a ``with`` block, when it may be left before its end. It has one reader at a time.
     """
 
     def __init__(self, blocks: Generator[bytes, None, None]) -> None:
         self._blocks = blocks
+        self._cut_short: str | None = None
 
     def __next__(self) -> bytes:
-        return next(self._blocks)
+        self._refuse_two_readers()
+        if self._cut_short is not None:
+            # Who goes on reading must not take this for the end of the object.
+            raise exc.OioException(f"The stream was cut short: {self._cut_short}")
+        try:
+            return next(self._blocks)
+        except StopIteration:
+            raise
+        except BaseException as err:
+            self._cut_short = f"{type(err).__name__}: {err}"
+            raise
 
     def close(self) -> None:
-        """Close the connections to the rawx services."""
+        """Close the connections to the rawx services; that is the end for who goes on reading."""
+        self._refuse_two_readers()
+        self._cut_short = None
         self._blocks.close()
+
+    def _refuse_two_readers(self) -> None:
+        if inspect.getgeneratorstate(self._blocks) == inspect.GEN_RUNNING:
+            raise exc.OioException("The stream is being read by another thread, which alone can close it")
 
     def __enter__(self) -> ObjectStream:
         return self

@@ -86,8 +86,33 @@ def test_nothing_is_asked_of_the_rawx_before_the_first_block(api: Any, namespace
         assert routes(namespace) == ["proxy GET content/locate"]
         with pytest.raises(exc.UnrecoverableContent, match="Cannot download position 0"):
             next(stream)
-    with pytest.raises(StopIteration):
+    with pytest.raises(exc.OioException, match="cut short: UnrecoverableContent: Cannot download position 0"):
         next(stream)
+
+
+def test_stream_has_one_reader(api: Any) -> None:
+    create(api, "o")
+    problems: list[Exception] = []
+
+    def intrude() -> None:
+        for act in (stream.close, lambda: next(stream)):
+            with pytest.raises(exc.OioException, match="another thread") as caught:
+                act()
+            problems.append(caught.value)
+
+    class Cache(dict[str, Any]):
+        def pop(self, *args: Any) -> Any:
+            intrude()
+            return super().pop(*args)
+
+    cache = Cache()
+    api.object_locate(ACCOUNT, CONTAINER, "o", cache=cache)
+    for chunk in next(iter(cache.values()))["chunks"]:
+        chunk["url"] = chunk["real_url"] = "http://127.0.0.1:1/0A"
+    # What is cached is out of date: the stream is busy with finding the object again.
+    _, stream = api.object_fetch(ACCOUNT, CONTAINER, "o", cache=cache)
+    assert b"".join(stream) == b"hello"
+    assert len(problems) == 2
 
 
 @pytest.mark.pitfall(4)
