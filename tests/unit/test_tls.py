@@ -88,7 +88,7 @@ def test_handshake_that_takes_too_long_leaves_no_connection():
         with pytest.raises(green.ConnectionTimeout), green.ConnectionTimeout(0.1):
             get_chunk(server, tls_context(CERTIFICATE))
         with pytest.raises(exc.OioTimeout, match="handshake"):
-            list_objects(server, read_timeout=0.1, connection_timeout=0.1)
+            list_objects(server, connection_timeout=0.1)
     assert gone == [True, True]
 
 
