@@ -56,6 +56,8 @@ def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end:
         text=True,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         start_new_session=True,
+        # Tests that run in the background may have been told to ignore Ctrl-C, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stdout is not None
         rows = [process.stdout.readline() for _ in range(6)]
