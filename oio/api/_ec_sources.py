@@ -269,7 +269,8 @@ class SourceTeam:
             f"Not enough valid sources to read ({found}): {'; '.join(reasons) or 'there is no other chunk'}"
         )
         statuses = {status for _, status, _ in self.errors}
-        if len(statuses) == 1 and statuses <= {404, 416} and not self.active:
+        # Chunks are only called lost when all that fail say so (pitfalls row 55).
+        if statuses in ({404}, {416}):
             return exc.from_status(statuses.pop(), text)
         return exc.ServiceUnavailable(text)
 

@@ -10,12 +10,16 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
 from tests.faults.objects import CHUNK_SIZE, LARGE, SMALL, fault, part_of, read, stored
-
-EXACT = None
-Result = type[exc.OioException] | None
-
-#: Seconds given to a rawx that does not answer; one that is well needs a small part of it.
-QUICK = {"connection_timeout": 0.3, "read_timeout": 0.3}
+from tests.faults.read_troubles import (
+    BEFORE_THE_DATA,
+    EXACT,
+    INSIDE_THE_DATA,
+    PLACES,
+    QUICK,
+    WITHOUT_CONNECTION,
+    Trouble,
+    place,
+)
 
 
 class Read(NamedTuple):
@@ -31,76 +35,6 @@ READS = {
     "small range": Read(SMALL, [(100, 899)], 800),
     "large": Read(LARGE, None, CHUNK_SIZE),
     "large range": Read(LARGE, [(CHUNK_SIZE // 2, 2 * CHUNK_SIZE + 99)], CHUNK_SIZE // 2),
-}
-
-PLACES = ("first", "middle", "last")
-
-
-def place(where: str, length: int) -> int:
-    """Where to strike an answer; from its end, so that the answers to resumed reads are struck too."""
-    return {"first": 0, "middle": -(length // 2), "last": -1}[where]
-
-
-class Trouble(NamedTuple):
-    """A fault, and the result of a read when it is that of the first rawx asked, or of all of them."""
-
-    action: str
-    settings: dict[str, Any] = {}
-    of_one: Result = EXACT
-    of_all: Result = exc.ServiceUnavailable
-
-
-def in_head(action: str, **settings: Any) -> Trouble:
-    return Trouble(action, {"phase": "head", **settings})
-
-
-def status(number: int, of_all: Result = exc.ServiceUnavailable, **settings: Any) -> Trouble:
-    return Trouble("status", {"status": number, **settings}, of_all=of_all)
-
-
-def line(text: str) -> Trouble:
-    return Trouble("raw-head", {"body": f"{text}\r\n"})
-
-
-WITHOUT_CONNECTION = {
-    "refuse": Trouble("refuse"),
-    "stall": Trouble("stall", {"phase": "connect"}),
-}
-
-BEFORE_THE_DATA = {
-    "stall before the head": in_head("stall"),
-    "stall inside the head": in_head("stall", after_bytes=20),
-    "drip": in_head("drip"),
-    "truncate before the head": in_head("truncate"),
-    "truncate inside the head": in_head("truncate", after_bytes=20),
-    "reset before the head": in_head("reset"),
-    "reset inside the head": in_head("reset", after_bytes=20),
-    "corrupt the protocol": in_head("corrupt"),
-    "corrupt the status": in_head("corrupt", after_bytes=11),
-    "slow": in_head("slow", seconds=0.02)._replace(of_all=EXACT),
-    "status 400": status(400),
-    "status 404": status(404, exc.UnrecoverableContent),
-    "status 412": status(412),
-    "status 416": status(416),
-    "status 500": status(500),
-    "status 503": status(503),
-    "redirection": status(301),
-    "another body": status(200, body=b"?" * 10),
-    "a part without range": status(206, body=b"?" * 10),
-    "wrong hash": Trouble("wrong-hash"),
-    "answer that never comes": Trouble("commit-then-timeout"),
-    "reset instead of an answer": Trouble("commit-then-reset"),
-    "a line without colon": line("Not a header"),
-    "a second length": line("Content-Length: 5"),
-    "a second range": line("Content-Range: bytes 0-4/5"),
-    "several parts": line("Content-Type: multipart/byteranges; boundary=b"),
-}
-
-INSIDE_THE_DATA = {
-    "stall": Trouble("stall"),
-    "truncate": Trouble("truncate"),
-    "reset": Trouble("reset"),
-    "slow": Trouble("slow", {"seconds": 0.02}, of_all=EXACT),
 }
 
 

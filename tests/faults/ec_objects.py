@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The erasure-coded objects that tests of faults store and read: 6+3, on nine rawx."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from oio.sandbox import Namespace
+
+POLICY = "EC"
+DATA, PARITY = 6, 3
+SEGMENT = 1 << 20
+FRAGMENT = 174_844
+"""Of a whole segment, its header included."""
+METACHUNK = 2 * SEGMENT
+
+SMALL = random.Random(3).randbytes(1000)
+"""Fits in one segment."""
+LARGE = random.Random(4).randbytes(METACHUNK + SEGMENT + 5000)
+"""Two metachunks of two segments, the last of which is short."""
+
+
+@contextlib.contextmanager
+def running_namespace(path: Path) -> Iterator[Namespace]:
+    """As many rawx as a metachunk has chunks."""
+    settings = {"chunk_size": 2 * SEGMENT // DATA + 100, "default_policy": POLICY}
+    with Namespace(path / "namespace", rawx=DATA + PARITY, **settings) as running:
+        yield running
