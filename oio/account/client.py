@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.answers import expect, reading_answer, refuse_page
+from oio.common.answers import expect, reading_answer, refuse_stranger
 from oio.common.http_api import HttpApi
 from oio.common.utils import monotonic_time
 from oio.conscience.client import LbClient
@@ -80,7 +80,7 @@ class AccountClient(HttpApi):
 
     def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
         resp, body = super()._direct_request(method, url, **kwargs)
-        refuse_page(resp, urlsplit(url).netloc)
+        refuse_stranger(resp, urlsplit(url).netloc, kwargs.get("reqid"))
         return resp, body
 
     def account_request(

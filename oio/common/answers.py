@@ -37,14 +37,19 @@ def is_page(resp: Any) -> bool:
     return "html" in resp.headers.get("Content-Type", "").lower()
 
 
-def refuse_page(resp: Any, service: str | None = None) -> None:
-    """Refuse a web page, which says nothing of what was asked for.
+def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = None) -> None:
+    """Refuse what no service of the namespace says: it tells nothing of what was asked for.
 
-    :raises OioProtocolError: the answer is one
+    :raises OioProtocolError: the answer is a web page, or sends us elsewhere, or is not the final one
     """
+    text = ""
     if is_page(resp):
         text = f"answer is a web page: HTTP {resp.status}, {resp.data[:64]!r}"
-        raise exc.OioProtocolError(text, service=service)
+    elif not 200 <= resp.status < 300:
+        where = resp.headers.get("Location")
+        text = f"answer is no result: HTTP {resp.status} {resp.reason}" + (f", see {where}" if where else "")
+    if text:
+        raise exc.OioProtocolError(text, service=service, reqid=reqid)
 
 
 @contextlib.contextmanager

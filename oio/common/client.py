@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.answers import is_page, refuse_page
+from oio.common.answers import is_page, refuse_stranger
 from oio.common.configuration import load_namespace_conf
 from oio.common.easy_value import int_value, true_value
 from oio.common.http_api import HttpApi
@@ -94,7 +94,7 @@ class ProxyClient(HttpApi):
         for attempt in range(1, attempts + 1):
             try:
                 resp, body = super()._direct_request(method, url, headers=headers, **kwargs)
-                refuse_page(resp, self.proxy_netloc)
+                refuse_stranger(resp, self.proxy_netloc, kwargs.get("reqid"))
                 return resp, body
             except worth_another_try as err:
                 if attempt == attempts or not self._wait(attempt, kwargs.get("deadline")):

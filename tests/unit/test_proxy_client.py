@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from oio.account.client import AccountClient
 from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
 from oio.container.client import ContainerClient
@@ -100,3 +101,36 @@ def test_wishes_may_be_words(wish, expected):
         create(server, autocreate=wish, tls=wish)
     assert ("x-oio-action-mode: autocreate" in heads[0]) is expected
     assert ("x-oio-upgrade-to-tls: 1" in heads[0]) is expected
+
+
+@pytest.mark.parametrize("status", [101, 103, 302, 304, 307])
+def test_answer_that_is_no_result_is_not_taken_for_success(status):
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.answer(status, Location="http://elsewhere/")
+
+    conf = {"namespace": "NS"}
+    with serving(script) as server:
+        with (
+            ContainerClient(conf, endpoint=server.address) as client,
+            pytest.raises(
+                exc.OioProtocolError, match=f"HTTP {status} Because, see http://elsewhere/"
+            ) as caught,
+        ):
+            client.container_delete("a", "c", reqid="R")
+        assert (caught.value.service, caught.value.reqid) == (server.address, "R")
+        with (
+            AccountClient(conf, endpoint=f"http://{server.address}/v1.0/account") as account,
+            pytest.raises(exc.OioProtocolError, match=f"HTTP {status}"),
+        ):
+            account.account_delete("a")
+
+
+def test_interim_answer_is_waited_through():
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        peer.answer(201)
+
+    with serving(script) as server:
+        assert create(server) is True
