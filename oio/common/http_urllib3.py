@@ -71,9 +71,17 @@ URLLIB3_POOLMANAGER_KWARGS = (
 
 
 class _Response(http.client.HTTPResponse):
+    #: The parser gave up in the middle of the head.
+    head_is_broken = False
+
     def begin(self) -> None:
         with green.naming("waiting for the answer"):
             super().begin()
+        if self.msg.defects or self.msg.get_payload():
+            # The keys of properties do that. urllib3 would log it as a warning, with what comes after them.
+            self.head_is_broken = True
+            self.msg.defects = []
+            self.msg.set_payload("")
 
 
 class _GreenMixin:

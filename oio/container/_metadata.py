@@ -79,6 +79,9 @@ def is_trustworthy(resp: Any) -> bool:
     complaint of the parser, or by a value that is not escaped.
     """
     original = getattr(resp, "_original_response", None)
+    # Our connections note it; those of a host's own pool leave the complaints in the message.
+    if getattr(original, "head_is_broken", False):
+        return False
     message = getattr(original, "msg", None)
     if message is not None and (message.defects or message.get_payload()):
         return False

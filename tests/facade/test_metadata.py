@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
+import urllib3
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
@@ -216,6 +218,22 @@ def test_property_never_hides_or_replaces_what_describes_the_object(api: Any, ke
     assert meta == expected
     assert [chunk["size"] for chunk in chunks] == [5] * len(chunks)
     assert read(api, "o") == b"hello"
+
+
+def test_odd_properties_are_read_without_a_word(api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    create(api, "o", properties={"a b": "secret"})
+    assert api.object_locate(ACCOUNT, CONTAINER, "o")[0]["properties"] == {"a b": "secret"}
+    assert [record.message for record in caplog.records if record.levelno >= logging.INFO] == []
+
+
+def test_odd_properties_are_read_through_a_pool_of_the_application(
+    namespace: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Not a word of urllib3 about it: a traceback that is kept would keep the connection.
+    caplog.set_level(logging.ERROR, "urllib3")
+    with urllib3.PoolManager() as manager, namespace.api(pool_manager=manager) as api:
+        create(api, "o", properties={"a b": "secret"})
+        assert api.object_locate(ACCOUNT, CONTAINER, "o")[0]["properties"] == {"a b": "secret"}
 
 
 @pytest.mark.pitfall(158)
