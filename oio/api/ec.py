@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from typing import Any
+from typing import Any, TypeVar
 
 from oio.api import io
 from oio.api._ec_read import (
@@ -18,6 +18,7 @@ from oio.api._ec_rebuild import ECRebuildHandler
 from oio.api._ec_sources import number
 from oio.api._fragments import codec_of
 from oio.api._writer import ChunkSender, ParallelMetachunkWriter, WriteOptions, connect_to_chunk, frame
+from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.http import headers_from_object_metadata
 from oio.common.storage_method import StorageMethod
@@ -34,6 +35,7 @@ __all__ = [
     "segment_range_to_fragment_range",
 ]
 
+_T = TypeVar("_T")
 _TRAILERS = (CHUNK_HEADERS["metachunk_size"], CHUNK_HEADERS["metachunk_hash"])
 
 
@@ -210,8 +212,8 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
         with self._senders() as writers:
             for data in self._read_source(source, size, checksum):
                 transferred += len(data)
-                self._send(writers, encoder.send(data))
-            self._send(writers, encoder.send(b""))
+                self._send(writers, self._encoded(encoder, data))
+            self._send(writers, self._encoded(encoder, b""))
             digest = checksum.hexdigest()
             self._complete(writers, lambda writer: writer._trailers(transferred, digest))
         for writer in writers:
@@ -220,6 +222,12 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
         for chunk in self.meta_chunk:
             chunk.update(hash=digest, size=transferred)
         return transferred, digest, sorted(self.meta_chunk, key=lambda chunk: bool(chunk.get("error")))
+
+    def _encoded(self, encoder: Generator[_T, bytes, None], data: bytes) -> _T:
+        try:
+            return encoder.send(data)
+        except exc.ECError as err:
+            raise exc.OioException(f"The data cannot be encoded: {err}", reqid=self.reqid) from err
 
     def _send(self, writers: list[EcChunkWriter], fragments: list[bytes] | None) -> None:
         if fragments is None:

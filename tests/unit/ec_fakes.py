@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 
+from oio.api.ec import ECRebuildHandler
 from oio.common.storage_functions import fetch_stream_ec
 from oio.common.storage_method import ECStorageMethod
 from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam
@@ -17,6 +18,8 @@ def method(k=6, m=3, algo="liberasurecode_rs_vand", segment=SEGMENT):
 
 
 EC = method()
+DATA = bytes(range(256)) * 20
+"""Five segments and a bit."""
 
 
 def encoded(storage_method, data):
@@ -100,3 +103,14 @@ class Chunks:
 def fetch(chunks, ranges=None, **kwargs):
     with at_the_seam(chunks):
         return b"".join(fetch_stream_ec({0: chunks.chunks()}, ranges, chunks.storage_method, **kwargs))
+
+
+def rebuild(chunks, missing, **kwargs):
+    located = [chunk for chunk in chunks.chunks() if chunk["num"] != missing]
+    for chunk in located:
+        chunk.update(kwargs)
+    with at_the_seam(chunks):
+        size, fragments = ECRebuildHandler(located, missing, chunks.storage_method).rebuild()
+        content = b"".join(fragments)
+    assert len(content) == size
+    return content

@@ -1,45 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Erasure coding against fake chunk servers: the exact bytes from any k fragments, or an exception."""
+"""Erasure-coded reads from fake chunk servers: the exact bytes from any k fragments, or an exception."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io as stdio
 import itertools
+import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from oio.api._ec_sources import number
 from oio.api.ec import (
     ECChunkDownloadHandler,
-    EcMetachunkWriter,
-    ECRebuildHandler,
-    ECWriteHandler,
     ec_encode,
     meta_chunk_range_to_segment_range,
     segment_range_to_fragment_range,
 )
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.deadlines import monotonic_time
 from oio.common.storage_functions import fetch_stream_ec
-from tests.unit.ec_fakes import EC, SEGMENT, Chunks, encoded, fetch, method
-from tests.unit.fakes import FakeResponse, at_the_seam, network, stored
-
-SYSMETA = {
-    "id": "20BF2194FD420500CD4729AE0B5CBC07",
-    "version": "1554086800000000",
-    "content_path": "obj",
-    "chunk_method": "ec/algo=liberasurecode_rs_vand,k=6,m=3",
-    "policy": "EC",
-    "container_id": "7B6C" * 16,
-    "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
-    "chunk_size": 1000,
-}
-
-
-DATA = bytes(range(256)) * 20  # five segments and a bit
+from tests.unit.ec_fakes import DATA, EC, SEGMENT, Chunks, fetch, method, rebuild
+from tests.unit.fakes import at_the_seam
 
 
 @pytest.mark.parametrize(
@@ -60,134 +42,6 @@ DATA = bytes(range(256)) * 20  # five segments and a bit
 def test_ranges_of_metachunks_become_ranges_of_fragments(segment, fragment, meta, segments, fragments):
     assert meta_chunk_range_to_segment_range(*meta, segment) == segments
     assert segment_range_to_fragment_range(*segments, segment, fragment) == fragments
-
-
-@given(st.binary(max_size=3500), st.lists(st.integers(1, 1500), min_size=1))
-def test_blocks_of_any_size_give_the_same_fragments(data, sizes):
-    encoder = ec_encode(EC, 9)
-    encoder.send(None)
-    got = [b""] * 9
-    position = 0
-    for size in itertools.cycle(sizes):
-        block = data[position : position + size]
-        position += size
-        result = encoder.send(block)
-        if result is not None:
-            got = [before + part for before, part in zip(got, result, strict=True)]
-        if not block:
-            break
-    assert got == (encoded(EC, data) if data else [b""] * 9)
-
-
-# --- writing ---
-
-
-def prepared():
-    return [{"url": f"http://h{n}/{n:064X}", "pos": f"0.{n}", "num": n} for n in range(8, -1, -1)]
-
-
-def answers(**others):
-    return {**{f"h{n}": stored for n in range(9)}, **others}
-
-
-def write(data=DATA, replies=None, **kwargs):
-    checksum = hashlib.md5()
-    chunks = prepared()
-    with network(**(replies or answers())) as net:
-        writer = EcMetachunkWriter(SYSMETA, chunks, checksum, EC, **kwargs)
-        result = writer.stream(stdio.BytesIO(data), len(data) + 1)
-    return result, chunks, net
-
-
-@pytest.mark.parametrize("algo", ["md5", None])
-@pytest.mark.pitfall(19)
-def test_each_chunk_gets_its_fragments_and_the_trailers_that_were_announced(algo):
-    (size, digest, chunks), _, net = write(chunk_checksum_algo=algo)
-    assert (size, digest) == (len(DATA), hashlib.md5(DATA).hexdigest())
-    assert len(chunks) == 9
-    bodies = encoded(EC, DATA)
-    for n in range(9):
-        body, trailers = net.connections[f"h{n}"].body, net.connections[f"h{n}"].trailers
-        assert body == bodies[n]
-        expected = {
-            "x-oio-chunk-meta-metachunk-size": str(len(DATA)),
-            "x-oio-chunk-meta-metachunk-hash": digest,
-        }
-        if algo:
-            expected["x-oio-chunk-meta-chunk-hash"] = hashlib.md5(body).hexdigest()
-        assert trailers == expected
-    for _, _, _, headers in net.calls:
-        assert headers["Trailer"].split(", ") == list(expected)
-    assert {(chunk["size"], chunk["hash"]) for chunk in chunks} == {(len(DATA), digest)}
-
-
-def test_checksums_are_made_once_for_each_chunk_and_once_for_the_metachunk(monkeypatch):
-    made = []
-    real = hashlib.new
-    monkeypatch.setattr(hashlib, "new", lambda *args: made.append(args) or real(*args))
-    write()
-    assert len(made) == 10
-    made.clear()
-    write(chunk_checksum_algo=None)
-    assert len(made) == 1
-
-
-@pytest.mark.pitfall(20, 21)
-@pytest.mark.parametrize(
-    ("failure", "error"),
-    [
-        (OSError("refused"), "connect: refused"),
-        (green.ConnectionTimeout(), "connect: Connection timeout"),
-        (FakeResponse(500), "resp: HTTP 500"),
-        (green.ChunkWriteTimeout(), "resp: Chunk write timeout"),
-        (FakeResponse(201, headers={"x-oio-chunk-meta-chunk-size": "1"}), "chunk size mismatch"),
-        (FakeResponse(201, headers={"x-oio-chunk-meta-chunk-hash": "0" * 31 + "1"}), "checksum mismatch"),
-    ],
-)
-def test_with_quorum_failed_chunks_come_last_with_their_error(failure, error):
-    def reply(_connection):
-        return failure
-
-    reply = failure if error.startswith("connect") else reply
-    (_, _, chunks), _, _ = write(replies=answers(h2=reply, h7=reply))
-    assert [bool(chunk.get("error")) for chunk in chunks] == [False] * 7 + [True] * 2
-    assert {chunk["num"] for chunk in chunks[-2:]} == {2, 7}
-    assert all(str(chunk["error"]).startswith(error) for chunk in chunks[-2:])
-    assert len({chunk["url"] for chunk in chunks}) == 9
-
-
-@pytest.mark.parametrize(
-    ("failure", "expected"),
-    [
-        (OSError("refused"), exc.ServiceBusy),
-        (FakeResponse(500), exc.ServiceBusy),
-        (FakeResponse(409), exc.Conflict),
-        (green.ConnectionTimeout(), exc.OioTimeout),
-    ],
-)
-def test_below_k_plus_1_chunks_the_write_fails(failure, expected):
-    with pytest.raises(expected, match=r"quorum not reached \(6/7\)"):
-        write(replies=answers(h0=failure, h4=failure, h8=failure))
-
-
-@pytest.mark.pitfall(24)
-@pytest.mark.parametrize(
-    ("chunk_size", "expected"), [(100, 600), (1000, 6000), (1100, 6000), (166, 996), (167, 1000)]
-)
-def test_a_metachunk_is_made_of_whole_segments_and_is_never_empty(chunk_size, expected):
-    handler = ECWriteHandler(stdio.BytesIO(), {**SYSMETA, "chunk_size": chunk_size}, {}, EC)
-    assert handler._metachunk_size() == expected
-
-
-def test_an_empty_object_has_empty_chunks_with_trailers():
-    (size, digest, chunks), _, net = write(b"")
-    assert (size, len(chunks)) == (0, 9)
-    body, trailers = net.connections["h3"].body, net.connections["h3"].trailers
-    assert body == b""
-    assert trailers["x-oio-chunk-meta-chunk-hash"] == digest == hashlib.md5().hexdigest()
-
-
-# --- reading ---
 
 
 @pytest.mark.pitfall(134)
@@ -322,42 +176,131 @@ def test_an_abandoned_stream_closes_every_connection():
     assert all(connection.closed for connection in chunks.connections)
 
 
-# --- rebuilding ---
+@pytest.mark.pitfall(52)
+@pytest.mark.parametrize("lost", list(itertools.combinations(range(8), 2)))
+def test_fragments_that_cannot_be_decoded_are_helped_by_others(lost):
+    xor = method(5, 5, "flat_xor_hd_3")
+    chunks = Chunks(xor, DATA, dict.fromkeys(lost, 404))
+    assert fetch(chunks) == DATA
+    for missing in lost:
+        assert rebuild(chunks, missing) == chunks.bodies[missing]
 
 
-def rebuild(chunks, missing, **kwargs):
-    located = [chunk for chunk in chunks.chunks() if chunk["num"] != missing]
-    for chunk in located:
-        chunk.update(kwargs)
+@pytest.mark.pitfall(52)
+def test_fragments_that_cannot_be_decoded_at_all_are_an_error_that_tells_why():
+    xor = method(5, 5, "flat_xor_hd_3")
+    undecodable = 0
+    for lost in itertools.combinations(range(10), 4):
+        chunks = Chunks(xor, DATA, dict.fromkeys(lost, 404))
+        try:
+            assert fetch(chunks) == DATA
+        except exc.UnrecoverableContent as err:
+            undecodable += 1
+            found = str(err)
+    assert undecodable > 50
+    assert "decode" in found
+
+
+@pytest.mark.pitfall(54)
+def test_chunks_that_were_exchanged_are_told_by_their_fragments():
+    chunks = Chunks(EC, DATA)
+    chunks.bodies[0], chunks.bodies[7] = chunks.bodies[7], chunks.bodies[0]
+    chunks.bodies[2], chunks.bodies[3] = chunks.bodies[3], chunks.bodies[2]
+    assert fetch(chunks) == DATA
+
+
+@pytest.mark.pitfall(54)
+def test_many_chunks_of_one_index_count_once():
+    chunks = Chunks(EC, DATA)
+    chunks.bodies = [chunks.bodies[0]] * 5 + chunks.bodies[5:]
+    with pytest.raises(exc.ServiceUnavailable, match=r"\(5/6\).*was there already"):
+        fetch(chunks)
+    chunks = Chunks(EC, DATA)
+    located = [{**chunk, "num": max(chunk["num"], 4)} for chunk in chunks.chunks()]
+    with at_the_seam(chunks), pytest.raises(exc.ServiceUnavailable, match="5/6"):
+        list(fetch_stream_ec({0: located}, None, EC))
+
+
+def test_the_position_tells_the_index_of_a_chunk_without_one():
+    chunks = Chunks(EC, DATA)
+    located = [{key: value for key, value in chunk.items() if key != "num"} for chunk in chunks.chunks()]
     with at_the_seam(chunks):
-        size, fragments = ECRebuildHandler(located, missing, chunks.storage_method).rebuild()
-        content = b"".join(fragments)
-    assert len(content) == size
-    return content
+        assert b"".join(fetch_stream_ec({0: located}, None, EC)) == DATA
+        with pytest.raises(ValueError, match="'0' has no index"):
+            number([{"url": "http://h0/0", "pos": "0"}])
+        with pytest.raises(ValueError, match="no chunk"):
+            ECChunkDownloadHandler(EC, [], 0, 1, {}).get_stream()
 
 
-@pytest.mark.parametrize("missing", range(9))
-def test_a_lost_chunk_is_rebuilt_bit_for_bit(missing):
-    chunks = Chunks(EC, DATA, {missing: 404})
-    assert rebuild(chunks, missing) == chunks.bodies[missing]
+def paced(chunks, size, pause=0.0):
+    """Chunk servers that give ``size`` bytes at once, with pauses (seconds)."""
+
+    def connect(*args):
+        connection = chunks(*args)
+        read = connection.response.read
+
+        def read_some(asked):
+            green.sleep(pause)
+            return read(min(asked, size))
+
+        connection.response.read = read_some
+        return connection
+
+    return connect
 
 
-@pytest.mark.pitfall(112, 113)
-@pytest.mark.parametrize(
-    "trouble",
-    [404, OSError("refused"), ("cut", 300), ("truncate", 300), ("flip", 4), ("flip", 90), ("flip", 1000)],
-)
-def test_bad_sources_are_replaced_while_k_are_left(trouble):
-    chunks = Chunks(EC, DATA, {1: trouble, 5: trouble})
-    assert rebuild(chunks, 0) == chunks.bodies[0]
+@pytest.mark.pitfall(62)
+@pytest.mark.parametrize("size", [1, 7, 79, 80, 81, 247, 249, 100_000])
+def test_the_size_of_the_blocks_that_come_does_not_matter(size):
+    chunks = Chunks(EC, DATA, {1: 404, 4: 404})
+    with at_the_seam(paced(chunks, size)):
+        assert b"".join(fetch_stream_ec({0: chunks.chunks()}, None, EC)) == DATA
 
 
-def test_with_fewer_than_k_sources_a_chunk_cannot_be_rebuilt():
-    with pytest.raises(exc.UnrecoverableContent):
-        rebuild(Chunks(EC, DATA, dict.fromkeys((1, 2, 3), 404)), 0)
+@pytest.mark.pitfall(45)
+def test_a_stream_that_is_at_its_end_stays_there():
+    chunks = Chunks(EC, DATA)
+    with at_the_seam(chunks):
+        stream = fetch_stream_ec({0: chunks.chunks()}, None, EC)
+        assert b"".join(stream) == DATA
+        assert [next(stream, None), next(stream, None)] == [None, None]
+        encoder = ec_encode(EC, 9)
+        encoder.send(None)
+        assert encoder.send(b"") == [b""] * 9
+        with pytest.raises(StopIteration):
+            encoder.send(b"")
 
 
-def test_the_chunk_of_an_empty_metachunk_is_empty():
-    chunks = Chunks(EC, b"")
-    chunks.bodies = [b""] * 9
-    assert rebuild(chunks, 0) == b""
+def test_one_os_thread_after_another_may_read_a_stream():
+    chunks = Chunks(EC, DATA, {1: ("cut", 300)})
+    blocks = []
+    with at_the_seam(chunks):
+        stream = fetch_stream_ec({0: chunks.chunks()}, None, EC)
+        while True:
+            thread = threading.Thread(target=lambda: blocks.append(next(stream, None)))
+            thread.start()
+            thread.join()
+            if blocks[-1] is None:
+                break
+    assert b"".join(blocks[:-1]) == DATA
+    assert all(connection.closed for connection in chunks.connections)
+
+
+def test_a_deadline_in_the_middle_ends_the_read():
+    chunks = Chunks(EC, DATA)
+    with at_the_seam(paced(chunks, 100, pause=0.02)):
+        stream = fetch_stream_ec({0: chunks.chunks()}, None, EC, deadline=monotonic_time() + 0.15)
+        with pytest.raises(exc.DeadlineReached):
+            list(stream)
+    assert all(connection.closed for connection in chunks.connections)
+
+
+def test_a_time_limit_of_the_host_passes_untouched():
+    limit = green.Timeout(0.05)
+
+    def stall(*_args):
+        green.sleep(10)
+
+    with at_the_seam(stall), pytest.raises(green.Timeout) as caught:
+        list(fetch_stream_ec({0: Chunks(EC, DATA).chunks()}, None, EC))
+    assert caught.value is limit

@@ -134,3 +134,15 @@ def test_other_policies_work_where_the_erasure_coding_library_is_missing():
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "erasure coding needs PyECLib" in done.stdout
+
+
+@pytest.mark.parametrize("algorithm", ["shss", "libphazr", "jerasure_rs_vand", "jerasure_rs_cauchy"])
+def test_a_backend_that_is_not_installed_is_named_and_advice_about_it_is_no_error(algorithm):
+    from pyeclib.ec_iface import VALID_EC_TYPES
+
+    text = f"ec/algo={algorithm},k=2,m=1"
+    if algorithm in VALID_EC_TYPES:
+        assert STORAGE_METHODS.load(text).ec_type == algorithm
+    else:
+        with pytest.raises(InvalidStorageMethod, match=f"{text}.*{algorithm}.*not available"):
+            STORAGE_METHODS.load(text)

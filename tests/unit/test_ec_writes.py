@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Erasure-coded writes to fake chunk servers: fragments, trailers, quorum."""
+
+from __future__ import annotations
+
+import hashlib
+import io as stdio
+
+import pytest
+
+from oio.api.ec import (
+    EcMetachunkWriter,
+    ECWriteHandler,
+)
+from oio.common import exceptions as exc
+from oio.common import green
+from tests.unit.ec_fakes import DATA, EC, encoded
+from tests.unit.fakes import FakeResponse, network, stored
+
+SYSMETA = {
+    "id": "20BF2194FD420500CD4729AE0B5CBC07",
+    "version": "1554086800000000",
+    "content_path": "obj",
+    "chunk_method": "ec/algo=liberasurecode_rs_vand,k=6,m=3",
+    "policy": "EC",
+    "container_id": "7B6C" * 16,
+    "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
+    "chunk_size": 1000,
+}
+
+
+def prepared():
+    return [{"url": f"http://h{n}/{n:064X}", "pos": f"0.{n}", "num": n} for n in range(8, -1, -1)]
+
+
+def answers(**others):
+    return {**{f"h{n}": stored for n in range(9)}, **others}
+
+
+def write(data=DATA, replies=None, **kwargs):
+    checksum = hashlib.md5()
+    chunks = prepared()
+    with network(**(replies or answers())) as net:
+        writer = EcMetachunkWriter(SYSMETA, chunks, checksum, EC, **kwargs)
+        result = writer.stream(stdio.BytesIO(data), len(data) + 1)
+    return result, chunks, net
+
+
+@pytest.mark.parametrize("algo", ["md5", None])
+@pytest.mark.pitfall(19)
+def test_each_chunk_gets_its_fragments_and_the_trailers_that_were_announced(algo):
+    (size, digest, chunks), _, net = write(chunk_checksum_algo=algo)
+    assert (size, digest) == (len(DATA), hashlib.md5(DATA).hexdigest())
+    assert len(chunks) == 9
+    bodies = encoded(EC, DATA)
+    for n in range(9):
+        body, trailers = net.connections[f"h{n}"].body, net.connections[f"h{n}"].trailers
+        assert body == bodies[n]
+        expected = {
+            "x-oio-chunk-meta-metachunk-size": str(len(DATA)),
+            "x-oio-chunk-meta-metachunk-hash": digest,
+        }
+        if algo:
+            expected["x-oio-chunk-meta-chunk-hash"] = hashlib.md5(body).hexdigest()
+        assert trailers == expected
+    for _, _, _, headers in net.calls:
+        assert headers["Trailer"].split(", ") == list(expected)
+    assert {(chunk["size"], chunk["hash"]) for chunk in chunks} == {(len(DATA), digest)}
+
+
+def test_checksums_are_made_once_for_each_chunk_and_once_for_the_metachunk(monkeypatch):
+    made = []
+    real = hashlib.new
+    monkeypatch.setattr(hashlib, "new", lambda *args: made.append(args) or real(*args))
+    write()
+    assert len(made) == 10
+    made.clear()
+    write(chunk_checksum_algo=None)
+    assert len(made) == 1
+
+
+@pytest.mark.pitfall(20, 21)
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (OSError("refused"), "connect: refused"),
+        (green.ConnectionTimeout(), "connect: Connection timeout"),
+        (FakeResponse(500), "resp: HTTP 500"),
+        (green.ChunkWriteTimeout(), "resp: Chunk write timeout"),
+        (FakeResponse(201, headers={"x-oio-chunk-meta-chunk-size": "1"}), "chunk size mismatch"),
+        (FakeResponse(201, headers={"x-oio-chunk-meta-chunk-hash": "0" * 31 + "1"}), "checksum mismatch"),
+    ],
+)
+def test_with_quorum_failed_chunks_come_last_with_their_error(failure, error):
+    def reply(_connection):
+        return failure
+
+    reply = failure if error.startswith("connect") else reply
+    (_, _, chunks), _, _ = write(replies=answers(h2=reply, h7=reply))
+    assert [bool(chunk.get("error")) for chunk in chunks] == [False] * 7 + [True] * 2
+    assert {chunk["num"] for chunk in chunks[-2:]} == {2, 7}
+    assert all(str(chunk["error"]).startswith(error) for chunk in chunks[-2:])
+    assert len({chunk["url"] for chunk in chunks}) == 9
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (OSError("refused"), exc.ServiceBusy),
+        (FakeResponse(500), exc.ServiceBusy),
+        (FakeResponse(409), exc.Conflict),
+        (green.ConnectionTimeout(), exc.OioTimeout),
+    ],
+)
+def test_below_k_plus_1_chunks_the_write_fails(failure, expected):
+    with pytest.raises(expected, match=r"quorum not reached \(6/7\)"):
+        write(replies=answers(h0=failure, h4=failure, h8=failure))
+
+
+@pytest.mark.pitfall(24)
+@pytest.mark.parametrize(
+    ("chunk_size", "expected"), [(100, 600), (1000, 6000), (1100, 6000), (166, 996), (167, 1000)]
+)
+def test_a_metachunk_is_made_of_whole_segments_and_is_never_empty(chunk_size, expected):
+    handler = ECWriteHandler(stdio.BytesIO(), {**SYSMETA, "chunk_size": chunk_size}, {}, EC)
+    assert handler._metachunk_size() == expected
+
+
+def test_an_empty_object_has_empty_chunks_with_trailers():
+    (size, digest, chunks), _, net = write(b"")
+    assert (size, len(chunks)) == (0, 9)
+    body, trailers = net.connections["h3"].body, net.connections["h3"].trailers
+    assert body == b""
+    assert trailers["x-oio-chunk-meta-chunk-hash"] == digest == hashlib.md5().hexdigest()
