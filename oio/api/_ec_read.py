@@ -13,6 +13,8 @@ from oio.api._fragments import FragmentCodec, codec_of
 from oio.api._reader import ChunkReader, mismatch
 from oio.common.deadlines import hard_deadline
 
+_MAX_READ = 1 << 20
+
 
 def meta_chunk_range_to_segment_range(
     meta_start: int | None, meta_end: int | None, segment_size: int
@@ -202,8 +204,13 @@ class ECChunkDownloadHandler:
             headers = dict(self.headers)
             if asked and not (whole and asked.startswith("bytes=0-")):
                 headers["Range"] = asked
-            # The reader of a fragment counts its bytes.
-            options = {**self._reader_options, "check_head": check, "exact": False}
+            # The reader of a fragment counts its bytes; most often, one read gives all of it.
+            options = {
+                **self._reader_options,
+                "check_head": check,
+                "exact": False,
+                "read_size": min(full_size, _MAX_READ),
+            }
             return ChunkReader([chunk], None, headers, **options)
 
         team = SourceTeam(self.chunks, codec.k, lambda chunk: FragmentSource(chunk, codec, open_reader, plan))

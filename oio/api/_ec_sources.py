@@ -125,7 +125,7 @@ class FragmentSource:
 
     def _exactly(self, size: int) -> bytes:
         assert self._blocks is not None
-        blocks, length = [self._rest], len(self._rest)
+        blocks, length = [self._rest] if self._rest else [], len(self._rest)
         while length < size:
             block = next(self._blocks, None)
             if not block:

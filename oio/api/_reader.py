@@ -84,7 +84,8 @@ class ChunkReader:
     :param align: start at a multiple of ``buf_size``, and drop what comes before
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
         (given a response and its chunk, tells why they cannot be used, or None), ``exact`` (True; False for
-        who counts the bytes itself, and takes a range that ends elsewhere than asked)
+        who counts the bytes itself, and takes a range that ends elsewhere than asked), ``read_size``: bytes
+        to read at once
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class ChunkReader:
         self.deadline: float | None = _kwargs.get("deadline")
         self._connect_kwargs = {k: _kwargs[k] for k in ("ssl_context",) if _kwargs.get(k) is not None}
         self._exact: bool = _kwargs.get("exact", True)
+        self._read_size: int = _kwargs.get("read_size") or READ_CHUNK_SIZE
         self._check_head: Callable[[Any, Any], str | None] = _kwargs.get("check_head") or (
             lambda _r, _c: None
         )
@@ -365,7 +367,7 @@ class ChunkReader:
         left = None if end is None else end - start + 1
         while left is None or left > 0:
             limit = self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, f"reading from {service}")
-            size = READ_CHUNK_SIZE if left is None else min(READ_CHUNK_SIZE, left)
+            size = self._read_size if left is None else min(self._read_size, left)
             with green.ChunkReadTimeout(limit):
                 data = part.read(size)
             if not data:

@@ -56,22 +56,22 @@ def ec_encode(storage_method: Any, n: int) -> Generator[list[bytes] | None, byte
     [86, 86, 86]
     """
     codec = codec_of(storage_method)
-    buffer = bytearray()
+    size = codec.segment_size
+    blocks: list[bytes] = []
+    length = 0
     result: list[bytes] | None = None
     while block := (yield result):
-        buffer += block
-        full = len(buffer) // codec.segment_size * codec.segment_size
+        blocks.append(block)
+        length += len(block)
         result = None
-        if full:
-            view = memoryview(buffer)
-            segments = [view[i : i + codec.segment_size] for i in range(0, full, codec.segment_size)]
-            encoded = [codec.encode(bytes(segment)) for segment in segments]
-            for segment in segments:
-                segment.release()
-            view.release()
-            del buffer[:full]
-            result = [b"".join(parts) for parts in zip(*encoded, strict=True)]
-    yield codec.encode(bytes(buffer)) if buffer else [b""] * n
+        if length >= size:
+            data = b"".join(blocks)
+            full = length // size * size
+            encoded = [codec.encode(data[begin : begin + size]) for begin in range(0, full, size)]
+            result = [b"".join(fragments) for fragments in zip(*encoded, strict=True)]
+            blocks, length = [data[full:]], length - full
+    rest = b"".join(blocks)
+    yield codec.encode(rest) if rest else [b""] * n
 
 
 class EcChunkWriter(ChunkSender):
