@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration: store files with each policy, stop a node of each object, read back, compare."""
+"""The demonstration: store files with each policy, stop nodes of each object, read back, compare."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from urllib.parse import urlsplit
 
 from oio.sandbox.namespace import Namespace
 
-#: Policies shown, and how many copies of an object they make.
-_POLICIES: Final = {"SINGLE": 1, "TWOCOPIES": 2, "THREECOPIES": 3, "17COPIES": 17}
+#: Policies shown, and how many nodes of an object are stopped: with erasure coding, all that may be missed.
+_POLICIES: Final = {"SINGLE": 0, "TWOCOPIES": 1, "THREECOPIES": 1, "17COPIES": 1, "EC21": 1, "EC": 3}
+_MOST_COPIES: Final = 17
 _MADE_FILES: Final = {"letter.txt": 2_345, "picture.bin": 5_000_001, "film.bin": 120_000_000}
 _ACCOUNT: Final = "demo"
 _CONTAINER: Final = "files"
 _BLOCK: Final = 1024 * 1024
 _MARGIN: Final = 200 * 1024 * 1024
-_ROW: Final = "{:<24} {:>14} {:<12} {:>9} {:>9}  {:<25} {}"
+_ROW: Final = "{:<24} {:>14} {:<12} {:>9} {:>9}  {:<36} {}"
 _FAILED: Final = 1
 _USAGE_ERROR: Final = 2
 
@@ -62,7 +63,7 @@ def demonstrate(files: Sequence[Path]) -> int:
 def _lack_of_space(files: Sequence[Path], directory: str) -> str | None:
     sizes = [file.stat().st_size for file in files] or list(_MADE_FILES.values())
     # One object is there at a time, with all its copies.
-    needed = max(sizes) * max(_POLICIES.values()) + (0 if files else sum(sizes)) + _MARGIN
+    needed = max(sizes) * _MOST_COPIES + (0 if files else sum(sizes)) + _MARGIN
     free = shutil.disk_usage(directory).free
     if free >= needed:
         return None
@@ -86,10 +87,10 @@ def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
     with contextlib.closing(module.ObjectStorageApi(namespace.name, endpoint=namespace.endpoint)) as api:
         for file in files:
             size = file.stat().st_size
-            for policy, copies in _POLICIES.items():
+            for policy, nodes in _POLICIES.items():
                 start = (file.name[-24:], f"{size:,}", policy)
                 try:
-                    row = _try_one(api, namespace, file, policy, copies)
+                    row = _try_one(api, namespace, file, policy, nodes)
                 except Exception as exc:  # noqa: BLE001 - whatever went wrong is the result of this row
                     print(
                         _ROW.format(*start, "-", "-", "-", f"FAILED: {type(exc).__name__}: {exc}"), flush=True
@@ -103,7 +104,7 @@ def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
     return status
 
 
-def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, copies: int) -> _Row:
+def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, nodes: int) -> _Row:
     name = f"{policy}/{file.name}"
     size = file.stat().st_size
     begin = time.perf_counter()
@@ -111,17 +112,26 @@ def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, cop
         _ACCOUNT, _CONTAINER, file_or_path=str(file), obj_name=name, policy=policy
     )
     put = time.perf_counter() - begin
-    node = urlsplit(chunks[0].get("real_url") or chunks[0]["url"]).netloc
-    if copies > 1:
-        namespace.stop(node)
+    # The first fragments hold data: without them, the others must be decoded.
+    first = sorted(chunks, key=lambda chunk: chunk["pos"])[:nodes]
+    stopped = [urlsplit(chunk.get("real_url") or chunk["url"]).netloc for chunk in first]
     try:
+        for node in stopped:
+            namespace.stop(node)
         identical, get = _compare(api, name, file)
     finally:
-        if copies > 1:
+        for node in stopped:
             namespace.start(node)
     api.object_delete(_ACCOUNT, _CONTAINER, name)
-    stopped = f"1 ({node})" if copies > 1 else "0 (it has the only copy)"
-    return _Row(size / 10**6 / put, size / 10**6 / get, stopped, identical)
+    return _Row(size / 10**6 / put, size / 10**6 / get, _names(stopped), identical)
+
+
+def _names(nodes: list[str]) -> str:
+    """Describe nodes, all on one host: ``3 (127.0.0.1:6010 :6011 :6012)``."""
+    if not nodes:
+        return "0 (it has the only copy)"
+    first, *others = nodes
+    return f"{len(nodes)} ({' '.join([first, *(':' + node.rpartition(':')[2] for node in others)])})"
 
 
 def _compare(api: Any, name: str, file: Path) -> tuple[bool, float]:
