@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[1000, 1_000_000, 100_000_000], metavar="BYTES"
     )
-    parser.add_argument("--policies", nargs="+", default=["SINGLE", "THREECOPIES"], metavar="POLICY")
+    parser.add_argument("--policies", nargs="+", default=["SINGLE", "THREECOPIES", "EC"], metavar="POLICY")
     parser.add_argument(
         "--repeat", type=int, default=5, help="runs, of which the best counts (default: %(default)s)"
     )
