@@ -106,6 +106,18 @@ class IOBaseWrapper(io.RawIOBase):
         return len(data)
 
 
+class _TimedSource(IOBaseWrapper):
+    """A source that may come drop by drop: the deadline is looked at before each read."""
+
+    def __init__(self, wrapped: Any, deadline: float | None) -> None:
+        super().__init__(wrapped)
+        self._deadline = deadline
+
+    def readinto(self, b: Any) -> int:
+        _limits.timeout(None, self._deadline, CLIENT_TIMEOUT, "reading from the source")
+        return super().readinto(b)
+
+
 class Closeable:
     """Iterates over several iterables in turn, and closes those that can be closed."""
 
@@ -206,7 +218,7 @@ class WriteHandler:
         **_kwargs: Any,
     ) -> None:
         self.source = io.BufferedReader(
-            IOBaseWrapper(source), buffer_size=_kwargs.get("chunk_buffer_max") or WRITE_CHUNK_SIZE
+            _TimedSource(source, deadline), buffer_size=_kwargs.get("chunk_buffer_max") or WRITE_CHUNK_SIZE
         )
         self.sysmeta = sysmeta
         self.chunk_prep: Callable[[], Iterable[list[dict[str, Any]]]]

@@ -319,6 +319,27 @@ def test_a_spent_deadline_says_what_it_was_spent_on():
     assert isinstance(caught.value, (exc.DeadlineReached, exc.SourceReadTimeout))
 
 
+def test_source_that_comes_drop_by_drop_ends_with_the_deadline():
+    late = monotonic_time() + 0.1
+
+    class Drops:
+        reads = 0
+
+        def read(self, _size):
+            self.reads += 1
+            while self.reads == 3 and monotonic_time() < late:
+                pass
+            return b"x"
+
+    drops = Drops()
+    with (
+        network(a=stored, b=stored, c=stored),
+        pytest.raises(exc.DeadlineReached, match="reading from the source"),
+    ):
+        handler(drops, {"0": chunks_on("a", "b", "c")}, deadline=late).stream()
+    assert drops.reads == 3
+
+
 def test_timeouts_come_from_the_caller_or_from_the_deadline_or_by_default(monkeypatch):
     source = stdio.BytesIO()
     assert handler(source, {}).read_timeout == io.CLIENT_TIMEOUT
