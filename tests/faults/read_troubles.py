@@ -11,7 +11,7 @@ EXACT = None
 Result = type[exc.OioException] | None
 
 #: Seconds given to a rawx that does not answer; one that is well needs a small part of it.
-QUICK = {"connection_timeout": 0.3, "read_timeout": 0.3}
+QUICK = {"connection_timeout": 1.0, "read_timeout": 1.0}
 
 PLACES = ("first", "middle", "last")
 

@@ -9,7 +9,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults.objects import CHUNK_SIZE, LARGE, SMALL, fault, part_of, read, stored
+from tests.faults.objects import CHUNK_SIZE, LARGE, SMALL, fault, limits, part_of, read, stored
 from tests.faults.read_troubles import (
     BEFORE_THE_DATA,
     EXACT,
@@ -50,7 +50,7 @@ def check(namespace, api, target, what: Read, trouble: Trouble, replicas: str, *
     address = namespace.rawx[0].address if replicas == "one" else None
     namespace.forget_requests()
     with namespace.faults(fault(trouble.action, "GET", address=address, **trouble.settings)) as plan:
-        data, error = read(api, target, what.ranges, **QUICK, **kwargs)
+        data, error = read(api, target, what.ranges, **limits(trouble.action, **QUICK), **kwargs)
     plan.assert_met()
     expected = part_of(what.data, what.ranges)
     result = trouble.of_one if replicas == "one" else trouble.of_all

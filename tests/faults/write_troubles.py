@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from oio.common import exceptions as exc
 
 #: Seconds given to a rawx that does not answer; one that is well must have the time to write to its disk.
-QUICK = {"connection_timeout": 0.5, "write_timeout": 2.0}
+QUICK = {"connection_timeout": 2.0, "write_timeout": 2.0}
 
 Failure = type[exc.OioException] | None
 
