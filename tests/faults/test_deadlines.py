@@ -221,11 +221,12 @@ def test_presence_of_chunks_on_rawx_that_do_not_answer(namespace, trouble):
 def test_endless_source_ends_with_the_deadline(namespace, api):
     def endless():
         while True:
-            yield b"and so on "
+            yield b"."
 
     target = new_target()
     error = watched(lambda: create(api, target, endless(), deadline=time.monotonic() + 0.5))
-    assert isinstance(error, exc.DeadlineReached)
+    # Nobody knows what will be going on then.
+    assert isinstance(error, (exc.DeadlineReached, exc.OioTimeout))
     assert_nothing_left(namespace, api, target)
 
 
