@@ -84,14 +84,17 @@ class ECRebuildHandler:
         return ChunkReader([chunk], None, headers, **self._options)
 
     def _elect_size(self, team: SourceTeam) -> int:
-        """Bytes of the chunks: what most of them have; the size of the metachunk decides between equals."""
+        """Bytes of the chunks: what most of them have.
+
+        Between equals, the size of the metachunk decides, else the larger is less likely to be cut short.
+        """
         known = [int(source.chunk["size"]) for source in team.active if source.chunk.get("size") is not None]
         expected = self._codec.chunk_size(known[0]) if known else None
         sizes = (source.announced_size for source in team.active)
         votes = collections.Counter(size for size in sizes if size is not None)
         if not votes:
             raise self._unrecoverable(team)
-        return max(votes, key=lambda size: (votes[size], size == expected))
+        return max(votes, key=lambda size: (votes[size], size == expected, size))
 
     def _keep_enough(self, team: SourceTeam, plan: SegmentPlan) -> None:
         """Go on with chunks of the right size, of k different indexes; the others are spares."""

@@ -56,8 +56,8 @@ class SegmentPlan:
         count, rest = divmod(chunk_size, full)
         sizes = [full] * count + ([rest] if rest else [])
         # Fragments are padded: their size does not tell the length of the last segment.
-        lengths: list[int | None] = [codec.segment_size] * len(sizes)
-        return cls(0, 0, [*lengths[:-1], None], sizes, full)
+        lengths = [*[codec.segment_size] * (len(sizes) - 1), None]
+        return cls(0, 0, lengths[: len(sizes)], sizes, full)
 
     def chunk_range(self, segment: int) -> str:
         """The ``Range`` header for the fragments from this segment (counted from the first planned) on.
@@ -140,8 +140,8 @@ class FragmentSource:
     def announced_size(self) -> int | None:
         """Bytes of the whole chunk, as its server tells."""
         headers = {} if self.reader is None else self.reader.headers
-        size = headers.get(CHUNK_HEADERS["chunk_size"]) or headers.get("content-length")
-        return None if size is None else int(size)
+        size = str(headers.get(CHUNK_HEADERS["chunk_size"]) or headers.get("content-length"))
+        return int(size) if size.isdecimal() else None
 
     @property
     def is_whole(self) -> bool:

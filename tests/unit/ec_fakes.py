@@ -46,6 +46,14 @@ class Chunks:
         self.calls = []
         self.connections = []
 
+    def __repr__(self):
+        """For reports of failing examples."""
+        made = self.storage_method
+        return (
+            f"<{made.ec_type} {made.ec_nb_data}+{made.ec_nb_parity}, segments of {made.ec_segment_size}, "
+            f"{len(self.data)} bytes, {self.troubles}>"
+        )
+
     def chunks(self):
         digest = hashlib.md5(self.data).hexdigest().upper()
         return [
@@ -77,7 +85,9 @@ class Chunks:
         whole = body = self.bodies[n]
         kind = trouble[0] if trouble else None
         digest = hashlib.md5(whole).hexdigest().upper()
-        stored = {"x-oio-chunk-meta-chunk-hash": digest} if self.told_hashes else {}
+        stored = {"x-oio-chunk-meta-chunk-size": len(whole)}
+        if self.told_hashes:
+            stored["x-oio-chunk-meta-chunk-hash"] = digest
         if kind == "flip":
             at = trouble[1] % len(body)
             body = whole = body[:at] + bytes([body[at] ^ 0x55]) + body[at + 1 :]

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from oio.api.ec import (
-    ECRebuildHandler,
-)
+from oio.api.ec import ECRebuildHandler
 from oio.common import exceptions as exc
 from oio.common import green
-from tests.unit.ec_fakes import DATA, EC, Chunks, fetch, rebuild
+from tests.unit.ec_fakes import DATA, EC, Chunks, fetch, method, rebuild
 from tests.unit.fakes import at_the_seam
 
 
@@ -80,3 +78,16 @@ def test_the_size_that_most_sources_have_is_the_right_one():
 def test_only_a_chunk_that_the_metachunk_has_can_be_rebuilt(missing):
     with pytest.raises(ValueError, match=f"missing: {missing}"):
         ECRebuildHandler(Chunks(EC, DATA).chunks(), missing, EC)
+
+
+def test_between_sources_of_two_sizes_the_metachunk_decides_or_the_larger_is_right():
+    two = method(1, 2)
+    for told in (True, False):
+        chunks = Chunks(two, DATA)
+        chunks.bodies[2] = chunks.bodies[2][:500]
+        located = chunks.chunks()[1:]
+        if not told:
+            located = [{"url": chunk["url"], "pos": chunk["pos"]} for chunk in located]
+        with at_the_seam(chunks):
+            _, fragments = ECRebuildHandler(located, 0, two).rebuild()
+        assert b"".join(fragments) == chunks.bodies[0]
