@@ -120,7 +120,7 @@ def test_read_with_trouble_inside_the_data(namespace, api, objects, trouble, whe
 @pytest.mark.parametrize("faulty", FAULTY[1:])
 @pytest.mark.parametrize("what", READS.values(), ids=READS)
 def test_read_of_data_that_come_drop_by_drop(namespace, api, objects, what, faulty):
-    drip = Trouble("drip", {"after_bytes": what.answer // 2, "seconds": 0.02})
+    drip = Trouble("drip", {"after_bytes": place("middle", what.answer), "seconds": 0.02})
     check(namespace, api, objects[what.data], what, drip, faulty)
 
 
