@@ -115,6 +115,9 @@ class _TimedSource(IOBaseWrapper):
 
     def readinto(self, b: Any) -> int:
         _limits.timeout(None, self._deadline, CLIENT_TIMEOUT, "reading from the source")
+        if isinstance(self._wrapped, io.RawIOBase):
+            # Its read would wait until there is as much as that.
+            return self._wrapped.readinto(b) or 0
         return super().readinto(b)
 
 

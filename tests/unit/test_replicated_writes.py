@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io as stdio
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from oio.api.replication import FakeChecksum, ReplicatedMetachunkWriter, Replica
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
+from oio.common.generator_io import GeneratorIO
 from oio.common.storage_method import STORAGE_METHODS
 from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
 
@@ -319,25 +321,24 @@ def test_a_spent_deadline_says_what_it_was_spent_on():
     assert isinstance(caught.value, (exc.DeadlineReached, exc.SourceReadTimeout))
 
 
-def test_source_that_comes_drop_by_drop_ends_with_the_deadline():
+@pytest.mark.parametrize("kind", ["file", "generator"])
+def test_source_that_comes_drop_by_drop_ends_with_the_deadline(kind):
     late = monotonic_time() + 0.1
+    drops = []
 
-    class Drops:
-        reads = 0
+    def drip(_size=1):
+        drops.append(b"x")
+        while len(drops) == 3 and monotonic_time() < late:
+            pass
+        return b"x"
 
-        def read(self, _size):
-            self.reads += 1
-            while self.reads == 3 and monotonic_time() < late:
-                pass
-            return b"x"
-
-    drops = Drops()
+    source = SimpleNamespace(read=drip) if kind == "file" else GeneratorIO(iter(drip, None))
     with (
         network(a=stored, b=stored, c=stored),
         pytest.raises(exc.DeadlineReached, match="reading from the source"),
     ):
-        handler(drops, {"0": chunks_on("a", "b", "c")}, deadline=late).stream()
-    assert drops.reads == 3
+        handler(source, {"0": chunks_on("a", "b", "c")}, deadline=late).stream()
+    assert len(drops) == 3
 
 
 def test_timeouts_come_from_the_caller_or_from_the_deadline_or_by_default(monkeypatch):
