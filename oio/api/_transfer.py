@@ -135,6 +135,9 @@ def _read(
         except (exc.ClientException, exc.ServiceUnavailable) as err:
             if not corrupted:
                 raise
+            # A guess at what is damaged may leave too few chunks, and the next one enough.
+            if not given and source.exclude_damaged():
+                continue
             raise _corruption(corrupted, err) from err
         if size != last - first + 1:
             raise exc.ServiceUnavailable(f"{size} bytes were read of {source.used}, not {last - first + 1}")
@@ -195,6 +198,8 @@ class _Copies:
         return self.used
 
     def exclude_damaged(self) -> bool:
+        if not self.used:
+            return False
         # When several gave a part, any of them may be wrong: each attempt leaves out one at least.
         first, others = self.used[0], self.used[1:]
         self._copies = [chunk for chunk in self._copies if chunk["url"] != first]
@@ -228,6 +233,7 @@ class _Fragments:
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         from oio.api.ec import ECChunkDownloadHandler  # PyECLib is only needed here.
 
+        self.used = []
         handler = ECChunkDownloadHandler(
             self._storage_method, self._candidates(), start, end, self._headers, **self._options
         )
@@ -270,6 +276,8 @@ class _Fragments:
         if not self._damaged.isdisjoint(self.used):
             return bool(self._candidates())
         if self._guesses is None:
+            if not self.used:
+                return False
             self._guesses = itertools.islice(self._suspicions(), _MAX_GUESSES)
         self._guess = next(self._guesses, set())
         return bool(self._guess)
