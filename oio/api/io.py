@@ -24,6 +24,7 @@ from oio.api._reader import (
 )
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.generator_io import GeneratorIO
 from oio.common.http_eventlet import http_connect
 from oio.common.storage_method import StorageMethod
 from oio.common.utils import group_chunk_errors, hard_deadline, set_deadline_from_read_timeout
@@ -115,9 +116,9 @@ class _TimedSource(IOBaseWrapper):
 
     def readinto(self, b: Any) -> int:
         _limits.timeout(None, self._deadline, CLIENT_TIMEOUT, "reading from the source")
-        if isinstance(self._wrapped, io.RawIOBase):
+        if isinstance(self._wrapped, GeneratorIO):
             # Its read would wait until there is as much as that.
-            return self._wrapped.readinto(b) or 0
+            return self._wrapped.readinto(b)
         return super().readinto(b)
 
 
