@@ -164,3 +164,20 @@ MAX_ACCOUNT_BYTES = 63
 MAX_CONTAINER_BYTES = 1023
 MAX_OBJECT_BYTES = 1023
 """Longest names, in UTF-8: the services cut longer ones without a word (pitfalls row 147)."""
+
+#: Suffixes of the headers that describe an object itself; any other one is a property of the user.
+OBJECT_METADATA_KEYS = (
+    "chunk-method",
+    "ctime",
+    "deleted",
+    "hash",
+    "hash-method",
+    "id",
+    "length",
+    "mime-type",
+    "mtime",
+    "name",
+    "policy",
+    "size",
+    "version",
+)

@@ -11,7 +11,7 @@ from logging import Logger
 from typing import Any
 from urllib.parse import unquote
 
-from oio.common.constants import OBJECT_METADATA_PREFIX
+from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from oio.common.ranges import Range, get_meta_ranges, obj_range_to_meta_chunk_range
 from oio.common.storage_method import StorageMethod
 
@@ -26,24 +26,6 @@ __all__ = [
 # Not the shared generator: a program that seeds it must get the same numbers with and without us.
 _RANDOM = random.Random()
 
-_OBJECT_METADATA = frozenset(
-    (
-        "chunk-method",
-        "ctime",
-        "deleted",
-        "hash",
-        "hash-method",
-        "id",
-        "length",
-        "mime-type",
-        "mtime",
-        "name",
-        "policy",
-        "size",
-        "version",
-    )
-)
-
 
 def _make_object_metadata(headers: Mapping[str, str]) -> dict[str, Any]:
     """Make the description of an object from response headers; those that are not known are properties.
@@ -57,7 +39,7 @@ def _make_object_metadata(headers: Mapping[str, str]) -> dict[str, Any]:
         if not header.lower().startswith(OBJECT_METADATA_PREFIX):
             continue
         key = header[len(OBJECT_METADATA_PREFIX) :]
-        if key.lower() in _OBJECT_METADATA:
+        if key.lower() in OBJECT_METADATA_KEYS:
             meta[key.lower().replace("-", "_")] = unquote(value)
         else:
             properties[key] = unquote(value)

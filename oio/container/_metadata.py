@@ -9,25 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from oio.common.constants import OBJECT_METADATA_PREFIX
+from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 
 CONTENT_HEADER_PREFIX = OBJECT_METADATA_PREFIX
-SYSMETA_KEYS = (
-    "chunk-method",
-    "ctime",
-    "deleted",
-    "hash",
-    "hash-method",
-    "id",
-    "length",
-    "mime-type",
-    "mtime",
-    "name",
-    "policy",
-    "size",
-    "version",
-)
-"""Header suffixes that describe the object itself; any other one is a property of the user."""
+SYSMETA_KEYS = OBJECT_METADATA_KEYS
 
 CHUNK_SYSMETA_PREFIX = "__OIO_CHUNK__"
 """Prefix of the properties that tell how well a chunk is placed."""
