@@ -136,6 +136,7 @@ class _OwnHub:
 
     def __init__(self, hub: Any) -> None:
         self.hub = hub
+        self.pid = os.getpid()
 
     def __del__(self) -> None:
         # The hub is a suspended green thread with an epoll descriptor: nothing else would ever free them.
@@ -143,6 +144,10 @@ class _OwnHub:
         if sys.is_finalizing():
             return
         hub = self.hub
+        if self.pid != os.getpid():
+            # The thread exists in the parent process only.
+            _leave_to_parent(hub)
+            return
         if hub.running:
             hub.abort(wait=True)
         _close_poll(hub)
@@ -155,13 +160,29 @@ def _close_poll(hub: Any) -> None:
         close()
 
 
+# Hubs inherited from a parent process: kept, because destroying their green thread would run it.
+_FORKED_HUBS: list[Any] = []
+
+
+def _leave_to_parent(hub: Any) -> None:
+    _close_poll(hub)
+    hub.running = False
+    _FORKED_HUBS.append(hub)
+
+
 def adopt_thread() -> None:
-    """Give the current OS thread a hub, closed when the thread ends, unless it has one already."""
+    """Give the current OS thread a hub, closed when the thread ends, unless it has one already.
+
+    :raises OioException: no descriptor is left for it
+    """
     if getattr(_local, "known", False):
         return
-    _local.known = True
     if not hasattr(eventlet_hubs._threadlocal, "hub"):
-        _local.own = _OwnHub(eventlet_hubs.get_hub())
+        try:
+            _local.own = _OwnHub(eventlet_hubs.get_hub())
+        except OSError as err:
+            raise exc.OioException(f"This thread cannot wait for the network: {err}") from err
+    _local.known = True
 
 
 def get_hub() -> Any:
@@ -171,20 +192,14 @@ def get_hub() -> Any:
 
 
 def _renew_hub_after_fork() -> None:
-    own = getattr(_local, "own", None)
-    if own is None or patcher.already_patched or _getcurrent().parent is not None:
+    if not hasattr(_local, "own") or patcher.already_patched or _getcurrent().parent is not None:
         # The hub is the host's, or we were called from one of its green threads: its business.
         return
-    _close_poll(own.hub)
-    own.hub.running = False
-    _FORKED_HUBS.append(own.hub)
     del eventlet_hubs._threadlocal.hub
     del _local.own
     _local.known = False
 
 
-# Hubs inherited from a parent process: kept, because destroying their green thread would run it.
-_FORKED_HUBS: list[Any] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_hub_after_fork)
 

@@ -372,13 +372,16 @@ def test_a_fake_checksum_says_what_it_was_told():
 @pytest.mark.pitfall(8)
 def test_upload_that_is_killed_while_it_connects_closes_what_it_has_opened():
     opened = FakeConnection(stored)
+    asked = []
 
     def connect(netloc, *_args):
+        asked.append(netloc)
         return green.sleep(3600) if netloc == "b" else opened
 
     with at_the_seam(connect):
         upload = green.greenthread.spawn(write)
-        green.sleep(0.01)
+        while len(asked) < 3:
+            green.sleep(0)
         upload.kill()
         with pytest.raises(green.greenthread.greenlet.GreenletExit):
             upload.wait()

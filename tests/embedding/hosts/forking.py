@@ -4,9 +4,11 @@
 import logging
 import os
 import sys
+import threading
 import traceback
+import warnings
 
-from common import assert_nothing_left, make_api, round_trip, sockets
+from common import assert_nothing_left, epolls, make_api, round_trip, sockets
 
 
 def leave(stream, rest):
@@ -37,6 +39,35 @@ def fork_while_reading(api, policy, act):
     assert first + b"".join(stream) == data
 
 
+def fork_beside_a_thread(api):
+    """The thread exists in the parent only, and all that it has set up."""
+    ready, done = threading.Event(), threading.Event()
+
+    def work():
+        round_trip(api, "thread")
+        ready.set()
+        done.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of what this is about.
+        child = os.fork()
+    if child == 0:
+        try:
+            assert epolls() <= 1, "the child has the hub of a thread that it does not have"
+            round_trip(api, "child-of-threads")
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    done.set()
+    thread.join()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 with make_api() as api:
     round_trip(api, "parent-first")
     kept = sockets()
@@ -61,6 +92,7 @@ with make_api() as api:
     round_trip(api, "parent-last")
     fork_while_reading(api, "SINGLE", leave)
     fork_while_reading(api, "THREECOPIES", read_on)
+    fork_beside_a_thread(api)
     # Nobody has closed what the parent keeps.
     assert set(kept) & set(sockets()), "the parent lost its connections"
 assert_nothing_left()
