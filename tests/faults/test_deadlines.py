@@ -63,7 +63,7 @@ class Trouble(NamedTuple):
     action: str
     settings: dict[str, Any]
     doing: str
-    seconds: float = 0.5
+    seconds: float = 1.0
 
 
 TROUBLES = {
