@@ -70,7 +70,7 @@ TROUBLES = {
     "stall when connecting": Trouble("stall", {"phase": "connect"}, "connecting"),
     "stall before the head": Trouble("stall", {"phase": "head"}, "waiting for the answer"),
     "stall inside the head": Trouble("stall", {"phase": "head", "after_bytes": 20}, "waiting for the answer"),
-    "dripping head": Trouble("drip", {"phase": "head", "seconds": 0.01}, "waiting for the answer"),
+    "dripping head": Trouble("drip", {"phase": "head", "seconds": 0.1}, "waiting for the answer"),
     "stall inside the body": Trouble("stall", {"after_bytes": 1}, "reading the answer", 1.0),
     "dripping body": Trouble("drip", {"seconds": 0.3}, "reading the answer", 1.0),
 }
@@ -152,7 +152,7 @@ READ_TROUBLES = {
     "stall when connecting": Trouble("stall", {"phase": "connect"}, "connecting to"),
     "stall before the head": Trouble("stall", {"phase": "head"}, "waiting for"),
     "stall inside the head": Trouble("stall", {"phase": "head", "after_bytes": 20}, "waiting for"),
-    "dripping head": Trouble("drip", {"phase": "head", "seconds": 0.01}, "waiting for"),
+    "dripping head": Trouble("drip", {"phase": "head", "seconds": 0.1}, "waiting for"),
     "stall before the data": Trouble("stall", {}, "reading from", 1.0),
     "stall inside the data": Trouble("stall", {"after_bytes": 70_000}, "reading from", 1.0),
     "dripping data": Trouble("drip", {"seconds": 0.01}, "reading from", 1.0),
