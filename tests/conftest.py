@@ -18,6 +18,12 @@ from oio.common import green
 _PATIENCE = 5.0
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Four workers at least: most of the time of these tests is spent waiting."""
+    return max(4, len(os.sched_getaffinity(0)))
+
+
 def pytest_collection_finish():
     """Set aside all that exists before the first test: looking for what a test leaves is quick then."""
     green.get_hub()
