@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import logging
-import random
 from typing import Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common import green
 from oio.common.answers import is_page, refuse_stranger
+from oio.common.backoff import back_off
 from oio.common.configuration import load_namespace_conf
 from oio.common.easy_value import int_value, true_value
 from oio.common.http_api import HttpApi
-from oio.common.utils import deadline_to_timeout
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -22,8 +20,6 @@ _LOGGER = logging.getLogger(__name__)
 _REPEATABLE = frozenset({"GET", "HEAD"})
 #: Statuses, in the body of a 409, that say that what is to be created exists: user, content, container.
 _EXISTS = frozenset({408, 421, 433})
-#: Beyond this number of attempts, the time between two of them grows no more.
-_LAST_BACKOFF = 6
 
 
 class ProxyClient(HttpApi):
@@ -65,6 +61,8 @@ class ProxyClient(HttpApi):
             parts.append(request_prefix.strip("/"))
         kwargs.setdefault("service_type", "proxy")
         super().__init__(endpoint="/".join(parts), **kwargs)
+
+    _wait = staticmethod(back_off)
 
     def _direct_request(  # type: ignore[override]
         self,
@@ -113,17 +111,6 @@ class ProxyClient(HttpApi):
             text = resp.data.decode("utf-8", errors="replace")
             raise exc.ClientException(404, None, text, reqid=reqid, service=service)
         super()._refused(resp, answer, reqid, service)
-
-    @staticmethod
-    def _wait(attempt: int, deadline: float | None) -> bool:
-        """Back off before the next attempt; False when the deadline leaves no time for it."""
-        delay = random.randrange(2 ** min(attempt, _LAST_BACKOFF)) * 0.5
-        if deadline is not None and deadline_to_timeout(deadline) <= delay:
-            return False
-        if delay:
-            green.adopt_thread()
-            green.sleep(delay)
-        return True
 
 
 def _check_attempts(value: Any) -> int:
