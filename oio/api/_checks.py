@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
-from oio.common.easy_value import float_value, int_value
+from oio.common.easy_value import float_value, int_value, text_value
 from oio.container.client import CHUNK_SYSMETA_PREFIX
 
 _MAX_BYTES = {
@@ -127,7 +127,7 @@ def check_headers(headers: Any, reqid: Any = None) -> None:
     if headers is not None and not isinstance(headers, Mapping):
         raise TypeError(f"headers must be a dict, not {type(headers).__name__}: {shorten(headers)}")
     for name, value in {**(headers or {}), "reqid": reqid}.items():
-        text = f"{name}: {value}"
+        text = f"{name}: {text_value(value)}"
         try:
             text.encode("latin-1")
         except UnicodeEncodeError as err:
@@ -144,6 +144,15 @@ def check_limit(value: Any) -> int | None:
         raise TypeError(f"limit must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 1:
         raise ValueError(f"limit must be at least 1: {value}")
+    return value
+
+
+def check_size(argument: str, value: Any) -> int:
+    """Refuse a number of bytes that is none, or below 0."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
+    if value < 0:
+        raise ValueError(f"{argument} must not be negative: {value}")
     return value
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from oio.common.backoff import back_off
 from oio.common.configuration import load_namespace_conf
 from oio.common.easy_value import int_value, true_value
 from oio.common.http_api import HttpApi
+from oio.common.http_urllib3 import nothing_was_sent
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ class ProxyClient(HttpApi):
     :param request_prefix: path of the group of routes, such as ``/container``
     :param no_ns_in_url: for the few routes without a namespace
     :param endpoint: URL or ``host:port`` of the proxy; by default that of ``conf``, else of the
-        namespace's configuration file
+        namespace's configuration file. Of several, separated by ``;`` or ``,``, the first is used until no
+        connection to it can be made, then the next one.
     :param request_attempts: how often a request is tried in all when the service says that it is busy
 
     >>> ProxyClient({"namespace": "NS"}, request_prefix="/container", endpoint="127.0.0.1:6000").endpoint
@@ -53,14 +56,21 @@ class ProxyClient(HttpApi):
         self.logger = logger or _LOGGER
         self._request_attempts = _check_attempts(request_attempts)
         where = endpoint or conf.get("proxyd_url") or load_namespace_conf(self.ns)["proxy"]
-        self.proxy_scheme, self.proxy_netloc = _parse_endpoint(where)
-        parts = [f"{self.proxy_scheme}://{self.proxy_netloc}", "v3.0"]
+        self._proxies = _parse_endpoints(where)
+        parts = ["", "v3.0"]
         if not no_ns_in_url:
             parts.append(self.ns)
         if request_prefix:
             parts.append(request_prefix.strip("/"))
+        self._path = "/".join(parts)
         kwargs.setdefault("service_type", "proxy")
-        super().__init__(endpoint="/".join(parts), **kwargs)
+        super().__init__(**kwargs)
+        self._use(*self._proxies[0])
+
+    def _use(self, scheme: str, netloc: str) -> None:
+        """Send the next requests to this proxy."""
+        self.proxy_scheme, self.proxy_netloc = scheme, netloc
+        self.endpoint = f"{scheme}://{netloc}{self._path}"
 
     _wait = staticmethod(back_off)
 
@@ -91,7 +101,7 @@ class ProxyClient(HttpApi):
             worth_another_try += (exc.OioNetworkException,)
         for attempt in range(1, attempts + 1):
             try:
-                resp, body = super()._direct_request(method, url, headers=headers, **kwargs)
+                resp, body = self._send_to_any(method, url, headers=headers, **kwargs)
                 refuse_stranger(resp, self.proxy_netloc, kwargs.get("reqid"))
                 return resp, body
             except worth_another_try as err:
@@ -104,6 +114,23 @@ class ProxyClient(HttpApi):
                     raise
                 return None, None
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _send_to_any(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:
+        """Send a request, once; another proxy gets it when no connection can be made (pitfalls row 125)."""
+        asked = urlsplit(url)[:2]
+        if asked in self._proxies:
+            place = self._proxies.index(asked)
+            for other in (*self._proxies[place + 1 :], *self._proxies[:place]):
+                try:
+                    return super()._direct_request(method, url, **kwargs)
+                except exc.OioNetworkException as err:
+                    if not nothing_was_sent(err):
+                        raise
+                    self.logger.warning("Proxy %s is out of reach, trying %s: %s", asked[1], other[1], err)
+                url = f"{other[0]}://{other[1]}{url.partition(asked[1])[2]}"
+                self._use(*other)
+                asked = other
+        return super()._direct_request(method, url, **kwargs)
 
     def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
         if resp.status == 404 and is_page(resp):
@@ -120,6 +147,11 @@ def _check_attempts(value: Any) -> int:
     return attempts
 
 
+def _parse_endpoints(endpoints: Any) -> list[tuple[str, str]]:
+    texts = re.split(r"\s*[;,]\s*", endpoints) if isinstance(endpoints, str) else []
+    return [_parse_endpoint(text) for text in filter(None, texts)] or [_parse_endpoint(endpoints)]
+
+
 def _parse_endpoint(endpoint: Any) -> tuple[str, str]:
     """Get the scheme and the ``host:port`` of a proxy, without the credentials that a URL may hold.
 
@@ -129,7 +161,7 @@ def _parse_endpoint(endpoint: Any) -> tuple[str, str]:
         parts = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         netloc = parts.netloc.rpartition("@")[2]
-        if not valid or any(char.isspace() for char in netloc):
+        if not valid or any(char.isspace() or char in ";," for char in netloc):
             raise ValueError("a host and a port are expected")
     except (TypeError, ValueError) as err:
         raise exc.ConfigurationException(f"endpoint {endpoint!r} is not that of a proxy: {err}") from err

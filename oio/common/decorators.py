@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import set_deadline_from_read_timeout
+from oio.common.easy_value import text_value
 from oio.common.exceptions import (
     ClientException,
     NoSuchAccount,
@@ -60,7 +61,7 @@ def ensure_request_id2(prefix: str = "") -> Callable[[_F], _F]:
             # Services must not get the ID twice under names of different case (pitfalls row 68).
             for name in [name for name in headers if name.lower() == REQID_HEADER]:
                 reqid = headers.pop(name) or reqid
-            reqid = str(reqid or request_id(prefix))[:STRLEN_REQID]
+            reqid = text_value(reqid or request_id(prefix))[:STRLEN_REQID]
             headers[REQID_HEADER] = reqid
             return fnc(*args, **{**kwargs, "headers": headers, "reqid": reqid})
 

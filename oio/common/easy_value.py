@@ -48,6 +48,15 @@ def true_value(value: Any) -> bool:
     return value is True or (isinstance(value, (str, int)) and str(value).lower() in TRUE_VALUES)
 
 
+def text_value(value: Any) -> str:
+    """Convert to the text that a header carries; bytes stand for the characters of the same numbers.
+
+    >>> text_value(b"abc"), text_value(12)
+    ('abc', '12')
+    """
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
 def boolean_value(value: Any, default: bool = False) -> bool:
     """Convert a boolean or a word to a boolean; ``default`` when the value is ``None`` or empty.
 

@@ -18,7 +18,7 @@ from oio.common.constants import (
     STRLEN_REQID,
     TIMEOUT_HEADER,
 )
-from oio.common.easy_value import true_value
+from oio.common.easy_value import text_value, true_value
 from oio.common.http_urllib3 import (
     URLLIB3_POOLMANAGER_KWARGS,
     get_pool_manager,
@@ -100,17 +100,19 @@ class HttpApi:
         data: Any = None,
         json: Any = None,
         params: Any = None,
-        admin_mode: bool = False,
+        admin_mode: Any = None,
         pool_manager: Any = None,
-        force_master: bool = False,
+        force_master: Any = None,
         **kwargs: Any,
     ) -> tuple[Any, Any]:
         """Send a request and read its answer whole.
 
-        :param headers: extra headers; copied
+        :param headers: extra headers, text or bytes; copied
         :param data: the body, text or bytes
         :param json: an object to send as JSON instead
         :param params: of the query; None values are left out, booleans are sent as 1 and 0
+        :param admin_mode: True or False (or a word for it), by default what the constructor was given
+        :param force_master: the same
         :param kwargs: ``connection_timeout``, ``read_timeout``, ``timeout`` (seconds), ``deadline``
             (monotonic seconds), ``reqid``, ``perfdata`` (a dict to add to)
         :returns: the response and its body: an object when it was JSON, else bytes
@@ -178,21 +180,21 @@ class HttpApi:
     def _headers(
         self,
         given: Any,
-        admin_mode: bool,
-        force_master: bool,
+        admin_mode: Any,
+        force_master: Any,
         reqid: Any,
         perfdata: Any,
         limits: urllib3.Timeout,
     ) -> urllib3.HTTPHeaderDict:
         headers = urllib3.HTTPHeaderDict()
         for name, value in (given or {}).items():
-            headers[name] = str(value)
-        if admin_mode or self.admin_mode:
+            headers[name] = text_value(value)
+        if true_value(self.admin_mode if admin_mode is None else admin_mode):
             headers[ADMIN_HEADER] = "1"
-        if force_master or self.force_master:
+        if true_value(self.force_master if force_master is None else force_master):
             headers[FORCEMASTER_HEADER] = "1"
         if reqid:
-            headers[REQID_HEADER] = str(reqid)
+            headers[REQID_HEADER] = text_value(reqid)
         if REQID_HEADER in headers:
             # Longer ones are cut by the services, and would not be found in their logs (pitfalls row 69).
             headers[REQID_HEADER] = headers[REQID_HEADER][:STRLEN_REQID]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import http.client
 import os
+import queue
 import socket
 import ssl
 import sys
@@ -36,6 +37,7 @@ __all__ = [
     "URLLIB3_REQUESTS_KWARGS",
     "SafePoolManager",
     "get_pool_manager",
+    "nothing_was_sent",
     "oio_exception_from_httperror",
     "tls_context",
     "urllib3",
@@ -151,12 +153,25 @@ def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None)
         ) from err
 
 
+class _IdleConnections(queue.LifoQueue[Any]):
+    """Connections kept for later requests; those in excess are closed, which urllib3 would warn about."""
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        try:
+            super().put(item, block, timeout)
+        except queue.Full:
+            if item is not None:
+                item.close()
+
+
 class _GreenHTTPConnectionPool(HTTPConnectionPool):
     ConnectionCls = _GreenHTTPConnection
+    QueueCls = _IdleConnections
 
 
 class _GreenHTTPSConnectionPool(HTTPSConnectionPool):
     ConnectionCls = _GreenHTTPSConnection
+    QueueCls = _IdleConnections
 
 
 class _GreenRetry(urllib3.Retry):
@@ -278,3 +293,12 @@ def oio_exception_from_httperror(
         kind = exc.OioException
     message = f"{prefix}: {reason}" if prefix else str(reason)
     raise kind(message, reqid=reqid, service=service) from error
+
+
+def nothing_was_sent(error: exc.OioException) -> bool:
+    """Tell whether an exception that :func:`oio_exception_from_httperror` raised is that of a connection.
+
+    Then no byte of the request has left: somebody else may be asked the same.
+    """
+    reason = getattr(error.__cause__, "reason", None) or error.__cause__
+    return isinstance(reason, (urllib3_exceptions.NewConnectionError, urllib3_exceptions.ConnectTimeoutError))

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool of connections that sends nothing: it notes what is asked of it, and gives prepared answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import urllib3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that would have been sent."""
+
+    method: str
+    url: str
+    headers: Any
+    body: bytes | None
+    timeout: Any
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.url).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {
+            name: values[0]
+            for name, values in parse_qs(urlsplit(self.url).query, keep_blank_values=True).items()
+        }
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body) if self.body else None
+
+
+def answer(status: int = 200, body: Any = None, **headers: str) -> urllib3.HTTPResponse:
+    """An answer; a body that is neither bytes nor None is JSON."""
+    raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return urllib3.HTTPResponse(raw, named, status, reason="Because")
+
+
+class RecordingPool:
+    """What clients take for their pool of connections.
+
+    :param answers: answers in their order, exceptions to raise or functions of a request to call; the last
+        one serves for all the requests to come
+    """
+
+    def __init__(self, *answers: Any) -> None:
+        self._answers = list(answers) or [answer()]
+        self.asked: list[Asked] = []
+
+    def request(
+        self, method: str, url: str, headers: Any, body: bytes | None, timeout: Any, redirect: bool
+    ) -> Any:
+        self.asked.append(Asked(method, url, headers, body, timeout))
+        found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if callable(found):
+            found = found(self.asked[-1])
+        if isinstance(found, BaseException):
+            raise found
+        return found
