@@ -35,7 +35,10 @@ class LbClient(ProxyClient):
         :param size: how many different ones, 1 by default
         :param slot: prefer those of this slot
         :returns: ``addr`` and ``id`` of each
+        :raises ValueError: there is no type, a question that the real proxy crashes of (pitfalls row 157)
         """
+        if not pool:
+            raise ValueError(f"pool must be a type of services, not {pool!r}")
         params = {"type": pool, "size": 1 if size is None else size, "slot": slot}
         resp, body = self._request("GET", "/choose", params=params, **kwargs)
         return expect(list, resp, body, self.proxy_netloc)
@@ -59,7 +62,10 @@ class LbClient(ProxyClient):
         :param avoid: IDs of services that must not be chosen (``NS|type|address``)
         :param known: IDs of services that are already used, and count as chosen
         :returns: ``addr`` and ``id`` of each, those of `known` not repeated
+        :raises ValueError: there is neither a pool nor a policy
         """
+        if not (pool or policy):
+            raise ValueError(f"pool or policy must be given: {pool!r}, {policy!r}")
         criteria = {
             "avoid": avoid,
             "known": known,
@@ -161,8 +167,16 @@ class ConscienceClient(ProxyClient):
             definition["score"] = score
         return definition
 
-    def register(self, service_definitions: Any, **kwargs: Any) -> None:
-        """Announce a service, or a list of services; seen by everybody after some seconds."""
+    def register(
+        self, service_definitions: Any, service_definition: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        """Announce a service, or a list of services; seen by everybody after some seconds.
+
+        :param service_definitions: a description (see :meth:`get_service_definition`), or a list of them;
+            or, with a `service_definition`, its type
+        """
+        if service_definition is not None:
+            service_definitions = {**service_definition, "type": service_definitions}
         self._send("register", service_definitions, **kwargs)
 
     def deregister(self, service_definitions: Any, **kwargs: Any) -> None:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from oio.common import exceptions as exc
@@ -12,9 +13,11 @@ from oio.common.answers import expect, reading_answer
 from oio.common.client import ProxyClient
 from oio.common.constants import OBJECT_HEADERS
 from oio.container._metadata import check_chunks, extract_content_headers_meta, is_trustworthy
-from oio.container._params import container_params, content_params
+from oio.container._params import container_params, content_params, property_names
 
 _NO_CONTENT = 204
+_NO_ROUTE = 404
+"""Status, in the body of an answer, of a proxy that has no such route."""
 _DELETIONS = ("/content/delete", "/content/delete_many")
 
 
@@ -38,6 +41,29 @@ class ContentRoutes(ProxyClient):
 
     def _post(self, action: str, params: dict[str, Any], **kwargs: Any) -> tuple[Any, Any]:
         return self._direct_request("POST", self._make_uri(f"content/{action}"), params=params, **kwargs)
+
+    def _in_pieces(
+        self,
+        names: list[str],
+        send_all: Callable[[list[str]], list[tuple[str, bool]]],
+        send_one: Callable[[str], bool],
+    ) -> list[tuple[str, bool]]:
+        """Send a request about many names, in halves when it is too large.
+
+        A proxy that does not know the route gets a request for each name.
+        """
+        try:
+            return send_all(names)
+        except exc.TooLarge:
+            if len(names) < 2:
+                raise
+            middle = len(names) // 2
+            halves = names[:middle], names[middle:]
+            return [item for half in halves for item in self._in_pieces(half, send_all, send_one)]
+        except exc.NotFound as err:
+            if err.status != _NO_ROUTE:
+                raise
+            return [(name, send_one(name)) for name in names]
 
     def content_list(
         self,
@@ -287,17 +313,20 @@ class ContentRoutes(ProxyClient):
         account: str | None = None,
         reference: str | None = None,
         path: str | None = None,
-        properties: Iterable[str] = (),
+        properties: Iterable[str] | None = None,
         cid: str | None = None,
         version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
         **kwargs: Any,
     ) -> bool:
         """Remove properties of an object; True when done.
 
-        :param properties: their names; beware that **none means all** for the service
+        :param properties: their names; an empty list stands for **all of them**
+        :raises ValueError: there is no list
         """
-        params = content_params(account, reference, path, cid, version=version)
-        resp, _ = self._post("del_properties", params, data=json.dumps(list(properties)), **kwargs)
+        params = content_params(account, reference, path, cid, content or content_id, version)
+        resp, _ = self._post("del_properties", params, data=json.dumps(property_names(properties)), **kwargs)
         return bool(resp.status == _NO_CONTENT)
 
     def content_delete(
@@ -307,10 +336,12 @@ class ContentRoutes(ProxyClient):
         path: str | None = None,
         cid: str | None = None,
         version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
         **kwargs: Any,
     ) -> bool:
         """Delete an object, or one version of it; True when done. Without a version, never sent twice."""
-        params = content_params(account, reference, path, cid, version=version)
+        params = content_params(account, reference, path, cid, content or content_id, version)
         resp, _ = self._post("delete", params, **kwargs)
         return bool(resp.status == _NO_CONTENT)
 
@@ -326,20 +357,21 @@ class ContentRoutes(ProxyClient):
 
         :returns: for each name, in order, whether it was deleted
         """
-        names = list(paths)
         params = container_params(account, reference, cid)
-        data = json.dumps({"contents": [{"name": name} for name in names]})
-        try:
+
+        def delete_all(names: list[str]) -> list[tuple[str, bool]]:
+            data = json.dumps({"contents": [{"name": name} for name in names]})
             resp, body = self._post("delete_many", params, data=data, **kwargs)
-        except exc.TooLarge:
-            if len(names) < 2:
-                raise
-            middle = len(names) // 2
-            first = self.content_delete_many(account, reference, names[:middle], cid, **kwargs)
-            return first + self.content_delete_many(account, reference, names[middle:], cid, **kwargs)
-        with reading_answer(self.proxy_netloc):
-            contents = self._expect(resp, body)["contents"]
-            return [(item["name"], item["status"] == _NO_CONTENT) for item in contents]
+            with reading_answer(self.proxy_netloc):
+                contents = self._expect(resp, body)["contents"]
+                return [(item["name"], item["status"] == _NO_CONTENT) for item in contents]
+
+        def delete_one(name: str) -> bool:
+            with contextlib.suppress(exc.NotFound):
+                return self.content_delete(account, reference, name, cid, **kwargs)
+            return False
+
+        return self._in_pieces(list(paths), delete_all, delete_one)
 
     def content_touch(
         self,
@@ -348,10 +380,14 @@ class ContentRoutes(ProxyClient):
         path: str | None = None,
         cid: str | None = None,
         version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Make the object tell again that it was created."""
-        self._post("touch", content_params(account, reference, path, cid, version=version), **kwargs)
+        self._post(
+            "touch", content_params(account, reference, path, cid, content or content_id, version), **kwargs
+        )
 
     def content_drain(
         self,
@@ -360,10 +396,14 @@ class ContentRoutes(ProxyClient):
         path: str | None = None,
         cid: str | None = None,
         version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Delete the chunks of an object, and keep its description."""
-        self._post("drain", content_params(account, reference, path, cid, version=version), **kwargs)
+        self._post(
+            "drain", content_params(account, reference, path, cid, content or content_id, version), **kwargs
+        )
 
     def content_truncate(
         self,
@@ -373,6 +413,8 @@ class ContentRoutes(ProxyClient):
         cid: str | None = None,
         version: int | str | None = None,
         size: int | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Cut an object at the end of one of its metachunks.
@@ -380,7 +422,7 @@ class ContentRoutes(ProxyClient):
         :param size: what remains, in bytes
         :raises BadRequest: the size is not where a metachunk ends
         """
-        params = content_params(account, reference, path, cid, version=version)
+        params = content_params(account, reference, path, cid, content or content_id, version)
         params["size"] = size
         self._post("truncate", params, **kwargs)
 
@@ -415,12 +457,17 @@ class ContentRoutes(ProxyClient):
     ) -> dict[str, Any]:
         """Ask for services that can take the missing chunks of a metachunk.
 
-        :param data: ``{"notin": [...], "broken": [...]}``, chunks as located
+        :param data: ``{"notin": [...], "broken": [...]}``, chunks as located: those that are left, and those
+            that are lost
+        :returns: ``chunks``, one for each missing one, whose ``id`` is a chunk URL to write to, and
+            ``properties``, how well they are placed
         :raises ValueError: policy or position is missing
         """
         if stgpol is None or position is None:
             raise ValueError(f"stgpol and position are mandatory: got {stgpol!r} and {position!r}")
         params = content_params(account, reference, path, cid, version=version)
         params.update(stgpol=stgpol, position=position)
-        resp, body = self._post("spare", params, data=json.dumps(data), **kwargs)
+        # The service wants both lists.
+        lists = {"notin": [], "broken": [], **(data or {})}
+        resp, body = self._post("spare", params, data=json.dumps(lists), **kwargs)
         return self._expect(resp, body)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
 from oio.container._content import ContentRoutes
@@ -18,7 +17,7 @@ from oio.container._metadata import (
     extract_chunk_qualities,
     extract_content_headers_meta,
 )
-from oio.container._params import container_params
+from oio.container._params import container_params, property_names
 
 __all__ = [
     "CHUNK_SYSMETA_PREFIX",
@@ -83,25 +82,19 @@ class ContainerClient(ContentRoutes):
 
         :returns: for each name, in order, whether it was created
         """
-        names = list(containers)
-        items = [{"name": name, "properties": properties or {}, "system": system or {}} for name in names]
-        try:
-            resp, body = self._request(
-                "POST",
-                "/create_many",
-                params={"acct": account},
-                data=json.dumps({"containers": items}),
-                **kwargs,
-            )
-        except exc.TooLarge:
-            if len(names) < 2:
-                raise
-            middle = len(names) // 2
-            first = self.container_create_many(account, names[:middle], properties, system, **kwargs)
-            return first + self.container_create_many(account, names[middle:], properties, system, **kwargs)
-        with reading_answer(self.proxy_netloc):
-            answers = self._expect(resp, body)["containers"]
-            return [(item["name"], item["status"] == _CREATED) for item in answers]
+
+        def create_all(names: list[str]) -> list[tuple[str, bool]]:
+            items = [{"name": name, "properties": properties or {}, "system": system or {}} for name in names]
+            data = json.dumps({"containers": items})
+            resp, body = self._request("POST", "/create_many", params={"acct": account}, data=data, **kwargs)
+            with reading_answer(self.proxy_netloc):
+                answers = self._expect(resp, body)["containers"]
+                return [(item["name"], item["status"] == _CREATED) for item in answers]
+
+        def create_one(name: str) -> bool:
+            return self.container_create(account, name, properties, system, **kwargs)
+
+        return self._in_pieces(list(containers), create_all, create_one)
 
     def container_delete(
         self,
@@ -172,16 +165,17 @@ class ContainerClient(ContentRoutes):
         self,
         account: str | None = None,
         reference: str | None = None,
-        properties: Iterable[str] = (),
+        properties: Iterable[str] | None = None,
         cid: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Remove user properties of a container.
 
-        :param properties: their names; beware that **none means all** for the service
+        :param properties: their names; an empty list stands for **all of them**
+        :raises ValueError: there is no list
         """
         params = container_params(account, reference, cid)
-        data = json.dumps(list(properties))
+        data = json.dumps(property_names(properties))
         _, body = self._request("POST", "/del_properties", params=params, data=data, **kwargs)
         return body
 
@@ -212,7 +206,17 @@ class ContainerClient(ContentRoutes):
         :returns: ``{"truncated": True}`` when some are left
         """
         resp, _ = self._request("POST", "/flush", params=container_params(account, reference, cid), **kwargs)
-        return {"truncated": boolean_value(resp.headers.get("x-oio-truncated"), False)}
+        with reading_answer(self.proxy_netloc):
+            return {"truncated": boolean_value(resp.headers.get("x-oio-truncated"), False)}
+
+    def container_dedup(
+        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+    ) -> None:
+        """Merge the contents of a container that are equal.
+
+        :raises ClientException: the services do not know how, which is true of all recent ones
+        """
+        self._request("POST", "/dedup", params=container_params(account, reference, cid), **kwargs)
 
     def container_purge(
         self,
@@ -271,11 +275,21 @@ class ContainerClient(ContentRoutes):
         account: str | None = None,
         reference: str | None = None,
         cid: str | None = None,
+        force: bool = False,
+        frozen: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Insert rows into the database of a container: one bean, or a list of them."""
+        """Insert rows into the database of a container: one bean, or a list of them.
+
+        :param force: replace those that are there
+        :param frozen: also when the container is frozen
+        :raises Conflict: one is there
+        """
         beans = bean if isinstance(bean, (list, tuple)) else [bean]
         params = container_params(account, reference, cid)
+        for name, flag in (("force", force), ("frozen", frozen)):
+            if flag:
+                params[name] = 1
         self._request("POST", "/raw_insert", params=params, data=json.dumps(list(beans)), **kwargs)
 
     def container_raw_update(
@@ -290,7 +304,10 @@ class ContainerClient(ContentRoutes):
     ) -> None:
         """Replace rows of the database of a container, pairwise.
 
-        :param frozen: also when it is frozen
+        :param old: beans of chunks that are there
+        :param new: as many beans that take their places
+        :param frozen: also when the container is frozen
+        :raises NotFound: one of the old ones is not there
         """
         params = container_params(account, reference, cid)
         if frozen:
@@ -307,6 +324,10 @@ class ContainerClient(ContentRoutes):
         cid: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Delete rows of the database of a container: a list of beans."""
+        """Delete rows of the database of a container.
+
+        :param data: beans; those that are not there are no error
+        :raises BadRequest: there is no bean
+        """
         params = container_params(account, reference, cid)
         self._request("POST", "/raw_delete", params=params, data=json.dumps(data or []), **kwargs)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from oio.common import exceptions as exc
 from oio.common.answers import expect
 from oio.common.client import ProxyClient
+from oio.container._params import container_params
 
 _CREATED = 201
 
@@ -139,10 +141,13 @@ class DirectoryClient(ProxyClient):
     ) -> None:
         """Remove properties of a reference.
 
-        :param properties: their names; beware that **none means all** for the service
+        :param properties: their names; with none, nothing is removed, nor asked
         """
-        params, data = _params(account, reference, cid), json.dumps([*properties])
-        self._request("POST", "/del_properties", params=params, data=data, **kwargs)
+        names = [*properties]
+        if names:
+            # None at all would be all of them for the service (pitfalls row 103).
+            params, data = _params(account, reference, cid), json.dumps(names)
+            self._request("POST", "/del_properties", params=params, data=data, **kwargs)
 
     def link(
         self,
@@ -182,6 +187,30 @@ class DirectoryClient(ProxyClient):
         """Choose services of a type for a reference again."""
         self._request("POST", "/renew", params=_params(account, reference, cid, service_type), **kwargs)
 
+    def relink(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        service_type: str | None = None,
+        kept: dict[str, Any] | None = None,
+        replaced: dict[str, Any] | None = None,
+        cid: str | None = None,
+        **kwargs: Any,
+    ) -> builtins.list[dict[str, Any]]:
+        """Replace one of the services of a type that are linked to a reference by one that is chosen.
+
+        :param kept: a service that stays, as :meth:`list` shows it
+        :param replaced: the service that goes
+        :returns: the services that are linked now
+        :raises ValueError: nothing is kept, which the real service crashes of (pitfalls row 157)
+        """
+        if not kept:
+            raise ValueError(f"kept must be a service that stays linked, not {kept!r}")
+        params = _params(account, reference, cid, service_type)
+        data = json.dumps({"kept": kept, "replaced": replaced})
+        resp, body = self._request("POST", "/relink", params=params, data=data, **kwargs)
+        return expect(builtins.list, resp, body, self.proxy_netloc)
+
     def force(
         self,
         account: str | None = None,
@@ -210,7 +239,7 @@ class DirectoryClient(ProxyClient):
 def _params(
     account: str | None, reference: str | None, cid: str | None = None, service_type: str | None = None
 ) -> dict[str, Any]:
-    params: dict[str, Any] = {"cid": cid} if cid else {"acct": account, "ref": reference}
+    params = container_params(account, reference, cid)
     if service_type:
         params["type"] = service_type
     return params
