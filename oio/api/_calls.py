@@ -20,6 +20,7 @@ from oio.api._checks import (
     check_numbers,
     check_version,
 )
+from oio.common.answers import reading_answer
 from oio.common.decorators import (
     ensure_headers,
     ensure_request_id2,
@@ -28,13 +29,14 @@ from oio.common.decorators import (
     handle_object_not_found,
     patch_kwargs,
 )
-from oio.common.exceptions import OioException
+from oio.common.exceptions import NotFound, OioException
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from oio.account.client import AccountClient
     from oio.blob.client import BlobClient
+    from oio.common.client import ProxyClient
     from oio.container.client import ContainerClient
     from oio.directory.client import DirectoryClient
 
@@ -86,6 +88,27 @@ class ApiBase(abc.ABC):
     @abc.abstractmethod
     def blob_client(self) -> BlobClient:
         """A low-level client to rawx services."""
+
+    @property
+    @abc.abstractmethod
+    def proxy_client(self) -> ProxyClient:
+        """A client of the routes of the proxy that have no namespace."""
+
+    def _names_of(
+        self, account: str | None, container: str | None, cid: str | None = None, **kwargs: Any
+    ) -> tuple[str, str]:
+        """Get the names of a container, which chunks carry and a container ID does not tell.
+
+        :raises NotFound: nobody knows them
+        """
+        if account is not None and container is not None:
+            return account, container
+        reference = self.directory.list(cid=cid, **kwargs)
+        with reading_answer():
+            account, container = reference["account"], reference["name"]
+        if account is None or container is None:
+            raise NotFound(404, 406, f"The names of container {cid} are not known")
+        return account, container
 
     def _warn_about_unknown(self, options: set[str]) -> None:
         """Tell about each unknown option once: it may be a misspelt one."""

@@ -7,12 +7,128 @@ from collections.abc import Iterable
 from typing import Any
 
 from oio.api._calls import ApiBase, container_call, object_call
-from oio.api._checks import check_names
+from oio.api._checks import check_names, check_policy, check_size
+from oio.api._rewrite import PolicyChange, truncate
+from oio.api._upload import Uploaded
+from oio.common import exceptions as exc
 from oio.common.cache import del_cached_object_metadata
 
 
 class ChangeApi(ApiBase):
     """Calls that change or remove objects."""
+
+    def _to_rewrite(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None,
+        options: dict[str, Any],
+    ) -> tuple[tuple[str, str], dict[str, Any], list[dict[str, Any]]]:
+        """Look at an object as it is, whatever is cached.
+
+        :param options: those of the call; what only says which object it is about is taken out
+        :returns: names of the container, description and chunks
+        """
+        # What has vanished meanwhile must not come back empty.
+        options.pop("autocreate", None)
+        content_ids = {name: options.pop(name) for name in ("content", "content_id") if name in options}
+        meta, chunks = self.container.content_locate(
+            account, container, obj, version=version, properties=False, **content_ids, **options
+        )
+        return self._names_of(account, container, **options), meta, chunks
+
+    @object_call
+    def object_change_policy(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        policy: str,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> Uploaded:
+        """Store an object with another policy. Its data are read, verified and stored again; its version,
+        properties, MIME type and dates stay, it gets a new content ID.
+
+        When it fails, the object is as it was.
+
+        :param obj: name of the object
+        :param policy: name of the storage policy
+        :param version: version of the object, the latest by default
+        :returns: list of chunks, size and hash of what has been stored, and description of the object
+        :raises NoSuchObject: there is no such object
+        :raises Conflict: the object has this policy
+        :raises ClientException: the policy is unknown
+        :raises ContentDrained: the chunks of the object were removed
+        :raises OioException: the object cannot be read, see :meth:`object_fetch`, or not be stored, see
+            :meth:`object_create_ext`
+
+        >>> chunks, size, _, meta = api.object_change_policy("doc", "box", "hello", "SINGLE")
+        >>> len(chunks), size, meta["policy"]
+        (1, 5, 'SINGLE')
+        """
+        if check_policy(policy) is None:
+            raise ValueError("policy must be the name of one: None")
+        names, meta, chunks = self._to_rewrite(account, container, obj, version, kwargs)
+        if meta.get("policy") == policy:
+            # The service accepts it, and stores all the data again (pitfalls row 110).
+            raise exc.Conflict(409, None, f"The object is already using the {policy} storage policy")
+        return PolicyChange(self, *names, meta, policy, **kwargs).of(chunks)
+
+    @object_call
+    def object_drain(
+        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+    ) -> None:
+        """Remove all the chunks of an object, but keep all the metadata.
+
+        :param obj: name of the object to drain
+        :param version: version of the object, the latest by default
+        :raises NoSuchObject: there is no such object
+
+        >>> api.object_drain("doc", "box", "hello")
+        >>> api.object_get_properties("doc", "box", "hello")["chunk_method"]
+        'drained'
+        """
+        try:
+            self.container.content_drain(account, container, obj, version=version, **kwargs)
+        finally:
+            del_cached_object_metadata(account, container, obj, **kwargs)
+
+    @object_call
+    def object_truncate(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        version: int | str | None = None,
+        size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Truncate object at specified size. Only shrink is supported.
+
+        Data are moved only when the size is inside a chunk: this one is downloaded, verified, and its
+        beginning is stored again with the policy of the object. When that fails, the object is as it was;
+        when the last requests fail, it may be longer than wanted, but ends at a chunk boundary.
+
+        :param obj: name of the object to truncate
+        :param version: version of the object, the latest by default
+        :param size: new size of the object (bytes)
+        :raises NoSuchObject: there is no such object
+        :raises ContentDrained: the chunks of the object were removed
+        :raises OioException: the object has fewer bytes; or what has to be stored again cannot be read, see
+            :meth:`object_fetch`, or not be stored, see :meth:`object_create_ext`
+
+        >>> api.object_truncate("doc", "box", "hello", size=4)
+        >>> b"".join(api.object_fetch("doc", "box", "hello")[1])
+        b'hell'
+        """
+        remaining = check_size("size", size)
+        names, meta, chunks = self._to_rewrite(account, container, obj, version, kwargs)
+        try:
+            truncate(self, *names, meta, chunks, remaining, kwargs)
+        finally:
+            del_cached_object_metadata(*names, meta["name"], **kwargs)
 
     @object_call
     def object_touch(

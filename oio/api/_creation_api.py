@@ -9,7 +9,6 @@ from oio.api._calls import ApiBase, creation_call, warn_deprecated
 from oio.api._checks import check_header_value, check_name, check_policy, check_properties
 from oio.api._upload import Upload, default_name, open_source
 from oio.common import exceptions as exc
-from oio.common.answers import reading_answer
 
 
 class CreationApi(ApiBase):
@@ -147,17 +146,8 @@ class CreationApi(ApiBase):
         sysmeta: dict[str, Any],
         **kwargs: Any,
     ) -> tuple[list[dict[str, Any]], int, str, dict[str, Any]]:
-        if account is None or container is None:
-            # The chunks carry these names, and a container ID does not tell them.
-            reference = self.directory.list(cid=kwargs["cid"], **_request_options(kwargs))
-            with reading_answer():
-                account, container = reference["account"], reference["name"]
-        return Upload(self, account, container, obj_name, **kwargs).run(source, sysmeta)
-
-
-def _request_options(kwargs: dict[str, Any]) -> dict[str, Any]:
-    names = ("headers", "reqid", "deadline", "timeout", "connection_timeout", "read_timeout", "perfdata")
-    return {name: kwargs[name] for name in names if name in kwargs}
+        names = self._names_of(account, container, **kwargs)
+        return Upload(self, *names, obj_name, **kwargs).run(source, sysmeta)
 
 
 def _container_properties(value: Any) -> dict[str, dict[str, str]] | None:

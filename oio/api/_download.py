@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,17 @@ class ObjectStream(Iterator[bytes]):
     def __init__(self, blocks: Generator[bytes, None, None]) -> None:
         self._blocks = blocks
         self._cut_short: str | None = None
+        self._first: bytes | None = None
+
+    def start(self) -> None:
+        """Ask for the first block now, and keep it."""
+        self._first = next(self, None)
 
     def __next__(self) -> bytes:
         self._refuse_two_readers()
+        if self._first is not None:
+            block, self._first = self._first, None
+            return block
         if self._cut_short is not None:
             # Who goes on reading must not take this for the end of the object.
             raise exc.OioException(f"The stream was cut short: {self._cut_short}")
@@ -63,7 +71,7 @@ class ObjectStream(Iterator[bytes]):
     def close(self) -> None:
         """Close the connections to the rawx services; that is the end for who goes on reading."""
         self._refuse_two_readers()
-        self._cut_short = None
+        self._cut_short = self._first = None
         self._blocks.close()
 
     def _refuse_two_readers(self) -> None:
@@ -112,27 +120,19 @@ def _close(start: int | None, end: int | None, length: int) -> tuple[int, int]:
     return bounds
 
 
-def stream_object(
-    location: Location, relocate: Callable[[exc.OioException], Location | None], options: dict[str, Any]
-) -> ObjectStream:
+def stream_object(location: Location, options: dict[str, Any]) -> ObjectStream:
     """Read the bytes of an object.
 
-    :param relocate: called when nothing could be read; gives another location to try, or None
     :param options: those of the call
     """
-    return ObjectStream(_counted(location, relocate, options, monotonic_time()))
+    return ObjectStream(_counted(location, options, monotonic_time()))
 
 
-def _counted(
-    location: Location,
-    relocate: Callable[[exc.OioException], Location | None],
-    options: dict[str, Any],
-    start: float,
-) -> Generator[bytes, None, None]:
+def _counted(location: Location, options: dict[str, Any], start: float) -> Generator[bytes, None, None]:
     perfdata = options.get("perfdata")
     given = 0
     with identified(options.get("reqid")):
-        with contextlib.closing(_with_second_chance(location, relocate, options)) as blocks:
+        with contextlib.closing(_read(location, options)) as blocks:
             for block in blocks:
                 if perfdata is not None and not given:
                     perfdata["ttfb"] = monotonic_time() - start
@@ -143,24 +143,6 @@ def _counted(
     if perfdata is not None:
         perfdata["ttlb"] = monotonic_time() - start
         perfdata["data_size"] = perfdata.get("data_size", 0) + given
-
-
-def _with_second_chance(
-    location: Location, relocate: Callable[[exc.OioException], Location | None], options: dict[str, Any]
-) -> Generator[bytes, None, None]:
-    """Read, and start again from another location if need be, but never once a byte was given (row 57)."""
-    given = False
-    try:
-        with contextlib.closing(_read(location, options)) as blocks:
-            for block in blocks:
-                given = True
-                yield block
-        return
-    except (exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
-        other = None if given else relocate(err)
-        if other is None:
-            raise
-    yield from _read(other, options)
 
 
 def _read(location: Location, options: dict[str, Any]) -> Generator[bytes, None, None]:

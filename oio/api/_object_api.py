@@ -14,7 +14,7 @@ from oio.api._checks import (
     check_property_names,
     check_ranges,
 )
-from oio.api._download import Location, ObjectStream, locate_bytes, stream_object
+from oio.api._download import ObjectStream, locate_bytes, stream_object
 from oio.api._listing import make_page, useful_marker
 from oio.api._presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
@@ -176,7 +176,8 @@ class ObjectApi(ApiBase):
             ``ttfb`` and ``ttlb`` (seconds)
         :returns: a dictionary of object metadata and a stream of object data: an iterator of blocks, with
             ``close()``, that gives all the bytes or raises. Errors of the rawx services come when it is
-            read, from the first block on.
+            read, from the first block on. (When the object is located in a `cache`, the first block is
+            asked for at once; if it cannot be read, the object is located again.)
         :raises NoSuchObject: there is no such object
         :raises UnsatisfiableRange: a range begins after the end of the object
         :raises UnrecoverableContent: when reading: the chunks are lost
@@ -190,35 +191,34 @@ class ObjectApi(ApiBase):
         """
         wanted = check_ranges(ranges)
         target = (account, container, obj)
-        found = self._locate(*target, version, properties, **kwargs)
-        location = self._bytes_of(*target, *found[:2], wanted, **kwargs)
-
-        def relocate(reason: exc.OioException) -> Location | None:
-            if not found[2]:
-                return None
+        meta, chunks, cached = self._locate(*target, version, properties, **kwargs)
+        try:
+            return self._open(account, container, meta, chunks, wanted, at_once=cached, **kwargs)
+        except (exc.UnsatisfiableRange, exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
+            if not cached:
+                raise
+            # Once a byte is given, it is too late to look where the object is now (pitfalls row 57).
+            self.logger.info("Locating %r again: %s", obj, err)
             del_cached_object_metadata(*target, **kwargs)
-            fresh = self._locate(*target, version, properties, **kwargs)
-            if fresh[0].get("id") != location.meta.get("id"):
-                # Another object has taken the place of the one that was described to the caller.
-                return None
-            self.logger.info("Located %r again: %s", obj, reason)
-            return self._bytes_of(*target, *fresh[:2], wanted, **kwargs)
+        meta, chunks, _ = self._locate(*target, version, properties, **kwargs)
+        return self._open(account, container, meta, chunks, wanted, **kwargs)
 
-        return location.meta, stream_object(location, relocate, kwargs)
-
-    def _bytes_of(
+    def _open(
         self,
         account: str,
         container: str,
-        obj: str,
         meta: dict[str, Any],
         chunks: list[dict[str, Any]],
         ranges: list[tuple[int | None, int | None]],
+        at_once: bool = False,
         **kwargs: Any,
-    ) -> Location:
+    ) -> tuple[dict[str, Any], ObjectStream]:
         meta["container_id"] = kwargs.get("cid") or cid_from_name(account, container)
         meta["ns"] = self.namespace
-        return locate_bytes(meta, chunks, ranges, self.logger)
+        stream = stream_object(locate_bytes(meta, chunks, ranges, self.logger), kwargs)
+        if at_once:
+            stream.start()
+        return meta, stream
 
     @object_call
     def _object_exists(self, account: str, container: str, obj: str, trust_level: int, **kwargs: Any) -> bool:
@@ -227,7 +227,10 @@ class ObjectApi(ApiBase):
             meta = self.container.content_get_properties(account, container, obj, version=version, **kwargs)
             # A delete marker has properties too, but is no object.
             return not boolean_value(meta.get("deleted"), False)
-        meta, chunks, _ = self._locate(account, container, obj, version, False, **kwargs)
+        # Chunks that are cached may be elsewhere by now.
+        meta, chunks = self.container.content_locate(
+            account, container, obj, version=version, properties=False, **kwargs
+        )
         return is_readable(self, meta, chunks, trust_level == 2, kwargs)
 
     def object_head(

@@ -8,32 +8,29 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from oio.api._calls import ApiBase
 from oio.api._checks import shorten
+from oio.api._cleaning import delete_chunks, is_definitive, renewed_options
 from oio.api._strategies import write_handler
 from oio.api.io import MetachunkPreparer
 from oio.common import exceptions as exc
 from oio.common.cache import del_cached_object_metadata
 from oio.common.constants import OIO_VERSION
 from oio.common.fullpath import encode_fullpath
-from oio.common.storage_method import STORAGE_METHODS
+from oio.common.storage_method import DRAINED, STORAGE_METHODS
 from oio.common.utils import (
     GeneratorIO,
     cid_from_name,
     compute_perfdata_stats,
     hard_deadline,
-    monotonic_time,
-    set_deadline_from_read_timeout,
 )
 
-CLEANING_TIMEOUT = 1.0
-"""Seconds that the removal of chunks may take after the caller's deadline."""
+Uploaded: TypeAlias = tuple[list[dict[str, Any]], int, str, dict[str, Any]]
+"""Chunks, size, MD5 and description of what was uploaded."""
 
 _POLICY_STATUSES = (480, 481)
-_DEFINITIVE_STATUSES = (425, 436, 445, 480, 481)
-"""Statuses, in the body of a 5xx, that say that nothing was committed."""
 _PRIVATE_KEYS = ("maybe_stored", "error")
 """What the writers note in chunks, and the metadata service has no use for."""
 
@@ -130,15 +127,17 @@ class Upload:
         self.target = (account, container, name)
         self.properties = dict(properties or {})
         self.policy = policy
+        #: That of the chunks which the object has, if there are some.
+        self.chunk_method: str | None = None
         self.append = append
         self.container_properties = container_properties
-        self.wishes = {key: options.pop(key) for key in ("content_id", "version") if key in options}
+        self.wishes: dict[str, Any] = {
+            key: options.pop(key) for key in ("content_id", "version") if key in options
+        }
         self.cid = options.get("cid") or cid_from_name(account, container)
         self.options = options
 
-    def run(
-        self, source: Any, sysmeta: Mapping[str, Any]
-    ) -> tuple[list[dict[str, Any]], int, str, dict[str, Any]]:
+    def run(self, source: Any, sysmeta: Mapping[str, Any]) -> Uploaded:
         """Upload the data of a source, and commit the object.
 
         :param sysmeta: ``mime_type``, and ``etag``: the MD5 that the data are expected to have
@@ -165,25 +164,44 @@ class Upload:
         self._measure(size)
         return chunks, size, checksum, meta
 
-    def _own_policy(self) -> str | None:
-        """The policy of the object to append to: its chunks must all be of one kind (pitfalls row 128)."""
+    def _take_after(self, meta: Mapping[str, Any]) -> None:
+        """Make chunks for an object that has some: they must all be of one kind (pitfalls row 128).
+
+        :raises ContentDrained: its chunks were removed
+        """
+        self.policy = meta.get("policy") or self.policy
+        self.chunk_method = meta.get("chunk_method")
+        if self.chunk_method == DRAINED:
+            raise exc.ContentDrained(410, 427, f"The chunks of object {self.target[2]!r} were removed")
+
+    def _take_after_existing(self) -> None:
+        """Look at the object to append to, if there is one."""
         try:
             meta = self.api.container.content_get_properties(*self.target, **self._renewed_options())
         except exc.NotFound:
-            return self.policy
+            return
         except exc.OioException as err:
             if self.policy is None:
                 raise
             self.api.logger.warning(
                 "Policy of %r is unknown, taking %s: %s", self.target[2], self.policy, err
             )
-            return self.policy
-        return meta.get("policy") or self.policy
+            return
+        self._take_after(meta)
 
     def _prepare(self) -> MetachunkPreparer:
-        account, container, name = self.target
         if self.append:
-            self.policy = self._own_policy()
+            self._take_after_existing()
+        preparer = self._ask_for_chunks()
+        if self.chunk_method and _kind(preparer.obj_meta["chunk_method"]) != _kind(self.chunk_method):
+            raise exc.OioException(
+                f"Storage policy {self.policy!r} gives {preparer.obj_meta['chunk_method']!r} now, but object "
+                f"{self.target[2]!r} is stored as {self.chunk_method!r}: change its policy first"
+            )
+        return preparer
+
+    def _ask_for_chunks(self) -> MetachunkPreparer:
+        account, container, name = self.target
         try:
             return MetachunkPreparer(
                 self.api.container,
@@ -215,17 +233,19 @@ class Upload:
 
     def _handler(self, source: Any, meta: dict[str, Any], preparer: MetachunkPreparer) -> Any:
         storage_method = STORAGE_METHODS.load(meta["chunk_method"])
+        return write_handler(storage_method)(
+            source, meta, preparer, storage_method, **self._writing_options()
+        )
+
+    def _writing_options(self) -> dict[str, Any]:
         options = dict(self.options)
         if hard_deadline(options) is None:
             # The read timeout is that of each request; it does not bound the whole upload.
             options.pop("deadline", None)
-        return write_handler(storage_method)(source, meta, preparer, storage_method, **options)
+        return options
 
     def _renewed_options(self) -> dict[str, Any]:
-        """Options with a fresh deadline, unless the caller has set one (pitfalls row 27)."""
-        options = dict(self.options)
-        set_deadline_from_read_timeout(options, force=True)
-        return options
+        return renewed_options(self.options)
 
     # --- commit ---
 
@@ -238,25 +258,8 @@ class Upload:
         checksum: str,
     ) -> None:
         account, container, name = self.target
-        data: dict[str, Any] = {"chunks": chunks, "properties": {**meta["properties"], **self.properties}}
-        if self.container_properties is not None:
-            data["container_properties"] = self.container_properties
         try:
-            self.api.container.content_create(
-                account,
-                container,
-                name,
-                size=size,
-                checksum=checksum,
-                data=data,
-                content_id=meta["id"],
-                stgpol=meta["policy"],
-                version=meta["version"],
-                mime_type=meta.get("mime_type"),
-                chunk_method=meta["chunk_method"],
-                append=self.append,
-                **self._renewed_options(),
-            )
+            self._send(meta, chunks, size, checksum)
         except exc.OioException as err:
             if is_definitive(err):
                 self._clean(preparer.all_chunks_so_far())
@@ -267,6 +270,25 @@ class Upload:
             self.api.logger.warning("Creation of %r succeeded in spite of: %s", name, err)
         finally:
             del_cached_object_metadata(account, container, name, **self.options)
+
+    def _send(self, meta: dict[str, Any], chunks: list[dict[str, Any]], size: int, checksum: str) -> None:
+        """Tell the metadata service about the chunks."""
+        data: dict[str, Any] = {"chunks": chunks, "properties": {**meta["properties"], **self.properties}}
+        if self.container_properties is not None:
+            data["container_properties"] = self.container_properties
+        self.api.container.content_create(
+            *self.target,
+            size=size,
+            checksum=checksum,
+            data=data,
+            content_id=meta["id"],
+            stgpol=meta["policy"],
+            version=meta["version"],
+            mime_type=meta.get("mime_type"),
+            chunk_method=meta["chunk_method"],
+            append=self.append,
+            **self._renewed_options(),
+        )
 
     def _was_committed(self, meta: dict[str, Any], chunks: list[dict[str, Any]]) -> bool:
         """Look whether the object, or what was appended to it, is there (pitfalls row 143)."""
@@ -285,24 +307,9 @@ class Upload:
     # --- afterwards ---
 
     def _clean(self, prepared: Iterable[dict[str, Any]]) -> None:
-        """Delete the chunks that may be stored, best effort: what fails must not hide why (row 31)."""
-        chunks = [chunk for chunk in prepared if chunk.get("maybe_stored")]
-        if not chunks:
-            return
-        options = self._renewed_options()
-        if hard_deadline(options) is not None:
-            options["deadline"] = max(options["deadline"], monotonic_time() + CLEANING_TIMEOUT)
-        try:
-            results = self.api.blob_client.chunk_delete_many(chunks, cid=self.cid, **options)
-        except exc.OioException as err:
-            self.api.logger.warning("Failed to delete %d chunks: %s", len(chunks), err)
-            return
-        for result in results:
-            status = getattr(result, "status", None)
-            if status not in (204, 404):
-                self.api.logger.warning(
-                    "Failed to delete chunk %s: %s", result.chunk["url"], status or result
-                )
+        """Delete the chunks that may be stored."""
+        doomed = [chunk for chunk in prepared if chunk.get("maybe_stored")]
+        delete_chunks(self.api, doomed, self.cid, self.options)
 
     def _measure(self, size: int) -> None:
         perfdata = self.options.get("perfdata")
@@ -312,10 +319,7 @@ class Upload:
             perfdata["data_size"] = perfdata.get("data_size", 0) + size
 
 
-def is_definitive(err: exc.OioException) -> bool:
-    """Tell whether a failed commit is certain to leave nothing: refused by the service, or never sent."""
-    if isinstance(err, exc.DeadlineReached):
-        return True
-    if not isinstance(err, exc.StatusMessageException):
-        return False
-    return err.status in _DEFINITIVE_STATUSES or 400 <= int(err.http_status) < 500
+def _kind(chunk_method: str) -> tuple[Any, ...]:
+    """What chunks must have in common to be of one object: of copies, there may be any number."""
+    method: Any = STORAGE_METHODS.load(chunk_method)
+    return (method.ec_type, method.ec_nb_data, method.ec_nb_parity) if method.ec else (method.name,)

@@ -16,6 +16,9 @@ from oio.common.exceptions import InvalidStorageMethod
 EC_SEGMENT_SIZE = 1048576
 """Bytes that are encoded at once."""
 
+DRAINED = "drained"
+"""Chunk method of an object whose chunks were removed: there is nothing to read or write."""
+
 
 def parse_chunk_method(chunk_method: str) -> tuple[str, dict[str, str]]:
     """Split a chunk method in its type and its parameters.

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oio.api import io
 from oio.api._download import locate_bytes
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
@@ -90,27 +91,20 @@ def test_nothing_is_asked_of_the_rawx_before_the_first_block(api: Any, namespace
         next(stream)
 
 
-def test_stream_has_one_reader(api: Any) -> None:
+def test_stream_has_one_reader(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     create(api, "o")
     problems: list[Exception] = []
 
-    def intrude() -> None:
+    def intrude(*args: Any, **kwargs: Any) -> Any:
         for act in (stream.close, lambda: next(stream)):
             with pytest.raises(exc.OioException, match="another thread") as caught:
                 act()
             problems.append(caught.value)
+        return connect(*args, **kwargs)
 
-    class Cache(dict[str, Any]):
-        def pop(self, *args: Any) -> Any:
-            intrude()
-            return super().pop(*args)
-
-    cache = Cache()
-    api.object_locate(ACCOUNT, CONTAINER, "o", cache=cache)
-    for chunk in next(iter(cache.values()))["chunks"]:
-        chunk["url"] = chunk["real_url"] = "http://127.0.0.1:1/0A"
-    # What is cached is out of date: the stream is busy with finding the object again.
-    _, stream = api.object_fetch(ACCOUNT, CONTAINER, "o", cache=cache)
+    connect = io.http_connect
+    monkeypatch.setattr(io, "http_connect", intrude)
+    _, stream = api.object_fetch(ACCOUNT, CONTAINER, "o")
     assert b"".join(stream) == b"hello"
     assert len(problems) == 2
 
@@ -193,14 +187,44 @@ def test_stale_location_of_the_same_object_is_looked_up_again(namespace: Namespa
 
 
 @pytest.mark.pitfall(57)
-def test_other_object_is_not_read_in_place_of_the_one_that_was_described(namespace: Namespace) -> None:
+@pytest.mark.parametrize("ranges", [None, [(5, 5)]])
+def test_other_object_in_the_place_of_the_cached_one_is_read_and_described(
+    namespace: Namespace, ranges: Any
+) -> None:
     with namespace.api(cache={}) as api, namespace.api() as other:
         create(api, "o", b"first", policy="SINGLE")
         read(api, "o")
-        create(other, "o", b"second", policy="SINGLE")
-        with pytest.raises(exc.UnrecoverableContent):
+        new = create(other, "o", b"second", policy="SINGLE")
+        meta, stream = api.object_fetch(ACCOUNT, CONTAINER, "o", ranges=ranges)
+        assert (meta["id"], meta["length"]) == (new["id"], "6")
+        assert b"".join(stream) == (b"d" if ranges else b"second")
+
+
+@pytest.mark.pitfall(57)
+def test_object_that_is_not_there_any_more_is_told_so(namespace: Namespace) -> None:
+    with namespace.api(cache={}) as api, namespace.api() as other:
+        create(api, "o", policy="SINGLE")
+        read(api, "o")
+        other.object_delete(ACCOUNT, CONTAINER, "o")
+        with pytest.raises(exc.NoSuchObject):
+            api.object_fetch(ACCOUNT, CONTAINER, "o")
+
+
+@pytest.mark.pitfall(57)
+def test_object_is_located_again_once_and_never_after_the_first_byte(namespace: Namespace) -> None:
+    end = Fault("truncate", operation="GET", after_bytes=CHUNK_SIZE // 2)
+    with namespace.api(cache={}) as api:
+        create(api, "o", LARGE, policy="SINGLE")
+        read(api, "o")
+        namespace.forget_requests()
+        with namespace.faults(Fault("status", operation="GET")), pytest.raises(exc.ServiceUnavailable):
             read(api, "o")
-        assert read(api, "o") == b"second"
+        assert [route for route in routes(namespace) if "locate" in route] == ["proxy GET content/locate"]
+        namespace.forget_requests()
+        with namespace.faults(end) as plan, pytest.raises(exc.ServiceUnavailable):
+            read(api, "o")
+        plan.assert_met()
+        assert "proxy GET content/locate" not in routes(namespace)
 
 
 def test_changes_drop_the_cached_location(namespace: Namespace) -> None:

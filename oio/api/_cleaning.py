@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows the failure of a call: which failures are certain, the removal of chunks, and the time for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from oio.api._calls import ApiBase
+from oio.common import exceptions as exc
+from oio.common.utils import hard_deadline, monotonic_time, set_deadline_from_read_timeout
+
+CLEANING_TIMEOUT = 1.0
+"""Seconds that the removal of chunks may take after the caller's deadline."""
+
+_DEFINITIVE_STATUSES = (425, 436, 445, 480, 481)
+"""Statuses, in the body of a 5xx, that say that nothing was committed."""
+
+
+def is_definitive(err: exc.OioException) -> bool:
+    """Tell whether a failed change is certain to leave nothing: refused by the service, or never sent."""
+    if isinstance(err, exc.DeadlineReached):
+        return True
+    if not isinstance(err, exc.StatusMessageException):
+        return False
+    return err.status in _DEFINITIVE_STATUSES or 400 <= int(err.http_status) < 500
+
+
+def renewed_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with a fresh deadline, unless the caller has set one (pitfalls row 27)."""
+    renewed = dict(options)
+    set_deadline_from_read_timeout(renewed, force=True)
+    return renewed
+
+
+def cleaning_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of what must be done even when the caller's deadline has passed."""
+    renewed = renewed_options(options)
+    if hard_deadline(renewed) is not None:
+        renewed["deadline"] = max(renewed["deadline"], monotonic_time() + CLEANING_TIMEOUT)
+    return renewed
+
+
+def delete_chunks(
+    api: ApiBase, chunks: Iterable[dict[str, Any]], cid: str, options: Mapping[str, Any]
+) -> None:
+    """Delete chunks, best effort: what fails must not hide why (pitfalls row 31).
+
+    :param cid: ID of their container
+    :param options: those of the call
+    """
+    doomed = list(chunks)
+    if not doomed:
+        return
+    try:
+        results = api.blob_client.chunk_delete_many(doomed, cid=cid, **cleaning_options(options))
+    except exc.OioException as err:
+        api.logger.warning("Failed to delete %d chunks: %s", len(doomed), err)
+        return
+    for result in results:
+        status = getattr(result, "status", None)
+        if status not in (204, 404):
+            api.logger.warning("Failed to delete chunk %s: %s", result.chunk["url"], status or result)
