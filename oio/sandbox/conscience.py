@@ -39,16 +39,22 @@ class Service:
     :param kind: one of :data:`SERVICE_TYPES`.
     :param address: ``host:port`` to connect to.
     :param service_id: name used instead of the address in chunk URLs, if any.
-    :param score: 0 (do not use) to 100.
+    :param health: the score that its state deserves: 0 (do not use) to 100.
     :param tags: ``tag.*`` and ``stat.*`` values.
+    :param lock: the score it has been given by hand, None when it is not locked.
     """
 
     kind: str
     address: str
     service_id: str | None = None
-    score: int = 100
+    health: int = 100
     tags: Tags = field(default_factory=dict)
-    locked: bool = False
+    lock: int | None = None
+
+    @property
+    def score(self) -> int:
+        """How often to choose it: never for 0, twice as often for 100 as for 50."""
+        return self.health if self.lock is None else self.lock
 
     @property
     def name(self) -> str:
@@ -65,7 +71,7 @@ class Service:
         tags = {key: value for key, value in self.tags.items() if full or not key.startswith("stat.")}
         if self.service_id:
             tags["tag.service_id"] = self.service_id
-        return {"addr": self.address, "score": self.score, "tags": tags | {"tag.lock": self.locked}}
+        return {"addr": self.address, "score": self.score, "tags": tags | {"tag.lock": self.lock is not None}}
 
 
 class Place(NamedTuple):
@@ -109,12 +115,12 @@ class Conscience:
     # -- registry
 
     def register(self, service: Service) -> None:
-        """Add or refresh a service; a locked one keeps its lock and score."""
+        """Add a service, or change the tags of one that is known."""
         self.check_type(service.kind)
         with self._lock:
             known = self._services.get((service.kind, service.name))
-            if known is not None and known.locked:
-                service = replace(service, locked=True, score=known.score)
+            if known is not None:
+                service = replace(service, health=known.health, lock=known.lock)
             self._services[service.kind, service.name] = service
 
     def deregister(self, kind: str, name: str) -> None:
@@ -130,18 +136,16 @@ class Conscience:
             self._services = {key: value for key, value in self._services.items() if key[0] != kind}
 
     def lock(self, kind: str, name: str, score: int) -> None:
-        """Fix the score of a service."""
-        self._change(kind, name, locked=True, score=max(0, min(score, 100)))
+        """Give a service a score by hand; one out of bounds becomes the nearest."""
+        self._change(kind, name, lock=max(0, min(score, 100)))
 
     def unlock(self, kind: str, name: str) -> None:
-        """Let the score of a service vary again."""
-        self._change(kind, name, locked=False)
+        """Give a service the score back that its state deserves."""
+        self._change(kind, name, lock=None)
 
-    def rate(self, kind: str, name: str, score: int) -> None:
-        """Give a service the score that its state deserves, unless it is locked."""
-        service = self.find(kind, name)
-        if service is not None and not service.locked:
-            self._change(kind, name, score=score)
+    def rate(self, kind: str, name: str, health: int) -> None:
+        """Say how well a service does, which is its score unless it is locked."""
+        self._change(kind, name, health=health)
 
     def _change(self, kind: str, name: str, **values: object) -> None:
         self.check_type(kind)
@@ -236,7 +240,7 @@ class Conscience:
                 f"({len(held)}), maximum {len(pool.places)} locations for this storage policy"
             )
         free = _without_held(pool.places, held)
-        candidates = [srv for srv in self.services("rawx") if srv not in held and srv.name not in avoid]
+        candidates = [srv for srv in self.services() if srv not in held and srv.name not in avoid]
         chosen: list[Place] = []
         for slots in free:
             used = {place.service.name for place in chosen}

@@ -12,7 +12,7 @@ from typing import Final
 
 from oio.sandbox.messages import Request
 
-SERVICES: Final = ("rawx", "proxy", "account")
+SERVICES: Final = ("rawx", "proxy", "account", "rdir")
 METHODS: Final = ("GET", "HEAD", "PUT", "POST", "DELETE", "COPY")
 
 #: Actions that strike at a byte of a body (or of the response head).
@@ -56,7 +56,8 @@ class Fault:
         - ``commit-then-timeout``, ``commit-then-reset``: the request is executed, its answer never comes.
         - ``raw-head``: ``body`` is written as it is into the response head, before the service's own lines.
 
-    :param service: ``rawx``, ``proxy`` or ``account``.
+    :param service: ``rawx``, ``proxy`` (the conscience and the directory are behind it), ``account`` or
+        ``rdir``.
     :param operation: an HTTP method, or the end of the path in whole parts, such as ``content/create``;
         None for all requests.
     :param address: ``host:port`` of the only service concerned; None for all of the kind.
@@ -116,8 +117,8 @@ class Fault:
             )
         if self.action == "disk-full" and (self.service != "rawx" or self.operation not in {None, "PUT"}):
             raise ValueError("disk-full is for the PUT of a rawx")
-        if self.action == "wrong-hash" and self.service == "account":
-            raise ValueError("wrong-hash: the account service names no hash")
+        if self.action == "wrong-hash" and self.service in {"account", "rdir"}:
+            raise ValueError(f"wrong-hash: {self.service} services name no hash")
         if self.action == "raw-head" and not self.body:
             raise ValueError("raw-head needs the lines to write, in body")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded namespace: puts the proxy, the account service and the rawx together on one directory."""
+"""The embedded namespace: puts the proxy, the account service, the rdir and the rawx on one directory."""
 
 from __future__ import annotations
 
@@ -11,99 +11,36 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from oio.sandbox import conscience
 from oio.sandbox.account import Account
-from oio.sandbox.chunks import ChunkMissing, ChunkStore
 from oio.sandbox.conscience import Conscience
+from oio.sandbox.conscience import Service as Registered
+from oio.sandbox.events import Events
 from oio.sandbox.faults import Fault, FaultBoard, FaultPlan
-from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, Dialect
+from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, RDIR, Dialect
 from oio.sandbox.http.log import RequestLog, RequestRecord
-from oio.sandbox.messages import Handler
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.ports import free_ports
 from oio.sandbox.proxy import Proxy
 from oio.sandbox.rawx import Rawx
+from oio.sandbox.rdir import Rdir
 from oio.sandbox.routes.backend import Backend
 from oio.sandbox.server import Server
+from oio.sandbox.services import RawxService, Service
 from oio.sandbox.store.accounts import AccountStore
+from oio.sandbox.store.directory import Target
+from oio.sandbox.store.inbox import Inbox
+from oio.sandbox.store.reverse import ReverseDirectory
 
 _LAYOUT: Final = "namespace.json"
 #: How data are kept in the directory; to be raised when what an earlier version has left cannot be read.
 _FORMAT: Final = 1
-_BEST_SCORE: Final = 100
-
-
-class Service:
-    """One service of a namespace: where it is, and a switch.
-
-    :param dialect: which kind of service it is.
-    :param namespace: the namespace it belongs to.
-    :param port: where it listens.
-    """
-
-    def __init__(self, dialect: Dialect, namespace: Namespace, port: int) -> None:
-        self.kind = dialect.kind
-        self._namespace = namespace
-        self._server = Server(dialect, namespace.host, port, namespace.log, namespace.board)
-        self._running = False
-
-    @property
-    def address(self) -> str:
-        """``host:port``."""
-        return self._server.address
-
-    @property
-    def running(self) -> bool:
-        """Whether it is switched on."""
-        return self._running
-
-    def start(self) -> None:
-        """Switch it on."""
-        self._running = True
-        self.apply_faults()
-        self._namespace.rate(self, _BEST_SCORE)
-
-    def stop(self) -> None:
-        """Switch it off: connections are cut, new ones refused; its data stay, its score is 0."""
-        self._running = False
-        self._namespace.rate(self, 0)
-        self._server.stop()
-
-    def open_connections(self) -> int:
-        """Return the number of connections that it has not closed yet."""
-        return self._server.open_connections()
-
-    def serve(self, handler: Handler) -> None:
-        """Say who answers the requests."""
-        self._server.handler = handler
-
-    def apply_faults(self) -> None:
-        """Receive connections as the open fault plans have it."""
-        if self._running:
-            self._server.apply_faults()
-
-    def __repr__(self) -> str:
-        return f"<{self.kind} {self.address} {'running' if self._running else 'stopped'}>"
-
-
-class RawxService(Service):
-    """A rawx of a namespace; ``volume`` is its directory, ``store`` the chunks in it."""
-
-    def __init__(self, namespace: Namespace, port: int, volume: Path) -> None:
-        super().__init__(RAWX, namespace, port)
-        self.volume = volume
-        self.store = ChunkStore(volume)
-        self.serve(Rawx(namespace.name, frozenset({self.address}), self.store))
-
-    def chunks(self) -> list[str]:
-        """Return the IDs of the chunks on disk."""
-        return self.store.ids()
+#: The account whose references say which rdir has the index of a volume.
+_RDIR_ACCOUNT: Final = "_RDIR"
 
 
 class Namespace:
@@ -118,7 +55,11 @@ class Namespace:
     :param port: port of the proxy; 0 for any free one (or the same as before).
     :param default_policy: storage policy of objects created without one.
     :param max_versions: versions kept of an object when its container does not say; -1 for all.
-    :param strict: enforce quotas (real services only store them).
+    :param strict: enforce quotas, and refuse properties of containers that make no sense (real services only
+        store them).
+    :param worm: objects cannot be deleted, but by administrators (``admin_mode``).
+    :param event_delay: seconds until the account service and the rdir know of a change, about 1 in a cluster;
+        0: before it is answered; infinity: not before :meth:`settle`.
     :raises ValueError: an argument cannot be used.
     :raises OSError: the directory cannot be written, or holds what this version cannot read.
 
@@ -139,8 +80,10 @@ class Namespace:
         default_policy: str = "THREECOPIES",
         max_versions: int = 1,
         strict: bool = False,
+        worm: bool = False,
+        event_delay: float = 0.0,
     ) -> None:
-        _check(name=name, rawx=rawx, chunk_size=chunk_size, host=host, port=port)
+        _check(name=name, rawx=rawx, chunk_size=chunk_size, host=host, port=port, event_delay=event_delay)
         self.name = name
         self.host = host
         self.log = RequestLog()
@@ -149,7 +92,11 @@ class Namespace:
         self._chunk_size = chunk_size
         self._max_versions = max_versions
         self._strict = strict
-        self._conscience = Conscience(name)
+        self._worm = worm
+        self._event_delay = event_delay
+        #: Which services there are, and how often each is chosen.
+        self.conscience = Conscience(name)
+        self._inboxes: list[Inbox] = []
         self._running = contextlib.ExitStack()
         self._temporary = path is None
         self.path = Path(tempfile.mkdtemp(prefix="oio-sandbox-") if path is None else path).absolute()
@@ -171,13 +118,30 @@ class Namespace:
         ports = list(self._found.get("ports", []))
         ports += free_ports(self.host, rawx + 2 - len(ports)) if rawx + 2 > len(ports) else []
         ports[0] = port or ports[0]
-        self._layout = {"format": _FORMAT, "name": self.name, "host": self.host, "ports": ports}
-        self.proxy = Service(PROXY, self, ports[0])
-        self.account = Service(ACCOUNT, self, ports[1])
-        self.rawx = [
-            RawxService(self, port, self.path / f"rawx-{number}")
-            for number, port in enumerate(ports[2:], start=1)
-        ]
+        rdir = self._found.get("rdir") or free_ports(self.host, 1)[0]
+        self._layout = {
+            "format": _FORMAT,
+            "name": self.name,
+            "host": self.host,
+            "ports": ports,
+            "rdir": rdir,
+        }
+        self.proxy = self._service(PROXY, ports[0], "oioproxy", *_BEHIND_THE_PROXY)
+        self.account = self._service(ACCOUNT, ports[1], "account")
+        self.rdir = self._service(RDIR, rdir, "rdir")
+        self.rawx = [self._rawx(port, number) for number, port in enumerate(ports[2:], start=1)]
+
+    def _service(self, dialect: Dialect, port: int, *kinds: str) -> Service:
+        server = Server(dialect, self.host, port, self.log, self.board)
+        registered = [_described(kind, server.address, kind, "sandbox.1", self.path) for kind in kinds]
+        return Service(server, self.conscience, *registered)
+
+    def _rawx(self, port: int, number: int) -> RawxService:
+        server = Server(RAWX, self.host, port, self.log, self.board)
+        volume = self.path / f"rawx-{number}"
+        slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
+        registered = _described("rawx", server.address, slots, f"sandbox.{number}", volume)
+        return RawxService(server, self.conscience, registered, volume)
 
     def _read_layout(self) -> dict[str, Any]:
         file = self.path / _LAYOUT
@@ -214,26 +178,39 @@ class Namespace:
             stack.enter_context(_lock(self.path / "lock"))
             if self._read_layout() != self._found:
                 raise OSError(f"another namespace has run in {self.path} since this one was made")
-            self._conscience = Conscience(self.name)
-            self._register()
-            accounts = AccountStore(self.path / "account.sqlite")
+            accounts = AccountStore(self.path / "account.sqlite", self._event_delay)
             stack.callback(accounts.close)
+            reverse = ReverseDirectory(self.path / "rdir.sqlite", self._event_delay)
+            stack.callback(reverse.close)
+            self._inboxes[:] = [accounts.inbox, reverse.inbox]
+            stack.callback(self._inboxes.clear)
+            events = Events(
+                self.name,
+                self.proxy.address,
+                accounts,
+                reverse,
+                {rawx.address: rawx.store for rawx in self.rawx},
+            )
             metadata = Metadata(
                 self.path / "metadata.sqlite",
                 namespace=self.name,
                 meta2=self.proxy.address,
                 max_versions=self._max_versions,
                 strict=self._strict,
-                delete_chunks=self._delete_chunks,
-                report=accounts.report,
+                delete_chunks=events.chunks_unowned,
+                report=events.container_changed,
             )
             stack.callback(metadata.close)
-            backend = Backend(metadata, self._conscience, self._policies, self._chunk_size)
+            self._assign_volumes(metadata)
+            backend = Backend(metadata, self.conscience, self._policies, self._chunk_size)
             self.proxy.serve(Proxy(backend))
             self.account.serve(Account(accounts))
-            for service in [*self.rawx, self.account, self.proxy]:
-                if isinstance(service, RawxService):
-                    service.store.remove_leftovers()
+            self.rdir.serve(Rdir(reverse))
+            for rawx in self.rawx:
+                rawx.store.remove_leftovers()
+                names = frozenset({rawx.address})
+                rawx.serve(Rawx(self.name, names, rawx.store, events.of_volume(rawx.address)))
+            for service in [*self.rawx, self.rdir, self.account, self.proxy]:
                 stack.callback(service.stop)
                 service.start()
             # Not before: the layout of a start that fails, on a port that is taken, is nobody's.
@@ -277,7 +254,7 @@ class Namespace:
     @property
     def services(self) -> list[Service]:
         """All services."""
-        return [self.proxy, self.account, *self.rawx]
+        return [self.proxy, self.account, self.rdir, *self.rawx]
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -304,45 +281,40 @@ class Namespace:
                 raise ValueError(f"address={fault.address!r}: no {fault.service} of {self.name} is there")
         return plan
 
-    def rate(self, service: Service, score: int) -> None:
-        """Tell the conscience how good a service is, from 0 to 100."""
-        self._conscience.rate(_REGISTERED[service.kind], service.address, score)
+    def settle(self) -> None:
+        """Let all services know of all changes now, whatever ``event_delay`` is.
+
+        >>> with Namespace(rawx=3, event_delay=3600) as namespace, namespace.api() as api:
+        ...     _ = api.object_create("account", "container", obj_name="name", data=b"data")
+        ...     before = api.account_list()
+        ...     namespace.settle()
+        ...     before, api.account_show("account")["bytes"]
+        ([], 4)
+        """
+        for inbox in self._inboxes:
+            inbox.settle()
 
     # Wiring -----------------------------------------------------------------------------------------------
 
-    def _register(self) -> None:
-        for number, rawx in enumerate(self.rawx, start=1):
-            slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
-            self._conscience.register(_described("rawx", rawx, slots, f"sandbox.{number}", rawx.volume))
-        self._conscience.register(_described("account", self.account, "account", "sandbox.1", self.path))
-        self._conscience.register(_described("oioproxy", self.proxy, "oioproxy", "sandbox.1", self.path))
-        # The proxy does the work of these itself; clients may still ask who does it.
-        for kind in ("meta0", "meta1", "meta2"):
-            self._conscience.register(conscience.Service(kind, self.proxy.address, tags={"tag.slots": kind}))
+    def _assign_volumes(self, metadata: Metadata) -> None:
+        """Name the rdir that indexes each volume in the directory, unless another one is named there."""
+        with metadata.directory() as directory:
+            for service in [self.proxy, *self.rawx]:
+                volume = Target.named(_RDIR_ACCOUNT, service.address)
+                directory.create(volume, {})
+                directory.link(volume, "rdir", self.rdir.address)
 
     def _apply_faults(self) -> None:
         for service in self.services:
             service.apply_faults()
 
-    def _delete_chunks(self, urls: Iterable[str]) -> None:
-        """Remove chunks that no object has any more.
 
-        Straight from the disks: a real namespace does it by events, which wait for a rawx that is down.
-        """
-        stores = {service.address: service.store for service in self.rawx}
-        for url in urls:
-            parts = urlsplit(url)
-            store = stores.get(parts.netloc)
-            if store is not None:
-                with contextlib.suppress(ChunkMissing):
-                    store.delete(parts.path.lstrip("/").upper())
+#: Types of services whose work the proxy does itself; clients may still ask who does it.
+_BEHIND_THE_PROXY: Final = ("meta0", "meta1", "meta2")
 
 
-_REGISTERED: Final = {"proxy": "oioproxy", "account": "account", "rawx": "rawx"}
-
-
-def _described(kind: str, service: Service, slots: str, location: str, volume: Path) -> conscience.Service:
-    """Return what the conscience knows of a service that is not up yet."""
+def _described(kind: str, address: str, slots: str, location: str, volume: Path) -> Registered:
+    """Return what the conscience knows of a service."""
     tags: dict[str, object] = {
         "tag.slots": slots,
         "tag.loc": location,
@@ -351,10 +323,10 @@ def _described(kind: str, service: Service, slots: str, location: str, volume: P
         "stat.cpu": 100.0,
         "stat.space": 100.0,
     }
-    return conscience.Service(kind, service.address, score=0, tags=tags)
+    return Registered(kind, address, tags=tags)
 
 
-def _check(*, name: str, rawx: int, chunk_size: int, host: str, port: int) -> None:
+def _check(*, name: str, rawx: int, chunk_size: int, host: str, port: int, event_delay: float) -> None:
     if not name or "/" in name:
         raise ValueError(f"name={name!r}: must be a name without slash")
     if rawx < 1:
@@ -363,6 +335,8 @@ def _check(*, name: str, rawx: int, chunk_size: int, host: str, port: int) -> No
         raise ValueError(f"chunk_size={chunk_size!r}: must be positive")
     if not 0 <= port < 65536:
         raise ValueError(f"port={port!r}: not a port")
+    if not event_delay >= 0:
+        raise ValueError(f"event_delay={event_delay!r}: must not be negative")
     try:
         unspecified = ipaddress.IPv4Address(host).is_unspecified
     except ValueError:

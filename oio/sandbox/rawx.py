@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from oio.common.easy_value import true_value
@@ -76,18 +76,30 @@ class _FullPath:
             raise _Refused(400)
 
 
+class Index(Protocol):
+    """Who is told which chunks there are."""
+
+    def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
+        """Take note of a new chunk, or a new link to one."""
+
+    def deleted(self, chunk_id: str) -> None:
+        """Take note that a chunk is gone."""
+
+
 class Rawx:
     """One rawx service.
 
     :param namespace: name that ``/info`` gives.
     :param names: what requests may call the service in ``Host``: its address and its service ID.
     :param store: where the chunks are.
+    :param index: who is told of chunks that come and go, once that is durable.
     """
 
-    def __init__(self, namespace: str, names: frozenset[str], store: ChunkStore) -> None:
+    def __init__(self, namespace: str, names: frozenset[str], store: ChunkStore, index: Index) -> None:
         self._namespace = namespace
         self._names = names
         self._store = store
+        self._index = index
         self._lock = threading.Lock()
         self._hits: Counter[str] = Counter()
 
@@ -208,6 +220,7 @@ class Rawx:
                 raise _Refused(500, close=request.get("transfer-encoding") is not None) from None
             attributes = _checked(meta | _metadata(request.stream.trailers), fullpath, upload)
             upload.commit(attributes)
+        self._index.stored(fullpath.cid, fullpath.content_id, chunk_id)
         return Response(
             201,
             [
@@ -220,6 +233,7 @@ class Rawx:
 
     def _delete(self, request: Request, chunk_id: str) -> Response:
         self._store.delete(chunk_id)
+        self._index.deleted(chunk_id)
         return Response(204)
 
     def _copy(self, request: Request, chunk_id: str) -> Response:
@@ -233,6 +247,7 @@ class Rawx:
         if (destination.netloc and destination.netloc not in self._names) or target.upper() == chunk_id:
             raise _Refused(403)
         self._store.link(chunk_id, target.upper(), fullpath.encoded)
+        self._index.stored(fullpath.cid, fullpath.content_id, target.upper())
         return Response(201)
 
 

@@ -43,7 +43,7 @@ def running_namespace(path: Path) -> Iterator[Namespace]:
     """Three rawx, whose scores make clients read from the first, else the second, else the third."""
     with Namespace(path / "namespace", rawx=3, chunk_size=CHUNK_SIZE) as running:
         for rawx, score in zip(running.rawx, (100, 50, 10), strict=True):
-            running.rate(rawx, score)
+            rawx.lock(score)
         yield running
 
 

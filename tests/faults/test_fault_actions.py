@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from oio.sandbox import Fault, Namespace
-from oio.sandbox.namespace import RawxService
+from oio.sandbox.services import RawxService
 from tests.chunkdata import HEADERS, ID, META, OTHER_PATH, PATH, md5
 from tests.rawsocket import RawSocket, chunk
 
@@ -275,16 +275,20 @@ def test_a_commit_without_an_answer_is_a_commit(
 # All services.
 
 
-@pytest.mark.parametrize("kind", ["rawx", "proxy", "account"])
+@pytest.mark.parametrize("kind", ["rawx", "proxy", "account", "rdir"])
 def test_status_answers_without_executing(namespace: Namespace, rawx: RawxService, kind: str) -> None:
     service = next(service for service in namespace.services if service.kind == kind)
-    target = {"rawx": PATH, "proxy": CREATE, "account": "/v1.0/account/create?id=x"}[kind]
-    method = {"rawx": "DELETE", "proxy": "POST", "account": "PUT"}[kind]
+    method, target = {
+        "rawx": ("DELETE", PATH),
+        "proxy": ("POST", CREATE),
+        "account": ("PUT", "/v1.0/account/create?id=x"),
+        "rdir": ("POST", "/v1/rdir/create?vol=x"),
+    }[kind]
     with RawSocket(service.address) as connection:
         with namespace.faults(Fault("status", service=kind, status=502)) as plan:
             answer = connection.ask(method, target, KEEP, b"")
             assert answer.status == 502
-            if kind == "proxy":
+            if kind in {"proxy", "rdir"}:
                 assert json.loads(answer.body)["status"] == 502
         plan.assert_met()
         assert connection.ask(method, target, KEEP, b"").status in {201, 204}
@@ -306,7 +310,7 @@ def test_status_lets_the_connection_live_after_a_refused_upload(
     assert connection.ask("GET", OTHER_PATH).status == 404
 
 
-@pytest.mark.parametrize("kind", ["rawx", "proxy", "account"])
+@pytest.mark.parametrize("kind", ["rawx", "proxy", "account", "rdir"])
 def test_refuse_refuses_connections_and_cuts_open_ones(namespace: Namespace, kind: str) -> None:
     service = next(service for service in namespace.services if service.kind == kind)
     with RawSocket(service.address) as before:

@@ -206,7 +206,7 @@ def test_chunks_are_not_called_lost_while_a_rawx_is_out_of_order(namespace, api,
 @pytest.mark.pitfall(56)
 def test_a_rawx_that_is_down_is_asked_last(namespace, api):
     target = stored(api, SMALL)
-    namespace.rate(namespace.rawx[0], 0)
+    namespace.rawx[0].lock(0)
     namespace.forget_requests()
     assert read(api, target) == (SMALL, None)
     assert [r.address for r in namespace.requests if r.service == "rawx"] == [namespace.rawx[1].address]

@@ -85,7 +85,7 @@ def test_a_locked_service_keeps_its_score_whatever_happens() -> None:
     conscience = with_rawx(1)
     conscience.lock("rawx", "10.0.0.1:6000", 140)
     conscience.rate("rawx", "10.0.0.1:6000", 10)
-    conscience.register(Service("rawx", "10.0.0.1:6000", score=5))
+    conscience.register(Service("rawx", "10.0.0.1:6000", health=5))
     assert conscience.resolve("rawx", "10.0.0.1:6000").score == 100
     conscience.unlock("rawx", "10.0.0.1:6000")
     conscience.rate("rawx", "10.0.0.1:6000", 10)

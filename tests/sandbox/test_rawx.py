@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oio.sandbox import Namespace
 from oio.sandbox.chunks import ChunkStore
 from oio.sandbox.messages import FileSlice, Request
-from oio.sandbox.namespace import RawxService
+from oio.sandbox.services import RawxService
 from oio.sandbox.rawx import Rawx
 from tests.chunkdata import HEADERS, ID, META, OTHER_ID, OTHER_PATH, PATH, md5
 from tests.rawsocket import RawSocket, chunk

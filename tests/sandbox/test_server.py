@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from oio.sandbox import Namespace
-from oio.sandbox.namespace import Service
+from oio.sandbox.services import Service
 from tests.chunkdata import HEADERS, PATH
 from tests.rawsocket import RawSocket
 

@@ -18,6 +18,7 @@ from oio.sandbox.store.accounts import ContainerEntry
 from oio.sandbox.store.container import FROZEN
 from oio.sandbox.store.directory import META2, Link, Target
 from oio.sandbox.store.layout import Chunk
+from oio.sandbox.store.reverse import CHUNKS, ChunkEntry
 from tests.wire.recorded import Exchange, Message
 from tests.wire.world import World
 
@@ -52,7 +53,7 @@ def arrange_services(world: World, exchanges: list[Exchange]) -> None:
             for item in exchange.response.json:
                 kind = item.get("type") or exchange.query["type"]
                 tags = {key: value for key, value in item["tags"].items() if key != "tag.lock"}
-                world.conscience.register(Service(kind, item["addr"], score=50, tags=tags))
+                world.conscience.register(Service(kind, item["addr"], health=50, tags=tags))
 
 
 def arrange_state(world: World, exchanges: list[Exchange]) -> None:
@@ -61,6 +62,7 @@ def arrange_state(world: World, exchanges: list[Exchange]) -> None:
         "proxy": _Containers(world).arrange,
         "account": _Accounts(world).arrange,
         "rawx": _Chunks(world).arrange,
+        "rdir": _Volumes(world).arrange,
     }
     for exchange in exchanges:
         if exchange.response is not None and exchange.service in arrangers:
@@ -368,3 +370,24 @@ class _Chunks:
         if exchange.method == "COPY":
             copy = (exchange.request.get("destination") or "").rpartition("/")[2]
             self._world.chunks.add((exchange.peer, copy))
+
+
+class _Volumes:
+    """The indexes of volumes, as pages and totals show them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def arrange(self, exchange: Exchange, response: Message) -> None:
+        volume, body = exchange.query["vol"], response.json
+        self._world.reverse.create(CHUNKS, volume)
+        if exchange.route == "/v1/rdir/fetch":
+            for key, value in body:
+                self._push(volume, ChunkEntry(*key.split("|"), value["mtime"]))
+        elif exchange.route == "/v1/rdir/status":
+            for container, totals in body["container"].items():
+                for number in range(totals["total"]):
+                    self._push(volume, ChunkEntry(container, "AB", f"{number:064X}"))
+
+    def _push(self, volume: str, entry: ChunkEntry) -> None:
+        self._world.reverse.push_chunk(volume, entry, create=False)

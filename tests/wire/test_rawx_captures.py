@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Namespace
-from oio.sandbox.namespace import RawxService
+from oio.sandbox.services import RawxService
 from tests.rawsocket import Answer, RawSocket, chunk, head, rendered
 
 CAPTURES = Path(__file__).parent / "captures"

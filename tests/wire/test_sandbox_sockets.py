@@ -27,16 +27,6 @@ NOT_OVER_SOCKETS = {
     "raw_account__container_update": "depends on the day of the recording",
     "raw_versions__purge": "depends on the day of the recording",
     "raw_conscience__routes": "the services have other tags",
-    **dict.fromkeys(
-        (
-            "raw_change_policy__sequence",
-            "raw_create__body_checks",
-            "raw_lb__poll",
-            "raw_prepare__cases",
-            "raw_update__sequence",
-        ),
-        "has erasure-coded objects, which a namespace refuses so far",
-    ),
 }
 SERIES = [name for name in REPLAYED if name.startswith("raw_") and name not in NOT_OVER_SOCKETS]
 
@@ -60,11 +50,10 @@ class SocketWorld:
         headers = [
             (name, self._own(value)) for name, value in request.headers if name.lower() != "content-length"
         ]
-        recorded_length = exchange.request.get("content-length")
-        if not chunked and recorded_length is not None:
-            headers.append(("Content-Length", str(len(request.body))))
-        data = exchange.request.body or b""
-        framed = chunk(data) + b"0\r\n\r\n" if chunked else self._own_bytes(request.body)
+        body = self._own_bytes(request.body)
+        if not chunked and exchange.request.get("content-length") is not None:
+            headers.append(("Content-Length", str(len(body))))
+        framed = chunk(exchange.request.body or b"") + b"0\r\n\r\n" if chunked else body
         first_line = exchange.request.first_line.replace(exchange.target, self._own(request.target))
         connection.send(f"{first_line}\r\n".encode() + rendered(headers) + b"\r\n" + framed)
         answer = connection.answer(request.method)
@@ -87,7 +76,12 @@ class SocketWorld:
 
     def _actual_address(self, match: re.Match[str]) -> str:
         number = int(match[1])
-        others = {6000: self._namespace.proxy, 6008: self._namespace.proxy, 6027: self._namespace.account}
+        namespace = self._namespace
+        others = {
+            **dict.fromkeys((6000, 6008), namespace.proxy),
+            6027: namespace.account,
+            **dict.fromkeys((6028, 6029), namespace.rdir),
+        }
         if number in others:
             return others[number].address
         index = number - _FIRST_RAWX

@@ -35,6 +35,7 @@ VOLATILE = frozenset(
         "addr",
         "id",
         "account_count",
+        "opened_db_count",
     }
     | {"x-oio-perfdata", "date", "content-length", "x-oio-content-meta-ctime", "x-oio-content-meta-mtime"}
     # Of bodies that were recorded in part.

@@ -10,20 +10,24 @@ from pathlib import Path
 from oio.sandbox.account import Account
 from oio.sandbox.chunks import Attributes, ChunkStore
 from oio.sandbox.conscience import Conscience, Service
-from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, Dialect, Reply
+from oio.sandbox.events import Events
+from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, RDIR, Dialect, Reply
 from oio.sandbox.messages import FileSlice, Handler, Request
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.proxy import Proxy
 from oio.sandbox.rawx import Rawx
+from oio.sandbox.rdir import Rdir
 from oio.sandbox.routes.backend import Backend
 from oio.sandbox.store.accounts import AccountStore
 from oio.sandbox.store.database import Clock
 from oio.sandbox.store.directory import Target
+from oio.sandbox.store.reverse import ReverseDirectory
 from tests.wire.recorded import Exchange, Message
 
 _PORTS = {"oioproxy": 6000, "meta0": 6006, "meta1": 6007, "meta2": 6008, "account": 6027}
 _RAWX = range(6009, 6027)
+_RDIR = (6028, 6029)
 _BEGIN = 1795332000000000
 _CHUNK_META = "x-oio-chunk-meta-"
 
@@ -58,6 +62,7 @@ class World:
     metadata: Metadata
     conscience: Conscience
     accounts: AccountStore
+    reverse: ReverseDirectory
     services: dict[str, tuple[Handler, Dialect]]
     stores: dict[str, ChunkStore]
     counters: dict[Target, dict[str, str]] = field(default_factory=dict)
@@ -72,8 +77,14 @@ class World:
         conscience = _conscience()
         accounts = AccountStore(path / "account.db")
         accounts.clock = RecordedClock()
+        reverse = ReverseDirectory(path / "rdir.db")
+        stores = {f"127.0.0.1:{port}": ChunkStore(path / str(port)) for port in _RAWX}
+        events = Events("OPENIO", "127.0.0.1:6008", accounts, reverse, {})
         metadata = Metadata(
-            path / "metadata.db", namespace="OPENIO", meta2="127.0.0.1:6008", report=accounts.report
+            path / "metadata.db",
+            namespace="OPENIO",
+            meta2="127.0.0.1:6008",
+            report=events.container_changed,
         )
         metadata.clock = RecordedClock()
         policies = Policies("THREECOPIES", refused_kinds=frozenset())
@@ -81,15 +92,17 @@ class World:
             "127.0.0.1:6000": (Proxy(Backend(metadata, conscience, policies, chunk_size)), PROXY),
             "127.0.0.1:6027": (Account(accounts), ACCOUNT),
         }
-        stores = {f"127.0.0.1:{port}": ChunkStore(path / str(port)) for port in _RAWX}
+        services |= {f"127.0.0.1:{port}": (Rdir(reverse), RDIR) for port in _RDIR}
         for address, store in stores.items():
-            services[address] = (Rawx("OPENIO", frozenset({address}), store), RAWX)
-        return cls(metadata, conscience, accounts, services, stores)
+            rawx = Rawx("OPENIO", frozenset({address}), store, events.of_volume(address))
+            services[address] = (rawx, RAWX)
+        return cls(metadata, conscience, accounts, reverse, services, stores)
 
     def close(self) -> None:
         """Close the databases."""
         self.metadata.close()
         self.accounts.close()
+        self.reverse.close()
 
     def chunk_url(self) -> str:
         """Return the URL of a chunk of which nothing is known."""
@@ -142,8 +155,8 @@ def _conscience() -> Conscience:
     conscience = Conscience("OPENIO")
     for kind, port in _PORTS.items():
         tags: dict[str, object] = {"tag.slots": kind, "tag.up": True}
-        conscience.register(Service(kind, f"127.0.0.1:{port}", score=60, tags=tags))
+        conscience.register(Service(kind, f"127.0.0.1:{port}", health=60, tags=tags))
     for number, port in enumerate(_RAWX, start=1):
         slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
-        conscience.register(Service("rawx", f"127.0.0.1:{port}", score=60, tags={"tag.slots": slots}))
+        conscience.register(Service("rawx", f"127.0.0.1:{port}", health=60, tags={"tag.slots": slots}))
     return conscience

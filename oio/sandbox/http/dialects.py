@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How each kind of service speaks HTTP: what it keeps alive, which lines its response heads always have.
 
-The three real services are built on three HTTP servers, and clients have to get on with all of them: the
+The real services are built on three HTTP servers, and clients have to get on with all of them: the
 proxy closes every connection it is not asked to keep, the others keep every one they are not asked to close;
 one always says ``Content-Length``, one never says ``Date``. A :class:`Dialect` holds these habits as values.
 """
@@ -9,7 +9,7 @@ one always says ``Content-Length``, one never says ``Date``. A :class:`Dialect` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -149,6 +149,7 @@ PROXY = Dialect(
         202: "Already Accepted",
         400: "Bad request",
         404: "Not found",
+        405: "Method not allowed",
         413: "Payload too large",
         500: "Internal error",
         503: "Service unavailable",
@@ -158,6 +159,9 @@ PROXY = Dialect(
     pipelines=False,
     strict_lines=True,
 )
+
+#: Made of the same parts as the proxy.
+RDIR = replace(PROXY, kind="rdir")
 
 ACCOUNT = Dialect(
     "account",

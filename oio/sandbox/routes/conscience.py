@@ -160,9 +160,8 @@ def _identified(backend: Backend, body: dict[str, object], key: str) -> list[Ser
     """Return the services of a list of ``NS|type|id``; those that are unknown do not count."""
     names = typed_field(body, key, list, optional=True) or []
     assert isinstance(names, list)
-    parts = [str(name).rpartition("|")[2] for name in names]
-    found = [backend.conscience.find("rawx", name) for name in parts]
-    return [service for service in found if service is not None]
+    parts = [tuple(str(name).split("|")[1:]) for name in names]
+    return [srv for srv in backend.conscience.services() if (srv.kind, srv.name) in parts]
 
 
 def _chosen(backend: Backend, services: Iterable[Service]) -> list[dict[str, str]]:

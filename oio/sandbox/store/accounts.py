@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
 
+from oio.sandbox.store.container import ContainerState
 from oio.sandbox.store.database import Clock, Database
+from oio.sandbox.store.inbox import INBOX, Inbox
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from oio.sandbox.store.container import ContainerState
-
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""
+{INBOX}
 CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, ctime INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS account_metadata (
@@ -106,11 +107,15 @@ class AccountStore:
     """Accounts, containers and buckets in a durable database; safe from many threads.
 
     Sums are computed from the entries of containers when they are asked for, so they cannot go astray.
+
+    :param path: file of the database.
+    :param delay: seconds that the news of containers are on their way.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path, _SCHEMA)
+    def __init__(self, path: Path, delay: float = 0.0) -> None:
         self.clock = Clock()
+        self._database = Database(path, _SCHEMA)
+        self.inbox = Inbox(self._database, self._take_note, delay)
 
     def close(self) -> None:
         """Close the database."""
@@ -120,7 +125,7 @@ class AccountStore:
 
     def create(self, account: str) -> bool:
         """Create an account; return False when it exists."""
-        with self._database.transaction() as db:
+        with self.inbox.open() as db:
             return self._create(db, account)
 
     def _create(self, db: sqlite3.Connection, account: str) -> bool:
@@ -143,12 +148,12 @@ class AccountStore:
 
     def names(self) -> list[str]:
         """Return the names of all accounts."""
-        with self._database.reading() as db:
+        with self.inbox.open() as db:
             return [row["id"] for row in db.execute("SELECT id FROM accounts")]
 
     def update(self, account: str, metadata: Mapping[str, str], to_delete: Iterable[str]) -> None:
         """Delete metadata, then set others; the account is created if it has to be."""
-        with self._database.transaction() as db:
+        with self.inbox.open() as db:
             self._create(db, account)
             _update_metadata(db, "account", account, metadata, to_delete)
 
@@ -179,7 +184,7 @@ class AccountStore:
 
     @contextlib.contextmanager
     def _account(self, account: str) -> Iterator[sqlite3.Connection]:
-        with self._database.transaction() as db:
+        with self.inbox.open() as db:
             if db.execute("SELECT 1 FROM accounts WHERE id = ?", (account,)).fetchone() is None:
                 raise NotFound(account)
             yield db
@@ -187,7 +192,12 @@ class AccountStore:
     # -- containers
 
     def report(self, state: ContainerState) -> None:
+        """Receive the news of a change of a container."""
+        self.inbox.receive(asdict(state))
+
+    def _take_note(self, db: sqlite3.Connection, news: dict[str, Any]) -> None:
         """Take note of a change of a container; an old one is of no interest."""
+        state = ContainerState(**news)
         entry = ContainerEntry(
             state.name,
             state.mtime,
@@ -199,28 +209,31 @@ class AccountStore:
             state.bucket,
         )
         with contextlib.suppress(Stale):
-            self.update_container(state.account, entry)
+            self._update_container(db, state.account, entry)
 
     def update_container(self, account: str, new: ContainerEntry) -> None:
         """Take note of a change or destruction of a container; raise :class:`Stale` for an old one."""
-        with self._database.transaction() as db:
-            self._create(db, account)
-            known = self._entry(db, account, new.name, destroyed=True) or ContainerEntry(new.name)
-            mtime, dtime = max(new.mtime, known.mtime), max(new.dtime, known.dtime)
-            destroyed = dtime > mtime and (new.dtime > known.dtime or new.mtime > known.mtime)
-            if not destroyed and new.mtime <= known.mtime:
-                raise Stale(new.name)
-            counters = dict.fromkeys(_COUNTERS, 0) if destroyed else new.counters
-            row = (account, new.name, mtime, dtime, *counters.values(), new.bucket)
-            db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            db.execute(
-                f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",
-                (self.clock.now() - _KEEP_DESTROYED,),
-            )
+        with self.inbox.open() as db:
+            self._update_container(db, account, new)
+
+    def _update_container(self, db: sqlite3.Connection, account: str, new: ContainerEntry) -> None:
+        self._create(db, account)
+        known = self._entry(db, account, new.name, destroyed=True) or ContainerEntry(new.name)
+        mtime, dtime = max(new.mtime, known.mtime), max(new.dtime, known.dtime)
+        destroyed = dtime > mtime and (new.dtime > known.dtime or new.mtime > known.mtime)
+        if not destroyed and new.mtime <= known.mtime:
+            raise Stale(new.name)
+        counters = dict.fromkeys(_COUNTERS, 0) if destroyed else new.counters
+        row = (account, new.name, mtime, dtime, *counters.values(), new.bucket)
+        db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.execute(
+            f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",
+            (self.clock.now() - _KEEP_DESTROYED,),
+        )
 
     def reset_container(self, account: str, name: str, mtime: int) -> None:
         """Set the counters of a container to 0."""
-        with self._database.transaction() as db:
+        with self.inbox.open() as db:
             known = self._entry(db, account, name)
             if known is None:
                 raise NotFound(name)
@@ -280,7 +293,7 @@ class AccountStore:
 
     def show_bucket(self, bucket: str) -> dict[str, object]:
         """Return what is known of a bucket, its metadata among it."""
-        with self._database.reading() as db:
+        with self.inbox.open() as db:
             metadata = _metadata(db, "bucket", bucket)
             owner = db.execute(
                 f"SELECT account FROM containers WHERE bucket = ? AND {_ALIVE}", (bucket,)
@@ -296,7 +309,7 @@ class AccountStore:
 
     def update_bucket(self, bucket: str, metadata: Mapping[str, str], to_delete: Iterable[str]) -> None:
         """Delete metadata of a bucket, then set others."""
-        with self._database.transaction() as db:
+        with self.inbox.open() as db:
             _update_metadata(db, "bucket", bucket, metadata, to_delete)
 
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the services of a namespace tell each other of changes, as the events of a cluster do."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from oio.sandbox.chunks import ChunkMissing, ChunkStore
+from oio.sandbox.store.accounts import AccountStore
+from oio.sandbox.store.container import ContainerState
+from oio.sandbox.store.directory import Target
+from oio.sandbox.store.reverse import ChunkEntry, ContainerRecord, ReverseDirectory
+
+
+@dataclass(frozen=True)
+class Events:
+    """The news of containers and chunks, and who hears of them.
+
+    :param namespace: name of the namespace.
+    :param meta2: volume of the containers.
+    :param accounts: told of the counters of containers.
+    :param reverse: told which chunks and containers there are.
+    :param stores: the chunks of each rawx, by its address.
+    """
+
+    namespace: str
+    meta2: str
+    accounts: AccountStore
+    reverse: ReverseDirectory
+    stores: dict[str, ChunkStore]
+
+    def container_changed(self, state: ContainerState) -> None:
+        """A container was made, changed or destroyed."""
+        self.accounts.report(state)
+        parts = (self.namespace, state.account, state.name)
+        url = "/".join(quote(part, safe="") for part in parts)
+        if state.dtime:
+            self.reverse.container_destroyed(self.meta2, url)
+        else:
+            record = ContainerRecord(
+                url, Target.named(state.account, state.name).cid, state.mtime // 1_000_000
+            )
+            self.reverse.container_there(self.meta2, record)
+
+    def chunks_unowned(self, urls: Iterable[str]) -> None:
+        """Remove chunks that no object has any more.
+
+        Straight from the disks: a real namespace does it by events, which wait for a rawx that is down.
+        """
+        for url in urls:
+            parts = urlsplit(url)
+            store, chunk_id = self.stores.get(parts.netloc), parts.path.lstrip("/").upper()
+            if store is not None:
+                with contextlib.suppress(ChunkMissing):
+                    store.delete(chunk_id)
+                self.reverse.chunk_deleted(parts.netloc, chunk_id)
+
+    def of_volume(self, address: str) -> VolumeEvents:
+        """Return the events of one rawx."""
+        return VolumeEvents(self.reverse, address)
+
+
+@dataclass(frozen=True)
+class VolumeEvents:
+    """The news of the chunks of one rawx."""
+
+    reverse: ReverseDirectory
+    volume: str
+
+    def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
+        """There is a new chunk."""
+        self.reverse.chunk_stored(
+            self.volume, ChunkEntry(container_id, content_id, chunk_id, int(time.time()))
+        )
+
+    def deleted(self, chunk_id: str) -> None:
+        """A chunk is gone."""
+        self.reverse.chunk_deleted(self.volume, chunk_id)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rdir: its routes, and the pages of the indexes of volumes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from oio.sandbox.messages import Request, Response
+from oio.sandbox.refusals import BAD_REQUEST, Refusal, bad_request
+from oio.sandbox.routes.calls import Call, done, ok, refused, typed_field
+from oio.sandbox.store.reverse import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
+
+#: A page of containers has no fewer and no more: limits outside are not honoured by the real service either.
+_SMALLEST_PAGE: Final = 100
+_LARGEST_PAGE: Final = 4096
+
+
+class Rdir:
+    """The rdir service without its sockets; safe from many threads."""
+
+    def __init__(self, reverse: ReverseDirectory) -> None:
+        self._reverse = reverse
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            methods = ROUTES.get(request.path.strip("/"))
+            if methods is None:
+                raise Refusal(BAD_REQUEST, "Route not managed", 404)
+            handler = methods.get(request.method)
+            if handler is None:
+                raise Refusal(BAD_REQUEST, "Bad method", 405)
+            return handler(self._reverse, Call(request))
+        except Refusal as refusal:
+            return refused(refusal)
+        except (UnicodeEncodeError, OverflowError) as exc:
+            return refused(bad_request(f"Unusable value: {exc}"))
+
+
+def _own_status(reverse: ReverseDirectory, _call: Call) -> Response:
+    return ok({"opened_db_count": reverse.count()})
+
+
+def _volume(call: Call) -> str:
+    volume = call.param("vol")
+    if not volume:
+        raise bad_request("no volume id")
+    return volume
+
+
+def _create(kind: str) -> Callable[[ReverseDirectory, Call], Response]:
+    def create(reverse: ReverseDirectory, call: Call) -> Response:
+        reverse.create(kind, _volume(call))
+        return Response(201)
+
+    return create
+
+
+# -- chunks
+
+
+def _push(reverse: ReverseDirectory, call: Call) -> Response:
+    reverse.push_chunk(_volume(call), _chunk(call), create=call.flag("create"))
+    return done()
+
+
+def _delete(reverse: ReverseDirectory, call: Call) -> Response:
+    reverse.delete_chunk(_volume(call), _chunk(call))
+    return done()
+
+
+def _chunk(call: Call) -> ChunkEntry:
+    body = call.json_object()
+    container, content, chunk = (
+        str(typed_field(body, name, str)) for name in ("container_id", "content_id", "chunk_id")
+    )
+    return ChunkEntry(container, content, chunk, _number(body, "mtime"))
+
+
+def _number(body: dict[str, object], name: str) -> int:
+    value = typed_field(body, name, int, optional=True)
+    return value if isinstance(value, int) else 0
+
+
+def _fetch(reverse: ReverseDirectory, call: Call) -> Response:
+    volume, body = _volume(call), call.json_object()
+    after, container = (
+        typed_field(body, name, str, optional=True) for name in ("start_after", "container_id")
+    )
+    until = None
+    if typed_field(body, "rebuild", bool, optional=True):
+        # Without an incident there is nothing to rebuild, not even chunks of unknown date.
+        until = reverse.incident(volume) or -1
+    page, following = _page(
+        reverse,
+        volume,
+        limit=_number(body, "limit"),
+        after=str(after or ""),
+        prefix=f"{container}|" if container else "",
+        until=until,
+    )
+    return ok([[entry.key, {"mtime": entry.mtime}] for entry in page], following)
+
+
+def _page(
+    reverse: ReverseDirectory,
+    volume: str,
+    *,
+    limit: int,
+    after: str,
+    prefix: str,
+    until: int | None = None,
+) -> tuple[list[ChunkEntry], list[tuple[str, str]]]:
+    """Return a page of chunks, and the headers that say whether and where there are more."""
+    found = reverse.chunks(
+        volume, after=after, prefix=prefix, until=until, limit=limit + 1 if limit > 0 else -1
+    )
+    truncated = 0 < limit < len(found)
+    page = found[:limit] if truncated else found
+    headers = [("x-oio-list-marker", page[-1].key)] if truncated else []
+    return page, [*headers, ("x-oio-list-truncated", "true" if truncated else "false")]
+
+
+def _status(reverse: ReverseDirectory, call: Call) -> Response:
+    volume, incident = _volume(call), reverse.incident(_volume(call))
+    page, following = _page(
+        reverse,
+        volume,
+        limit=call.integer("max") or 0,
+        after=call.param("marker") or "",
+        prefix=call.param("prefix") or "",
+    )
+    totals = Counter(entry.container for entry in page)
+    to_rebuild = Counter(entry.container for entry in page if entry.mtime <= incident)
+
+    def counted(total: int, lost: int) -> dict[str, int]:
+        return {"total": total} | ({"to_rebuild": lost} if incident else {})
+
+    status: dict[str, object] = {
+        "chunk": counted(totals.total(), to_rebuild.total()),
+        "container": {name: counted(total, to_rebuild[name]) for name, total in totals.items()},
+    }
+    return ok(status | ({"rebuild": {"incident_date": incident}} if incident else {}), following)
+
+
+# -- administration
+
+
+def _show(reverse: ReverseDirectory, call: Call) -> Response:
+    holder = reverse.holder(_volume(call))
+    return ok({} if holder is None else {"lock": holder})
+
+
+def _lock(reverse: ReverseDirectory, call: Call) -> Response:
+    holder = reverse.lock(_volume(call), str(typed_field(call.json_object(), "who", str)))
+    if holder is not None:
+        raise Refusal(403, f"Already locked by {holder}")
+    return done()
+
+
+def _unlock(reverse: ReverseDirectory, call: Call) -> Response:
+    reverse.unlock(_volume(call))
+    return done()
+
+
+def _incident(reverse: ReverseDirectory, call: Call) -> Response:
+    return ok({"date": reverse.incident(_volume(call))})
+
+
+def _set_incident(reverse: ReverseDirectory, call: Call) -> Response:
+    volume, body = _volume(call), call.json_object()
+    typed_field(body, "date", int)
+    reverse.set_incident(volume, _number(body, "date"))
+    return done()
+
+
+def _clear(reverse: ReverseDirectory, call: Call) -> Response:
+    removed = reverse.clear(
+        _volume(call), everything=call.flag("all"), before_incident=call.flag("before_incident")
+    )
+    return ok({"removed": removed, "repaired": 0, "errors": 0})
+
+
+# -- containers
+
+
+def _push_container(reverse: ReverseDirectory, call: Call) -> Response:
+    reverse.push_container(_volume(call), _container(call))
+    return done()
+
+
+def _delete_container(reverse: ReverseDirectory, call: Call) -> Response:
+    reverse.delete_container(_volume(call), _container(call).url)
+    return done()
+
+
+def _container(call: Call) -> ContainerRecord:
+    body = call.json_object()
+    url, cid = (str(typed_field(body, name, str)) for name in ("container_url", "container_id"))
+    return ContainerRecord(url, cid, _number(body, "mtime"))
+
+
+def _fetch_containers(reverse: ReverseDirectory, call: Call) -> Response:
+    volume, body = _volume(call), call.json_object()
+    prefix, marker = (str(typed_field(body, name, str, optional=True) or "") for name in ("prefix", "marker"))
+    limit = min(max(_number(body, "limit") or _LARGEST_PAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
+    found = reverse.containers(volume, after=marker, prefix=prefix, limit=limit + 1)
+    records = [
+        {
+            "container_id": record.id,
+            "container_url": record.url,
+            "extra_data": None,
+            "mtime": record.mtime,
+        }
+        for record in found[:limit]
+    ]
+    return ok({"records": records, "truncated": len(found) > limit})
+
+
+_Handler = Callable[[ReverseDirectory, Call], Response]
+_V1: Final = "v1/rdir/"
+
+ROUTES: Final[dict[str, dict[str, _Handler]]] = {
+    "status": {"GET": _own_status},
+    f"{_V1}create": {"POST": _create(CHUNKS)},
+    f"{_V1}push": {"POST": _push},
+    f"{_V1}delete": {"DELETE": _delete},
+    f"{_V1}fetch": {"POST": _fetch},
+    f"{_V1}status": {"GET": _status},
+    f"{_V1}admin/show": {"GET": _show},
+    f"{_V1}admin/lock": {"POST": _lock},
+    f"{_V1}admin/unlock": {"POST": _unlock},
+    f"{_V1}admin/incident": {"GET": _incident, "POST": _set_incident},
+    f"{_V1}admin/clear": {"POST": _clear},
+    f"{_V1}meta2/create": {"POST": _create(CONTAINERS)},
+    f"{_V1}meta2/push": {"POST": _push_container},
+    f"{_V1}meta2/delete": {"POST": _delete_container},
+    f"{_V1}meta2/fetch": {"POST": _fetch_containers},
+}
