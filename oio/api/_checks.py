@@ -50,14 +50,14 @@ def check_text(argument: str, value: Any) -> str:
     return value
 
 
-def check_name(argument: str, value: Any) -> str:
+def check_name(argument: str, value: Any, kind: str | None = None) -> str:
     """Refuse a name that is empty, or that the services would cut without a word (pitfalls row 147).
 
     :param argument: ``account``, ``container``, ``obj`` or ``obj_name``
     """
     if not check_text(argument, value):
         raise ValueError(f"{argument} must not be empty")
-    limit = _MAX_BYTES[argument]
+    limit = _MAX_BYTES[kind or argument]
     size = len(value.encode("utf-8"))
     if size > limit:
         raise ValueError(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(value)}")
@@ -91,12 +91,12 @@ def check_content_id(argument: str, value: Any) -> str:
     return str(value)
 
 
-def check_version(value: Any) -> int | str:
+def check_version(value: Any, argument: str = "version") -> int | str:
     """Refuse what is no version of an object: an integer, or its decimal digits (pitfalls row 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise TypeError(f"version must be an int or a str, not {type(value).__name__}: {shorten(value)}")
+        raise TypeError(f"{argument} must be an int or a str, not {type(value).__name__}: {shorten(value)}")
     if not _VERSION.fullmatch(str(value)):
-        raise ValueError(f"version must be an integer: {shorten(value)}")
+        raise ValueError(f"{argument} must be an integer: {shorten(value)}")
     return value
 
 
@@ -136,14 +136,14 @@ def check_headers(headers: Any, reqid: Any = None) -> None:
             raise ValueError(f"header {name!r} must not have control characters: {shorten(value)}")
 
 
-def check_limit(value: Any) -> int | None:
+def check_limit(value: Any, argument: str = "limit") -> int | None:
     """Refuse a page size below 1."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"limit must be an int, not {type(value).__name__}: {shorten(value)}")
+        raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 1:
-        raise ValueError(f"limit must be at least 1: {value}")
+        raise ValueError(f"{argument} must be at least 1: {value}")
     return value
 
 
@@ -153,6 +153,13 @@ def check_size(argument: str, value: Any) -> int:
         raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 0:
         raise ValueError(f"{argument} must not be negative: {value}")
+    return value
+
+
+def check_integer(argument: str, value: Any) -> int | None:
+    """Refuse what is no integer; None stands for the default."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     return value
 
 

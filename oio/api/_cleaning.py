@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows the failure of a call: which failures are certain, the removal of chunks, and the time for it."""
+"""What follows the failure of a call: is it certain, what chunks are to be removed, and the time for that."""
 
 from __future__ import annotations
 

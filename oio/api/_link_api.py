@@ -3,8 +3,217 @@
 
 from __future__ import annotations
 
-from oio.api._calls import ApiBase
+from typing import Any
+
+from oio.api._calls import ApiBase, plain_call, warn_deprecated
+from oio.api._checks import check_content_id, check_limit, check_name, check_properties, check_version
+from oio.api._cleaning import renewed_options
+from oio.api._download import Location, locate_bytes
+from oio.api._links import Link, linkable
+from oio.api._snapshots import Snapshot
+from oio.common import exceptions as exc
+from oio.common.decorators import handle_container_not_found, handle_object_not_found
+
+_DIRECTIVES = ("COPY", "REPLACE")
+_BATCH = 100
 
 
 class LinkApi(ApiBase):
     """Calls that make copies without copying data."""
+
+    @plain_call
+    def object_link(
+        self,
+        target_account: str,
+        target_container: str,
+        target_obj: str | None,
+        link_account: str,
+        link_container: str,
+        link_obj: str,
+        target_version: int | str | None = None,
+        target_content_id: str | None = None,
+        link_content_id: str | None = None,
+        properties_directive: str = "COPY",
+        properties: dict[str, str] | None = None,
+        metadata: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Make a shallow copy of an object: another object, which lives on when the first is deleted, but
+        whose chunks share their data with those of the first.
+
+        When too few chunks of a metachunk can be linked, or the new object is refused, no link is left. An
+        object of the same name is replaced, or gets a new version, as by :meth:`object_create`.
+
+        :param target_account: account of the object to copy
+        :param target_container: container of the object to copy
+        :param target_obj: name of the object to copy; None when `target_content_id` tells it
+        :param link_account: account of the copy
+        :param link_container: container of the copy, created if need be
+        :param link_obj: name of the copy
+        :param target_version: version of the object to copy, the latest by default
+        :param target_content_id: content ID of the object, or of the version, to copy
+        :param link_content_id: content ID of the copy, by default a new one
+        :param properties_directive: ``COPY`` gives the copy the properties of the object, ``REPLACE`` those
+            of the next arguments
+        :param properties: properties of the copy, with ``REPLACE``: text to text, an empty value is dropped
+        :param metadata: the same, of an older time
+        :returns: description of the copy
+        :raises ValueError: an argument is wrong, or says nothing about which of the two objects it is for
+            (``cid``, ``version``, ``content_id``)
+        :raises NoSuchObject: there is no such object to copy, or its latest version is a delete marker
+        :raises NoSuchContainer: there is no container of one of these names, and ``autocreate`` is False
+        :raises ContentDrained: the chunks of the object to copy were removed
+        :raises UnrecoverableContent: chunks of the object to copy are missing
+        :raises Conflict: the content ID is in use
+        :raises ServiceBusy: too few chunks could be linked; the container of the copy is frozen
+
+        >>> copy = api.object_link("doc", "box", "hello", "doc", "box", "hello again")
+        >>> copy["name"], copy["length"]
+        ('hello again', '5')
+        """
+        _check_end("target", target_account, target_container, target_obj, target_content_id)
+        _check_end("link", link_account, link_container, link_obj, link_content_id)
+        for name in ("cid", "content", "content_id", "version"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(f"{name} does not tell whether it is for the target or for the link")
+        if target_version is not None:
+            check_version(target_version, "target_version")
+        if properties_directive not in _DIRECTIVES:
+            raise ValueError(f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}")
+        given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
+        copies = properties_directive == "COPY"
+        if copies and given:
+            self.logger.warning("properties are ignored, because properties_directive is 'COPY'")
+        target = self._find_target(
+            target_account,
+            target_container,
+            target_obj,
+            target_version,
+            target_content_id,
+            None if copies else given,
+            **kwargs,
+        )
+        return self._link(
+            link_account,
+            link_container,
+            link_obj,
+            target,
+            content_id=link_content_id,
+            **renewed_options(kwargs),
+        )
+
+    @handle_object_not_found
+    def _find_target(
+        self,
+        account: str,
+        container: str,
+        obj: str | None,
+        version: int | str | None,
+        content_id: str | None,
+        properties: dict[str, str] | None,
+        **kwargs: Any,
+    ) -> tuple[Location, dict[str, str]]:
+        """Locate what to link to, whatever is cached; get the properties of the link.
+
+        :param properties: those that it must have, unless they are those of the object
+        """
+        # A name would win over the content ID.
+        path = None if content_id else obj
+        meta, chunks = self.container.content_locate(
+            account, container, path, content=content_id, version=version, properties=False, **kwargs
+        )
+        for key, wanted in (("name", obj), ("version", version)):
+            if wanted is not None and meta.get(key) != str(wanted):
+                raise exc.NotFound(
+                    404, None, f"the {key} of content {content_id} is {meta.get(key)!r}, not {wanted!r}"
+                )
+        linkable(meta)
+        location = locate_bytes(meta, chunks, [], self.logger)
+        if properties is None:
+            # Those named like metadata are not told by locate (pitfalls row 148).
+            known = self.container.content_get_properties(
+                account, container, meta["name"], version=meta["version"], **renewed_options(kwargs)
+            )
+            properties = known["properties"]
+        return location, properties
+
+    @handle_container_not_found
+    def _link(
+        self,
+        account: str,
+        container: str,
+        obj: str,
+        target: tuple[Location, dict[str, str]],
+        content_id: str | None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        location, properties = target
+        if content_id is not None:
+            kwargs["content_id"] = content_id
+        link = Link(
+            self, account, container, obj, properties=properties, policy=location.meta["policy"], **kwargs
+        )
+        return link.to(location)
+
+    def object_fastcopy(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Deprecated: use :meth:`object_link`."""
+        warn_deprecated("object_fastcopy is deprecated, use object_link")
+        return self.object_link(*args, **kwargs)
+
+    @plain_call
+    def container_snapshot(
+        self,
+        account: str,
+        container: str,
+        dst_account: str,
+        dst_container: str,
+        batch: int | None = _BATCH,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Take a snapshot of a container: another container, with all the objects and versions that the
+        first has now, which lives on whatever becomes of them. Nothing can be written into it.
+
+        The objects of the snapshot share the data of their chunks with the originals, as by
+        :meth:`object_link`; what lacks chunks in the container, but not too many, lacks them in the snapshot.
+
+        Pay attention to the fact that the source container is frozen during the snapshot capture, and
+        enabled again in the end, whatever happens (a failure to do so is logged). The capture may take some
+        time, depending on the number of objects hosted by the container.
+
+        When it fails, the snapshot and its chunks are removed, as far as the services can be reached. What
+        cannot be removed is logged, and must be destroyed by :meth:`container_delete` with ``force``:
+        **deleting the objects** of a half-made snapshot would delete the chunks of the originals.
+
+        :param account: account in which the source container is
+        :param container: name of the source container
+        :param dst_account: account in which the snapshot will be created
+        :param dst_container: name of the new container (i.e. the snapshot)
+        :param batch: how many chunks are noted in the snapshot by one request
+        :param batch_size: the same, by another name, which wins
+        :raises NoSuchContainer: there is no such container
+        :raises BadRequest: there is a container with the name of the snapshot
+        :raises ServiceBusy: the source is frozen already, by another snapshot, or because one was killed
+            (status 436; ``api.container.container_enable`` ends that); too few chunks could be linked
+
+        >>> api.container_snapshot("doc", "box", "doc", "box-monday")
+        >>> b"".join(api.object_fetch("doc", "box-monday", "hello")[1])
+        b'hello'
+        """
+        check_name("dst_account", dst_account, "account")
+        check_name("dst_container", dst_container, "container")
+        size = check_limit(batch_size, "batch_size") or check_limit(batch, "batch") or _BATCH
+        Snapshot(self, (account, container), (dst_account, dst_container), size, **kwargs).take()
+
+
+def _check_end(end: str, account: Any, container: Any, obj: Any, content_id: Any) -> None:
+    """Check the arguments that tell an object.
+
+    :param end: what their names begin with
+    """
+    check_name(f"{end}_account", account, "account")
+    check_name(f"{end}_container", container, "container")
+    if content_id is not None:
+        check_content_id(f"{end}_content_id", content_id)
+    if obj is not None or end == "link" or content_id is None:
+        check_name(f"{end}_obj", obj, "obj")

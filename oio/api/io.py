@@ -11,6 +11,7 @@ import hashlib
 import io
 import itertools
 import logging
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -39,6 +40,8 @@ __all__ = [
     "ChunkReader",
     "Closeable",
     "IOBaseWrapper",
+    "LinkHandler",  # noqa: F822 - loaded at first use
+    "MetachunkLinker",  # noqa: F822
     "MetachunkPreparer",
     "MetachunkWriter",
     "WriteHandler",
@@ -61,6 +64,13 @@ CHUNK_TIMEOUT = _limits.CHUNK_TIMEOUT
 CLIENT_TIMEOUT = _limits.CLIENT_TIMEOUT
 #: Blocks that may wait for one slow chunk server while the others go on.
 PUT_QUEUE_DEPTH = 10
+
+
+def __getattr__(name: str) -> Any:
+    # They are made of what is here.
+    if name in ("LinkHandler", "MetachunkLinker"):
+        return pkgutil.resolve_name(f"oio.api._links:{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # --- sources and iterables ---------------------------------------------------------------------------
