@@ -19,13 +19,16 @@ from oio.common.http import (
     parse_content_type,
     ranges_from_http_header,
 )
-from oio.common.utils import lower_dict_keys
+from oio.common.utils import lower_dict_keys, monotonic_time
 
 _LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 READ_CHUNK_SIZE = 65536
+_LARGEST_READ = 4 * READ_CHUNK_SIZE
+#: Reads grow while each takes less than this share of its time limit.
+_QUICK = 0.01
 
 #: One part of a response: first and last byte, length of the whole, headers, and what to read it from.
 Part = tuple[int, "int | None", "int | None", Any, Any]
@@ -85,7 +88,7 @@ class ChunkReader:
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
         (given a response and its chunk, tells why they cannot be used, or None), ``exact`` (True; False for
         who counts the bytes itself, and takes a range that ends elsewhere than asked), ``read_size``: bytes
-        to read at once
+        to read at once; by default more and more while they come quickly
     """
 
     def __init__(
@@ -107,7 +110,9 @@ class ChunkReader:
         self.deadline: float | None = _kwargs.get("deadline")
         self._connect_kwargs = {k: _kwargs[k] for k in ("ssl_context",) if _kwargs.get(k) is not None}
         self._exact: bool = _kwargs.get("exact", True)
-        self._read_size: int = _kwargs.get("read_size") or READ_CHUNK_SIZE
+        self._read_sizes: tuple[int, int] = (READ_CHUNK_SIZE, _LARGEST_READ)
+        if _kwargs.get("read_size"):
+            self._read_sizes = (_kwargs["read_size"], _kwargs["read_size"])
         self._check_head: Callable[[Any, Any], str | None] = _kwargs.get("check_head") or (
             lambda _r, _c: None
         )
@@ -365,11 +370,16 @@ class ChunkReader:
         """The body of one response, exactly as long as announced."""
         start, end, _, _, _ = next(make_iter_from_resp(source))
         left = None if end is None else end - start + 1
+        smallest, largest = self._read_sizes
+        size = smallest
         while left is None or left > 0:
             limit = self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, f"reading from {service}")
-            size = self._read_size if left is None else min(self._read_size, left)
+            begin = monotonic_time()
             with green.ChunkReadTimeout(limit):
-                data = part.read(size)
+                data = part.read(size if left is None else min(size, left))
+            # A slow source gets as little to do within the limit as before.
+            quick = monotonic_time() - begin < limit * _QUICK
+            size = min(size * 2, largest) if quick else smallest
             if not data:
                 if left is None:
                     return

@@ -348,3 +348,22 @@ def test_a_response_with_several_parts_is_refused():
     response = FakeResponse(206, headers={"Content-Type": "multipart/byteranges; boundary=x"})
     with pytest.raises(ValueError, match="parts"):
         make_iter_from_resp(response)
+
+
+def test_blocks_grow_while_they_come_quickly_and_no_further_than_256_kib():
+    data = bytes(2_000_000)
+    response = FakeResponse(200, data)
+    with at_the_seam(lambda *_: FakeConnection(response)):
+        stream = ChunkReader([{"url": "http://a/AA"}], None, {}).stream()
+        sizes = [len(block) for block in stream if block]
+    assert sum(sizes) == len(data)
+    assert sizes[0] == 65536
+    assert max(sizes) == 262144
+
+
+def test_a_source_that_is_slow_for_its_time_limit_is_asked_for_little_at_a_time():
+    response = FakeResponse(200, bytes(1_000_000))
+    with at_the_seam(lambda *_: FakeConnection(response)):
+        # A hundredth of this limit is less than any read takes.
+        stream = ChunkReader([{"url": "http://a/AA"}], None, {}, read_timeout=1e-7).stream()
+        assert {len(block) for block in stream if block} <= {65536, 1_000_000 % 65536}
