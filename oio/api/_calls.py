@@ -154,6 +154,30 @@ def creation_call(fnc: _F) -> _F:
     return handle_container_not_found(plain_call(fnc, prefix="create-"))
 
 
+def forgetting(forget: Callable[..., None]) -> Callable[[_F], _F]:
+    """Make a method drop what its change, even one that fails, makes out of date in the caller's cache.
+
+    :param forget: takes the names of the account and of the container, ``path`` of the object, and options
+    """
+
+    def decorator(fnc: _F) -> _F:
+        signature = inspect.signature(fnc)
+
+        @functools.wraps(fnc)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return fnc(*args, **kwargs)
+            finally:
+                if kwargs.get("cache") is not None:
+                    named = signature.bind(*args, **kwargs).arguments
+                    target = named["account"], named["container"]
+                    forget(*target, path=named.get("obj"), **named["kwargs"])
+
+        return cast("_F", wrapper)
+
+    return decorator
+
+
 def _with_sound_options(fnc: _F) -> _F:
     """Check the options that others are deduced from."""
 
@@ -194,6 +218,8 @@ def identified(reqid: str | None) -> Iterator[None]:
 
 def _check_target(named: dict[str, Any], options: dict[str, Any]) -> None:
     """Check what a call is about: the account, the container, the object and its version."""
+    if "cid" in named:
+        named["cid"] = check_cid(named["cid"])
     if options.get("cid") is not None:
         options["cid"] = check_cid(options["cid"])
     elif "cid" in options:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from oio.api._calls import ApiBase, container_call, object_call
+from oio.api._calls import ApiBase, container_call, forgetting, object_call
 from oio.api._checks import check_names, check_policy, check_size
 from oio.api._rewrite import PolicyChange, truncate
 from oio.api._upload import Uploaded
 from oio.common import exceptions as exc
-from oio.common.cache import del_cached_object_metadata
+from oio.common.cache import forget_object
 
 
 class ChangeApi(ApiBase):
@@ -39,6 +39,7 @@ class ChangeApi(ApiBase):
         return self._names_of(account, container, **options), meta, chunks
 
     @object_call
+    @forgetting(forget_object)
     def object_change_policy(
         self,
         account: str,
@@ -77,6 +78,7 @@ class ChangeApi(ApiBase):
         return PolicyChange(self, *names, meta, policy, **kwargs).of(chunks)
 
     @object_call
+    @forgetting(forget_object)
     def object_drain(
         self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
     ) -> None:
@@ -90,12 +92,10 @@ class ChangeApi(ApiBase):
         >>> api.object_get_properties("doc", "box", "hello")["chunk_method"]
         'drained'
         """
-        try:
-            self.container.content_drain(account, container, obj, version=version, **kwargs)
-        finally:
-            del_cached_object_metadata(account, container, obj, **kwargs)
+        self.container.content_drain(account, container, obj, version=version, **kwargs)
 
     @object_call
+    @forgetting(forget_object)
     def object_truncate(
         self,
         account: str,
@@ -125,10 +125,7 @@ class ChangeApi(ApiBase):
         """
         remaining = check_size("size", size)
         names, meta, chunks = self._to_rewrite(account, container, obj, version, kwargs)
-        try:
-            truncate(self, *names, meta, chunks, remaining, kwargs)
-        finally:
-            del_cached_object_metadata(*names, meta["name"], **kwargs)
+        truncate(self, *names, meta, chunks, remaining, kwargs)
 
     @object_call
     def object_touch(
@@ -145,6 +142,7 @@ class ChangeApi(ApiBase):
         self.container.content_touch(account, container, obj, version=version, **kwargs)
 
     @object_call
+    @forgetting(forget_object)
     def object_delete(
         self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
     ) -> bool:
@@ -160,10 +158,7 @@ class ChangeApi(ApiBase):
         >>> api.object_delete("doc", "box", "hello")
         True
         """
-        try:
-            return self.container.content_delete(account, container, obj, version=version, **kwargs)
-        finally:
-            del_cached_object_metadata(account, container, obj, **kwargs)
+        return self.container.content_delete(account, container, obj, version=version, **kwargs)
 
     @container_call
     def object_delete_many(
@@ -184,4 +179,4 @@ class ChangeApi(ApiBase):
             return self.container.content_delete_many(account, container, names, **kwargs)
         finally:
             for name in names:
-                del_cached_object_metadata(account, container, name, **kwargs)
+                forget_object(account, container, name, **kwargs)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from oio.api._calls import ApiBase, container_call, object_call, warn_deprecated
+from oio.api._calls import ApiBase, container_call, forgetting, object_call, warn_deprecated
 from oio.api._checks import (
     check_limit,
     check_listing,
@@ -20,6 +20,7 @@ from oio.api._presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
 from oio.common.cache import (
     del_cached_object_metadata,
+    forget_object,
     get_cached_object_metadata,
     set_cached_object_metadata,
 )
@@ -287,6 +288,7 @@ class ObjectApi(ApiBase):
         return self.object_get_properties(account, container, obj, version=version, **kwargs)
 
     @object_call
+    @forgetting(forget_object)
     def object_set_properties(
         self,
         account: str,
@@ -307,14 +309,17 @@ class ObjectApi(ApiBase):
         >>> api.object_set_properties("doc", "box", "hello", {"color": "blue"})
         """
         checked = check_properties("properties", properties)
-        try:
-            self.container.content_set_properties(
-                account, container, obj, checked, version=version, clear=bool(clear), **kwargs
-            )
-        finally:
-            del_cached_object_metadata(account, container, obj, **kwargs)
+        if not obj:
+            # This route alone takes no content ID.
+            meta = self.container.content_get_properties(account, container, version=version, **kwargs)
+            obj, version = meta["name"], meta["version"]
+        kwargs = {key: kwargs[key] for key in kwargs if key not in ("content", "content_id")}
+        self.container.content_set_properties(
+            account, container, obj, checked, version=version, clear=bool(clear), **kwargs
+        )
 
     @object_call
+    @forgetting(forget_object)
     def object_del_properties(
         self,
         account: str,
@@ -338,12 +343,9 @@ class ObjectApi(ApiBase):
         if not names:
             # An empty list means "all" for the service (pitfalls row 103).
             return True
-        try:
-            return self.container.content_del_properties(
-                account, container, obj, names, version=version, **kwargs
-            )
-        finally:
-            del_cached_object_metadata(account, container, obj, **kwargs)
+        return self.container.content_del_properties(
+            account, container, obj, names, version=version, **kwargs
+        )
 
     def object_update(
         self,

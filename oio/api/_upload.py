@@ -16,7 +16,7 @@ from oio.api._cleaning import delete_chunks, is_definitive, renewed_options
 from oio.api._strategies import write_handler
 from oio.api.io import MetachunkPreparer
 from oio.common import exceptions as exc
-from oio.common.cache import del_cached_object_metadata
+from oio.common.cache import forget_object
 from oio.common.constants import OIO_VERSION
 from oio.common.fullpath import encode_fullpath
 from oio.common.storage_method import DRAINED, STORAGE_METHODS
@@ -269,7 +269,7 @@ class Upload:
                 raise
             self.api.logger.warning("Creation of %r succeeded in spite of: %s", name, err)
         finally:
-            del_cached_object_metadata(account, container, name, **self.options)
+            forget_object(account, container, name, **self.options)
 
     def _send(self, meta: dict[str, Any], chunks: list[dict[str, Any]], size: int, checksum: str) -> None:
         """Tell the metadata service about the chunks."""

@@ -2,7 +2,8 @@
 """Metadata of containers and objects, kept in a dictionary that the application provides.
 
 The dictionary (or anything that has its methods ``get``, ``pop`` and item assignment) is given as keyword
-argument ``cache``. Nothing is cached without it, nor for a call that names a version.
+argument ``cache``. Nothing is cached without it, nor for a call that names a version. Changes of all the
+objects of a container also iterate over its keys: in a cache that has no iterator, these objects stay.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ def _key(account: str | None, reference: str | None, path: str | None, cid: str 
     return f"meta/{cid}" if path is None else f"meta/{cid}/{path}"
 
 
+def _copy(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy metadata, so that what the caller does to them is not seen by the next one."""
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in meta.items()}
+
+
 def get_cached_container_metadata(
     account: str | None = None,
     reference: str | None = None,
@@ -37,7 +43,7 @@ def get_cached_container_metadata(
     if cache is None:
         return None
     meta = cache.get(_key(account, reference, None, cid))
-    return None if meta is None else dict(meta)
+    return None if meta is None else _copy(meta)
 
 
 def set_cached_container_metadata(
@@ -50,7 +56,7 @@ def set_cached_container_metadata(
 ) -> None:
     """Put the metadata of a container in the cache."""
     if cache is not None:
-        cache[_key(account, reference, None, cid)] = dict(container_meta)
+        cache[_key(account, reference, None, cid)] = _copy(container_meta)
 
 
 def del_cached_container_metadata(
@@ -84,8 +90,8 @@ def get_cached_object_metadata(
     entry = cache.get(_key(account, reference, path, cid))
     if entry is None or (properties and not entry["has_properties"]):
         return None, None
-    meta = dict(entry["meta"])
-    meta["properties"] = dict(meta.get("properties") or {}) if properties else {}
+    meta = _copy(entry["meta"])
+    meta["properties"] = (meta.get("properties") or {}) if properties else {}
     return meta, [dict(chunk) for chunk in entry["chunks"]]
 
 
@@ -108,7 +114,7 @@ def set_cached_object_metadata(
     if cache is None or version is not None or path is None:
         return
     cache[_key(account, reference, path, cid)] = {
-        "meta": dict(content_meta),
+        "meta": _copy(content_meta),
         "chunks": [{key: chunk[key] for key in chunk if key != "score"} for chunk in chunks],
         "has_properties": properties,
     }
@@ -125,3 +131,44 @@ def del_cached_object_metadata(
     """Remove the metadata and the chunks of an object from the cache, whatever the version that changed."""
     if cache is not None and path is not None:
         cache.pop(_key(account, reference, path, cid), None)
+
+
+# --- changes -----------------------------------------------------------------------------------------
+
+
+def forget_object(
+    account: str | None = None,
+    reference: str | None = None,
+    path: str | None = None,
+    cid: str | None = None,
+    cache: Cache | None = None,
+    **_kwargs: Any,
+) -> None:
+    """Remove from the cache what is out of date once an object has changed.
+
+    That is all there is of it, or of all the objects when only its content ID is known; and the metadata of
+    its container, whose counters change with it.
+    """
+    if path is None:
+        forget_container(account, reference, cid, cache)
+    else:
+        del_cached_object_metadata(account, reference, path, cid, cache)
+        del_cached_container_metadata(account, reference, cid, cache)
+
+
+def forget_container(
+    account: str | None = None,
+    reference: str | None = None,
+    cid: str | None = None,
+    cache: Cache | None = None,
+    **_kwargs: Any,
+) -> None:
+    """Remove a container with all its objects from the cache."""
+    if cache is None:
+        return
+    del_cached_container_metadata(account, reference, cid, cache)
+    prefix = _key(account, reference, "", cid)
+    keys = list(cache) if isinstance(cache, Iterable) else []
+    for key in keys:
+        if isinstance(key, str) and key.startswith(prefix):
+            cache.pop(key, None)
