@@ -53,7 +53,7 @@ def check_text(argument: str, value: Any) -> str:
 def check_name(argument: str, value: Any, kind: str | None = None) -> str:
     """Refuse a name that is empty, or that the services would cut without a word (pitfalls row 147).
 
-    :param argument: ``account``, ``container``, ``obj`` or ``obj_name``
+    :param kind: ``account``, ``container`` or ``obj``; by default, the argument tells
     """
     if not check_text(argument, value):
         raise ValueError(f"{argument} must not be empty")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows the failure of a call: is it certain, what chunks are to be removed, and the time for that."""
+"""What follows the failure of a call: is it certain, and what of it is to be removed?"""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Any
 
 from oio.api._calls import ApiBase
 from oio.common import exceptions as exc
-from oio.common.utils import hard_deadline, monotonic_time, set_deadline_from_read_timeout
-
-CLEANING_TIMEOUT = 1.0
-"""Seconds that the removal of chunks may take after the caller's deadline."""
+from oio.common.deadlines import cleaning_options
 
 _DEFINITIVE_STATUSES = (425, 436, 445, 480, 481)
 """Statuses, in the body of a 5xx, that say that nothing was committed."""
@@ -24,21 +21,6 @@ def is_definitive(err: exc.OioException) -> bool:
     if not isinstance(err, exc.StatusMessageException):
         return False
     return err.status in _DEFINITIVE_STATUSES or 400 <= int(err.http_status) < 500
-
-
-def renewed_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with a fresh deadline, unless the caller has set one (pitfalls row 27)."""
-    renewed = dict(options)
-    set_deadline_from_read_timeout(renewed, force=True)
-    return renewed
-
-
-def cleaning_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of what must be done even when the caller's deadline has passed."""
-    renewed = renewed_options(options)
-    if hard_deadline(renewed) is not None:
-        renewed["deadline"] = max(renewed["deadline"], monotonic_time() + CLEANING_TIMEOUT)
-    return renewed
 
 
 def delete_chunks(

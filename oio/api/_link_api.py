@@ -7,11 +7,11 @@ from typing import Any
 
 from oio.api._calls import ApiBase, plain_call, warn_deprecated
 from oio.api._checks import check_content_id, check_limit, check_name, check_properties, check_version
-from oio.api._cleaning import renewed_options
 from oio.api._download import Location, locate_bytes
 from oio.api._links import Link, linkable
 from oio.api._snapshots import Snapshot
 from oio.common import exceptions as exc
+from oio.common.deadlines import renewed_options
 from oio.common.decorators import handle_container_not_found, handle_object_not_found
 
 _DIRECTIVES = ("COPY", "REPLACE")

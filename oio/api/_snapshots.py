@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from oio.api._calls import ApiBase
-from oio.api._cleaning import cleaning_options, delete_chunks, is_definitive, renewed_options
+from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._links import LinkHandler, linkable
-from oio.api._listing import all_versions, make_page
+from oio.api._listing import all_versions, make_page, patiently
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.cache import del_cached_object_metadata
+from oio.common.cache import forget_object
 from oio.common.constants import M2_PROP_CTIME
+from oio.common.deadlines import cleaning_options, hard_deadline, renewed_options
 from oio.common.decorators import handle_container_not_found
 from oio.common.fullpath import encode_fullpath
 from oio.common.storage_method import DRAINED
-from oio.common.utils import cid_from_name, hard_deadline
+from oio.common.utils import cid_from_name
 
 _DISABLED, _ENABLED = 437, 439
 """Statuses of a container that somebody else has disabled, or enabled."""
@@ -170,7 +171,7 @@ class Snapshot:
 
     def _take_over(self) -> None:
         """Replace the chunks of the copy by links of its own."""
-        for obj in all_versions(self._list_page):
+        for obj in all_versions(patiently(self._list_page, hard_deadline(self._options))):
             if obj["deleted"] or obj.get("chunk_method") == DRAINED:
                 continue
             try:
@@ -221,7 +222,7 @@ class Snapshot:
             self._unnamed += [
                 link["real_url"] for link in handler.all_chunks_so_far() if link.get("maybe_stored")
             ]
-            del_cached_object_metadata(*self.copy, meta["name"], **self._options)
+            forget_object(*self.copy, meta["name"], **self._options)
         # A link that failed counts as a lost chunk of the copy, which must not name the original.
         self._beans += [(_bean(meta, old), _bean(meta, new)) for old, new in handler.pairs]
 

@@ -12,19 +12,19 @@ from typing import Any, TypeAlias
 
 from oio.api._calls import ApiBase
 from oio.api._checks import shorten
-from oio.api._cleaning import delete_chunks, is_definitive, renewed_options
+from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._strategies import write_handler
 from oio.api.io import MetachunkPreparer
 from oio.common import exceptions as exc
 from oio.common.cache import forget_object
 from oio.common.constants import OIO_VERSION
+from oio.common.deadlines import hard_deadline, renewed_options
 from oio.common.fullpath import encode_fullpath
 from oio.common.storage_method import DRAINED, STORAGE_METHODS
 from oio.common.utils import (
     GeneratorIO,
     cid_from_name,
     compute_perfdata_stats,
-    hard_deadline,
 )
 
 Uploaded: TypeAlias = tuple[list[dict[str, Any]], int, str, dict[str, Any]]

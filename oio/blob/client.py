@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import logging
 import pkgutil
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -21,9 +23,12 @@ from oio.common.constants import (
     FETCHXATTR_HEADER,
     OIO_VERSION,
 )
+from oio.common.deadlines import cleaning_options
+from oio.common.fullpath import decode_fullpath, encode_fullpath
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
-from oio.common.utils import GeneratorIO
+from oio.common.perfdata import add_duration
+from oio.common.utils import GeneratorIO, cid_from_name, monotonic_time
 from oio.conscience.client import ConscienceClient
 
 CHUNK_TIMEOUT = 60
@@ -173,19 +178,89 @@ class BlobClient(HttpApi):
             (``chunk_method`` is as good as ``content_chunkmethod``); a ``chunk_hash`` is checked
         :param data: iterable of blocks of bytes, or file
         :returns: number of bytes, and checksum of the data
+        :raises FaultyChunk: the description lacks something that chunks are stored with
         :raises Conflict: there is such a chunk already
         """
+        return self._put({"url": url}, meta, data, **kwargs)
+
+    def _put(
+        self, chunk: dict[str, Any], meta: Mapping[str, Any], data: Any, **kwargs: Any
+    ) -> tuple[int, str]:
+        """Write a chunk, noting in ``maybe_stored`` of ``chunk`` that the service may have it."""
         writer_class = pkgutil.resolve_name("oio.api.replication:ReplicatedMetachunkWriter")
         checksum_class = pkgutil.resolve_name("oio.api.replication:FakeChecksum")
+        sysmeta = _sysmeta(meta)
         kwargs["headers"] = _with_reqid(kwargs.get("headers"), kwargs.get("reqid"))
-        address = self.resolve_url(url, **_without_perfdata(kwargs))
-        chunk = {"url": url, "real_url": address, "pos": meta["chunk_pos"]}
+        kwargs.setdefault("perfdata", self.perfdata)
+        chunk["real_url"] = self.resolve_url(chunk["url"], **_without_perfdata(kwargs))
+        chunk["pos"] = meta["chunk_pos"]
         checksum = checksum_class(meta.get("chunk_hash") or meta.get("metachunk_hash"))
         source = data if hasattr(data, "read") else io.BufferedReader(GeneratorIO(data))
-        size, written, _ = writer_class(_sysmeta(meta), [chunk], checksum, None, quorum=1, **kwargs).stream(
-            source
-        )
+        size, written, _ = writer_class(sysmeta, [chunk], checksum, None, quorum=1, **kwargs).stream(source)
         return size, written
+
+    def chunk_copy(
+        self,
+        from_url: str,
+        to_url: str,
+        chunk_id: str | None = None,
+        fullpath: str | None = None,
+        cid: str | None = None,
+        path: str | None = None,
+        version: int | str | None = None,
+        content_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Copy a chunk, with its description, to another service or place. The data are verified on the way.
+
+        :param from_url: URL of the chunk
+        :param to_url: URL of the copy
+        :param chunk_id: ID of the copy, which `to_url` must end with
+        :param fullpath: full path of the owner of the copy, by default that of the chunk
+        :param cid: ID of the container of that owner; this and the following can stand for a full path, when
+            the container is that of the chunk
+        :param path: name of the object
+        :param version: version of the object
+        :param content_id: content ID of the object
+        :raises ValueError: the arguments contradict each other
+        :raises NotFound: there is no such chunk
+        :raises Conflict: there is a chunk in the place of the copy
+        :raises CorruptedChunk: the chunk is not what was stored, or the copy is not the chunk; there is no
+            copy then
+        """
+        if chunk_id is not None and chunk_id.upper() != to_url.rpartition("/")[2].upper():
+            raise ValueError(f"chunk_id {chunk_id!r} is not that of to_url {to_url!r}")
+        meta, stream = self.chunk_get(from_url, **kwargs)
+        copy = {"url": to_url}
+        original = _Original(from_url, meta, stream, kwargs.get("perfdata") or self.perfdata)
+        with contextlib.closing(stream):
+            new_owner = {
+                "container_id": cid,
+                "content_path": path,
+                "content_version": version,
+                "content_id": content_id,
+            }
+            described = {**meta, **_owner(meta.get("full_path"), fullpath, new_owner)}
+            try:
+                # Hashed once, by the original.
+                written = self._put(copy, described, original, **{**kwargs, "chunk_checksum_algo": None})
+                original.check(to_url, *written)
+            except BaseException as err:
+                self._remove(copy, kwargs)
+                if isinstance(err, exc.SourceReadError) and isinstance(err.__cause__, exc.OioException):
+                    raise err.__cause__ from None
+                raise
+
+    def _remove(self, chunk: dict[str, Any], options: dict[str, Any]) -> None:
+        """Delete a chunk that a failed call may have stored, best effort."""
+        if not chunk.get("maybe_stored"):
+            return
+        try:
+            self.chunk_delete(chunk["url"], **cleaning_options(options))
+        except exc.NotFound:
+            return
+        except exc.OioException as err:
+            self.logger.warning("Failed to delete chunk %s: %s", chunk["url"], err)
 
     def chunk_delete(self, url: str, **kwargs: Any) -> Any:
         """Delete a chunk.
@@ -255,6 +330,83 @@ class BlobClient(HttpApi):
         return resp, new_url
 
 
+class _Original(Iterator[bytes]):
+    """The data of a chunk to copy, which fail before their end when they are not what was stored.
+
+    :param meta: description of the chunk
+    :param blocks: its data
+    :param perfdata: dict to add the time of reading to
+    """
+
+    def __init__(
+        self, url: str, meta: Mapping[str, Any], blocks: Iterator[bytes], perfdata: dict[str, Any] | None
+    ) -> None:
+        self._url = url
+        self._blocks = blocks
+        self._perfdata = perfdata
+        self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
+        self._size = 0
+        self._digest = hashlib.new("md5")
+
+    def __next__(self) -> bytes:
+        start = monotonic_time()
+        block = next(self._blocks, None)
+        add_duration(self._perfdata, "rawx", f"download.{self._url}", start)
+        if block is None:
+            self.check(self._url, *self._known)
+            raise StopIteration
+        self._size += len(block)
+        self._digest.update(block)
+        return block
+
+    def check(self, url: str, size: Any, checksum: str | None) -> None:
+        """Compare what was read with what is said of a chunk, as far as it is known (pitfalls row 100).
+
+        :raises CorruptedChunk: they differ
+        """
+        digest = self._digest.hexdigest()
+        # Checksums of other services than those of 7.3.0 may be of other kinds.
+        other = checksum and len(checksum) == len(digest) and checksum.lower() != digest
+        if other or size not in (None, self._size, str(self._size)):
+            raise exc.CorruptedChunk(
+                f"{url} has {size} bytes of checksum {checksum}, but {self._size} of {digest} were read"
+            )
+
+
+def _owner(own: str | None, fullpath: str | None, parts: dict[str, Any]) -> dict[str, Any]:
+    """Describe the owner of a copy.
+
+    :param own: full path of the chunk that is copied
+    :param fullpath: full path of the owner, if it is given
+    :param parts: what is given of the owner besides, None where nothing is
+    :raises ValueError: that is not enough, or too much
+    """
+    if fullpath is None:
+        if own is None:
+            raise ValueError("fullpath is needed: the chunk has none")
+        account, container, *described = decode_fullpath(own)
+        names = ("content_path", "content_version", "content_id")
+        mixed = [parts[name] or value for name, value in zip(names, described, strict=True)]
+        fullpath = encode_fullpath(account, container, *mixed)
+    owner = _parts_of(fullpath)
+    for name, value in parts.items():
+        # Spelled as the services do: all but the name is made of digits.
+        spelled = value if name == "content_path" else str(value).upper()
+        if value is not None and spelled not in (owner[name], owner[name].upper()):
+            raise ValueError(f"{name} {value!r} does not go with full path {fullpath!r}")
+    return {"full_path": fullpath, **owner}
+
+
+def _parts_of(fullpath: str) -> dict[str, str]:
+    account, container, path, version, content_id = decode_fullpath(fullpath)
+    return {
+        "container_id": cid_from_name(account, container),
+        "content_path": path,
+        "content_version": version,
+        "content_id": content_id,
+    }
+
+
 def _similar_id(chunk_id: str) -> str:
     """Make a random chunk ID that is stored in the same directory."""
     kept = chunk_id[:_KEPT_HEX_DIGITS]
@@ -273,8 +425,18 @@ def _with_reqid(headers: Any, reqid: str | None) -> dict[str, Any]:
     return {**copy, name: reqid} if reqid else copy
 
 
-def _sysmeta(meta: dict[str, Any]) -> dict[str, Any]:
-    """Translate the description of a chunk into that of the object it belongs to."""
+def _sysmeta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate the description of a chunk into that of the object it belongs to.
+
+    :raises FaultyChunk: what a chunk must be stored with is missing
+    """
+    missing = [name for name in ("chunk_pos", "content_policy", "full_path") if not meta.get(name)]
+    if not (meta.get("chunk_method") or meta.get("content_chunkmethod")):
+        missing.append("content_chunkmethod")
+    if missing:
+        raise exc.FaultyChunk(*map(exc.MissingAttribute, missing))
+    if isinstance(meta["full_path"], str):
+        meta = {**_parts_of(meta["full_path"]), **{key: meta[key] for key in meta if meta[key] is not None}}
     sysmeta = {
         "id": meta.get("content_id"),
         "version": meta.get("content_version"),

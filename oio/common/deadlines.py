@@ -9,6 +9,9 @@ from typing import Any
 
 from oio.common.exceptions import DeadlineReached
 
+CLEANING_TIMEOUT = 1.0
+"""Seconds that the removal of what a failed call has stored may take after the caller's deadline."""
+
 
 class SoftDeadline(float):
     """Deadline deduced from the read timeout of a call.
@@ -65,6 +68,17 @@ def set_deadline_from_read_timeout(kwargs: MutableMapping[str, Any], force: bool
         kwargs["deadline"] = SoftDeadline(timeout_to_deadline(float(read_timeout)))
 
 
+def renewed_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the keyword arguments of a call, with a fresh deadline unless the caller has set one (row 27).
+
+    >>> renewed_options({"deadline": 12.5, "read_timeout": 5.0})
+    {'deadline': 12.5, 'read_timeout': 5.0}
+    """
+    options = dict(kwargs)
+    set_deadline_from_read_timeout(options, force=True)
+    return options
+
+
 def hard_deadline(kwargs: Mapping[str, Any]) -> float | None:
     """Get the deadline that the caller has set for the whole call, if any.
 
@@ -73,3 +87,11 @@ def hard_deadline(kwargs: Mapping[str, Any]) -> float | None:
     """
     deadline = kwargs.get("deadline")
     return None if deadline is None or isinstance(deadline, SoftDeadline) else float(deadline)
+
+
+def cleaning_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the keyword arguments of a call, for what must be done even after the caller's deadline."""
+    options = renewed_options(kwargs)
+    if hard_deadline(options) is not None:
+        options["deadline"] = max(options["deadline"], monotonic_time() + CLEANING_TIMEOUT)
+    return options
