@@ -8,6 +8,7 @@ from typing import Any
 
 from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
 from oio.api._checks import check_limit, check_listing, check_properties, check_property_names
+from oio.api._maintenance import refresh_account, refresh_accounts
 from oio.common.answers import reading_answer
 
 
@@ -38,6 +39,49 @@ class AccountApi(ApiBase):
         >>> api.account_delete("gone")
         """
         self.account.account_delete(account, **kwargs)
+
+    @account_call
+    def account_flush(self, account: str | None = None, **kwargs: Any) -> None:
+        """Make an account forget its containers, which stay where they are, with their objects.
+
+        :param account: name of the account to flush
+        :raises NoSuchAccount: there is none of this name
+
+        >>> api.account_flush("doc")
+        >>> api.container_list("doc")
+        []
+        """
+        self.account.account_flush(account, **kwargs)
+
+    def account_refresh(self, account: str | None = None, **kwargs: Any) -> None:
+        """Refresh counters of an account: each of its containers is counted again, and forgotten when it is
+        not there any more.
+
+        The containers send their counters by events: those of the account are right a moment later.
+
+        :param account: name of the account to refresh, or None to refresh all accounts (slow)
+        :raises NoSuchAccount: there is none of this name
+        :raises Conflict: the account knows of an event of a container that is to come
+
+        >>> api.account_refresh("doc")
+        """
+        if account is None:
+            self._refresh_all(**kwargs)
+        else:
+            self._refresh(account, **kwargs)
+
+    @account_call
+    def _refresh(self, account: str, **kwargs: Any) -> None:
+        refresh_account(self, account, kwargs)
+
+    @plain_call
+    def _refresh_all(self, **kwargs: Any) -> None:
+        refresh_accounts(self, self.account.account_list(**kwargs), kwargs)
+
+    def all_accounts_refresh(self, **kwargs: Any) -> None:
+        """Deprecated: call :meth:`account_refresh` without an account."""
+        warn_deprecated("all_accounts_refresh is deprecated, use account_refresh")
+        self.account_refresh(None, **kwargs)
 
     @plain_call
     def account_list(self, **kwargs: Any) -> list[str]:

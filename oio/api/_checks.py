@@ -170,6 +170,12 @@ def check_listing(**texts: Any) -> None:
             check_text(argument, value)
 
 
+def check_delimiter(value: Any) -> None:
+    """Refuse a delimiter of which the services would only use a part."""
+    if value is not None and (len(check_text("delimiter", value)) > 1 or not value.isascii()):
+        raise ValueError(f"delimiter must be one ASCII character: {shorten(value)}")
+
+
 def check_properties(argument: str, properties: Any) -> dict[str, str]:
     """Refuse properties that are no dict of text to text, or whose keys would break headers (row 158).
 

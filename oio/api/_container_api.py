@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from oio.api._calls import ApiBase, container_call, warn_deprecated
-from oio.api._checks import check_names, check_properties, check_property_names
-from oio.api._listing import all_versions, make_page
+from oio.api._checks import check_integer, check_names, check_properties, check_property_names
+from oio.api._listing import all_versions, make_page, patiently
+from oio.api._maintenance import flush, flush_fast, in_bulk, purge, refresh_container, versions_to_keep
 from oio.api._presence import count_missing
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.deadlines import hard_deadline, renewed_options
 
 
 class ContainerApi(ApiBase):
@@ -58,13 +60,18 @@ class ContainerApi(ApiBase):
         :param properties: properties to set on each of them
         :param system: system properties to set on each of them
         :returns: for each name, in order, True if the container has been created
+        :raises TooLarge: the properties are too much for one request
 
         >>> api.container_create_many("doc", ["shelf-1", "shelf-2"])
         [('shelf-1', True), ('shelf-2', True)]
         """
         names = check_names("containers", containers, "container")
         properties, system = _checked(properties, system)
-        return self.container.container_create_many(account, names, properties, system, **kwargs)
+
+        def create(names: list[str], **options: Any) -> list[tuple[str, bool]]:
+            return self.container.container_create_many(account, names, properties, system, **options)
+
+        return in_bulk(names, create, kwargs)
 
     @container_call
     def container_delete(self, account: str, container: str, force: bool = False, **kwargs: Any) -> None:
@@ -82,6 +89,62 @@ class ContainerApi(ApiBase):
             self.container.container_delete(account, container, force=force, **kwargs)
         except exc.Conflict as err:
             exc.reraise(exc.ContainerNotEmpty, err)
+
+    @container_call
+    def container_flush(self, account: str, container: str, fast: bool = False, **kwargs: Any) -> None:
+        """Flush a container: delete all its objects, with all their versions, and the delete markers.
+
+        When it fails, some of them may be deleted. Call it again to delete the others.
+
+        :param account: account of the container
+        :param container: name of the container
+        :param fast: leave it to the service, which deletes 1000 versions at a time. This may put high
+            pressure on the event system. It works on a frozen container too.
+        :raises NoSuchContainer: there is no such container
+        :raises OioException: nothing of what is left can be deleted, because the container is frozen, say
+
+        >>> api.container_flush("doc", "box")
+        >>> api.object_list("doc", "box", versions=True)["objects"]
+        []
+        """
+        empty = flush_fast if fast else flush
+        empty(self, account, container, kwargs)
+
+    @container_call
+    def container_purge(
+        self, account: str, container: str, maxvers: int | None = None, **kwargs: Any
+    ) -> None:
+        """Delete the oldest versions of each object of a container. Delete markers are left as they are.
+
+        :param maxvers: number of versions of an object that are kept, not counting delete markers; 0 counts
+            as 1, a negative number keeps all of them. By default that of the container
+            (``sys.m2.policy.version``), else that of the namespace.
+        :raises NoSuchContainer: there is no such container
+        :raises BadRequest: the container does not keep versions, and still has some
+
+        >>> api.container_purge("doc", "box", maxvers=2)
+        """
+        check_integer("maxvers", maxvers)
+        if maxvers is None:
+            maxvers = versions_to_keep(self, account, container, kwargs)
+        if maxvers >= 0:
+            purge(self, account, container, max(maxvers, 1), kwargs)
+
+    @container_call
+    def container_refresh(self, account: str, container: str, attempts: int = 3, **kwargs: Any) -> None:
+        """Refresh counters of a container in its account: they are set to 0, then the container sends them
+        again. A container that is not there any more is forgotten by its account.
+
+        :param attempts: how often to try when the account knows of a later event
+        :raises NoSuchContainer: the account does not know the container
+        :raises Conflict: the account knows of a later event at the last attempt
+
+        >>> api.container_refresh("doc", "box")
+        """
+        if check_integer("attempts", attempts) is None or attempts < 1:
+            raise ValueError(f"attempts must be at least 1: {attempts!r}")
+        names = self._names_of(account, container, **kwargs)
+        refresh_container(self, *names, attempts, kwargs)
 
     @container_call
     def container_show(self, account: str, container: str, **kwargs: Any) -> dict[str, Any]:
@@ -176,7 +239,7 @@ class ContainerApi(ApiBase):
             recompute=bool(recompute),
             damaged_objects=damaged,
             missing_chunks=missing,
-            **kwargs,
+            **renewed_options(kwargs),
         )
 
     def _count_damage(self, account: str, container: str, **kwargs: Any) -> tuple[int, int]:
@@ -184,16 +247,23 @@ class ContainerApi(ApiBase):
 
         def list_page(**page: Any) -> dict[str, Any]:
             return make_page(
-                *self.container.content_list(account, container, versions=True, **page, **kwargs)
+                *self.container.content_list(
+                    account, container, versions=True, **page, **renewed_options(kwargs)
+                )
             )
 
         losses = []
-        for obj in all_versions(list_page):
+        for obj in all_versions(patiently(list_page, hard_deadline(kwargs))):
             if obj["deleted"] or obj["chunk_method"] == "drained":
                 continue
             try:
                 meta, chunks = self.container.content_locate(
-                    account, container, obj["name"], version=obj["version"], properties=False, **kwargs
+                    account,
+                    container,
+                    obj["name"],
+                    version=obj["version"],
+                    properties=False,
+                    **renewed_options(kwargs),
                 )
             except exc.NotFound:
                 # Deleted since it was listed.

@@ -7,14 +7,13 @@ import logging
 from typing import Any
 
 from oio.account.client import AccountClient
-from oio.api._account_api import AccountApi
 from oio.api._calls import OPTIONS, warn_deprecated
 from oio.api._change_api import ChangeApi
 from oio.api._checks import check_numbers
 from oio.api._container_api import ContainerApi
 from oio.api._creation_api import CreationApi
 from oio.api._link_api import LinkApi
-from oio.api._object_api import ObjectApi
+from oio.api._listing_api import ListingApi
 from oio.blob.client import BlobClient
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
@@ -33,7 +32,7 @@ _CALL_DEFAULTS = ("cache", "chunk_buffer_max", "chunk_buffer_min", "tls", "verif
 _CLIENT_OPTIONS = ("admin_mode", "force_master", "request_attempts")
 
 
-class ObjectStorageApi(AccountApi, ContainerApi, CreationApi, ObjectApi, ChangeApi, LinkApi):
+class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi):
     """The Object Storage API.
 
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One

@@ -13,6 +13,7 @@ MODULES = [
     "oio.account.client",
     "oio.api._account_api",
     "oio.api._container_api",
+    "oio.api._listing_api",
     "oio.api._creation_api",
     "oio.api._object_api",
     "oio.api.object_storage",

@@ -18,12 +18,6 @@ SURFACE = json.loads((Path(__file__).parent.parent / "data" / "api-surface.json"
 OWED = {
     "oio.api.backblaze",
     "oio.api.backblaze_http",
-    "oio.api.object_storage.ObjectStorageApi.account_flush",
-    "oio.api.object_storage.ObjectStorageApi.account_refresh",
-    "oio.api.object_storage.ObjectStorageApi.all_accounts_refresh",
-    "oio.api.object_storage.ObjectStorageApi.container_flush",
-    "oio.api.object_storage.ObjectStorageApi.container_purge",
-    "oio.api.object_storage.ObjectStorageApi.container_refresh",
     "oio.api.object_storage.ObjectStorageApi.container_snapshot",
     "oio.api.object_storage.ObjectStorageApi.object_drain",
     "oio.api.object_storage.ObjectStorageApi.object_fastcopy",

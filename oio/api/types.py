@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the methods of :class:`~oio.api.object_storage.ObjectStorageApi` return and take, key by key.
+
+All of them are plain dicts, lists and tuples: these types tell editors and type checkers what is inside.
+
+>>> from oio.api.types import ObjectMeta
+>>> def megabytes(meta: ObjectMeta) -> float:
+...     return int(meta["size"]) / 1e6
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypedDict, final
+
+__all__ = [
+    "AccountInfo",
+    "AccountProperties",
+    "Chunk",
+    "ContainerInfo",
+    "ContainerProperties",
+    "ContainerRow",
+    "CreatedObject",
+    "DescribedChunk",
+    "FetchedObject",
+    "ListedObject",
+    "ListedPrefix",
+    "NewContainerProperties",
+    "ObjectListing",
+    "ObjectMeta",
+    "Range",
+    "WrittenChunk",
+]
+
+Range: TypeAlias = "tuple[int | None, int | None]"
+"""Range of bytes of an object: first and last one, inclusive. (n, None) goes to the end, (None, n) is the n
+last bytes."""
+
+ContainerRow: TypeAlias = "list[Any]"
+"""Entry of the listing of an account, a list of five:
+
+* name (str), of a container or of a prefix that stands for several
+* number of objects (int)
+* number of bytes (int)
+* 1 if the item is a prefix, 0 if it is a container
+* time of the last change (float, seconds since 1970; 0 for a prefix)
+
+>>> row: ContainerRow = ["photos", 2, 1024, 0, 1554086801.5]
+>>> name, objects, size, is_prefix, mtime = row
+"""
+
+
+# --- objects -----------------------------------------------------------------------------------------
+
+
+class _ObjectMeta(TypedDict):
+    name: str
+    version: str
+    """When it was created, in microseconds since 1970, unless its creator said otherwise."""
+    id: str
+    """Content ID, in upper-case hexadecimal digits."""
+    size: str
+    """In bytes."""
+    length: str
+    """The same as ``size``."""
+    hash: str
+    """MD5 of the data in upper-case hexadecimal digits; empty when it is not known, after an append say."""
+    hash_method: str
+    """``md5``"""
+    policy: str
+    """Name of the storage policy."""
+    chunk_method: str
+    """How the data are stored: ``plain/nb_copy=3``, or ``drained`` when there are none any more."""
+    ctime: str
+    """Time of the creation, in seconds since 1970."""
+    mtime: str
+    """Time of the last change of the data, in seconds since 1970."""
+    deleted: str
+    """``True`` for a delete marker, ``False`` for an object."""
+    properties: dict[str, str]
+    """Properties of the user."""
+
+
+class ObjectMeta(_ObjectMeta):
+    """Description of an object, or of one of its versions; numbers are decimal texts.
+
+    That of a delete marker has only ``name``, ``version``, ``ctime``, ``mtime``, ``deleted`` and
+    ``properties``.
+    """
+
+    mime_type: str
+
+
+class FetchedObject(ObjectMeta):
+    """Description of an object that is read."""
+
+    container_id: str
+    """ID of its container, in 64 upper-case hexadecimal digits."""
+    ns: str
+    """Name of the namespace."""
+
+
+class CreatedObject(_ObjectMeta):
+    """Description of an object as it was sent to be created.
+
+    Beware that ``size``, ``length`` and ``hash`` are not those of the data, and that ``properties`` are not
+    those of the user: they tell how well the chunks are placed.
+    """
+
+    mime_type: str | None
+    """As the caller has given it."""
+    etag: str
+    """MD5 of the data in hexadecimal digits, as the caller has given it, or as it was computed."""
+    chunk_size: int
+    """Bytes of data that a chunk can have, at most."""
+    container_id: str
+    """ID of its container, in 64 upper-case hexadecimal digits."""
+    ns: str
+    """Name of the namespace."""
+    content_path: str
+    """The same as ``name``."""
+    full_path: str
+    """Account, container, name, version and content ID, each percent-encoded, with slashes between."""
+    oio_version: str
+    """Version of the format of chunks."""
+
+
+class Chunk(TypedDict):
+    """Piece of the data of an object, or of the redundancy of it, on one rawx."""
+
+    url: str
+    """Its name for ever: ``http://service/ID``."""
+    real_url: str
+    """Where it can be read now."""
+    pos: str
+    """Its place: index of the metachunk, and after a dot, with erasure coding, that of the fragment."""
+    size: int
+    """Bytes of the object in the metachunk, be the chunk a copy or a fragment of it."""
+    hash: str
+    """MD5 of the data of the metachunk, in hexadecimal digits."""
+    score: int
+    """How good its rawx is, from 0 (do not use) to 100."""
+
+
+class WrittenChunk(Chunk, total=False):
+    """Chunk that was just stored."""
+
+    num: int
+    """Index of the fragment, with erasure coding."""
+
+
+class DescribedChunk(Chunk, total=False):
+    """Chunk with what its rawx knows of it."""
+
+    chunk_size: str | None
+    """Bytes that the rawx has, as decimal text."""
+    chunk_hash: str | None
+    """MD5 of these bytes, in hexadecimal digits."""
+    full_path: str | None
+    """Which object it belongs to, see :class:`CreatedObject`."""
+    error: str
+    """Why the rawx could not tell; then the others are missing."""
+
+
+# --- listings of objects -----------------------------------------------------------------------------
+
+
+class _ListedObject(TypedDict):
+    name: str
+    version: int
+    """When it was created, in microseconds since 1970, unless its creator said otherwise."""
+    is_latest: bool
+    """False for the older versions of an object."""
+    deleted: bool
+    """True for a delete marker, of which only name, version, dates and MIME type make sense."""
+    id: str
+    """Content ID, in upper-case hexadecimal digits."""
+    content: str
+    """The same as ``id``."""
+    size: int | None
+    """In bytes; None for a delete marker."""
+    hash: str | None
+    """MD5 of the data in upper-case hexadecimal digits; None for a delete marker."""
+    mime_type: str | None
+    policy: str | None
+    """Name of the storage policy; None for a delete marker."""
+    chunk_method: str | None
+    """How the data are stored, see :class:`ObjectMeta`; None for a delete marker."""
+    ctime: int
+    """Time of the creation, in seconds since 1970."""
+    mtime: int
+    """Time of the last change of the data, in seconds since 1970."""
+
+
+@final
+class ListedObject(_ListedObject, total=False):
+    """Object, version of one, or delete marker in a listing; its numbers are numbers."""
+
+    properties: dict[str, str]
+    """Properties of the user, when they were asked for, and if there are some."""
+
+
+@final
+class ListedPrefix(TypedDict):
+    """What stands for several names in a listing."""
+
+    prefix: str
+    """What they have in common, up to the delimiter."""
+
+
+class _ObjectListing(TypedDict):
+    objects: list[ListedObject]
+    prefixes: list[str]
+    """What stands for several names each, up to the delimiter."""
+    properties: dict[str, str]
+    """Properties of the user of the container."""
+    system: dict[str, str]
+    """System properties of the container."""
+    truncated: bool
+    """There is a next page."""
+
+
+class ObjectListing(_ObjectListing, total=False):
+    """One page of the listing of a container."""
+
+    next_marker: str
+    """Marker of the next page; a last page may have one too."""
+
+
+# --- containers --------------------------------------------------------------------------------------
+
+
+class ContainerInfo(TypedDict):
+    """Properties of the user of a container."""
+
+    properties: dict[str, str]
+
+
+class ContainerProperties(ContainerInfo):
+    """All the properties of a container."""
+
+    system: dict[str, str]
+    """System properties: ``sys.m2.objects`` (number of objects), ``sys.m2.usage`` (bytes), ``sys.m2.ctime``
+    (microseconds since 1970), ``sys.m2.policy.version``... One that was never set is absent."""
+
+
+class NewContainerProperties(TypedDict, total=False):
+    """Properties of a container that comes into being with its first object."""
+
+    properties: dict[str, str]
+    """Of the user."""
+    system: dict[str, str]
+    """Whose names begin with ``sys.``"""
+
+
+# --- accounts ----------------------------------------------------------------------------------------
+
+
+class _Account(TypedDict):
+    id: str
+    """Name of the account."""
+    ctime: str
+    """Time of the creation, in seconds since 1970, with 5 decimals."""
+    containers: int
+    """Number of containers."""
+    buckets: int
+    """Number of containers that are buckets."""
+    objects: int
+    """Number of objects."""
+    bytes: int
+    """Size of all objects, in bytes."""
+    damaged_objects: int
+    """Number of objects that lacked chunks when their containers were last recounted."""
+    missing_chunks: int
+    """Number of these chunks."""
+    replication_enabled: bool
+
+
+class AccountInfo(_Account):
+    """Counters and properties of an account."""
+
+    metadata: dict[str, str]
+    """Properties of the user."""
+
+
+class AccountProperties(_Account):
+    """Counters and properties of an account, these under their newer name."""
+
+    properties: dict[str, str]
+    """Properties of the user."""
