@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from oio.api._calls import ApiBase, container_call, forgetting, object_call
 from oio.api._checks import check_names, check_policy, check_size
+from oio.api._maintenance import in_bulk
 from oio.api._rewrite import PolicyChange, truncate
 from oio.api._upload import Uploaded
 from oio.common import exceptions as exc
@@ -164,11 +166,13 @@ class ChangeApi(ApiBase):
     def object_delete_many(
         self, account: str, container: str, objs: Iterable[str], **kwargs: Any
     ) -> list[tuple[str, bool]]:
-        """Delete several objects.
+        """Delete several objects, as many as one likes. Each is deleted as :meth:`object_delete` does it.
+
+        When it fails, some of them may be deleted.
 
         :param objs: an iterable of object names
-        :returns: a list of tuples with the name of the object and a boolean telling if the object has been
-            successfully deleted; all of them are false when there is no such container
+        :returns: a list of tuples with the name of the object, in the order of `objs`, and a boolean telling
+            if the object has been successfully deleted; all of them are false when there is no such container
         :raises BadRequest: there is no name
 
         >>> api.object_delete_many("doc", "box", ["nothing"])
@@ -176,7 +180,7 @@ class ChangeApi(ApiBase):
         """
         names = check_names("objs", objs, "obj")
         try:
-            return self.container.content_delete_many(account, container, names, **kwargs)
+            return in_bulk(names, partial(self.container.content_delete_many, account, container), kwargs)
         finally:
             for name in names:
                 forget_object(account, container, name, **kwargs)

@@ -14,6 +14,7 @@ from oio.api._calls import ApiBase
 from oio.api._listing import all_containers, all_versions, make_page, patiently
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.cache import forget_object
 from oio.common.deadlines import hard_deadline, renewed_options
 
 BULK_LIMIT = 100
@@ -128,13 +129,17 @@ class _Emptying:
             return versions[row["name"]] == 1 and not row["deleted"] and not versioned
 
         single = list(filter(is_single, rows))
-        self._delete_by_name(single)
-        # The oldest ones first: none must appear in the place of a newer one.
-        for row in reversed(list(filterfalse(is_single, rows))):
-            self._delete_version(row)
-        if single and not self.progress:
-            # Answers about many do not say why.
-            self._delete_version(single[0])
+        try:
+            self._delete_by_name(single)
+            # The oldest ones first: none must appear in the place of a newer one.
+            for row in reversed(list(filterfalse(is_single, rows))):
+                self._delete_version(row)
+            if single and not self.progress:
+                # Answers about many do not say why.
+                self._delete_version(single[0])
+        finally:
+            for name in versions:
+                forget_object(*self._target, name, **self._options)
 
     def _delete_by_name(self, rows: list[dict[str, Any]]) -> None:
         if rows:
@@ -233,6 +238,8 @@ def _drop(
         api.container.content_delete(account, container, name, version=version, **options)
     except exc.NotFound:
         api.logger.debug("Version %s of %r was deleted meanwhile", version, name)
+    finally:
+        forget_object(account, container, name, **options)
 
 
 # --- counters ----------------------------------------------------------------------------------------
