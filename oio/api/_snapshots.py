@@ -96,7 +96,7 @@ class Snapshot:
                 self._ask_source(self.api.container.container_freeze)
             except exc.OioException as err:
                 # What somebody else has frozen, or disabled, must stay so.
-                frozen = not is_definitive(err) and getattr(err, "status", None) != _DISABLED
+                frozen = not _is_refusal(err) and getattr(err, "status", None) != _DISABLED
                 raise
             yield
         finally:
@@ -126,8 +126,7 @@ class Snapshot:
         try:
             self._ask_source(self.api.container.container_snapshot, *self.copy)
         except BaseException as err:
-            refused = isinstance(err, exc.OioException) and is_definitive(err)
-            if is_new and not refused:
+            if is_new and not _is_refusal(err):
                 self._remove_if_ours()
             raise
 
@@ -235,6 +234,10 @@ class Snapshot:
         self.api.container.container_raw_update(
             list(old), list(new), *self.copy, frozen=True, **renewed_options(self._options)
         )
+
+
+def _is_refusal(err: BaseException) -> bool:
+    return isinstance(err, exc.OioException) and (isinstance(err, exc.NoSuchContainer) or is_definitive(err))
 
 
 @handle_container_not_found

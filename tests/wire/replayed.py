@@ -10,10 +10,12 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
+from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from tests.scripted import Peer, serving
-from tests.wire.big import RECORDED_HASH, big, erasure_coded_chunks
+from tests.wire.big import RECORDED_HASH, big, erasure_coded_chunks, replicated_chunks
 from tests.wire.recorded import Capture, Exchange, Message
 
 _ADDRESS = re.compile(r"127\.0\.0\.1:60\d\d")
@@ -44,12 +46,16 @@ class Replay:
 
     def __init__(self, capture: Capture) -> None:
         self.sent: list[Sent] = []
+        #: Requests that the recorded client did not make: those that can be answered all the same, and not.
+        self.more: list[Sent] = []
         self.unexpected: list[Sent] = []
         #: What stands for what was recorded: addresses of services, checksums (in lower case).
         self.ports: dict[str, str] = {}
         self.hashes: dict[str, str] = {}
         self._exchanges: dict[tuple[str, str, str], list[Exchange]] = defaultdict(list)
         self._services = {exchange.peer: exchange.service for exchange in capture.exchanges}
+        self._located = [e.response for e in capture.exchanges if _route(e.target) == "content/locate"]
+        self._snapshot = capture.operation == "container_snapshot"
         self._read = {e.target for e in capture.exchanges if e.service == "rawx" and e.method == "GET"}
         for exchange in capture.exchanges:
             self._exchanges[exchange.peer, exchange.method, _path(exchange.target)].append(exchange)
@@ -62,6 +68,9 @@ class Replay:
             assert recorded
             if response.get(_METACHUNK_HASH_HEADER):
                 content = erasure_coded_chunks()[_index(response)]
+                self.hashes[RECORDED_HASH] = hashlib.md5(big()).hexdigest()
+            elif recorded.lower() in replicated_chunks():
+                content = replicated_chunks()[recorded.lower()]
                 self.hashes[RECORDED_HASH] = hashlib.md5(big()).hexdigest()
             else:
                 content = _whole(response)
@@ -101,11 +110,14 @@ class Replay:
             else:
                 body = connection.read(int(headers.get("content-length", 0)))
             sent = Sent(self._services[peer], peer, method, target, headers, body, connection.trailers)
-            self.sent.append(sent)
             connection.send(self._answer(sent))
 
     def _answer(self, sent: Sent) -> bytes:
         known = self._exchanges.get((sent.peer, sent.method, _path(sent.target)))
+        if not known and (answer := self._deduced(sent)):
+            self.more.append(sent)
+            return answer
+        self.sent.append(sent)
         if not known:
             self.unexpected.append(sent)
             # The chunks that we remove where the recorded client left them.
@@ -118,7 +130,17 @@ class Replay:
         if response is None:
             # The recorded client had left before the answer, which was that of the others.
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        response = _in_range(response, sent.headers.get("range"))
         return self._render(sent, response, self._overrides(sent, exchange))
+
+    def _deduced(self, sent: Sent) -> bytes | None:
+        """Answer what was not asked in the recording, but is known from it."""
+        route = _route(sent.target)
+        if route == "content/get_properties" and self._located and self._located[0] is not None:
+            return _properties(self._located[0])
+        if route == "container/get_properties" and self._snapshot:
+            return _compose(b'{"status":406,"message":"no such user"}', "404 Not found")
+        return None
 
     def _overrides(self, sent: Sent, exchange: Exchange) -> dict[str, str]:
         """Checksum of what a rawx got, when it is not what was recorded."""
@@ -163,6 +185,28 @@ def _path(target: str) -> str:
     return target.partition("?")[0]
 
 
+def _route(target: str) -> str:
+    return "/".join(_path(target).split("/")[-2:])
+
+
+def _properties(located: Message) -> bytes:
+    """Tell of an object what its location tells, with the properties in the body."""
+    known = [(name, value) for name, value in located.headers if name.startswith(OBJECT_METADATA_PREFIX)]
+    described = [(name, value) for name, value in known if _key(name) in OBJECT_METADATA_KEYS]
+    properties = {_key(name): unquote(value) for name, value in known if (name, value) not in described}
+    body = json.dumps({"properties": properties}).encode()
+    return _compose(body, "200 OK", [f"{name}: {value}" for name, value in described])
+
+
+def _key(header: str) -> str:
+    return header[len(OBJECT_METADATA_PREFIX) :]
+
+
+def _compose(body: bytes, status: str, headers: list[str] | None = None) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *(headers or []), f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 def _whole(response: Message) -> bytes:
     """Return the body, made up to its length after what was recorded of it."""
     if response.body is not None:
@@ -171,6 +215,18 @@ def _whole(response: Message) -> bytes:
         start = int(re.split("[ -]", response.get("content-range") or "bytes 0-")[1])
         return erasure_coded_chunks()[_index(response)][start : start + response.length]
     return response.head.ljust(response.length, b"~")
+
+
+def _in_range(response: Message, byte_range: str | None) -> Message:
+    """Return the answer for a range of a chunk of the large object, which may not be the recorded one."""
+    chunk = replicated_chunks().get((response.get(_HASH_HEADER) or "").lower())
+    if chunk is None or response.body is not None or byte_range is None:
+        return response
+    first, last = (int(number) for number in byte_range.removeprefix("bytes=").split("-"))
+    data = chunk[first : last + 1]
+    headers = [(key, value) for key, value in response.headers if key.lower() != "content-range"]
+    headers.append(("Content-Range", f"bytes {first}-{first + len(data) - 1}/{len(chunk)}"))
+    return replace(response, headers=headers, body=data, length=len(data), head=data)
 
 
 def _index(response: Message) -> int:

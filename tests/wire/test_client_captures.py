@@ -24,10 +24,7 @@ LATER = "a method that a later issue brings"
 RAW = "made by hand: there was no client"
 NOT_REPLAYED = {
     r"raw_.*": RAW,
-    r"container_snapshot__.*": LATER,
-    r"object_(change_policy|drain|link|truncate|fastcopy)__.*": LATER,
-    r"(rdir|resolve)_.*": LATER,
-    r"chunk_copy__.*": LATER,
+    r"rdir_.*": LATER,
 }
 
 
@@ -36,6 +33,10 @@ def why_not_replayed(name: str) -> str | None:
 
 
 REPLAYED = [name for name in NAMES if why_not_replayed(name) is None]
+
+
+class Changed(dict[str, Any]):
+    """What differs from the description of an object that was recorded: the result, or its last part."""
 
 
 class Raises:
@@ -84,9 +85,48 @@ DIFFERENT = {
     },
     "chunk_get__not_found": (Raises(exc.NotFound, "Not Found"), "each chunk is named with its own reason"),
     "chunk_get__bad_id": (Raises(exc.BadRequest, "Bad Request"), "each chunk is named with its own reason"),
-    "object_locate__chunk_info": (None, "the generator was recorded as such, and not run"),
-    "object_create__perfdata": (None, "the figures change from one run to the next"),
-    "chunk_link__ok": (None, "the ID of the link is random"),
+    "object_drain__not_found": (
+        Raises(exc.NoSuchObject, "Object 'nonexistent-1795332627' does not exist."),
+        "as for all other calls about an object",
+    ),
+    "object_truncate__ok": (None, "not the empty body of an answer"),
+    "object_truncate__boundary": (None, "not the empty body of an answer"),
+    "object_truncate__zero": (
+        Raises(exc.ClientException, "Unexpected"),
+        "it works (pitfalls row 159), but the recording has no answers to what it takes",
+    ),
+    "object_change_policy__to_ec": (
+        Changed(mime_type="application/octet-stream"),
+        "that of the object stays",
+    ),
+    "object_change_policy__back": (Changed(mime_type="application/octet-stream"), "that of the object stays"),
+    "object_change_policy__same": (
+        Raises(exc.Conflict, "The object is already using the EC storage policy (HTTP 409)"),
+        "the text is not in the place of the status",
+    ),
+    "object_change_policy__bad_policy": (
+        Raises(exc.ClientException, "storage policy 'NOSUCHPOLICY': Unexpected storage policy"),
+        "the exception names the policy",
+    ),
+    "object_locate__chunk_info": (ANYTHING, "the generator was recorded as such, and not run"),
+    "object_create__perfdata": (ANYTHING, "the figures change from one run to the next"),
+    "chunk_link__ok": (ANYTHING, "the ID of the link is random"),
+    **{
+        f"object_link__{policy}": (
+            Changed(size="2500000"),
+            "that of the link, not of the question where to store it",
+        )
+        for policy in ("SINGLE", "THREECOPIES", "EC")
+    },
+    "object_link__replace_properties": (
+        Changed(size="65", properties={"new": "p"}),
+        "properties and size of the link, not of its target or of a question about it",
+    ),
+    "object_fastcopy__deprecated": (Changed(size="65"), "that of the link"),
+    "chunk_copy__exists": (
+        Raises(exc.Conflict, "quorum not reached (0/1): HTTP 409"),
+        "its message is not an exception",
+    ),
 }
 
 _HASH = "x-oio-chunk-meta-chunk-hash"
@@ -102,11 +142,24 @@ OTHER_REQUESTS = {
     "object_create__no_autocreate": MORE_DELETIONS,
     "object_create__in_snapshot_EC": MORE_DELETIONS,
     "object_create__in_snapshot_THREECOPIES": MORE_DELETIONS,
+    "object_truncate__ok": "cut after the metachunk, which is read whole, to verify it, before it is cut",
+    "object_truncate__boundary": "no data are moved (pitfalls row 129)",
+    "object_truncate__zero": "the first metachunk is made empty (pitfalls row 159)",
+    "container_snapshot__not_found": "what is not there was not frozen, and is not to be enabled",
 }
 #: Parameters that say the same otherwise, or more.
 SPELLED_OTHERWISE = {"False": "0", "True": "1"}
 FREE = {
     # (operation, route): parameters that need not be as recorded
+CHUNK_KEYS = {"url", "id", "content", "pos", "size", "hash"}
+#: Requests that we make besides those of the recorded client.
+MORE_REQUESTS = {
+    # Properties named like metadata are told by no other (pitfalls row 148).
+    ("object_link", "content/get_properties"),
+    ("object_fastcopy", "content/get_properties"),
+    # A half-made snapshot is removed when it fails, but not what was there before.
+    ("container_snapshot", "container/get_properties"),
+}
     # The ID goes with the version, so that all metachunks are prepared for the same object.
     ("object_create", "content/prepare2"): {"content"},
     # The recorded client dropped it, and the container was not destroyed (pitfalls row 155).
@@ -120,6 +173,11 @@ FREE = {
 }
 
 
+    ("object_link", "content/locate"): {"properties"},
+    ("object_fastcopy", "content/locate"): {"properties"},
+    ("container_snapshot", "container/list"): {"max"},
+    # The chunks to link are those that the snapshot names, whatever becomes of the source (row 156).
+    ("container_snapshot", "content/locate"): {"properties", "ref"},
 @pytest.mark.pitfall(34, 92, 108, 131, 132, 133, 155)
 @pytest.mark.parametrize("name", REPLAYED)
 def test_client_meets_the_recorded_services(name: str, tmp_path: Path) -> None:
@@ -162,7 +220,13 @@ def check_exception(name: str, call: Call, replay: Replay, err: Exception) -> No
 
 
 def check_result(name: str, call: Call, replay: Replay, result: Any) -> None:
-    expected, _ = DIFFERENT.get(name, (recorded_result(call.outcome.get("return")), ""))
+    recorded = recorded_result(call.outcome.get("return"))
+    expected, _ = DIFFERENT.get(name, (recorded, ""))
+    if isinstance(expected, Changed):
+        described = recorded[-1] if isinstance(recorded, list) else recorded
+        assert any(described[key] != expected[key] for key in expected)
+        described.update(expected)
+        expected = recorded
     assert "exception" not in call.outcome, f"{call.outcome['exception']} is missing"
     if name in DIFFERENT and expected is None:
         assert result
@@ -219,6 +283,9 @@ def check_requests(name: str, capture: Capture, replay: Replay) -> None:
         assert not replay.unexpected
         assert actual == expected
 
+    assert {
+        (capture.operation, "/".join(urlsplit(sent.target).path.split("/")[-2:])) for sent in replay.more
+    } <= MORE_REQUESTS
 
 def check_fragments(capture: Capture, replay: Replay) -> None:
     """Compare what was written of erasure-coded chunks: trailers, size, as much data as is known."""
@@ -259,10 +326,12 @@ def request_key(
             content = {key: value for key, value in content.items() if value is not None}
             # The date of the day.
             content.update({key: type(content[key]).__name__ for key in ("mtime", "dtime") if key in content})
-            if "chunks" in content:
-                content["chunks"] = [
-                    {**chunk, "hash": chunk["hash"].lower()} for chunk in in_order(content["chunks"])
-                ]
+            for key in ("chunks", "old", "new"):
+                if key in content:
+                    content[key] = sorted(map(what_matters, content[key]), key=json.dumps)
+    if service != "rawx":
+        # The recorded client let that of its last read into other requests.
+        byte_range = None
     return json.dumps([service, method, parts.path, query, content, byte_range], sort_keys=True)
 
 
@@ -271,3 +340,8 @@ def test_every_capture_is_replayed_or_has_a_reason_not_to_be() -> None:
     assert reasons.pop(None) == len(REPLAYED)
     assert sum(reasons.values()) + len(REPLAYED) == 369
     assert {name for name in (*DIFFERENT, *OTHER_REQUESTS) if name not in REPLAYED} == set()
+def what_matters(chunk: dict[str, Any]) -> dict[str, Any]:
+    """Drop what the service does not look at."""
+    return {key: str(value).lower() for key, value in sorted(chunk.items()) if key in CHUNK_KEYS}
+
+
