@@ -10,11 +10,12 @@ from typing import Any
 
 from pyeclib.ec_iface import ECDriver
 
-from tests.wire.recorded import DIRECTORY, load
+from tests.wire.recorded import DIRECTORY, Message, load
 
 RECORDED_HASH = "4ed42cc0460e3b44df5ed6148d0b9beb"
 
 _SIZE = 2_500_000
+_CHUNK_SIZE = 1 << 20
 _SEGMENT = 1 << 20
 _HEADER = 80
 _DATA_FRAGMENTS = 6
@@ -24,7 +25,7 @@ _DATA_FRAGMENTS = 6
 def big() -> bytes:
     """Return the object."""
     data = bytearray(number % 251 for number in range(_SIZE))
-    for offset, known in [*_beginnings_of_fragments(), *_parts_read()]:
+    for offset, known in [*_beginnings_of_fragments(), *_parts_read(), *_beginnings_of_chunks()]:
         data[offset : offset + len(known)] = known
     return bytes(data)
 
@@ -35,6 +36,28 @@ def erasure_coded_chunks() -> list[bytes]:
     driver = ECDriver(k=_DATA_FRAGMENTS, m=3, ec_type="liberasurecode_rs_vand")
     segments = [driver.encode(big()[at : at + _SEGMENT]) for at in range(0, _SIZE, _SEGMENT)]
     return [b"".join(fragments) for fragments in zip(*segments, strict=True)]
+
+
+@cache
+def replicated_chunks() -> dict[str, bytes]:
+    """Return the contents of its chunks in replicated policies, by the checksums that were recorded."""
+    return {
+        str(response.get("x-oio-chunk-meta-chunk-hash")).lower(): big()[offset : offset + _CHUNK_SIZE]
+        for offset, response in _chunks_read()
+    }
+
+
+def _chunks_read() -> list[tuple[int, Message]]:
+    """Chunks that were read, and their place in the object."""
+    return [
+        (int(exchange.response.get("x-oio-chunk-meta-chunk-pos") or 0) * _CHUNK_SIZE, exchange.response)
+        for exchange in load("object_change_policy__to_ec").exchanges
+        if (exchange.service, exchange.method) == ("rawx", "GET") and exchange.response is not None
+    ]
+
+
+def _beginnings_of_chunks() -> list[tuple[int, bytes]]:
+    return [(offset, response.head) for offset, response in _chunks_read()]
 
 
 def _beginnings_of_fragments() -> list[tuple[int, bytes]]:
