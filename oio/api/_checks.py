@@ -25,6 +25,13 @@ _MAX_BYTES = {
 _CID = re.compile(r"([0-9A-Fa-f]{1,64})(\.[0-9]+)?")
 _CONTENT_ID = re.compile(r"([0-9A-Fa-f]{2}){1,32}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_NUMBER = re.compile(r"-?[0-9]+")
+_SYSTEM_NUMBERS = {
+    "sys.m2.keep_deleted_delay",
+    "sys.m2.policy.version",
+    "sys.m2.policy.version.delete_exceeding",
+    "sys.m2.quota",
+}
 _VERSION = re.compile(r"-?[0-9]{1,23}")
 
 
@@ -193,6 +200,20 @@ def check_properties(argument: str, properties: Any) -> dict[str, str]:
             )
         check_text(f"{argument}[{key!r}]", value)
     return dict(properties)
+
+
+def check_system(argument: str, system: Any) -> dict[str, str]:
+    """Refuse system properties that are no dict of text to text, or are no number where the services count
+    with them: they would store any text, and go by something else (pitfalls row 151).
+
+    :returns: a copy; empty for None
+    """
+    checked = check_properties(argument, system)
+    for key in checked.keys() & _SYSTEM_NUMBERS:
+        # An empty value removes the property.
+        if checked[key] and not _NUMBER.fullmatch(checked[key]):
+            raise ValueError(f"{argument}[{key!r}] must be an integer: {shorten(checked[key])}")
+    return checked
 
 
 def check_property_names(argument: str, names: Any) -> list[str]:

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from oio.api._calls import ApiBase, container_call, warn_deprecated
-from oio.api._checks import check_integer, check_names, check_properties, check_property_names
+from oio.api._checks import (
+    check_integer,
+    check_names,
+    check_properties,
+    check_property_names,
+    check_system,
+)
 from oio.api._listing import all_versions, make_page, patiently
 from oio.api._maintenance import flush, flush_fast, in_bulk, purge, refresh_container, versions_to_keep
 from oio.api._presence import count_missing
@@ -33,7 +39,8 @@ class ContainerApi(ApiBase):
         :param account: account in which to create the container, 63 bytes of UTF-8 at most
         :param container: name of the container, 1023 bytes of UTF-8 at most
         :param properties: properties to set on the container, text to text; an empty value is kept
-        :param system: system properties, such as ``sys.m2.policy.version``
+        :param system: system properties, such as ``sys.m2.policy.version`` (how many versions are kept) or
+            ``sys.m2.quota`` (bytes; the services store it, and do not enforce it)
         :returns: True if the container has been created, False if it already exists (it is left as it is)
 
         >>> api.container_create("doc", "shelf", properties={"color": "blue"})
@@ -282,4 +289,4 @@ class ContainerApi(ApiBase):
 
 
 def _checked(properties: Any, system: Any) -> tuple[dict[str, str], dict[str, str]]:
-    return check_properties("properties", properties), check_properties("system", system)
+    return check_properties("properties", properties), check_system("system", system)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from oio.api._calls import ApiBase, creation_call, warn_deprecated
-from oio.api._checks import check_header_value, check_name, check_policy, check_properties
+from oio.api._checks import check_header_value, check_name, check_policy, check_properties, check_system
 from oio.api._upload import Upload, default_name, open_source
 from oio.common import exceptions as exc
 
@@ -155,4 +155,5 @@ def _container_properties(value: Any) -> dict[str, dict[str, str]] | None:
         return None
     if not isinstance(value, dict) or not value.keys() <= {"properties", "system"}:
         raise TypeError(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
-    return {kind: check_properties(f"container_properties[{kind!r}]", known) for kind, known in value.items()}
+    check = {"properties": check_properties, "system": check_system}
+    return {kind: check[kind](f"container_properties[{kind!r}]", known) for kind, known in value.items()}

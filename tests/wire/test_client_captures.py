@@ -69,6 +69,10 @@ DIFFERENT = {
         Raises(exc.ClientException, "storage policy 'NOSUCHPOLICY': Unexpected storage policy"),
         "the exception names the policy",
     ),
+    "container_create__bad_system_property": (
+        Raises(ValueError, "system['sys.m2.quota'] must be an integer: 'notanumber'"),
+        "the service stores any text, and then has no quota (pitfalls row 151)",
+    ),
     "object_create__missing_data": (
         Raises(exc.MissingData, "neither data nor file_or_path is given"),
         "the exception has a text",
@@ -139,6 +143,7 @@ DEPRECATED = re.compile(r".*deprecated|object_show__")
 #: Requests that we make and the recorded client did not, or the other way round; and why.
 MORE_DELETIONS = "chunks of a refused object are removed (pitfalls rows 34 and 131)"
 OTHER_REQUESTS = {
+    "container_create__bad_system_property": "nothing is sent of what is refused",
     "object_create__append_SINGLE": "the policy of the object is looked up first (pitfalls row 128)",
     "object_create__append_THREECOPIES": "the policy of the object is looked up first (pitfalls row 128)",
     "object_create__append_EC": "the policy of the object is looked up first (pitfalls row 128)",
