@@ -12,7 +12,9 @@ import pytest
 MODULES = [
     "oio.account.client",
     "oio.api._account_api",
+    "oio.api._change_api",
     "oio.api._container_api",
+    "oio.api._link_api",
     "oio.api._listing_api",
     "oio.api._creation_api",
     "oio.api._object_api",
@@ -22,6 +24,7 @@ MODULES = [
     "oio.container._metadata",
     "oio.container.client",
     "oio.directory.client",
+    "oio.rdir.client",
 ]
 EXAMPLES = [
     example

@@ -15,6 +15,7 @@ from typing import Any
 from oio.api.object_storage import ObjectStorageApi
 from oio.conscience.client import ConscienceClient
 from oio.directory.client import DirectoryClient
+from oio.rdir.client import RdirClient
 from tests.wire.big import RECORDED_HASH, big
 from tests.wire.recorded import DIRECTORY
 from tests.wire.replayed import Replay
@@ -53,9 +54,11 @@ def make(call: Call, name: str, replay: Replay, directory: Path) -> Any:
     endpoint = f"http://{replay.ports['127.0.0.1:6000']}"
     conf = {"namespace": "OPENIO"}
     with ObjectStorageApi("OPENIO", endpoint=endpoint, **options) as api:
+        shared = {"endpoint": endpoint, "pool_manager": api.container.pool_manager}
         clients = {
-            "cs": lambda: ConscienceClient(conf, endpoint=endpoint, pool_manager=api.container.pool_manager),
-            "di": lambda: DirectoryClient(conf, endpoint=endpoint, pool_manager=api.container.pool_manager),
+            "cs": lambda: ConscienceClient(conf, **shared),
+            "di": lambda: DirectoryClient(conf, **shared),
+            "rd": lambda: RdirClient(conf, **shared),
         }
         function = eval(text, {**_names(name, replay), **clients, "fetch": _fetch, "_get": _get})
         return describe(function(api))
@@ -100,6 +103,7 @@ def _names(name: str, replay: Replay) -> dict[str, Any]:
         "SMALL": _SMALL,
         "BIG": big(),
         "pd": {},
+        "vol": "127.0.0.1:6009",
     }
 
 
