@@ -49,6 +49,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--rawx", type=int, default=18, help="number of chunk servers (default: %(default)s)")
     add("--chunk-size", type=int, default=10 * 1024 * 1024, help="bytes in a chunk (default: %(default)s)")
     add("--policy", default="THREECOPIES", help="default storage policy (default: %(default)s)")
+    add(
+        "--max-versions",
+        type=int,
+        default=1,
+        help="versions kept of an object when its container does not say; -1: all (default: %(default)s)",
+    )
+    add("--strict", action="store_true", help="enforce quotas; refuse properties that make no sense")
+    add("--worm", action="store_true", help="let only administrators delete objects")
+    add(
+        "--event-delay",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="until the account service and the rdir know of a change (default: at once)",
+    )
     commands = parser.add_subparsers(title="instead of running one", dest="command", metavar="[demo]")
     demo = commands.add_parser("demo", help="store files with each policy, stop a node, read them back")
     demo.add_argument(
@@ -72,6 +87,10 @@ def _run(options: argparse.Namespace) -> int:
             host=options.host,
             port=options.port,
             default_policy=options.policy,
+            max_versions=options.max_versions,
+            strict=options.strict,
+            worm=options.worm,
+            event_delay=options.event_delay,
         )
         with namespace:
             print("from oio import ObjectStorageApi")

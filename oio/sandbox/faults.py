@@ -58,8 +58,9 @@ class Fault:
 
     :param service: ``rawx``, ``proxy`` (the conscience and the directory are behind it), ``account`` or
         ``rdir``.
-    :param operation: an HTTP method, or the end of the path in whole parts, such as ``content/create``;
-        None for all requests.
+    :param operation: an HTTP method, or the end of the path in whole parts, such as ``content/create``,
+        ``container/snapshot``, ``conscience/list``, ``account/show`` or ``rdir/push``
+        (``oio.sandbox.operations.OPERATIONS`` lists them all); None for all requests.
     :param address: ``host:port`` of the only service concerned; None for all of the kind.
     :param nth: strike the nth matching request only, from 1; None for all of them.
     :param after_bytes: where to strike, for the actions that strike at a byte: so many bytes of the body have

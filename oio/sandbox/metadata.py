@@ -42,7 +42,8 @@ class Metadata:
     :param namespace: name of the namespace.
     :param meta2: address that the directory gives as the service of containers.
     :param max_versions: versions kept of an object when its container does not say (1: versioning is off).
-    :param strict: whether quotas are enforced; real services only store them.
+    :param strict: enforce quotas, and refuse system properties that make no sense: real services only store
+        them.
     :param delete_chunks: called with the URLs of chunks without owner after a change, when it is durable.
     :param report: called with the new state of a container after a change, when it is durable.
     """
@@ -114,6 +115,8 @@ class Metadata:
             container = self._open(db, target)
             container.refuse_when(*({FROZEN, DISABLED} - set(even)))
             yield container
+            if self.strict:
+                container.check_quota()
             changed = self.clock.now()
             db.execute("UPDATE bases SET changed = ? WHERE id = ?", (changed, container.base))
             state = None if silent else ContainerState.of(container, changed)
@@ -219,9 +222,7 @@ class Metadata:
         return self._container(db, base["id"], named)
 
     def _container(self, db: sqlite3.Connection, base: int, target: Target) -> Container:
-        return Container(
-            db, base, target, clock=self.clock, max_versions=self.max_versions, strict=self.strict
-        )
+        return Container(db, base, target, clock=self.clock, max_versions=self.max_versions)
 
     def _insert(self, db: sqlite3.Connection, target: Target, now: int) -> Container:
         cursor = db.execute("INSERT INTO bases (cid, changed) VALUES (?, ?)", (target.cid, now))

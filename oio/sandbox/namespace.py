@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from oio.sandbox import operations
 from oio.sandbox.account import Account
 from oio.sandbox.conscience import Conscience
 from oio.sandbox.conscience import Service as Registered
@@ -202,7 +203,7 @@ class Namespace:
             )
             stack.callback(metadata.close)
             self._assign_volumes(metadata)
-            backend = Backend(metadata, self.conscience, self._policies, self._chunk_size)
+            backend = Backend(metadata, self.conscience, self._policies, self._chunk_size, self._worm)
             self.proxy.serve(Proxy(backend))
             self.account.serve(Account(accounts))
             self.rdir.serve(Rdir(reverse))
@@ -272,13 +273,15 @@ class Namespace:
     def faults(self, *faults: Fault) -> FaultPlan:
         """Return a plan of faults, to be used in a ``with`` statement.
 
-        :raises ValueError: a fault is meant for an address at which this namespace has no such service.
+        :raises ValueError: a fault is meant for an address at which this namespace has no such service, or
+            for an operation that the service does not have.
         """
         plan = FaultPlan(faults, self.board)
         known = {(service.kind, service.address) for service in self.services}
         for fault in faults:
             if fault.address is not None and (fault.service, fault.address) not in known:
                 raise ValueError(f"address={fault.address!r}: no {fault.service} of {self.name} is there")
+            operations.check(fault)
         return plan
 
     def settle(self) -> None:

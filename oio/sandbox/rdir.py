@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.refusals import BAD_REQUEST, Refusal, bad_request
+from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
 from oio.sandbox.routes.calls import Call, done, ok, refused, typed_field
 from oio.sandbox.store.reverse import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
 
@@ -156,7 +156,7 @@ def _show(reverse: ReverseDirectory, call: Call) -> Response:
 def _lock(reverse: ReverseDirectory, call: Call) -> Response:
     holder = reverse.lock(_volume(call), str(typed_field(call.json_object(), "who", str)))
     if holder is not None:
-        raise Refusal(403, f"Already locked by {holder}")
+        raise Refusal(NOT_ALLOWED, f"Already locked by {holder}")
     return done()
 
 

@@ -6,9 +6,12 @@ from __future__ import annotations
 from typing import Final
 
 BAD_REQUEST: Final = 400
+NOT_ALLOWED: Final = 403
 NOT_FOUND: Final = 404
+READ_ONLY: Final = 405
 NO_REFERENCE: Final = 406
 REFERENCE_IN_USE: Final = 407
+TOO_LARGE: Final = 413
 NO_CONTENT: Final = 420
 CONTENT_EXISTS: Final = 421
 CONTENT_PRECONDITION: Final = 424
@@ -32,8 +35,9 @@ CONSTRAINT: Final = 19
 _HTTP: Final = {
     CONSTRAINT: 400,
     BAD_REQUEST: 400,
-    403: 403,
+    NOT_ALLOWED: 403,
     NOT_FOUND: 404,
+    READ_ONLY: 405,
     NO_REFERENCE: 404,
     NO_CONTENT: 404,
     CONTENT_DELETED: 404,
@@ -44,7 +48,7 @@ _HTTP: Final = {
     CONTAINER_EXISTS: 409,
     CONTAINER_NOT_EMPTY: 409,
     CONTENT_DRAINED: 410,
-    413: 413,
+    TOO_LARGE: 413,
     CONTAINER_FROZEN: 503,
     UNAVAILABLE: 503,
 }

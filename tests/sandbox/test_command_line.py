@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ import pytest
 from oio.sandbox import Namespace
 from tests.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
 from tests.rawsocket import RawSocket, chunk
+from tests.sandbox.asking import KEEP, indexed
 
 COMMAND = [sys.executable, "-W", "error", "-m", "oio.sandbox"]
 
@@ -49,6 +52,24 @@ def test_it_prints_two_lines_that_reach_it_and_ends_in_good_order(tmp_path: Path
         assert process.wait() == 0
 
 
+def test_options_reach_the_namespace(tmp_path: Path) -> None:
+    options = ("--max-versions", "3", "--strict", "--worm", "--event-delay", "3600")
+    with running("--path", str(tmp_path), "--name", "NS", "--rawx", "1", *options) as (process, lines):
+        with RawSocket(endpoint_in(lines)) as connection:
+            config = connection.ask("GET", "/v3.0/config", KEEP).body
+            made = b'{"system": {"sys.m2.quota": "much"}}'
+            strict = connection.ask("POST", "/v3.0/NS/container/create?acct=a&ref=c", KEEP, made)
+            worm = connection.ask("POST", "/v3.0/NS/content/delete?acct=a&ref=c&path=o", KEEP)
+            connection.ask("POST", "/v3.0/NS/container/create?acct=a&ref=c", KEEP)
+        process.terminate()
+        process.wait()
+    assert (json.loads(config)["meta2.max_versions"], strict.status, worm.status) == (3, 400, 405)
+    # With the delay of an hour, nobody has told it.
+    with sqlite3.connect(tmp_path / "account.sqlite") as accounts:
+        assert accounts.execute("SELECT count(*) FROM inbox").fetchone() == (1,)
+    accounts.close()
+
+
 def test_nothing_is_half_made_after_a_kill_in_the_middle_of_an_upload(tmp_path: Path) -> None:
     with running("--path", str(tmp_path), "--name", "NS", "--rawx", "1") as (process, lines):
         with RawSocket(endpoint_in(lines)) as connection:
@@ -65,6 +86,7 @@ def test_nothing_is_half_made_after_a_kill_in_the_middle_of_an_upload(tmp_path: 
     assert list(tmp_path.rglob(f"{ID}.pending"))
     with Namespace(tmp_path, name="NS", rawx=1) as namespace:
         assert namespace.rawx[0].chunks() == [OTHER_ID]
+        assert [key.rpartition("|")[2] for key in indexed(namespace)] == [OTHER_ID]
         assert not list(tmp_path.rglob(f"{ID}*"))
         with RawSocket(address) as connection:
             assert connection.ask("GET", OTHER_PATH).body == b"whole"
@@ -87,6 +109,7 @@ def test_a_missing_h11_is_explained() -> None:
     [
         (["--rawx", "0"], "rawx=0"),
         (["--policy", "NOPE"], "NOPE"),
+        (["--event-delay", "-1"], "event_delay=-1.0"),
         (["--host", "192.0.2.1"], "192.0.2.1"),
         (["--host", "localhost"], "host='localhost': must be an IPv4 address"),
         (["--path", "/proc/nowhere"], "/proc/nowhere: No such file or directory"),
@@ -116,6 +139,7 @@ def refused_in_one_line(arguments: list[str], message: str) -> None:
         ("namespace.json", '{"form', "namespace.json is damaged"),
         ("metadata.sqlite", "text" * 1000, "metadata.sqlite cannot be used: file is not a database"),
         ("account.sqlite", "text" * 1000, "account.sqlite cannot be used: file is not a database"),
+        ("rdir.sqlite", "text" * 1000, "rdir.sqlite cannot be used: file is not a database"),
     ],
 )
 def test_a_directory_that_cannot_be_used_is_explained(

@@ -47,6 +47,14 @@ def test_a_failure_is_shown_and_makes_the_exit_status_1(tmp_path: Path) -> None:
     ] * 6
 
 
+def test_a_file_that_differs_is_shown_and_makes_the_exit_status_1() -> None:
+    # Its content is another one each time it is read.
+    ended = demonstrate(Path("/proc/sys/kernel/random/uuid"))
+    assert ended.returncode == 1, ended.stderr
+    rows = [line.split() for line in ended.stdout.splitlines()[1:]]
+    assert [(row[0], row[-1]) for row in rows] == [("uuid", "NO")] * 6
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end: signal.Signals) -> None:
     with subprocess.Popen(

@@ -17,50 +17,7 @@ from oio.sandbox import Fault, Namespace
 from oio.sandbox.ports import free_ports
 from tests.chunkdata import HEADERS, ID, PATH
 from tests.rawsocket import RawSocket, chunk
-
-KEEP = [("Connection", "keep-alive")]
-
-
-def ask_proxy(namespace: Namespace, method: str, route: str, body: Any = None) -> Any:
-    """Return the JSON answer of the proxy, None when there is no body."""
-    with RawSocket(namespace.proxy.address) as connection:
-        data = b"" if body is None else json.dumps(body).encode()
-        answer = connection.ask(method, f"/v3.0/{namespace.name}/{route}", KEEP, data)
-    assert answer.status in {200, 201, 204}, answer
-    return json.loads(answer.body) if answer.body else None
-
-
-def scores(namespace: Namespace) -> dict[str, int]:
-    return {item["addr"]: item["score"] for item in ask_proxy(namespace, "GET", "conscience/list?type=rawx")}
-
-
-def store_object(namespace: Namespace, name: str) -> list[str]:
-    """Store an object of one chunk by hand; return the URLs of its chunk."""
-    target = f"acct=acct&ref=ref&path={name}"
-    made = ask_proxy(namespace, "POST", f"content/prepare2?{target}", {"size": 4, "policy": "SINGLE"})
-    (url,) = [item["url"] for item in made["chunks"]]
-    address, _, chunk_id = url.removeprefix("http://").partition("/")
-    with RawSocket(address) as connection:
-        assert connection.ask("PUT", f"/{chunk_id}", HEADERS, b"data").status == 201
-    headers = {
-        "x-oio-action-mode": "autocreate",
-        "x-oio-content-meta-length": "4",
-        "x-oio-content-meta-hash": "8D777F385D3DFEC8815D20F7496026DC",
-        "x-oio-content-meta-id": "AB" * 16,
-        "x-oio-content-meta-policy": "SINGLE",
-        "x-oio-content-meta-version": "1700000000000000",
-        "x-oio-content-meta-chunk-method": "plain/nb_copy=1",
-    }
-    entry = {"url": url, "pos": "0", "size": 4, "hash": "8D777F385D3DFEC8815D20F7496026DC"}
-    with RawSocket(namespace.proxy.address) as connection:
-        answer = connection.ask(
-            "POST",
-            f"/v3.0/{namespace.name}/content/create?{target}",
-            list(headers.items()),
-            json.dumps({"chunks": [entry], "properties": {}}).encode(),
-        )
-    assert answer.status == 204, answer
-    return [url]
+from tests.sandbox.asking import KEEP, ask_proxy, scores, store_object
 
 
 def open_descriptors() -> set[str]:
@@ -152,6 +109,22 @@ def test_a_fault_for_a_service_that_is_not_there_is_refused(namespace: Namespace
             namespace.faults(Fault("refuse", address=address))
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "message"),
+    [
+        ("proxy", "container/snapsot", "did you mean container/snapshot"),
+        ("proxy", "rdir/push", "no operation of a proxy"),
+        ("account", "acount/show", "did you mean account/show"),
+        ("rawx", "PUTT", "did you mean PUT"),
+    ],
+)
+def test_a_fault_for_an_operation_that_there_is_not_is_refused(
+    namespace: Namespace, service: str, operation: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"operation='{operation}'.*{message}"):
+        namespace.faults(Fault("status", service=service, operation=operation))
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -182,6 +155,8 @@ def test_a_namespace_may_grow(tmp_path: Path) -> None:
         ({"host": "0.0.0.0"}, "host='0.0.0.0'"),
         ({"host": "localhost"}, "localhost"),
         ({"default_policy": "NOPE"}, "NOPE"),
+        ({"event_delay": -1}, "event_delay=-1"),
+        ({"event_delay": float("nan")}, "event_delay=nan"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
@@ -195,6 +170,49 @@ def test_a_namespace_does_not_change_its_name(tmp_path: Path) -> None:
         pass
     with pytest.raises(ValueError, match=r"name='TWO'.*'ONE'"):
         Namespace(tmp_path, rawx=1, name="TWO")
+
+
+def test_a_locked_service_gets_nothing_new_and_goes_on_serving(namespace: Namespace) -> None:
+    first, second, third = namespace.rawx
+    first.lock()
+    second.lock(score=7)
+    assert [rawx.score for rawx in namespace.rawx] == [0, 7, 100]
+    assert scores(namespace) == {first.address: 0, second.address: 7, third.address: 100}
+    for number in range(10):
+        url = store_object(namespace, f"o{number}")
+        assert first.address not in url
+    with RawSocket(first.address) as connection:
+        assert connection.ask("GET", "/info").status == 200
+    first.stop()
+    first.start()
+    assert first.score == 0
+    first.unlock()
+    assert first.score == 100
+
+
+def test_a_score_out_of_bounds_is_refused(namespace: Namespace) -> None:
+    for score in (-1, 101):
+        with pytest.raises(ValueError, match=f"score={score}"):
+            namespace.rawx[0].lock(score)
+
+
+def test_unlocked_by_a_client_a_service_has_the_score_of_its_state_again(namespace: Namespace) -> None:
+    rawx = namespace.rawx[0]
+    body = {"addr": rawx.address, "type": "rawx", "ns": namespace.name, "score": 0}
+    ask_proxy(namespace, "POST", "conscience/lock", body)
+    assert rawx.score == 0
+    ask_proxy(namespace, "POST", "conscience/unlock", body)
+    assert rawx.score == 100
+    rawx.stop()
+    assert rawx.score == 0
+
+
+def test_services_that_the_conscience_has_forgotten_are_registered_by_a_start(namespace: Namespace) -> None:
+    ask_proxy(namespace, "POST", "conscience/flush?type=rawx")
+    assert scores(namespace) == {}
+    assert namespace.rawx[1].score == 0
+    namespace.rawx[1].start()
+    assert scores(namespace) == {namespace.rawx[1].address: 100}
 
 
 def test_a_stopped_rawx_has_no_score_and_refuses_connections(namespace: Namespace) -> None:
@@ -211,7 +229,7 @@ def test_a_stopped_rawx_has_no_score_and_refuses_connections(namespace: Namespac
 
 
 def test_chunks_of_a_deleted_object_are_removed_even_from_a_stopped_rawx(namespace: Namespace) -> None:
-    (url,) = store_object(namespace, "o")
+    url = store_object(namespace, "o")
     holder = next(rawx for rawx in namespace.rawx if rawx.chunks())
     holder.stop()
     ask_proxy(namespace, "POST", "content/delete?acct=acct&ref=ref&path=o")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from oio.sandbox import Namespace
 from oio.sandbox.chunks import ChunkStore
 from oio.sandbox.messages import FileSlice, Request
-from oio.sandbox.services import RawxService
 from oio.sandbox.rawx import Rawx
+from oio.sandbox.services import RawxService
 from tests.chunkdata import HEADERS, ID, META, OTHER_ID, OTHER_PATH, PATH, md5
 from tests.rawsocket import RawSocket, chunk
 
@@ -154,10 +154,20 @@ def test_dates_end_in_utc(connection: RawSocket) -> None:
     assert modified.endswith(" UTC")
 
 
+class Nobody:
+    """Somebody who does not care which chunks there are."""
+
+    def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
+        pass
+
+    def deleted(self, chunk_id: str) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def ten_bytes(tmp_path_factory: pytest.TempPathFactory) -> Rawx:
     store = ChunkStore(tmp_path_factory.mktemp("volume"))
-    rawx = Rawx("NS", frozenset(), store)
+    rawx = Rawx("NS", frozenset(), store, Nobody())
     headers = [*HEADERS, ("content-length", "10")]
     assert rawx.handle(Request("PUT", PATH, headers, stream=_Stream(b"0123456789"))).status == 201
     return rawx

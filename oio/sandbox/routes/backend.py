@@ -20,12 +20,14 @@ class Backend:
     :param conscience: services.
     :param policies: storage policies.
     :param chunk_size: size of chunks in bytes.
+    :param worm: what is written once cannot be deleted.
     """
 
     metadata: Metadata
     conscience: Conscience
     policies: Policies
     chunk_size: int
+    worm: bool = False
     #: Configuration that ``/v3.0/config`` shows and changes; that changes nothing else.
     variables: dict[str, object] = field(init=False)
 

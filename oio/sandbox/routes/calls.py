@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer, parse_query
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.refusals import UNAVAILABLE, Refusal, bad_request
+from oio.sandbox.refusals import READ_ONLY, UNAVAILABLE, Refusal, bad_request
 from oio.sandbox.store.directory import Target
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ class Call:
         if value is None:
             raise bad_request(complaint)
         return value
+
+    @property
+    def by_administrator(self) -> bool:
+        """Whether the request may do what only administrators do."""
+        return is_true(self.header("x-oio-admin") or "")
 
     # -- who
 
@@ -193,6 +198,8 @@ def refused(refusal: Refusal) -> Response:
     headers = [_JSON]
     if refusal.http == 503:
         headers.append(("Retry-After", "1"))
+    if refusal.status == READ_ONLY:
+        headers.append(("Allow", "GET, HEAD, PUT"))
     body = encode({"status": refusal.status, "message": refusal.message})
     return Response(refusal.http, headers, body)
 

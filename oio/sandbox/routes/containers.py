@@ -14,6 +14,7 @@ from oio.sandbox.refusals import (
     NO_REFERENCE,
     NO_SUCH_POLICY,
     NOT_FOUND,
+    TOO_LARGE,
     Refusal,
     bad_request,
 )
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 _DEFAULT_PAGE: Final = 1000
 _LARGEST_PAGE: Final = 10000
 _BULK: Final = 100
+_POLICY: Final = "sys.m2.policy.storage"
+#: System properties that hold a number.
+_NUMBERS: Final = ("sys.m2.quota", "sys.m2.policy.version", "sys.m2.keep_deleted_delay")
+#: Actions on the service of a container, rather than on what is in it, which change nothing here.
+_HARMLESS: Final = ("status", "ping", "has", "info", "drop_cache", "sync", "leave", "debug", "vacuum")
 _ANY_STATUS: Final = (FROZEN, DISABLED)
 
 
@@ -48,11 +54,21 @@ def create_container(
     backend: Backend, target: Target, properties: dict[str, str], system: dict[str, str]
 ) -> bool:
     """Create a container; a policy that does not exist leaves its reference behind."""
-    policy = system.get("sys.m2.policy.storage")
+    _check_system(backend, system)
+    policy = system.get(_POLICY)
     if policy and policy not in backend.policies:
         backend.metadata.leave_half_made(target)
         raise Refusal(NO_SUCH_POLICY, "Invalid policy: not found")
     return backend.metadata.create(target, properties, system)
+
+
+def _check_system(backend: Backend, system: dict[str, str]) -> None:
+    """In a strict namespace, refuse what real services store and cannot use."""
+    if not backend.metadata.strict:
+        return
+    for name in _NUMBERS:
+        if system.get(name) and parse_integer(system[name]) is None:
+            raise bad_request(f"Invalid property '{name}', not a number")
 
 
 def _wanted_properties(body: dict[str, object]) -> tuple[dict[str, str], dict[str, str]]:
@@ -69,7 +85,7 @@ def _create_many(backend: Backend, call: Call) -> Response:
     if not isinstance(items, list):
         raise bad_request("Invalid array of containers")
     if len(items) > _BULK:
-        raise Refusal(413, f"More than {_BULK} requested")
+        raise Refusal(TOO_LARGE, f"More than {_BULK} requested")
     return ok({"containers": [_create_one(backend, account, item) for item in items]})
 
 
@@ -126,6 +142,8 @@ def _snapshot(backend: Backend, call: Call) -> Response:
     if not isinstance(body, dict):
         raise bad_request("Not an object")
     account, name = (str(typed_field(body, key, str)) for key in ("account", "container"))
+    if not account or not name:
+        raise bad_request("Incomplete URL")
     typed_field(body, "seq_num", int, optional=True)
     backend.metadata.snapshot(call.target(), Target.named(account, name))
     return done()
@@ -176,6 +194,9 @@ def _set_properties(backend: Backend, call: Call) -> Response:
         raise bad_request("No properties found in JSON object")
     if not all(key.startswith("sys.") for key in system):
         raise bad_request("Invalid property name")
+    _check_system(backend, system)
+    if backend.metadata.strict and system.get(_POLICY):
+        backend.policies.get(system[_POLICY])
     with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
         container.set_user_properties(properties, flush=call.flag("flush"))
         container.update(system)
@@ -292,5 +313,5 @@ ROUTES: Final = {
     ("POST", "admin/freeze"): _change_status,
     ("POST", "admin/enable"): _change_status,
     ("POST", "admin/disable"): _change_status,
-    ("POST", "admin/status"): _peer_status,
+    **{("POST", f"admin/{action}"): _peer_status for action in _HARMLESS},
 }

@@ -12,6 +12,8 @@ from oio.sandbox.refusals import (
     CONTENT_DELETED,
     NO_CONTAINER,
     NO_REFERENCE,
+    READ_ONLY,
+    TOO_LARGE,
     Refusal,
     bad_request,
 )
@@ -273,6 +275,7 @@ def _del_properties(backend: Backend, call: Call) -> Response:
 
 
 def _delete(backend: Backend, call: Call) -> Response:
+    _check_deletable(backend, call)
     with backend.metadata.writing(call.target()) as container:
         _force_versioning(container, call)
         versions.delete(
@@ -286,6 +289,11 @@ def _delete(backend: Backend, call: Call) -> Response:
     return done()
 
 
+def _check_deletable(backend: Backend, call: Call) -> None:
+    if backend.worm and not call.by_administrator:
+        raise Refusal(READ_ONLY, "Nothing is deleted from a WORM namespace")
+
+
 def _delete_many(backend: Backend, call: Call) -> Response:
     items = call.json_object().get("contents")
     if not isinstance(items, list):
@@ -293,7 +301,7 @@ def _delete_many(backend: Backend, call: Call) -> Response:
     if not items:
         raise bad_request("At least one element is needed")
     if len(items) > _BULK:
-        raise Refusal(413, "Payload Too Large")
+        raise Refusal(TOO_LARGE, "Payload Too Large")
     names = [_item_name(item) for item in items]
     return ok({"contents": [_delete_one(backend, call, name) for name in names]})
 
@@ -312,6 +320,7 @@ def _delete_one(backend: Backend, call: Call, name: str) -> dict[str, object]:
     try:
         if not name:
             raise bad_request("Missing path and content")
+        _check_deletable(backend, call)
         with backend.metadata.writing(call.target()) as container:
             _force_versioning(container, call)
             versions.delete(container, name, versioned=_simulated_versioning(call))

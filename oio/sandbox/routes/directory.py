@@ -62,10 +62,12 @@ def _link(backend: Backend, call: Call) -> Response:
 
 
 def _host(backend: Backend, kind: str) -> str:
+    if not any(service.kind == kind for service in backend.conscience.services()):
+        raise bad_request(f"META1 error: pool [{kind}] not found")
     try:
         return backend.conscience.choose(kind, 1)[0][0].name
     except Refusal as refusal:
-        raise bad_request(f"META1 error: pool [{kind}] not found") from refusal
+        raise refusal.answered_with(403) from refusal
 
 
 def _unlink(backend: Backend, call: Call) -> Response:

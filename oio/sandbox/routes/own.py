@@ -44,11 +44,9 @@ def _cache_show(backend: Backend, _call: Call) -> Response:
     return ok([{"addr": service.address, "id": service.name} for service in backend.conscience.services()])
 
 
-def _cache_flush(_backend: Backend, _call: Call) -> Response:
-    return done()
+def _forward(answer: Callable[[Backend, Call], Response]) -> Callable[[Backend, Call], Response]:
+    """Return what asks a service something, which the proxy answers in its place."""
 
-
-def _forward(answer: str) -> Callable[[Backend, Call], Response]:
     def forward(backend: Backend, call: Call) -> Response:
         name = call.param("id")
         if not name:
@@ -59,9 +57,21 @@ def _forward(answer: str) -> Callable[[Backend, Call], Response]:
             # Unlike other answers of that status, without Retry-After.
             refusal = {"status": _CONNECTION_REFUSED, "message": f"{name}: Connection refused"}
             return Response(503, (), encode(refusal))
-        return Response(200, (), answer.encode())
+        return answer(backend, call)
 
     return forward
+
+
+def _ping(_backend: Backend, _call: Call) -> Response:
+    return Response(200, (), b"OK\r\n")
+
+
+def _version(_backend: Backend, _call: Call) -> Response:
+    return Response(200, (), b"sandbox")
+
+
+def _maintain(_backend: Backend, _call: Call) -> Response:
+    return done()
 
 
 ROUTES: Final = {
@@ -70,9 +80,17 @@ ROUTES: Final = {
     ("POST", "config"): _set_config,
     ("GET", "cache/status"): _cache_status,
     ("GET", "cache/show"): _cache_show,
-    ("POST", "cache/flush/local"): _cache_flush,
-    ("POST", "cache/flush/high"): _cache_flush,
-    ("POST", "cache/flush/low"): _cache_flush,
-    ("GET", "forward/ping"): _forward("OK\r\n"),
-    ("GET", "forward/version"): _forward("sandbox"),
+    ("POST", "cache/flush/local"): _maintain,
+    ("POST", "cache/flush/high"): _maintain,
+    ("POST", "cache/flush/low"): _maintain,
+    ("GET", "forward/ping"): _forward(_ping),
+    ("GET", "forward/version"): _forward(_version),
+    ("GET", "forward/config"): _forward(_get_config),
+    ("GET", "forward/info"): _forward(_status),
+    ("GET", "forward/stats"): _forward(_status),
+    ("POST", "forward/reload"): _forward(_maintain),
+    ("POST", "forward/flush"): _forward(_maintain),
+    ("POST", "forward/lean-glib"): _forward(_maintain),
+    ("POST", "forward/lean-sqlx"): _forward(_maintain),
+    ("POST", "forward/balance-masters"): _forward(_maintain),
 }

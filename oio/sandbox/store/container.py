@@ -58,7 +58,6 @@ class Container:
         *,
         clock: Clock,
         max_versions: int,
-        strict: bool,
     ) -> None:
         self.db = db
         self.base = base
@@ -66,7 +65,8 @@ class Container:
         self.clock = clock
         self.orphans: list[str] = []
         self._max_versions = max_versions
-        self._strict = strict
+        #: Bytes by which the transaction has made it grow.
+        self._added = 0
 
     # -- properties
 
@@ -161,12 +161,16 @@ class Container:
     # -- counters
 
     def count(self, objects: int = 0, usage: int = 0) -> None:
-        """Add to the counters of objects and bytes; raise :class:`Refusal` over an enforced quota."""
-        quota = self.number("sys.m2.quota")
-        if self._strict and usage > 0 and 0 < quota < self.number("sys.m2.usage") + usage:
-            raise Refusal(CONTAINER_FULL, f"Container's quota reached ({quota} bytes)")
+        """Add to the counters of objects and bytes."""
         self.set("sys.m2.objects", str(self.number("sys.m2.objects") + objects))
         self.set("sys.m2.usage", str(self.number("sys.m2.usage") + usage))
+        self._added += usage
+
+    def check_quota(self) -> None:
+        """Raise :class:`Refusal` when the transaction has made the container grow beyond its quota."""
+        quota = self.number("sys.m2.quota")
+        if self._added > 0 and self.number("sys.m2.usage") > quota > 0:
+            raise Refusal(CONTAINER_FULL, f"Container's quota reached ({quota} bytes)")
 
     def bump(self) -> None:
         """Count one change."""

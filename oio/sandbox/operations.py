@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of what the services can be asked, for faults and for those who write them."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+from oio.sandbox import account, proxy, rdir
+from oio.sandbox.faults import METHODS, Fault
+from oio.sandbox.http.values import is_hexadecimal
+from oio.sandbox.routes import own
+
+#: The operations of each kind of service: any of them, or an HTTP method, may be that of a :class:`Fault`.
+#: What is asked of the chunks of a rawx goes by the method, or by the ID of a chunk.
+OPERATIONS: Final = {
+    "proxy": sorted({route for _, route in [*proxy.ROUTES, *own.ROUTES]}),
+    "account": sorted({path.strip("/").removeprefix("v1.0/") for path in account.ROUTES}),
+    "rdir": sorted({path.removeprefix("v1/") for path in rdir.ROUTES}),
+    "rawx": ["info", "stat"],
+}
+
+
+def check(fault: Fault) -> None:
+    """Raise ValueError when the service of ``fault`` has no such operation."""
+    if fault.operation is None or fault.operation in METHODS:
+        return
+    wanted, known = fault.operation.strip("/"), OPERATIONS[fault.service]
+    if fault.service == "rawx" and is_hexadecimal(wanted):
+        return
+    # More or less of the path than its name is fine.
+    if not any(
+        f"/{long}".endswith(f"/{end}") for name in known for long, end in ((wanted, name), (name, wanted))
+    ):
+        close = difflib.get_close_matches(wanted, [*known, *METHODS])
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"operation={fault.operation!r}: no operation of a {fault.service}{hint}")
