@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from oio.api._calls import ApiBase, container_call, warn_deprecated
+from oio.api._calls import ApiBase, container_call, forgetting, plain_call, warn_deprecated
 from oio.api._checks import (
     check_integer,
     check_names,
@@ -19,6 +19,12 @@ from oio.api._maintenance import flush, flush_fast, in_bulk, purge, refresh_cont
 from oio.api._presence import count_missing
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.cache import (
+    del_cached_container_metadata,
+    forget_container,
+    get_cached_container_metadata,
+    set_cached_container_metadata,
+)
 from oio.common.deadlines import hard_deadline, renewed_options
 
 
@@ -26,6 +32,7 @@ class ContainerApi(ApiBase):
     """Calls about containers."""
 
     @container_call
+    @forgetting(del_cached_container_metadata)
     def container_create(
         self,
         account: str,
@@ -78,9 +85,14 @@ class ContainerApi(ApiBase):
         def create(names: list[str], **options: Any) -> list[tuple[str, bool]]:
             return self.container.container_create_many(account, names, properties, system, **options)
 
-        return in_bulk(names, create, kwargs)
+        try:
+            return in_bulk(names, create, kwargs)
+        finally:
+            for name in names:
+                del_cached_container_metadata(account, name, **kwargs)
 
     @container_call
+    @forgetting(forget_container)
     def container_delete(self, account: str, container: str, force: bool = False, **kwargs: Any) -> None:
         """Delete a container.
 
@@ -98,6 +110,7 @@ class ContainerApi(ApiBase):
             exc.reraise(exc.ContainerNotEmpty, err)
 
     @container_call
+    @forgetting(forget_container)
     def container_flush(self, account: str, container: str, fast: bool = False, **kwargs: Any) -> None:
         """Flush a container: delete all its objects, with all their versions, and the delete markers.
 
@@ -118,6 +131,7 @@ class ContainerApi(ApiBase):
         empty(self, account, container, kwargs)
 
     @container_call
+    @forgetting(forget_container)
     def container_purge(
         self, account: str, container: str, maxvers: int | None = None, **kwargs: Any
     ) -> None:
@@ -153,6 +167,20 @@ class ContainerApi(ApiBase):
         names = self._names_of(account, container, **kwargs)
         refresh_container(self, *names, attempts, kwargs)
 
+    @plain_call
+    def resolve_cid(self, cid: str, **kwargs: Any) -> tuple[str, str]:
+        """Get the names of a container from its ID.
+
+        :param cid: container ID, hexadecimal
+        :returns: names of the account and of the container
+        :raises NotFound: there is no such container
+
+        >>> meta, _ = api.object_fetch("doc", "box", "hello")
+        >>> api.resolve_cid(meta["container_id"])
+        ('doc', 'box')
+        """
+        return self._names_of(None, None, cid=cid, **kwargs)
+
     @container_call
     def container_show(self, account: str, container: str, **kwargs: Any) -> dict[str, Any]:
         """Get information about a container (user properties).
@@ -169,7 +197,7 @@ class ContainerApi(ApiBase):
     def container_get_properties(
         self, account: str, container: str, properties: Iterable[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Get information about a container (user and system properties).
+        """Get information about a container (user and system properties), which may come from the `cache`.
 
         :param properties: ignored
         :returns: a dict with "properties" and "system" entries, containing respectively a dict of user
@@ -179,9 +207,14 @@ class ContainerApi(ApiBase):
         >>> api.container_get_properties("doc", "box")["system"]["sys.user.name"]
         'box'
         """
-        return self.container.container_get_properties(account, container, None, **kwargs)
+        known = get_cached_container_metadata(account, container, **kwargs)
+        if known is None:
+            known = self.container.container_get_properties(account, container, None, **kwargs)
+            set_cached_container_metadata(known, account, container, **kwargs)
+        return known
 
     @container_call
+    @forgetting(del_cached_container_metadata)
     def container_set_properties(
         self,
         account: str,
@@ -213,6 +246,7 @@ class ContainerApi(ApiBase):
         )
 
     @container_call
+    @forgetting(del_cached_container_metadata)
     def container_del_properties(
         self, account: str, container: str, properties: Iterable[str], **kwargs: Any
     ) -> Any:
@@ -229,6 +263,7 @@ class ContainerApi(ApiBase):
         return self.container.container_del_properties(account, container, names, **kwargs) if names else {}
 
     @container_call
+    @forgetting(del_cached_container_metadata)
     def container_touch(self, account: str, container: str, recompute: bool = False, **kwargs: Any) -> None:
         """Trigger a notification about the container state.
 
