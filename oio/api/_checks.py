@@ -6,6 +6,7 @@ Each refuses with a ValueError or a TypeError that names the argument and its va
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import unicodedata
@@ -127,6 +128,19 @@ def check_numbers(options: Mapping[str, Any]) -> dict[str, float]:
         # The deadlines of the library are floats of a class of their own.
         numbers[name] = value if isinstance(value, float) else number
     return numbers
+
+
+def check_checksum_algo(value: Any) -> str | None:
+    """Refuse what chunk servers cannot verify: they compute MD5, whatever is announced.
+
+    :returns: the name of the algorithm; None when checksums are left to them
+    """
+    if value is None:
+        return None
+    if check_text("chunk_checksum_algo", value).lower() == "md5":
+        return "md5"
+    reason = "chunk servers verify md5 only" if value in hashlib.algorithms_available else "no such algorithm"
+    raise ValueError(f"chunk_checksum_algo must be 'md5' or None, not {shorten(value)}: {reason}")
 
 
 def check_headers(headers: Any, reqid: Any = None) -> None:

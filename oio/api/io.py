@@ -124,8 +124,19 @@ class _TimedSource(IOBaseWrapper):
         super().__init__(wrapped)
         self._deadline = deadline
 
-    def readinto(self, b: Any) -> int:
+        if isinstance(wrapped, GeneratorIO):
+            wrapped.after_nothing = self._wait
+
+    def _look_at_deadline(self) -> None:
         _limits.timeout(None, self._deadline, CLIENT_TIMEOUT, "reading from the source")
+
+    def _wait(self) -> None:
+        self._look_at_deadline()
+        # The limit of the read can only strike when others have their turn.
+        green.sleep(0)
+
+    def readinto(self, b: Any) -> int:
+        self._look_at_deadline()
         if isinstance(self._wrapped, GeneratorIO):
             # Its read would wait until there is as much as that.
             return self._wrapped.readinto(b)

@@ -9,7 +9,7 @@ from typing import Any
 from oio.account.client import AccountClient
 from oio.api._calls import OPTIONS, warn_deprecated
 from oio.api._change_api import ChangeApi
-from oio.api._checks import check_numbers
+from oio.api._checks import check_checksum_algo, check_numbers
 from oio.api._container_api import ContainerApi
 from oio.api._creation_api import CreationApi
 from oio.api._link_api import LinkApi
@@ -61,7 +61,8 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
           creating an object creates its container), ``chunk_checksum_algo`` (``md5``; None leaves checksums
           to the services), ``verify_checksum`` (True), ``chunk_buffer_min``, ``chunk_buffer_max`` (bytes
           read from a source at once), ``tls`` (prefer chunk addresses that speak TLS), ``cache`` (a
-          dict-like object for the location of objects): defaults of the keywords of these names
+          dict-like object for the location of objects and the properties of containers, see
+          :mod:`oio.common.cache`): defaults of the keywords of these names
         * ``admin_mode``, ``force_master`` (read from the master of each replicated database),
           ``request_attempts`` (how often a request is tried when a service is busy)
         * ``pool_manager``, or options to make one: ``pool_connections``, ``pool_maxsize``, ``cert_reqs``,
@@ -113,6 +114,8 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
         for name in (*cls.EXTRA_KEYWORDS, *_CALL_DEFAULTS):
             if name in kwargs:
                 defaults[name] = kwargs[name]
+        if "chunk_checksum_algo" in kwargs:
+            defaults["chunk_checksum_algo"] = check_checksum_algo(kwargs["chunk_checksum_algo"])
         defaults.update(check_numbers({name: kwargs[name] for name in kwargs if name != "deadline"}))
         if perfdata is not None:
             defaults["perfdata"] = perfdata

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class GeneratorIO(io.RawIOBase):
         self._gen = gen
         self._blocks = self._flatten(iter(gen), sub_generator)
         self._rest = memoryview(b"")
+        #: Called when the generator gives an empty block: who reads may look at the time.
+        self.after_nothing: Callable[[], None] = lambda: None
 
     @classmethod
     def _flatten(cls, items: Iterator[Any], sub_generator: bool) -> Iterator[memoryview]:
@@ -53,6 +55,7 @@ class GeneratorIO(io.RawIOBase):
                 yield memoryview(item).cast("B")
             elif sub_generator and isinstance(item, Iterable):
                 yield from cls._flatten(iter(item), sub_generator=False)
+                yield memoryview(b"")
             else:
                 raise TypeError(f"a data generator must give bytes, not {type(item).__name__}: {item!r:.40}")
 
@@ -62,6 +65,8 @@ class GeneratorIO(io.RawIOBase):
             block = next(self._blocks, None)
             if block is None:
                 break
+            if not block:
+                self.after_nothing()
             self._rest = block
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken

@@ -218,6 +218,36 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         "mime_type must be made of printable",
     ),
     "number as an etag": (create(etag=5), TypeError, "etag must be a str, not int: 5"),
+    "no size to truncate to": (
+        lambda api: api.object_truncate("a", "c", "o"),
+        TypeError,
+        "size must be an int, not NoneType: None",
+    ),
+    "size as text": (
+        lambda api: api.object_truncate("a", "c", "o", size="3"),
+        TypeError,
+        "size must be an int, not str: '3'",
+    ),
+    "negative size": (
+        lambda api: api.object_truncate("a", "c", "o", size=-1),
+        ValueError,
+        "size must not be negative: -1",
+    ),
+    "empty new policy": (
+        lambda api: api.object_change_policy("a", "c", "o", ""),
+        ValueError,
+        "policy must not be empty",
+    ),
+    "no new policy": (
+        lambda api: api.object_change_policy("a", "c", "o", None),
+        ValueError,
+        "policy must be the name of one: None",
+    ),
+    "container ID of other letters": (
+        lambda api: api.resolve_cid("xyz"),
+        ValueError,
+        "cid must be made of hexadecimal digits: 'xyz'",
+    ),
     "wrong container properties": (
         create(container_properties={"props": {}}),
         TypeError,
@@ -264,6 +294,30 @@ def test_limits_that_are_no_positive_numbers_are_refused(
         ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", **{name: value})
     with pytest.raises(ValueError, match=f"{name} must be a"):
         offline_api.object_create("a", "c", obj_name="o", data=b"", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "problem"),
+    [
+        ("crc99", ValueError, "not 'crc99': no such algorithm"),
+        ("", ValueError, "not '': no such algorithm"),
+        ("sha256", ValueError, "not 'sha256': chunk servers verify md5 only"),
+        (5, TypeError, "must be a str, not int: 5"),
+    ],
+)
+def test_checksums_that_chunk_servers_do_not_compute_are_refused(
+    value: Any, expected: type[Exception], problem: str, offline_api: ObjectStorageApi
+) -> None:
+    with pytest.raises(expected, match=f"chunk_checksum_algo .*{problem}"):
+        ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", chunk_checksum_algo=value)
+    with pytest.raises(expected, match=f"chunk_checksum_algo .*{problem}"):
+        offline_api.object_create("a", "c", obj_name="o", data=b"", chunk_checksum_algo=value)
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "MD5", None])
+def test_checksums_that_chunk_servers_compute_are_taken(api: Any, algorithm: str | None) -> None:
+    _, _, md5 = api.object_create("a", "c", obj_name="o", data=b"hello", chunk_checksum_algo=algorithm)
+    assert md5 == "5d41402abc4b2a76b9719d911017c592"
 
 
 @pytest.mark.parametrize("value", [float("nan"), "tomorrow"])

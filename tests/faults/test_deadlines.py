@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -218,15 +219,21 @@ def test_presence_of_chunks_on_rawx_that_do_not_answer(namespace, trouble):
 
 
 @pytest.mark.pitfall(39)
-def test_endless_source_ends_with_the_deadline(namespace, api):
-    def endless():
-        while True:
-            yield b"."
-
+@pytest.mark.parametrize("block", [b".", b"", []], ids=["data", "nothing", "no blocks"])
+def test_endless_source_ends_with_the_deadline(namespace, api, block):
     target = new_target()
-    error = watched(lambda: create(api, target, endless(), deadline=time.monotonic() + 0.5))
+    source = itertools.repeat(block)
+    error = watched(lambda: create(api, target, source, deadline=time.monotonic() + 0.5))
     # Nobody knows what will be going on then.
     assert isinstance(error, (exc.DeadlineReached, exc.OioTimeout))
+    assert_nothing_left(namespace, api, target)
+
+
+@pytest.mark.pitfall(39)
+def test_source_that_gives_nothing_for_ever_ends_with_the_read_timeout(namespace, api):
+    target = new_target()
+    error = watched(lambda: create(api, target, itertools.repeat(b""), read_timeout=0.5))
+    assert isinstance(error, exc.SourceReadTimeout)
     assert_nothing_left(namespace, api, target)
 
 
