@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.answers import expect, reading_answer, refuse_stranger
+from oio.common.easy_value import true_value
 from oio.common.http_api import HttpApi
 from oio.common.utils import monotonic_time
 from oio.conscience.client import LbClient
@@ -74,9 +75,16 @@ class AccountClient(HttpApi):
         self._next_refresh = monotonic_time() + self._refresh_delay
 
     def _maybe_refresh_endpoint(self, **kwargs: Any) -> None:
-        """Take the address that the proxy gives now, if there is none or it is old."""
-        if self._lb is not None and (self.endpoint is None or monotonic_time() >= self._next_refresh):
+        """Take the address that the proxy gives now, if there is none or it is old.
+
+        An old one still serves when the proxy gives none.
+        """
+        if self._lb is None or (self.endpoint is not None and monotonic_time() < self._next_refresh):
+            return
+        if self.endpoint is None:
             self._refresh_endpoint(**kwargs)
+        else:
+            self._found_another(**kwargs)
 
     def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
         resp, body = super()._direct_request(method, url, **kwargs)
@@ -97,6 +105,10 @@ class AccountClient(HttpApi):
         read is sent to it at once.
         """
         params = {**({} if account is None else {"id": account}), **(params or {})}
+        wish = kwargs.get("force_master")
+        if true_value(self.force_master if wish is None else wish):
+            # The service has no regard for the header that the proxy knows.
+            params["force_master"] = 1
         options = {name: value for name, value in kwargs.items() if name != "data"}
         self._maybe_refresh_endpoint(**options)
         try:
@@ -223,3 +235,55 @@ class AccountClient(HttpApi):
         """
         data = json.dumps({"name": container, "mtime": mtime})
         self.account_request(account, "PUT", "container/reset", data=data, **kwargs)
+
+    def bucket_list(
+        self,
+        account: str,
+        limit: int | None = None,
+        marker: str | None = None,
+        end_marker: str | None = None,
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """List the buckets of an account: the containers that say which bucket they are of.
+
+        :param limit: size of the page, 1000 by default
+        :param marker: names after this one only
+        :param end_marker: names before this one only
+        :param prefix: names that begin so only
+        :returns: as :meth:`account_show`, and ``listing``: dicts with ``name``, ``objects``, ``bytes`` and
+            ``mtime``; ``truncated``, and then ``next_marker`` (an empty page may follow)
+        """
+        params = {"limit": limit, "marker": marker, "end_marker": end_marker, "prefix": prefix}
+        resp, body = self.account_request(account, "GET", "buckets", params, **kwargs)
+        return expect(dict, resp, body, self._service())
+
+    def bucket_show(self, bucket: str, **kwargs: Any) -> dict[str, Any]:
+        """Get the account and the counters of a bucket, along with its properties.
+
+        :raises NotFound: there is no such bucket
+        """
+        resp, body = self.account_request(bucket, "GET", "show-bucket", **kwargs)
+        return expect(dict, resp, body, self._service())
+
+    def bucket_update(
+        self,
+        bucket: str,
+        metadata: dict[str, str] | None = None,
+        to_delete: Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Remove properties of a bucket, then set some. The bucket is created when it does not exist.
+
+        :returns: as :meth:`bucket_show`
+        """
+        data = json.dumps({"metadata": metadata or {}, "to_delete": list(to_delete or ())})
+        resp, body = self.account_request(bucket, "PUT", "update-bucket", data=data, **kwargs)
+        return expect(dict, resp, body, self._service())
+
+    def bucket_refresh(self, bucket: str, **kwargs: Any) -> None:
+        """Compute the counters of a bucket again, from those of its containers.
+
+        :raises NotFound: there is no such bucket
+        """
+        self.account_request(bucket, "POST", "refresh-bucket", **kwargs)
