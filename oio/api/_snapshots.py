@@ -7,6 +7,7 @@ Until all its chunks are links, the copy must not be used, nor emptied: it names
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._links import LinkHandler, linkable
 from oio.api._listing import all_versions, make_page, patiently
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.constants import M2_PROP_CTIME
@@ -32,6 +34,8 @@ _LEFT = (
 )
 _ATTEMPTS = 3
 """How often a busy service is asked to enable the source again."""
+_PARALLEL_OBJECTS = 8
+"""The source is frozen until all are done."""
 
 _Chunk = dict[str, Any]
 _Bean = dict[str, Any]
@@ -160,34 +164,51 @@ class Snapshot:
         try:
             # Without its objects: their chunks may be those of the source.
             self.api.container.container_delete(*self.copy, force=True, **cleaning_options(self._options))
-            doomed = [*doomed, *self._named]
         except exc.OioException as err:
             # The links that it names stay too, for as long as it does.
             self.api.logger.error(_LEFT, "/".join(self.copy), err)
+        else:
+            doomed = [*doomed, *self._named]
+            self._forget_name()
         delete_chunks(self.api, [{"url": url} for url in doomed], self._cid, self._options)
+
+    def _forget_name(self) -> None:
+        """Remove the copy from the directory: a snapshot can only have a name that is not there."""
+        try:
+            self.api.directory.delete(*self.copy, **cleaning_options(self._options))
+        except exc.OioException as err:
+            self.api.logger.warning("Failed to remove %s from the directory: %s", "/".join(self.copy), err)
 
     # --- the chunks ---
 
     def _take_over(self) -> None:
         """Replace the chunks of the copy by links of its own."""
-        for obj in all_versions(patiently(self._list_page, hard_deadline(self._options))):
-            if obj["deleted"] or obj.get("chunk_method") == DRAINED:
-                continue
-            try:
-                meta, chunks = self.api.container.content_locate(
-                    *self.copy,
-                    obj["name"],
-                    version=obj["version"],
-                    properties=False,
-                    **renewed_options(self._options),
-                )
-            except exc.ContentDrained:
-                continue
-            self._link(meta, chunks)
+        versions = all_versions(patiently(self._list_page, hard_deadline(self._options)))
+        while group := list(itertools.islice(versions, _PARALLEL_OBJECTS)):
+            with green.ContextPool(_PARALLEL_OBJECTS) as pool:
+                for thread in [pool.spawn(self._take_over_one, obj) for obj in group]:
+                    self._beans += thread.wait()
             while len(self._beans) >= self.batch:
                 self._note_links()
         if self._beans:
             self._note_links()
+
+    def _take_over_one(self, obj: dict[str, Any]) -> list[tuple[_Bean, _Bean]]:
+        """Link the chunks of one version of an object; get their rows, and those that replace them."""
+        if obj["deleted"] or obj.get("chunk_method") == DRAINED:
+            return []
+        try:
+            meta, chunks = self.api.container.content_locate(
+                *self.copy,
+                obj["name"],
+                version=obj["version"],
+                properties=False,
+                **renewed_options(self._options),
+            )
+        except exc.ContentDrained:
+            return []
+        # A link that failed counts as a lost chunk of the copy, which must not name the original.
+        return [(_bean(meta, old), _bean(meta, new)) for old, new in self._link(meta, chunks)]
 
     def _list_page(self, **page: Any) -> dict[str, Any]:
         options = renewed_options(self._options)
@@ -196,8 +217,8 @@ class Snapshot:
             *self.api.container.content_list(account, container, versions=True, **page, **options)
         )
 
-    def _link(self, meta: dict[str, Any], chunks: list[_Chunk]) -> None:
-        """Link the chunks of one version of an object."""
+    def _link(self, meta: dict[str, Any], chunks: list[_Chunk]) -> list[tuple[_Chunk, _Chunk]]:
+        """Link chunks; get each with the link to it."""
         storage_method = linkable(meta)
         with reading_answer():
             sysmeta = {
@@ -222,8 +243,7 @@ class Snapshot:
                 link["real_url"] for link in handler.all_chunks_so_far() if link.get("maybe_stored")
             ]
             forget_object(*self.copy, meta["name"], **self._options)
-        # A link that failed counts as a lost chunk of the copy, which must not name the original.
-        self._beans += [(_bean(meta, old), _bean(meta, new)) for old, new in handler.pairs]
+        return handler.pairs
 
     def _note_links(self) -> None:
         """Tell the copy about links, as many as a batch has."""

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from tests.scripted import Peer, serving
@@ -125,7 +125,10 @@ class Replay:
                 "204 No Content" if (sent.service, sent.method) == ("rawx", "DELETE") else "500 Unexpected"
             )
             return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
-        exchange = known.pop(0) if len(known) > 1 else known[0]
+        # Requests for several objects come in any order.
+        exchange = next((e for e in known if _object(e.target) == _object(sent.target)), known[0])
+        if len(known) > 1:
+            known.remove(exchange)
         response = exchange.response
         if response is None:
             # The recorded client had left before the answer, which was that of the others.
@@ -183,6 +186,11 @@ class Replay:
 
 def _path(target: str) -> str:
     return target.partition("?")[0]
+
+
+def _object(target: str) -> tuple[list[str], list[str]]:
+    query = parse_qs(target.partition("?")[2])
+    return query.get("path", []), query.get("version", [])
 
 
 def _route(target: str) -> str:
