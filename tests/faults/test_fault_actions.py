@@ -413,7 +413,6 @@ def test_requests_are_counted_over_all_connections_and_threads(
         ("/container/create/", True),
         ("create", True),
         ("content/create", False),
-        ("tainer/create", False),
     ],
 )
 def test_operations_are_methods_or_ends_of_paths(

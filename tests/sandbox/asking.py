@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 from oio.sandbox import Namespace
+from oio.sandbox.messages import Request, Response
+from oio.sandbox.proxy import Proxy
 from tests.chunkdata import HEADERS, md5
 from tests.rawsocket import RawSocket
 
@@ -69,3 +71,16 @@ def indexed(namespace: Namespace, number: int = 0) -> list[str]:
     """Return what the rdir knows of the chunks of a rawx, without their dates."""
     found = ask_rdir(namespace, "POST", "fetch", namespace.rawx[number].address)
     return [key for key, _ in found] if isinstance(found, list) else []
+
+
+def ask(proxy: Proxy, method: str, route: str, query: str = "", body: object = None, **meta: str) -> Response:
+    """Ask a proxy that has no sockets; ``meta`` are headers that describe an object."""
+    data = b"" if body is None else json.dumps(body).encode()
+    headers = [(f"x-oio-content-meta-{name.replace('_', '-')}", value) for name, value in meta.items()]
+    return proxy.handle(Request(method, f"/v3.0/NS/{route}?{query}", headers, data))
+
+
+def status(response: Response) -> tuple[int, int]:
+    """Return the status of an error, and that of its body."""
+    assert isinstance(response.body, bytes)
+    return response.status, json.loads(response.body)["status"]

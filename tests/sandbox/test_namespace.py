@@ -113,6 +113,7 @@ def test_a_fault_for_a_service_that_is_not_there_is_refused(namespace: Namespace
     ("service", "operation", "message"),
     [
         ("proxy", "container/snapsot", "did you mean container/snapshot"),
+        ("proxy", "tainer/create", "did you mean container/create"),
         ("proxy", "rdir/push", "no operation of a proxy"),
         ("account", "acount/show", "did you mean account/show"),
         ("rawx", "PUTT", "did you mean PUT"),

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oio.sandbox.conscience import Conscience, Service
-from oio.sandbox.messages import Request, Response
+from oio.sandbox.messages import Request
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
 from oio.sandbox.proxy import ROUTES, Proxy
 from oio.sandbox.routes.backend import Backend
+from tests.sandbox.asking import ask, status
 
 URL = "http://10.0.0.1:6000/" + "AB" * 32
 
@@ -109,17 +110,6 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         conscience.register(Service("rawx", f"10.0.0.{number}:6000"))
     yield Proxy(Backend(metadata, conscience, Policies("THREECOPIES"), 1000))
     metadata.close()
-
-
-def ask(proxy: Proxy, method: str, route: str, query: str = "", body: object = None, **meta: str) -> Response:
-    data = b"" if body is None else json.dumps(body).encode()
-    headers = [(f"x-oio-content-meta-{name.replace('_', '-')}", value) for name, value in meta.items()]
-    return proxy.handle(Request(method, f"/v3.0/NS/{route}?{query}", headers, data))
-
-
-def status(response: Response) -> tuple[int, int]:
-    assert isinstance(response.body, bytes)
-    return response.status, json.loads(response.body)["status"]
 
 
 @settings(deadline=None, max_examples=400)
