@@ -436,6 +436,7 @@ class MetachunkWriter:
         :raises oio.common.exceptions.SourceReadError: if the source of the data failed
         :raises oio.common.exceptions.SourceReadTimeout: if the source of the data gave nothing in time
         :raises oio.common.exceptions.Conflict: if a chunk exists already
+        :raises oio.common.exceptions.MethodNotAllowed: if a chunk server is configured to refuse this
         :raises oio.common.exceptions.OioTimeout: if there is a timeout among the errors
         :raises oio.common.exceptions.ServiceBusy: for any other reason
         """
@@ -452,6 +453,8 @@ class MetachunkWriter:
         # A conflict explains more than the timeouts of others (pitfalls row 26).
         if any(str(error).endswith("HTTP 409") for error in errors):
             raise exc.Conflict(message=text, reqid=self.reqid)
+        if any(str(error).endswith("HTTP 405") for error in errors):
+            raise exc.MethodNotAllowed(message=text, reqid=self.reqid)
         # Some writers note errors as text.
         if any(isinstance(e, (green.OioTimeout, exc.OioTimeout)) or " timeout " in f"{e} " for e in errors):
             raise exc.OioTimeout(text, reqid=self.reqid)

@@ -124,6 +124,17 @@ def chunks_listed(api: Any, target: Target) -> set[str]:
     return {chunk["url"].rpartition("/")[2] for chunk in chunks}
 
 
+def places_on_disk(namespace: Namespace) -> set[str]:
+    """The chunks that all rawx have, as ``host:port/ID``: those of one metachunk may be namesakes."""
+    return {f"{rawx.address}/{chunk}" for rawx in namespace.rawx for chunk in rawx.chunks()}
+
+
+def places_listed(api: Any, target: Target) -> set[str]:
+    """The chunks that the object has, as ``host:port/ID``."""
+    _, chunks = api.object_locate(*target)
+    return {chunk["url"].removeprefix("http://") for chunk in chunks}
+
+
 def assert_nothing_left(namespace: Namespace, api: Any, target: Target) -> None:
     """No chunk on any rawx, and no object."""
     assert chunks_on_disk(namespace) == set()

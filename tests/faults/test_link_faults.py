@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links that fail: below the quorum, or when the new object is refused, none of them is left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oio.common import exceptions as exc
+from oio.sandbox import Fault, Namespace
+from tests.faults import ec_objects
+from tests.faults.objects import (
+    LARGE,
+    SMALL,
+    Target,
+    limits,
+    new_target,
+    places_listed,
+    places_on_disk,
+    read,
+    stored,
+)
+from tests.faults.test_commit import DONE, NOT_DONE, QUICK, REFUSALS, refusal
+
+#: What may go wrong with a COPY, what is raised when that is so for too many, and whether it may be done.
+TROUBLES: dict[str, tuple[dict[str, Any], type[exc.OioException]]] = {
+    "refuse": ({"action": "refuse"}, exc.ServiceBusy),
+    "stall in connect": ({"action": "stall", "phase": "connect"}, exc.OioTimeout),
+    "stall": ({"action": "stall", "phase": "head"}, exc.OioTimeout),
+    "reset": ({"action": "reset", "phase": "head"}, exc.ServiceBusy),
+    "truncated answer": ({"action": "truncate", "phase": "head", "after_bytes": 5}, exc.ServiceBusy),
+    "stalled answer": ({"action": "stall", "phase": "head", "after_bytes": 5}, exc.OioTimeout),
+    "no answer": ({"action": "commit-then-timeout"}, exc.OioTimeout),
+    "reset instead of an answer": ({"action": "commit-then-reset"}, exc.ServiceBusy),
+    "corrupt answer": ({"action": "corrupt", "phase": "head"}, exc.ServiceBusy),
+    **{
+        f"status {status}": ({"action": "status", "status": status}, exc.ServiceBusy)
+        for status in (200, 400, 403, 404, 500, 503)
+    },
+    "status 409": ({"action": "status", "status": 409}, exc.Conflict),
+    "status 405": ({"action": "status", "status": 405}, exc.MethodNotAllowed),
+}
+
+
+def trouble(name: str, address: str) -> Fault:
+    settings, _ = TROUBLES[name]
+    bars_the_door = name in ("refuse", "stall in connect")
+    return Fault(**settings, operation=None if bars_the_door else "COPY", address=address)
+
+
+def waiting(name: str) -> dict[str, float]:
+    return limits(
+        TROUBLES[name][0]["action"], connection_timeout=1.0, read_timeout=1.0 if "stall" in name else 2.0
+    )
+
+
+def link(api: Any, target: Target, to: Target, **kwargs: Any) -> Any:
+    return api.object_link(*target, *to, **kwargs)
+
+
+def targets_of(namespace: Namespace, method: str) -> list[str]:
+    return [
+        f"{request.address}{request.target}"
+        for request in namespace.requests
+        if request.service == "rawx" and request.method == method
+    ]
+
+
+# --- one of three, two of three -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+@pytest.mark.pitfall(99)
+def test_link_has_the_quorum_without_one_of_three(namespace, api, name):
+    target, to = stored(api, LARGE), new_target()
+    before = places_on_disk(namespace)
+    with namespace.faults(trouble(name, namespace.rawx[0].address)) as plan:
+        link(api, target, to, **waiting(name))
+        plan.assert_met()
+    assert len(places_listed(api, to)) == 6
+    assert places_on_disk(namespace) == before | places_listed(api, to)
+    assert read(api, to) == read(api, target) == (LARGE, None)
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+@pytest.mark.pitfall(99, 117)
+def test_no_link_is_left_without_the_quorum(namespace, api, name):
+    _, expected = TROUBLES[name]
+    target, to = stored(api, SMALL), new_target()
+    before = places_on_disk(namespace)
+    faults = [trouble(name, rawx.address) for rawx in namespace.rawx[:2]]
+    with namespace.faults(*faults) as plan, pytest.raises(expected, match=r"quorum not reached \(1/2\)"):
+        link(api, target, to, **waiting(name))
+    plan.assert_met()
+    _assert_nothing_linked(namespace, api, target, to, before)
+    assert read(api, target) == (SMALL, None)
+
+
+def _assert_nothing_linked(
+    namespace: Namespace, api: Any, target: Target, to: Target, before: set[str]
+) -> None:
+    with pytest.raises((exc.NoSuchObject, exc.NoSuchContainer)):
+        api.object_locate(*to)
+    assert places_on_disk(namespace) == before
+    # No request has ever concerned the chunks of the target otherwise.
+    assert set(targets_of(namespace, "DELETE")).isdisjoint(before)
+
+
+@pytest.mark.pitfall(99)
+def test_links_of_earlier_metachunks_are_removed_too(namespace, api):
+    target, to = stored(api, LARGE), new_target()
+    before = places_on_disk(namespace)
+    faults = [Fault("status", operation="COPY", address=rawx.address, nth=3) for rawx in namespace.rawx[1:]]
+    with namespace.faults(*faults) as plan, pytest.raises(exc.ServiceBusy):
+        link(api, target, to)
+    plan.assert_met()
+    # All rawx had two links by then, and one of them a third.
+    assert len(targets_of(namespace, "COPY")) == 9
+    _assert_nothing_linked(namespace, api, target, to, before)
+
+
+@pytest.mark.pitfall(99)
+def test_chunk_that_is_lost_counts_as_a_failure(namespace, api):
+    target, to = stored(api, SMALL), new_target()
+    _, chunks = api.object_locate(*target)
+    api.blob_client.chunk_delete(chunks[0]["url"])
+    link(api, target, to)
+    assert len(places_listed(api, to)) == 2
+    api.blob_client.chunk_delete(chunks[1]["url"])
+    before = places_on_disk(namespace)
+    with pytest.raises(exc.ServiceBusy, match="HTTP 404"):
+        link(api, target, new_target())
+    assert places_on_disk(namespace) == before
+
+
+@pytest.mark.pitfall(30)
+def test_chunk_that_has_the_name_of_a_link_is_left_alone(namespace, api):
+    """The link gets another name; when that is taken too, the chunk that has it stays."""
+    target, to = stored(api, SMALL), new_target()
+    fault = Fault("status", operation="COPY", status=409, address=namespace.rawx[0].address, nth=1)
+    with namespace.faults(fault) as plan:
+        link(api, target, to)
+        plan.assert_met()
+    assert len(places_listed(api, to)) == 3
+    assert targets_of(namespace, "DELETE") == []
+    assert len(targets_of(namespace, "COPY")) == 4
+    faults = [Fault("status", operation="COPY", status=409, address=rawx.address) for rawx in namespace.rawx]
+    with namespace.faults(*faults), pytest.raises(exc.Conflict):
+        link(api, target, new_target())
+    assert targets_of(namespace, "DELETE") == []
+
+
+# --- erasure coding -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ec_namespace(tmp_path) -> Iterator[Namespace]:
+    with ec_objects.running_namespace(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("lost", [2, 3])
+@pytest.mark.pitfall(99)
+def test_quorum_of_fragments(ec_namespace, lost):
+    with ec_namespace.api() as api:
+        target, to = stored(api, ec_objects.SMALL), new_target()
+        before = places_on_disk(ec_namespace)
+        faults = [
+            Fault("status", operation="COPY", address=rawx.address) for rawx in ec_namespace.rawx[:lost]
+        ]
+        with ec_namespace.faults(*faults) as plan:
+            if lost == 2:
+                link(api, target, to)
+            else:
+                with pytest.raises(exc.ServiceBusy, match=r"\(6/7\)"):
+                    link(api, target, to)
+            plan.assert_met()
+        if lost == 2:
+            _, chunks = api.object_locate(*to)
+            positions = {
+                chunk["pos"]: api.blob_client.chunk_head(chunk["url"])["chunk_pos"] for chunk in chunks
+            }
+            assert all(pos == on_disk for pos, on_disk in positions.items())
+            assert len(positions) == 7
+            api.object_delete(*target)
+            assert read(api, to) == (ec_objects.SMALL, None)
+        else:
+            _assert_nothing_linked(ec_namespace, api, target, to, before)
+
+
+# --- commit ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("http", "status", "expected"), REFUSALS)
+@pytest.mark.pitfall(29, 99)
+def test_refused_link_leaves_no_chunk(namespace, api, http, status, expected):
+    target, to = stored(api, SMALL), new_target()
+    before = places_on_disk(namespace)
+    with namespace.faults(refusal(http, status)) as plan, pytest.raises(expected, match="because") as caught:
+        link(api, target, to)
+    plan.assert_met()
+    assert caught.value.reqid
+    _assert_nothing_linked(namespace, api, target, to, before)
+
+
+@pytest.mark.parametrize("doubt", NOT_DONE.values(), ids=NOT_DONE)
+@pytest.mark.pitfall(29, 33)
+def test_uncertain_link_is_raised_and_keeps_its_chunks(namespace, api, doubt):
+    target, to = stored(api, SMALL), new_target()
+    namespace.forget_requests()
+    with namespace.faults(doubt.fault) as plan, pytest.raises(doubt.expected):
+        link(api, target, to, request_attempts=5, **QUICK)
+    plan.assert_met()
+    assert len([r for r in namespace.requests if "content/create" in r.target]) == 1
+    assert len(places_on_disk(namespace)) == 6
+
+
+@pytest.mark.parametrize("lost_answer", DONE.values(), ids=DONE)
+@pytest.mark.pitfall(29, 143)
+def test_link_whose_answer_was_lost_is_a_success(namespace, api, lost_answer):
+    target, to = stored(api, SMALL), new_target()
+    with namespace.faults(lost_answer) as plan:
+        meta = link(api, target, to, request_attempts=5, **QUICK)
+    plan.assert_met()
+    assert api.object_get_properties(*to)["id"] == meta["id"]
+    assert read(api, to) == (SMALL, None)
+
+
+def test_frozen_container_gets_no_link(namespace, api):
+    target, to = stored(api, SMALL), new_target()
+    api.container_create(*to[:2])
+    api.container.container_freeze(*to[:2])
+    before = places_on_disk(namespace)
+    with pytest.raises(exc.ServiceBusy) as caught:
+        link(api, target, to)
+    assert caught.value.status == 436
+    assert places_on_disk(namespace) == before
+
+
+@pytest.mark.pitfall(31)
+def test_trouble_with_the_removal_does_not_hide_the_failure(namespace, api):
+    target = stored(api, SMALL)
+    removal = Fault("status", operation="DELETE")
+    with namespace.faults(refusal(403, 403), removal) as plan, pytest.raises(exc.Forbidden):
+        link(api, target, new_target())
+    plan.assert_met()
+
+
+@pytest.mark.parametrize("route", ["content/locate", "content/get_properties", "content/prepare2"])
+def test_trouble_before_the_links_leaves_none(namespace, api, route):
+    target, to = stored(api, SMALL), new_target()
+    before = places_on_disk(namespace)
+    body = json.dumps({"status": 503, "message": "because"})
+    fault = Fault("status", service="proxy", operation=route, body=body)
+    with namespace.faults(fault) as plan, pytest.raises(exc.ServiceBusy, match="because"):
+        link(api, target, to)
+    plan.assert_met()
+    assert targets_of(namespace, "COPY") == []
+    assert places_on_disk(namespace) == before
+
+
+# --- deadlines ------------------------------------------------------------------------------------------
+
+
+def test_deadline_bounds_the_links_and_says_so(namespace, api):
+    target, to = stored(api, SMALL), new_target()
+    before = places_on_disk(namespace)
+    stall = [
+        Fault("stall", operation="COPY", phase="head", address=rawx.address) for rawx in namespace.rawx[:2]
+    ]
+    with namespace.faults(*stall) as plan, pytest.raises(exc.DeadlineReached, match="quorum not reached"):
+        link(api, target, to, deadline=time.monotonic() + 1.0)
+    plan.assert_met()
+    _assert_nothing_linked(namespace, api, target, to, before)
+
+
+def test_deadline_that_has_passed_sends_nothing(namespace, api):
+    target = stored(api, SMALL)
+    namespace.forget_requests()
+    with pytest.raises(exc.DeadlineReached):
+        link(api, target, new_target(), deadline=time.monotonic() - 1.0)
+    assert list(namespace.requests) == []
