@@ -118,6 +118,27 @@ def test_a_link_shares_the_data_and_has_its_own_owner(rawx: RawxService, connect
     assert connection.ask("GET", PATH).status == 404
 
 
+def test_a_link_outlives_its_source_and_a_restart(namespace: Namespace) -> None:
+    rawx, owner = namespace.rawx[0], (f"{META}full-path", f"a/c/copy/1/{'AB' * 16}")
+    with RawSocket(rawx.address) as connection:
+        connection.ask("PUT", PATH, HEADERS, b"data")
+        assert connection.ask("COPY", PATH, [("Destination", OTHER_PATH), owner]).status == 201
+        assert connection.ask("COPY", PATH, [("Destination", OTHER_PATH), owner]).status == 409
+        assert connection.ask("DELETE", PATH).status == 204
+    namespace.stop()
+    namespace.start()
+    with RawSocket(rawx.address) as connection:
+        assert connection.ask("GET", PATH).status == 404
+        link = connection.ask("GET", OTHER_PATH)
+        assert (link.body, link.get(f"{META}full-path")) == (b"data", owner[1])
+        checked = [("x-oio-check-hash", "true")]
+        assert connection.ask("HEAD", OTHER_PATH, checked).status == 200
+        rawx.store.path(OTHER_ID).write_bytes(b"rots")
+        assert connection.ask("HEAD", OTHER_PATH, checked).status == 412
+        assert connection.ask("DELETE", OTHER_PATH).status == 204
+    assert files_of(rawx) == []
+
+
 def test_a_chunk_without_its_attributes_is_an_error_not_a_lie(
     rawx: RawxService, connection: RawSocket
 ) -> None:
