@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, is_typeddict
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -13,9 +16,50 @@ from oio import __version__
 project = "openio-sdk"
 author = "the maintainers of openio-sdk"
 release = __version__
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Client library for OpenIO SDS", "page_width": "60em"}
+html_show_sourcelink = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+
+_SOURCE = Path(__file__).parent.parent / "oio" / "api" / "types.py"
+_TYPES = {
+    node.name: node
+    for node in ast.parse(_SOURCE.read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ClassDef)
+}
+
+
+def inherited_fields(name: str) -> Iterator[tuple[str, str, str]]:
+    """Names, types and descriptions of the fields that a TypedDict has from others."""
+    for base in _TYPES[name].bases:
+        node = _TYPES.get(getattr(base, "id", ""))
+        if node is None:
+            continue
+        yield from inherited_fields(node.name)
+        for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign):
+                told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                text = ast.unparse(after).strip("'\"") if told else ""
+                yield ast.unparse(field.target), ast.unparse(field.annotation), " ".join(text.split())
+
+
+def add_inherited_fields(_app: Any, _what: str, name: str, obj: Any, _options: Any, lines: list[str]) -> None:
+    """Show them: for Python, a TypedDict has no base but dict."""
+    if is_typeddict(obj):
+        for field, kind, text in inherited_fields(name.rpartition(".")[2]):
+            lines += ["", f".. py:attribute:: {field}", f"   :type: {kind}", "   :no-index:", ""]
+            lines.append(f"   {text}")
+
+
+def skip_imported(_app: Any, _what: str, _name: str, obj: Any, _skip: bool, _options: Any) -> bool | None:
+    """Leave the classes of eventlet to its own documentation."""
+    return True if str(getattr(obj, "__module__", "")).startswith("eventlet") else None
+
+
+def setup(app: Any) -> None:
+    """Register what is above."""
+    app.connect("autodoc-process-docstring", add_inherited_fields)
+    app.connect("autodoc-skip-member", skip_imported)

@@ -49,6 +49,7 @@ def ec_encode(storage_method: Any, n: int) -> Generator[list[bytes] | None, byte
     :returns: for each block, None when no segment is complete yet, else a list of ``n`` byte strings: the
         fragments of the segments that this block completed. An empty block ends the data.
 
+    >>> from oio.common.storage_method import STORAGE_METHODS
     >>> encoder = ec_encode(STORAGE_METHODS.load("ec/algo=liberasurecode_rs_vand,k=2,m=1"), 3)
     >>> encoder.send(None)
     >>> encoder.send(b"some data")

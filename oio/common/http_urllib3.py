@@ -261,7 +261,7 @@ def oio_exception_from_httperror(
 ) -> NoReturn:
     """Raise the exception of the library that stands for one of urllib3.
 
-    :raises OioTimeout: a timeout of connection or reading
+    :raises oio.common.exceptions.OioTimeout: a timeout of connection or reading
     :raises OioNetworkException: any other trouble with the connection or the protocol
     :raises OioException: anything else
     """

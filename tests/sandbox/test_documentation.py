@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -12,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+import oio
 from oio.sandbox import Namespace
+from tests.facade.test_examples import MODULES as WITH_AN_API
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.rst"))
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.rst"))
+MODULES = ["oio", *(m.name for m in pkgutil.walk_packages(oio.__path__, "oio.") if "__main__" not in m.name)]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("reference/")])
 def test_examples_of_a_page_give_what_it_says(page, tmp_path):
     source = tmp_path / "source.txt"
     source.write_bytes(b"data of a file")
@@ -29,7 +35,7 @@ def test_examples_of_a_page_give_what_it_says(page, tmp_path):
     names = {"path": str(source), "directory": str(directory), "copy": str(tmp_path / "copy")}
     with Namespace(rawx=3, path=tmp_path / "namespace") as namespace, namespace.api() as api:
         result = doctest.testfile(
-            str(ROOT / "docs" / page),
+            str(DOCS / f"{page}.rst"),
             module_relative=False,
             globs={"api": api, "namespace": namespace} | names,
             optionflags=doctest.ELLIPSIS,
@@ -37,8 +43,13 @@ def test_examples_of_a_page_give_what_it_says(page, tmp_path):
     assert result.failed == 0
 
 
+@pytest.mark.parametrize("name", sorted({*MODULES} - {*WITH_AN_API}))
+def test_examples_of_a_module_do_what_they_say(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
 def test_the_tests_of_a_service_pass(tmp_path):
-    text = (ROOT / "docs" / "tasks.rst").read_text(encoding="utf-8")
+    text = (DOCS / "recipes.rst").read_text(encoding="utf-8")
     (program,) = re.findall(r"tested like this::\n\n((?:    .*\n|\n)+)", text)
     (tmp_path / "test_service.py").write_text(textwrap.dedent(program))
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "oio.sandbox.pytest_plugin"]
@@ -56,9 +67,31 @@ def test_the_program_of_the_readme_runs(capsys):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    index = (ROOT / "docs" / "index.rst").read_text(encoding="utf-8")
-    for page in PAGES:
-        assert page == "index.rst" or f"   {page.removesuffix('.rst')}\n" in index
+    lines = (DOCS / "index.rst").read_text(encoding="utf-8").splitlines()
+    assert [page for page in PAGES if page != "index" and f"   {page}" not in lines] == []
+
+
+def test_every_public_module_is_on_a_reference_page():
+    texts = [path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.rst")]
+    shown = re.findall(r"^(?:\.\. automodule:: |   )(oio[\w.]*)$", "\n".join(texts), re.MULTILINE)
+    # The other packages have nothing but modules.
+    packages = {name for name in MODULES if f"{name}." in " ".join(MODULES)} - {"oio", "oio.sandbox"}
+    public = [name for name in MODULES if "._" not in name and name not in packages]
+    assert len(public) > 70
+    assert sorted(shown) == sorted(public)
+
+
+def test_the_recorded_exchanges_are_as_many_as_it_says():
+    captures = (ROOT / "tests" / "wire" / "captures").glob("*.json")
+    names = [path.name for path in captures if path.name != "index.json"]
+    by_hand = [name for name in names if name.startswith("raw_")]
+    text = (DOCS / "checked.rst").read_text(encoding="utf-8")
+    stated = re.search(r"has (\d+) files .* (\d+) of them .* and (\d+) are", text, re.DOTALL)
+    assert [int(number) for number in stated.groups()] == [
+        len(names),
+        len(names) - len(by_hand),
+        len(by_hand),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["dependencies", "optional-dependencies"])
@@ -66,6 +99,6 @@ def test_every_dependency_has_its_line(kind):
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     section = re.search(rf"^(?:\[project\.)?{kind}\b.*?(?=\n\n|\n\])", project, re.DOTALL | re.MULTILINE)
     names = re.findall(r'"([A-Za-z0-9-]+)', section.group())
-    text = (ROOT / "docs" / "dependencies.rst").read_text(encoding="utf-8")
+    text = (DOCS / "dependencies.rst").read_text(encoding="utf-8")
     assert names
     assert [name for name in names if f"``{name}``" not in text] == []
