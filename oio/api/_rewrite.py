@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -202,9 +202,8 @@ class _HeadRewrite(_Rewrite):
         **options: Any,
     ) -> None:
         super().__init__(api, account, container, found, **options)
-        self._take_after(found)
-        # Chunk IDs may be made of version and position: with this version, they would be those in place.
-        self.wishes = {"content_id": found["id"], "meta_pos": metachunk.position}
+        self._join(found)
+        self.wishes["meta_pos"] = metachunk.position
         self._metachunk = metachunk
 
     def keep(self, location: Location, size: int) -> None:
@@ -224,10 +223,6 @@ class _HeadRewrite(_Rewrite):
         part = replace(location, ranges=[(start, end - 1)], size=end - start)
         with _reading(part, size - start, self.options) as source:
             self.run(source, sysmeta)
-
-    def _describe(self, meta: dict[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:
-        meta["version"] = self.found["version"]
-        return super()._describe(meta, sysmeta)
 
     def _commit(
         self,

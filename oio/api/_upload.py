@@ -16,9 +16,11 @@ from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._strategies import write_handler
 from oio.api.io import MetachunkPreparer
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.constants import OIO_VERSION
 from oio.common.deadlines import hard_deadline, renewed_options
+from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
 from oio.common.storage_method import DRAINED, STORAGE_METHODS
 from oio.common.utils import (
@@ -127,8 +129,8 @@ class Upload:
         self.target = (account, container, name)
         self.properties = dict(properties or {})
         self.policy = policy
-        #: That of the chunks which the object has, if there are some.
-        self.chunk_method: str | None = None
+        #: ID, version and chunk method of the object that the chunks are for, if it has others.
+        self.joined: dict[str, str] | None = None
         self.append = append
         self.container_properties = container_properties
         self.wishes: dict[str, Any] = {
@@ -164,40 +166,40 @@ class Upload:
         self._measure(size)
         return chunks, size, checksum, meta
 
-    def _take_after(self, meta: Mapping[str, Any]) -> None:
-        """Make chunks for an object that has some: they must all be of one kind (pitfalls row 128).
+    def _join(self, meta: dict[str, Any]) -> None:
+        """Make chunks for an object that has some: all must be of one kind, and name it (pitfalls row 128).
 
+        :param meta: description of the object
         :raises ContentDrained: its chunks were removed
         """
-        self.policy = meta.get("policy") or self.policy
-        self.chunk_method = meta.get("chunk_method")
-        if self.chunk_method == DRAINED:
+        if meta.get("chunk_method") == DRAINED:
             raise exc.ContentDrained(410, 427, f"The chunks of object {self.target[2]!r} were removed")
+        self.policy = meta.get("policy") or self.policy
+        with reading_answer():
+            self.joined = {key: meta[key] for key in ("id", "version", "chunk_method")}
+        # Chunk IDs may be made of version and position: with this version, they would be those in place.
+        self.wishes = {"content_id": self.joined["id"]}
 
-    def _take_after_existing(self) -> None:
-        """Look at the object to append to, if there is one."""
+    def _join_existing(self) -> None:
+        """Append to an object, if there is one."""
         try:
             meta = self.api.container.content_get_properties(*self.target, **self._renewed_options())
         except exc.NotFound:
             return
-        except exc.OioException as err:
-            if self.policy is None:
-                raise
-            self.api.logger.warning(
-                "Policy of %r is unknown, taking %s: %s", self.target[2], self.policy, err
-            )
-            return
-        self._take_after(meta)
+        if not boolean_value(meta.get("deleted")):
+            self._join(meta)
 
     def _prepare(self) -> MetachunkPreparer:
         if self.append:
-            self._take_after_existing()
+            self._join_existing()
         preparer = self._ask_for_chunks()
-        if self.chunk_method and _kind(preparer.obj_meta["chunk_method"]) != _kind(self.chunk_method):
-            raise exc.OioException(
-                f"Storage policy {self.policy!r} gives {preparer.obj_meta['chunk_method']!r} now, but object "
-                f"{self.target[2]!r} is stored as {self.chunk_method!r}: change its policy first"
-            )
+        if self.joined is not None:
+            now, stored = preparer.obj_meta["chunk_method"], self.joined["chunk_method"]
+            if _kind(now) != _kind(stored):
+                raise exc.OioException(
+                    f"Storage policy {self.policy!r} gives {now!r} now, but object {self.target[2]!r} "
+                    f"is stored as {stored!r}: change its policy first"
+                )
         return preparer
 
     def _ask_for_chunks(self) -> MetachunkPreparer:
@@ -221,6 +223,8 @@ class Upload:
 
     def _describe(self, meta: dict[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:
         account, container, name = self.target
+        if self.joined is not None:
+            meta["version"] = self.joined["version"]
         meta.update(
             sysmeta,
             content_path=name,

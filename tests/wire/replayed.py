@@ -22,6 +22,7 @@ _ADDRESS = re.compile(r"127\.0\.0\.1:60\d\d")
 _HASH_HEADER = "x-oio-chunk-meta-chunk-hash"
 _METACHUNK_HASH_HEADER = "x-oio-chunk-meta-metachunk-hash"
 _BODILESS = (204, 304)
+_DESCRIPTIONS = ("content/locate", "content/prepare2")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Replay:
         self.hashes: dict[str, str] = {}
         self._exchanges: dict[tuple[str, str, str], list[Exchange]] = defaultdict(list)
         self._services = {exchange.peer: exchange.service for exchange in capture.exchanges}
-        self._located = [e.response for e in capture.exchanges if _route(e.target) == "content/locate"]
+        self._described = [e.response for e in capture.exchanges if _route(e.target) in _DESCRIPTIONS]
         self._snapshot = capture.operation == "container_snapshot"
         self._read = {e.target for e in capture.exchanges if e.service == "rawx" and e.method == "GET"}
         for exchange in capture.exchanges:
@@ -139,8 +140,8 @@ class Replay:
     def _deduced(self, sent: Sent) -> bytes | None:
         """Answer what was not asked in the recording, but is known from it."""
         route = _route(sent.target)
-        if route == "content/get_properties" and self._located and self._located[0] is not None:
-            return _properties(self._located[0])
+        if route == "content/get_properties" and self._described and self._described[0] is not None:
+            return _properties(self._described[0])
         if route == "container/get_properties" and self._snapshot:
             return _compose(b'{"status":406,"message":"no such user"}', "404 Not found")
         return None
@@ -197,13 +198,13 @@ def _route(target: str) -> str:
     return "/".join(_path(target).split("/")[-2:])
 
 
-def _properties(located: Message) -> bytes:
-    """Tell of an object what its location tells, with the properties in the body."""
-    known = [(name, value) for name, value in located.headers if name.startswith(OBJECT_METADATA_PREFIX)]
-    described = [(name, value) for name, value in known if _key(name) in OBJECT_METADATA_KEYS]
-    properties = {_key(name): unquote(value) for name, value in known if (name, value) not in described}
+def _properties(described: Message) -> bytes:
+    """Tell of an object what another answer tells, with the properties in the body."""
+    known = [(name, value) for name, value in described.headers if name.startswith(OBJECT_METADATA_PREFIX)]
+    fields = [(name, value) for name, value in known if _key(name) in OBJECT_METADATA_KEYS]
+    properties = {_key(name): unquote(value) for name, value in known if (name, value) not in fields}
     body = json.dumps({"properties": properties}).encode()
-    return _compose(body, "200 OK", [f"{name}: {value}" for name, value in described])
+    return _compose(body, "200 OK", [f"{name}: {value}" for name, value in fields])
 
 
 def _key(header: str) -> str:

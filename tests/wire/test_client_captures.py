@@ -142,9 +142,6 @@ DEPRECATED = re.compile(r".*deprecated|object_show__")
 MORE_DELETIONS = "chunks of a refused object are removed (pitfalls rows 34 and 131)"
 OTHER_REQUESTS = {
     "container_create__bad_system_property": "nothing is sent of what is refused",
-    "object_create__append_SINGLE": "the policy of the object is looked up first (pitfalls row 128)",
-    "object_create__append_THREECOPIES": "the policy of the object is looked up first (pitfalls row 128)",
-    "object_create__append_EC": "the policy of the object is looked up first (pitfalls row 128)",
     "object_truncate__ok": "cut after the metachunk, which is read whole, to verify it, before it is cut",
     "object_truncate__boundary": "no data are moved (pitfalls row 129)",
     "object_truncate__zero": "the first metachunk is made empty (pitfalls row 159)",
@@ -157,6 +154,8 @@ OTHER_REQUESTS = {
 CHUNK_KEYS = {"url", "id", "content", "pos", "size", "hash"}
 #: Requests that we make besides those of the recorded client.
 MORE_REQUESTS = {
+    # The policy of the object to append to (pitfalls row 128).
+    ("object_create", "content/get_properties"),
     # Properties named like metadata are told by no other (pitfalls row 148).
     ("object_link", "content/get_properties"),
     ("object_fastcopy", "content/get_properties"),

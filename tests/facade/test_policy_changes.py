@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects keep their policy through every change of their data, and get another one when they are to."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oio.common import exceptions as exc
+from oio.sandbox import Namespace
+from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, read, routes
+
+CHUNK_SIZE = 1000
+DATA = bytes(number % 251 for number in range(13_500))
+POLICIES = {
+    "SINGLE": 1,
+    "TWOCOPIES": 2,
+    "THREECOPIES": 3,
+    "17COPIES": 17,
+    "EC21": 3,
+    "ECX21": 3,
+    "EC": 9,
+    "ECISAL63": 9,
+}
+"""All that the namespace serves, and how many chunks a metachunk has."""
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    with Namespace(rawx=17, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES") as running:
+        yield running
+
+
+@pytest.fixture
+def api(namespace: Namespace) -> Iterator[Any]:
+    with namespace.api() as client:
+        yield client
+        client.container_flush(ACCOUNT, CONTAINER)
+    assert chunks_on_disk(namespace) == []
+
+
+def change(api: Any, name: str, policy: str, **kwargs: Any) -> Any:
+    return api.object_change_policy(ACCOUNT, CONTAINER, name, policy, **kwargs)
+
+
+def assert_is(namespace: Namespace, api: Any, name: str, data: bytes, policy: str) -> None:
+    """The object has these data, this policy in all its chunks, and all chunks that there are."""
+    meta, chunks = api.object_locate(ACCOUNT, CONTAINER, name)
+    assert (int(meta["length"]), meta["policy"]) == (len(data), policy)
+    assert read(api, name, verify_checksum="strict") == data
+    assert len({chunk["pos"].partition(".")[0] for chunk in chunks}) * POLICIES[policy] == len(chunks)
+    ids = [chunk["url"].rpartition("/")[2] for chunk in chunks]
+    assert sorted(ids) == sorted(chunks_on_disk(namespace))
+    for chunk in chunks:
+        known = api.blob_client.chunk_head(chunk["url"])
+        assert (known["content_policy"], known["content_id"]) == (policy, meta["id"])
+        assert (known["content_version"], known["content_path"]) == (meta["version"], name)
+
+
+# --- the object's own policy -------------------------------------------------------------------------
+
+
+@pytest.mark.pitfall(128)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_changes_of_data_keep_the_policy_of_the_object(api: Any, namespace: Namespace, policy: str) -> None:
+    create(api, "o", DATA[:6500], policy=policy)
+    for other in (None, "SINGLE", "EC"):
+        create(api, "o", DATA[6500:7000], append=True, policy=other)
+        assert_is(namespace, api, "o", DATA[:7000], policy)
+        api.object_truncate(ACCOUNT, CONTAINER, "o", size=6500)
+        assert_is(namespace, api, "o", DATA[:6500], policy)
+    api.object_truncate(ACCOUNT, CONTAINER, "o", size=0)
+    assert_is(namespace, api, "o", b"", policy)
+    create(api, "o", DATA, append=True)
+    assert_is(namespace, api, "o", DATA, policy)
+
+
+def test_appending_to_nothing_takes_the_policy_of_the_call(api: Any, namespace: Namespace) -> None:
+    create(api, "o", DATA, append=True, policy="EC21")
+    assert_is(namespace, api, "o", DATA, "EC21")
+
+
+def test_appending_to_an_object_without_chunks_is_refused_before_anything_is_stored(
+    api: Any, namespace: Namespace
+) -> None:
+    create(api, "o")
+    api.object_drain(ACCOUNT, CONTAINER, "o")
+    namespace.forget_requests()
+    with pytest.raises(exc.ContentDrained):
+        create(api, "o", append=True)
+    assert routes(namespace) == ["proxy POST content/get_properties"]
+
+
+@pytest.mark.pitfall(128)
+@pytest.mark.parametrize(
+    ("stored", "now", "works"),
+    [
+        ("plain/nb_copy=2", "plain/nb_copy=3", True),
+        ("plain/nb_copy=3", "ec/algo=liberasurecode_rs_vand,k=2,m=1", False),
+        ("ec/algo=liberasurecode_rs_vand,k=2,m=1", "plain/nb_copy=3", False),
+        ("ec/algo=liberasurecode_rs_vand,k=2,m=1", "ec/algo=isa_l_rs_vand,k=2,m=1", False),
+        ("ec/algo=liberasurecode_rs_vand,k=2,m=1", "ec/algo=liberasurecode_rs_vand,k=3,m=1", False),
+    ],
+)
+def test_policy_that_was_redefined_spoils_no_object(
+    api: Any, namespace: Namespace, monkeypatch: pytest.MonkeyPatch, stored: str, now: str, works: bool
+) -> None:
+    create(api, "o", DATA[:1500], policy="THREECOPIES" if stored.startswith("plain") else "EC21")
+    ask = api.container._direct_request
+
+    def answer(method: str, url: str, **kwargs: Any) -> Any:
+        resp, body = ask(method, url, **kwargs)
+        if "x-oio-content-meta-chunk-method" in resp.headers:
+            told = now if url.endswith("prepare2") else stored
+            resp.headers["x-oio-content-meta-chunk-method"] = told
+        return resp, body
+
+    monkeypatch.setattr(api.container, "_direct_request", answer)
+    before = sorted(chunks_on_disk(namespace))
+    for rewrite in (
+        lambda: create(api, "o", DATA[1500:], append=True),
+        lambda: api.object_truncate(ACCOUNT, CONTAINER, "o", size=1200),
+    ):
+        if works:
+            rewrite()
+        else:
+            with pytest.raises(exc.OioException, match=f"gives '{now}' now, but object 'o' is .* '{stored}'"):
+                rewrite()
+            assert sorted(chunks_on_disk(namespace)) == before
+    monkeypatch.undo()
+    assert read(api, "o") == (DATA[:1200] if works else DATA[:1500])
+
+
+# --- another policy ----------------------------------------------------------------------------------
+
+
+def test_object_goes_from_policy_to_policy(api: Any, namespace: Namespace) -> None:
+    create(api, "o", DATA, policy="THREECOPIES", mime_type="text/x-test", properties={"k": "v", "hash": "h"})
+    first = before = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    for policy in (*POLICIES, "THREECOPIES"):
+        if policy == before["policy"]:
+            continue
+        chunks, size, md5, meta = change(api, "o", policy)
+        assert_is(namespace, api, "o", DATA, policy)
+        after = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+        assert {key for key in before if after[key] != before[key]} <= {"id", "policy", "chunk_method"}
+        assert after["id"] != before["id"]
+        assert (size, md5.upper()) == (len(DATA), before["hash"])
+        assert (meta["id"], meta["policy"], meta["version"]) == (after["id"], policy, after["version"])
+        assert len(chunks) == len(api.object_locate(ACCOUNT, CONTAINER, "o")[1])
+        before = after
+    assert {key for key in first if before[key] != first[key]} == {"id"}
+
+
+@pytest.mark.pitfall(110)
+def test_policy_that_the_object_has_is_a_conflict_and_moves_nothing(api: Any, namespace: Namespace) -> None:
+    create(api, "o", DATA, policy="EC21")
+    namespace.forget_requests()
+    with pytest.raises(exc.Conflict, match="already using the EC21 storage policy") as caught:
+        change(api, "o", "EC21")
+    assert caught.value.http_status == 409
+    assert routes(namespace) == ["proxy GET content/locate"]
+    assert_is(namespace, api, "o", DATA, "EC21")
+
+
+def test_unknown_policy_moves_nothing(api: Any, namespace: Namespace) -> None:
+    create(api, "o", DATA[:100])
+    with pytest.raises(exc.ClientException, match="'NONESUCH'"):
+        change(api, "o", "NONESUCH")
+    assert_is(namespace, api, "o", DATA[:100], "TWOCOPIES")
+
+
+@pytest.mark.parametrize("pieces", [[0], [0, 0], [1500, 0, 700], [3, 3]])
+@pytest.mark.parametrize("policy", ["SINGLE", "EC21"])
+@pytest.mark.pitfall(120)
+def test_policy_of_an_object_of_unknown_hash_can_be_changed(
+    api: Any, namespace: Namespace, policy: str, pieces: list[int]
+) -> None:
+    """What was appended to, or cut, has no hash, and the service wants to hear the same."""
+    size = 0
+    for piece in pieces:
+        create(api, "o", DATA[size : size + piece], append=True)
+        size += piece
+    change(api, "o", policy)
+    assert_is(namespace, api, "o", DATA[:size], policy)
+    api.object_truncate(ACCOUNT, CONTAINER, "o", size=size // 2)
+    change(api, "o", "THREECOPIES")
+    assert_is(namespace, api, "o", DATA[: size // 2], "THREECOPIES")
+
+
+@pytest.mark.pitfall(119)
+@pytest.mark.parametrize("kind", [int, str])
+def test_policy_of_a_version_is_changed_alone(api: Any, kind: Any) -> None:
+    api.container_create(ACCOUNT, CONTAINER)
+    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
+    old = create(api, "o", b"old", policy="SINGLE")["version"]
+    new = create(api, "o", b"new", policy="SINGLE")
+    assert change(api, "o", "EC21", version=kind(old))[3]["version"] == old
+    assert read(api, "o", version=old) == b"old"
+    assert api.object_get_properties(ACCOUNT, CONTAINER, "o", version=old)["policy"] == "EC21"
+    latest = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    assert (latest["id"], latest["policy"]) == (new["id"], "SINGLE")
+    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "1"})
+
+
+@pytest.mark.pitfall(146)
+def test_object_is_named_by_its_ids(api: Any, namespace: Namespace) -> None:
+    created = create(api, "o", DATA)
+    cid = created["container_id"].lower()
+    api.object_change_policy(None, None, None, "EC21", cid=cid, content_id=created["id"])
+    assert_is(namespace, api, "o", DATA, "EC21")
+    api.object_change_policy(None, None, "o", "SINGLE", cid=cid)
+    assert_is(namespace, api, "o", DATA, "SINGLE")
+
+
+def test_what_has_no_data_has_no_other_policy(api: Any) -> None:
+    create(api, "o")
+    api.object_drain(ACCOUNT, CONTAINER, "o")
+    with pytest.raises(exc.ContentDrained):
+        change(api, "o", "SINGLE")
+    with pytest.raises(exc.NoSuchObject):
+        change(api, "nothing", "SINGLE")
+    with pytest.raises(exc.NoSuchContainer):
+        api.object_change_policy(ACCOUNT, "nothing", "o", "SINGLE")
+
+
+@pytest.mark.pitfall(126)
+def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Namespace) -> None:
+    create(api, "o", DATA[:1500], policy="SINGLE")
+    before = sorted(chunks_on_disk(namespace))
+    (path,) = [path for rawx in namespace.rawx for path in rawx.volume.rglob(before[0])]
+    sound = path.read_bytes()
+    path.write_bytes(b"\0" * len(sound))
+    with pytest.raises(exc.CorruptedChunk):
+        change(api, "o", "THREECOPIES")
+    assert sorted(chunks_on_disk(namespace)) == before
+    path.write_bytes(sound)
+    assert_is(namespace, api, "o", DATA[:1500], "SINGLE")
+
+
+def test_object_that_is_not_what_its_description_says_is_left_alone(api: Any, namespace: Namespace) -> None:
+    """Each metachunk is what it was, but all of them are not."""
+    create(api, "o", DATA[:1500], policy="SINGLE")
+    target = (ACCOUNT, CONTAINER, "o")
+    meta, chunks = api.object_locate(*target)
+    swapped = {"0": "1", "1": "0"}
+    container = {"account": ACCOUNT, "reference": CONTAINER}
+    beans = [
+        {"type": "chunk", "id": c["url"], "content": meta["id"], **{k: c[k] for k in ("pos", "size", "hash")}}
+        for c in chunks
+    ]
+    api.container.container_raw_update(
+        beans, [{**bean, "pos": swapped[bean["pos"]]} for bean in beans], **container
+    )
+    before = sorted(chunks_on_disk(namespace))
+    with pytest.raises(exc.EtagMismatch, match=meta["hash"]):
+        change(api, "o", "EC21")
+    assert sorted(chunks_on_disk(namespace)) == before
+
+
+def test_memory_does_not_grow_with_the_object() -> None:
+    size = 24 << 20
+    block = bytes(1 << 20)
+    with Namespace(rawx=3, chunk_size=size) as namespace, namespace.api() as api:
+        create(api, "o", (block for _ in range(size >> 20)), policy="THREECOPIES")
+        tracemalloc.start()
+        try:
+            change(api, "o", "TWOCOPIES")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        # The services are in this process too.
+        assert peak < size // 2
+        assert len(chunks_on_disk(namespace)) == 2
