@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every call of the API: its options reach all the requests that it causes."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from oio.api.object_storage import ObjectStorageApi
+from oio.common.utils import cid_from_name
+from oio.sandbox import Namespace
+from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, create, header
+
+BOX = (ACCOUNT, CONTAINER)
+OBJECT = (*BOX, "o")
+
+
+def _fetch(api: Any, *args: Any, **kwargs: Any) -> None:
+    _, stream = api.object_fetch(*args, **kwargs)
+    with stream:
+        assert b"".join(stream)
+
+
+def _describe(api: Any, **kwargs: Any) -> None:
+    _, chunks = api.object_locate(*OBJECT, chunk_info=True, **kwargs)
+    assert all("error" not in chunk for chunk in chunks)
+
+
+CALLS: dict[str, list[Callable[..., Any]]] = {
+    # -- accounts
+    "account_create": [lambda api, **kw: api.account_create("new", **kw)],
+    "account_del_properties": [lambda api, **kw: api.account_del_properties(ACCOUNT, ["k"], **kw)],
+    "account_delete": [lambda api, **kw: api.account_delete("lonely", **kw)],
+    "account_flush": [lambda api, **kw: api.account_flush(ACCOUNT, **kw)],
+    "account_get_properties": [lambda api, **kw: api.account_get_properties(ACCOUNT, **kw)],
+    "account_list": [lambda api, **kw: api.account_list(**kw)],
+    "account_refresh": [
+        lambda api, **kw: api.account_refresh(ACCOUNT, **kw),
+        lambda api, **kw: api.account_refresh(**kw),
+    ],
+    "account_set_properties": [lambda api, **kw: api.account_set_properties(ACCOUNT, {"k": "v"}, **kw)],
+    "account_show": [lambda api, **kw: api.account_show(ACCOUNT, **kw)],
+    "account_update": [lambda api, **kw: api.account_update(ACCOUNT, {"k": "v"}, **kw)],
+    "all_accounts_refresh": [lambda api, **kw: api.all_accounts_refresh(**kw)],
+    # -- containers
+    "container_create": [lambda api, **kw: api.container_create(ACCOUNT, "new", **kw)],
+    "container_create_many": [lambda api, **kw: api.container_create_many(ACCOUNT, ["x", "y"], **kw)],
+    "container_del_properties": [lambda api, **kw: api.container_del_properties(*BOX, ["k"], **kw)],
+    "container_delete": [lambda api, **kw: api.container_delete(ACCOUNT, "empty", **kw)],
+    "container_flush": [
+        lambda api, **kw: api.container_flush(*BOX, **kw),
+        lambda api, **kw: api.container_flush(*BOX, fast=True, **kw),
+    ],
+    "container_get_properties": [lambda api, **kw: api.container_get_properties(*BOX, **kw)],
+    "container_list": [lambda api, **kw: api.container_list(ACCOUNT, **kw)],
+    "container_list_all": [lambda api, **kw: api.container_list_all(ACCOUNT, limit=1, **kw)],
+    "container_purge": [lambda api, **kw: api.container_purge(*BOX, **kw)],
+    "container_refresh": [lambda api, **kw: api.container_refresh(*BOX, **kw)],
+    "container_set_properties": [
+        lambda api, **kw: api.container_set_properties(*BOX, {"k": "v"}, **kw),
+        lambda api, **kw: api.container_set_properties(*BOX, {}, clear=True, **kw),
+    ],
+    "container_show": [lambda api, **kw: api.container_show(*BOX, **kw)],
+    "container_snapshot": [lambda api, **kw: api.container_snapshot(*BOX, ACCOUNT, "copy", **kw)],
+    "container_touch": [
+        lambda api, **kw: api.container_touch(*BOX, **kw),
+        lambda api, **kw: api.container_touch(*BOX, recompute=True, **kw),
+    ],
+    "container_update": [lambda api, **kw: api.container_update(*BOX, {"k": "v"}, **kw)],
+    "resolve_cid": [lambda api, **kw: api.resolve_cid(cid_from_name(*BOX), **kw)],
+    # -- objects
+    "object_analyze": [lambda api, **kw: api.object_analyze(*OBJECT, **kw)],
+    "object_change_policy": [lambda api, **kw: api.object_change_policy(*OBJECT, "SINGLE", **kw)],
+    "object_create": [
+        lambda api, **kw: api.object_create(*BOX, obj_name="new", data=LARGE, **kw),
+        lambda api, **kw: api.object_create(*BOX, obj_name="o", data=b"more", append=True, **kw),
+    ],
+    "object_create_ext": [lambda api, **kw: create(api, "new", LARGE, policy="EC21", **kw)],
+    "object_del_properties": [lambda api, **kw: api.object_del_properties(*OBJECT, ["k"], **kw)],
+    "object_delete": [lambda api, **kw: api.object_delete(*OBJECT, **kw)],
+    "object_delete_many": [lambda api, **kw: api.object_delete_many(*BOX, ["o", "p"], **kw)],
+    "object_drain": [lambda api, **kw: api.object_drain(*OBJECT, **kw)],
+    "object_fastcopy": [lambda api, **kw: api.object_fastcopy(*OBJECT, *BOX, "link", **kw)],
+    "object_fetch": [
+        lambda api, **kw: _fetch(api, *OBJECT, **kw),
+        lambda api, **kw: _fetch(api, *OBJECT, ranges=[(5, 9), (None, 3)], **kw),
+        lambda api, **kw: _fetch(api, *BOX, "ec", **kw),
+    ],
+    "object_get_properties": [lambda api, **kw: api.object_get_properties(*OBJECT, **kw)],
+    "object_head": [
+        lambda api, **kw: api.object_head(*OBJECT, **kw),
+        lambda api, **kw: api.object_head(*OBJECT, trust_level=1, **kw),
+        lambda api, **kw: api.object_head(*OBJECT, trust_level=2, **kw),
+    ],
+    "object_link": [
+        lambda api, **kw: api.object_link(*OBJECT, *BOX, "link", **kw),
+        lambda api, **kw: api.object_link(*BOX, "ec", *BOX, "link", **kw),
+    ],
+    "object_list": [lambda api, **kw: api.object_list(*BOX, **kw)],
+    "object_list_all": [
+        lambda api, **kw: api.object_list_all(*BOX, limit=1, **kw),
+        lambda api, **kw: api.object_list_all(*BOX, limit=1, versions=True, **kw),
+    ],
+    "object_locate": [lambda api, **kw: api.object_locate(*OBJECT, **kw), _describe],
+    "object_set_properties": [lambda api, **kw: api.object_set_properties(*OBJECT, {"k": "v"}, **kw)],
+    "object_show": [lambda api, **kw: api.object_show(*OBJECT, **kw)],
+    "object_touch": [lambda api, **kw: api.object_touch(*OBJECT, **kw)],
+    "object_truncate": [
+        lambda api, **kw: api.object_truncate(*OBJECT, size=10, **kw),
+        lambda api, **kw: api.object_truncate(*OBJECT, size=0, **kw),
+    ],
+    "object_update": [lambda api, **kw: api.object_update(*OBJECT, {"k": "v"}, **kw)],
+}
+OTHERS = {"close"}
+
+
+@pytest.fixture
+def furnished(namespace: Namespace) -> Namespace:
+    """A namespace with what the calls are about."""
+    with namespace.api() as api:
+        api.container_create(*BOX, {"k": "v"}, system={"sys.m2.policy.version": "-1"})
+        api.container_create(ACCOUNT, "empty")
+        api.account_create("lonely")
+        for name, policy in (("o", "THREECOPIES"), ("o", "TWOCOPIES"), ("p", "SINGLE"), ("ec", "EC21")):
+            create(api, name, LARGE, policy=policy, properties={"k": "v"})
+    namespace.forget_requests()
+    return namespace
+
+
+def requests_of(name: str, namespace: Namespace, constructor: Any = None, **options: Any) -> Iterator[Any]:
+    """Make the calls of a method; get the requests that the services got for each."""
+    with namespace.api(**(constructor or {})) as api, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for call in CALLS[name]:
+            namespace.forget_requests()
+            result = call(api, **options)
+            if isinstance(result, Iterator):
+                list(result)
+            assert namespace.requests
+            yield namespace.requests
+
+
+def granted(record: Any) -> float | None:
+    """Seconds that a service is granted; None for data, whose connections say nothing of it."""
+    value = header(record, "x-oio-timeout")
+    if value is None:
+        assert (record.service, record.method) in {("rawx", "PUT"), ("rawx", "GET")}
+        return None
+    return int(value) / 990_000
+
+
+def test_no_method_is_forgotten() -> None:
+    public = {name for name, _ in inspect.getmembers(ObjectStorageApi, inspect.isfunction) if name[0] != "_"}
+    assert public - OTHERS == set(CALLS)
+
+
+@pytest.mark.pitfall(72)
+@pytest.mark.parametrize("name", CALLS)
+def test_time_limits_of_the_constructor_reach_every_request(name: str, furnished: Namespace) -> None:
+    limits = {"connection_timeout": 500.0, "read_timeout": 600.0}
+    for records in requests_of(name, furnished, limits):
+        for record in records:
+            seconds = granted(record)
+            # Nothing has 300 seconds by default.
+            assert seconds is None or 300 < seconds <= 600, record.target
+
+
+@pytest.mark.pitfall(70, 72, 109)
+@pytest.mark.parametrize("name", CALLS)
+def test_options_reach_every_request(name: str, furnished: Namespace) -> None:
+    options = {"read_timeout": 600, "reqid": "MINE", "headers": {"X-Extra": "yes"}, "force_master": True}
+    for records in requests_of(name, furnished, **options):
+        for record in records:
+            seconds = granted(record)
+            assert seconds is None or 300 < seconds <= 600, record.target
+            assert header(record, "x-oio-req-id") == "MINE", record.target
+            assert header(record, "x-extra") == "yes", record.target
+            if record.service == "account":
+                assert parse_qs(urlsplit(record.target).query)["force_master"] == ["1"], record.target
+            elif record.service == "proxy":
+                assert header(record, "x-oio-force-master") == "1", record.target
+
+
+@pytest.mark.pitfall(70, 72)
+@pytest.mark.parametrize("name", CALLS)
+def test_deadline_reaches_every_request_and_all_have_one_id(name: str, furnished: Namespace) -> None:
+    # Everything has more than 20 seconds by default.
+    for records in requests_of(name, furnished, deadline=time.monotonic() + 20):
+        for record in records:
+            seconds = granted(record)
+            assert seconds is None or 0 < seconds <= 20, record.target
+        ids = {header(record, "x-oio-req-id") for record in records}
+        assert len(ids) == 1
+        assert None not in ids
