@@ -40,6 +40,13 @@ PARALLEL_CHUNKS_DELETE = 3
 _LOGGER = logging.getLogger(__name__)
 _CREATED = 201
 _KEPT_HEX_DIGITS = 4
+_ARGUMENTS = {
+    "container_id": "cid",
+    "content_path": "path",
+    "content_version": "version",
+    "content_id": "content_id",
+}
+"""What the owner of a chunk is described by, and the arguments that tell it."""
 
 
 def extract_headers_meta(headers: Mapping[str, str], check: bool = True) -> dict[str, Any]:
@@ -236,7 +243,7 @@ class BlobClient(HttpApi):
             raise ValueError(f"chunk_id {chunk_id!r} is not that of to_url {to_url!r}")
         meta, stream = self.chunk_get(from_url, **kwargs)
         copy = {"url": to_url}
-        original = _Original(from_url, meta, stream, kwargs.get("perfdata") or self.perfdata)
+        original = _Original(from_url, meta, stream, kwargs.get("perfdata", self.perfdata))
         with contextlib.closing(stream):
             new_owner = {
                 "container_id": cid,
@@ -394,10 +401,12 @@ def _owner(own: str | None, fullpath: str | None, parts: dict[str, Any]) -> dict
         fullpath = encode_fullpath(account, container, *mixed)
     owner = _parts_of(fullpath)
     for name, value in parts.items():
-        # Spelled as the services do: all but the name is made of digits.
-        spelled = value if name == "content_path" else str(value).upper()
-        if value is not None and spelled not in (owner[name], owner[name].upper()):
-            raise ValueError(f"{name} {value!r} does not go with full path {fullpath!r}")
+        if value is None:
+            continue
+        # All but the name is made of digits, of either case.
+        same = value == owner[name] if name == "content_path" else str(value).upper() == owner[name].upper()
+        if not same:
+            raise ValueError(f"{_ARGUMENTS[name]} {value!r} does not go with full path {fullpath!r}")
     return {"full_path": fullpath, **owner}
 
 

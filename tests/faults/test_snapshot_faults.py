@@ -1,0 +1,462 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots that fail: nothing is left of them, and the source can be written again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oio.common import exceptions as exc
+from oio.sandbox import Fault, Namespace
+from tests.faults.objects import LARGE, SMALL, Target, create, places_listed, places_on_disk, read
+
+SOURCE, SNAPSHOT = ("account", "source"), ("account", "snapshot")
+NAMES = ("a", "b", "c")
+ENABLED, FROZEN = "0", "4294967295"
+QUICK = {"read_timeout": 1.0}
+
+
+@pytest.fixture
+def before(namespace: Namespace, api: Any) -> set[str]:
+    """The chunks of the source: three objects, of one, three and one metachunks."""
+    for name, data in zip(NAMES, (SMALL, LARGE, b"last"), strict=True):
+        create(api, Target(*SOURCE, name), data)
+    namespace.forget_requests()
+    return places_on_disk(namespace)
+
+
+def take(api: Any, **kwargs: Any) -> None:
+    api.container_snapshot(*SOURCE, *SNAPSHOT, **kwargs)
+
+
+def proxy(action: str, route: str, **settings: Any) -> Fault:
+    return Fault(action, service="proxy", operation=route, **settings)
+
+
+def refusal(route: str, http: int = 400, status: int = 400, **settings: Any) -> Fault:
+    body = json.dumps({"status": status, "message": "because"})
+    return proxy("status", route, status=http, body=body, **settings)
+
+
+def status(api: Any, container: tuple[str, str] = SOURCE) -> str:
+    return api.container_get_properties(*container)["system"]["sys.status"]  # type: ignore[no-any-return]
+
+
+def asked(namespace: Namespace, text: str) -> int:
+    """How many requests have this in their target, or are of this method."""
+    return sum(text in request.target or text == request.method for request in namespace.requests)
+
+
+def assert_nothing_left(namespace: Namespace, api: Any, before: set[str]) -> None:
+    with pytest.raises(exc.NoSuchContainer):
+        api.container_show(*SNAPSHOT)
+    assert places_on_disk(namespace) == before
+    _assert_source_is_well(api)
+
+
+def _assert_source_is_well(api: Any) -> None:
+    assert status(api) == ENABLED
+    for name, data in zip(NAMES, (SMALL, LARGE, b"last"), strict=True):
+        assert read(api, Target(*SOURCE, name)) == (data, None)
+    create(api, Target(*SOURCE, "new"), b"new")
+
+
+def assert_taken(namespace: Namespace, api: Any, before: set[str]) -> None:
+    assert status(api, SNAPSHOT) == FROZEN
+    listed = {
+        place for name in NAMES for place in places_listed(api, Target(*SNAPSHOT, name))
+    } & places_on_disk(namespace)
+    assert places_on_disk(namespace) == before | listed
+    assert not before & listed
+    for name, data in zip(NAMES, (SMALL, LARGE, b"last"), strict=True):
+        assert read(api, Target(*SNAPSHOT, name)) == (data, None)
+
+
+# --- links ----------------------------------------------------------------------------------------------
+
+
+def breaking(api: Any, name: str, pos: str) -> list[Fault]:
+    """Keep two of the three chunks of a metachunk from being linked."""
+    _, chunks = api.object_locate(*SOURCE, name)
+    ids = [chunk["url"].rpartition("/")[2] for chunk in chunks if chunk["pos"] == pos]
+    return [Fault("status", operation=chunk_id, status=500) for chunk_id in ids[:2]]
+
+
+@pytest.mark.pitfall(97, 99, 130)
+@pytest.mark.parametrize("batch", [1, 4, 100])
+@pytest.mark.parametrize(("name", "pos"), [("a", "0"), ("b", "0"), ("b", "2"), ("c", "0")])
+def test_nothing_is_left_when_links_fail_midway(namespace, api, before, batch, name, pos):
+    faults = breaking(api, name, pos)
+    with namespace.faults(*faults) as plan, pytest.raises(exc.ServiceBusy, match=r"reached \(1/2\)"):
+        take(api, batch=batch)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97, 130)
+def test_nothing_is_left_when_links_fail_after_others_are_noted(namespace, api, before):
+    """Objects are linked several at a time; these are more."""
+    for number in range(20):
+        create(api, Target(*SOURCE, f"a{number:02}"), SMALL)
+    before = places_on_disk(namespace)
+    namespace.forget_requests()
+    with namespace.faults(*breaking(api, "c", "0")) as plan, pytest.raises(exc.ServiceBusy):
+        take(api, batch=6)
+    plan.assert_met()
+    assert asked(namespace, "container/raw_update") >= 8
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97, 130)
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"action": "commit-then-timeout"}, exc.OioTimeout),
+        ({"action": "commit-then-reset"}, exc.ServiceBusy),
+        ({"action": "stall", "phase": "head"}, exc.OioTimeout),
+        ({"action": "status", "status": 404}, exc.ServiceBusy),
+        ({"action": "status", "status": 409}, exc.Conflict),
+    ],
+)
+def test_the_first_error_is_the_one_that_is_raised(namespace, api, before, fault, expected):
+    faults = [Fault(operation="COPY", address=rawx.address, **fault) for rawx in namespace.rawx[:2]]
+    with namespace.faults(*faults) as plan, pytest.raises(expected, match="quorum"):
+        take(api, **QUICK)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(99)
+@pytest.mark.parametrize(
+    "fault",
+    [{"action": "status"}, {"action": "commit-then-reset"}, {"action": "status", "status": 409}],
+    ids=["not made", "made, but unknown", "in the way"],
+)
+def test_chunks_that_are_not_linked_count_as_lost(namespace, api, before, fault):
+    """The snapshot names links in their places, never the chunks of the source."""
+    with namespace.faults(Fault(operation="COPY", address=namespace.rawx[0].address, **fault)) as plan:
+        take(api)
+    plan.assert_met()
+    assert_taken(namespace, api, before)
+    for name in NAMES:
+        listed = places_listed(api, Target(*SNAPSHOT, name))
+        assert not listed & before
+        assert len(listed) == len(places_listed(api, Target(*SOURCE, name)))
+    # So nothing of the source is deleted with the snapshot.
+    api.container.container_enable(*SNAPSHOT)
+    for name in NAMES:
+        api.object_delete(*SNAPSHOT, name)
+    assert places_on_disk(namespace) == before
+
+
+# --- requests about the containers ----------------------------------------------------------------------
+
+
+@pytest.mark.pitfall(97, 130)
+@pytest.mark.parametrize(
+    ("route", "nth"),
+    [
+        ("container/list", None),
+        ("content/locate", 1),
+        ("content/locate", 3),
+        ("container/raw_update", 1),
+        ("container/raw_update", 2),
+        ("container/touch", None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("refused", exc.BadRequest), ("500", exc.ClientException), ("reset", exc.OioNetworkException)],
+)
+def test_nothing_is_left_when_a_request_fails(namespace, api, before, route, nth, how, expected):
+    if how == "reset":
+        fault = proxy("reset", route, nth=nth, phase="head")
+    else:
+        fault = refusal(route, *((400, 400) if how == "refused" else (500, 500)), nth=nth)
+    with namespace.faults(fault) as plan, pytest.raises(expected) as caught:
+        take(api, batch=6, **QUICK)
+    plan.assert_met()
+    assert caught.value.service == namespace.proxy.address
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+@pytest.mark.parametrize("action", ["commit-then-timeout", "commit-then-reset"])
+@pytest.mark.parametrize("route", ["container/raw_update", "container/touch"])
+def test_nothing_is_left_when_an_answer_is_lost(namespace, api, before, route, action):
+    with namespace.faults(proxy(action, route)) as plan, pytest.raises(exc.OioNetworkException):
+        take(api, batch=6, **QUICK)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+@pytest.mark.parametrize("action", ["commit-then-timeout", "commit-then-reset"])
+def test_snapshot_of_which_nobody_knows_if_it_was_made_is_removed(namespace, api, before, action):
+    with (
+        namespace.faults(proxy(action, "container/snapshot")) as plan,
+        pytest.raises(exc.OioNetworkException),
+    ):
+        take(api, **QUICK)
+    plan.assert_met()
+    assert asked(namespace, "COPY") == 0
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_snapshot_that_was_not_made_is_not_removed(namespace, api, before, caplog):
+    with namespace.faults(proxy("reset", "container/snapshot", phase="head")) as plan:
+        with pytest.raises(exc.OioNetworkException):
+            take(api)
+        plan.assert_met()
+    assert asked(namespace, "container/destroy") == 0
+    assert "Half-made snapshot account/snapshot may be left: nobody knows" in caplog.text
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_snapshot_of_an_earlier_day_is_never_removed(namespace, api, before, lost):
+    """It has the date of the same source: only that it was there before tells it from a half-made one."""
+    take(api)
+    there = places_on_disk(namespace)
+    fault = proxy("commit-then-reset", "container/snapshot") if lost else refusal("container/snapshot")
+    with namespace.faults(fault) as plan, pytest.raises(exc.OioException):
+        take(api)
+    plan.assert_met()
+    assert places_on_disk(namespace) == there
+    assert_taken(namespace, api, before)
+    assert status(api) == ENABLED
+
+
+def test_container_that_somebody_makes_meanwhile_is_not_removed(namespace, api, before):
+    """The name was free before; what is there afterwards has another date than a copy."""
+    other = namespace.api()
+
+    def look(*args: Any, **kwargs: Any) -> Any:
+        other.object_create(*SNAPSHOT, obj_name="mine", data=b"data")
+        raise exc.OioNetworkException("reset")
+
+    api.container.container_snapshot = look
+    with other, pytest.raises(exc.OioNetworkException):
+        take(api)
+    assert read(api, Target(*SNAPSHOT, "mine")) == (b"data", None)
+    assert status(api) == ENABLED
+
+
+# --- the freeze -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.pitfall(97)
+@pytest.mark.parametrize("action", ["commit-then-timeout", "commit-then-reset"])
+def test_source_is_enabled_when_nobody_knows_if_it_was_frozen(namespace, api, before, action):
+    with namespace.faults(proxy(action, "admin/freeze")) as plan, pytest.raises(exc.OioNetworkException):
+        take(api, **QUICK)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_trouble_with_enabling_is_logged_and_hides_nothing(namespace, api, before, caplog):
+    faults = [refusal("admin/enable", 500, 500), refusal("container/touch", 403, 403)]
+    with namespace.faults(*faults) as plan, pytest.raises(exc.Forbidden):
+        take(api)
+    plan.assert_met()
+    assert "Container account/source stays frozen: because" in caplog.text
+    api.container.container_enable(*SOURCE)
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_snapshot_stays_when_only_the_enabling_fails(namespace, api, before, caplog):
+    with namespace.faults(refusal("admin/enable", 500, 500)) as plan:
+        take(api)
+    plan.assert_met()
+    assert "stays frozen" in caplog.text
+    assert_taken(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_busy_service_is_asked_to_enable_again(namespace, api, before):
+    with namespace.faults(refusal("admin/enable", 503, 503, nth=1)) as plan:
+        take(api)
+    plan.assert_met()
+    assert status(api) == ENABLED
+
+
+class During:
+    """Does something once, when a route is asked for."""
+
+    def __init__(self, api: Any, route: str, action: Any) -> None:
+        self._request = api.container._direct_request
+        self._route = route
+        self._action = action
+        api.container._direct_request = self
+
+    def __call__(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        if url.endswith(self._route) and self._action is not None:
+            action, self._action = self._action, None
+            action()
+        return self._request(method, url, *args, **kwargs)
+
+
+@pytest.fixture
+def other(namespace: Namespace) -> Iterator[Any]:
+    """Somebody else."""
+    with namespace.api() as client:
+        yield client
+
+
+def enable_by_refused_delete(other: Any) -> None:
+    with pytest.raises(exc.ContainerNotEmpty):
+        other.container_delete(*SOURCE)
+    assert status(other) == ENABLED
+
+
+@pytest.mark.pitfall(156)
+@pytest.mark.parametrize("route", ["container/list", "content/locate", "container/raw_update"])
+def test_snapshot_has_the_state_of_the_freeze_even_if_that_is_undone(namespace, api, other, before, route):
+    """A refused deletion enables the source in the middle; it is written to, and the snapshot is whole."""
+
+    def write() -> None:
+        enable_by_refused_delete(other)
+        other.object_create(*SOURCE, obj_name="a", data=b"more", append=True)
+        other.object_create(*SOURCE, obj_name="d", data=b"new")
+
+    During(api, route, write)
+    take(api)
+    assert [obj["name"] for obj in other.object_list(*SNAPSHOT)["objects"]] == list(NAMES)
+    for name, data in zip(NAMES, (SMALL, LARGE, b"last"), strict=True):
+        assert read(other, Target(*SNAPSHOT, name)) == (data, None)
+    assert read(other, Target(*SOURCE, "a")) == (SMALL + b"more", None)
+    assert status(other) == ENABLED
+
+
+@pytest.mark.pitfall(156)
+def test_snapshot_fails_when_its_source_loses_chunks(namespace, api, other, before):
+    def delete() -> None:
+        enable_by_refused_delete(other)
+        other.object_delete(*SOURCE, "b")
+
+    During(api, "content/locate", delete)
+    with pytest.raises(exc.ServiceBusy, match="HTTP 404"):
+        take(api)
+    with pytest.raises(exc.NoSuchContainer):
+        other.container_show(*SNAPSHOT)
+    assert len(places_on_disk(namespace)) == 6
+    assert status(other) == ENABLED
+
+
+def test_two_snapshots_at_a_time_do_not_meet(namespace, api, other, before):
+    """The second is refused, and leaves the freeze to the first."""
+    refused = []
+
+    def second() -> None:
+        with pytest.raises(exc.ServiceBusy) as caught:
+            other.container_snapshot(*SOURCE, "account", "second")
+        refused.append(caught.value.status)
+        assert status(other) == FROZEN
+
+    During(api, "container/list", second)
+    take(api)
+    assert refused == [436]
+    assert_taken(namespace, api, before)
+    with pytest.raises(exc.NoSuchContainer):
+        other.container_show("account", "second")
+
+
+# --- what cannot be removed -----------------------------------------------------------------------------
+
+
+@pytest.mark.pitfall(31)
+@pytest.mark.parametrize("batch", [6, 100])
+def test_half_made_snapshot_that_cannot_be_removed_keeps_the_links_it_names(
+    namespace, api, before, caplog, batch
+):
+    """And those that it surely does not name are removed."""
+    faults = [refusal("container/destroy", 403, 403)]
+    faults += [refusal("container/raw_update", nth=3)] if batch == 6 else breaking(api, "c", "0")
+    with namespace.faults(*faults) as plan, pytest.raises((exc.BadRequest, exc.ServiceBusy)):
+        take(api, batch=batch)
+    plan.assert_met()
+    assert "Destroy it with container_delete(force=True)" in caplog.text
+    named = {place for name in NAMES for place in places_listed(api, Target(*SNAPSHOT, name))}
+    assert named <= places_on_disk(namespace)
+    left = places_on_disk(namespace) - before
+    assert left == named - before if batch == 100 else left >= named - before
+    for name, data in zip(NAMES, (SMALL, LARGE, b"last"), strict=True):
+        assert read(api, Target(*SNAPSHOT, name)) == (data, None)
+    api.container_delete(*SNAPSHOT, force=True)
+    _assert_source_is_well(api)
+
+
+@pytest.mark.pitfall(31)
+def test_trouble_with_the_directory_is_logged(namespace, api, before, caplog):
+    faults = [refusal("reference/destroy"), refusal("container/touch", 403, 403)]
+    with namespace.faults(*faults) as plan, pytest.raises(exc.Forbidden):
+        take(api)
+    plan.assert_met()
+    assert "Failed to remove account/snapshot from the directory" in caplog.text
+    assert_nothing_left(namespace, api, before)
+
+
+def test_snapshot_can_be_taken_again_after_a_failure(namespace, api, before):
+    with namespace.faults(refusal("container/touch")), pytest.raises(exc.BadRequest):
+        take(api)
+    take(api)
+    assert_taken(namespace, api, before)
+
+
+# --- deadlines and interruptions ------------------------------------------------------------------------
+
+
+@pytest.mark.pitfall(27, 97)
+@pytest.mark.parametrize(
+    "route", ["container/snapshot", "container/list", "content/locate", "container/touch"]
+)
+def test_source_is_enabled_after_the_deadline_too(namespace, api, before, route):
+    stall = proxy("stall", route, phase="head")
+    with namespace.faults(stall) as plan, pytest.raises(exc.OioException) as caught:
+        take(api, deadline=time.monotonic() + 1.5)
+    plan.assert_met()
+    assert isinstance(caught.value, (exc.DeadlineReached, exc.OioTimeout))
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_source_is_enabled_when_the_user_interrupts(namespace, api, before):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    During(api, "container/raw_update", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        take(api)
+    assert_nothing_left(namespace, api, before)
+
+
+def test_snapshots_of_several_containers_in_several_threads(namespace, api, before):
+    containers = [f"source-{number}" for number in range(4)]
+    for container in containers:
+        create(api, Target("account", container, "o"), SMALL)
+    errors: list[BaseException] = []
+
+    def snapshot(container: str) -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                api.container_snapshot("account", container, "account", f"{container}-copy")
+            except exc.OioException as err:
+                stack.callback(errors.append, err)
+
+    threads = [threading.Thread(target=snapshot, args=(container,)) for container in containers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    for container in containers:
+        assert read(api, Target("account", f"{container}-copy", "o")) == (SMALL, None)
