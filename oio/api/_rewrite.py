@@ -80,6 +80,17 @@ class _Rewrite(Upload):
     def _writing_options(self) -> dict[str, Any]:
         return {**super()._writing_options(), "read_timeout": _PATIENCE}
 
+    def _copy(self, location: Location, size: int, sysmeta: dict[str, Any]) -> Uploaded:
+        """Store the first bytes of a part of the object."""
+        try:
+            with _reading(location, size, self.options) as source:
+                return self.run(source, sysmeta)
+        except exc.CorruptedChunk as err:
+            self.api.logger.warning("Reading %r again, from other chunks: %s", self.target[2], err)
+        # Once a block is given, what turns out to be damaged cannot be read from elsewhere: verify it before.
+        with _reading(location, size, {**self.options, "verify_checksum": "strict"}) as source:
+            return self.run(source, sysmeta)
+
 
 # --- another policy ----------------------------------------------------------------------------------
 
@@ -99,8 +110,7 @@ class PolicyChange(_Rewrite):
         """
         location = locate_bytes(self.found, chunks, [], self.api.logger)
         sysmeta = {"mime_type": self.found.get("mime_type"), "etag": self._md5()}
-        with _reading(location, location.size, self.options) as source:
-            return self.run(source, sysmeta)
+        return self._copy(location, location.size, sysmeta)
 
     def _md5(self) -> str | None:
         """MD5 of the object; unknown when parts of it were written apart."""
@@ -221,8 +231,7 @@ class _HeadRewrite(_Rewrite):
             # All of a metachunk is read only because no part of it can be verified.
             end = size
         part = replace(location, ranges=[(start, end - 1)], size=end - start)
-        with _reading(part, size - start, self.options) as source:
-            self.run(source, sysmeta)
+        self._copy(part, size - start, sysmeta)
 
     def _commit(
         self,

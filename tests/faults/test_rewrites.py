@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Truncations and changes of policy that fail: the object is as it was, or as it was asked to be."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from oio.common import exceptions as exc
+from oio.sandbox import Fault
+from tests.faults.objects import (
+    CHUNK_SIZE,
+    LARGE,
+    Target,
+    assert_stored,
+    chunks_listed,
+    chunks_on_disk,
+    fault,
+    limits,
+    read,
+    stored,
+)
+
+CUT = CHUNK_SIZE + 1000
+"""Inside the second of three metachunks."""
+
+
+class Rewrite(NamedTuple):
+    """A call that stores data of an object again."""
+
+    make: Callable[..., Any]
+    commit: str
+    result: bytes
+
+
+def truncate(api: Any, target: Target, **options: Any) -> Any:
+    return api.object_truncate(*target, size=CUT, **options)
+
+
+def change_policy(api: Any, target: Target, **options: Any) -> Any:
+    return api.object_change_policy(*target, "EC21", **options)
+
+
+REWRITES = {
+    "truncation": Rewrite(truncate, "content/update", LARGE[:CUT]),
+    "change of policy": Rewrite(change_policy, "content/create", LARGE),
+}
+#: What an object may be when its truncation failed after the first of its two requests.
+BETWEEN = LARGE[: 2 * CHUNK_SIZE]
+
+everywhere = pytest.mark.parametrize("rewrite", REWRITES.values(), ids=REWRITES)
+
+
+@pytest.fixture
+def target(api) -> Target:
+    return stored(api, LARGE, policy="THREECOPIES")
+
+
+def requests_to(namespace: Any, route: str) -> list[Any]:
+    return [request for request in namespace.requests if route in request.target]
+
+
+# --- storing again --------------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("action", "settings"),
+    [
+        ("refuse", {}),
+        ("status", {"status": 503}),
+        ("status", {"status": 409}),
+        ("disk-full", {}),
+        ("reset", {"after_bytes": 500}),
+        ("wrong-hash", {}),
+        ("stall", {"after_bytes": 500}),
+    ],
+)
+def test_object_is_as_it_was_when_too_few_rawx_store_it_again(
+    namespace, api, target, rewrite, action, settings
+):
+    troubles = [fault(action, "PUT", address=rawx.address, **settings) for rawx in namespace.rawx[1:]]
+    if action == "refuse":
+        # Those are not there to be read from either.
+        troubles = [Fault("refuse", address=rawx.address) for rawx in namespace.rawx[1:]]
+    with namespace.faults(*troubles) as plan, pytest.raises(exc.OioException):
+        rewrite.make(api, target, **limits(action, write_timeout=1.0))
+    plan.assert_met()
+    assert_stored(namespace, api, target, LARGE)
+    assert requests_to(namespace, "content/truncate") == []
+    rewrite.make(api, target)
+    assert_stored(namespace, api, target, rewrite.result)
+
+
+def test_quorum_of_rawx_is_enough_to_cut(namespace, api, target):
+    trouble = fault("status", "PUT", address=namespace.rawx[0].address)
+    with namespace.faults(trouble) as plan:
+        truncate(api, target)
+    plan.assert_met()
+    assert_stored(namespace, api, target, LARGE[:CUT])
+    _, chunks = api.object_locate(*target)
+    assert sorted(chunk["pos"] for chunk in chunks) == ["0", "0", "0", "1", "1"]
+
+
+@everywhere
+@pytest.mark.parametrize("action", ["status", "reset", "truncate", "corrupt", "stall"])
+@pytest.mark.pitfall(46, 126, 127)
+def test_copies_that_cannot_be_read_leave_the_others(namespace, api, target, rewrite, action):
+    settings = {} if action == "status" else {"after_bytes": 500}
+    troubles = [fault(action, "GET", address=rawx.address, nth=1, **settings) for rawx in namespace.rawx[:2]]
+    with namespace.faults(*troubles) as plan:
+        rewrite.make(api, target, **limits(action, read_timeout=0.5))
+    assert plan.hits(troubles[0])
+    assert_stored(namespace, api, target, rewrite.result)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [("status", exc.ServiceUnavailable), ("reset", exc.ServiceUnavailable), ("corrupt", exc.CorruptedChunk)],
+)
+def test_object_that_cannot_be_read_is_as_it_was(namespace, api, target, rewrite, action, expected):
+    settings = {} if action == "status" else {"after_bytes": 500}
+    with namespace.faults(fault(action, "GET", **settings)) as plan, pytest.raises(expected):
+        rewrite.make(api, target)
+    plan.assert_met()
+    assert_stored(namespace, api, target, LARGE)
+
+
+@everywhere
+def test_chunks_that_are_lost_are_told_so(namespace, api, target, rewrite):
+    lost = Fault("status", operation="GET", status=404)
+    with namespace.faults(lost), pytest.raises(exc.UnrecoverableContent):
+        rewrite.make(api, target)
+    assert_stored(namespace, api, target, LARGE)
+
+
+@everywhere
+def test_cut_of_a_policy_that_is_not_there_any_more_leaves_the_object(namespace, api, target, rewrite):
+    body = json.dumps({"status": 481, "message": "Policy not satisfiable"})
+    refusal = Fault("status", service="proxy", operation="content/prepare2", status=500, body=body)
+    with namespace.faults(refusal), pytest.raises(exc.ClientException, match="not satisfiable"):
+        rewrite.make(api, target)
+    assert_stored(namespace, api, target, LARGE)
+
+
+# --- the last requests ----------------------------------------------------------------------------------
+
+
+def refusal(operation: str, http: int, status: int) -> Fault:
+    body = json.dumps({"status": status, "message": "because"})
+    return Fault("status", service="proxy", operation=operation, status=http, body=body)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("http", "status", "expected"),
+    [
+        (400, 400, exc.BadRequest),
+        (404, 420, exc.NoSuchObject),
+        (404, 406, exc.NoSuchContainer),
+        (410, 427, exc.ContentDrained),
+        (500, 425, exc.ClientException),
+        (503, 436, exc.ServiceBusy),
+    ],
+)
+@pytest.mark.pitfall(29)
+def test_refused_commit_leaves_no_new_chunk(namespace, api, target, rewrite, http, status, expected):
+    with namespace.faults(refusal(rewrite.commit, http, status)) as plan, pytest.raises(expected):
+        rewrite.make(api, target)
+    plan.assert_met()
+    assert_stored(namespace, api, target, BETWEEN if rewrite.commit == "content/update" else LARGE)
+
+
+@pytest.mark.parametrize("action", ["status", "stall", "reset"])
+def test_object_is_as_it_was_when_nothing_is_dropped(namespace, api, target, action):
+    trouble = Fault(
+        action,
+        service="proxy",
+        operation="content/truncate",
+        phase="body" if action == "status" else "head",
+    )
+    with namespace.faults(trouble) as plan, pytest.raises(exc.OioException):
+        truncate(api, target, **limits(action, read_timeout=1.0))
+    plan.assert_met()
+    assert requests_to(namespace, "content/update") == []
+    assert_stored(namespace, api, target, LARGE)
+
+
+@pytest.mark.parametrize("action", ["commit-then-timeout", "commit-then-reset"])
+def test_object_is_its_own_beginning_when_nobody_knows_what_was_dropped(namespace, api, target, action):
+    trouble = Fault(action, service="proxy", operation="content/truncate")
+    with namespace.faults(trouble) as plan, pytest.raises(exc.OioException):
+        truncate(api, target, **limits(action, read_timeout=1.0))
+    plan.assert_met()
+    assert_stored(namespace, api, target, BETWEEN)
+    truncate(api, target)
+    assert_stored(namespace, api, target, LARGE[:CUT])
+
+
+@everywhere
+@pytest.mark.parametrize("action", ["commit-then-timeout", "commit-then-reset"])
+@pytest.mark.pitfall(29, 143)
+def test_commit_whose_answer_was_lost_is_a_success(namespace, api, target, rewrite, action):
+    trouble = Fault(action, service="proxy", operation=rewrite.commit)
+    namespace.forget_requests()
+    with namespace.faults(trouble) as plan:
+        rewrite.make(api, target, request_attempts=5, **limits(action, read_timeout=1.0))
+    plan.assert_met()
+    assert len(requests_to(namespace, rewrite.commit)) == 1
+    assert_stored(namespace, api, target, rewrite.result)
+
+
+@everywhere
+@pytest.mark.parametrize("action", ["stall", "reset"])
+@pytest.mark.pitfall(29)
+def test_uncertain_commit_keeps_the_new_chunks(namespace, api, target, rewrite, action):
+    trouble = Fault(action, service="proxy", operation=rewrite.commit, phase="head")
+    with namespace.faults(trouble) as plan, pytest.raises(exc.OioNetworkException):
+        rewrite.make(api, target, **limits(action, read_timeout=1.0))
+    plan.assert_met()
+    assert len(chunks_on_disk(namespace) - chunks_listed(api, target)) == (
+        3 if rewrite.result != LARGE else 6
+    )
+    assert read(api, target) == (BETWEEN if rewrite.commit == "content/update" else LARGE, None)
+    rewrite.make(api, target)
+    assert read(api, target) == (rewrite.result, None)
+
+
+@everywhere
+@pytest.mark.pitfall(31)
+def test_trouble_with_the_removal_of_chunks_does_not_hide_why(namespace, api, target, rewrite):
+    troubles = [refusal(rewrite.commit, 403, 403), Fault("reset", operation="DELETE", phase="head")]
+    with namespace.faults(*troubles) as plan, pytest.raises(exc.Forbidden):
+        rewrite.make(api, target)
+    plan.assert_met()
+
+
+@everywhere
+def test_frozen_container_keeps_its_objects(namespace, api, target, rewrite):
+    api.container.container_freeze(*target[:2])
+    with pytest.raises(exc.ServiceBusy) as caught:
+        rewrite.make(api, target)
+    assert caught.value.status == 436
+    assert_stored(namespace, api, target, LARGE)
+
+
+@everywhere
+def test_object_that_was_replaced_meanwhile_is_left_alone(namespace, api, target, rewrite, monkeypatch):
+    other = b"of somebody else"
+
+    locate = api.container.content_locate
+
+    def locate_and_replace(*args: Any, **kwargs: Any) -> Any:
+        found = locate(*args, **kwargs)
+        monkeypatch.undo()
+        api.object_create(*target[:2], obj_name=target.name, data=other)
+        return found
+
+    monkeypatch.setattr(api.container, "content_locate", locate_and_replace)
+    with pytest.raises(exc.OioException):
+        rewrite.make(api, target)
+    assert_stored(namespace, api, target, other)
+
+
+# --- the call as a whole --------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.pitfall(70)
+def test_all_requests_of_a_call_have_its_id(namespace, api, target, rewrite):
+    namespace.forget_requests()
+    rewrite.make(api, target, reqid="MINE")
+    ours = [
+        request
+        for request in namespace.requests
+        # The namespace deletes the old chunks itself.
+        if request.method != "DELETE"
+    ]
+    assert len(ours) > 5
+    for request in ours:
+        assert ("x-oio-req-id", "MINE") in [(name.lower(), value) for name, value in request.headers]
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Fault("stall", operation="GET", after_bytes=500),
+        Fault("stall", operation="PUT", after_bytes=500),
+        Fault("drip", operation="GET", after_bytes=500, seconds=0.01),
+    ],
+    ids=["stalled read", "stalled write", "dripping read"],
+)
+def test_deadline_bounds_the_whole_call(namespace, api, target, rewrite, trouble):
+    with namespace.faults(trouble) as plan, pytest.raises((exc.DeadlineReached, exc.OioTimeout)):
+        rewrite.make(api, target, deadline=time.monotonic() + 1.0)
+    plan.assert_met()
+    assert_stored(namespace, api, target, LARGE)
