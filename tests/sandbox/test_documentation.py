@@ -71,6 +71,15 @@ def test_every_page_is_in_the_table_of_contents():
     assert [page for page in PAGES if page != "index" and f"   {page}" not in lines] == []
 
 
+def test_every_method_of_the_api_is_on_a_page_about_a_task_or_is_deprecated():
+    text = "".join((DOCS / f"{page}.rst").read_text(encoding="utf-8") for page in PAGES if "/" not in page)
+    api = oio.ObjectStorageApi
+    methods = [name for name in dir(api) if name.startswith(("account_", "container_", "object_"))]
+    missing = [name for name in methods if not re.search(rf"\b{name}\b", text)]
+    assert len(methods) > 40
+    assert [name for name in missing if "Deprecated" not in getattr(api, name).__doc__] == []
+
+
 def test_every_public_module_is_on_a_reference_page():
     texts = [path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.rst")]
     shown = re.findall(r"^(?:\.\. automodule:: |   )(oio[\w.]*)$", "\n".join(texts), re.MULTILINE)
