@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Versions of objects, and the marks of those that are deleted, where they are kept and where they are not."""
+"""Versions of objects, and the marks of those that are deleted, where they are kept and where not."""
 
 from __future__ import annotations
 
