@@ -111,6 +111,33 @@ def all_entries(
         marker, limit = border, page_size
 
 
+def folding(
+    list_page: Callable[..., dict[str, Any]], delimiter: str, prefix: str | None
+) -> Callable[..., dict[str, Any]]:
+    """Fold names into prefixes as the service does it, which loses versions when it does it itself.
+
+    It puts its answers together from pages of its own, and goes on after the last name of each of them, be it
+    whole or not (pitfalls row 140).
+
+    :param list_page: gives a page of versions that is not folded; called with ``limit`` and ``marker``
+    """
+
+    def list_folded(limit: int, marker: str | None) -> dict[str, Any]:
+        page = list_page(limit=limit, marker=marker)
+        objects: list[dict[str, Any]] = []
+        prefixes: list[str] = []
+        for obj in page["objects"]:
+            end = obj["name"].find(delimiter, len(prefix or ""))
+            common = obj["name"][: end + 1]
+            if end < 0:
+                objects.append(obj)
+            elif common not in prefixes[-1:] and not (marker or "").startswith(common):
+                prefixes.append(common)
+        return {**page, "objects": objects, "prefixes": prefixes}
+
+    return list_folded
+
+
 def _by_name(page: dict[str, Any]) -> list[dict[str, Any]]:
     prefixes = [{"prefix": prefix} for prefix in page.get("prefixes", ())]
     if not prefixes:

@@ -9,7 +9,7 @@ from typing import Any, cast, overload
 from oio.api._account_api import AccountApi
 from oio.api._calls import account_call, container_call
 from oio.api._checks import check_delimiter, check_limit, check_listing
-from oio.api._listing import PAGE_SIZE, all_containers, all_entries, patiently
+from oio.api._listing import PAGE_SIZE, all_containers, all_entries, folding, patiently
 from oio.api._object_api import ObjectApi
 from oio.api.types import ContainerRow, ListedObject, ListedPrefix
 from oio.common.deadlines import hard_deadline, renewed_options
@@ -102,13 +102,13 @@ class ListingApi(AccountApi, ObjectApi):
         """
         check_listing(marker=marker, prefix=prefix, end_marker=end_marker)
         check_delimiter(delimiter)
-        deadline = hard_deadline(kwargs)
+        page_size = check_limit(limit) or PAGE_SIZE
 
         def list_page(**page: Any) -> Any:
             return self.object_list(
                 account,
                 container,
-                delimiter=delimiter,
+                delimiter=None if versions else delimiter,
                 prefix=prefix,
                 end_marker=end_marker,
                 properties=properties,
@@ -118,9 +118,10 @@ class ListingApi(AccountApi, ObjectApi):
                 **renewed_options(kwargs),
             )
 
-        entries = all_entries(
-            patiently(list_page, deadline), check_limit(limit) or PAGE_SIZE, marker or None, bool(versions)
-        )
+        pages = patiently(list_page, hard_deadline(kwargs))
+        if versions and delimiter:
+            pages = folding(pages, delimiter, prefix)
+        entries = all_entries(pages, page_size, marker or None, whole_names=bool(versions))
         return cast("Iterator[ListedObject | ListedPrefix]", entries)
 
     @account_call
@@ -156,7 +157,7 @@ class ListingApi(AccountApi, ObjectApi):
         """
         check_listing(marker=marker, end_marker=end_marker, prefix=prefix)
         check_delimiter(delimiter)
-        deadline = hard_deadline(kwargs)
+        page_size = check_limit(limit)
 
         def list_page(**page: Any) -> list[ContainerRow]:
             return self.container_list(
@@ -169,4 +170,5 @@ class ListingApi(AccountApi, ObjectApi):
                 **renewed_options(kwargs),
             )
 
-        return all_containers(patiently(list_page, deadline), check_limit(limit), marker or None)
+        pages = patiently(list_page, hard_deadline(kwargs))
+        return all_containers(pages, page_size, marker or None)

@@ -66,7 +66,7 @@ def list_page(container: Container, query: Query, expired: Callable[[], bool] = 
     page, start = Page(), query.marker
     while True:
         wanted = query.limit - len(page)
-        inner = _inner_page(container, query, wanted, _resume(page) or start)
+        inner = _inner_page(container, query, wanted, start)
         for content in inner.entries:
             _fold(page, query, content)
         if len(page) >= query.limit:
@@ -78,7 +78,8 @@ def list_page(container: Container, query: Query, expired: Callable[[], bool] = 
         if expired() and page.objects:
             page.truncated, page.marker = True, inner.marker
             return page
-        start = inner.marker or start
+        # The marker is the last one only when nothing was found, or for names that sort after all others.
+        start = max(inner.marker or start, _resume(page))
 
 
 def _resume(page: Page) -> str:
