@@ -217,8 +217,8 @@ class Upload:
         except exc.ClientException as err:
             if err.status not in _POLICY_STATUSES:
                 raise
-            policy = "the default one" if self.policy is None else repr(self.policy)
-            text = f"storage policy {policy}: {err.message}"
+            policy = "the default storage policy" if self.policy is None else f"storage policy {self.policy!r}"
+            text = f"{policy}: {err.message}"
             raise type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service) from err
 
     def _describe(self, meta: dict[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:

@@ -262,6 +262,7 @@ def oio_exception_from_httperror(
     """Raise the exception of the library that stands for one of urllib3.
 
     :raises oio.common.exceptions.OioTimeout: a timeout of connection or reading
+    :raises OioConnectionException: no connection could be made
     :raises OioNetworkException: any other trouble with the connection or the protocol
     :raises OioException: anything else
     """
@@ -274,7 +275,7 @@ def oio_exception_from_httperror(
     kind: type[exc.OioException]
     # A NewConnectionError is a kind of timeout for urllib3, not for us.
     if isinstance(reason, urllib3_exceptions.NewConnectionError):
-        kind = exc.OioNetworkException
+        kind = exc.OioConnectionException
     elif isinstance(reason, urllib3_exceptions.TimeoutError):
         kind = exc.OioTimeout
     elif isinstance(reason, (urllib3_exceptions.InvalidHeader, urllib3_exceptions.DecodeError)):

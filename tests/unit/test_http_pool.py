@@ -50,8 +50,8 @@ def new_connection_error():
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (new_connection_error(), exc.OioNetworkException),
-        (MaxRetryError(None, "/", new_connection_error()), exc.OioNetworkException),
+        (new_connection_error(), exc.OioConnectionException),
+        (MaxRetryError(None, "/", new_connection_error()), exc.OioConnectionException),
         (
             MaxRetryError(None, "/", urllib3.exceptions.ConnectTimeoutError()),
             exc.OioTimeout,
