@@ -20,7 +20,7 @@ from tests.wire.calls import Call, load_call, make, recorded_result
 from tests.wire.recorded import NAMES, Capture, load
 from tests.wire.replayed import Replay, replaying
 
-RAW = "made by hand: there was no client"
+RAW = "made by hand: the clients say the same in test_client_raw_captures.py"
 NOT_REPLAYED = {
     r"raw_.*": RAW,
 }
