@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -192,7 +192,8 @@ class ConscienceClient(ProxyClient):
         self._send("unlock", infos_srv, **kwargs)
 
     def _send(self, action: str, services: Any, **kwargs: Any) -> None:
-        self._request("POST", f"/{action}", data=json.dumps(services), **kwargs)
+        described = services if isinstance(services, Mapping) else list(services)
+        self._request("POST", f"/{action}", data=json.dumps(described), **kwargs)
 
     def flush(self, srv_type: str, **kwargs: Any) -> None:
         """Forget all the services of a type."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from oio.common.answers import reading_answer
@@ -285,17 +285,17 @@ class ContainerClient(ContentRoutes):
         :param frozen: also when the container is frozen
         :raises Conflict: one is there
         """
-        beans = bean if isinstance(bean, (list, tuple)) else [bean]
+        beans = [bean] if isinstance(bean, Mapping) else list(bean)
         params = container_params(account, reference, cid)
         for name, flag in (("force", force), ("frozen", frozen)):
             if flag:
                 params[name] = 1
-        self._request("POST", "/raw_insert", params=params, data=json.dumps(list(beans)), **kwargs)
+        self._request("POST", "/raw_insert", params=params, data=json.dumps(beans), **kwargs)
 
     def container_raw_update(
         self,
-        old: list[dict[str, Any]],
-        new: list[dict[str, Any]],
+        old: Iterable[dict[str, Any]],
+        new: Iterable[dict[str, Any]],
         account: str | None = None,
         reference: str | None = None,
         cid: str | None = None,
@@ -312,15 +312,14 @@ class ContainerClient(ContentRoutes):
         params = container_params(account, reference, cid)
         if frozen:
             params["frozen"] = 1
-        self._request(
-            "POST", "/raw_update", params=params, data=json.dumps({"old": old, "new": new}), **kwargs
-        )
+        data = json.dumps({"old": list(old), "new": list(new)})
+        self._request("POST", "/raw_update", params=params, data=data, **kwargs)
 
     def container_raw_delete(
         self,
         account: str | None = None,
         reference: str | None = None,
-        data: list[dict[str, Any]] | None = None,
+        data: Iterable[dict[str, Any]] = (),
         cid: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -330,4 +329,4 @@ class ContainerClient(ContentRoutes):
         :raises BadRequest: there is no bean
         """
         params = container_params(account, reference, cid)
-        self._request("POST", "/raw_delete", params=params, data=json.dumps(data or []), **kwargs)
+        self._request("POST", "/raw_delete", params=params, data=json.dumps(list(data)), **kwargs)

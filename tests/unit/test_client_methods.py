@@ -193,6 +193,45 @@ def test_requests_about_containers(call, query, body):
     assert sent.asked[0].json == body
 
 
+ITEMS = {"x": "x", "y": "y"}
+
+
+@pytest.mark.pitfall(80)
+@pytest.mark.parametrize("iterable", [ITEMS.values, lambda: iter(ITEMS), lambda: ("x", "y"), lambda: ITEMS])
+@pytest.mark.parametrize(
+    ("call", "listed"),
+    [
+        (lambda c, names: c.container_create_many("a", names), "containers"),
+        (lambda c, names: c.container_del_properties("a", "c", names), None),
+        (lambda c, names: c.container_get_properties("a", "c", names), None),
+        (lambda c, names: c.content_del_properties("a", "c", "o", names), None),
+        (lambda c, names: c.content_delete_many("a", "c", names), "contents"),
+        (lambda c, names: c.content_update("a", "c", "o", 1, names, content_id="AB", stgpol="P"), None),
+        (lambda c, names: c.container_raw_delete("a", "c", names), None),
+        (lambda c, names: c.container_raw_update(names, [], "a", "c"), "old"),
+        (lambda c, names: c.container_raw_update([], names, "a", "c"), "new"),
+    ],
+)
+def test_names_may_come_from_any_iterable(call, listed, iterable):
+    client, sent = client_of(ContainerClient, answer(body={"containers": [], "contents": []}))
+    call(client, iterable())
+    found = sent.asked[0].json if listed is None else sent.asked[0].json[listed]
+    assert [item["name"] if isinstance(item, dict) else item for item in found] == ["x", "y"]
+
+
+@pytest.mark.pitfall(80)
+def test_beans_and_services_may_come_from_any_iterable():
+    client, sent = client_of(ContainerClient, answer(204))
+    client.container_raw_insert({"x": BEAN}.values(), "a", "c")
+    assert sent.asked[0].json == [BEAN]
+    conscience, sent = client_of(ConscienceClient, answer(204))
+    conscience.register({"x": {"addr": "a:1"}}.values())
+    assert sent.asked[0].json == [{"addr": "a:1"}]
+    directory, sent = client_of(DirectoryClient, answer(body={}))
+    directory.get_properties("a", "r", ITEMS.keys())
+    assert sent.asked[0].json == ["x", "y"]
+
+
 def test_spare_chunks_are_asked_for_with_both_lists():
     client, sent = client_of(ContainerClient, answer(body={"chunks": []}))
     chunk = {"url": "http://h/AB", "pos": "0", "size": 1, "hash": "CD"}
