@@ -15,67 +15,10 @@ from oio.api.object_storage import ObjectStorageApi
 from oio.common import exceptions as exc
 from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
+from tests.facade.every_call import CONTAINER_CALLS, OBJECT_CALLS, make
 from tests.facade.helpers import ACCOUNT, CONTAINER, create, read
 
 CID = cid_from_name(ACCOUNT, CONTAINER)
-Call = Callable[..., Any]
-
-
-def drawn(stream_of: Call) -> Call:
-    """Make a call whose result is a generator, or a tuple with a stream, be run to its end."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = stream_of(*args, **kwargs)
-        meta, stream = result if isinstance(result, tuple) else (None, result)
-        return meta, list(stream)
-
-    return call
-
-
-CONTAINER_CALLS: dict[str, Call] = {
-    "container_del_properties": lambda api, *c, **o: api.container_del_properties(*c, ["k"], **o),
-    "container_delete": lambda api, *c, **o: api.container_delete(*c, force=True, **o),
-    "container_flush": lambda api, *c, **o: api.container_flush(*c, **o),
-    "container_flush, fast": lambda api, *c, **o: api.container_flush(*c, fast=True, **o),
-    "container_get_properties": lambda api, *c, **o: api.container_get_properties(*c, **o),
-    "container_purge": lambda api, *c, **o: api.container_purge(*c, **o),
-    "container_refresh": lambda api, *c, **o: api.container_refresh(*c, **o),
-    "container_set_properties": lambda api, *c, **o: api.container_set_properties(*c, {"k": "v"}, **o),
-    "container_show": lambda api, *c, **o: api.container_show(*c, **o),
-    "container_snapshot": lambda api, *c, **o: api.container_snapshot(*c, ACCOUNT, "copy", **o),
-    "container_touch": lambda api, *c, **o: api.container_touch(*c, **o),
-    "container_touch, recompute": lambda api, *c, **o: api.container_touch(*c, recompute=True, **o),
-    "container_update": lambda api, *c, **o: api.container_update(*c, {"k": "v"}, **o),
-    "object_create": lambda api, *c, **o: api.object_create(*c, obj_name="new", data=b"new", **o),
-    "object_create, append": lambda api, *c, **o: api.object_create(
-        *c, obj_name="o", data=b"new", append=True, **o
-    ),
-    "object_create_ext": lambda api, *c, **o: api.object_create_ext(*c, obj_name="new", data=b"new", **o),
-    "object_delete_many": lambda api, *c, **o: api.object_delete_many(*c, ["o", "p"], **o),
-    "object_list": lambda api, *c, **o: api.object_list(*c, **o),
-    "object_list_all": lambda api, *c, **o: drawn(api.object_list_all)(*c, **o),
-}
-"""Calls about a container."""
-
-OBJECT_CALLS: dict[str, Call] = {
-    "object_analyze": lambda api, *t, **o: api.object_analyze(*t, **o),
-    "object_change_policy": lambda api, *t, **o: api.object_change_policy(*t, "SINGLE", **o),
-    "object_del_properties": lambda api, *t, **o: api.object_del_properties(*t, ["k"], **o),
-    "object_delete": lambda api, *t, **o: api.object_delete(*t, **o),
-    "object_drain": lambda api, *t, **o: api.object_drain(*t, **o),
-    "object_fetch": lambda api, *t, **o: drawn(api.object_fetch)(*t, **o),
-    "object_get_properties": lambda api, *t, **o: api.object_get_properties(*t, **o),
-    "object_head": lambda api, *t, **o: api.object_head(*t, **o),
-    "object_head, chunks": lambda api, *t, **o: api.object_head(*t, trust_level=2, **o),
-    "object_locate": lambda api, *t, **o: api.object_locate(*t, **o),
-    "object_locate, chunks": lambda api, *t, **o: drawn(api.object_locate)(*t, chunk_info=True, **o),
-    "object_set_properties": lambda api, *t, **o: api.object_set_properties(*t, {"k": "v"}, **o),
-    "object_show": lambda api, *t, **o: api.object_show(*t, **o),
-    "object_touch": lambda api, *t, **o: api.object_touch(*t, **o),
-    "object_truncate": lambda api, *t, **o: api.object_truncate(*t, size=2, **o),
-    "object_update": lambda api, *t, **o: api.object_update(*t, {"k": "v"}, **o),
-}
-"""Calls about an object."""
 
 WITH_NAMES_ONLY = {
     "container_create": "an ID does not tell the names that the container gets",
@@ -93,13 +36,6 @@ def ids(api: Any) -> dict[str, str]:
     new = create(api, "o", b"newer")
     create(api, "p", b"other")
     return {"old": old["id"], "new": new["id"]}
-
-
-def make(call: str, calls: dict[str, Call], api: Any, *target: Any, **options: Any) -> Any:
-    if call.partition(",")[0] in ("container_update", "object_analyze", "object_show", "object_update"):
-        with pytest.deprecated_call():
-            return calls[call](api, *target, **options)
-    return calls[call](api, *target, **options)
 
 
 def containers_asked_for(namespace: Namespace) -> set[str]:
