@@ -132,8 +132,10 @@ class MetachunkLinker(io.MetachunkWriter):
                 target.get("real_url") or target["url"], link["real_url"], self._full_path, **self._kwargs
             )
         except exc.ChunkException as err:
-            status = int(err.args[0])
-            link.update(error=f"HTTP {status}", maybe_stored=status >= _SERVER_ERROR)
+            status = err.args[0] if err.args else None
+            link.update(error=err)
+            if isinstance(status, int):
+                link.update(error=f"HTTP {status}", maybe_stored=status >= _SERVER_ERROR)
         except exc.DeadlineReached as err:
             link.update(error=err, maybe_stored=False)
         except exc.OioException as err:

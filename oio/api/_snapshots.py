@@ -33,7 +33,7 @@ _LEFT = (
     "objects would delete the chunks of its source"
 )
 _ATTEMPTS = 3
-"""How often a busy service is asked to enable the source again."""
+"""How often a service that is busy, or out of reach, is asked to enable the source again."""
 _PARALLEL_OBJECTS = 8
 """The source is frozen until all are done."""
 
@@ -110,14 +110,22 @@ class Snapshot:
     def _enable_source(self) -> None:
         options = cleaning_options(self._source_options)
         options["request_attempts"] = max(_ATTEMPTS, int(options.get("request_attempts") or 0))
-        try:
-            self.api.container.container_enable(*self.source, **options)
-        except exc.OioException as err:
-            if getattr(err, "status", None) != _ENABLED:
-                self.api.logger.error("Container %s stays frozen: %s", self._name_of_source(), err)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self.api.container.container_enable(*self.source, **options)
+            except exc.OioNetworkException as err:
+                # It may be done twice.
+                if attempt < _ATTEMPTS:
+                    continue
+                self._tell_of_freeze(err)
+            except exc.OioException as err:
+                if getattr(err, "status", None) != _ENABLED:
+                    self._tell_of_freeze(err)
+            return
 
-    def _name_of_source(self) -> str:
-        return self._source_options.get("cid") or "/".join(self.source)
+    def _tell_of_freeze(self, err: exc.OioException) -> None:
+        name = self._source_options.get("cid") or "/".join(self.source)
+        self.api.logger.error("Container %s stays frozen: %s", name, err)
 
     def _ask_source(self, request: Callable[..., None], *args: str) -> None:
         _about(*self.source, request, *args, **renewed_options(self._source_options))

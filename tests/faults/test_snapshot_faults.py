@@ -14,12 +14,21 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.faults.objects import LARGE, SMALL, Target, create, places_listed, places_on_disk, read
+from tests.faults.objects import (
+    LARGE,
+    SMALL,
+    Target,
+    create,
+    eventually,
+    places_listed,
+    places_on_disk,
+    read,
+)
 
 SOURCE, SNAPSHOT = ("account", "source"), ("account", "snapshot")
 NAMES = ("a", "b", "c")
 ENABLED, FROZEN = "0", "4294967295"
-QUICK = {"read_timeout": 1.0}
+QUICK = {"read_timeout": 2.0}
 
 
 @pytest.fixture
@@ -282,9 +291,19 @@ def test_snapshot_stays_when_only_the_enabling_fails(namespace, api, before, cap
 
 
 @pytest.mark.pitfall(97)
-def test_busy_service_is_asked_to_enable_again(namespace, api, before):
-    with namespace.faults(refusal("admin/enable", 503, 503, nth=1)) as plan:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refusal("admin/enable", 503, 503, nth=1),
+        proxy("reset", "admin/enable", phase="head", nth=1),
+        proxy("commit-then-reset", "admin/enable", nth=1),
+    ],
+    ids=["busy", "reset", "answer lost"],
+)
+def test_service_is_asked_again_to_enable(namespace, api, before, fault, caplog):
+    with namespace.faults(fault) as plan:
         take(api)
+    assert "frozen" not in caplog.text
     plan.assert_met()
     assert status(api) == ENABLED
 
@@ -339,16 +358,19 @@ def test_snapshot_has_the_state_of_the_freeze_even_if_that_is_undone(namespace, 
 
 @pytest.mark.pitfall(156)
 def test_snapshot_fails_when_its_source_loses_chunks(namespace, api, other, before):
+    lost = places_listed(api, Target(*SOURCE, "b"))
+
     def delete() -> None:
         enable_by_refused_delete(other)
         other.object_delete(*SOURCE, "b")
+        eventually(lambda: lost.isdisjoint(places_on_disk(namespace)))
 
-    During(api, "content/locate", delete)
+    During(api, "container/list", delete)
     with pytest.raises(exc.ServiceBusy, match="HTTP 404"):
         take(api)
     with pytest.raises(exc.NoSuchContainer):
         other.container_show(*SNAPSHOT)
-    assert len(places_on_disk(namespace)) == 6
+    assert places_on_disk(namespace) == before - lost
     assert status(other) == ENABLED
 
 

@@ -100,11 +100,12 @@ def test_failed_links_are_told_apart() -> None:
         four=[green.ChunkWriteTimeout(1)],
         five=[exc.DeadlineReached()],
         six=[RuntimeError("a fake of an application")],
+        nine=[exc.ChunkException("another one")],
     )
-    metachunk = linker(rawx, chunks("one", "two", "three", "four", "five", "six", "seven", "eight"))
+    metachunk = linker(rawx, chunks("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
     made = metachunk.link()
     assert [link["url"].split("/")[2] for link in made] == ["seven", "eight"]
-    assert [bool(link["error"]) for link in metachunk.links] == [True] * 6 + [False] * 2
+    assert [bool(link["error"]) for link in metachunk.links] == [True] * 6 + [False] * 2 + [True]
     # What a service surely has not got need not be removed from it.
     assert [link["maybe_stored"] for link in metachunk.links] == [
         False,
@@ -112,6 +113,7 @@ def test_failed_links_are_told_apart() -> None:
         True,
         True,
         False,
+        True,
         True,
         True,
         True,
