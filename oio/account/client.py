@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.answers import expect, reading_answer, refuse_stranger
+from oio.common.backoff import back_off, check_attempts
 from oio.common.easy_value import true_value
 from oio.common.http_api import HttpApi
 from oio.common.utils import monotonic_time
@@ -30,7 +31,8 @@ class AccountClient(HttpApi):
         chooses one
     :param proxy_endpoint: URL or ``host:port`` of the proxy
     :param refresh_delay: seconds after which the proxy is asked again
-    :param kwargs: options of :class:`~oio.common.http_api.HttpApi`
+    :param kwargs: options of :class:`~oio.common.http_api.HttpApi`, and ``request_attempts``: how often a
+        request is tried in all when the service says that it is busy
 
     >>> client = AccountClient({"namespace": "NS"}, proxy_endpoint="127.0.0.1:6000")
     >>> client.endpoint is None
@@ -48,6 +50,7 @@ class AccountClient(HttpApi):
     ) -> None:
         super().__init__(endpoint=endpoint, service_type="account-service", **kwargs)
         self.logger = logger or logging.getLogger(__name__)
+        self._request_attempts = check_attempts(kwargs.get("request_attempts"))
         self._lb: LbClient | None = None
         if endpoint is None:
             options = {**kwargs, "pool_manager": self.pool_manager, "logger": logger}
@@ -86,10 +89,20 @@ class AccountClient(HttpApi):
         else:
             self._found_another(**kwargs)
 
-    def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
-        resp, body = super()._direct_request(method, url, **kwargs)
-        refuse_stranger(resp, urlsplit(url).netloc, kwargs.get("reqid"))
-        return resp, body
+    def _direct_request(  # type: ignore[override]
+        self, method: str, url: str, request_attempts: Any = None, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        attempts = check_attempts(request_attempts, self._request_attempts)
+        for attempt in range(1, attempts + 1):
+            try:
+                resp, body = super()._direct_request(method, url, **kwargs)
+                refuse_stranger(resp, urlsplit(url).netloc, kwargs.get("reqid"))
+                return resp, body
+            except exc.ServiceBusy as err:
+                if attempt == attempts or not back_off(attempt, kwargs.get("deadline")):
+                    raise
+                self.logger.debug("Attempt %d of %d failed, trying again: %s", attempt, attempts, err)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def account_request(
         self,

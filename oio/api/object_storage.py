@@ -56,7 +56,8 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
     :param logger: where to log, by default the logger of this module
     :param perfdata: default of the keyword of this name
     :param kwargs:
-        * ``endpoint``: URL or ``host:port`` of the proxy; by default that of the namespace's configuration
+        * ``endpoint``: URL or ``host:port`` of the proxy; by default that of the namespace's configuration.
+          Of several, separated by ``;``, the next one is used when no connection to one can be made
         * ``connection_timeout``, ``read_timeout``, ``write_timeout`` (seconds), ``autocreate`` (True:
           creating an object creates its container), ``chunk_checksum_algo`` (``md5``; None leaves checksums
           to the services), ``verify_checksum`` (True), ``chunk_buffer_min``, ``chunk_buffer_max`` (bytes

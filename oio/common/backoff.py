@@ -4,12 +4,26 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
+from oio.common.easy_value import int_value
+from oio.common.exceptions import OioException
 
 _LAST_BACKOFF = 6
 """Beyond this number of attempts, the time between two of them grows no more."""
+
+
+def check_attempts(value: Any, default: int = 1) -> int:
+    """Get how often a request may be sent in all, from an option that may be text.
+
+    :raises OioException: it is less than once
+    """
+    attempts = int_value(value, default)
+    if attempts < 1:
+        raise OioException(f"request_attempts must be at least 1, not {value!r}")
+    return attempts
 
 
 def back_off(attempt: int, deadline: float | None = None) -> bool:

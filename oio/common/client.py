@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.answers import is_page, refuse_stranger
-from oio.common.backoff import back_off
+from oio.common.backoff import back_off, check_attempts
 from oio.common.configuration import load_namespace_conf
-from oio.common.easy_value import int_value, true_value
+from oio.common.easy_value import true_value
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import nothing_was_sent
 
@@ -54,7 +54,7 @@ class ProxyClient(HttpApi):
         if not self.ns:
             raise exc.ConfigurationException(f"conf has no namespace: {conf!r}")
         self.logger = logger or _LOGGER
-        self._request_attempts = _check_attempts(request_attempts)
+        self._request_attempts = check_attempts(request_attempts)
         where = endpoint or conf.get("proxyd_url") or load_namespace_conf(self.ns)["proxy"]
         self._proxies = _parse_endpoints(where)
         parts = ["", "v3.0"]
@@ -95,7 +95,7 @@ class ProxyClient(HttpApi):
             headers.setdefault("x-oio-action-mode", "autocreate")
         if true_value(kwargs.pop("tls", None)):
             headers.setdefault("x-oio-upgrade-to-tls", "1")
-        attempts = self._request_attempts if request_attempts is None else _check_attempts(request_attempts)
+        attempts = check_attempts(request_attempts, self._request_attempts)
         worth_another_try: tuple[type[exc.OioException], ...] = (exc.ServiceBusy,)
         if method.upper() in _REPEATABLE:
             worth_another_try += (exc.OioNetworkException,)
@@ -138,13 +138,6 @@ class ProxyClient(HttpApi):
             text = resp.data.decode("utf-8", errors="replace")
             raise exc.ClientException(404, None, text, reqid=reqid, service=service)
         super()._refused(resp, answer, reqid, service)
-
-
-def _check_attempts(value: Any) -> int:
-    attempts: int = int_value(value, 1)
-    if attempts < 1:
-        raise exc.OioException(f"request_attempts must be at least 1, not {value!r}")
-    return attempts
 
 
 def _parse_endpoints(endpoints: Any) -> list[tuple[str, str]]:

@@ -159,6 +159,22 @@ def test_master_is_asked_for_as_the_service_understands(wish: Any) -> None:
     assert pool.asked[1].query == {"id": "x"}
 
 
+@pytest.mark.pitfall(76, 77)
+@pytest.mark.parametrize(
+    ("constructor", "call"), [({"request_attempts": "3"}, {}), ({}, {"request_attempts": 3})]
+)
+def test_busy_service_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, constructor: dict[str, Any], call: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("random.randrange", lambda *_: 0)
+    client, pool = client_of(service_at("a:1"), BUSY, BUSY, answer(body=["x"]), BUSY, **constructor)
+    assert client.account_list(**call) == ["x"]
+    assert asked(pool) == ["p:1 choose", "a:1 list", "a:1 list", "a:1 list"]
+    with pytest.raises(exc.ServiceBusy, match="busy"):
+        client.account_list(**call)
+    assert len(pool.asked) == 7
+
+
 # --- buckets -----------------------------------------------------------------------------------------
 
 
