@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
 from oio.api._checks import check_limit, check_listing, check_properties, check_property_names
 from oio.api._maintenance import refresh_account, refresh_accounts
+from oio.api.types import AccountInfo, AccountProperties, ContainerRow
 from oio.common.answers import reading_answer
 
 
@@ -96,7 +97,7 @@ class AccountApi(ApiBase):
         return self.account.account_list(**kwargs)
 
     @account_call
-    def account_show(self, account: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    def account_show(self, account: str | None = None, **kwargs: Any) -> AccountInfo:
         """Get information about an account.
 
         :returns: ``id``, ``bytes``, ``objects``, ``containers``, ``ctime`` (text, seconds), ``metadata``...
@@ -105,10 +106,10 @@ class AccountApi(ApiBase):
         >>> api.account_show("doc")["id"]
         'doc'
         """
-        return self.account.account_show(account, **kwargs)
+        return cast("AccountInfo", self.account.account_show(account, **kwargs))
 
     @account_call
-    def account_get_properties(self, account: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    def account_get_properties(self, account: str | None = None, **kwargs: Any) -> AccountProperties:
         """Get information about an account: that of :meth:`account_show`, ``metadata`` being ``properties``.
 
         >>> api.account_set_properties("doc", {"color": "blue"})
@@ -118,7 +119,7 @@ class AccountApi(ApiBase):
         info = dict(self.account.account_show(account, **kwargs))
         with reading_answer():
             info["properties"] = {**info.get("properties", {}), **info.pop("metadata", {})}
-        return info
+        return cast("AccountProperties", info)
 
     @account_call
     def account_set_properties(
@@ -171,7 +172,7 @@ class AccountApi(ApiBase):
         delimiter: str | None = None,
         s3_buckets_only: bool = False,
         **kwargs: Any,
-    ) -> list[list[Any]]:
+    ) -> list[ContainerRow]:
         """Get the list of containers of an account, page by page.
 
         :param account: account in which the containers are

@@ -11,7 +11,7 @@ from oio.api._calls import ApiBase, container_call, forgetting, object_call
 from oio.api._checks import check_names, check_policy, check_size
 from oio.api._maintenance import in_bulk
 from oio.api._rewrite import PolicyChange, truncate
-from oio.api._upload import Uploaded
+from oio.api.types import Uploaded
 from oio.common import exceptions as exc
 from oio.common.cache import forget_object
 
@@ -44,9 +44,9 @@ class ChangeApi(ApiBase):
     @forgetting(forget_object)
     def object_change_policy(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         policy: str,
         version: int | str | None = None,
         **kwargs: Any,
@@ -82,7 +82,12 @@ class ChangeApi(ApiBase):
     @object_call
     @forgetting(forget_object)
     def object_drain(
-        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        **kwargs: Any,
     ) -> None:
         """Remove all the chunks of an object, but keep all the metadata.
 
@@ -100,9 +105,9 @@ class ChangeApi(ApiBase):
     @forgetting(forget_object)
     def object_truncate(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         version: int | str | None = None,
         size: int | None = None,
         **kwargs: Any,
@@ -131,7 +136,12 @@ class ChangeApi(ApiBase):
 
     @object_call
     def object_touch(
-        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        **kwargs: Any,
     ) -> None:
         """Trigger a notification about an object (as if it just had been created).
 
@@ -146,7 +156,12 @@ class ChangeApi(ApiBase):
     @object_call
     @forgetting(forget_object)
     def object_delete(
-        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        **kwargs: Any,
     ) -> bool:
         """Delete an object from a container. If versioning is enabled and no version is specified, the object
         will be marked as deleted but not actually deleted.
@@ -164,7 +179,7 @@ class ChangeApi(ApiBase):
 
     @container_call
     def object_delete_many(
-        self, account: str, container: str, objs: Iterable[str], **kwargs: Any
+        self, account: str | None, container: str | None, objs: Iterable[str], **kwargs: Any
     ) -> list[tuple[str, bool]]:
         """Delete several objects, as many as one likes. Each is deleted as :meth:`object_delete` does it.
 

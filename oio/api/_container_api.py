@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from oio.api._calls import ApiBase, container_call, forgetting, plain_call, warn_deprecated
 from oio.api._checks import (
@@ -17,6 +17,7 @@ from oio.api._checks import (
 from oio.api._listing import all_versions, make_page, patiently
 from oio.api._maintenance import flush, flush_fast, in_bulk, purge, refresh_container, versions_to_keep
 from oio.api._presence import count_missing
+from oio.api.types import ContainerInfo, ContainerProperties
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import (
@@ -93,7 +94,9 @@ class ContainerApi(ApiBase):
 
     @container_call
     @forgetting(forget_container)
-    def container_delete(self, account: str, container: str, force: bool = False, **kwargs: Any) -> None:
+    def container_delete(
+        self, account: str | None, container: str | None, force: bool = False, **kwargs: Any
+    ) -> None:
         """Delete a container.
 
         :param force: also when it holds objects, whose chunks are then left on the rawx services
@@ -111,7 +114,9 @@ class ContainerApi(ApiBase):
 
     @container_call
     @forgetting(forget_container)
-    def container_flush(self, account: str, container: str, fast: bool = False, **kwargs: Any) -> None:
+    def container_flush(
+        self, account: str | None, container: str | None, fast: bool = False, **kwargs: Any
+    ) -> None:
         """Flush a container: delete all its objects, with all their versions, and the delete markers.
 
         When it fails, some of them may be deleted. Call it again to delete the others.
@@ -133,7 +138,7 @@ class ContainerApi(ApiBase):
     @container_call
     @forgetting(forget_container)
     def container_purge(
-        self, account: str, container: str, maxvers: int | None = None, **kwargs: Any
+        self, account: str | None, container: str | None, maxvers: int | None = None, **kwargs: Any
     ) -> None:
         """Delete the oldest versions of each object of a container. Delete markers are left as they are.
 
@@ -152,7 +157,9 @@ class ContainerApi(ApiBase):
             purge(self, account, container, max(maxvers, 1), kwargs)
 
     @container_call
-    def container_refresh(self, account: str, container: str, attempts: int = 3, **kwargs: Any) -> None:
+    def container_refresh(
+        self, account: str | None, container: str | None, attempts: int = 3, **kwargs: Any
+    ) -> None:
         """Refresh counters of a container in its account: they are set to 0, then the container sends them
         again. A container that is not there any more is forgotten by its account.
 
@@ -182,7 +189,7 @@ class ContainerApi(ApiBase):
         return self._names_of(None, None, cid=cid, **kwargs)
 
     @container_call
-    def container_show(self, account: str, container: str, **kwargs: Any) -> dict[str, Any]:
+    def container_show(self, account: str | None, container: str | None, **kwargs: Any) -> ContainerInfo:
         """Get information about a container (user properties).
 
         :returns: a dict with "properties", a dict of user properties
@@ -191,12 +198,16 @@ class ContainerApi(ApiBase):
         >>> api.container_show("doc", "box")
         {'properties': {'color': 'blue'}}
         """
-        return self.container.container_show(account, container, **kwargs)
+        return cast("ContainerInfo", self.container.container_show(account, container, **kwargs))
 
     @container_call
     def container_get_properties(
-        self, account: str, container: str, properties: Iterable[str] | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+        self,
+        account: str | None,
+        container: str | None,
+        properties: Iterable[str] | None = None,
+        **kwargs: Any,
+    ) -> ContainerProperties:
         """Get information about a container (user and system properties), which may come from the `cache`.
 
         :param properties: ignored
@@ -211,14 +222,14 @@ class ContainerApi(ApiBase):
         if known is None:
             known = self.container.container_get_properties(account, container, None, **kwargs)
             set_cached_container_metadata(known, account, container, **kwargs)
-        return known
+        return cast("ContainerProperties", known)
 
     @container_call
     @forgetting(del_cached_container_metadata)
     def container_set_properties(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         properties: dict[str, str] | None = None,
         clear: bool = False,
         system: dict[str, str] | None = None,
@@ -248,7 +259,7 @@ class ContainerApi(ApiBase):
     @container_call
     @forgetting(del_cached_container_metadata)
     def container_del_properties(
-        self, account: str, container: str, properties: Iterable[str], **kwargs: Any
+        self, account: str | None, container: str | None, properties: Iterable[str], **kwargs: Any
     ) -> Any:
         """Delete properties of a container.
 
@@ -264,7 +275,9 @@ class ContainerApi(ApiBase):
 
     @container_call
     @forgetting(del_cached_container_metadata)
-    def container_touch(self, account: str, container: str, recompute: bool = False, **kwargs: Any) -> None:
+    def container_touch(
+        self, account: str | None, container: str | None, recompute: bool = False, **kwargs: Any
+    ) -> None:
         """Trigger a notification about the container state.
 
         :param recompute: count its objects and bytes again first, and the chunks that are missing
@@ -284,7 +297,7 @@ class ContainerApi(ApiBase):
             **renewed_options(kwargs),
         )
 
-    def _count_damage(self, account: str, container: str, **kwargs: Any) -> tuple[int, int]:
+    def _count_damage(self, account: str | None, container: str | None, **kwargs: Any) -> tuple[int, int]:
         """Count the versions of objects that lack chunks, and these chunks."""
 
         def list_page(**page: Any) -> dict[str, Any]:
@@ -315,7 +328,12 @@ class ContainerApi(ApiBase):
         return sum(loss > 0 for loss in losses), sum(losses)
 
     def container_update(
-        self, account: str, container: str, metadata: dict[str, str], clear: bool = False, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        metadata: dict[str, str],
+        clear: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Deprecated: use :meth:`container_set_properties`."""
         warn_deprecated("container_update is deprecated, use container_set_properties")

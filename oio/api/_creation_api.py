@@ -8,6 +8,7 @@ from typing import Any
 from oio.api._calls import ApiBase, creation_call, warn_deprecated
 from oio.api._checks import check_header_value, check_name, check_policy, check_properties, check_system
 from oio.api._upload import Upload, default_name, open_source
+from oio.api.types import NewContainerProperties, Uploaded, WrittenChunk
 from oio.common import exceptions as exc
 
 
@@ -16,8 +17,8 @@ class CreationApi(ApiBase):
 
     def object_create(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         file_or_path: Any = None,
         data: Any = None,
         etag: str | None = None,
@@ -28,9 +29,9 @@ class CreationApi(ApiBase):
         key_file: str | None = None,
         append: bool = False,
         properties: dict[str, str] | None = None,
-        container_properties: dict[str, dict[str, str]] | None = None,
+        container_properties: NewContainerProperties | None = None,
         **kwargs: Any,
-    ) -> tuple[list[dict[str, Any]], int, str]:
+    ) -> tuple[list[WrittenChunk], int, str]:
         """Create an object, or append data to one; see :meth:`object_create_ext` for the arguments.
 
         :returns: list of chunks, size and hash of what has been uploaded
@@ -60,8 +61,8 @@ class CreationApi(ApiBase):
     @creation_call
     def object_create_ext(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         file_or_path: Any = None,
         data: Any = None,
         etag: str | None = None,
@@ -72,9 +73,9 @@ class CreationApi(ApiBase):
         key_file: str | None = None,
         append: bool = False,
         properties: dict[str, str] | None = None,
-        container_properties: dict[str, dict[str, str]] | None = None,
+        container_properties: NewContainerProperties | None = None,
         **kwargs: Any,
-    ) -> tuple[list[dict[str, Any]], int, str, dict[str, Any]]:
+    ) -> Uploaded:
         """Create an object, or append data to one, with data taken from either `data` or `file_or_path`.
         The object will be named after `obj_name` if specified, or after the base name of `file_or_path`.
 
@@ -145,7 +146,7 @@ class CreationApi(ApiBase):
         source: Any,
         sysmeta: dict[str, Any],
         **kwargs: Any,
-    ) -> tuple[list[dict[str, Any]], int, str, dict[str, Any]]:
+    ) -> Uploaded:
         names = self._names_of(account, container, **kwargs)
         return Upload(self, *names, obj_name, **kwargs).run(source, sysmeta)
 

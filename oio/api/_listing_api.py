@@ -24,8 +24,8 @@ class ListingApi(AccountApi, ObjectApi):
     @overload
     def object_list_all(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         *,
         limit: int | None = None,
         marker: str | None = None,
@@ -41,8 +41,8 @@ class ListingApi(AccountApi, ObjectApi):
     @overload
     def object_list_all(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         *,
         limit: int | None = None,
         marker: str | None = None,
@@ -58,8 +58,8 @@ class ListingApi(AccountApi, ObjectApi):
     @container_call
     def object_list_all(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         *,
         limit: int | None = None,
         marker: str | None = None,

@@ -59,7 +59,7 @@ def _as_asked(names: list[str], answers: Results) -> Results:
 # --- emptying ----------------------------------------------------------------------------------------
 
 
-def flush(api: ApiBase, account: str, container: str, kwargs: dict[str, Any]) -> None:
+def flush(api: ApiBase, account: str | None, container: str | None, kwargs: dict[str, Any]) -> None:
     """Delete all the versions of all the objects of a container, and the delete markers.
 
     :raises OioException: nothing of what is listed could be deleted
@@ -107,7 +107,9 @@ class _Emptying:
     again, with their delete markers.
     """
 
-    def __init__(self, api: ApiBase, account: str, container: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, api: ApiBase, account: str | None, container: str | None, options: dict[str, Any]
+    ) -> None:
         self._api = api
         self._target = (account, container)
         self._options = options
@@ -169,7 +171,7 @@ class _Emptying:
         )
 
 
-def flush_fast(api: ApiBase, account: str, container: str, kwargs: dict[str, Any]) -> None:
+def flush_fast(api: ApiBase, account: str | None, container: str | None, kwargs: dict[str, Any]) -> None:
     """Make the service delete all the objects of a container.
 
     :raises OioException: the container is the same after a request as before
@@ -201,7 +203,7 @@ def max_versions(system: dict[str, str]) -> int | None:
         return None
 
 
-def versions_to_keep(api: ApiBase, account: str, container: str, kwargs: dict[str, Any]) -> int:
+def versions_to_keep(api: ApiBase, account: str | None, container: str | None, kwargs: dict[str, Any]) -> int:
     """How many versions of an object are kept: what the container says, else the namespace."""
     system = api.container.container_get_properties(account, container, **kwargs)["system"]
     known = max_versions(system)
@@ -212,7 +214,9 @@ def versions_to_keep(api: ApiBase, account: str, container: str, kwargs: dict[st
         return int(config["meta2.max_versions"])
 
 
-def purge(api: ApiBase, account: str, container: str, kept: int, kwargs: dict[str, Any]) -> None:
+def purge(
+    api: ApiBase, account: str | None, container: str | None, kept: int, kwargs: dict[str, Any]
+) -> None:
     """Delete the versions of each object but the newest ones; delete markers are left, and do not count.
 
     :param kept: number of versions
@@ -232,7 +236,7 @@ def purge(api: ApiBase, account: str, container: str, kept: int, kwargs: dict[st
 
 
 def _drop(
-    api: ApiBase, account: str, container: str, name: str, version: Any, options: dict[str, Any]
+    api: ApiBase, account: str | None, container: str | None, name: str, version: Any, options: dict[str, Any]
 ) -> None:
     try:
         api.container.content_delete(account, container, name, version=version, **options)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, cast, overload
 
 from oio.api._calls import ApiBase, container_call, forgetting, object_call, warn_deprecated
 from oio.api._checks import (
@@ -17,6 +17,7 @@ from oio.api._checks import (
 from oio.api._download import ObjectStream, locate_bytes, stream_object
 from oio.api._listing import make_page, useful_marker
 from oio.api._presence import describe_chunks, is_readable
+from oio.api.types import Chunk, DescribedChunk, FetchedObject, ObjectListing, ObjectMeta, Range
 from oio.common import exceptions as exc
 from oio.common.cache import (
     del_cached_object_metadata,
@@ -34,8 +35,8 @@ class ObjectApi(ApiBase):
     @container_call
     def object_list(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         limit: int | None = None,
         marker: str | None = None,
         delimiter: str | None = None,
@@ -45,16 +46,17 @@ class ObjectApi(ApiBase):
         versions: bool = False,
         deleted: bool = False,
         **kwargs: Any,
-    ) -> dict[str, Any]:
+    ) -> ObjectListing:
         """List objects inside a container, page by page.
 
         :param limit: maximum number of objects and prefixes to return, 1000 by default
         :param marker: names after this one only
-        :param delimiter: one character; what follows it in names is folded into prefixes
+        :param delimiter: one ASCII character; what follows it in names is folded into prefixes
         :param prefix: names that begin so only
         :param end_marker: names before this one only
         :param properties: if True, list object properties along with objects
-        :param versions: if True, list all versions of objects
+        :param versions: if True, list all versions of objects. A page that ends between two versions of an
+            object loses the others, and one with a delimiter may lose more: :meth:`object_list_all` does not.
         :param deleted: if True, list also the deleted objects
         :returns: a dict which contains
 
@@ -85,21 +87,58 @@ class ObjectApi(ApiBase):
             deleted=bool(deleted),
             **kwargs,
         )
-        return make_page(headers, body)
+        return cast("ObjectListing", make_page(headers, body))
 
     # --- location ---
 
-    @object_call
+    @overload
     def object_locate(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        chunk_info: Literal[False] = False,
+        properties: bool = True,
+        **kwargs: Any,
+    ) -> tuple[ObjectMeta, list[Chunk]]: ...
+
+    @overload
+    def object_locate(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        *,
+        chunk_info: Literal[True],
+        properties: bool = True,
+        **kwargs: Any,
+    ) -> tuple[ObjectMeta, Iterator[DescribedChunk]]: ...
+
+    @overload
+    def object_locate(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         version: int | str | None = None,
         chunk_info: bool = False,
         properties: bool = True,
         **kwargs: Any,
-    ) -> tuple[dict[str, Any], Any]:
+    ) -> tuple[ObjectMeta, list[Chunk] | Iterator[DescribedChunk]]: ...
+
+    @object_call
+    def object_locate(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        chunk_info: bool = False,
+        properties: bool = True,
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
         """Get a description of the object along with the list of its chunks.
 
         :param obj: name of the object to query; None when ``content`` gives its content ID
@@ -123,9 +162,9 @@ class ObjectApi(ApiBase):
 
     def _locate(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         version: int | str | None,
         properties: bool,
         **kwargs: Any,
@@ -146,7 +185,7 @@ class ObjectApi(ApiBase):
         set_cached_object_metadata(meta, chunks, **target, properties=properties, **kwargs)
         return meta, chunks, False
 
-    def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], Any]:
+    def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[ObjectMeta, Any]:
         """Deprecated: use :meth:`object_locate`."""
         warn_deprecated("object_analyze is deprecated, use object_locate")
         return self.object_locate(*args, **kwargs)
@@ -154,15 +193,15 @@ class ObjectApi(ApiBase):
     @object_call
     def object_fetch(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         version: int | str | None = None,
-        ranges: Iterable[tuple[int | None, int | None]] | None = None,
+        ranges: Iterable[Range] | None = None,
         key_file: str | None = None,
         properties: bool = True,
         **kwargs: Any,
-    ) -> tuple[dict[str, Any], ObjectStream]:
+    ) -> tuple[FetchedObject, ObjectStream]:
         """Download an object.
 
         :param obj: name of the object to fetch
@@ -206,23 +245,26 @@ class ObjectApi(ApiBase):
 
     def _open(
         self,
-        account: str,
-        container: str,
+        account: str | None,
+        container: str | None,
         meta: dict[str, Any],
         chunks: list[dict[str, Any]],
         ranges: list[tuple[int | None, int | None]],
         at_once: bool = False,
         **kwargs: Any,
-    ) -> tuple[dict[str, Any], ObjectStream]:
-        meta["container_id"] = kwargs.get("cid") or cid_from_name(account, container)
+    ) -> tuple[FetchedObject, ObjectStream]:
+        # There are names when there is no ID.
+        meta["container_id"] = kwargs.get("cid") or cid_from_name(str(account), str(container))
         meta["ns"] = self.namespace
         stream = stream_object(locate_bytes(meta, chunks, ranges, self.logger), kwargs)
         if at_once:
             stream.start()
-        return meta, stream
+        return cast("FetchedObject", meta), stream
 
     @object_call
-    def _object_exists(self, account: str, container: str, obj: str, trust_level: int, **kwargs: Any) -> bool:
+    def _object_exists(
+        self, account: str | None, container: str | None, obj: str | None, trust_level: int, **kwargs: Any
+    ) -> bool:
         version = kwargs.pop("version", None)
         if trust_level == 0:
             meta = self.container.content_get_properties(account, container, obj, version=version, **kwargs)
@@ -235,7 +277,7 @@ class ObjectApi(ApiBase):
         return is_readable(self, meta, chunks, trust_level == 2, kwargs)
 
     def object_head(
-        self, account: str, container: str, obj: str, trust_level: int = 0, **kwargs: Any
+        self, account: str | None, container: str | None, obj: str | None, trust_level: int = 0, **kwargs: Any
     ) -> bool:
         """Check for the presence of an object in a container.
 
@@ -257,8 +299,13 @@ class ObjectApi(ApiBase):
 
     @object_call
     def object_get_properties(
-        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> ObjectMeta:
         """Get the description of an object along with its user properties.
 
         :param obj: name of the object to query
@@ -278,11 +325,17 @@ class ObjectApi(ApiBase):
         >>> api.object_get_properties("doc", "box", "hello")["mime_type"]
         'application/octet-stream'
         """
-        return self.container.content_get_properties(account, container, obj, version=version, **kwargs)
+        meta = self.container.content_get_properties(account, container, obj, version=version, **kwargs)
+        return cast("ObjectMeta", meta)
 
     def object_show(
-        self, account: str, container: str, obj: str, version: int | str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        **kwargs: Any,
+    ) -> ObjectMeta:
         """Deprecated: use :meth:`object_get_properties`."""
         warn_deprecated("object_show is deprecated, use object_get_properties")
         return self.object_get_properties(account, container, obj, version=version, **kwargs)
@@ -291,9 +344,9 @@ class ObjectApi(ApiBase):
     @forgetting(forget_object)
     def object_set_properties(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         properties: dict[str, str],
         version: int | str | None = None,
         clear: bool = False,
@@ -322,9 +375,9 @@ class ObjectApi(ApiBase):
     @forgetting(forget_object)
     def object_del_properties(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         properties: Iterable[str],
         version: int | str | None = None,
         **kwargs: Any,
@@ -349,9 +402,9 @@ class ObjectApi(ApiBase):
 
     def object_update(
         self,
-        account: str,
-        container: str,
-        obj: str,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
         metadata: dict[str, str],
         version: int | str | None = None,
         clear: bool = False,

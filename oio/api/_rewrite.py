@@ -14,8 +14,9 @@ from typing import Any
 
 from oio.api._calls import ApiBase
 from oio.api._download import Location, ObjectStream, locate_bytes, stream_object
-from oio.api._upload import Upload, Uploaded, open_source
+from oio.api._upload import Upload, open_source
 from oio.api.io import MetachunkPreparer
+from oio.api.types import Uploaded
 from oio.common import exceptions as exc
 
 _PATIENCE = 24 * 3600.0

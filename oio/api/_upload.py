@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 from oio.api._calls import ApiBase
 from oio.api._checks import shorten
 from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._strategies import write_handler
 from oio.api.io import MetachunkPreparer
+from oio.api.types import Uploaded
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
@@ -28,9 +29,6 @@ from oio.common.utils import (
     cid_from_name,
     compute_perfdata_stats,
 )
-
-Uploaded: TypeAlias = tuple[list[dict[str, Any]], int, str, dict[str, Any]]
-"""Chunks, size, MD5 and description of what was uploaded."""
 
 _POLICY_STATUSES = (480, 481)
 _PRIVATE_KEYS = ("maybe_stored", "error")
@@ -164,7 +162,7 @@ class Upload:
         # Nobody knows of those that failed, but a server may hold them all the same.
         self._clean(chunk for chunk in preparer.all_chunks_so_far() if chunk.get("error"))
         self._measure(size)
-        return chunks, size, checksum, meta
+        return cast("Uploaded", (chunks, size, checksum, meta))
 
     def _join(self, meta: dict[str, Any]) -> None:
         """Make chunks for an object that has some: all must be of one kind, and name it (pitfalls row 128).
@@ -217,7 +215,9 @@ class Upload:
         except exc.ClientException as err:
             if err.status not in _POLICY_STATUSES:
                 raise
-            policy = "the default storage policy" if self.policy is None else f"storage policy {self.policy!r}"
+            policy = (
+                "the default storage policy" if self.policy is None else f"storage policy {self.policy!r}"
+            )
             text = f"{policy}: {err.message}"
             raise type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service) from err
 

@@ -28,6 +28,7 @@ __all__ = [
     "ObjectListing",
     "ObjectMeta",
     "Range",
+    "Uploaded",
     "WrittenChunk",
 ]
 
@@ -146,6 +147,10 @@ class WrittenChunk(Chunk, total=False):
 
     num: int
     """Index of the fragment, with erasure coding."""
+
+
+Uploaded: TypeAlias = "tuple[list[WrittenChunk], int, str, CreatedObject]"
+"""What was stored: chunks, size (bytes), MD5 (hexadecimal digits), description of the object."""
 
 
 class DescribedChunk(Chunk, total=False):
