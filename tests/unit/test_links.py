@@ -97,7 +97,7 @@ def test_failed_links_are_told_apart() -> None:
         one=[exc.ChunkException(404)],
         two=[exc.ChunkException(500)],
         three=[exc.OioNetworkException("reset")],
-        four=[green.ChunkWriteTimeout(1)],
+        four=[green.ChunkWriteTimeout()],
         five=[exc.DeadlineReached()],
         six=[RuntimeError("a fake of an application")],
         nine=[exc.ChunkException("another one")],
