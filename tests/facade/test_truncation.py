@@ -262,8 +262,13 @@ def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Na
     with pytest.raises(exc.CorruptedChunk):
         truncate(api, "o", 999)
     assert sorted(listed(api, "o")) == sorted(chunks_on_disk(namespace))
-    # Who looks at no checksum can keep what is before the damage.
+    # Who looks at no checksum can keep what is before the damage, and reads no more.
+    namespace.forget_requests()
     truncate(api, "o", 999, verify_checksum=False)
+    assert [header(record, "range") for record in namespace.requests if record.method == "GET"] == [
+        None,
+        "bytes=0-998",
+    ]
     assert_is(namespace, api, "o", DATA[:999], "SINGLE")
 
 
