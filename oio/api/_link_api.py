@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from oio.api._calls import ApiBase, plain_call, warn_deprecated
 from oio.api._checks import check_content_id, check_limit, check_name, check_properties, check_version
 from oio.api._download import Location, locate_bytes
 from oio.api._links import Link, linkable
 from oio.api._snapshots import Snapshot
+from oio.api.types import LinkedObject
 from oio.common import exceptions as exc
 from oio.common.deadlines import renewed_options
 from oio.common.decorators import handle_container_not_found, handle_object_not_found
@@ -37,7 +38,7 @@ class LinkApi(ApiBase):
         properties: dict[str, str] | None = None,
         metadata: dict[str, str] | None = None,
         **kwargs: Any,
-    ) -> dict[str, Any]:
+    ) -> LinkedObject:
         """Make a shallow copy of an object: another object, which lives on when the first is deleted, but
         whose chunks share their data with those of the first.
 
@@ -146,16 +147,16 @@ class LinkApi(ApiBase):
         target: tuple[Location, dict[str, str]],
         content_id: str | None,
         **kwargs: Any,
-    ) -> dict[str, Any]:
+    ) -> LinkedObject:
         location, properties = target
         if content_id is not None:
             kwargs["content_id"] = content_id
         link = Link(
             self, account, container, obj, properties=properties, policy=location.meta["policy"], **kwargs
         )
-        return link.to(location)
+        return cast("LinkedObject", link.to(location))
 
-    def object_fastcopy(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def object_fastcopy(self, *args: Any, **kwargs: Any) -> LinkedObject:
         """Deprecated: use :meth:`object_link`."""
         warn_deprecated("object_fastcopy is deprecated, use object_link")
         return self.object_link(*args, **kwargs)

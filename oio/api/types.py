@@ -22,6 +22,7 @@ __all__ = [
     "CreatedObject",
     "DescribedChunk",
     "FetchedObject",
+    "LinkedObject",
     "ListedObject",
     "ListedPrefix",
     "NewContainerProperties",
@@ -55,6 +56,7 @@ ContainerRow: TypeAlias = "list[Any]"
 
 class _ObjectMeta(TypedDict):
     name: str
+    """Name of the object."""
     version: str
     """When it was created, in microseconds since 1970, unless its creator said otherwise."""
     id: str
@@ -89,6 +91,7 @@ class ObjectMeta(_ObjectMeta):
     """
 
     mime_type: str
+    """``application/octet-stream`` unless its creator said otherwise."""
 
 
 class FetchedObject(ObjectMeta):
@@ -100,17 +103,7 @@ class FetchedObject(ObjectMeta):
     """Name of the namespace."""
 
 
-class CreatedObject(_ObjectMeta):
-    """Description of an object as it was sent to be created.
-
-    Beware that ``size``, ``length`` and ``hash`` are not those of the data, and that ``properties`` are not
-    those of the user: they tell how well the chunks are placed.
-    """
-
-    mime_type: str | None
-    """As the caller has given it."""
-    etag: str
-    """MD5 of the data in hexadecimal digits, as the caller has given it, or as it was computed."""
+class _NewObject(TypedDict):
     chunk_size: int
     """Bytes of data that a chunk can have, at most."""
     container_id: str
@@ -123,6 +116,23 @@ class CreatedObject(_ObjectMeta):
     """Account, container, name, version and content ID, each percent-encoded, with slashes between."""
     oio_version: str
     """Version of the format of chunks."""
+
+
+class LinkedObject(ObjectMeta, _NewObject):
+    """Description of an object that was made as a copy of another, without its data."""
+
+
+class CreatedObject(_ObjectMeta, _NewObject):
+    """Description of an object as it was sent to be created.
+
+    Beware that ``size``, ``length`` and ``hash`` are not those of the data, and that ``properties`` are not
+    those of the user: they tell how well the chunks are placed.
+    """
+
+    mime_type: str | None
+    """As the caller has given it."""
+    etag: str
+    """MD5 of the data, in hexadecimal digits."""
 
 
 class Chunk(TypedDict):
@@ -171,6 +181,7 @@ class DescribedChunk(Chunk, total=False):
 
 class _ListedObject(TypedDict):
     name: str
+    """Name of the object."""
     version: int
     """When it was created, in microseconds since 1970, unless its creator said otherwise."""
     is_latest: bool
@@ -186,6 +197,7 @@ class _ListedObject(TypedDict):
     hash: str | None
     """MD5 of the data in upper-case hexadecimal digits; None for a delete marker."""
     mime_type: str | None
+    """``application/octet-stream`` unless its creator said otherwise."""
     policy: str | None
     """Name of the storage policy; None for a delete marker."""
     chunk_method: str | None
@@ -214,6 +226,7 @@ class ListedPrefix(TypedDict):
 
 class _ObjectListing(TypedDict):
     objects: list[ListedObject]
+    """In the order of their names, and the versions of each from the newest one on."""
     prefixes: list[str]
     """What stands for several names each, up to the delimiter."""
     properties: dict[str, str]
@@ -235,9 +248,10 @@ class ObjectListing(_ObjectListing, total=False):
 
 
 class ContainerInfo(TypedDict):
-    """Properties of the user of a container."""
+    """Some properties of a container."""
 
     properties: dict[str, str]
+    """Properties of the user."""
 
 
 class ContainerProperties(ContainerInfo):
@@ -278,6 +292,7 @@ class _Account(TypedDict):
     missing_chunks: int
     """Number of these chunks."""
     replication_enabled: bool
+    """Its buckets are copied to another cluster."""
 
 
 class AccountInfo(_Account):
