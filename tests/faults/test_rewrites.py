@@ -249,22 +249,36 @@ def test_frozen_container_keeps_its_objects(namespace, api, target, rewrite):
     assert_stored(namespace, api, target, LARGE)
 
 
+def once_located(api: Any, monkeypatch: Any, change: Callable[[], Any]) -> None:
+    """Have somebody else change something just after the next look at the object."""
+    locate = api.container.content_locate
+
+    def locate_and_change(*args: Any, **kwargs: Any) -> Any:
+        found = locate(*args, **kwargs)
+        monkeypatch.undo()
+        change()
+        return found
+
+    monkeypatch.setattr(api.container, "content_locate", locate_and_change)
+
+
 @everywhere
 def test_object_that_was_replaced_meanwhile_is_left_alone(namespace, api, target, rewrite, monkeypatch):
     other = b"of somebody else"
-
-    locate = api.container.content_locate
-
-    def locate_and_replace(*args: Any, **kwargs: Any) -> Any:
-        found = locate(*args, **kwargs)
-        monkeypatch.undo()
-        api.object_create(*target[:2], obj_name=target.name, data=other)
-        return found
-
-    monkeypatch.setattr(api.container, "content_locate", locate_and_replace)
+    account, container, name = target
+    once_located(api, monkeypatch, lambda: api.object_create(account, container, obj_name=name, data=other))
     with pytest.raises(exc.OioException):
         rewrite.make(api, target)
     assert_stored(namespace, api, target, other)
+
+
+@everywhere
+def test_container_that_has_vanished_meanwhile_does_not_come_back(api, target, rewrite, monkeypatch):
+    once_located(api, monkeypatch, lambda: api.container_delete(*target[:2], force=True))
+    with pytest.raises(exc.NoSuchContainer):
+        rewrite.make(api, target)
+    with pytest.raises(exc.NoSuchContainer):
+        api.container_show(*target[:2])
 
 
 # --- the call as a whole --------------------------------------------------------------------------------
