@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from oio.api import _limits
 from oio.api._calls import ApiBase
 from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._links import LinkHandler, linkable
@@ -193,13 +194,29 @@ class Snapshot:
         """Replace the chunks of the copy by links of its own."""
         versions = all_versions(patiently(self._list_page, hard_deadline(self._options)))
         while group := list(itertools.islice(versions, _PARALLEL_OBJECTS)):
-            with green.ContextPool(_PARALLEL_OBJECTS) as pool:
-                for thread in [pool.spawn(self._take_over_one, obj) for obj in group]:
-                    self._beans += thread.wait()
+            self._take_over_group(group)
             while len(self._beans) >= self.batch:
                 self._note_links()
         if self._beans:
             self._note_links()
+
+    def _take_over_group(self, group: list[dict[str, Any]]) -> None:
+        """Link the chunks of several versions of objects, at once."""
+        errors: list[BaseException] = []
+
+        def take_over(obj: dict[str, Any]) -> list[tuple[_Bean, _Bean]]:
+            try:
+                return self._take_over_one(obj)
+            except _limits.OWN_THREAD_FAILURES as err:
+                errors.append(err)
+                return []
+
+        with green.ContextPool(_PARALLEL_OBJECTS) as pool:
+            # All of them to the end: a link that is made after its removal would stay.
+            for thread in [pool.spawn(take_over, obj) for obj in group]:
+                self._beans += thread.wait()
+        if errors:
+            raise errors[0]
 
     def _take_over_one(self, obj: dict[str, Any]) -> list[tuple[_Bean, _Bean]]:
         """Link the chunks of one version of an object; get their rows, and those that replace them."""

@@ -26,6 +26,7 @@ from oio.common.constants import (
 )
 from oio.common.deadlines import cleaning_options
 from oio.common.fullpath import decode_fullpath, encode_fullpath
+from oio.common.http import ranges_from_http_header
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
 from oio.common.perfdata import add_duration
@@ -162,18 +163,23 @@ class BlobClient(HttpApi):
         return extract_headers_meta(resp.headers, check=False) if xattr else {}
 
     def chunk_get(self, url: str, check_headers: bool = True, **kwargs: Any) -> tuple[dict[str, Any], Any]:
-        """Read a chunk.
+        """Read a chunk, or the range of it that is asked for in the headers.
 
         :param check_headers: refuse a chunk whose description lacks something mandatory
         :returns: its description (see :func:`extract_headers_meta`), and an iterable of blocks of bytes
             which has a ``close()``
+        :raises ValueError: the range has not both a first and a last byte
         :raises FaultyChunk: see `check_headers`
         :raises NotFound: there is no such chunk
+        :raises UnsatisfiableRange: the range begins after the last byte
         """
         reader_class = pkgutil.resolve_name("oio.api.io:ChunkReader")
         headers = _with_reqid(kwargs.pop("headers", None), kwargs.get("reqid"))
+        headers = _with_closed_range(headers)
         chunk = {"url": self.resolve_url(url, **_without_perfdata(kwargs))}
-        reader = reader_class([chunk], READ_BUFFER_SIZE, headers, **{**self._timeouts, **kwargs})
+        # A range may end after the last byte.
+        options = {**self._timeouts, **kwargs, "exact": "Range" not in headers}
+        reader = reader_class([chunk], READ_BUFFER_SIZE, headers, **options)
         stream = reader.stream()
         try:
             return extract_headers_meta(reader.headers, check=check_headers), stream
@@ -436,6 +442,17 @@ def _with_reqid(headers: Any, reqid: str | None) -> dict[str, Any]:
     name = "x-oio-req-id"
     copy = {key: value for key, value in (headers or {}).items() if not (reqid and key.lower() == name)}
     return {**copy, name: reqid} if reqid else copy
+
+
+def _with_closed_range(headers: dict[str, Any]) -> dict[str, Any]:
+    """Copy headers; a range that is not closed would give the whole chunk, without a word (row 48)."""
+    copy = {name: value for name, value in headers.items() if name.lower() != "range"}
+    for value in [headers[name] for name in headers if name.lower() == "range"]:
+        ranges = ranges_from_http_header(value)
+        if len(ranges) != 1 or None in ranges[0]:
+            raise ValueError(f"Range must be one first and one last byte, such as 'bytes=0-9': {value!r}")
+        copy["Range"] = value
+    return copy
 
 
 def _sysmeta(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -275,6 +275,27 @@ def test_performance_of_all_calls_of_a_client_is_added_up(api: Any, namespace: N
     assert perfdata["rawx"]["overall"] > once > 0
 
 
+@pytest.mark.pitfall(48)
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("bytes=1-3", b"ell"), ("bytes=0-99", b"hello"), ("bytes=4-4", b"o")]
+)
+def test_ranges_of_a_chunk(api: Any, blobs: BlobClient, asked: str, expected: bytes) -> None:
+    url = chunk(api, b"hello")
+    for name in ("Range", "range"):
+        _, stream = blobs.chunk_get(url, headers={name: asked})
+        assert b"".join(stream) == expected
+
+
+@pytest.mark.pitfall(48)
+def test_ranges_that_would_give_the_whole_chunk_are_refused(api: Any, blobs: BlobClient) -> None:
+    url = chunk(api, b"hello")
+    for asked in ("bytes=1-", "bytes=-3", "bytes=0-1,3-4", "lines=1-2"):
+        with pytest.raises(ValueError, match=asked):
+            blobs.chunk_get(url, headers={"range": asked})
+    with pytest.raises(exc.UnsatisfiableRange):
+        blobs.chunk_get(url, headers={"Range": "bytes=5-9"})
+
+
 @pytest.mark.parametrize("missing", ["chunk_pos", "content_policy", "full_path", "content_chunkmethod"])
 def test_description_that_lacks_something_is_refused(blobs: BlobClient, missing: str) -> None:
     meta = {

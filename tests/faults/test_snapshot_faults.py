@@ -108,6 +108,17 @@ def test_nothing_is_left_when_links_fail_midway(namespace, api, before, batch, n
     assert_nothing_left(namespace, api, before)
 
 
+@pytest.mark.pitfall(97, 99)
+def test_links_that_are_slow_do_not_come_after_their_removal(namespace, api, before):
+    _, chunks = api.object_locate(*SOURCE, "c")
+    chunk_id = chunks[0]["url"].rpartition("/")[2]
+    slow = Fault("slow", operation=chunk_id, phase="head", seconds=0.5)
+    with namespace.faults(*breaking(api, "a", "0"), slow) as plan, pytest.raises(exc.ServiceBusy):
+        take(api)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
 @pytest.mark.pitfall(97, 130)
 def test_nothing_is_left_when_links_fail_after_others_are_noted(namespace, api, before):
     """Objects are linked several at a time; these are more."""
