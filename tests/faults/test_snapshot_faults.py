@@ -113,8 +113,11 @@ def test_links_that_are_slow_do_not_come_after_their_removal(namespace, api, bef
     _, chunks = api.object_locate(*SOURCE, "c")
     chunk_id = chunks[0]["url"].rpartition("/")[2]
     slow = Fault("slow", operation=chunk_id, phase="head", seconds=0.5)
-    with namespace.faults(*breaking(api, "a", "0"), slow) as plan, pytest.raises(exc.ServiceBusy):
-        take(api)
+    with namespace.faults(*breaking(api, "a", "0"), slow) as plan:
+        with pytest.raises(exc.ServiceBusy):
+            take(api)
+        # The service has done all that it was asked for.
+        eventually(lambda: all(request.status for request in namespace.requests))
     plan.assert_met()
     assert_nothing_left(namespace, api, before)
 
