@@ -13,6 +13,7 @@ from oio.api._calls import identified
 from oio.api._strategies import stream_reader
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.perfdata import add_figure
 from oio.common.ranges import close_range
 from oio.common.storage_functions import _sort_chunks
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod
@@ -142,7 +143,7 @@ def _counted(location: Location, options: dict[str, Any], start: float) -> Gener
             raise exc.ServiceUnavailable(f"{given} bytes were read, not {location.size}")
     if perfdata is not None:
         perfdata["ttlb"] = monotonic_time() - start
-        perfdata["data_size"] = perfdata.get("data_size", 0) + given
+        add_figure(perfdata, "data_size", given)
 
 
 def _read(location: Location, options: dict[str, Any]) -> Generator[bytes, None, None]:

@@ -23,6 +23,7 @@ from oio.common.constants import OIO_VERSION
 from oio.common.deadlines import hard_deadline, renewed_options
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
+from oio.common.perfdata import add_figure
 from oio.common.storage_method import DRAINED, STORAGE_METHODS
 from oio.common.utils import (
     GeneratorIO,
@@ -320,7 +321,7 @@ class Upload:
         if perfdata is not None:
             for prefix in ("connect.", "upload."):
                 compute_perfdata_stats(perfdata, prefix)
-            perfdata["data_size"] = perfdata.get("data_size", 0) + size
+            add_figure(perfdata, "data_size", size)
 
 
 def _kind(chunk_method: str) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from oio.common.http_urllib3 import (
     urllib3,
 )
 from oio.common.json import json as jsonlib
+from oio.common.perfdata import add_figure
 from oio.common.utils import deadline_to_timeout, monotonic_time
 
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfalls row 73).
@@ -241,8 +242,8 @@ def _decode_body(raw: bytes) -> Any:
 def _add_perfdata(perfdata: dict[str, Any], service_type: str, overall: float, header: str | None) -> None:
     """Add the time of a request (seconds) to the caller's figures, never replacing them (row 121)."""
     figures = perfdata.setdefault(service_type, {})
-    figures["overall"] = figures.get("overall", 0.0) + overall
+    add_figure(figures, "overall", overall)
     for item in (header or "").split(","):
         name, _, value = item.partition("=")
         if value.isdigit():
-            figures[name] = figures.get(name, 0.0) + int(value) / 1e6
+            add_figure(figures, name, int(value) / 1e6)

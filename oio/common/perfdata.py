@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of the time spent, which a caller asks for with ``perfdata={}``."""
+"""Figures of the time spent, which a caller asks for with ``perfdata={}``.
+
+They are added to what the caller's dict holds, which several calls may share, in several threads (pitfalls
+row 121).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,17 @@ from typing import Any
 from oio.common.deadlines import monotonic_time
 
 
+def add_figure(figures: dict[str, Any], key: str, amount: float) -> None:
+    """Add to a figure."""
+    figures.setdefault(key, 0)
+    # No call comes between reading and writing, so no other thread does.
+    figures[key] += amount
+
+
 def add_duration(perfdata: dict[str, Any] | None, service: str, key: str, start: float) -> None:
     """Add the time since ``start`` (monotonic seconds) to the figures of a kind of service.
 
-    Figures are added to what the caller's dict holds, which may be shared by several calls (pitfalls
-    row 121). Without a dict, nothing is measured.
+    Without a dict, nothing is measured.
     """
     if perfdata is not None:
-        figures = perfdata.setdefault(service, {})
-        figures[key] = figures.get(key, 0.0) + monotonic_time() - start
+        add_figure(perfdata.setdefault(service, {}), key, monotonic_time() - start)
