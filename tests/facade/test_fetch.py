@@ -18,24 +18,41 @@ from tests.facade.helpers import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, create, 
 LAST = len(LARGE) - 1
 
 
+@pytest.mark.pitfall(61)
+@pytest.mark.parametrize("policy", ["SINGLE", "THREECOPIES", "EC21"])
 @pytest.mark.parametrize(
     ("ranges", "expected"),
     [
         ([(0, 0)], LARGE[:1]),
         ([(5, 9), (1, 2), (5, 9)], LARGE[5:10] + LARGE[1:3] + LARGE[5:10]),
         ([(CHUNK_SIZE - 1, CHUNK_SIZE)], LARGE[CHUNK_SIZE - 1 : CHUNK_SIZE + 1]),
+        (
+            [(CHUNK_SIZE - 2, CHUNK_SIZE + 1), (0, 1), (CHUNK_SIZE - 1, CHUNK_SIZE), (LAST, None)],
+            LARGE[CHUNK_SIZE - 2 : CHUNK_SIZE + 2]
+            + LARGE[:2]
+            + LARGE[CHUNK_SIZE - 1 : CHUNK_SIZE + 1]
+            + LARGE[LAST:],
+        ),
         ([(None, 7)], LARGE[-7:]),
         ([(None, 10 * len(LARGE))], LARGE),
         ([(LAST, None)], LARGE[LAST:]),
         ([(LAST - 2, LAST + 1000)], LARGE[LAST - 2 :]),
         ([(None, None)], LARGE),
         ([], LARGE),
-        (iter([(0, 3)]), LARGE[:4]),
+        (((0, 3), (2, 2)), LARGE[:4] + LARGE[2:3]),
     ],
 )
-def test_ranges_come_in_the_order_of_the_request(api: Any, ranges: Any, expected: bytes) -> None:
-    create(api, "o", LARGE)
-    assert read(api, "o", ranges=ranges) == expected
+def test_ranges_come_in_the_order_of_the_request(api: Any, ranges: Any, expected: bytes, policy: str) -> None:
+    create(api, "o", LARGE, policy=policy)
+    meta, stream = api.object_fetch(ACCOUNT, CONTAINER, "o", ranges=ranges)
+    with stream:
+        assert b"".join(stream) == expected
+    assert int(meta["length"]) == len(LARGE)
+
+
+def test_ranges_may_come_from_an_iterator(api: Any) -> None:
+    create(api, "o")
+    assert read(api, "o", ranges=iter([(0, 1), (4, 4)])) == b"heo"
 
 
 @pytest.mark.pitfall(47, 48)
