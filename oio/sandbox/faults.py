@@ -12,7 +12,7 @@ from typing import Final
 
 from oio.sandbox.messages import Request
 
-SERVICES: Final = ("rawx", "proxy", "account", "rdir")
+SERVICES: Final = ("rawx", "proxy", "account", "rdir", "b2")
 METHODS: Final = ("GET", "HEAD", "PUT", "POST", "DELETE", "COPY")
 
 #: Actions that strike at a byte of a body (or of the response head).
@@ -20,6 +20,13 @@ AT_A_BYTE: Final = frozenset({"stall", "drip", "slow", "truncate", "reset", "cor
 #: Actions that let the request be executed, then spoil its answer.
 AFTER_EXECUTION: Final = frozenset({"wrong-hash", "commit-then-timeout", "commit-then-reset", "raw-head"})
 ACTIONS: Final = frozenset({"refuse", "status", "disk-full"}) | AT_A_BYTE | AFTER_EXECUTION
+
+
+#: The operations that store data, by service.
+_STORING: Final = {
+    "rawx": (None, "PUT"),
+    "b2": (None, "POST", "b2_upload_file", "b2_upload_part"),
+}
 
 
 class Door(Enum):
@@ -52,28 +59,32 @@ class Fault:
         - ``reset``: the connection is reset.
         - ``corrupt``: one bit of one byte is flipped.
         - ``wrong-hash``: the answer names another hash than the true one.
-        - ``disk-full``: storing the chunk fails (rawx, PUT): 500 once the body has come, nothing is kept.
+        - ``disk-full``: storing the data fails once they have come, nothing is kept: 500 for the PUT of a
+          rawx, 503 for an upload to B2.
         - ``commit-then-timeout``, ``commit-then-reset``: the request is executed, its answer never comes.
         - ``raw-head``: ``body`` is written as it is into the response head, before the service's own lines.
 
     :param service: ``rawx``, ``proxy`` (the conscience and the directory are behind it), ``account`` or
-        ``rdir``.
+        ``rdir``, or ``b2``.
     :param operation: an HTTP method, or the end of the path in whole parts, such as ``content/create``,
-        ``container/snapshot``, ``conscience/list``, ``account/show`` or ``rdir/push``
+        ``container/snapshot``, ``conscience/list``, ``account/show`` or ``rdir/push``; for B2 the name of an
+        operation, such as ``b2_upload_file``, or ``download`` for all downloads
         (``oio.sandbox.operations.OPERATIONS`` lists them all); None for all requests.
     :param address: ``host:port`` of the only service concerned; None for all of the kind.
     :param nth: strike the nth matching request only, from 1; None for all of them.
     :param after_bytes: where to strike, for the actions that strike at a byte: so many bytes of the body have
-        passed. Negative counts from the end: ``-1`` is before the last byte. A ``PUT`` to a rawx counts the
-        bytes it receives (negative with a chunked body: once it is complete, for its length is not known
-        before), any other request the bytes of its answer. A body that does not reach the place goes
-        undisturbed, and the fault is not met.
+        passed. Negative counts from the end: ``-1`` is before the last byte. A ``PUT`` to a rawx and an
+        upload to B2 count the bytes they receive (negative with a chunked body: once it is complete, for its
+        length is not known before), any other request the bytes of its answer. A body that does not reach
+        the place goes undisturbed, and the fault is not met.
     :param phase: ``body``, or ``head`` to strike before the request is executed (``after_bytes=0``) or inside
-        the head of the answer (the request is executed); ``connect`` for ``stall`` only.
+        the head of the answer (the request is executed); ``connect`` for ``stall`` only. With ``status``,
+        ``head`` means that the answer does not wait for the body of the request, which is not read.
     :param status: status of the answer, for ``status``.
     :param body: for ``status``, the body of the answer (None: as the service would write it); for
         ``raw-head``, the lines, each ended by ``\r\n``.
     :param content_type: for ``status``: type of ``body``; None for the service's usual one.
+    :param headers: for ``status``: more headers of the answer, such as ``(("Retry-After", "1"),)``.
     :param seconds: for ``slow`` (default 1) and ``drip`` (default 0.05).
     :raises ValueError: an argument is unknown, or makes no sense with the others.
 
@@ -91,6 +102,7 @@ class Fault:
     status: int = 503
     body: bytes | str | None = None
     content_type: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
     seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -116,8 +128,10 @@ class Fault:
             raise ValueError(
                 f"{self.action} of connections concerns a whole service: give no operation, nth, after_bytes"
             )
-        if self.action == "disk-full" and (self.service != "rawx" or self.operation not in {None, "PUT"}):
-            raise ValueError("disk-full is for the PUT of a rawx")
+        if self.action == "disk-full" and self.operation not in _STORING.get(self.service, ()):
+            raise ValueError("disk-full is for the PUT of a rawx, or an upload to B2")
+        if self.headers and self.action != "status":
+            raise ValueError(f"headers={self.headers!r}: for status only, not for {self.action!r}")
         if self.action == "wrong-hash" and self.service in {"account", "rdir"}:
             raise ValueError(f"wrong-hash: {self.service} services name no hash")
         if self.action == "raw-head" and not self.body:
@@ -144,12 +158,15 @@ class Fault:
 
     def matches(self, request: Request) -> bool:
         """Tell whether the fault may strike this request (of a service it concerns)."""
-        if self.action == "disk-full" and request.method != "PUT":
+        if self.action == "disk-full" and not is_upload(self.service, request):
             return False
         if self.operation is None or self.operation == request.method:
             return True
         if self.operation in METHODS:
             return False
+        if self.service == "b2":
+            operation = b2_operation(request.path)
+            return self.operation in {operation, "download" if "download" in operation else None}
         return f"/{request.path.strip('/')}".endswith(f"/{self.operation.strip('/')}")
 
 
@@ -296,6 +313,25 @@ class FaultBoard:
         return next(
             (strike for plan in self._open() if (strike := plan.due(service, address, request))), None
         )
+
+
+def b2_operation(path: str) -> str:
+    """Return the name of what a path asks of a B2 service.
+
+    >>> b2_operation("/b2api/v1/b2_upload_file/4a48/c001"), b2_operation("/file/bucket/name")
+    ('b2_upload_file', 'download')
+    """
+    parts = path.split("/")
+    if parts[1:2] == ["file"]:
+        return "download"
+    return parts[3] if len(parts) > 3 else ""
+
+
+def is_upload(service: str, request: Request) -> bool:
+    """Tell whether a request brings data to be stored."""
+    if service == "b2":
+        return b2_operation(request.path) in _STORING["b2"]
+    return service == "rawx" and request.method == "PUT"
 
 
 def _one_of(name: str, value: str, allowed: frozenset[str] | tuple[str, ...]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from pathlib import Path
+from typing import BinaryIO, Protocol, runtime_checkable
 
 Headers = Sequence[tuple[str, str]]
 
@@ -77,6 +78,29 @@ class FileSlice:
 
 
 @dataclass(frozen=True)
+class FileSlices:
+    """A response body taken from several files: path, offset and length of each part.
+
+    Each file is opened when its turn comes; one that is gone then ends the connection early.
+    """
+
+    parts: Sequence[tuple[Path, int, int]]
+
+    @property
+    def length(self) -> int:
+        """Length of the whole body."""
+        return sum(length for _, _, length in self.parts)
+
+    def __iter__(self) -> Iterator[FileSlice]:
+        for path, offset, length in self.parts:
+            with path.open("rb", buffering=0) as file:
+                yield FileSlice(file, offset, length)
+
+    def close(self) -> None:
+        """Nothing is open between two parts."""
+
+
+@dataclass(frozen=True)
 class Response:
     """One response.
 
@@ -89,7 +113,7 @@ class Response:
 
     status: int
     headers: Headers = ()
-    body: bytes | FileSlice = b""
+    body: bytes | FileSlice | FileSlices = b""
     reason: str | None = None
     close: bool = False
 
@@ -99,4 +123,13 @@ class Handler(Protocol):
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
+        ...
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """A service that has to know of the requests which a fault answers, or breaks off, in its place."""
+
+    def struck(self, request: Request, status: int | None) -> None:
+        """Take note of the status that the client gets; None when it gets no answer."""
         ...

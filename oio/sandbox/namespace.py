@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded namespace: puts the proxy, the account service, the rdir and the rawx on one directory."""
+"""The embedded namespace: puts its services, and a B2 beside them, on one directory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from typing import Any, Final
 
 from oio.sandbox import operations
 from oio.sandbox.account import Account
+from oio.sandbox.b2 import B2
 from oio.sandbox.conscience import Conscience
 from oio.sandbox.conscience import Service as Registered
 from oio.sandbox.events import Events
 from oio.sandbox.faults import Fault, FaultBoard, FaultPlan
 from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, RDIR, Dialect
+from oio.sandbox.http.dialects import B2 as B2_DIALECT
 from oio.sandbox.http.log import RequestLog, RequestRecord
 from oio.sandbox.metadata import Metadata
 from oio.sandbox.policies import Policies
@@ -31,7 +33,7 @@ from oio.sandbox.rawx import Rawx
 from oio.sandbox.rdir import Rdir
 from oio.sandbox.routes.backend import Backend
 from oio.sandbox.server import Server
-from oio.sandbox.services import RawxService, Service
+from oio.sandbox.services import B2Service, RawxService, Service
 from oio.sandbox.store.accounts import AccountStore
 from oio.sandbox.store.directory import Target
 from oio.sandbox.store.inbox import Inbox
@@ -89,7 +91,7 @@ class Namespace:
         self.host = host
         self.log = RequestLog()
         self.board = FaultBoard(self._apply_faults)
-        self._policies = Policies(default_policy)
+        self._default_policy = Policies(default_policy).default
         self._chunk_size = chunk_size
         self._max_versions = max_versions
         self._strict = strict
@@ -120,17 +122,26 @@ class Namespace:
         ports += free_ports(self.host, rawx + 2 - len(ports)) if rawx + 2 > len(ports) else []
         ports[0] = port or ports[0]
         rdir = self._found.get("rdir") or free_ports(self.host, 1)[0]
+        b2 = self._found.get("b2") or {"port": free_ports(self.host, 1)[0], "account": os.urandom(6).hex()}
         self._layout = {
             "format": _FORMAT,
             "name": self.name,
             "host": self.host,
             "ports": ports,
             "rdir": rdir,
+            "b2": b2,
         }
         self.proxy = self._service(PROXY, ports[0], "oioproxy", *_BEHIND_THE_PROXY)
         self.account = self._service(ACCOUNT, ports[1], "account")
         self.rdir = self._service(RDIR, rdir, "rdir")
         self.rawx = [self._rawx(port, number) for number, port in enumerate(ports[2:], start=1)]
+        server = Server(B2_DIALECT, self.host, b2["port"], self.log, self.board)
+        self.b2 = B2Service(server, self.conscience, self.path / "b2", b2["account"])
+        self._policies = Policies(
+            self._default_policy,
+            refused_kinds=frozenset(),
+            bucket=(self.b2.account_id, self.b2.bucket_name),
+        )
 
     def _service(self, dialect: Dialect, port: int, *kinds: str) -> Service:
         server = Server(dialect, self.host, port, self.log, self.board)
@@ -211,7 +222,9 @@ class Namespace:
                 rawx.store.remove_leftovers()
                 names = frozenset({rawx.address})
                 rawx.serve(Rawx(self.name, names, rawx.store, events.of_volume(rawx.address)))
-            for service in [*self.rawx, self.rdir, self.account, self.proxy]:
+            stack.callback(self.b2.close)
+            self.b2.serve(B2(self.b2.open(), self.b2.endpoint))
+            for service in [self.b2, *self.rawx, self.rdir, self.account, self.proxy]:
                 stack.callback(service.stop)
                 service.start()
             # Not before: the layout of a start that fails, on a port that is taken, is nobody's.
@@ -246,16 +259,27 @@ class Namespace:
         """URL of the proxy."""
         return f"http://{self.proxy.address}"
 
+    @property
+    def b2_endpoint(self) -> str:
+        """URL of the B2 service."""
+        return self.b2.endpoint
+
+    @property
+    def b2_key_file(self) -> str:
+        """Path of the file with the key of its account."""
+        return str(self.b2.key_file)
+
     def api(self, **kwargs: Any) -> Any:
         """Return a new ``ObjectStorageApi`` of this namespace; ``kwargs`` are passed on to it."""
         # By name: the sandbox is also useful without the client, and shares no code with it.
         module = importlib.import_module("oio.api.object_storage")
-        return module.ObjectStorageApi(self.name, endpoint=self.endpoint, **kwargs)
+        b2 = {"key_file": self.b2_key_file, "backblaze_api_url": self.b2_endpoint}
+        return module.ObjectStorageApi(self.name, endpoint=self.endpoint, **(b2 | kwargs))
 
     @property
     def services(self) -> list[Service]:
         """All services."""
-        return [self.proxy, self.account, self.rdir, *self.rawx]
+        return [self.proxy, self.account, self.rdir, *self.rawx, self.b2]
 
     @property
     def requests(self) -> list[RequestRecord]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from oio.sandbox import account, proxy, rdir
+from oio.sandbox import account, b2, proxy, rdir
 from oio.sandbox.faults import METHODS, Fault
 from oio.sandbox.http.values import is_hexadecimal
 from oio.sandbox.routes import own
@@ -18,6 +18,7 @@ OPERATIONS: Final = {
     "account": sorted({path.strip("/").removeprefix("v1.0/") for path in account.ROUTES}),
     "rdir": sorted({path.removeprefix("v1/") for path in rdir.ROUTES}),
     "rawx": ["info", "stat"],
+    "b2": b2.NAMES,
 }
 
 

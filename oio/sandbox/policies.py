@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal
 
-#: Kinds of data security that the namespace lists but refuses for new objects.
+#: Kinds of data security that a namespace without a B2 bucket lists but refuses for new objects.
 REFUSED_KINDS: Final[frozenset[str]] = frozenset({"backblaze"})
 
 DATA_SECURITY: Final = {
@@ -80,11 +81,11 @@ class Policy:
         return int(self.options.get("nb_copy", "1"))
 
 
-def _parse(name: str) -> Policy:
+def _parse(name: str, data_security: Mapping[str, str]) -> Policy:
     pool, _, security = STORAGE_POLICY[name].partition(":")
     if security == "NONE":
         return Policy(name, pool)
-    kind, _, text = DATA_SECURITY[security].partition("/")
+    kind, _, text = data_security[security].partition("/")
     options = dict(pair.split("=", 1) for pair in text.split(","))
     for placement_only in ("min_dist", "max_dist", "warn_dist"):
         options.pop(placement_only, None)
@@ -98,19 +99,32 @@ class Policies:
 
     :param default: name of the policy of objects created without one.
     :param refused_kinds: kinds of data security that are listed, but refused for new objects.
+    :param bucket: account ID and name of the B2 bucket for the ``backblaze`` kind.
 
     >>> Policies("SINGLE").get("THREECOPIES").chunk_method
     'plain/nb_copy=3'
     """
 
-    def __init__(self, default: str, *, refused_kinds: frozenset[str] = REFUSED_KINDS) -> None:
+    def __init__(
+        self,
+        default: str,
+        *,
+        refused_kinds: frozenset[str] = REFUSED_KINDS,
+        bucket: tuple[str, str] | None = None,
+    ) -> None:
         if default not in STORAGE_POLICY:
             known = ", ".join(sorted(STORAGE_POLICY))
             raise ValueError(f"default_policy: no storage policy {default!r}; there are {known}")
         self.default = default
         self._refused_kinds = refused_kinds
         # The one that an empty name stands for.
-        self._policies = {"NONE": Policy("NONE")} | {name: _parse(name) for name in STORAGE_POLICY}
+        self.data_security = dict(DATA_SECURITY)
+        if bucket is not None:
+            place = "account_id={},bucket_name={}".format(*bucket)
+            self.data_security["BACKBLAZE"] = f"backblaze/{place},min_dist=0,nb_copy=1"
+        self._policies = {"NONE": Policy("NONE")} | {
+            name: _parse(name, self.data_security) for name in STORAGE_POLICY
+        }
 
     def __contains__(self, name: str) -> bool:
         return name in self._policies

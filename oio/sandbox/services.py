@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +14,10 @@ from oio.sandbox.conscience import Conscience
 from oio.sandbox.conscience import Service as Registered
 from oio.sandbox.messages import Handler
 from oio.sandbox.server import Server
+from oio.sandbox.store.b2 import B2Store, Limits
+from oio.sandbox.store.b2_buckets import PRIVATE, PUBLIC
+from oio.sandbox.store.b2_errors import B2Refusal
+from oio.sandbox.store.b2_versions import Wanted
 
 _BEST: Final = 100
 
@@ -124,3 +131,105 @@ class RawxService(Service):
     def chunks(self) -> list[str]:
         """Return the IDs of the chunks on disk."""
         return self.store.ids()
+
+
+class B2Service(Service):
+    """The B2 of a namespace: one account, with a bucket for the objects of the policy BACKBLAZE.
+
+    The conscience knows nothing of it, so it has no score.
+
+    :param directory: where its files are.
+    :param account: ID of the account, which is that of its master key too.
+    """
+
+    def __init__(self, server: Server, conscience: Conscience, directory: Path, account: str) -> None:
+        super().__init__(server, conscience)
+        self.account_id = account
+        #: Name of the bucket for objects.
+        self.bucket_name = f"openio-{account}"
+        #: A credentials file with the key of the account, made when it starts, readable by its owner only.
+        self.key_file = directory / "b2-appkey.conf"
+        #: Lives of tokens and sizes of parts; they may be changed at any time.
+        self.limits = Limits()
+        self._directory = directory
+        self._store: B2Store | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Its URL, from which clients learn all others."""
+        return f"http://{self.address}"
+
+    @property
+    def store(self) -> B2Store:
+        """What it keeps, while the namespace runs.
+
+        :raises ValueError: the namespace does not run.
+        """
+        if self._store is None:
+            raise ValueError(f"the B2 at {self.address} is not running")
+        return self._store
+
+    @property
+    def application_key(self) -> str:
+        """The master key."""
+        return self.store.keys.master().secret
+
+    def open(self) -> B2Store:
+        """Open its files, made at the first time."""
+        store = B2Store(self._directory, self.account_id, self.limits)
+        try:
+            with contextlib.suppress(B2Refusal):
+                store.buckets.create(self.bucket_name)
+            self._write_key_file(store.keys.master().secret)
+        except BaseException:
+            store.close()
+            raise
+        self._store = store
+        return store
+
+    def close(self) -> None:
+        """Close its files."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _write_key_file(self, key: str) -> None:
+        place = f"{self.account_id}.{self.bucket_name}"
+        lines = ["[backblaze]", f"{place}.application_key = {key}", f"{place}.api_url = {self.endpoint}", ""]
+        new = self.key_file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write("\n".join(lines))
+        new.replace(self.key_file)
+
+    # -- for tests
+
+    def expire_tokens(self) -> None:
+        """End the life of all authorisations given out; new ones can be had."""
+        self.store.keys.expire()
+
+    def expire_upload_urls(self) -> None:
+        """End the life of all upload URLs given out."""
+        self.store.places.expire()
+
+    def make_bucket(self, name: str, *, public: bool = False) -> str:
+        """Make a bucket; return its ID."""
+        return self.store.buckets.create(name, PUBLIC if public else PRIVATE).id
+
+    def make_key(
+        self, *capabilities: str, bucket: str | None = None, prefix: str | None = None
+    ) -> tuple[str, str]:
+        """Make a key; return its ID and the key.
+
+        :param capabilities: what it allows, such as ``readFiles``.
+        :param bucket: name of the only bucket it is for.
+        :param prefix: how the names of the only files it is for begin.
+        """
+        bucket_id = None if bucket is None else self.store.buckets.named(bucket).id
+        key = self.store.keys.create("made", capabilities, bucket_id, prefix)
+        return key.id, key.secret
+
+    def file_names(self, bucket: str | None = None) -> list[str]:
+        """Return the names of the files that are there, in a bucket (default: that of objects)."""
+        wanted = Wanted(self.store.buckets.named(bucket or self.bucket_name).id, limit=sys.maxsize - 1)
+        return [version.name for version in self.store.versions.names(wanted)[0]]

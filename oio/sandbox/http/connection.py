@@ -26,6 +26,7 @@ from oio.sandbox.http.log import RequestLog, RequestRecord
 from oio.sandbox.http.mischief import HangUp, Mischief
 from oio.sandbox.messages import (
     FileSlice,
+    FileSlices,
     Handler,
     Headers,
     Incoming,
@@ -33,6 +34,7 @@ from oio.sandbox.messages import (
     NoBody,
     Request,
     Response,
+    Watchful,
 )
 
 _BLOCK: Final = 256 * 1024
@@ -159,7 +161,7 @@ class Connection:
             record.status = response.status
             self._send(request.method, response, http_1_0, keep, mischief)
         finally:
-            if isinstance(response.body, FileSlice):
+            if not isinstance(response.body, bytes):
                 response.body.close()
         return keep
 
@@ -224,14 +226,32 @@ class Connection:
 
     def _answer(self, request: Request, mischief: Mischief | None) -> Response:
         """Have the request executed; its body has been read as far as it comes when this returns."""
-        response = mischief.before() if mischief else None
-        if response is not None:
-            response = response if response.body else self._failure(response.status)
+        if mischief is None:
+            response = self._execute(request, None)
         else:
-            response = self._execute(request, mischief)
-        if isinstance(request.stream, _Body):
+            response = self._struck(request, mischief) or self._execute(request, mischief)
+        if isinstance(request.stream, _Body) and not (mischief and mischief.early):
             request.stream.drain()
         return response
+
+    def _struck(self, request: Request, mischief: Mischief) -> Response | None:
+        """Strike before the request is executed; return the answer, if there is one already."""
+        handler = self._endpoint.handler
+        watchful = handler if isinstance(handler, Watchful) else None
+        try:
+            response = mischief.before()
+        except HangUp:
+            if watchful:
+                watchful.struck(request, None)
+            raise
+        if response is None:
+            return None
+        if watchful:
+            watchful.struck(request, response.status)
+        if response.body:
+            return response
+        usual = self._failure(response.status)
+        return replace(response, headers=[*usual.headers, *response.headers], body=usual.body)
 
     def _execute(self, request: Request, mischief: Mischief | None) -> Response:
         stream: Incoming = request.stream
@@ -251,7 +271,7 @@ class Connection:
             return self._failure(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _failure(self, status: int) -> Response:
-        return Response(status, body=self._dialect.failure % {b"status": status})
+        return self._dialect.fail(status)
 
     def _send(
         self, method: str, response: Response, http_1_0: bool, keep: bool, mischief: Mischief | None
@@ -281,7 +301,8 @@ class Connection:
             self._sock.sendall(lines + body)
         else:
             self._sock.sendall(lines, _MORE)
-            self._send_file(body)
+            for part in [body] if isinstance(body, FileSlice) else body:
+                self._send_file(part)
 
     def _send_file(self, body: FileSlice) -> None:
         offset, end = body.offset, body.offset + body.length
@@ -323,9 +344,13 @@ def _encoded(headers: Headers) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("utf-8", "surrogateescape")
 
 
-def _blocks(body: bytes | FileSlice) -> Iterator[bytes]:
+def _blocks(body: bytes | FileSlice | FileSlices) -> Iterator[bytes]:
     if isinstance(body, bytes):
         yield body
+        return
+    if isinstance(body, FileSlices):
+        for part in body:
+            yield from _blocks(part)
         return
     left = body.length
     body.file.seek(body.offset)

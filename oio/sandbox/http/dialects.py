@@ -9,11 +9,12 @@ one always says ``Content-Length``, one never says ``Date``. A :class:`Dialect` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
 
 from oio.sandbox.messages import Headers, Response
+from oio.sandbox.store.b2_errors import CODES
 
 _KIB = 1024
 
@@ -45,7 +46,9 @@ class Dialect:
     :param compose: makes the head of a response.
     :param keeps: whether the connection outlives the answer: ``(http_1_0, connection_header)``.
     :param phrases: reason phrases; statuses that are missing have the usual one.
-    :param failure: body of an answer that is not the service's own work; ``%(status)d`` in it is the status.
+    :param failure: body of an answer that is not the service's own work; ``%(status)d`` in it is the status,
+        ``%(code)b`` what the service calls it.
+    :param codes: what it calls which status.
     :param streams: bodies are handed on as they arrive, and ``Expect: 100-continue`` is answered.
     :param needs_host: a request without ``Host`` is refused by the HTTP server itself.
     :param reads_chunked: chunked request bodies are understood. The proxy takes them for no body at all, and
@@ -66,6 +69,12 @@ class Dialect:
     pipelines: bool = True
     strict_lines: bool = False
     head_limit: int = 1024 * _KIB
+    codes: Mapping[int, str] = field(default_factory=dict)
+
+    def fail(self, status: int) -> Response:
+        """Return an answer that is not the service's own work."""
+        values = {b"status": status, b"code": self.codes.get(status, "").encode()}
+        return Response(status, body=self.failure % values)
 
     def phrase(self, response: Response) -> str:
         """Return the reason phrase of ``response``."""
@@ -127,6 +136,17 @@ def _compose_rawx(reply: Reply) -> Head:
     return Head((), sorted(own), after)
 
 
+def _compose_b2(reply: Reply) -> Head:
+    types, own = _split_type(reply.response.headers)
+    if not types and reply.length:
+        types = [("Content-Type", "application/json;charset=UTF-8")]
+    after = [] if reply.keep else [("Connection", "close")]
+    # The answer to HEAD says itself how long the data are.
+    if not any(name.lower() == "content-length" for name, _ in own):
+        after.append(("Content-Length", str(reply.length)))
+    return Head([("Server", "nginx")], [*types, *own], [*after, ("Date", formatdate(usegmt=True))])
+
+
 def _keeps_if_asked(http_1_0: bool, connection: str) -> bool:
     return not http_1_0 and connection.strip().lower() == "keep-alive"
 
@@ -181,4 +201,16 @@ RAWX = Dialect(
     streams=True,
     needs_host=True,
     head_limit=68 * _KIB,
+)
+
+B2 = Dialect(
+    "b2",
+    _compose_b2,
+    _keeps_even_http_1_0,
+    {},
+    b'{"status":%(status)d,"code":"%(code)b","message":"Failure of the sandbox"}',
+    streams=True,
+    needs_host=True,
+    head_limit=64 * _KIB,
+    codes=CODES,
 )

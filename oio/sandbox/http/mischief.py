@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from oio.sandbox.faults import AT_A_BYTE, Strike
+from oio.sandbox.faults import AT_A_BYTE, Strike, is_upload
 from oio.sandbox.messages import Headers, Incoming, Request, Response
 
 #: How often a stalled exchange looks whether its client has left.
@@ -35,17 +35,17 @@ class Mischief:
         self._strike = strike
         self._fault = strike.fault
         self._sock = sock
-        # What a rawx receives is what counts for a PUT: its answer has no body.
-        is_upload = service == "rawx" and request.method == "PUT" and self._fault.phase == "body"
-        self._on_request = is_upload and self._fault.action in AT_A_BYTE | {"disk-full"}
+        # What the service receives is what counts for an upload: there is little or nothing in its answer.
+        received = is_upload(service, request) and self._fault.phase == "body"
+        self._on_request = received and self._fault.action in AT_A_BYTE | {"disk-full"}
 
     def before(self) -> Response | None:
         """Strike before the request is executed; a response is the answer instead of the service's."""
         fault = self._fault
         if fault.action == "status":
             self._strike.hit()
-            headers = [("Content-Type", fault.content_type)] if fault.content_type else []
-            return Response(fault.status, headers, fault.payload)
+            headers = [("Content-Type", fault.content_type)] if fault.content_type and fault.body else []
+            return Response(fault.status, [*headers, *fault.headers], fault.payload, close=self.early)
         if fault.action in AT_A_BYTE and fault.phase == "head" and not fault.after_bytes:
             # Corrupting and dripping need bytes to work on: those of the head, later.
             if fault.action in {"stall", "truncate", "reset"}:
@@ -55,6 +55,11 @@ class Mischief:
                 self._strike.hit()
                 self._wait(fault.pause)
         return None
+
+    @property
+    def early(self) -> bool:
+        """Whether the answer does not wait for the body of the request."""
+        return self._fault.action == "status" and self._fault.phase == "head"
 
     def incoming(self, stream: Incoming, length: int | None) -> Incoming:
         """Return the request body as the service gets it."""
@@ -191,13 +196,13 @@ def _has_left(sock: socket.socket) -> bool:
 def _with_wrong_hashes(response: Response) -> Response:
     """Return the response with the first digit of every hash in it changed."""
     headers = [
-        (name, _other_hash(value)) if name.lower().endswith("-hash") else (name, value)
+        (name, _other_hash(value)) if name.lower().endswith(("-hash", "-sha1")) else (name, value)
         for name, value in response.headers
     ]
     if not isinstance(response.body, bytes):
         return replace(response, headers=headers)
     body = re.sub(
-        rb'("hash"\s*:\s*")([0-9A-Fa-f]+)',
+        rb'("(?:hash|contentSha1)"\s*:\s*")([0-9A-Fa-f]+)',
         lambda found: found[1] + _other_hash(found[2].decode()).encode(),
         response.body,
     )

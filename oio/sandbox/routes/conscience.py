@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from oio.sandbox.conscience import SERVICE_TYPES, Service
 from oio.sandbox.http.values import is_true, parse_integer
 from oio.sandbox.messages import Response
-from oio.sandbox.policies import DATA_SECURITY, SERVICE_POOLS, STORAGE_POLICY
+from oio.sandbox.policies import SERVICE_POOLS, STORAGE_POLICY
 from oio.sandbox.refusals import NOT_FOUND, POLICY_UNSATISFIABLE, Refusal, bad_request
 from oio.sandbox.routes.calls import Call, done, ok, typed_field
 
@@ -35,7 +35,7 @@ def _info(backend: Backend, call: Call) -> Response:
             "options": options,
             "storage_policy": STORAGE_POLICY,
             "service_pools": SERVICE_POOLS,
-            "data_security": DATA_SECURITY,
+            "data_security": backend.policies.data_security,
         }
     )
 

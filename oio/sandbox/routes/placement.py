@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 QUALITY: Final = "__OIO_CHUNK__"
 
 _NO_HASH: Final = "0" * 32
+#: Score of what no service of the namespace holds.
+_BEST: Final = 100
 
 Chunks = list[dict[str, object]]
 
@@ -111,7 +113,8 @@ def _policy(backend: Backend, name: object) -> Policy:
 def _metachunk(backend: Backend, policy: Policy, index: int) -> tuple[Chunks, dict[str, str]]:
     """Return the chunks of one metachunk, the highest position first, and the quality of each."""
     if policy.kind == "backblaze":
-        return [_chunk(f"b2/{_chunk_id()}", f"b2/{_chunk_id()}", str(index), backend.chunk_size, 100)], {}
+        url = f"b2/{_chunk_id()}"
+        return [_chunk(url, url, str(index), backend.chunk_size, _BEST)], {}
     chunks: Chunks = []
     qualities: dict[str, str] = {}
     places = backend.conscience.poll(backend.conscience.pool_of(policy))

@@ -77,17 +77,19 @@ class Database:
 
 
 class Clock:
-    """Wall-clock time in microseconds, each reading greater than the one before.
+    """Wall-clock time in microseconds (or other ticks), each reading greater than the one before.
 
     :param floor: a reading of an earlier life of the same data, which the clock has to exceed.
+    :param tick: nanoseconds of a tick.
     """
 
-    def __init__(self, floor: int = 0) -> None:
+    def __init__(self, floor: int = 0, tick: int = 1000) -> None:
         self._lock = threading.Lock()
         self._last = floor
+        self._tick = tick
 
     def now(self) -> int:
-        """Return the current time in microseconds since 1970."""
+        """Return the current time in ticks since 1970."""
         with self._lock:
-            self._last = max(self._last + 1, time.time_ns() // 1000)
+            self._last = max(self._last + 1, time.time_ns() // self._tick)
             return self._last

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of buckets: versions of names, the marks that hide them, and listings of both."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from oio.sandbox.store.b2_buckets import find as find_bucket
+from oio.sandbox.store.b2_errors import bad_request, not_found
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from oio.sandbox.store.b2_disk import Disk, Pending
+    from oio.sandbox.store.database import Clock, Database
+
+UPLOAD: Final = "upload"
+START: Final = "start"
+HIDE: Final = "hide"
+FOLDER: Final = "folder"
+
+_STAMP: Final = re.compile(r"_u(\d{1,18})\Z")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a file, or a folder of a listing; ``stamp`` is in milliseconds since 1970."""
+
+    bucket: str
+    name: str
+    action: str = UPLOAD
+    length: int = 0
+    sha1: str | None = None
+    type: str | None = None
+    info: Mapping[str, str] = field(default_factory=dict)
+    stamp: int = 0
+    id: str | None = None
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Version:
+        """Return the version of a row."""
+        return cls(
+            row["bucket"],
+            row["name"],
+            row["action"],
+            row["length"],
+            row["sha1"],
+            row["type"],
+            json.loads(row["info"]),
+            row["stamp"],
+            row["id"],
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which files a listing is about, and how many at most.
+
+    ``start_id`` is the version to start with of the name ``start``; with a ``delimiter``, names that have one
+    after the prefix are shown as their folder.
+    """
+
+    bucket: str
+    start: str = ""
+    start_id: str | None = None
+    prefix: str = ""
+    delimiter: str = ""
+    limit: int = 100
+
+
+class Versions:
+    """All versions of all files; safe from many threads.
+
+    :param database: with the tables of the service.
+    :param disk: where data are.
+    :param clock: gives each version its date, in milliseconds.
+    """
+
+    def __init__(self, database: Database, disk: Disk, clock: Clock) -> None:
+        self._database = database
+        self._disk = disk
+        self._clock = clock
+
+    def store(self, version: Version, data: Pending) -> Version:
+        """Add a version of a file whose data have come."""
+        data.sync()
+        with self._database.transaction() as db:
+            find_bucket(db, version.bucket)
+            stored = insert(db, version, self._clock.now())
+            db.execute(
+                "INSERT INTO parts VALUES (?, 1, ?, ?, ?, ?)",
+                (stored.id, data.size, data.sha1, stored.stamp, data.name),
+            )
+        data.keep()
+        return stored
+
+    def hide(self, bucket: str, name: str) -> Version:
+        """Hide a name, whose versions stay."""
+        with self._database.transaction() as db:
+            find_bucket(db, bucket)
+            row = _newest(db, bucket, name)
+            if row is None:
+                raise bad_request(f"no such file: {name}", "no_such_file")
+            if row["action"] == HIDE:
+                raise bad_request(f"already hidden: {name}", "already_hidden")
+            return insert(db, Version(bucket, name, HIDE), self._clock.now())
+
+    def delete(self, file_id: str, name: str) -> Version:
+        """Remove one version of a file; an unfinished large file is cancelled by it."""
+        with self._database.transaction() as db:
+            row = db.execute("SELECT * FROM versions WHERE id = ? AND name = ?", (file_id, name)).fetchone()
+            if row is None:
+                raise bad_request(f"file not present: {name} {file_id}", "file_not_present")
+            data = drop(db, file_id)
+        self._disk.remove(data)
+        return Version.of(row)
+
+    # -- looking
+
+    def get(self, file_id: str) -> Version:
+        """Return a version by its ID; an unfinished large file counts as none."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT * FROM versions WHERE id = ?", (file_id,)).fetchone()
+        if row is None or row["action"] == START:
+            raise not_found(f"no such file version: {file_id}")
+        return Version.of(row)
+
+    def find(self, file_id: str) -> Version | None:
+        """Return a version by its ID, finished or not."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT * FROM versions WHERE id = ?", (file_id,)).fetchone()
+        return None if row is None else Version.of(row)
+
+    def current(self, bucket: str, name: str) -> Version:
+        """Return the version of a name that downloads give."""
+        with self._database.reading() as db:
+            row = _newest(db, bucket, name)
+        if row is None or row["action"] == HIDE:
+            raise not_found(f"no such file: {name}")
+        return Version.of(row)
+
+    def pieces(self, file_id: str) -> list[tuple[str, int]]:
+        """Return name and length of the data files of a version, in their order."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT data, length FROM parts WHERE file = ? ORDER BY number", (file_id,))
+            return [(row["data"], row["length"]) for row in rows]
+
+    def names(self, wanted: Wanted) -> tuple[list[Version], str | None]:
+        """Return the current versions of a page of names, and the name to go on with; None at the end."""
+        with self._database.reading() as db:
+            find_bucket(db, wanted.bucket)
+            rows = _rows(db, replace(wanted, start_id=None))
+            visible = (row for row in rows if row.action != START)
+            newest = (next(group) for _, group in itertools.groupby(visible, lambda row: row.name))
+            shown = _folded((row for row in newest if row.action == UPLOAD), wanted)
+            page = list(itertools.islice(shown, wanted.limit + 1))
+        if len(page) <= wanted.limit:
+            return page, None
+        last, following = page[-2:]
+        # As the real service does, so that the name to go on with may be nobody's.
+        return page[:-1], following.name if last.action == FOLDER else f"{last.name} "
+
+    def versions(self, wanted: Wanted) -> tuple[list[Version], Version | None]:
+        """Return a page of versions, the newest of each name first, and the one to go on with."""
+        with self._database.reading() as db:
+            find_bucket(db, wanted.bucket)
+            page = list(itertools.islice(_folded(_rows(db, wanted), wanted), wanted.limit + 1))
+        return page[: wanted.limit], page[wanted.limit] if len(page) > wanted.limit else None
+
+
+def _newest(db: sqlite3.Connection, bucket: str, name: str) -> sqlite3.Row | None:
+    found: sqlite3.Row | None = db.execute(
+        "SELECT * FROM versions WHERE bucket = ? AND name = ? AND action != ? ORDER BY stamp DESC LIMIT 1",
+        (bucket, name, START),
+    ).fetchone()
+    return found
+
+
+def _rows(db: sqlite3.Connection, wanted: Wanted) -> Iterator[Version]:
+    """Return the versions from the start of a listing on, as long as they have its prefix."""
+    # The date is in the ID: what was deleted since the last page is a place to go on from all the same.
+    newest = 2**62
+    if wanted.start_id is not None:
+        found = _STAMP.search(wanted.start_id)
+        if found is None:
+            raise bad_request(f"invalid startFileId: {wanted.start_id}", "invalid_file_id")
+        newest = int(found[1])
+    first = max(wanted.start, wanted.prefix, key=str.encode)
+    rows = db.execute(
+        "SELECT * FROM versions WHERE bucket = ? AND name >= ? AND (name > ? OR stamp <= ?) "
+        "ORDER BY name, stamp DESC",
+        (wanted.bucket, first, wanted.start, newest),
+    )
+    versions = (Version.of(row) for row in rows)
+    return itertools.takewhile(lambda version: version.name.startswith(wanted.prefix), versions)
+
+
+def _folded(versions: Iterable[Version], wanted: Wanted) -> Iterator[Version]:
+    """Show each folder once, instead of what is in it."""
+    folder = None
+    for version in versions:
+        if folder is not None and version.name.startswith(folder):
+            continue
+        inside, delimiter, _ = version.name[len(wanted.prefix) :].partition(wanted.delimiter or "\0")
+        if delimiter:
+            folder = f"{wanted.prefix}{inside}{delimiter}"
+            yield Version(wanted.bucket, folder, FOLDER)
+        else:
+            yield version
+
+
+# -- rows
+
+
+def insert(db: sqlite3.Connection, version: Version, stamp: int) -> Version:
+    """Add a version, and return it with its ID and date."""
+    when = time.gmtime(stamp // 1000)
+    made = replace(
+        version,
+        stamp=stamp,
+        id=f"4_z{version.bucket}_f1{secrets.token_hex(8)[1:]}_d{time.strftime('%Y%m%d_m%H%M%S', when)}"
+        f"_c001_v0001000_t0000_u{stamp:014d}",
+    )
+    db.execute(
+        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            made.id,
+            made.bucket,
+            made.name,
+            stamp,
+            made.action,
+            made.length,
+            made.sha1,
+            made.type,
+            json.dumps(dict(made.info)),
+        ),
+    )
+    return made
+
+
+def drop(db: sqlite3.Connection, file_id: str) -> list[str]:
+    """Remove a version; return the names of its data, to be removed once that is durable."""
+    data = [row["data"] for row in db.execute("SELECT data FROM parts WHERE file = ?", (file_id,))]
+    db.execute("DELETE FROM parts WHERE file = ?", (file_id,))
+    db.execute("DELETE FROM versions WHERE id = ?", (file_id,))
+    return data
