@@ -279,7 +279,7 @@ class Namespace:
     @property
     def services(self) -> list[Service]:
         """All services."""
-        return [self.proxy, self.account, self.rdir, *self.rawx, self.b2]
+        return [self.proxy, self.account, self.rdir, self.b2, *self.rawx]
 
     @property
     def requests(self) -> list[RequestRecord]:

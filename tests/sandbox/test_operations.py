@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oio.sandbox import Fault, Namespace, account, proxy, rdir
+from oio.sandbox import Fault, Namespace, account, b2, proxy, rdir
 from oio.sandbox.operations import OPERATIONS
 from oio.sandbox.routes import own
 from tests.chunkdata import ID
@@ -31,6 +31,10 @@ ASKED = [
     *(("rawx", "GET", f"/{path}", path) for path in ("info", "stat")),
     *(("rawx", method, f"/{ID}", method) for method in ("GET", "HEAD", "PUT", "DELETE", "COPY")),
     ("rawx", "GET", f"/{ID}", ID),
+    *(("b2", "POST", f"/b2api/v1/{name}", name) for name in b2.NAMES if name != "download"),
+    ("b2", "POST", "/b2api/v1/b2_upload_file/bucket/place", "b2_upload_file"),
+    ("b2", "GET", "/file/bucket/b2_upload_file", "download"),
+    ("b2", "GET", "/b2api/v1/b2_download_file_by_id?fileId=1", "download"),
 ]
 
 

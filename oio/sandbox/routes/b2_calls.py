@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 from oio.sandbox.http.values import parse_integer, parse_query
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.store.b2_errors import B2Refusal, bad_request
-from oio.sandbox.store.b2_versions import FOLDER, HIDE, Version
+from oio.sandbox.store.b2_versions import HIDE, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -214,13 +214,15 @@ def described(call: B2Call, version: Version, *, listed: bool = False) -> dict[s
         return value | ({"size": version.length} if listed else owner)
     if version.action == HIDE:
         value["contentType"] = "application/x-bz-hide-marker"
-    guarded = {"isClientAuthorizedToRead": True, "value": None}
     return value | {
         "accountId": call.store.account,
         "bucketId": version.bucket,
         "contentMd5": None,
-        "fileRetention": guarded if version.action != FOLDER else None,
-        "legalHold": guarded if version.action != FOLDER else None,
+        "fileRetention": {
+            "isClientAuthorizedToRead": True,
+            "value": {"mode": None, "retainUntilTimestamp": None},
+        },
+        "legalHold": {"isClientAuthorizedToRead": True, "value": None},
         "replicationStatus": None,
         "serverSideEncryption": {"algorithm": None, "mode": None},
     }
