@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the keys to buckets of Backblaze B2 are kept: a file that the program can read, and few others."""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from oio.api._b2_errors import BackblazeUtilsException, Secret
+
+DEFAULT_KEY_FILE = "/etc/oio/sds/b2-appkey.conf"
+_SECTION = "backblaze"
+_logger = logging.getLogger(__name__)
+
+
+class Credentials(dict[str, Any]):
+    """What :meth:`~oio.api.backblaze_http.BackblazeUtils.get_credentials` gives.
+
+    :param path: file that they were read from
+    """
+
+    def __init__(self, path: str, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.path = path
+
+
+def bucket_of(storage_method: Any) -> tuple[str, str]:
+    """Account ID and bucket name of a storage method.
+
+    :raises BackblazeUtilsException: it lacks one
+    """
+    found = []
+    for name in ("account_id", "bucket_name"):
+        value = getattr(storage_method, name, None)
+        if not value:
+            raise BackblazeUtilsException(f"the storage method has no {name}: {storage_method!r}")
+        found.append(str(value))
+    return found[0], found[1]
+
+
+def key_file_path(path: Any) -> str:
+    """The path of the credentials file, the default one when none is given."""
+    return os.fsdecode(path) if path else DEFAULT_KEY_FILE
+
+
+def read_credentials(path: str, account_id: str, bucket_name: str) -> Credentials:
+    """Read the credentials for a bucket.
+
+    :raises BackblazeUtilsException: the file, the section or the option is missing, or cannot be read
+    """
+    parser = _read(path)
+    if not parser.has_section(_SECTION):
+        raise BackblazeUtilsException(f"no section [{_SECTION}] in credentials file {path}")
+    prefix = f"{account_id}.{bucket_name}"
+    key = parser.get(_SECTION, f"{prefix}.application_key", fallback="")
+    if not key:
+        raise BackblazeUtilsException(
+            f"no option {prefix}.application_key in section [{_SECTION}] of credentials file {path}"
+        )
+    values = {
+        "backblaze.account_id": account_id,
+        "backblaze.application_key": Secret(key),
+        "backblaze.api_url": parser.get(_SECTION, f"{prefix}.api_url", fallback="") or None,
+        "bucket_name": bucket_name,
+        "authorization": None,
+        "upload_token": None,
+    }
+    return Credentials(path, values)
+
+
+def _read(path: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            parser.read_file(file)
+    except FileNotFoundError:
+        raise BackblazeUtilsException(f"no credentials file {path}") from None
+    except (OSError, ValueError) as err:
+        reason = err.strerror if isinstance(err, OSError) else "it is no text in UTF-8"
+        raise BackblazeUtilsException(f"cannot read credentials file {path}: {reason}") from None
+    except configparser.Error as err:
+        # Its own message shows the lines that it stumbles on, keys included.
+        line = getattr(err, "lineno", None) or next((number for number, _ in getattr(err, "errors", ())), "?")
+        raise BackblazeUtilsException(
+            f"credentials file {path} is no INI file: {type(err).__name__}, line {line}"
+        ) from None
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        _logger.warning("Credentials file %s can be read by others: mode %03o", path, stat.S_IMODE(mode))
+    return parser

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Downloads from Backblaze B2: counted, verified when whole, and resumed where the connection broke."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from hashlib import sha1 as new_sha1
+from urllib.parse import unquote_plus
+
+from oio.api._b2_account import Account, Grant
+from oio.api._b2_errors import BackblazeException
+from oio.api._b2_retry import Attempts
+from oio.api._b2_session import BLOCK_SIZE, Answer, Limits, encode_name
+from oio.common import exceptions as exc
+from oio.common.ranges import check_range
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+_SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What the head of an answer tells of a file.
+
+    :param size: bytes
+    :param sha1: of the whole; None when nobody knows
+    """
+
+    file_id: str | None
+    size: int
+    sha1: str | None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], size: int) -> StoredFile:
+        """Read the headers of an answer."""
+        return cls(headers.get("X-Bz-File-Id"), size, known_sha1(headers))
+
+
+def read_range(start: int, last: int | None) -> str | None:
+    """The ``Range`` header that asks for these bytes; None for a whole file.
+
+    >>> read_range(0, None), read_range(5, None), read_range(0, 4)
+    (None, 'bytes=5-', 'bytes=0-4')
+    """
+    if not start and last is None:
+        return None
+    return f"bytes={start}-{'' if last is None else last}"
+
+
+def locate_answer(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
+    """First byte, last byte and size of the file that an answer is about.
+
+    >>> locate_answer(206, {"Content-Range": "bytes 2-4/10", "Content-Length": "3"})
+    (2, 4, 10)
+    >>> locate_answer(200, {"Content-Length": "10"})
+    (0, 9, 10)
+
+    :raises OioProtocolError: it does not tell, or says two things
+    """
+    length = headers.get("Content-Length", "")
+    if not length.isdecimal():
+        raise exc.OioProtocolError(f"the answer has no length: {length!r}")
+    count = int(length)
+    if status == 200:
+        return 0, count - 1, count
+    text = headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.fullmatch(text)
+    if status != 206 or match is None:
+        raise exc.OioProtocolError(f"status {status} and Content-Range {text!r} tell of no range")
+    first, last, size = map(int, match.groups())
+    if not first <= last < size or last - first + 1 != count:
+        raise exc.OioProtocolError(f"Content-Range {text!r} is not of {count} bytes")
+    return first, last, size
+
+
+def known_sha1(headers: Mapping[str, str]) -> str | None:
+    """The SHA-1 of a whole file, from the headers of its download.
+
+    >>> known_sha1({"X-Bz-Content-Sha1": "unverified:" + "a" * 40})[:8]
+    'aaaaaaaa'
+    """
+    sha1 = headers.get("X-Bz-Content-Sha1", "").removeprefix("unverified:")
+    if not sha1 or sha1 == "none":
+        sha1 = unquote_plus(headers.get("X-Bz-Info-large_file_sha1", ""))
+    sha1 = sha1.lower()
+    return sha1 if _SHA1.fullmatch(sha1) else None
+
+
+def file_path(bucket_name: str, name: str) -> str:
+    """Where a file is, under the URL of downloads."""
+    return f"/file/{encode_name(bucket_name)}/{encode_name(name)}"
+
+
+def look_at(account: Account, bucket_name: str, name: str, limits: Limits) -> StoredFile:
+    """Get what is known of the current version of a file.
+
+    :raises BackblazeException: 404, there is none
+    """
+    what = f"look at {name!r}"
+
+    def send(grant: Grant) -> StoredFile:
+        headers = {"Authorization": grant.token}
+        url = grant.download_url + file_path(bucket_name, name)
+        with contextlib.closing(account.session.open("HEAD", url, headers, None, limits, what)) as answer:
+            return StoredFile.of(answer.headers, locate_answer(answer.status, answer.headers)[2])
+
+    return account.run(what, send, limits)
+
+
+class Download:
+    """One read of the current version of a file.
+
+    :param start: first byte
+    :param end: last byte, None for the last one of the file; bytes beyond the file are not there
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        bucket_name: str,
+        name: str,
+        start: int | None,
+        end: int | None,
+        limits: Limits,
+    ) -> None:
+        check_range(start or 0, end)
+        self._account = account
+        self._path = file_path(bucket_name, name)
+        self._what = f"download of {name!r}"
+        self._start = self._position = start or 0
+        self._end = end
+        self._limits = limits
+        self._attempts = Attempts(account.backoff, limits.deadline)
+        self._answer: Answer | None = None
+        self._skip = 0
+        self._file: StoredFile | None = None
+        self._last = -1
+        self._digest = new_sha1(usedforsecurity=False)
+        self._may_reread = True
+
+    def blocks(self) -> Generator[bytes, None, None]:
+        """Give the bytes, the last ones of a whole file once they are verified.
+
+        :raises BackblazeException: refused: 404, there is no such file; 416, it ends before the range
+        :raises CorruptedChunk: the data are not those that were stored
+        :raises OioNetworkException: the connection broke too often
+        """
+        try:
+            held, handed_out = b"", False
+            while True:
+                block = self._next()
+                if block:
+                    if held:
+                        yield held
+                        handed_out = True
+                    held = block
+                elif self._is_intact(final=handed_out):
+                    break
+                else:
+                    held = b""
+            if held:
+                yield held
+        finally:
+            self._close()
+
+    def _next(self) -> bytes:
+        """The next bytes; none at the end."""
+        while True:
+            if self._answer is None:
+                self._answer = self._account.run(self._what, self._open, self._limits)
+            try:
+                return self._take(self._answer)
+            except exc.OioNetworkException as err:
+                self._close()
+                self._attempts.failed(err, self._what)
+
+    def _take(self, answer: Answer) -> bytes:
+        while self._skip:
+            # The service has sent more than what it was asked for.
+            self._skip -= len(self._read(answer, self._skip))
+        wanted = self._last + 1 - self._position
+        if wanted <= 0:
+            return b""
+        block = self._read(answer, wanted)
+        self._position += len(block)
+        self._digest.update(block)
+        self._attempts.restart()
+        return block
+
+    def _read(self, answer: Answer, wanted: int) -> bytes:
+        block = answer.read(min(wanted, BLOCK_SIZE), self._limits)
+        if not block:
+            raise exc.OioNetworkException(f"{self._what}: the data end before byte {self._last + 1}")
+        return block
+
+    def _open(self, grant: Grant) -> Answer:
+        headers: dict[str, str] = {"Authorization": grant.token}
+        wanted = read_range(self._position, self._end if self._file is None else self._open_end())
+        if wanted is not None:
+            headers["Range"] = wanted
+        answer = self._account.session.open(
+            "GET", grant.download_url + self._path, headers, None, self._limits, self._what
+        )
+        try:
+            self._locate(answer, headers)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def _open_end(self) -> int | None:
+        """The end to ask for again: none for what goes on to the end of the file."""
+        return None if self._end is None else self._last
+
+    def _locate(self, answer: Answer, headers: Mapping[str, str]) -> None:
+        """Find out which bytes an answer brings, and whether they are of the file that was begun."""
+        first, last, size = locate_answer(answer.status, answer.headers)
+        file = StoredFile.of(answer.headers, size)
+        if self._file is not None and file != self._file:
+            raise exc.OioException(f"{self._what}: the file was replaced meanwhile")
+        if self._position >= size and self._position > 0:
+            raise BackblazeException(416, f"the file has {size} bytes only", answer, headers)
+        wanted_last = size - 1 if self._end is None else min(self._end, size - 1)
+        if first > self._position or last < wanted_last or (first < self._position and answer.status != 200):
+            raise exc.OioProtocolError(
+                f"{self._what}: bytes {first}-{last} came instead of {self._position}-{wanted_last}"
+            )
+        self._file, self._last, self._skip = file, wanted_last, self._position - first
+
+    def _is_intact(self, *, final: bool) -> bool:
+        """Verify what was read of a whole file.
+
+        :param final: it is too late to read it again
+        :returns: False when it will be read again
+        :raises CorruptedChunk: it is not what was stored
+        """
+        whole = self._file is not None and self._position - self._start == self._file.size
+        expected = self._file.sha1 if self._file is not None and whole else None
+        found = self._digest.hexdigest()
+        if expected in (None, found):
+            return True
+        if final or not self._may_reread:
+            raise exc.CorruptedChunk(f"{self._what}: SHA-1 {found} instead of {expected}")
+        self._close()
+        self._may_reread = False
+        self._position = self._start
+        self._digest = new_sha1(usedforsecurity=False)
+        return False
+
+    def _close(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong with Backblaze B2, told without a key or a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oio.common import exceptions as exc
+
+REDACTED = "<redacted>"
+_SECRET_HEADERS = {"authorization", "proxy-authorization"}
+
+#: The token has ended, or is unknown; a body that was lost on the way leaves the code out.
+_STALE_CODES = {"expired_auth_token", "bad_auth_token", "missing_auth_token", None}
+_GONE_CODES = {"file_not_present", "not_found"}
+
+
+class Secret(str):
+    """A key or a token: text as any other, which hides when a dictionary or a frame is shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+
+def redact_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Copy the headers of a request, without what they prove.
+
+    >>> redact_headers({"Authorization": "Basic YTpi", "Range": "bytes=0-"})
+    {'Authorization': '<redacted>', 'Range': 'bytes=0-'}
+    """
+    return {
+        name: REDACTED if name.lower() in _SECRET_HEADERS else value
+        for name, value in (headers or {}).items()
+    }
+
+
+def _without_secrets(message: str, headers: Mapping[str, Any] | None) -> str:
+    """Take out of a message what a service may have repeated of the credentials it got."""
+    for name, value in (headers or {}).items():
+        if name.lower() in _SECRET_HEADERS:
+            for word in {str(value), str(value).rpartition(" ")[2]} - {"", REDACTED}:
+                message = message.replace(word, REDACTED)
+    return message
+
+
+class BackblazeException(exc.OioException):
+    """Backblaze B2 has refused a request.
+
+    :param status_code: HTTP status
+    :param message: explanation of the service
+    :param response: anything with ``headers``, or None
+    :param headers_send: headers of the request; credentials are replaced before they are kept
+
+    >>> str(BackblazeException(404, "File not present", None, {}))
+    '(404) File not present'
+    """
+
+    def __init__(
+        self, status_code: int, message: Any, response: Any, headers_send: Mapping[str, Any] | None
+    ) -> None:
+        text = _without_secrets(str(message), headers_send)
+        # Without the response, which knows its request, and could not be pickled (pitfalls row 81).
+        super().__init__(status_code, text, None, redact_headers(headers_send))
+        self.status_code = status_code
+        self.message = text
+        self.headers_send = redact_headers(headers_send)
+        #: Headers of the answer, names in lower case.
+        self.headers_received = {
+            str(name).lower(): value for name, value in dict(getattr(response, "headers", None) or {}).items()
+        }
+        #: Code in the body of the answer (``bad_request``), None when there is none.
+        self.code: str | None = None
+        #: An earlier attempt at the same request may have reached the service.
+        self.repeated = False
+
+    def __str__(self) -> str:
+        return f"({self.status_code}) {self.message}"
+
+    @property
+    def is_stale_token(self) -> bool:
+        """Whether another token may do."""
+        return self.status_code == 401 and self.code in _STALE_CODES
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether what was to be deleted is there no more."""
+        return self.status_code in (400, 404) and self.code in _GONE_CODES
+
+
+class BackblazeUtilsException(exc.ConfigurationException):
+    """The credentials for a bucket of Backblaze cannot be found.
+
+    :param string: what is missing, and where
+    """
+
+    def __init__(
+        self, string: str | None = None, *, reqid: str | None = None, service: str | None = None
+    ) -> None:
+        super().__init__(string, reqid=reqid, service=service)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same request may succeed later.
+
+    >>> is_transient(BackblazeException(503, "busy", None, {}))
+    True
+    """
+    if isinstance(error, BackblazeException):
+        return error.status_code in (408, 429) or error.status_code >= 500
+    return isinstance(error, exc.OioNetworkException)
+
+
+def was_refused(error: BaseException) -> bool:
+    """Tell whether a request that failed has certainly not been done."""
+    return isinstance(error, BackblazeException) and error.status_code in (429, 503)

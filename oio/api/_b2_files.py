@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of the buckets of a Backblaze B2 account: stored, read, listed, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+
+from oio.api._b2_account import Account
+from oio.api._b2_download import Download, look_at
+from oio.api._b2_errors import BackblazeException
+from oio.api._b2_large import LargeFiles, part_size_for
+from oio.api._b2_retry import Attempts
+from oio.api._b2_session import Limits, encode_name
+from oio.api._b2_upload import Part, Source, UploadUrl, UploadUrls, send_upload
+from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
+
+MAX_NAME = 1024
+_PAGE = 1000
+_UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
+
+
+def check_file_name(name: Any) -> str:
+    """Refuse a name that no file can have.
+
+    :raises ValueError: see above
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r:.80}")
+    size = len(name.encode("utf-8", errors="surrogatepass"))
+    if not 1 <= size <= MAX_NAME:
+        raise ValueError(f"name is {size} bytes long in UTF-8, 1 to {MAX_NAME} are allowed: {name!r:.80}")
+    if any(ord(letter) < 32 or ord(letter) == 127 or "\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(f"name has characters that no file name may have: {name!r:.80}")
+    return name
+
+
+def check_mime_type(value: Any) -> str:
+    """Refuse a content type that no header can carry."""
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+        raise ValueError(f"mime_type must be printable ASCII: {value!r:.80}")
+    return value
+
+
+class Files:
+    """What can be done with files.
+
+    :param part_size: bytes of the largest file that is sent at once, and of the parts of larger ones
+    :param parallel: how many parts are sent at a time
+    """
+
+    def __init__(self, account: Account, part_size: int, parallel: int) -> None:
+        self.account = account
+        self.large = LargeFiles(account, parallel)
+        self._part_size = part_size
+        self._bucket_ids: dict[str, str] = {}
+        self._urls: dict[str, UploadUrls] = {}
+
+    # --- buckets and listings ---
+
+    def buckets(self, limits: Limits) -> list[dict[str, Any]]:
+        """List the buckets of the account."""
+        answer = self.account.call("b2_list_buckets", {"accountId": None}, limits)
+        with reading_answer():
+            found = [dict(bucket) for bucket in answer["buckets"]]
+            self._bucket_ids.update({str(one["bucketName"]): str(one["bucketId"]) for one in found})
+        return found
+
+    def bucket_id(self, name: str, limits: Limits) -> str:
+        """Get the ID of a bucket, which is remembered.
+
+        :raises BackblazeException: 404, there is none of that name
+        """
+        if name not in self._bucket_ids:
+            self.buckets(limits)
+        try:
+            return self._bucket_ids[name]
+        except KeyError:
+            raise BackblazeException(404, f"no bucket {name!r} for this account", None, None) from None
+
+    def _in_bucket(
+        self, name: str, operation: str, body: Mapping[str, Any], limits: Limits
+    ) -> dict[str, Any]:
+        """Call an operation on a bucket."""
+        try:
+            return self.account.call(operation, {"bucketId": self.bucket_id(name, limits), **body}, limits)
+        except BackblazeException as err:
+            if err.code in _UNKNOWN_BUCKET:
+                self._bucket_ids.pop(name, None)
+            raise
+
+    def names(self, bucket_id: str, limits: Limits) -> Iterator[list[dict[str, Any]]]:
+        """List the current versions of the files of a bucket, page by page."""
+        body: dict[str, Any] = {"bucketId": bucket_id, "maxFileCount": _PAGE}
+        while True:
+            answer = self.account.call("b2_list_file_names", body, limits)
+            with reading_answer():
+                page = [_with_size(file) for file in answer["files"]]
+                following = answer.get("nextFileName")
+            if page:
+                yield page
+            if following is None:
+                return
+            body["startFileName"] = following
+
+    def _versions(self, bucket_name: str, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
+        """ID and kind of each version of a file, unfinished ones and marks of hiding too."""
+        body: dict[str, Any] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
+        while True:
+            answer = self._in_bucket(bucket_name, "b2_list_file_versions", body, limits)
+            with reading_answer():
+                found = [file for file in answer["files"] if file["fileName"] == name]
+                versions = [(str(file["fileId"]), str(file["action"])) for file in found]
+                following = answer.get("nextFileName")
+            yield from versions
+            if following != name:
+                return
+            body["startFileId"] = answer.get("nextFileId")
+
+    # --- removal ---
+
+    def delete_version(self, file_id: str, name: str, limits: Limits) -> dict[str, Any]:
+        """Delete one version of a file; one that a lost answer was about is gone already."""
+        body = {"fileId": file_id, "fileName": name}
+        try:
+            return self.account.call("b2_delete_file_version", body, limits)
+        except BackblazeException as err:
+            if not (err.repeated and err.is_gone):
+                raise
+        return dict(body)
+
+    def remove(self, bucket_name: str, name: str, limits: Limits) -> int:
+        """Delete all the versions of a file: an upload whose answer was lost has made a second one.
+
+        :returns: how many there were
+        """
+        versions = list(self._versions(bucket_name, check_file_name(name), limits))
+        for file_id, kind in versions:
+            if kind == "start":
+                self.large.cancel(file_id, name, limits)
+                continue
+            try:
+                self.delete_version(file_id, name, limits)
+            except BackblazeException as err:
+                # Somebody else was quicker.
+                if not err.is_gone:
+                    raise
+        return len(versions)
+
+    # --- data ---
+
+    def get(
+        self, bucket_name: str, name: str, start: int | None, end: int | None, limits: Limits
+    ) -> Generator[bytes, None, None]:
+        """Read a file, see :class:`~oio.api._b2_download.Download`."""
+        return Download(self.account, bucket_name, check_file_name(name), start, end, limits).blocks()
+
+    def head(self, bucket_name: str, name: str, limits: Limits) -> dict[str, Any]:
+        """Look at a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
+        found = look_at(self.account, bucket_name, check_file_name(name), limits)
+        return {"fileId": found.file_id, "contentLength": found.size, "contentSha1": found.sha1}
+
+    def upload_urls(self, bucket_id: str) -> UploadUrls:
+        """The upload URLs of a bucket."""
+        body = {"bucketId": bucket_id}
+        fresh = UploadUrls(lambda limits: self.account.call("b2_get_upload_url", body, limits))
+        return self._urls.setdefault(bucket_id, fresh)
+
+    def add_upload_url(self, answer: Mapping[str, Any], *, of_part: bool) -> None:
+        """Use an upload URL that somebody else has got.
+
+        :param of_part: it is for the parts of a large file
+        """
+        with reading_answer():
+            owner = str(answer["fileId" if of_part else "bucketId"])
+        urls = self._part_urls(owner) if of_part else self.upload_urls(owner)
+        urls.give_back(UploadUrl.of(answer))
+
+    def _part_urls(self, file_id: str) -> UploadUrls:
+        return self._urls.setdefault(file_id, self.large.part_urls(file_id))
+
+    def put_part(
+        self, file_id: str, file: Any, number: int, sha1: str | None, limits: Limits
+    ) -> tuple[dict[str, Any], str]:
+        """Send one part of a large file, see :meth:`oio.api.backblaze_http.Backblaze.upload_part`."""
+        with Part.spool(Source(file, None), None, limits) as part:
+            _check_sha1(sha1, part.sha1)
+            return self.large.send_part(self._part_urls(file_id), number, part, limits), part.sha1
+
+    def finish(self, file_id: str, sha1s: list[str], limits: Limits) -> dict[str, Any]:
+        """Make a large file of its parts."""
+        answer = self.large.finish(file_id, sha1s, limits)
+        self._urls.pop(file_id, None)
+        return answer
+
+    def put(
+        self,
+        bucket_name: str,
+        name: str,
+        file: Any,
+        size: int | None,
+        sha1: str | None,
+        mime_type: str,
+        info: Mapping[str, str] | None,
+        limits: Limits,
+    ) -> dict[str, Any]:
+        """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
+        check_file_name(name)
+        check_mime_type(mime_type)
+        source = Source(file, size)
+        part_size = part_size_for(size, self._part_size)
+        with Part.spool(source, part_size, limits) as first:
+            if source.at_end(limits):
+                _check_sha1(sha1, first.sha1)
+                answer = self._put_at_once(bucket_name, name, first, mime_type, info or {}, limits)
+                known: str | None = first.sha1
+            else:
+                known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
+                details = {**(info or {}), **({"large_file_sha1": known} if known else {})}
+                bucket_id = self.bucket_id(bucket_name, limits)
+                file_id = str(self.large.start(bucket_id, name, mime_type, details, limits)["fileId"])
+                try:
+                    sha1s, found = self.large.send_parts(file_id, first, source, part_size, limits)
+                    _check_sha1(known, found)
+                    answer = self.large.finish(file_id, sha1s, limits)
+                except BaseException:
+                    self.large.give_up(file_id, name, limits)
+                    raise
+        return {**answer, "contentLength": source.taken, "contentSha1": known or "none"}
+
+    def _put_at_once(
+        self, bucket_name: str, name: str, part: Part, mime_type: str, info: Mapping[str, str], limits: Limits
+    ) -> dict[str, Any]:
+        headers = {"X-Bz-File-Name": encode_name(name), "Content-Type": mime_type}
+        headers.update({f"X-Bz-Info-{key}": encode_name(value) for key, value in info.items()})
+        urls = self.upload_urls(self.bucket_id(bucket_name, limits))
+        attempts = Attempts(self.account.backoff, limits.deadline)
+        return send_upload(
+            self.account.session, urls, headers, part, attempts, limits, f"b2_upload_file {name!r}"
+        )
+
+
+def _with_size(file: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a listing, with the ``size`` that later versions of the service call otherwise."""
+    return {**file, "size": int(file.get("size", file.get("contentLength")) or 0)}
+
+
+def _check_sha1(announced: str | None, found: str) -> None:
+    if announced and announced.lower() != found:
+        raise exc.EtagMismatch(f"the data have SHA-1 {found}, not {announced}")

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large files of Backblaze B2: parts sent several at a time, each repeated alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from oio.api._b2_account import Account
+from oio.api._b2_errors import BackblazeException, was_refused
+from oio.api._b2_retry import Attempts, repeat_transient
+from oio.api._b2_session import Limits
+from oio.api._b2_upload import Part, Source, UploadUrls, send_upload
+from oio.api._limits import OWN_THREAD_FAILURES
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.answers import reading_answer
+from oio.common.deadlines import CLEANING_TIMEOUT, monotonic_time
+
+MAX_PARTS = 10000
+_MARK = "oio_upload"
+"""Name of the file information by which a started file is found again when the answer was lost."""
+_logger = logging.getLogger(__name__)
+
+
+def part_size_for(size: int | None, part_size: int) -> int:
+    """The size of all parts but the last: as asked for, or as much more as the number of parts demands.
+
+    :param size: bytes of the file, None when unknown
+
+    >>> part_size_for(25_000_000, 10_000_000), part_size_for(10**12, 10_000_000)
+    (10000000, 100000000)
+    """
+    return max(part_size, -(-(size or 0) // MAX_PARTS))
+
+
+class LargeFiles:
+    """The large-file operations of an account.
+
+    :param parallel: how many parts are sent at a time
+    """
+
+    def __init__(self, account: Account, parallel: int) -> None:
+        self._account = account
+        self._parallel = parallel
+
+    def start(
+        self, bucket_id: str, name: str, mime_type: str, info: Mapping[str, str], limits: Limits
+    ) -> dict[str, Any]:
+        """Begin a large file; whatever the number of attempts, it is one file.
+
+        :returns: the answer; ``fileId``
+        """
+        account = self._account
+        mark = secrets.token_hex(16)
+        body = {
+            "bucketId": bucket_id,
+            "fileName": name,
+            "contentType": mime_type,
+            "fileInfo": {**info, _MARK: mark},
+        }
+        attempts = Attempts(account.backoff, limits.deadline)
+        while True:
+            try:
+                answer = account.call("b2_start_large_file", body, limits, repeat=False)
+            except (BackblazeException, exc.OioNetworkException) as err:
+                repeat_transient(attempts, err, "b2_start_large_file")
+                found = None if was_refused(err) else self._find_started(bucket_id, name, mark, limits)
+                if found is not None:
+                    return found
+            else:
+                with reading_answer():
+                    return {**answer, "fileId": str(answer["fileId"])}
+
+    def _find_started(self, bucket_id: str, name: str, mark: str, limits: Limits) -> dict[str, Any] | None:
+        """Look for the file of a start whose answer was lost: nobody else would ever cancel it."""
+        body = {"bucketId": bucket_id, "namePrefix": name}
+        try:
+            while True:
+                answer = self._account.call("b2_list_unfinished_large_files", body, limits)
+                with reading_answer():
+                    for file in answer["files"]:
+                        if (file.get("fileInfo") or {}).get(_MARK) == mark:
+                            return dict(file)
+                    if not answer.get("nextFileId"):
+                        return None
+                    body["startFileId"] = str(answer["nextFileId"])
+        except BackblazeException as err:
+            # A key for uploads need not be one for listings.
+            _logger.warning("A large file %r may have been left unfinished: %s", name, err)
+            return None
+
+    def part_urls(self, file_id: str) -> UploadUrls:
+        """The upload URLs of a large file."""
+        return UploadUrls(
+            lambda limits: self._account.call("b2_get_upload_part_url", {"fileId": file_id}, limits)
+        )
+
+    def send_part(self, urls: UploadUrls, number: int, part: Part, limits: Limits) -> dict[str, Any]:
+        """Send one part.
+
+        :param number: from 1
+        :returns: the answer
+        """
+        attempts = Attempts(self._account.backoff, limits.deadline)
+        headers = {"X-Bz-Part-Number": str(number)}
+        what = f"b2_upload_part {number}"
+        return send_upload(self._account.session, urls, headers, part, attempts, limits, what)
+
+    def finish(self, file_id: str, sha1s: list[str], limits: Limits) -> dict[str, Any]:
+        """Make a file of its parts.
+
+        :param sha1s: of the parts, in their order
+        """
+        try:
+            body = {"fileId": file_id, "partSha1Array": sha1s}
+            return self._account.call("b2_finish_large_file", body, limits)
+        except BackblazeException as err:
+            if err.status_code != 400 or not err.repeated:
+                raise
+            # An earlier attempt may have done it, and its answer was lost.
+            with contextlib.suppress(BackblazeException):
+                found = self._account.call("b2_get_file_info", {"fileId": file_id}, limits)
+                if found.get("action") == "upload":
+                    return found
+            raise
+
+    def cancel(self, file_id: str, name: str, limits: Limits) -> None:
+        """Drop a large file, finished or not."""
+        try:
+            self._account.call("b2_cancel_large_file", {"fileId": file_id}, limits)
+        except BackblazeException as err:
+            if err.status_code not in (400, 404):
+                raise
+            self._delete_finished(file_id, name, limits)
+
+    def _delete_finished(self, file_id: str, name: str, limits: Limits) -> None:
+        """Delete a file that could not be cancelled: its finish was done, and the answer lost."""
+        try:
+            self._account.call("b2_delete_file_version", {"fileId": file_id, "fileName": name}, limits)
+        except BackblazeException as err:
+            if err.status_code not in (400, 404):
+                raise
+
+    def send_parts(
+        self, file_id: str, first: Part, source: Source, part_size: int, limits: Limits
+    ) -> tuple[list[str], str]:
+        """Send all the parts of a file; the first failure of one ends it.
+
+        Green threads send them, because the sources and sockets of the caller's are bound to its OS thread.
+
+        :param first: the first part, of which ``source`` gives the others
+        :returns: SHA-1 of each part, and of the whole
+        """
+        whole = first.digest.copy()
+        sha1s: list[str] = []
+        busy: dict[int, Part] = {}
+        done: Any = green.LightQueue()
+        urls = self.part_urls(file_id)
+
+        def send(number: int, part: Part) -> None:
+            failure = None
+            try:
+                self.send_part(urls, number, part, limits)
+            except OWN_THREAD_FAILURES as err:
+                failure = err
+            done.put((number, failure))
+
+        def collect() -> None:
+            number, failure = done.get()
+            busy.pop(number).close()
+            if failure is not None:
+                raise failure
+
+        part: Part | None = first
+        try:
+            with green.ContextPool(self._parallel) as pool:
+                while part is not None:
+                    sha1s.append(part.sha1)
+                    busy[len(sha1s)] = part
+                    pool.spawn(send, len(sha1s), part)
+                    if len(busy) == self._parallel:
+                        collect()
+                    part = self._next_part(source, part_size, limits, whole, len(sha1s))
+                while busy:
+                    collect()
+        finally:
+            for left in busy.values():
+                left.close()
+        return sha1s, str(whole.hexdigest())
+
+    @staticmethod
+    def _next_part(source: Source, part_size: int, limits: Limits, whole: Any, number: int) -> Part | None:
+        if source.at_end(limits):
+            return None
+        if number == MAX_PARTS:
+            raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
+        return Part.spool(source, part_size, limits, whole)
+
+    def give_up(self, file_id: str, name: str, limits: Limits) -> None:
+        """Cancel a file, even when the time is over: its parts are paid for."""
+        if limits.deadline is not None:
+            limits = limits.until(max(limits.deadline, monotonic_time() + CLEANING_TIMEOUT))
+        try:
+            self.cancel(file_id, name, limits)
+        except exc.OioException as err:
+            _logger.warning("Failed to cancel the large file %s, %r: %s", file_id, name, err)

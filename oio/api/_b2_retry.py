@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often a request to Backblaze B2 is repeated, and after which pauses."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from oio.api._b2_errors import BackblazeException, is_transient
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.deadlines import deadline_to_timeout
+
+_logger = logging.getLogger(__name__)
+
+
+def _sleep(seconds: float) -> None:
+    green.adopt_thread()
+    green.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """The pauses between attempts at a request that failed in a way that may pass.
+
+    They grow until the service says by itself, in ``Retry-After``, when to come back; after that, they
+    start small again. So the service is left alone for longer, the longer it has trouble.
+
+    :param attempts: how often a request is sent in all
+    :param first: seconds of the first pause, doubled for each of the next ones
+    :param longest: seconds at which they grow no more
+    :param jitter: share by which they are prolonged at random, so that clients which were refused together
+        do not come back together
+    :param patience: longest ``Retry-After`` (seconds) that is waited for; the refusal is final beyond it
+    :param sleep: what waits so many seconds; tests give one of their own
+    :param draw: gives a number from 0 to 1 at random
+    """
+
+    attempts: int = 5
+    first: float = 1.0
+    longest: float = 64.0
+    jitter: float = 0.5
+    patience: float = 600.0
+    sleep: Callable[[float], None] = _sleep
+    draw: Callable[[], float] = random.random
+
+    def pause(self, number: int) -> float:
+        """Seconds to wait for the so-manieth time, from 0.
+
+        >>> [Backoff(draw=lambda: 0.0).pause(number) for number in (0, 1, 2, 9)]
+        [1.0, 2.0, 4.0, 64.0]
+        """
+        return self._prolong(min(self.first * 2.0 ** min(number, 30), self.longest))
+
+    def pause_asked(self, error: Exception) -> float | None:
+        """Seconds that an answer asks to wait, a little prolonged; None when it asks for nothing."""
+        headers = error.headers_received if isinstance(error, BackblazeException) else {}
+        text = str(headers.get("retry-after", "")).strip()
+        # The other form, a date, is documented nowhere.
+        return self._prolong(float(text)) if text.isdecimal() else None
+
+    def _prolong(self, seconds: float) -> float:
+        return seconds * (1.0 + self.jitter * self.draw())
+
+
+class Attempts:
+    """Attempts at one operation, of which so many have failed.
+
+    :param backoff: the pauses
+    :param deadline: monotonic seconds, which no pause may reach
+    """
+
+    def __init__(self, backoff: Backoff, deadline: float | None) -> None:
+        self._backoff = backoff
+        self._deadline = deadline
+        self._failed = 0
+        self._pauses = 0
+
+    def restart(self) -> None:
+        """Forget the failures: there was progress since."""
+        self._failed = self._pauses = 0
+
+    def failed(self, error: exc.OioException, what: str, *, at_once: bool = False) -> None:
+        """Wait before the next attempt.
+
+        :param error: why the last one failed
+        :param what: what is attempted, for the log
+        :param at_once: try again without a pause, unless the service asks for one
+        :raises OioException: the error itself, when it is final, or no attempt or time is left
+        """
+        self._failed += 1
+        asked = self._backoff.pause_asked(error)
+        if asked is not None:
+            self._pauses, seconds = 0, asked
+        elif at_once and self._failed == 1:
+            seconds = 0.0
+        else:
+            self._pauses, seconds = self._pauses + 1, self._backoff.pause(self._pauses)
+        if self._failed >= self._backoff.attempts or seconds > self._longest_wait(asked):
+            raise error
+        _logger.warning("%s failed, next attempt in %.1f s: %s", what, seconds, error)
+        if seconds:
+            self._backoff.sleep(seconds)
+
+    def _longest_wait(self, asked: float | None) -> float:
+        longest = float("inf") if asked is None else self._backoff.patience
+        return longest if self._deadline is None else min(longest, deadline_to_timeout(self._deadline))
+
+
+def repeat_transient(attempts: Attempts, error: exc.OioException, what: str) -> None:
+    """Wait before the next attempt when the error may pass, else raise it."""
+    if not is_transient(error):
+        raise error
+    attempts.failed(error, what)

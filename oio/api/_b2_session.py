@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP towards Backblaze B2: one request and its answer, on ``requests`` over green sockets."""
+
+from __future__ import annotations
+
+import http.client
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from http.cookiejar import DefaultCookiePolicy
+from typing import IO, Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ProtocolError
+
+import oio
+from oio.api._b2_errors import BackblazeException
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.deadlines import deadline_to_timeout
+from oio.common.http_urllib3 import SafePoolManager, oio_exception_from_httperror
+from oio.common.json import json as jsonlib
+
+USER_AGENT = f"openio-sdk/{oio.__version__} python/{platform.python_version()}"
+BLOCK_SIZE = 131072
+"""Bytes that are sent or received at once."""
+_POOL_SIZE = 32
+_MAX_ANSWER = 64 * 1024 * 1024
+_MAX_COMPLAINT = 65536
+
+#: The shortest form: what B2 leaves as it is. A plus would be read as a space.
+_BARE = "/._-~!$'()*;=:@"
+
+
+def encode_name(name: str) -> str:
+    """Write a file name as headers and URLs carry it.
+
+    >>> encode_name("a b+é/(1)")
+    'a%20b%2B%C3%A9/(1)'
+    """
+    parts = quote(name, safe=_BARE).split("/")
+    # Segments of dots mean something else in a URL, and may be resolved by who passes it on.
+    return "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in parts)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a request may take.
+
+    :param connect: seconds to connect
+    :param read: seconds without a byte; also of a whole answer that is not a file
+    :param deadline: monotonic seconds at which everything ends, whatever it is busy with
+    """
+
+    connect: float = 10.0
+    read: float = 60.0
+    deadline: float | None = None
+
+    def until(self, deadline: float | None) -> Limits:
+        """The same, with another deadline."""
+        return replace(self, deadline=deadline)
+
+    def left(self, what: str) -> float | None:
+        """Seconds until the deadline; None when there is none.
+
+        :raises DeadlineReached: before ``what``
+        """
+        if self.deadline is None:
+            return None
+        left = deadline_to_timeout(self.deadline)
+        if left <= 0:
+            raise exc.DeadlineReached(f"Deadline reached before {what}")
+        return left
+
+    def within(self, seconds: float, what: str) -> float:
+        """So many seconds, or less when the deadline is near."""
+        left = self.left(what)
+        return seconds if left is None else min(seconds, left)
+
+
+class FileBody:
+    """Bytes of a file, the same ones each time that they are sent.
+
+    :param file: seekable, binary
+    :param size: bytes
+    :param start: the first of them
+    """
+
+    def __init__(self, file: IO[bytes], size: int, start: int = 0) -> None:
+        self._file = file
+        self._size = size
+        self._start = start
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(self._start)
+        while block := self._file.read(BLOCK_SIZE):
+            yield block
+
+
+class _GreenAdapter(HTTPAdapter):
+    """Connections that do not stop the other green threads of their OS thread."""
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        self.poolmanager = SafePoolManager(num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs)
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
+        # Some versions bring a context whose sockets would block.
+        tls.pop("ssl_context", None)
+        return host, tls
+
+
+class Answer:
+    """An answer whose body is still to be read."""
+
+    def __init__(self, response: requests.Response, what: str) -> None:
+        self._response = response
+        self._what = what
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    def read(self, size: int, limits: Limits) -> bytes:
+        """Read so many bytes, or less at the end.
+
+        :raises OioNetworkException: the connection broke, or nothing comes
+        """
+        host = urlsplit(self._response.url).netloc
+        try:
+            with (
+                green.as_oio_timeout(limits.within(limits.read, self._what), self._what, service=host),
+                green.naming("reading the answer"),
+            ):
+                # As it is stored: decoding is for who asked to encode.
+                data: bytes = self._response.raw.read(size, decode_content=False)
+                return data
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
+            failure: Exception = err
+        raise _network_failure(failure, self._what, self._response.url)
+
+    def read_all(self, limit: int, limits: Limits) -> bytes:
+        """Read a body that is not long."""
+        blocks, size = [], 0
+        while block := self.read(BLOCK_SIZE, limits):
+            blocks.append(block)
+            size += len(block)
+            if size > limit:
+                raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
+        return b"".join(blocks)
+
+    def close(self) -> None:
+        """Give the connection up, unless the answer was read to its end."""
+        self._response.close()
+
+
+class B2Session:
+    """A pool of connections, which OS threads and green threads share.
+
+    :param ca_certs: PEM file of the authorities to trust, instead of those of ``requests``
+    :param headers: of every request
+    """
+
+    def __init__(self, ca_certs: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        session = requests.Session()
+        # The environment is none of our business; a netrc file would replace our tokens.
+        session.trust_env = False
+        session.verify = ca_certs or True
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _GreenAdapter(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, adapter)
+        session.headers.clear()
+        session.headers.update(
+            {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "keep-alive"}
+        )
+        session.headers.update(headers or {})
+        self._session = session
+
+    def open(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
+    ) -> Answer:
+        """Send a request, and get its answer once the head is there.
+
+        :param body: bytes, or a :class:`FileBody`
+        :param what: what is done, for exceptions
+        :raises BackblazeException: the status is none of success
+        :raises OioNetworkException: there is no answer
+        :raises DeadlineReached: before anything is sent
+        """
+        host = urlsplit(url).netloc
+        timeouts = (limits.within(limits.connect, what), limits.within(limits.read, what))
+        try:
+            with green.as_oio_timeout(limits.left(what), what, service=host):
+                request = self._prepare(method, url, headers, body)
+                response = self._session.send(
+                    request, stream=True, timeout=timeouts, allow_redirects=False, verify=self._session.verify
+                )
+        except requests.exceptions.InvalidHeader:
+            # Its message shows the value.
+            raise exc.OioProtocolError(f"{what}: a header cannot be sent", service=host) from None
+        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as err:
+            failure: Exception = err
+        else:
+            answer = Answer(response, what)
+            if 200 <= answer.status < 300:
+                return answer
+            raise _refusal(answer, response, headers, limits, host)
+        raise _network_failure(failure, what, url)
+
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
+    ) -> bytes:
+        """Send a request, and read its answer whole."""
+        answer = self.open(method, url, headers, body, limits, what)
+        try:
+            return answer.read_all(_MAX_ANSWER, limits)
+        finally:
+            answer.close()
+
+    def ask_json(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
+    ) -> dict[str, Any]:
+        """Send a request, and read its answer, which must be a JSON object."""
+        return json_object(self.ask(method, url, headers, body, limits, what), what)
+
+    def _prepare(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any
+    ) -> requests.PreparedRequest:
+        request = requests.Request(method, url, headers=dict(headers or {}), data=body)
+        if isinstance(body, FileBody) and not len(body):
+            # What has no length is announced as chunked, which B2 refuses.
+            request.data = b""
+        prepared = self._session.prepare_request(request)
+        # requests would decode what need not be encoded, and resolve dots.
+        prepared.url = url
+        return prepared
+
+    def close(self) -> None:
+        """Close the idle connections; the session may still be used."""
+        self._session.close()
+
+
+def json_object(raw: bytes, what: str) -> dict[str, Any]:
+    """Decode an answer.
+
+    :raises OioProtocolError: it is no JSON object
+    """
+    try:
+        found = jsonlib.loads(raw)
+    except (ValueError, RecursionError):
+        # Not shown: it may hold a token all the same.
+        raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
+    if not isinstance(found, dict):
+        raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
+    return found
+
+
+def _refusal(
+    answer: Answer, response: Any, headers: Mapping[str, str] | None, limits: Limits, host: str
+) -> BackblazeException:
+    """Make the exception for an error status; the body may be anything, or missing."""
+    try:
+        raw = answer.read_all(_MAX_COMPLAINT, limits)
+    except exc.OioException:
+        raw = b""
+    finally:
+        answer.close()
+    message: Any = raw.decode("utf-8", errors="replace")
+    code = None
+    try:
+        found = jsonlib.loads(raw)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        message, code = found.get("message") or found.get("code"), found.get("code")
+    error = BackblazeException(answer.status, message or response.reason or "n/a", response, headers)
+    error.code = str(code) if code else None
+    error.service = host
+    return error
+
+
+def _network_failure(failure: Exception, what: str, url: str) -> exc.OioException:
+    """Make the exception of the library for one of the libraries below, which may hold the request."""
+    if isinstance(failure, requests.RequestException):
+        failure.request = None
+        inner = failure.args[0] if failure.args else None
+        failure = inner if isinstance(inner, Exception) else failure
+    if not isinstance(failure, HTTPError):
+        failure = ProtocolError(f"{type(failure).__name__}: {failure}")
+    try:
+        oio_exception_from_httperror(failure, url=url)
+    except exc.OioException as err:
+        err.args = (f"{what}: {err.args[0]}", *err.args[1:])
+        return err
