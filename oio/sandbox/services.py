@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from oio.sandbox.messages import Handler
 from oio.sandbox.server import Server
 from oio.sandbox.store.b2 import B2Store, Limits
 from oio.sandbox.store.b2_buckets import PRIVATE, PUBLIC
-from oio.sandbox.store.b2_errors import B2Refusal
 from oio.sandbox.store.b2_versions import Wanted
 
 _BEST: Final = 100
@@ -70,7 +68,7 @@ class Service:
     @property
     def score(self) -> int:
         """How often it is chosen for new data, from 0, never, to 100; 0 too when the conscience forgot it."""
-        known = self._conscience.find(self._registered[0].kind, self.address)
+        known = self._conscience.find(self._rated, self.address)
         return 0 if known is None else known.score
 
     def lock(self, score: int = 0) -> None:
@@ -91,11 +89,18 @@ class Service:
         """
         if not 0 <= score <= _BEST:
             raise ValueError(f"score={score!r}: must be 0 to {_BEST}")
-        self._conscience.lock(self._registered[0].kind, self.address, score)
+        self._conscience.lock(self._rated, self.address, score)
 
     def unlock(self) -> None:
         """Let its score be that of its state again: 100 while it is switched on, else 0."""
-        self._conscience.unlock(self._registered[0].kind, self.address)
+        self._conscience.unlock(self._rated, self.address)
+
+    @property
+    def _rated(self) -> str:
+        """The type by which the conscience knows it."""
+        if not self._registered:
+            raise ValueError(f"the {self.kind} at {self.address} is not in the conscience: it has no score")
+        return self._registered[0].kind
 
     # -- wiring
 
@@ -178,7 +183,7 @@ class B2Service(Service):
         """Open its files, made at the first time."""
         store = B2Store(self._directory, self.account_id, self.limits)
         try:
-            with contextlib.suppress(B2Refusal):
+            if not store.buckets.exists(self.bucket_name):
                 store.buckets.create(self.bucket_name)
             self._write_key_file(store.keys.master().secret)
         except BaseException:

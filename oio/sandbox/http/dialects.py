@@ -144,7 +144,7 @@ def _compose_b2(reply: Reply) -> Head:
     # The answer to HEAD says itself how long the data are.
     if not any(name.lower() == "content-length" for name, _ in own):
         after.append(("Content-Length", str(reply.length)))
-    return Head([("Server", "nginx")], [*types, *own], [*after, ("Date", formatdate(usegmt=True))])
+    return Head(types, own, [*after, ("Date", formatdate(usegmt=True))])
 
 
 def _keeps_if_asked(http_1_0: bool, connection: str) -> bool:

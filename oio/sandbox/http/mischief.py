@@ -196,7 +196,7 @@ def _has_left(sock: socket.socket) -> bool:
 def _with_wrong_hashes(response: Response) -> Response:
     """Return the response with the first digit of every hash in it changed."""
     headers = [
-        (name, _other_hash(value)) if name.lower().endswith(("-hash", "-sha1")) else (name, value)
+        (name, _other_hash(value)) if _names_a_hash(name, value) else (name, value)
         for name, value in response.headers
     ]
     if not isinstance(response.body, bytes):
@@ -207,6 +207,10 @@ def _with_wrong_hashes(response: Response) -> Response:
         response.body,
     )
     return replace(response, headers=headers, body=body)
+
+
+def _names_a_hash(name: str, value: str) -> bool:
+    return name.lower().endswith(("-hash", "sha1")) and bool(re.fullmatch(r"[0-9A-Fa-f]+", value))
 
 
 def _other_hash(digits: str) -> str:

@@ -53,9 +53,14 @@ class B2Call:
     rest: tuple[str, ...]
     body: Mapping[str, object]
 
+    def token(self) -> str | None:
+        """Return the token of the request: that of its header, or of the query of a download."""
+        asked = parse_query(self.request.query).get("Authorization", b"").decode("utf-8", "replace")
+        return self.request.get("authorization") or asked or None
+
     def holder(self) -> Key:
-        """Return the key whose token the request has."""
-        return self.store.keys.holder(self.request.get("authorization"))
+        """Return the key that the token of the request stands for."""
+        return self.store.keys.holder(self.token())
 
     def text(self, name: str) -> str:
         """Return a field that must be there."""

@@ -27,12 +27,7 @@ def download_by_name(call: B2Call) -> Response:
     """Return the current version of a file of a bucket."""
     bucket_name, *path = call.rest
     name = decode("/".join(path))
-    try:
-        bucket = call.store.buckets.named(decode(bucket_name))
-    except B2Refusal:
-        # Who may not look is not told what is there.
-        call.holder()
-        raise
+    bucket = call.store.buckets.named(decode(bucket_name))
     _check_reader(call, bucket, name)
     return _download(call, call.store.versions.current(bucket.id, name))
 
@@ -49,7 +44,7 @@ def download_by_id(call: B2Call) -> Response:
 def _check_reader(call: B2Call, bucket: Bucket, name: str) -> None:
     if bucket.type == PUBLIC:
         return
-    if call.request.get("authorization") is None:
+    if call.token() is None:
         raise B2Refusal(401, "a token is needed to download", "unauthorized")
     call.holder().require("readFiles", bucket.id, name)
 

@@ -61,6 +61,11 @@ class Buckets:
             db.execute("INSERT INTO buckets VALUES (?, ?, ?, ?, ?)", row)
         return bucket
 
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a bucket of this name."""
+        with self._database.reading() as db:
+            return db.execute("SELECT 1 FROM buckets WHERE name = ?", (name,)).fetchone() is not None
+
     def delete(self, bucket_id: str) -> Bucket:
         """Delete a bucket that is empty."""
         with self._database.transaction() as db:
