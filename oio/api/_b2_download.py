@@ -219,7 +219,7 @@ class Download:
         """Find out which bytes an answer brings, and whether they are of the file that was begun."""
         first, last, size = locate_answer(answer.status, answer.headers)
         file = StoredFile.of(answer.headers, size)
-        if self._file is not None and file != self._file:
+        if self._file is not None and (file.file_id, file.size) != (self._file.file_id, self._file.size):
             raise exc.OioException(f"{self._what}: the file was replaced meanwhile")
         if self._position >= size and self._position > 0:
             raise BackblazeException(416, f"the file has {size} bytes only", answer, headers)

@@ -115,4 +115,6 @@ def is_transient(error: BaseException) -> bool:
 
 def was_refused(error: BaseException) -> bool:
     """Tell whether a request that failed has certainly not been done."""
-    return isinstance(error, BackblazeException) and error.status_code in (429, 503)
+    return isinstance(error, BackblazeException) and (
+        error.status_code == 503 or (error.status_code < 500 and error.status_code != 408)
+    )

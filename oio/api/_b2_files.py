@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +20,7 @@ from oio.common.answers import reading_answer
 
 MAX_NAME = 1024
 _PAGE = 1000
+_INFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
 
 
@@ -41,6 +44,14 @@ def check_mime_type(value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise ValueError(f"mime_type must be printable ASCII: {value!r:.80}")
     return value
+
+
+def _check_info(info: Mapping[str, str] | None) -> dict[str, str]:
+    """Refuse information that cannot be stored with a file."""
+    for key, value in (info or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str) or not _INFO_NAME.fullmatch(key):
+            raise ValueError(f"info must be text under names of letters, digits, '-' and '_': {key!r:.80}")
+    return dict(info or {})
 
 
 class Files:
@@ -79,12 +90,11 @@ class Files:
         except KeyError:
             raise BackblazeException(404, f"no bucket {name!r} for this account", None, None) from None
 
-    def _in_bucket(
-        self, name: str, operation: str, body: Mapping[str, Any], limits: Limits
-    ) -> dict[str, Any]:
-        """Call an operation on a bucket."""
+    @contextlib.contextmanager
+    def _using_bucket(self, name: str, limits: Limits) -> Iterator[str]:
+        """Get the ID of a bucket, which is forgotten when the service does not know it."""
         try:
-            return self.account.call(operation, {"bucketId": self.bucket_id(name, limits), **body}, limits)
+            yield self.bucket_id(name, limits)
         except BackblazeException as err:
             if err.code in _UNKNOWN_BUCKET:
                 self._bucket_ids.pop(name, None)
@@ -108,7 +118,9 @@ class Files:
         """ID and kind of each version of a file, unfinished ones and marks of hiding too."""
         body: dict[str, Any] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
         while True:
-            answer = self._in_bucket(bucket_name, "b2_list_file_versions", body, limits)
+            with self._using_bucket(bucket_name, limits) as bucket_id:
+                known = {"bucketId": bucket_id, **body}
+                answer = self.account.call("b2_list_file_versions", known, limits)
             with reading_answer():
                 found = [file for file in answer["files"] if file["fileName"] == name]
                 versions = [(str(file["fileId"]), str(file["action"])) for file in found]
@@ -208,17 +220,20 @@ class Files:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
         check_file_name(name)
         check_mime_type(mime_type)
+        info = _check_info(info)
         source = Source(file, size)
         part_size = part_size_for(size, self._part_size)
-        with Part.spool(source, part_size, limits) as first:
+        with (
+            Part.spool(source, part_size, limits) as first,
+            self._using_bucket(bucket_name, limits) as bucket_id,
+        ):
             if source.at_end(limits):
                 _check_sha1(sha1, first.sha1)
-                answer = self._put_at_once(bucket_name, name, first, mime_type, info or {}, limits)
+                answer = self._put_at_once(bucket_id, name, first, mime_type, info, limits)
                 known: str | None = first.sha1
             else:
                 known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
-                details = {**(info or {}), **({"large_file_sha1": known} if known else {})}
-                bucket_id = self.bucket_id(bucket_name, limits)
+                details = {**info, "large_file_sha1": known} if known else info
                 file_id = str(self.large.start(bucket_id, name, mime_type, details, limits)["fileId"])
                 try:
                     sha1s, found = self.large.send_parts(file_id, first, source, part_size, limits)
@@ -230,11 +245,11 @@ class Files:
         return {**answer, "contentLength": source.taken, "contentSha1": known or "none"}
 
     def _put_at_once(
-        self, bucket_name: str, name: str, part: Part, mime_type: str, info: Mapping[str, str], limits: Limits
+        self, bucket_id: str, name: str, part: Part, mime_type: str, info: Mapping[str, str], limits: Limits
     ) -> dict[str, Any]:
         headers = {"X-Bz-File-Name": encode_name(name), "Content-Type": mime_type}
         headers.update({f"X-Bz-Info-{key}": encode_name(value) for key, value in info.items()})
-        urls = self.upload_urls(self.bucket_id(bucket_name, limits))
+        urls = self.upload_urls(bucket_id)
         attempts = Attempts(self.account.backoff, limits.deadline)
         return send_upload(
             self.account.session, urls, headers, part, attempts, limits, f"b2_upload_file {name!r}"

@@ -67,8 +67,12 @@ class LargeFiles:
             try:
                 answer = account.call("b2_start_large_file", body, limits, repeat=False)
             except (BackblazeException, exc.OioNetworkException) as err:
-                repeat_transient(attempts, err, "b2_start_large_file")
-                found = None if was_refused(err) else self._find_started(bucket_id, name, mark, limits)
+                try:
+                    repeat_transient(attempts, err, "b2_start_large_file")
+                    found = None if was_refused(err) else self._find_started(bucket_id, name, mark, limits)
+                except exc.OioException:
+                    self._give_up_start(err, bucket_id, name, mark, limits)
+                    raise
                 if found is not None:
                     return found
             else:
@@ -92,6 +96,21 @@ class LargeFiles:
             # A key for uploads need not be one for listings.
             _logger.warning("A large file %r may have been left unfinished: %s", name, err)
             return None
+
+    def _give_up_start(
+        self, error: exc.OioException, bucket_id: str, name: str, mark: str, limits: Limits
+    ) -> None:
+        """Cancel the file of a start that failed, if there is one all the same."""
+        if was_refused(error):
+            return
+        limits = _for_cleaning(limits)
+        try:
+            found = self._find_started(bucket_id, name, mark, limits)
+        except exc.OioException as err:
+            _logger.warning("A large file %r may have been left unfinished: %s", name, err)
+            return
+        if found is not None:
+            self.give_up(str(found["fileId"]), name, limits)
 
     def part_urls(self, file_id: str) -> UploadUrls:
         """The upload URLs of a large file."""
@@ -202,9 +221,14 @@ class LargeFiles:
 
     def give_up(self, file_id: str, name: str, limits: Limits) -> None:
         """Cancel a file, even when the time is over: its parts are paid for."""
-        if limits.deadline is not None:
-            limits = limits.until(max(limits.deadline, monotonic_time() + CLEANING_TIMEOUT))
         try:
-            self.cancel(file_id, name, limits)
+            self.cancel(file_id, name, _for_cleaning(limits))
         except exc.OioException as err:
             _logger.warning("Failed to cancel the large file %s, %r: %s", file_id, name, err)
+
+
+def _for_cleaning(limits: Limits) -> Limits:
+    """A little time, even after the deadline."""
+    if limits.deadline is None:
+        return limits
+    return limits.until(max(limits.deadline, monotonic_time() + CLEANING_TIMEOUT))

@@ -49,7 +49,7 @@ def encode_name(name: str) -> str:
 class Limits:
     """How long a request may take.
 
-    :param connect: seconds to connect
+    :param connect: seconds to connect, and to get rid of some bytes over a new connection
     :param read: seconds without a byte; also of a whole answer that is not a file
     :param deadline: monotonic seconds at which everything ends, whatever it is busy with
     """
@@ -227,7 +227,7 @@ class B2Session:
         self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
     ) -> dict[str, Any]:
         """Send a request, and read its answer, which must be a JSON object."""
-        return json_object(self.ask(method, url, headers, body, limits, what), what)
+        return _json_object(self.ask(method, url, headers, body, limits, what), what)
 
     def _prepare(
         self, method: str, url: str, headers: Mapping[str, str] | None, body: Any
@@ -246,16 +246,20 @@ class B2Session:
         self._session.close()
 
 
-def json_object(raw: bytes, what: str) -> dict[str, Any]:
+def decode_json(raw: bytes, what: str) -> Any:
     """Decode an answer.
 
-    :raises OioProtocolError: it is no JSON object
+    :raises OioProtocolError: it is not JSON
     """
     try:
-        found = jsonlib.loads(raw)
+        return jsonlib.loads(raw)
     except (ValueError, RecursionError):
         # Not shown: it may hold a token all the same.
         raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
+
+
+def _json_object(raw: bytes, what: str) -> dict[str, Any]:
+    found = decode_json(raw, what)
     if not isinstance(found, dict):
         raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
     return found

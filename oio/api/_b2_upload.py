@@ -116,6 +116,7 @@ class Part:
 
         :param digests: SHA-1 objects to update too
         """
+        green.adopt_thread()
         sha1 = new_sha1(usedforsecurity=False)
         size = 0
         file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - its owner closes it

@@ -18,7 +18,7 @@ from oio.api._b2_credentials import Credentials, bucket_of, key_file_path, read_
 from oio.api._b2_errors import BackblazeException, BackblazeUtilsException
 from oio.api._b2_files import Files, check_file_name, check_mime_type
 from oio.api._b2_retry import Backoff
-from oio.api._b2_session import B2Session, FileBody, Limits, json_object
+from oio.api._b2_session import B2Session, FileBody, Limits, decode_json
 
 __all__ = [
     "Backblaze",
@@ -106,7 +106,7 @@ class Requests:
             if self.error_handler is None:
                 raise
             return self.error_handler(err)
-        return json_object(raw, what) if json else raw
+        return decode_json(raw, what) if json else raw
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -144,7 +144,7 @@ class Backblaze:
     :param upload_part: `upload_required` is one of ``b2_get_upload_part_url``
     :param api_url: where to authorise, instead of ``BACKBLAZE_BASE_API_URL``
     :param authorize: False leaves the authorisation to the first call that needs it
-    :param connection_timeout: seconds to connect
+    :param connection_timeout: seconds to connect, and to get rid of some bytes over a new connection
     :param read_timeout: seconds without a byte of the service
     :param deadline: monotonic seconds, of the authorisation at construction
     :param ca_certs: PEM file of the authorities to trust, instead of those of ``requests``; a server is

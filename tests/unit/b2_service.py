@@ -277,7 +277,8 @@ class FakeB2:
         return {"files": page, "nextFileName": page[-1]["fileName"] + " " if names[self.page :] else None}
 
     def b2_list_file_versions(self, asked, base):
-        order = sorted(reversed(self.files), key=lambda file: file.name)
+        order = self.files[::-1]
+        order.sort(key=lambda file: file.name)
         found = [
             file
             for file in order
