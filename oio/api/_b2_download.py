@@ -185,9 +185,11 @@ class Download:
         if wanted <= 0:
             return b""
         block = self._read(answer, wanted)
+        if len(block) == min(wanted, BLOCK_SIZE):
+            # Some bytes at each attempt would be no progress worth the time.
+            self._attempts.restart()
         self._position += len(block)
         self._digest.update(block)
-        self._attempts.restart()
         return block
 
     def _read(self, answer: Answer, wanted: int) -> bytes:

@@ -14,7 +14,9 @@ import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote_plus, urlsplit
+from urllib.parse import unquote_plus, urlsplit
+
+from oio.api.backblaze_http import Backblaze, Backoff
 
 KEY_ID = "0a1b2c3d4e5f"
 KEY = "K001topsecretkey"
@@ -325,6 +327,7 @@ class FakeB2:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     service: FakeB2
 
     def log_message(self, *args):
@@ -432,5 +435,33 @@ def serving_b2():
         thread.join()
 
 
-def query_of(call):
-    return parse_qs(urlsplit(call.target).query)
+class Waits(list):
+    """Seconds of the pauses that a client made: none of them is real."""
+
+    @property
+    def backoff(self):
+        return Backoff(sleep=self.append, draw=lambda: 0.0)
+
+
+@contextlib.contextmanager
+def client_of(service, **options):
+    """A client whose pauses take no time; its ``waits`` are what they would have taken."""
+    waits = Waits()
+    known = {"api_url": service.url, "backoff": waits.backoff, **options}
+    with Backblaze(KEY_ID, KEY, **known) as client:
+        client.waits = waits
+        yield client
+
+
+class Pipe:
+    """A source that cannot seek, and gives little at a time."""
+
+    def __init__(self, data, most=1000):
+        self._data = memoryview(data)
+        self._most = most
+        self.given = 0
+
+    def read(self, size):
+        block = bytes(self._data[self.given : self.given + min(size, self._most)])
+        self.given += len(block)
+        return block

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are stored at once in Backblaze B2."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from urllib.parse import unquote_plus
+
+import pytest
+
+from oio.api.backblaze_http import BackblazeException
+from oio.common import exceptions as exc
+from tests.unit.b2_service import (
+    BUCKET,
+    BUCKET_ID,
+    Cut,
+    Pipe,
+    Refusal,
+    client_of,
+    serving_b2,
+)
+
+DATA = b"0123456789" * 500
+SHA1 = hashlib.sha1(DATA).hexdigest()
+
+
+@pytest.fixture
+def service():
+    with serving_b2() as service:
+        yield service
+
+
+@pytest.fixture
+def client(service):
+    with client_of(service) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "source",
+    [DATA, bytearray(DATA), io.BytesIO(DATA), Pipe(DATA)],
+    ids=["bytes", "bytearray", "file", "pipe"],
+)
+def test_file_of_any_source_is_stored_with_its_sha1(service, client, source):
+    stored = client.put(BUCKET, "c/one", source, mime_type="text/plain", info={"colour": "bl eu+é"})
+    file = service.version("c/one")
+    assert (file.data, file.mime_type, file.info) == (DATA, "text/plain", {"colour": "bl eu+é"})
+    assert stored["fileId"] == file.file_id
+    assert (stored["contentLength"], stored["contentSha1"]) == (len(DATA), SHA1)
+    headers = service.of("b2_upload_file")[0].headers
+    assert headers["x-bz-content-sha1"] == SHA1
+    assert headers["user-agent"].startswith("openio-sdk/")
+
+
+@pytest.mark.parametrize("source", [b"", Pipe(b"")])
+def test_empty_file_is_stored(service, client, source):
+    assert client.put(BUCKET, "empty", source)["contentLength"] == 0
+    assert service.data("empty") == b""
+
+
+def test_no_more_of_the_source_is_read_than_asked_for(service, client):
+    source = Pipe(DATA)
+    assert client.put(BUCKET, "one", source, size=1234)["contentLength"] == 1234
+    assert service.data("one") == DATA[:1234]
+    assert source.given == 1234
+
+
+def test_source_that_has_less_than_promised_stores_nothing(service, client):
+    with pytest.raises(exc.SourceReadError, match=f"{len(DATA)} bytes of {len(DATA) + 1}"):
+        client.put(BUCKET, "one", Pipe(DATA), size=len(DATA) + 1)
+    assert service.files == []
+
+
+@pytest.mark.parametrize("source", [io.StringIO("text"), Pipe(DATA)])
+def test_source_that_fails_is_told_apart(service, client, source):
+    if isinstance(source, Pipe):
+        source.read = lambda size: 1 // 0
+    with pytest.raises(exc.SourceReadError, match=r"bytes|division"):
+        client.put(BUCKET, "one", source)
+
+
+def test_data_of_another_sha1_than_announced_are_not_sent(service, client):
+    with pytest.raises(exc.EtagMismatch, match=SHA1):
+        client.put(BUCKET, "one", DATA, sha1="0" * 40)
+    assert service.count("b2_upload_file") == 0
+    client.put(BUCKET, "one", DATA, sha1=SHA1.upper())
+
+
+@pytest.mark.parametrize("name", ["a b+c/é%41", "(it's)!*;=:@~$&#?", "日本/..", "a/../b/./c", "a//b", '"\\'])
+def test_any_name_is_the_same_in_uploads_and_downloads(service, client, name):
+    client.put(BUCKET, name, DATA)
+    assert service.data(name) == DATA
+    assert b"".join(client.get(BUCKET, name)) == DATA
+    assert client.head(BUCKET, name)["contentLength"] == len(DATA)
+    assert unquote_plus(service.of("download")[0].target) == f"/file/{BUCKET}/{name}"
+
+
+@pytest.mark.parametrize("name", ["", "é" * 513, "a\x1fb", "a\x7f", "a\ud800b"])
+def test_names_that_no_file_can_have_are_refused_at_once(service, client, name):
+    with pytest.raises(ValueError, match="name"):
+        client.put(BUCKET, name, DATA)
+
+
+@pytest.mark.parametrize("options", [{"mime_type": "a\r\nb: c"}, {"info": {"a b": "c"}}, {"info": {"a": 1}}])
+def test_what_no_header_can_carry_is_refused(service, client, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        client.put(BUCKET, "one", DATA, **options)
+
+
+def test_upload_url_serves_again_after_a_success(service, client):
+    for number in range(4):
+        client.put(BUCKET, f"file-{number}", DATA)
+    assert service.count("b2_get_upload_url") == 1
+    assert service.count("b2_list_buckets") == 1
+
+
+REFUSED = [
+    Refusal(503, "service_unavailable"),
+    Refusal(503),
+    Refusal(500, "internal_error"),
+    Refusal(502),
+    Refusal(408, "request_timeout"),
+    Refusal(401, "expired_auth_token"),
+    Refusal(401, "bad_auth_token"),
+    Refusal(400, "auth_token_limit"),
+    Cut(),
+    b'{"contentLength": 1, "contentSha1": "0"}',
+    b"{}",
+    b"<html>",
+]
+
+
+@pytest.mark.parametrize("fault", REFUSED, ids=repr)
+def test_failed_upload_is_repeated_at_once_over_another_url(service, client, fault):
+    service.fail("b2_upload_file", fault)
+    client.put(BUCKET, "one", Pipe(DATA))
+    first, second = service.of("b2_upload_file")
+    assert first.target != second.target
+    assert service.data("one") == DATA
+    assert client.waits == []
+    assert service.count("b2_authorize_account") == 1
+
+
+@pytest.mark.pitfall(122)
+def test_each_attempt_has_its_own_body_token_and_sha1(service, client):
+    # The first attempts read the body and use up the token: those that follow must not depend on them.
+    service.fail("b2_upload_file", Refusal(401, "expired_auth_token"), Cut(), Refusal(503), Refusal(503))
+    client.put(BUCKET, "one", Pipe(DATA))
+    attempts = service.of("b2_upload_file")
+    assert [call.body for call in attempts] == [DATA] * 5
+    assert [call.headers["x-bz-content-sha1"] for call in attempts] == [SHA1] * 5
+    assert len({call.headers["authorization"] for call in attempts}) == 5
+    assert len({call.target for call in attempts}) == 5
+    service.fail("b2_upload_file", *[Refusal(503)] * 9)
+    with pytest.raises(BackblazeException):
+        client.put(BUCKET, "two", DATA)
+    assert service.count("b2_upload_file") == 10, "attempts are bounded"
+
+
+def test_five_upload_urls_are_tried_with_growing_pauses(service, client):
+    service.fail("b2_upload_file", *[Refusal(503, "service_unavailable", message="too busy")] * 5)
+    with pytest.raises(BackblazeException, match="too busy") as caught:
+        client.put(BUCKET, "one", DATA)
+    assert service.count("b2_upload_file") == service.count("b2_get_upload_url") == 5
+    assert client.waits == [1.0, 2.0, 4.0]
+    assert (caught.value.status_code, caught.value.code) == (503, "service_unavailable")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_upload_waits_as_long_as_the_service_asks(service, client, status):
+    service.fail("b2_upload_file", Refusal(status, "busy", {"Retry-After": "7"}))
+    client.put(BUCKET, "one", DATA)
+    assert client.waits == [7.0]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(400, "bad_request"),
+        Refusal(403, "cap_exceeded"),
+        Refusal(403, "storage_cap_exceeded"),
+        Refusal(401, "unauthorized"),
+        Refusal(405, "method_not_allowed"),
+    ],
+    ids=lambda refusal: str(refusal.code),
+)
+def test_what_will_not_change_is_not_repeated(service, client, refusal):
+    service.fail("b2_upload_file", refusal)
+    with pytest.raises(BackblazeException) as caught:
+        client.put(BUCKET, "one", DATA)
+    assert caught.value.code == refusal.code
+    assert service.count("b2_upload_file") == 1
+    assert client.waits == []
+
+
+def test_upload_url_that_cannot_be_had_is_not_asked_for_over_and_over(service, client):
+    service.fail("b2_get_upload_url", *[Refusal(503)] * 20)
+    with pytest.raises(BackblazeException):
+        client.put(BUCKET, "one", DATA)
+    assert service.count("b2_get_upload_url") == 5
+    assert client.waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_lost_answer_makes_a_second_version_which_is_removed_with_the_first(service, client):
+    service.fail("b2_upload_file", Cut(done=True))
+    client.put(BUCKET, "one", DATA)
+    client.put(BUCKET, "one-more", DATA)
+    assert [file.name for file in service.files] == ["one", "one", "one-more"]
+    assert client.remove(BUCKET, "one") == 2
+    assert [file.name for file in service.files] == ["one-more"]
+
+
+def test_uploads_of_several_threads_each_have_an_url(service, client):
+    client.put(BUCKET, "warm", DATA)
+    service.meeting = threading.Barrier(4)
+    threads = [
+        threading.Thread(target=client.put, args=(BUCKET, f"file-{number}", DATA)) for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert service.most_busy == 4
+    assert len({call.target for call in service.of("b2_upload_file")}) == 4
+    assert {service.data(f"file-{number}") for number in range(4)} == {DATA}
+
+
+def test_unknown_bucket_is_told_of(service, client):
+    with pytest.raises(BackblazeException, match="openio-other") as caught:
+        client.put("openio-other", "one", DATA)
+    assert caught.value.status_code == 404
+
+
+def test_bucket_that_was_made_anew_is_looked_up_again(service, client):
+    client.get_list_buckets()
+    service.fail("b2_get_upload_url", Refusal(400, "bad_bucket_id"))
+    with pytest.raises(BackblazeException):
+        client.put(BUCKET, "one", DATA)
+    client.put(BUCKET, "one", DATA)
+    assert service.count("b2_list_buckets") == 2
+
+
+def test_upload_url_of_somebody_else_can_be_used(service):
+    with client_of(service) as first:
+        first.put(BUCKET, "warm", b"")
+        grant = first._account._grant.answer
+        given = service.b2_get_upload_url({"bucketId": BUCKET_ID}, service.url)
+        with client_of(service, authorization_required=grant, upload_required=given) as second:
+            second.put(BUCKET, "one", DATA)
+    assert service.of("b2_upload_file")[-1].headers["authorization"] == given["authorizationToken"]
+    assert service.count("b2_authorize_account") == 1
