@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from oio.account.client import AccountClient
+    from oio.api._buckets import Buckets
     from oio.blob.client import BlobClient
     from oio.common.client import ProxyClient
     from oio.container.client import ContainerClient
@@ -47,6 +48,7 @@ OPTIONS = frozenset(
     {
         "admin_mode",
         "autocreate",
+        "backblaze_api_url",
         "cache",
         "chunk_buffer_max",
         "chunk_buffer_min",
@@ -58,6 +60,7 @@ OPTIONS = frozenset(
         "deadline",
         "force_master",
         "headers",
+        "key_file",
         "perfdata",
         "pool_manager",
         "read_timeout",
@@ -82,6 +85,7 @@ class ApiBase(abc.ABC):
     account: AccountClient
     container: ContainerClient
     directory: DirectoryClient
+    _buckets: Buckets
     _global_kwargs: dict[str, Any]
     _unknown_options: set[str]
 

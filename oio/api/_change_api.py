@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from oio.api._buckets import Leftovers
 from oio.api._calls import ApiBase, container_call, forgetting, object_call
 from oio.api._checks import check_names, check_policy, check_size
 from oio.api._maintenance import in_bulk
@@ -39,6 +40,20 @@ class ChangeApi(ApiBase):
             account, container, obj, version=version, properties=False, **content_ids, **options
         )
         return self._names_of(account, container, **options), meta, chunks
+
+    def _files_of(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None,
+        options: dict[str, Any],
+    ) -> Leftovers:
+        """What is in Backblaze of an object."""
+        leftovers = Leftovers(self, account, container, options)
+        content_ids = {name: options[name] for name in ("content", "content_id") if name in options}
+        leftovers.look_at(obj, version, **content_ids)
+        return leftovers
 
     @object_call
     @forgetting(forget_object)
@@ -99,7 +114,8 @@ class ChangeApi(ApiBase):
         >>> api.object_get_properties("doc", "box", "hello")["chunk_method"]
         'drained'
         """
-        self.container.content_drain(account, container, obj, version=version, **kwargs)
+        with self._files_of(account, container, obj, version, kwargs).swept():
+            self.container.content_drain(account, container, obj, version=version, **kwargs)
 
     @object_call
     @forgetting(forget_object)
@@ -175,7 +191,8 @@ class ChangeApi(ApiBase):
         >>> api.object_delete("doc", "box", "hello")
         True
         """
-        return self.container.content_delete(account, container, obj, version=version, **kwargs)
+        with self._files_of(account, container, obj, version, kwargs).swept():
+            return self.container.content_delete(account, container, obj, version=version, **kwargs)
 
     @container_call
     def object_delete_many(
@@ -194,8 +211,11 @@ class ChangeApi(ApiBase):
         [('nothing', False)]
         """
         names = check_names("objs", objs, "obj")
+        leftovers = Leftovers(self, account, container, kwargs)
+        leftovers.look_at_all((name, None) for name in dict.fromkeys(names))
         try:
-            return in_bulk(names, partial(self.container.content_delete_many, account, container), kwargs)
+            with leftovers.swept():
+                return in_bulk(names, partial(self.container.content_delete_many, account, container), kwargs)
         finally:
             for name in names:
                 forget_object(account, container, name, **kwargs)

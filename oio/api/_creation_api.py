@@ -89,7 +89,7 @@ class CreationApi(ApiBase):
         :param mime_type: MIME type of the object
         :param metadata: deprecated, use `properties`
         :param policy: name of the storage policy; by default, that of the namespace
-        :param key_file: path to the file containing credentials (Backblaze)
+        :param key_file: path to the file containing credentials (Backblaze), instead of the constructor's
         :param append: if set, data will be appended to the object, or it will be created
         :param properties: a dictionary of properties, text to text; those of empty value are dropped
         :param container_properties: ``{"properties": {...}, "system": {...}}`` of the container if it is
@@ -134,6 +134,7 @@ class CreationApi(ApiBase):
             if obj_name is None:
                 raise exc.MissingName("No name for the object has been specified: obj_name is None")
             check_name("obj_name", obj_name)
+            kwargs["key_file"] = key_file or self._global_kwargs.get("key_file")
             return self._object_create(
                 account, container, obj_name, source, sysmeta, properties=known, **options, **kwargs
             )

@@ -43,7 +43,8 @@ def reading_source(seconds: float | None) -> Iterator[None]:
 
     :raises SourceReadTimeout: when the source gives nothing in time
     :raises SourceReadError: from whatever exception the source raised
-    :raises DeadlineReached: by the source, for which it is too late
+    :raises DeadlineReached: by the source, for which it is too late. A source that is another's, read like
+        this, raises the three itself
     """
     try:
         with green.SourceReadTimeout(seconds):
@@ -55,7 +56,7 @@ def reading_source(seconds: float | None) -> Iterator[None]:
             # A time limit of the host's around the whole call, which has struck.
             raise
         raise exc.OioTimeout(str(err)) from err
-    except exc.DeadlineReached:
+    except (exc.DeadlineReached, exc.SourceReadError, exc.SourceReadTimeout):
         raise
     except Exception as err:
         raise exc.SourceReadError(f"{type(err).__name__}: {err}") from err

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import filterfalse, groupby
 from typing import Any
 
+from oio.api._buckets import Leftovers, credentials_are_known
 from oio.api._calls import ApiBase
 from oio.api._listing import all_containers, all_versions, make_page, patiently
 from oio.common import exceptions as exc
@@ -113,6 +114,7 @@ class _Emptying:
         self._api = api
         self._target = (account, container)
         self._options = options
+        self._leftovers = Leftovers(api, account, container, options)
         self.progress = False
         #: The versions that the service says are deleted.
         self.gone: set[_Key] = set()
@@ -131,14 +133,16 @@ class _Emptying:
             return versions[row["name"]] == 1 and not row["deleted"] and not versioned
 
         single = list(filter(is_single, rows))
+        self._leftovers.look_at_listed(rows)
         try:
-            self._delete_by_name(single)
-            # The oldest ones first: none must appear in the place of a newer one.
-            for row in reversed(list(filterfalse(is_single, rows))):
-                self._delete_version(row)
-            if single and not self.progress:
-                # Answers about many do not say why.
-                self._delete_version(single[0])
+            with self._leftovers.swept():
+                self._delete_by_name(single)
+                # The oldest ones first: none must appear in the place of a newer one.
+                for row in reversed(list(filterfalse(is_single, rows))):
+                    self._delete_version(row)
+                if single and not self.progress:
+                    # Answers about many do not say why.
+                    self._delete_version(single[0])
         finally:
             for name in versions:
                 forget_object(*self._target, name, **self._options)
@@ -177,6 +181,20 @@ def flush_fast(api: ApiBase, account: str | None, container: str | None, kwargs:
     :raises OioException: the container is the same after a request as before
     """
     options = {**kwargs, "force_master": True}
+    leftovers = Leftovers(api, account, container, options)
+    if credentials_are_known(kwargs):
+        leftovers.look_at_listed(listed_versions(api, account, container, options))
+    with leftovers.swept():
+        _flush_fast(api, account, container, kwargs, options)
+
+
+def _flush_fast(
+    api: ApiBase,
+    account: str | None,
+    container: str | None,
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+) -> None:
     before = None
     while api.container.container_flush(account, container, **renewed_options(kwargs))["truncated"]:
         page = make_page(
@@ -190,6 +208,19 @@ def flush_fast(api: ApiBase, account: str | None, container: str | None, kwargs:
                 f"container {_named(container, kwargs)} is not emptied, nor does it change"
             )
         before = now
+
+
+def listed_versions(
+    api: ApiBase, account: str | None, container: str | None, options: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """All the versions of all the objects of a container."""
+
+    def list_page(**page: Any) -> dict[str, Any]:
+        return make_page(
+            *api.container.content_list(account, container, versions=True, **page, **renewed_options(options))
+        )
+
+    return all_versions(patiently(list_page, hard_deadline(options)))
 
 
 # --- purge -------------------------------------------------------------------------------------------
@@ -222,17 +253,14 @@ def purge(
     :param kept: number of versions
     """
     options = {**kwargs, "force_master": True}
-
-    def list_page(**page: Any) -> dict[str, Any]:
-        return make_page(
-            *api.container.content_list(account, container, versions=True, **page, **renewed_options(options))
-        )
-
-    listed = all_versions(patiently(list_page, hard_deadline(kwargs)))
+    listed = listed_versions(api, account, container, options)
     for name, versions in groupby(listed, lambda row: str(row["name"])):
-        exceeding = [row["version"] for row in versions if not row["deleted"]][kept:]
-        for version in reversed(exceeding):
-            _drop(api, account, container, name, version, renewed_options(options))
+        exceeding = [row for row in versions if not row["deleted"]][kept:]
+        leftovers = Leftovers(api, account, container, options)
+        leftovers.look_at_listed(exceeding)
+        with leftovers.swept():
+            for row in reversed(exceeding):
+                _drop(api, account, container, name, row["version"], renewed_options(options))
 
 
 def _drop(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, cast, overload
 
+from oio.api._buckets import bucket_options
 from oio.api._calls import ApiBase, container_call, forgetting, object_call, warn_deprecated
 from oio.api._checks import (
     check_limit,
@@ -143,9 +144,10 @@ class ObjectApi(ApiBase):
 
         :param obj: name of the object to query; None when ``content`` gives its content ID
         :param version: version of the object to query, the latest by default
-        :param chunk_info: if True, fetch additional information about chunks from rawx services (slow). The
-            second element of the returned tuple becomes a generator, in the order of positions, of chunks
-            with ``chunk_size``, ``chunk_hash`` and ``full_path``, or ``error``.
+        :param chunk_info: if True, fetch additional information about chunks from rawx services, or from
+            Backblaze, which knows their sizes only (slow). The second element of the returned tuple becomes a
+            generator, in the order of positions, of chunks with ``chunk_size``, ``chunk_hash`` and
+            ``full_path``, or ``error``.
         :param properties: should the request return object properties along with content description. Those
             named exactly like a field of the description (``hash``, ``size``...) are given by
             :meth:`object_get_properties` only.
@@ -158,7 +160,10 @@ class ObjectApi(ApiBase):
         ('5', 5)
         """
         meta, chunks, _ = self._locate(account, container, obj, version, properties, **kwargs)
-        return meta, describe_chunks(self, chunks, kwargs) if chunk_info else chunks
+        if not chunk_info:
+            return meta, chunks
+        cid = kwargs.get("cid") or cid_from_name(str(account), str(container))
+        return meta, describe_chunks(self, meta, chunks, cid, kwargs)
 
     def _locate(
         self,
@@ -208,7 +213,7 @@ class ObjectApi(ApiBase):
         :param version: version of the object to fetch, the latest by default
         :param ranges: a list of object ranges to download: (first, last) bytes, inclusive; (n, None) goes to
             the end, (None, n) is the n last bytes. They come in this order, one after the other.
-        :param key_file: path to the file containing credentials (Backblaze)
+        :param key_file: path to the file containing credentials (Backblaze), instead of the constructor's
         :param properties: should the request return object properties along with content description, see
             :meth:`object_locate`
         :param kwargs: also ``verify_checksum`` (True): False verifies nothing, ``"strict"`` verifies whole
@@ -230,6 +235,7 @@ class ObjectApi(ApiBase):
         b'ell'
         """
         wanted = check_ranges(ranges)
+        kwargs["key_file"] = key_file or self._global_kwargs.get("key_file")
         target = (account, container, obj)
         meta, chunks, cached = self._locate(*target, version, properties, **kwargs)
         try:
@@ -256,7 +262,9 @@ class ObjectApi(ApiBase):
         # There are names when there is no ID.
         meta["container_id"] = kwargs.get("cid") or cid_from_name(str(account), str(container))
         meta["ns"] = self.namespace
-        stream = stream_object(locate_bytes(meta, chunks, ranges, self.logger), kwargs)
+        location = locate_bytes(meta, chunks, ranges, self.logger)
+        bucket = bucket_options(self, location.storage_method, meta["container_id"], kwargs)
+        stream = stream_object(location, {**kwargs, **bucket})
         if at_once:
             stream.start()
         return cast("FetchedObject", meta), stream
@@ -274,7 +282,8 @@ class ObjectApi(ApiBase):
         meta, chunks = self.container.content_locate(
             account, container, obj, version=version, properties=False, **kwargs
         )
-        return is_readable(self, meta, chunks, trust_level == 2, kwargs)
+        cid = kwargs.get("cid") or cid_from_name(str(account), str(container))
+        return is_readable(self, meta, chunks, cid, trust_level == 2, kwargs)
 
     def object_head(
         self, account: str | None, container: str | None, obj: str | None, trust_level: int = 0, **kwargs: Any

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from oio.api._buckets import head_file
 from oio.api._calls import ApiBase
 from oio.common import exceptions as exc
 from oio.common import green
@@ -22,9 +23,22 @@ def _position(chunk: dict[str, Any]) -> tuple[int, int]:
     return int(metachunk), int(num or 0)
 
 
-def _head(api: ApiBase, chunk: dict[str, Any], xattr: bool, options: dict[str, Any]) -> dict[str, Any]:
-    url = chunk.get("real_url") or chunk["url"]
-    return api.blob_client.chunk_head(url, xattr=xattr, **options)
+_Head = Callable[[dict[str, Any], bool], dict[str, Any]]
+
+
+def _head_of(api: ApiBase, meta: dict[str, Any], cid: str, options: dict[str, Any]) -> _Head:
+    """Get what asks for the head of a chunk of an object, given whether its owner is to be told."""
+    with reading_answer():
+        storage_method = STORAGE_METHODS.load(meta["chunk_method"])
+    if storage_method.backblaze:
+        info = api._buckets.info(storage_method, options)
+        return lambda chunk, _: head_file(chunk, info, cid, options)
+
+    def head(chunk: dict[str, Any], xattr: bool) -> dict[str, Any]:
+        url = chunk.get("real_url") or chunk["url"]
+        return api.blob_client.chunk_head(url, xattr=xattr, **options)
+
+    return head
 
 
 def count_missing(chunk_method: str, chunks: Iterable[dict[str, Any]]) -> int:
@@ -36,16 +50,17 @@ def count_missing(chunk_method: str, chunks: Iterable[dict[str, Any]]) -> int:
 
 
 def describe_chunks(
-    api: ApiBase, chunks: Iterable[dict[str, Any]], options: dict[str, Any]
+    api: ApiBase, meta: dict[str, Any], chunks: Iterable[dict[str, Any]], cid: str, options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Add to each chunk, in the order of their positions, what its rawx knows of it, or an ``error``."""
     options = dict(options)
     if hard_deadline(options) is None:
         # The read timeout is that of each request; the caller may take its time between two.
         options.pop("deadline", None)
+    head = _head_of(api, meta, cid, options)
     for chunk in sorted(chunks, key=_position):
         try:
-            known = _head(api, chunk, True, options)
+            known = head(chunk, True)
         except exc.OioException as err:
             yield {**chunk, "error": str(err)}
         else:
@@ -53,18 +68,25 @@ def describe_chunks(
 
 
 def is_readable(
-    api: ApiBase, meta: dict[str, Any], chunks: list[dict[str, Any]], every: bool, options: dict[str, Any]
+    api: ApiBase,
+    meta: dict[str, Any],
+    chunks: list[dict[str, Any]],
+    cid: str,
+    every: bool,
+    options: dict[str, Any],
 ) -> bool:
     """Tell whether each metachunk has enough chunks to be read, or `every` one of them.
 
     :raises OioException: the result depends on a rawx that does not answer
     """
     with reading_answer():
-        min_chunks = STORAGE_METHODS.load(meta["chunk_method"]).min_chunks_to_read
+        # Backblaze takes care of its copies itself.
+        min_chunks = getattr(STORAGE_METHODS.load(meta["chunk_method"]), "min_chunks_to_read", 1)
+    head = _head_of(api, meta, cid, options)
 
     def problem(chunk: dict[str, Any]) -> exc.OioException | None:
         try:
-            _head(api, chunk, False, options)
+            head(chunk, False)
         except exc.OioException as err:
             return err
         return None

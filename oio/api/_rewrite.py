@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from oio.api._buckets import Leftovers, bucket_options
 from oio.api._calls import ApiBase
 from oio.api._download import Location, ObjectStream, locate_bytes, stream_object
 from oio.api._upload import Upload, open_source
@@ -77,19 +78,25 @@ class _Rewrite(Upload):
     ) -> None:
         super().__init__(api, account, container, found["name"], **options)
         self.found = found
+        self._replaced = Leftovers(api, account, container, options)
 
     def _writing_options(self) -> dict[str, Any]:
         return {**super()._writing_options(), "read_timeout": _PATIENCE}
 
+    def _leftovers(self) -> Leftovers:
+        return self._replaced
+
     def _copy(self, location: Location, size: int, sysmeta: dict[str, Any]) -> Uploaded:
         """Store the first bytes of a part of the object."""
+        bucket = bucket_options(self.api, location.storage_method, self.cid, self.options)
+        options = {**self.options, **bucket}
         try:
-            with _reading(location, size, self.options) as source:
+            with _reading(location, size, options) as source:
                 return self.run(source, sysmeta)
         except exc.CorruptedChunk as err:
             self.api.logger.warning("Reading %r again, from other chunks: %s", self.target[2], err)
         # Once a block is given, what turns out to be damaged cannot be read from elsewhere: verify it before.
-        with _reading(location, size, {**self.options, "verify_checksum": "strict"}) as source:
+        with _reading(location, size, {**options, "verify_checksum": "strict"}) as source:
             return self.run(source, sysmeta)
 
 
@@ -110,6 +117,7 @@ class PolicyChange(_Rewrite):
         :raises EtagMismatch: the data are not those that the object is known to have
         """
         location = locate_bytes(self.found, chunks, [], self.api.logger)
+        self._replaced.note(self.found, chunks)
         sysmeta = {"mime_type": self.found.get("mime_type"), "etag": self._md5()}
         return self._copy(location, location.size, sysmeta)
 
@@ -160,12 +168,15 @@ def truncate(
         raise exc.OioException(
             f"No chunk found at position {size}: truncating cannot grow an object of {location.size} bytes"
         )
+    leftovers = Leftovers(api, account, container, options)
+    leftovers.note(found, chunks)
     cut = _metachunk_to_cut(location, size)
-    if cut is None:
-        # No data have to move (pitfalls row 129).
-        _drop_from(api, account, container, found, size, options)
-    else:
-        _HeadRewrite(api, account, container, found, cut, **options).keep(location, size)
+    with leftovers.swept():
+        if cut is None:
+            # No data have to move (pitfalls row 129).
+            _drop_from(api, account, container, found, size, options)
+        else:
+            _HeadRewrite(api, account, container, found, cut, **options).keep(location, size)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from oio.api import _limits
+from oio.api._buckets import is_backblaze
 from oio.api._calls import ApiBase
 from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._links import LinkHandler, linkable
 from oio.api._listing import all_versions, make_page, patiently
+from oio.api._maintenance import listed_versions
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
@@ -76,6 +78,7 @@ class Snapshot:
         :raises OioException: it could not be taken, and nothing is left of it, as far as the services can be
             reached
         """
+        self._ask_source(self._refuse_buckets)
         is_new = self._date(self.copy, self._options) is None
         with self._frozen_source():
             self._copy_database(is_new)
@@ -87,6 +90,15 @@ class Snapshot:
                 raise
 
     # --- the databases ---
+
+    def _refuse_buckets(self, account: str, container: str, **_options: Any) -> None:
+        """Refuse what cannot have links, before anything is done.
+
+        :raises InvalidStorageMethod: there is an object in Backblaze
+        """
+        for row in listed_versions(self.api, account, container, self._source_options):
+            if is_backblaze(row.get("chunk_method")):
+                linkable(row)
 
     @contextlib.contextmanager
     def _frozen_source(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ _WRITERS = {
 _READERS = {
     "repli": "oio.common.storage_functions:fetch_stream",
     "ec": "oio.common.storage_functions:fetch_stream_ec",
+    "backblaze": "oio.api.backblaze:fetch_stream_backblaze",
 }
 
 
@@ -33,7 +34,7 @@ def stream_reader(storage_method: StorageMethod) -> Any:
 
     :raises InvalidStorageMethod: there is none
     """
-    return _load(_READERS, storage_method, "read here")
+    return _load(_READERS, storage_method, "read")
 
 
 def _load(strategies: dict[str, str], storage_method: StorageMethod, verb: str) -> Any:

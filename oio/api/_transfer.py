@@ -7,8 +7,9 @@ import contextlib
 import hashlib
 import itertools
 import logging
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from oio.api._reader import ChunkReader, mismatch
@@ -21,6 +22,9 @@ from oio.common.storage_method import StorageMethod
 _LOGGER = logging.getLogger(__name__)
 
 _MD5_DIGITS = 32
+#: Bytes of a metachunk that wait in memory for the rest of it, when nothing may be given before.
+_KEPT_IN_MEMORY = 64 << 20
+_BLOCK_SIZE = 262144
 #: How often a metachunk is read again to find out which chunk is wrong, when no checksum tells.
 _MAX_GUESSES = 100
 _Chunk = dict[str, Any]
@@ -69,7 +73,7 @@ def fetch_stream(
     def source(copies: list[_Chunk]) -> MetachunkSource:
         return _Copies(copies, suspects, dict(headers or {}), kwargs)
 
-    return _fetch(chunks, ranges, source, kwargs.get("verify_checksum", True))
+    return fetch_metachunks(chunks, ranges, source, kwargs.get("verify_checksum", True))
 
 
 def fetch_stream_ec(
@@ -85,15 +89,20 @@ def fetch_stream_ec(
     def source(fragments: list[_Chunk]) -> MetachunkSource:
         return _Fragments(storage_method, fragments, suspects, dict(headers or {}), kwargs)
 
-    return _fetch(chunks, ranges, source, kwargs.get("verify_checksum", True))
+    return fetch_metachunks(chunks, ranges, source, kwargs.get("verify_checksum", True))
 
 
-def _fetch(
+def fetch_metachunks(
     chunks: Mapping[int, list[_Chunk]],
     ranges: Iterable[Range] | None,
     source_of: Callable[[list[_Chunk]], MetachunkSource],
     verify: Any,
 ) -> Generator[bytes, None, None]:
+    """Read an object, whatever its kind.
+
+    :param source_of: gives what the bytes of a metachunk come from, given its chunks
+    :param verify: ``verify_checksum``, see :func:`fetch_stream`
+    """
     for meta_range in get_meta_ranges(ranges or [(None, None)], chunks):
         for pos, (start, end) in sorted(meta_range.items()):
             try:
@@ -120,37 +129,76 @@ def _read(
     corrupted: list[str] = []
     while True:
         digest = hashlib.new("md5") if verify else None
-        held: list[bytes] = []
         size = given = 0
-        try:
-            with contextlib.closing(source.open(first, last)) as blocks:
-                for block in blocks:
-                    size += len(block)
-                    if digest is not None:
-                        digest.update(block)
-                    held.append(block)
-                    if not strict and len(held) > 1:
-                        given += len(held[0])
-                        yield held.pop(0)
-        except (exc.ClientException, exc.ServiceUnavailable) as err:
-            if not corrupted:
-                raise
-            # A guess at what is damaged may leave too few chunks, and the next one enough.
-            if not given and source.exclude_damaged():
-                continue
-            raise _corruption(corrupted, err) from err
-        if size != last - first + 1:
-            raise exc.ServiceUnavailable(f"{size} bytes were read of {source.used}, not {last - first + 1}")
-        if digest is None or digest.hexdigest() == expected:
-            yield from _cut(held, first + given, start, end)
-            return
+        kept: _AllBlocks | _LastBlock = _AllBlocks() if strict else _LastBlock()
+        with contextlib.closing(kept) as held:
+            try:
+                with contextlib.closing(source.open(first, last)) as blocks:
+                    for block in blocks:
+                        size += len(block)
+                        if digest is not None:
+                            digest.update(block)
+                        if ready := held.exchange(block):
+                            given += len(ready)
+                            yield ready
+            except (exc.ClientException, exc.ServiceUnavailable) as err:
+                if not corrupted:
+                    raise
+                # A guess at what is damaged may leave too few chunks, and the next one enough.
+                if not given and source.exclude_damaged():
+                    continue
+                raise _corruption(corrupted, err) from err
+            if size != last - first + 1:
+                raise exc.ServiceUnavailable(
+                    f"{size} bytes were read of {source.used}, not {last - first + 1}"
+                )
+            if digest is None or digest.hexdigest() == expected:
+                yield from _cut(held.rest(), first + given, start, end)
+                return
         corrupted += source.find_damaged()
         if given or not source.exclude_damaged():
             raise _corruption(corrupted)
-        _LOGGER.warning("Corrupted metachunk, reading it again from other chunks than %s", corrupted)
+        _LOGGER.warning("Corrupted metachunk, reading it again without trust in %s", corrupted)
 
 
-def _cut(blocks: list[bytes], offset: int, start: int, end: int) -> Iterator[bytes]:
+class _LastBlock:
+    """Keeps the last block that was read until what it belongs to is verified."""
+
+    def __init__(self) -> None:
+        self._block = b""
+
+    def exchange(self, block: bytes) -> bytes:
+        """Keep a block; get the one that need not wait any more."""
+        ready, self._block = self._block, block
+        return ready
+
+    def rest(self) -> Iterator[bytes]:
+        yield self._block
+
+    def close(self) -> None:
+        self._block = b""
+
+
+class _AllBlocks:
+    """Keeps all blocks until they are verified: on disk when they are many, as a metachunk may be large."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_KEPT_IN_MEMORY)  # noqa: SIM115
+
+    def exchange(self, block: bytes) -> bytes:
+        self._file.write(block)
+        return b""
+
+    def rest(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while block := self._file.read(_BLOCK_SIZE):
+            yield block
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _cut(blocks: Iterable[bytes], offset: int, start: int, end: int) -> Iterator[bytes]:
     """What of blocks that begin at ``offset`` is between ``start`` and ``end``, inclusive."""
     for block in blocks:
         part = block[max(start - offset, 0) : max(end - offset + 1, 0)]

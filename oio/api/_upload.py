@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+from oio.api._buckets import Leftovers, bucket_options, delete_files
 from oio.api._calls import ApiBase
 from oio.api._checks import shorten
 from oio.api._cleaning import delete_chunks, is_definitive
@@ -19,7 +21,7 @@ from oio.api.types import Uploaded
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
-from oio.common.constants import OIO_VERSION
+from oio.common.constants import OIO_VERSION, STRLEN_CHUNKID
 from oio.common.deadlines import hard_deadline, renewed_options
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
@@ -137,6 +139,8 @@ class Upload:
         }
         self.cid = options.get("cid") or cid_from_name(account, container)
         self.options = options
+        #: What only objects in a bucket of Backblaze need.
+        self._bucket: dict[str, Any] = {}
 
     def run(self, source: Any, sysmeta: Mapping[str, Any]) -> Uploaded:
         """Upload the data of a source, and commit the object.
@@ -238,8 +242,10 @@ class Upload:
 
     def _handler(self, source: Any, meta: dict[str, Any], preparer: MetachunkPreparer) -> Any:
         storage_method = STORAGE_METHODS.load(meta["chunk_method"])
+        self._bucket = bucket_options(self.api, storage_method, self.cid, self.options)
+        chunk_prep = _newly_named(preparer) if self._bucket else preparer
         return write_handler(storage_method)(
-            source, meta, preparer, storage_method, **self._writing_options()
+            source, meta, chunk_prep, storage_method, **{**self._writing_options(), **self._bucket}
         )
 
     def _writing_options(self) -> dict[str, Any]:
@@ -264,7 +270,8 @@ class Upload:
     ) -> None:
         account, container, name = self.target
         try:
-            self._send(meta, chunks, size, checksum)
+            with self._leftovers().swept():
+                self._send(meta, chunks, size, checksum)
         except exc.OioException as err:
             if is_definitive(err):
                 self._clean(preparer.all_chunks_so_far())
@@ -275,6 +282,18 @@ class Upload:
             self.api.logger.warning("Creation of %r succeeded in spite of: %s", name, err)
         finally:
             forget_object(account, container, name, **self.options)
+
+    def _leftovers(self) -> Leftovers:
+        """What may be in Backblaze of what the commit replaces."""
+        leftovers = Leftovers(self.api, *self.target[:2], self.options)
+        if not self.append:
+            try:
+                leftovers.look_at(self.target[2])
+            except exc.OioException as err:
+                self.api.logger.warning(
+                    "What is in Backblaze of the %r that is replaced may stay: %s", self.target[2], err
+                )
+        return leftovers
 
     def _send(self, meta: dict[str, Any], chunks: list[dict[str, Any]], size: int, checksum: str) -> None:
         """Tell the metadata service about the chunks."""
@@ -314,7 +333,10 @@ class Upload:
     def _clean(self, prepared: Iterable[dict[str, Any]]) -> None:
         """Delete the chunks that may be stored."""
         doomed = [chunk for chunk in prepared if chunk.get("maybe_stored")]
-        delete_chunks(self.api, doomed, self.cid, self.options)
+        if self._bucket:
+            delete_files(self.api, doomed, self._bucket["backblaze_info"], self.cid, self.options)
+        else:
+            delete_chunks(self.api, doomed, self.cid, self.options)
 
     def _measure(self, size: int) -> None:
         perfdata = self.options.get("perfdata")
@@ -324,7 +346,26 @@ class Upload:
             add_figure(perfdata, "data_size", size)
 
 
+def _newly_named(preparer: MetachunkPreparer) -> Callable[[], Iterator[list[dict[str, Any]]]]:
+    """Give chunks in Backblaze names that were never used.
+
+    Those that are prepared may be made of the version, which the caller can choose. A chunk server refuses a
+    chunk that it has; B2 would hide the one that is there behind the new one.
+    """
+
+    def prepare() -> Iterator[list[dict[str, Any]]]:
+        for meta_chunk in preparer():
+            for chunk in meta_chunk:
+                chunk["url"] = f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}"
+                chunk.pop("real_url", None)
+            yield meta_chunk
+
+    return prepare
+
+
 def _kind(chunk_method: str) -> tuple[Any, ...]:
     """What chunks must have in common to be of one object: of copies, there may be any number."""
     method: Any = STORAGE_METHODS.load(chunk_method)
+    if method.backblaze:
+        return (method.account_id, method.bucket_name)
     return (method.ec_type, method.ec_nb_data, method.ec_nb_parity) if method.ec else (method.name,)

@@ -7,6 +7,7 @@ repeated, over other upload URLs and with other tokens where these are what fail
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import re
@@ -413,6 +414,21 @@ class Backblaze:
     def get_file_number(self, bucket_name: str) -> int:
         """Number of the files of a bucket."""
         return self.get_backblaze_infos(bucket_name)[1]
+
+    def with_timeouts(
+        self, connection_timeout: float | None = None, read_timeout: float | None = None
+    ) -> Backblaze:
+        """Get a client with other time limits, which shares everything else with this one.
+
+        :param connection_timeout: seconds to connect; None for what this one has
+        :param read_timeout: seconds without a byte of the service; None for what this one has
+        """
+        other = copy.copy(self)
+        other._limits = Limits(
+            self._limits.connect if connection_timeout is None else float(connection_timeout),
+            self._limits.read if read_timeout is None else float(read_timeout),
+        )
+        return other
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from oio.account.client import AccountClient
+from oio.api._buckets import Buckets
 from oio.api._calls import OPTIONS, warn_deprecated
 from oio.api._change_api import ChangeApi
 from oio.api._checks import check_checksum_algo, check_numbers
@@ -27,7 +28,15 @@ __all__ = ["ObjectStorageAPI", "ObjectStorageApi", "patch_kwargs"]
 
 _LOGGER = logging.getLogger(__name__)
 
-_CALL_DEFAULTS = ("cache", "chunk_buffer_max", "chunk_buffer_min", "tls", "verify_checksum")
+_CALL_DEFAULTS = (
+    "backblaze_api_url",
+    "cache",
+    "chunk_buffer_max",
+    "chunk_buffer_min",
+    "key_file",
+    "tls",
+    "verify_checksum",
+)
 """Options of the calls that the constructor takes too, besides ``EXTRA_KEYWORDS``."""
 _CLIENT_OPTIONS = ("admin_mode", "force_master", "request_attempts")
 
@@ -63,7 +72,9 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
           to the services), ``verify_checksum`` (True), ``chunk_buffer_min``, ``chunk_buffer_max`` (bytes
           read from a source at once), ``tls`` (prefer chunk addresses that speak TLS), ``cache`` (a
           dict-like object for the location of objects and the properties of containers, see
-          :mod:`oio.common.cache`): defaults of the keywords of these names
+          :mod:`oio.common.cache`), ``key_file`` (path of the credentials for Backblaze, by default
+          ``/etc/oio/sds/b2-appkey.conf``), ``backblaze_api_url`` (where to authorise, if not at Backblaze
+          itself): defaults of the keywords of these names
         * ``admin_mode``, ``force_master`` (read from the master of each replicated database),
           ``request_attempts`` (how often a request is tried when a service is busy)
         * ``pool_manager``, or options to make one: ``pool_connections``, ``pool_maxsize``, ``cert_reqs``,
@@ -106,6 +117,7 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
         self.account = AccountClient(self._conf, proxy_endpoint=self._endpoint, **self._client_options)
         self._blob_client: BlobClient | None = None
         self._proxy_client: ProxyClient | None = None
+        self._buckets = Buckets()
         self._chunk_connections = POOL.hold(self)
 
     @classmethod
@@ -156,6 +168,7 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
         if self._owns_pool:
             self._pool_manager.clear()
         self._chunk_connections()
+        self._buckets.close()
 
     def __enter__(self) -> ObjectStorageApi:
         return self

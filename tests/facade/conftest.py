@@ -20,7 +20,8 @@ def namespace() -> Iterator[Namespace]:
 
 @pytest.fixture
 def api(namespace: Namespace) -> Iterator[Any]:
-    with namespace.api() as client:
+    """A client without credentials for Backblaze, of which it asks nothing."""
+    with namespace.api(key_file=None) as client:
         yield client
 
 

@@ -21,7 +21,8 @@ def namespace(tmp_path) -> Iterator[Namespace]:
 
 @pytest.fixture
 def api(namespace) -> Iterator[Any]:
-    with namespace.api() as client:
+    """A client without credentials for Backblaze, of which it asks nothing."""
+    with namespace.api(key_file=None) as client:
         yield client
 
 
@@ -34,5 +35,5 @@ def shared_namespace(tmp_path_factory) -> Iterator[Namespace]:
 
 @pytest.fixture
 def shared_api(shared_namespace) -> Iterator[Any]:
-    with shared_namespace.api() as client:
+    with shared_namespace.api(key_file=None) as client:
         yield client
