@@ -94,7 +94,16 @@ def _run(options: argparse.Namespace) -> int:
         )
         with namespace:
             print("from oio import ObjectStorageApi")
-            print(f'api = ObjectStorageApi("{namespace.name}", endpoint="{namespace.endpoint}")', flush=True)
+            print(
+                f'api = ObjectStorageApi("{namespace.name}", endpoint="{namespace.endpoint}", '
+                f'key_file="{namespace.b2_key_file}")',
+                flush=True,
+            )
+            print(
+                f"# Its B2: {namespace.b2_endpoint}, account {namespace.b2.account_id}, "
+                f"bucket {namespace.b2.bucket_name}",
+                file=sys.stderr,
+            )
             print("# Ctrl-C ends it.", file=sys.stderr)
             signal.sigwait(ends)
     except (ValueError, OSError) as exc:

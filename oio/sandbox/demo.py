@@ -21,8 +21,17 @@ from urllib.parse import urlsplit
 
 from oio.sandbox.namespace import Namespace
 
+_B2: Final = "BACKBLAZE"
 #: Policies shown, and how many nodes of an object are stopped: with erasure coding, all that may be missed.
-_POLICIES: Final = {"SINGLE": 0, "TWOCOPIES": 1, "THREECOPIES": 1, "17COPIES": 1, "EC21": 1, "EC": 3}
+_POLICIES: Final = {
+    "SINGLE": 0,
+    "TWOCOPIES": 1,
+    "THREECOPIES": 1,
+    "17COPIES": 1,
+    "EC21": 1,
+    "EC": 3,
+    _B2: 0,
+}
 _MOST_COPIES: Final = 17
 _MADE_FILES: Final = {"letter.txt": 2_345, "picture.bin": 5_000_001, "film.bin": 120_000_000}
 _ACCOUNT: Final = "demo"
@@ -84,7 +93,10 @@ def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
     print(_ROW.format("file", "size", "policy", "put MB/s", "get MB/s", "nodes stopped", "identical"))
     module = importlib.import_module("oio.api.object_storage")
     status = 0
-    with contextlib.closing(module.ObjectStorageApi(namespace.name, endpoint=namespace.endpoint)) as api:
+    client = module.ObjectStorageApi(
+        namespace.name, endpoint=namespace.endpoint, key_file=namespace.b2_key_file
+    )
+    with contextlib.closing(client) as api:
         for file in files:
             size = file.stat().st_size
             for policy, nodes in _POLICIES.items():
@@ -101,6 +113,7 @@ def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
                 print(_ROW.format(*start, *rates, row.stopped, "yes" if row.identical else "NO"), flush=True)
                 if not row.identical:
                     status = _FAILED
+    print(f"{_B2}: in the B2 of the sandbox, at {namespace.b2_endpoint}; nothing was sent to Backblaze.")
     return status
 
 
@@ -123,7 +136,8 @@ def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, nod
         for node in stopped:
             namespace.start(node)
     api.object_delete(_ACCOUNT, _CONTAINER, name)
-    return _Row(size / 10**6 / put, size / 10**6 / get, _names(stopped), identical)
+    where = "0 (it is in the sandbox's B2)" if policy == _B2 else _names(stopped)
+    return _Row(size / 10**6 / put, size / 10**6 / get, where, identical)
 
 
 def _names(nodes: list[str]) -> str:
@@ -159,6 +173,8 @@ def _compare(api: Any, name: str, file: Path) -> tuple[bool, float]:
 class _RemoteNamespace:
     name: str
     endpoint: str
+    b2_endpoint: str
+    b2_key_file: str
     _orders: Connection
 
     def stop(self, address: str) -> None:
@@ -182,8 +198,8 @@ def _namespace(path: Path) -> Iterator[_RemoteNamespace]:
     process.start()
     theirs.close()
     try:
-        name, endpoint = ours.recv()
-        yield _RemoteNamespace(name, endpoint, ours)
+        name, endpoint, b2_endpoint, b2_key_file = ours.recv()
+        yield _RemoteNamespace(name, endpoint, b2_endpoint, b2_key_file, ours)
     finally:
         # The other side stops when there is nobody left to give orders.
         ours.close()
@@ -195,7 +211,7 @@ def _serve(orders: Connection, path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Namespace(path) as namespace:
         nodes = {node.address: node for node in namespace.rawx}
-        orders.send((namespace.name, namespace.endpoint))
+        orders.send((namespace.name, namespace.endpoint, namespace.b2_endpoint, namespace.b2_key_file))
         with contextlib.suppress(EOFError):
             while True:
                 verb, address = orders.recv()

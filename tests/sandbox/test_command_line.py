@@ -37,7 +37,9 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
 
 
 def endpoint_in(lines: list[str]) -> str:
-    found = re.fullmatch(r'api = ObjectStorageApi\("NS", endpoint="http://([\d.:]+)"\)\n', lines[1])
+    found = re.fullmatch(
+        r'api = ObjectStorageApi\("NS", endpoint="http://([\d.:]+)", key_file="/[^"]+"\)\n', lines[1]
+    )
     assert found, lines
     return found[1]
 

@@ -25,13 +25,14 @@ def test_every_policy_gives_every_file_back(tmp_path: Path) -> None:
     empty.touch()
     ended = demonstrate(small, empty)
     assert ended.returncode == 0, ended.stderr
-    header, *rows = (line.split() for line in ended.stdout.splitlines())
+    header, *rows, last = (line.split() for line in ended.stdout.splitlines())
     assert header[:3] == ["file", "size", "policy"]
-    policies = ["SINGLE", "TWOCOPIES", "THREECOPIES", "17COPIES", "EC21", "EC"]
-    assert [row[:3] for row in rows[:6]] == [["small", "100,001", policy] for policy in policies]
-    assert [row[:3] for row in rows[6:]] == [["empty", "0", policy] for policy in policies]
-    assert [row[5] for row in rows] == ["0", "1", "1", "1", "1", "3"] * 2
+    policies = ["SINGLE", "TWOCOPIES", "THREECOPIES", "17COPIES", "EC21", "EC", "BACKBLAZE"]
+    assert [row[:3] for row in rows[:7]] == [["small", "100,001", policy] for policy in policies]
+    assert [row[:3] for row in rows[7:]] == [["empty", "0", policy] for policy in policies]
+    assert [row[5] for row in rows] == ["0", "1", "1", "1", "1", "3", "0"] * 2
     assert {row[-1] for row in rows} == {"yes"}
+    assert " ".join(last).startswith("BACKBLAZE: in the B2 of the sandbox, at http://127.0.0.1:")
 
 
 def test_a_failure_is_shown_and_makes_the_exit_status_1(tmp_path: Path) -> None:
@@ -41,18 +42,18 @@ def test_a_failure_is_shown_and_makes_the_exit_status_1(tmp_path: Path) -> None:
     # No process may write a file of more than 2 or 4 MB: no rawx can store the chunk of the big one.
     ended = demonstrate(big, small, limits="ulimit -f 4000;")
     assert ended.returncode == 1, ended.stderr
-    rows = ended.stdout.splitlines()[1:]
-    assert [("FAILED" in row, row.endswith("yes")) for row in rows] == [(True, False)] * 6 + [
+    rows = ended.stdout.splitlines()[1:-1]
+    assert [("FAILED" in row, row.endswith("yes")) for row in rows] == [(True, False)] * 7 + [
         (False, True)
-    ] * 6
+    ] * 7
 
 
 def test_a_file_that_differs_is_shown_and_makes_the_exit_status_1() -> None:
     # Its content is another one each time it is read.
     ended = demonstrate(Path("/proc/sys/kernel/random/uuid"))
     assert ended.returncode == 1, ended.stderr
-    rows = [line.split() for line in ended.stdout.splitlines()[1:]]
-    assert [(row[0], row[-1]) for row in rows] == [("uuid", "NO")] * 6
+    rows = [line.split() for line in ended.stdout.splitlines()[1:-1]]
+    assert [(row[0], row[-1]) for row in rows] == [("uuid", "NO")] * 7
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -68,7 +69,7 @@ def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stdout is not None
-        rows = [process.stdout.readline() for _ in range(8)]
+        rows = [process.stdout.readline() for _ in range(9)]
         # A terminal sends Ctrl-C to all the processes, others end the first one only.
         os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)
         _, complaint = process.communicate()

@@ -12,7 +12,7 @@ from oio.sandbox.store.b2_buckets import PUBLIC, Bucket
 from oio.sandbox.store.b2_errors import B2Refusal, not_found
 from oio.sandbox.store.b2_versions import HIDE, Version
 
-_RANGE: Final = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 #: Entries of the file info that are given back as the header of their own.
 _PLAIN: Final = {
     "b2-content-disposition": "Content-Disposition",
