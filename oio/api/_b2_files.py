@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -12,46 +11,14 @@ from oio.api._b2_account import Account
 from oio.api._b2_download import Download, look_at
 from oio.api._b2_errors import BackblazeException
 from oio.api._b2_large import LargeFiles, part_size_for
+from oio.api._b2_names import Description, check_file_name
 from oio.api._b2_retry import Attempts
-from oio.api._b2_session import Limits, encode_name
-from oio.api._b2_upload import Part, Source, UploadUrl, UploadUrls, send_upload
-from oio.common import exceptions as exc
+from oio.api._b2_session import Limits
+from oio.api._b2_upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
 from oio.common.answers import reading_answer
 
-MAX_NAME = 1024
 _PAGE = 1000
-_INFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
-
-
-def check_file_name(name: Any) -> str:
-    """Refuse a name that no file can have.
-
-    :raises ValueError: see above
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r:.80}")
-    size = len(name.encode("utf-8", errors="surrogatepass"))
-    if not 1 <= size <= MAX_NAME:
-        raise ValueError(f"name is {size} bytes long in UTF-8, 1 to {MAX_NAME} are allowed: {name!r:.80}")
-    if any(ord(letter) < 32 or ord(letter) == 127 or "\ud800" <= letter <= "\udfff" for letter in name):
-        raise ValueError(f"name has characters that no file name may have: {name!r:.80}")
-    return name
-
-
-def check_mime_type(value: Any) -> str:
-    """Refuse a content type that no header can carry."""
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-        raise ValueError(f"mime_type must be printable ASCII: {value!r:.80}")
-    return value
-
-
-def _check_info(info: Mapping[str, str] | None) -> dict[str, str]:
-    """Refuse information that cannot be stored with a file."""
-    for key, value in (info or {}).items():
-        if not isinstance(key, str) or not isinstance(value, str) or not _INFO_NAME.fullmatch(key):
-            raise ValueError(f"info must be text under names of letters, digits, '-' and '_': {key!r:.80}")
-    return dict(info or {})
 
 
 class Files:
@@ -163,10 +130,16 @@ class Files:
     # --- data ---
 
     def get(
-        self, bucket_name: str, name: str, start: int | None, end: int | None, limits: Limits
+        self,
+        bucket_name: str,
+        name: str,
+        start: int | None,
+        end: int | None,
+        limits: Limits,
+        verify: bool = True,
     ) -> Generator[bytes, None, None]:
         """Read a file, see :class:`~oio.api._b2_download.Download`."""
-        return Download(self.account, bucket_name, check_file_name(name), start, end, limits).blocks()
+        return Download(self.account, bucket_name, check_file_name(name), start, end, limits, verify).blocks()
 
     def head(self, bucket_name: str, name: str, limits: Limits) -> dict[str, Any]:
         """Look at a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
@@ -197,7 +170,7 @@ class Files:
     ) -> tuple[dict[str, Any], str]:
         """Send one part of a large file, see :meth:`oio.api.backblaze_http.Backblaze.upload_part`."""
         with Part.spool(Source(file, None), None, limits) as part:
-            _check_sha1(sha1, part.sha1)
+            check_sha1(sha1, part.sha1)
             return self.large.send_part(self._part_urls(file_id), number, part, limits), part.sha1
 
     def finish(self, file_id: str, sha1s: list[str], limits: Limits) -> dict[str, Any]:
@@ -209,58 +182,28 @@ class Files:
     def put(
         self,
         bucket_name: str,
-        name: str,
-        file: Any,
+        file: Description,
+        data: Any,
         size: int | None,
         sha1: str | None,
-        mime_type: str,
-        info: Mapping[str, str] | None,
         limits: Limits,
     ) -> dict[str, Any]:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
-        check_file_name(name)
-        check_mime_type(mime_type)
-        info = _check_info(info)
-        source = Source(file, size)
+        source = Source(data, size)
         part_size = part_size_for(size, self._part_size)
         with (
             Part.spool(source, part_size, limits) as first,
             self._using_bucket(bucket_name, limits) as bucket_id,
         ):
-            if source.at_end(limits):
-                _check_sha1(sha1, first.sha1)
-                answer = self._put_at_once(bucket_id, name, first, mime_type, info, limits)
-                known: str | None = first.sha1
-            else:
-                known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
-                details = {**info, "large_file_sha1": known} if known else info
-                file_id = str(self.large.start(bucket_id, name, mime_type, details, limits)["fileId"])
-                try:
-                    sha1s, found = self.large.send_parts(file_id, first, source, part_size, limits)
-                    _check_sha1(known, found)
-                    answer = self.large.finish(file_id, sha1s, limits)
-                except BaseException:
-                    self.large.give_up(file_id, name, limits)
-                    raise
-        return {**answer, "contentLength": source.taken, "contentSha1": known or "none"}
-
-    def _put_at_once(
-        self, bucket_id: str, name: str, part: Part, mime_type: str, info: Mapping[str, str], limits: Limits
-    ) -> dict[str, Any]:
-        headers = {"X-Bz-File-Name": encode_name(name), "Content-Type": mime_type}
-        headers.update({f"X-Bz-Info-{key}": encode_name(value) for key, value in info.items()})
-        urls = self.upload_urls(bucket_id)
-        attempts = Attempts(self.account.backoff, limits.deadline)
-        return send_upload(
-            self.account.session, urls, headers, part, attempts, limits, f"b2_upload_file {name!r}"
-        )
+            if not source.at_end(limits):
+                return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)
+            check_sha1(sha1, first.sha1)
+            attempts = Attempts(self.account.backoff, limits.deadline)
+            what = f"b2_upload_file {file.name!r}"
+            urls = self.upload_urls(bucket_id)
+            return send_upload(self.account.session, urls, file.headers(), first, attempts, limits, what)
 
 
 def _with_size(file: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of a listing, with the ``size`` that later versions of the service call otherwise."""
     return {**file, "size": int(file.get("size", file.get("contentLength")) or 0)}
-
-
-def _check_sha1(announced: str | None, found: str) -> None:
-    if announced and announced.lower() != found:
-        raise exc.EtagMismatch(f"the data have SHA-1 {found}, not {announced}")

@@ -6,14 +6,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from oio.api._b2_account import Account
 from oio.api._b2_errors import BackblazeException, was_refused
+from oio.api._b2_names import Description
 from oio.api._b2_retry import Attempts, repeat_transient
 from oio.api._b2_session import Limits
-from oio.api._b2_upload import Part, Source, UploadUrls, send_upload
+from oio.api._b2_upload import Part, Source, UploadUrls, check_sha1, send_upload
 from oio.api._limits import OWN_THREAD_FAILURES
 from oio.common import exceptions as exc
 from oio.common import green
@@ -47,9 +48,43 @@ class LargeFiles:
         self._account = account
         self._parallel = parallel
 
-    def start(
-        self, bucket_id: str, name: str, mime_type: str, info: Mapping[str, str], limits: Limits
+    def put(
+        self,
+        bucket_id: str,
+        file: Description,
+        first: Part,
+        source: Source,
+        part_size: int,
+        sha1: str | None,
+        limits: Limits,
     ) -> dict[str, Any]:
+        """Store a file in parts; what fails is cancelled.
+
+        :param first: its first part, of which ``source`` gives the others
+        :param sha1: that the data are expected to have
+        :returns: the answer to its finish
+        """
+        known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
+        if known:
+            # It cannot be told later, when it would be known of any source.
+            file = replace(file, info={**file.info, "large_file_sha1": known})
+        file_id = self.start(bucket_id, file, limits)["fileId"]
+        try:
+            sha1s, found = self._send_parts(file_id, first, source, part_size, limits)
+            check_sha1(sha1, found)
+            if known not in (None, found):
+                raise exc.SourceReadError("the data have changed while they were read")
+            answer = self.finish(file_id, sha1s, limits)
+            with reading_answer():
+                stored = int(answer["contentLength"])
+            if stored != source.taken:
+                raise exc.OioProtocolError(f"{stored} bytes of {file.name!r} were stored, not {source.taken}")
+        except BaseException:
+            self._give_up(file_id, file.name, limits)
+            raise
+        return {**answer, "contentSha1": known or "none"}
+
+    def start(self, bucket_id: str, file: Description, limits: Limits) -> dict[str, Any]:
         """Begin a large file; whatever the number of attempts, it is one file.
 
         :returns: the answer; ``fileId``
@@ -58,9 +93,9 @@ class LargeFiles:
         mark = secrets.token_hex(16)
         body = {
             "bucketId": bucket_id,
-            "fileName": name,
-            "contentType": mime_type,
-            "fileInfo": {**info, _MARK: mark},
+            "fileName": file.name,
+            "contentType": file.mime_type,
+            "fileInfo": {**file.info, _MARK: mark},
         }
         attempts = Attempts(account.backoff, limits.deadline)
         while True:
@@ -69,9 +104,11 @@ class LargeFiles:
             except (BackblazeException, exc.OioNetworkException) as err:
                 try:
                     repeat_transient(attempts, err, "b2_start_large_file")
-                    found = None if was_refused(err) else self._find_started(bucket_id, name, mark, limits)
+                    found = (
+                        None if was_refused(err) else self._find_started(bucket_id, file.name, mark, limits)
+                    )
                 except exc.OioException:
-                    self._give_up_start(err, bucket_id, name, mark, limits)
+                    self._give_up_start(err, bucket_id, file.name, mark, limits)
                     raise
                 if found is not None:
                     return found
@@ -110,7 +147,7 @@ class LargeFiles:
             _logger.warning("A large file %r may have been left unfinished: %s", name, err)
             return
         if found is not None:
-            self.give_up(str(found["fileId"]), name, limits)
+            self._give_up(str(found["fileId"]), name, limits)
 
     def part_urls(self, file_id: str) -> UploadUrls:
         """The upload URLs of a large file."""
@@ -164,7 +201,7 @@ class LargeFiles:
             if err.status_code not in (400, 404):
                 raise
 
-    def send_parts(
+    def _send_parts(
         self, file_id: str, first: Part, source: Source, part_size: int, limits: Limits
     ) -> tuple[list[str], str]:
         """Send all the parts of a file; the first failure of one ends it.
@@ -219,7 +256,7 @@ class LargeFiles:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
         return Part.spool(source, part_size, limits, whole)
 
-    def give_up(self, file_id: str, name: str, limits: Limits) -> None:
+    def _give_up(self, file_id: str, name: str, limits: Limits) -> None:
         """Cancel a file, even when the time is over: its parts are paid for."""
         try:
             self.cancel(file_id, name, _for_cleaning(limits))

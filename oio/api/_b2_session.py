@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -29,20 +29,6 @@ BLOCK_SIZE = 131072
 _POOL_SIZE = 32
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_COMPLAINT = 65536
-
-#: The shortest form: what B2 leaves as it is. A plus would be read as a space.
-_BARE = "/._-~!$'()*;=:@"
-
-
-def encode_name(name: str) -> str:
-    """Write a file name as headers and URLs carry it.
-
-    >>> encode_name("a b+é/(1)")
-    'a%20b%2B%C3%A9/(1)'
-    """
-    parts = quote(name, safe=_BARE).split("/")
-    # Segments of dots mean something else in a URL, and may be resolved by who passes it on.
-    return "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in parts)
 
 
 @dataclass(frozen=True)

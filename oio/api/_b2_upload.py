@@ -246,3 +246,12 @@ def _check(answer: Mapping[str, Any], part: Part, what: str) -> None:
         raise exc.OioProtocolError(
             f"{what}: {size} bytes of SHA-1 {sha1} were stored, {part.size} of {part.sha1} were sent"
         )
+
+
+def check_sha1(announced: str | None, found: str) -> None:
+    """Compare data with what the caller says that they are.
+
+    :raises EtagMismatch: they are others
+    """
+    if announced and announced.lower() != found:
+        raise exc.EtagMismatch(f"the data have SHA-1 {found}, not {announced}")

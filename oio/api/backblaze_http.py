@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 from oio.api._b2_account import Account
 from oio.api._b2_credentials import Credentials, bucket_of, key_file_path, read_credentials
 from oio.api._b2_errors import BackblazeException, BackblazeUtilsException
-from oio.api._b2_files import Files, check_file_name, check_mime_type
+from oio.api._b2_files import Files
+from oio.api._b2_names import DEFAULT_MIME_TYPE, Description
 from oio.api._b2_retry import Backoff
 from oio.api._b2_session import B2Session, FileBody, Limits, decode_json
 
@@ -30,7 +31,6 @@ __all__ = [
     "Requests",
 ]
 
-DEFAULT_MIME_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
 
 
@@ -203,7 +203,12 @@ class Backblaze:
         if upload_required:
             self._files.add_upload_url(upload_required, of_part=upload_part)
         if authorize:
-            self._account.grant(self._limits.until(deadline))
+            try:
+                self._account.grant(self._limits.until(deadline))
+            except BaseException:
+                # Nobody else could.
+                self.close()
+                raise
 
     @property
     def authorization_token(self) -> str:
@@ -243,8 +248,8 @@ class Backblaze:
         :raises SourceReadError: the source failed, or has too few bytes
         :raises DeadlineReached: in the middle of it; nothing is left of a large file
         """
-        limits = self._limits.until(deadline)
-        return self._files.put(bucket_name, name, _file(source), size, sha1, mime_type, info, limits)
+        file = Description(name, mime_type, dict(info or {}))
+        return self._files.put(bucket_name, file, _file(source), size, sha1, self._limits.until(deadline))
 
     def get(
         self,
@@ -253,6 +258,7 @@ class Backblaze:
         start: int | None = None,
         end: int | None = None,
         *,
+        verify: bool = True,
         deadline: float | None = None,
     ) -> Generator[bytes, None, None]:
         """Read a file, or a range of it: exactly the bytes that were stored, or an exception.
@@ -262,6 +268,7 @@ class Backblaze:
 
         :param start: first byte
         :param end: last byte; by default, and at most, the last one of the file
+        :param verify: False compares nothing with the SHA-1, but still counts
         :param deadline: monotonic seconds, of all of it
         :returns: a generator of blocks, which frees its connection when it is closed
         :raises BackblazeException: refused: 404, there is no such file; 416, it ends before `start`
@@ -269,7 +276,7 @@ class Backblaze:
         :raises OioNetworkException: the connection broke, and no attempt brought more
         :raises DeadlineReached: in the middle of it
         """
-        return self._files.get(bucket_name, name, start, end, self._limits.until(deadline))
+        return self._files.get(bucket_name, name, start, end, self._limits.until(deadline), verify)
 
     def head(self, bucket_name: str, name: str, *, deadline: float | None = None) -> dict[str, Any]:
         """Look at a file.
@@ -304,8 +311,7 @@ class Backblaze:
         :param sha1: that the data are expected to have (hexadecimal)
         :returns: see :meth:`put`, as for what is raised
         """
-        mime_type = meta.get("mime_type") or DEFAULT_MIME_TYPE
-        return self.put(bucket_name, _name_of(meta), data, sha1=sha1, mime_type=mime_type)
+        return self._files.put(bucket_name, _describe(meta), _file(data), None, sha1, self._limits)
 
     def download(
         self, bucket_name: str, metadata: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -357,10 +363,8 @@ class Backblaze:
         :param meta: see :meth:`upload`
         :returns: the answer of the service: ``fileId``
         """
-        mime_type = check_mime_type(meta.get("mime_type") or DEFAULT_MIME_TYPE)
-        name = check_file_name(_name_of(meta))
         bucket_id = self._files.bucket_id(bucket_name, self._limits)
-        return self._files.large.start(bucket_id, name, mime_type, {}, self._limits)
+        return self._files.large.start(bucket_id, _describe(meta), self._limits)
 
     def upload_part(
         self, file_id: str, data: Any, part_number: int, sha1: str | None = None
@@ -456,6 +460,10 @@ def _name_of(meta: Mapping[str, Any]) -> str:
         raise ValueError(f"metadata have no name: {sorted(meta)}") from None
     container_id = meta.get("container_id")
     return f"{container_id}/{name}" if container_id else name
+
+
+def _describe(meta: Mapping[str, Any]) -> Description:
+    return Description(_name_of(meta), meta.get("mime_type") or DEFAULT_MIME_TYPE)
 
 
 def _range_of(headers: Mapping[str, str] | None) -> tuple[int | None, int | None]:

@@ -57,6 +57,14 @@ class Stall:
     """Nothing more comes, until the test is over."""
 
 
+@dataclass(frozen=True)
+class Held:
+    """Nothing happens before the test sets ``event``; then it is refused, or done."""
+
+    event: threading.Event
+    refusal: Refusal | None = None
+
+
 @dataclass
 class File:
     file_id: str
@@ -109,6 +117,9 @@ class FakeB2:
         self.busy: set[str] = set()
         self.most_busy = 0
         self.page = 1000
+        #: Error messages repeat the credentials.
+        self.echo = False
+        self.connections = 0
         #: When set, a barrier that each upload waits at: so many at a time are proven.
         self.meeting: threading.Barrier | None = None
         self.over = threading.Event()
@@ -346,6 +357,9 @@ class _Handler(BaseHTTPRequestHandler):
             fault = faults.popleft() if faults else None
         status, extra, data = 200, {}, b""
         try:
+            if isinstance(fault, Held):
+                fault.event.wait()
+                fault = fault.refusal
             if isinstance(fault, Refusal):
                 raise fault
             if isinstance(fault, Stall):
@@ -360,9 +374,10 @@ class _Handler(BaseHTTPRequestHandler):
                 data = json.dumps(self._act(operation, path, headers, body)).encode()
         except Refusal as err:
             status, extra = err.status, err.headers
-            data = json.dumps({"status": err.status, "code": err.code, "message": err.message}).encode()
+            message = f"{err.message} {headers.get('authorization')}" if service.echo else err.message
+            data = json.dumps({"status": err.status, "code": err.code, "message": message}).encode()
             if err.code is None:
-                data = b"<html>busy</html>"
+                data = f"<html>{message}</html>".encode()
         if isinstance(fault, Cut):
             self.close_connection = True
             return
@@ -409,6 +424,7 @@ class _Server(ThreadingHTTPServer):
     def get_request(self):
         sock, address = super().get_request()
         self.peers.append(sock)
+        self.RequestHandlerClass.service.connections += 1
         return sock, address
 
     def handle_error(self, request, client_address):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from tests.unit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, client_of, serving_b2
 
-DATA = os.urandom(3 * BLOCK_SIZE + 123)
+DATA = random.Random(1).randbytes(3 * BLOCK_SIZE + 123)
 SIZE = len(DATA)
 
 

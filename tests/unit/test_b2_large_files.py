@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
+import random
 import threading
 
 import pytest
@@ -21,9 +21,9 @@ from oio.common.deadlines import monotonic_time
 from tests.unit.b2_service import BUCKET, Cut, Pipe, Refusal, Stall, client_of, serving_b2
 
 PART = 4096
-DATA = os.urandom(4 * PART + 17)
+DATA = random.Random(1).randbytes(4 * PART + 17)
 SHA1 = hashlib.sha1(DATA).hexdigest()
-SIX_PARTS = os.urandom(6 * PART)
+SIX_PARTS = random.Random(1).randbytes(6 * PART)
 
 
 @pytest.fixture

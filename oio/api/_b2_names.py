@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What files of Backblaze B2 are called and described with, and how that is written in headers and URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+DEFAULT_MIME_TYPE = "application/octet-stream"
+MAX_NAME = 1024
+#: The shortest form: what B2 leaves as it is. A plus would be read as a space.
+_BARE = "/._-~!$'()*;=:@"
+_INFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
+
+
+def encode_name(name: str) -> str:
+    """Write a file name as headers and URLs carry it.
+
+    >>> encode_name("a b+é/(1)")
+    'a%20b%2B%C3%A9/(1)'
+    """
+    parts = quote(name, safe=_BARE).split("/")
+    # Segments of dots mean something else in a URL, and may be resolved by who passes it on.
+    return "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in parts)
+
+
+def file_path(bucket_name: str, name: str) -> str:
+    """Where a file is, under the URL of downloads."""
+    return f"/file/{encode_name(bucket_name)}/{encode_name(name)}"
+
+
+def check_file_name(name: Any) -> str:
+    """Refuse a name that no file can have.
+
+    :raises ValueError: it is empty, or longer than 1024 bytes, or has control characters
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {type(name).__name__}: {name!r:.80}")
+    size = len(name.encode("utf-8", errors="surrogatepass"))
+    if not 1 <= size <= MAX_NAME:
+        raise ValueError(f"name is {size} bytes long in UTF-8, 1 to {MAX_NAME} are allowed: {name!r:.80}")
+    if any(ord(letter) < 32 or ord(letter) == 127 or "\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(f"name has characters that no file name may have: {name!r:.80}")
+    return name
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a new file is called and described with.
+
+    :param info: text under names that headers can carry
+    :raises ValueError: something cannot be sent
+    """
+
+    name: str
+    mime_type: str = DEFAULT_MIME_TYPE
+    info: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_file_name(self.name)
+        kind = self.mime_type
+        if not isinstance(kind, str) or not kind or not kind.isascii() or not kind.isprintable():
+            raise ValueError(f"mime_type must be printable ASCII: {kind!r:.80}")
+        for key, value in self.info.items():
+            if not isinstance(key, str) or not isinstance(value, str) or not _INFO_NAME.fullmatch(key):
+                raise ValueError(
+                    f"info must be text under names of letters, digits, '-' and '_': {key!r:.80}"
+                )
+
+    def headers(self) -> dict[str, str]:
+        """The headers that tell it."""
+        return {
+            "X-Bz-File-Name": encode_name(self.name),
+            "Content-Type": self.mime_type,
+            **{f"X-Bz-Info-{key}": encode_name(value) for key, value in self.info.items()},
+        }
