@@ -64,13 +64,8 @@ class BackblazeException(exc.OioException):
         text = _without_secrets(str(message), headers_send)
         # Without the response, which knows its request, and could not be pickled (pitfalls row 81).
         super().__init__(status_code, text, None, redact_headers(headers_send))
-        self.status_code = status_code
-        self.message = text
-        self.headers_send = redact_headers(headers_send)
-        #: Headers of the answer, names in lower case.
-        self.headers_received = {
-            str(name).lower(): value for name, value in dict(getattr(response, "headers", None) or {}).items()
-        }
+        received = getattr(response, "headers", None) or {}
+        self._headers_received = {str(name).lower(): value for name, value in dict(received).items()}
         #: Code in the body of the answer (``bad_request``), None when there is none.
         self.code: str | None = None
         #: An earlier attempt at the same request may have reached the service.
@@ -78,6 +73,26 @@ class BackblazeException(exc.OioException):
 
     def __str__(self) -> str:
         return f"({self.status_code}) {self.message}"
+
+    @property
+    def status_code(self) -> int:
+        """HTTP status."""
+        return int(self.args[0])
+
+    @property
+    def message(self) -> str:
+        """Explanation of the service."""
+        return str(self.args[1])
+
+    @property
+    def headers_send(self) -> dict[str, Any]:
+        """Headers of the request, credentials replaced."""
+        return dict(self.args[3])
+
+    @property
+    def headers_received(self) -> dict[str, Any]:
+        """Headers of the answer, names in lower case."""
+        return dict(self._headers_received)
 
     @property
     def is_stale_token(self) -> bool:
@@ -96,9 +111,7 @@ class BackblazeUtilsException(exc.ConfigurationException):
     :param string: what is missing, and where
     """
 
-    def __init__(
-        self, string: str | None = None, *, reqid: str | None = None, service: str | None = None
-    ) -> None:
+    def __init__(self, string: str, *, reqid: str | None = None, service: str | None = None) -> None:
         super().__init__(string, reqid=reqid, service=service)
 
 
