@@ -74,8 +74,9 @@ class Requests:
     :param error_handler: called with the :class:`BackblazeException` of an answer that is none of success;
         what it returns is the result, unless it raises. By default, the exception is raised.
 
-    >>> with Requests() as requests:
-    ...     raw = requests.get_response_from_request("GET", "http://127.0.0.1:8080/")  # doctest: +SKIP
+    >>> with Requests(error_handler=lambda error: error.status_code) as requests:
+    ...     requests.error_handler(BackblazeException(404, "File not present", None, None))
+    404
     """
 
     def __init__(self, error_handler: Callable[[BackblazeException], Any] | None = None) -> None:
@@ -154,7 +155,7 @@ class Backblaze:
     :param part_size: bytes of the largest file that is sent at once, and of the parts of larger ones, instead
         of ``BACKBLAZE_MAX_CHUNK_SIZE``; 5,000,000 at least for Backblaze
     :param parallel_parts: how many parts of a file are sent at a time; as many temporary files of the size of
-        a part exist meanwhile
+        a part exist meanwhile, in the directory of module :mod:`tempfile`
     :param test_mode: value of header ``X-Bz-Test-Mode``, which makes the service fail on purpose
     :raises BackblazeException: the key is refused
     :raises OioNetworkException: the service cannot be reached

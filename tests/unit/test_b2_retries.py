@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oio.api._b2_retry import Attempts
 from oio.api.backblaze_http import BackblazeException, Backoff
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.deadlines import monotonic_time
 from tests.scripted import full_backlog
 from tests.unit.b2_service import BUCKET, Cut, Refusal, Stall, client_of, serving_b2
@@ -121,6 +122,14 @@ def test_pauses_are_prolonged_at_random_and_never_shortened(number, draw, second
     shortest = min(2.0**number, 64.0) if number < 10 else 64.0
     assert shortest <= backoff.pause(number) <= 1.5 * shortest
     assert seconds <= backoff.pause_asked(refusal(503, Retry_After=str(seconds))) <= 1.5 * seconds
+
+
+def test_other_green_threads_run_during_a_pause():
+    ran = []
+    with green.ContextPool(1) as pool:
+        pool.spawn(ran.append, True)
+        Backoff().sleep(0.001)
+        assert ran == [True]
 
 
 def test_progress_is_counted():
