@@ -206,6 +206,15 @@ def _wants_other_url(error: exc.OioException) -> bool:
     return is_transient(error) or getattr(error, "is_stale_token", False)
 
 
+def _was_damaged(error: exc.OioException) -> bool:
+    """Whether other data have arrived than those whose SHA-1 we have just made; no code tells that."""
+    return (
+        isinstance(error, BackblazeException)
+        and error.status_code == 400
+        and error.message.endswith("did not match data received")
+    )
+
+
 def send_upload(
     session: B2Session,
     urls: UploadUrls,
@@ -222,6 +231,7 @@ def send_upload(
     :raises BackblazeException: refused
     :raises OioNetworkException: no attempt was answered
     """
+    damaged = False
     while True:
         # When none can be had, that was repeated already.
         url = urls.take(limits)
@@ -230,8 +240,9 @@ def send_upload(
             answer = session.ask_json("POST", url.url, known, part.body(), limits, what)
             _check(answer, part, what)
         except (BackblazeException, exc.OioNetworkException) as err:
-            if not _wants_other_url(err):
+            if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
+            damaged = damaged or _was_damaged(err)
             attempts.failed(err, what, at_once=True)
         else:
             urls.give_back(url)

@@ -195,6 +195,17 @@ def test_what_will_not_change_is_not_repeated(service, client, refusal):
     assert client.waits == []
 
 
+def test_data_that_are_damaged_on_the_way_are_sent_once_more(service, client):
+    damage = Refusal(400, "bad_request", message="Sha1 did not match data received")
+    service.fail("b2_upload_file", damage, Refusal(503))
+    client.put(BUCKET, "one", DATA)
+    assert service.data("one") == DATA
+    service.fail("b2_upload_file", damage, damage)
+    with pytest.raises(BackblazeException, match="Sha1 did not match"):
+        client.put(BUCKET, "one", DATA)
+    assert service.count("b2_upload_file") == 5
+
+
 def test_upload_url_that_cannot_be_had_is_not_asked_for_over_and_over(service, client):
     service.fail("b2_get_upload_url", *[Refusal(503)] * 20)
     with pytest.raises(BackblazeException):
