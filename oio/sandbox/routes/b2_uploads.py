@@ -99,7 +99,7 @@ def _announced(call: B2Call) -> str:
 
 def _receive(call: B2Call, digest: str, data: Pending) -> str:
     """Write the body of a request; return its SHA-1, as it is to be shown."""
-    tail = _Tail(_DIGITS if digest == _AT_END else 0)
+    tail = Tail(_DIGITS if digest == _AT_END else 0)
     for block in tail.held_back(call.request.stream):
         data.write(block)
     expected = tail.last.decode("latin-1") if digest == _AT_END else digest
@@ -108,8 +108,8 @@ def _receive(call: B2Call, digest: str, data: Pending) -> str:
     return f"unverified:{data.sha1}" if digest == _UNCHECKED else data.sha1
 
 
-class _Tail:
-    """The last bytes of a stream, which are not part of the data."""
+class Tail:
+    """The last ``size`` bytes of a stream, which are not part of the data."""
 
     def __init__(self, size: int) -> None:
         self._size = size
