@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,7 +124,13 @@ def is_transient(error: BaseException) -> bool:
     """
     if isinstance(error, BackblazeException):
         return error.status_code in (408, 429) or error.status_code >= 500
-    return isinstance(error, exc.OioNetworkException)
+    return isinstance(error, exc.OioNetworkException) and not _is_untrusted(error)
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    """Whether a server has shown a certificate that is not to be trusted."""
+    reason = getattr(error.__cause__, "reason", None)
+    return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(reason, "args", ()))
 
 
 def was_refused(error: BaseException) -> bool:

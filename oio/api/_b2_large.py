@@ -206,7 +206,8 @@ class LargeFiles:
     ) -> tuple[list[str], str]:
         """Send all the parts of a file; the first failure of one ends it.
 
-        Green threads send them, because the sources and sockets of the caller's are bound to its OS thread.
+        Green threads send them, as all of the library: it is the network that takes time, and the source is
+        read in the OS thread of the caller, which it may be bound to.
 
         :param first: the first part, of which ``source`` gives the others
         :returns: SHA-1 of each part, and of the whole

@@ -20,7 +20,7 @@ from oio.api._b2_errors import BackblazeException
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
-from oio.common.http_urllib3 import SafePoolManager, oio_exception_from_httperror
+from oio.common.http_urllib3 import SafePoolManager, oio_exception_from_httperror, tls_context
 from oio.common.json import json as jsonlib
 
 USER_AGENT = f"openio-sdk/{oio.__version__} python/{platform.python_version()}"
@@ -150,9 +150,13 @@ class B2Session:
 
     :param ca_certs: PEM file of the authorities to trust, instead of those of ``requests``
     :param headers: of every request
+    :raises ConfigurationException: the file cannot be used
     """
 
     def __init__(self, ca_certs: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        if ca_certs is not None:
+            # Now, and not as a failure of each request.
+            tls_context(ca_certs)
         session = requests.Session()
         # The environment is none of our business; a netrc file would replace our tokens.
         session.trust_env = False

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -190,10 +191,9 @@ class UploadUrls:
 
     def take(self, limits: Limits) -> UploadUrl:
         """Get one for an upload."""
-        try:
+        with contextlib.suppress(IndexError):
             return self._idle.pop()
-        except IndexError:
-            return UploadUrl.of(self._ask(limits))
+        return UploadUrl.of(self._ask(limits))
 
     def give_back(self, url: UploadUrl) -> None:
         """Make one available, whose last upload has succeeded."""

@@ -159,6 +159,8 @@ class Backblaze:
     :param test_mode: value of header ``X-Bz-Test-Mode``, which makes the service fail on purpose
     :raises BackblazeException: the key is refused
     :raises OioNetworkException: the service cannot be reached
+    :raises ConfigurationException: the file of authorities cannot be used
+    :raises ValueError: an option makes no sense
 
     >>> backblaze = Backblaze("0a1b2c3d4e5f", "the key", api_url="http://127.0.0.1:8080", authorize=False)
     >>> backblaze.BACKBLAZE_MAX_CHUNK_SIZE
@@ -190,13 +192,16 @@ class Backblaze:
     ) -> None:
         if parallel_parts < 1 or (part_size is not None and part_size < 1):
             raise ValueError(f"parallel_parts {parallel_parts} and part_size {part_size} must be positive")
+        api_url = api_url or self.BACKBLAZE_BASE_API_URL
+        if not api_url.startswith(("http://", "https://")):
+            raise ValueError(f"api_url must be like 'https://host:port': {api_url!r}")
         self._session = B2Session(ca_certs, {"X-Bz-Test-Mode": test_mode} if test_mode else None)
         self._limits = Limits(float(connection_timeout), float(read_timeout))
         self._account = Account(
             account_id,
             application_key,
             self._session,
-            api_url or self.BACKBLAZE_BASE_API_URL,
+            api_url,
             backoff or Backoff(),
             authorization_required,
         )

@@ -105,7 +105,7 @@ LARGE = [
     once("commit-then-timeout", "b2_start_large_file"),
     once("reset", "b2_get_upload_part_url"),
     once("status", "b2_upload_part", nth=2),
-    once("reset", "b2_upload_part", nth=3, after_bytes=70_000),
+    once("reset", "b2_upload_part", nth=3, after_bytes=1000),
     once("corrupt", "b2_upload_part", nth=2, after_bytes=5),
     once("commit-then-reset", "b2_upload_part", nth=2),
     once("stall", "b2_upload_part", nth=1, after_bytes=10),

@@ -125,7 +125,10 @@ def test_method_is_of_the_published_kind(name, kind):
 def test_attribute_has_the_published_value(name, value):
     owner, _, attribute = name.rpartition(".")
     cls = find(owner)
-    if value is not None:
+    if value == "{}":
+        # A cache, which other tests may have filled.
+        assert isinstance(getattr(cls, attribute), dict)
+    elif value is not None:
         assert getattr(cls, attribute) == ast.literal_eval(value)
     elif not hasattr(cls, attribute):
         sources = "".join(inspect.getsource(base) for base in cls.__mro__[:-1])

@@ -193,13 +193,20 @@ def test_exceptions_are_those_of_the_library_and_travel():
 
 def test_server_is_verified(service):
     once = Backoff(attempts=1)
+    waits = Waits()
     with serving(answer_over_tls) as server:
         url = f"https://{server.address}"
         with pytest.raises(exc.OioNetworkException, match="certificate"):
-            Backblaze(KEY_ID, KEY, api_url=url, backoff=once)
+            Backblaze(KEY_ID, KEY, api_url=url, backoff=waits.backoff)
+        assert waits == [], "another attempt would meet the same certificate"
         # It is no Backblaze, but its answer is read.
         with pytest.raises(exc.OioProtocolError, match="no JSON object"):
             Backblaze(KEY_ID, KEY, api_url=url, backoff=once, ca_certs=CERTIFICATE)
+
+
+def test_file_of_authorities_that_cannot_be_used_is_told_of_at_once(tmp_path):
+    with pytest.raises(exc.ConfigurationException, match="missing"):
+        Backblaze(KEY_ID, KEY, ca_certs=str(tmp_path / "missing"))
 
 
 # --- secrets ---
