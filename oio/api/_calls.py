@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from oio.api._checks import (
+    check_backblaze,
     check_checksum_algo,
     check_cid,
     check_content_id,
@@ -189,6 +190,7 @@ def _with_sound_options(fnc: _F) -> _F:
     @functools.wraps(fnc)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         check_headers(kwargs.get("headers"), kwargs.get("reqid"))
+        check_backblaze(kwargs)
         if "chunk_checksum_algo" in kwargs:
             kwargs["chunk_checksum_algo"] = check_checksum_algo(kwargs["chunk_checksum_algo"])
         return fnc(*args, **{**kwargs, **check_numbers(kwargs)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ _MAX_BYTES = {
 _CID = re.compile(r"([0-9A-Fa-f]{1,64})(\.[0-9]+)?")
 _CONTENT_ID = re.compile(r"([0-9A-Fa-f]{2}){1,32}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HTTP_URL = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 _NUMBER = re.compile(r"-?[0-9]+")
 _SYSTEM_NUMBERS = {
     "sys.m2.keep_deleted_delay",
@@ -155,6 +157,15 @@ def check_headers(headers: Any, reqid: Any = None) -> None:
             raise ValueError(f"header {name!r} must be made of Latin-1 characters: {shorten(value)}") from err
         if _CONTROL.search(text):
             raise ValueError(f"header {name!r} must not have control characters: {shorten(value)}")
+
+
+def check_backblaze(options: Mapping[str, Any]) -> None:
+    """Refuse a path of credentials, or an address of Backblaze, that is none."""
+    path, url = options.get("key_file"), options.get("backblaze_api_url")
+    if path is not None and (not isinstance(path, (str, bytes, os.PathLike)) or not os.fspath(path)):
+        raise TypeError(f"key_file must be a path, not {shorten(path)}")
+    if url is not None and not (isinstance(url, str) and _HTTP_URL.fullmatch(url)):
+        raise ValueError(f"backblaze_api_url must be an URL such as https://host:port, not {shorten(url)}")
 
 
 def check_limit(value: Any, argument: str = "limit") -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from oio.api import _limits
-from oio.api._buckets import is_backblaze
+from oio.api._buckets import credentials_are_known, is_backblaze
 from oio.api._calls import ApiBase
 from oio.api._cleaning import delete_chunks, is_definitive
 from oio.api._links import LinkHandler, linkable
@@ -78,7 +78,8 @@ class Snapshot:
         :raises OioException: it could not be taken, and nothing is left of it, as far as the services can be
             reached
         """
-        self._ask_source(self._refuse_buckets)
+        if credentials_are_known(self._options):
+            self._ask_source(self._refuse_buckets)
         is_new = self._date(self.copy, self._options) is None
         with self._frozen_source():
             self._copy_database(is_new)
@@ -93,6 +94,8 @@ class Snapshot:
 
     def _refuse_buckets(self, account: str, container: str, **_options: Any) -> None:
         """Refuse what cannot have links, before anything is done.
+
+        Where nobody uses Backblaze, this is not worth a listing: what is there all the same is refused later.
 
         :raises InvalidStorageMethod: there is an object in Backblaze
         """

@@ -274,21 +274,22 @@ class _File:
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         self.used = [self._chunk["url"]]
         wanted = end - start + 1
-        # What is asked for without a range is compared with the SHA-1 of the file.
-        whole = self._verify and wanted == int(self._chunk["size"])
-        bounds = {} if whole else {"start": start, "end": end}
         given = 0
         with self._explained(), client_of(self._info) as client:
-            blocks = client.get(self._info["bucket_name"], self._name, deadline=self._deadline, **bounds)
+            blocks = client.get(
+                self._info["bucket_name"],
+                self._name,
+                start,
+                end,
+                verify=self._verify,
+                deadline=self._deadline,
+            )
             with contextlib.closing(blocks):
                 for block in blocks:
                     given += len(block)
-                    if given > wanted:
-                        break
                     yield block
         if given != wanted:
-            text = f"The file of {self._chunk['url']} has {given} bytes or more, not {wanted}"
-            raise exc.CorruptedChunk(text)
+            raise exc.CorruptedChunk(f"The file of {self._chunk['url']} is shorter than what was stored")
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -409,14 +410,9 @@ class BackblazeChunkDownloadHandler:
         :raises oio.api.backblaze_http.BackblazeException: there is no such file, or Backblaze refuses
         :raises oio.common.exceptions.OioNetworkException: Backblaze does not answer, or the connection breaks
         """
-        start, end = self._bounds
-        bounds = {} if self._bounds == (0, None) else {"start": start, "end": end}
         try:
-            with (
-                client_of(self._info) as client,
-                contextlib.closing(client.get(self._info["bucket_name"], self._name, **bounds)) as blocks,
-            ):
-                return b"".join(blocks) or None
+            with client_of(self._info) as client:
+                return b"".join(client.get(self._info["bucket_name"], self._name, *self._bounds)) or None
         except BackblazeException as err:
             if err.status_code == 416:
                 return None

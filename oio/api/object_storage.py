@@ -10,7 +10,7 @@ from oio.account.client import AccountClient
 from oio.api._buckets import Buckets
 from oio.api._calls import OPTIONS, warn_deprecated
 from oio.api._change_api import ChangeApi
-from oio.api._checks import check_checksum_algo, check_numbers
+from oio.api._checks import check_backblaze, check_checksum_algo, check_numbers
 from oio.api._container_api import ContainerApi
 from oio.api._creation_api import CreationApi
 from oio.api._link_api import LinkApi
@@ -127,6 +127,7 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
         for name in (*cls.EXTRA_KEYWORDS, *_CALL_DEFAULTS):
             if name in kwargs:
                 defaults[name] = kwargs[name]
+        check_backblaze(kwargs)
         if "chunk_checksum_algo" in kwargs:
             defaults["chunk_checksum_algo"] = check_checksum_algo(kwargs["chunk_checksum_algo"])
         defaults.update(check_numbers({name: kwargs[name] for name in kwargs if name != "deadline"}))

@@ -259,7 +259,7 @@ def test_snapshot_of_an_earlier_day_is_never_removed(namespace, api, before, los
 
 def test_container_that_somebody_makes_meanwhile_is_not_removed(namespace, api, before):
     """The name was free before; what is there afterwards has another date than a copy."""
-    other = namespace.api()
+    other = namespace.api(key_file=None)
 
     def look(*args: Any, **kwargs: Any) -> Any:
         other.object_create(*SNAPSHOT, obj_name="mine", data=b"data")
@@ -341,7 +341,7 @@ class During:
 @pytest.fixture
 def other(namespace: Namespace) -> Iterator[Any]:
     """Somebody else."""
-    with namespace.api() as client:
+    with namespace.api(key_file=None) as client:
         yield client
 
 

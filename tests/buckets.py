@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of objects in Backblaze look at, in the B2 of a namespace, and change there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from oio.api._buckets import Buckets
+from oio.api.backblaze_http import Backoff
+from oio.sandbox import Namespace
+from oio.sandbox.store.b2_versions import Version, Wanted
+
+PART_SIZE = 100_000
+"""Of the clients of these tests, so that large files need not be large."""
+IMPATIENT = Backoff(first=0.01, longest=0.02, patience=5.0)
+
+
+@contextlib.contextmanager
+def client_of(namespace: Namespace, **kwargs: Any) -> Iterator[Any]:
+    """A client that waits little between two attempts, and sends small parts."""
+    namespace.b2.limits.minimum_part_size = PART_SIZE
+    with namespace.api(**kwargs) as client:
+        client._buckets = Buckets(part_size=PART_SIZE, backoff=IMPATIENT)
+        yield client
+
+
+def versions(namespace: Namespace) -> list[Version]:
+    """All that there is in the bucket for objects: every version, unfinished large files too."""
+    bucket = namespace.b2.store.buckets.named(namespace.b2.bucket_name).id
+    return namespace.b2.store.versions.versions(Wanted(bucket, limit=1_000_000))[0]
+
+
+def listed(api: Any, *target: str, **kwargs: Any) -> list[str]:
+    """Names of the files of an object."""
+    meta, chunks = api.object_fetch(*target, **kwargs)[0], api.object_locate(*target, **kwargs)[1]
+    return [f"{meta['container_id']}/{chunk['url'].removeprefix('b2/')}" for chunk in chunks]
+
+
+def spoil(namespace: Namespace, change: Any) -> None:
+    """Change the data of the only file of the bucket, without a word of the service."""
+    (version,) = versions(namespace)
+    for name, _ in namespace.b2.store.versions.pieces(str(version.id)):
+        path = namespace.b2.store.disk.path(name)
+        path.write_bytes(change(path.read_bytes()))
+
+
+def asked(namespace: Namespace, service: str = "b2") -> list[str]:
+    """Last parts of the routes of the requests so far."""
+    operations = []
+    for record in namespace.requests:
+        if record.service == service:
+            path = record.target.partition("?")[0]
+            operations.append("download" if path.startswith("/file/") else _operation(path))
+    return operations
+
+
+def _operation(path: str) -> str:
+    parts = path.split("/")
+    return next((part for part in parts if part.startswith("b2_")), "/".join(parts[-2:]))

@@ -1,0 +1,752 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects of policy BACKBLAZE, from end to end: whatever is done with them, the bucket has what they name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import pickle
+import resource
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oio.api.backblaze_http import Backblaze
+from oio.common import exceptions as exc
+from oio.sandbox import Fault, Namespace
+from tests.buckets import PART_SIZE, asked, client_of, listed, spoil, versions
+from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read
+
+POLICY = "BACKBLAZE"
+SMALL = bytes(number % 251 for number in range(5_000))
+LARGE = bytes(number % 253 for number in range(2 * PART_SIZE + 500))
+"""Three parts."""
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    with Namespace(rawx=3, chunk_size=1000, default_policy=POLICY) as running:
+        yield running
+
+
+@pytest.fixture
+def api(namespace: Namespace) -> Iterator[Any]:
+    namespace.forget_requests()
+    with client_of(namespace) as client:
+        yield client
+        # Some tests leave no container.
+        client.container_create(ACCOUNT, CONTAINER)
+        client.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "1"})
+        client.container_flush(ACCOUNT, CONTAINER)
+    assert versions(namespace) == []
+    assert chunks_on_disk(namespace) == []
+
+
+@pytest.fixture
+def poor_api(namespace: Namespace) -> Iterator[Any]:
+    """A client without credentials."""
+    with client_of(namespace, key_file=None) as client:
+        yield client
+
+
+@pytest.fixture
+def versioned(api: Any) -> Any:
+    """A client of a container that keeps versions."""
+    api.container_create(ACCOUNT, CONTAINER)
+    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
+    return api
+
+
+def assert_is(namespace: Namespace, api: Any, name: str, data: bytes) -> None:
+    """The object has these data, and its files are all that there is in the bucket."""
+    meta = api.object_get_properties(ACCOUNT, CONTAINER, name)
+    assert (int(meta["length"]), meta["policy"]) == (len(data), POLICY)
+    assert read(api, name) == read(api, name, verify_checksum="strict") == data
+    assert sorted(listed(api, ACCOUNT, CONTAINER, name)) == sorted(file.name for file in versions(namespace))
+    assert chunks_on_disk(namespace) == []
+
+
+# --- creation -------------------------------------------------------------------------------------------
+
+
+def blocks(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), 999):
+        yield data[start : start + 999]
+
+
+SOURCES = {
+    "bytes": lambda data: {"data": data},
+    "bytearray": lambda data: {"data": bytearray(data)},
+    "file": lambda data: {"data": io.BytesIO(data)},
+    "file_or_path": lambda data: {"file_or_path": io.BytesIO(data)},
+    "generator": lambda data: {"data": blocks(data)},
+    "raw stream": lambda data: {"data": io.BufferedReader(io.BytesIO(data))},
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("size", [0, 1, len(SMALL), PART_SIZE, PART_SIZE + 1, len(LARGE)])
+def test_object_of_any_source_and_size(namespace: Namespace, api: Any, source: str, size: int) -> None:
+    data = LARGE[:size]
+    md5 = hashlib.md5(data).hexdigest()
+    result = api.object_create_ext(ACCOUNT, CONTAINER, obj_name="o", **SOURCES[source](data))
+    (chunk,), written, checksum, meta = result
+    assert (written, checksum, meta["etag"], meta["policy"]) == (size, md5, md5, POLICY)
+    assert chunk.keys() == {"url", "pos", "size", "hash", "score"}
+    assert (chunk["pos"], chunk["size"], chunk["hash"]) == ("0", size, md5.upper())
+    assert chunk["url"].startswith("b2/")
+    assert len(chunk["url"]) == len("b2/") + 64
+    assert_is(namespace, api, "o", data)
+
+
+def test_object_of_a_path(namespace: Namespace, api: Any, tmp_path: Any) -> None:
+    path = tmp_path / "name"
+    path.write_bytes(LARGE)
+    api.object_create(ACCOUNT, CONTAINER, str(path), mime_type="text/plain")
+    assert_is(namespace, api, "name", LARGE)
+    (file,) = versions(namespace)
+    assert file.type == "text/plain"
+
+
+def test_the_chunks_of_the_namespace_do_not_cut_an_object_in_files(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    (file,) = versions(namespace)
+    assert (file.length, file.sha1) == (len(SMALL), hashlib.sha1(SMALL).hexdigest())
+
+
+def test_large_object_is_one_file_of_three_parts(namespace: Namespace, api: Any) -> None:
+    create(api, "o", LARGE)
+    assert asked(namespace).count("b2_upload_part") == 3
+    assert "b2_upload_file" not in asked(namespace)
+    (file,) = versions(namespace)
+    assert (file.length, file.sha1) == (len(LARGE), "none")
+
+
+def test_object_of_450_mb(namespace: Namespace) -> None:
+    """With the size of parts of the real service, from a source without a length, in little memory."""
+    size = 450_000_000
+    block = bytes(range(256)) * 4096
+
+    def generate() -> Iterator[bytes]:
+        left = size
+        while left:
+            part = block[left % 251 :][:left]
+            left -= len(part)
+            yield part
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    namespace.forget_requests()
+    with namespace.api() as api:
+        chunks, written, md5 = api.object_create(ACCOUNT, CONTAINER, data=generate(), obj_name="o")
+        sizes = sorted(
+            int(str(header(record, "content-length")))
+            for record in namespace.requests
+            if "b2_upload_part/" in record.target
+        )
+        assert sizes == [size - 2 * 209_715_200, 209_715_200, 209_715_200]
+        assert (written, len(chunks), chunks[0]["size"]) == (size, 1, size)
+        digest = hashlib.md5()
+        with api.object_fetch(ACCOUNT, CONTAINER, "o")[1] as stream:
+            for part in stream:
+                digest.update(part)
+        assert digest.hexdigest() == md5
+        # Of the service too, which is in this process.
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+        assert api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert versions(namespace) == []
+
+
+def test_append_makes_a_file_more(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    create(api, "o", LARGE, append=True)
+    create(api, "o", b"", append=True)
+    create(api, "o", b"end", append=True)
+    assert len(versions(namespace)) == 4
+    assert_is(namespace, api, "o", SMALL + LARGE + b"end")
+
+
+def test_append_to_nothing_creates(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL, append=True)
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_append_keeps_to_the_bucket_of_the_object(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL, policy="SINGLE")
+    create(api, "o", SMALL, append=True)
+    assert versions(namespace) == []
+    assert read(api, "o") == SMALL * 2
+
+
+def test_etag_is_compared_and_nothing_is_left_when_it_differs(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL, etag=hashlib.md5(SMALL).hexdigest().upper())
+    api.object_delete(ACCOUNT, CONTAINER, "o")
+    for data in (SMALL, LARGE, b""):
+        with pytest.raises(exc.EtagMismatch):
+            create(api, "o", data, etag="0" * 32)
+        assert versions(namespace) == []
+
+
+@pytest.mark.parametrize("size", [100, PART_SIZE, 2 * PART_SIZE])
+def test_source_that_fails_leaves_nothing(namespace: Namespace, api: Any, size: int) -> None:
+    def source() -> Iterator[bytes]:
+        yield bytes(size)
+        raise RuntimeError("no more")
+
+    with pytest.raises(exc.SourceReadError, match="no more"):
+        create(api, "o", source())
+    assert versions(namespace) == []
+
+
+def test_refused_commit_leaves_nothing(namespace: Namespace, api: Any) -> None:
+    fault = Fault("status", service="proxy", operation="content/create", status=403)
+    for data in (SMALL, LARGE):
+        with namespace.faults(fault) as plan, pytest.raises(exc.Forbidden):
+            create(api, "o", data)
+        plan.assert_met()
+        assert versions(namespace) == []
+
+
+def test_uncertain_commit_loses_nothing(namespace: Namespace, api: Any) -> None:
+    with (
+        namespace.faults(Fault("commit-then-timeout", service="proxy", operation="content/create")),
+        namespace.faults(Fault("status", service="proxy", operation="content/locate", nth=2)),
+        pytest.raises(exc.OioTimeout),
+    ):
+        create(api, "o", SMALL, read_timeout=0.5)
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_version_that_exists_keeps_its_data(namespace: Namespace, api: Any) -> None:
+    version = create(api, "o", SMALL)["version"]
+    with pytest.raises(exc.Conflict):
+        create(api, "o", LARGE, version=version)
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_object_by_container_id(namespace: Namespace, api: Any) -> None:
+    cid = create(api, "o", SMALL)["container_id"]
+    api.object_create(None, None, data=LARGE, obj_name="p", cid=cid)
+    assert read(api, "p") == LARGE
+    _, stream = api.object_fetch(None, None, "p", cid=cid)
+    assert b"".join(stream) == LARGE
+    assert {file.name.partition("/")[0] for file in versions(namespace)} == {cid}
+    assert api.object_delete(None, None, "p", cid=cid)
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_figures_of_time(api: Any) -> None:
+    figures: dict[str, Any] = {}
+    create(api, "o", SMALL, perfdata=figures)
+    assert [key.partition(".")[0] for key in figures["b2"]] == ["upload"]
+    read(api, "o", perfdata=figures)
+    assert figures["ttlb"] > 0
+    assert figures["data_size"] == 2 * len(SMALL)
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def namespace_of_one() -> Iterator[Namespace]:
+    """A namespace with an object of three files."""
+    with Namespace(rawx=1, chunk_size=1000, default_policy=POLICY) as running:
+        with client_of(running) as client:
+            for part in (SMALL, LARGE, b"end"):
+                create(client, "o", part, append=True)
+        yield running
+
+
+@pytest.fixture
+def stored(namespace_of_one: Namespace) -> Iterator[Any]:
+    """A client, and the data of the object."""
+    with client_of(namespace_of_one) as client:
+        yield client, b"".join([SMALL, LARGE, b"end"])
+
+
+BOUNDS = [0, 1, len(SMALL) - 1, len(SMALL), len(SMALL) + len(LARGE) - 1, len(SMALL) + len(LARGE) + 2]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [pair for pair in itertools.product(BOUNDS, BOUNDS) if pair[0] <= pair[1]]
+)
+@pytest.mark.parametrize("verify", [True, False, "strict"])
+def test_range_is_mapped_over_the_files(stored: Any, first: int, last: int, verify: Any) -> None:
+    api, data = stored
+    assert read(api, "o", ranges=[(first, last)], verify_checksum=verify) == data[first : last + 1]
+
+
+@pytest.mark.parametrize("ranges", [[(3, None)], [(None, 5)], [(0, 0), (5_001, 7_000), (0, 0), (None, 1)]])
+def test_ranges_of_any_form(stored: Any, ranges: Any) -> None:
+    api, data = stored
+    wanted = b""
+    for first, last in ranges:
+        wanted += data[-last:] if first is None else data[first : None if last is None else last + 1]
+    assert read(api, "o", ranges=ranges) == wanted
+
+
+def test_range_asks_for_its_own_bytes_only(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    create(api, "o", LARGE, append=True)
+    namespace.forget_requests()
+    assert read(api, "o", ranges=[(5_010, 5_019)]) == LARGE[10:20]
+    (record,) = [record for record in namespace.requests if record.service == "b2"]
+    assert header(record, "range") == "bytes=10-19"
+
+
+def test_range_beyond_the_end_is_refused_before_anything_is_asked_of_the_bucket(stored: Any) -> None:
+    api, data = stored
+    with pytest.raises(exc.UnsatisfiableRange):
+        read(api, "o", ranges=[(len(data), None)])
+
+
+def test_nothing_is_asked_of_the_bucket_before_the_first_block(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    namespace.forget_requests()
+    api.object_fetch(ACCOUNT, CONTAINER, "o")
+    assert asked(namespace) == []
+
+
+def test_stream_that_is_left_frees_its_connection(namespace: Namespace, api: Any) -> None:
+    create(api, "o", bytes(5 * PART_SIZE))
+    _, stream = api.object_fetch(ACCOUNT, CONTAINER, "o")
+    with stream:
+        next(stream)
+    assert list(stream) == []
+    assert read(api, "o") == bytes(5 * PART_SIZE)
+
+
+def test_object_that_is_found_in_a_cache(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with client_of(namespace, cache={}) as caching:
+        assert read(caching, "o") == SMALL
+        create(api, "o", LARGE)
+        assert read(caching, "o") == LARGE
+
+
+FLIP = {
+    "flipped bit": lambda data: bytes([data[0] ^ 1]) + data[1:],
+    "flipped last bit": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+}
+
+
+@pytest.mark.parametrize("change", FLIP)
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["one upload", "parts"])
+def test_data_that_changed_in_the_bucket_are_told(
+    namespace: Namespace, api: Any, data: bytes, change: str
+) -> None:
+    create(api, "o", data)
+    spoil(namespace, FLIP[change])
+    for options in ({}, {"verify_checksum": "strict", "ranges": [(5, 10)]}):
+        with pytest.raises(exc.CorruptedChunk):
+            read(api, "o", **options)
+    # Nobody can tell from a part of it, or wants to know.
+    assert len(read(api, "o", verify_checksum=False)) == len(data)
+
+
+@pytest.mark.parametrize("trust_level", [1, 2])
+def test_file_that_is_gone(namespace: Namespace, api: Any, trust_level: int) -> None:
+    create(api, "o", SMALL)
+    create(api, "o", SMALL, append=True)
+    assert api.object_head(ACCOUNT, CONTAINER, "o", trust_level=trust_level)
+    file = versions(namespace)[0]
+    namespace.b2.store.versions.delete(str(file.id), file.name)
+    with pytest.raises(exc.UnrecoverableContent, match="b2/"):
+        read(api, "o")
+    assert not api.object_head(ACCOUNT, CONTAINER, "o", trust_level=trust_level)
+    assert api.object_head(ACCOUNT, CONTAINER, "o")
+    described = list(api.object_locate(ACCOUNT, CONTAINER, "o", chunk_info=True)[1])
+    assert sorted("error" in chunk for chunk in described) == [False, True]
+
+
+def test_file_that_is_shorter_than_what_was_stored(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    (file,) = versions(namespace)
+    key = namespace.b2.application_key
+    with Backblaze(namespace.b2.account_id, key, api_url=namespace.b2_endpoint) as backblaze:
+        backblaze.put(namespace.b2.bucket_name, file.name, SMALL[:10])
+    for ranges in (None, [(0, 20)], [(10, 20)]):
+        with pytest.raises(exc.CorruptedChunk):
+            read(api, "o", ranges=ranges)
+
+
+def test_what_is_known_of_a_file(api: Any) -> None:
+    create(api, "o", SMALL)
+    (chunk,) = api.object_locate(ACCOUNT, CONTAINER, "o", chunk_info=True)[1]
+    assert (chunk["chunk_size"], chunk["chunk_hash"], chunk["full_path"]) == (str(len(SMALL)), None, None)
+
+
+# --- deletion -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE, b""], ids=["one upload", "parts", "nothing"])
+def test_deletion_takes_the_files_too(namespace: Namespace, api: Any, data: bytes) -> None:
+    create(api, "o", data)
+    create(api, "o", data, append=True)
+    assert api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert versions(namespace) == []
+
+
+def test_deletion_by_content_id(namespace: Namespace, api: Any) -> None:
+    content = create(api, "o", SMALL)["id"]
+    assert api.object_delete(ACCOUNT, CONTAINER, None, content_id=content)
+    assert versions(namespace) == []
+
+
+def test_deletion_of_nothing(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with pytest.raises(exc.NoSuchObject):
+        api.object_delete(ACCOUNT, CONTAINER, "p")
+    with pytest.raises(exc.NoSuchContainer):
+        api.object_delete(ACCOUNT, "nowhere", "p")
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_delete_marker_leaves_the_files(namespace: Namespace, versioned: Any) -> None:
+    version = create(versioned, "o", SMALL)["version"]
+    versioned.object_delete(ACCOUNT, CONTAINER, "o")
+    assert len(versions(namespace)) == 1
+    assert read(versioned, "o", version=version) == SMALL
+    versioned.object_delete(ACCOUNT, CONTAINER, "o", version=version)
+    assert versions(namespace) == []
+
+
+def test_deletion_of_one_version_leaves_the_others(namespace: Namespace, versioned: Any) -> None:
+    first, second = (create(versioned, "o", data)["version"] for data in (SMALL, LARGE))
+    assert len(versions(namespace)) == 2
+    versioned.object_delete(ACCOUNT, CONTAINER, "o", version=second)
+    assert len(versions(namespace)) == 1
+    assert read(versioned, "o") == read(versioned, "o", version=first) == SMALL
+
+
+def test_refused_deletion_leaves_the_object(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with (
+        namespace.faults(Fault("status", service="proxy", operation="content/delete", status=403)),
+        pytest.raises(exc.Forbidden),
+    ):
+        api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_deletion_whose_answer_is_lost_takes_the_files(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with (
+        namespace.faults(Fault("commit-then-reset", service="proxy", operation="content/delete")),
+        pytest.raises(exc.OioNetworkException),
+    ):
+        api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert versions(namespace) == []
+
+
+def test_deletion_without_credentials_leaves_the_file(namespace: Namespace, api: Any, poor_api: Any) -> None:
+    create(api, "o", SMALL)
+    namespace.forget_requests()
+    assert poor_api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert [record.target.partition("?")[0] for record in namespace.requests] == [
+        "/v3.0/OPENIO/content/delete"
+    ]
+    (file,) = versions(namespace)
+    namespace.b2.store.versions.delete(str(file.id), file.name)
+
+
+def test_deletion_with_credentials_for_another_bucket_is_refused(
+    namespace: Namespace, api: Any, tmp_path: Any
+) -> None:
+    create(api, "o", SMALL)
+    others = tmp_path / "keys.conf"
+    others.write_text("[backblaze]\nsome.other.application_key = secret\n")
+    others.chmod(0o600)
+    with pytest.raises(exc.ConfigurationException, match="application_key"):
+        api.object_delete(ACCOUNT, CONTAINER, "o", key_file=str(others))
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_file_that_cannot_be_deleted_is_told_in_the_log(namespace: Namespace, api: Any, caplog: Any) -> None:
+    create(api, "o", SMALL)
+    (file,) = versions(namespace)
+    with namespace.faults(
+        Fault("status", service="b2", operation="b2_delete_file_version", status=403)
+    ) as plan:
+        assert api.object_delete(ACCOUNT, CONTAINER, "o")
+    plan.assert_met()
+    assert file.name in caplog.text
+    namespace.b2.store.versions.delete(str(file.id), file.name)
+
+
+def test_deletion_of_other_objects_asks_nothing_of_the_bucket(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL, policy="SINGLE")
+    api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert asked(namespace) == []
+
+
+def test_deletion_of_many(namespace: Namespace, api: Any) -> None:
+    names = [f"o{number}" for number in range(12)]
+    for number, name in enumerate(names):
+        create(api, name, SMALL, policy=[POLICY, "SINGLE"][number % 2])
+    create(api, "kept", SMALL)
+    results = api.object_delete_many(ACCOUNT, CONTAINER, [*names, "nothing"])
+    assert results == [*((name, True) for name in names), ("nothing", False)]
+    assert_is(namespace, api, "kept", SMALL)
+
+
+def test_flush_takes_the_files_of_all_versions(namespace: Namespace, versioned: Any) -> None:
+    for name in ("o", "p", "o", "q", "o"):
+        create(versioned, name, SMALL)
+    create(versioned, "r", SMALL, policy="SINGLE")
+    versioned.object_delete(ACCOUNT, CONTAINER, "p")
+    assert len(versions(namespace)) == 5
+    versioned.container_flush(ACCOUNT, CONTAINER)
+    assert versions(namespace) == []
+
+
+def test_fast_flush_takes_the_files_too(namespace: Namespace, versioned: Any) -> None:
+    for name in ("o", "p", "o"):
+        create(versioned, name, SMALL)
+    versioned.container_flush(ACCOUNT, CONTAINER, fast=True)
+    assert versions(namespace) == []
+
+
+def test_flush_without_credentials_tells_what_it_leaves(
+    namespace: Namespace, api: Any, poor_api: Any, caplog: Any
+) -> None:
+    create(api, "o", SMALL)
+    poor_api.container_flush(ACCOUNT, CONTAINER)
+    assert "what it has of ['o'] may stay" in caplog.text
+    (file,) = versions(namespace)
+    namespace.b2.store.versions.delete(str(file.id), file.name)
+
+
+def test_purge_takes_the_files_of_the_old_versions(namespace: Namespace, versioned: Any) -> None:
+    for number in range(4):
+        create(versioned, "o", bytes([number]) * 100)
+        create(versioned, "p", bytes([number]) * 100, policy=["SINGLE", POLICY][number % 2])
+    versioned.container_purge(ACCOUNT, CONTAINER, maxvers=2)
+    assert read(versioned, "o") == bytes([3]) * 100
+    kept = {
+        name
+        for row in versioned.object_list(ACCOUNT, CONTAINER, versions=True)["objects"]
+        if row["policy"] == POLICY
+        for name in listed(versioned, ACCOUNT, CONTAINER, row["name"], version=row["version"])
+    }
+    assert len(kept) == 3
+    assert {file.name for file in versions(namespace)} == kept
+
+
+def test_drained_object_has_no_file(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    api.object_drain(ACCOUNT, CONTAINER, "o")
+    assert versions(namespace) == []
+    with pytest.raises(exc.ContentDrained):
+        read(api, "o")
+    with pytest.raises(exc.ContentDrained):
+        create(api, "o", SMALL, append=True)
+    assert api.object_delete(ACCOUNT, CONTAINER, "o")
+
+
+# --- changes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", [POLICY, "SINGLE", "EC21"])
+def test_overwritten_object_leaves_no_file(namespace: Namespace, api: Any, other: str) -> None:
+    create(api, "o", SMALL)
+    create(api, "o", LARGE, policy=other)
+    assert read(api, "o") == LARGE
+    assert len(versions(namespace)) == (other == POLICY)
+    create(api, "o", SMALL)
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_new_version_leaves_the_file_of_the_old_one(namespace: Namespace, versioned: Any) -> None:
+    first = create(versioned, "o", SMALL)["version"]
+    create(versioned, "o", LARGE)
+    assert len(versions(namespace)) == 2
+    assert (read(versioned, "o"), read(versioned, "o", version=first)) == (LARGE, SMALL)
+
+
+def test_object_that_is_not_overwritten_keeps_its_file(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with (
+        namespace.faults(Fault("status", service="proxy", operation="content/create", status=500)),
+        namespace.faults(Fault("status", service="proxy", operation="content/locate", nth=3)),
+        pytest.raises(exc.OioException),
+    ):
+        create(api, "o", LARGE)
+    assert read(api, "o") == SMALL
+    kept = listed(api, ACCOUNT, CONTAINER, "o")
+    # The creation may still happen for all that is known: the new file stays.
+    (left,) = [file for file in versions(namespace) if file.name not in kept]
+    namespace.b2.store.versions.delete(str(left.id), left.name)
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, len(SMALL) - 1, len(SMALL), len(SMALL) + 1, len(SMALL) + PART_SIZE + 7]
+)
+def test_truncated_object(namespace: Namespace, api: Any, size: int) -> None:
+    create(api, "o", SMALL)
+    create(api, "o", LARGE, append=True)
+    create(api, "o", SMALL, append=True)
+    api.object_truncate(ACCOUNT, CONTAINER, "o", size=size)
+    assert_is(namespace, api, "o", (SMALL + LARGE)[:size])
+
+
+def test_failed_truncation_leaves_the_object(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with (
+        namespace.faults(Fault("status", service="proxy", operation="content/update", status=403)),
+        pytest.raises(exc.Forbidden),
+    ):
+        api.object_truncate(ACCOUNT, CONTAINER, "o", size=10)
+    assert_is(namespace, api, "o", SMALL)
+
+
+@pytest.mark.parametrize("other", ["SINGLE", "THREECOPIES", "EC21"])
+@pytest.mark.parametrize("data", [SMALL, LARGE, b""], ids=["one upload", "parts", "nothing"])
+def test_policy_is_changed_from_and_to(namespace: Namespace, api: Any, other: str, data: bytes) -> None:
+    create(api, "o", data, properties={"color": "blue"})
+    version = api.object_get_properties(ACCOUNT, CONTAINER, "o")["version"]
+    api.object_change_policy(ACCOUNT, CONTAINER, "o", other)
+    assert versions(namespace) == []
+    assert read(api, "o") == data
+    api.object_change_policy(ACCOUNT, CONTAINER, "o", POLICY)
+    assert_is(namespace, api, "o", data)
+    meta = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    assert (meta["version"], meta["properties"]) == (version, {"color": "blue"})
+
+
+def test_refused_change_of_policy_leaves_the_object(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    with pytest.raises(exc.Conflict):
+        api.object_change_policy(ACCOUNT, CONTAINER, "o", POLICY)
+    with (
+        namespace.faults(Fault("status", service="proxy", operation="content/create", status=403)),
+        pytest.raises(exc.Forbidden),
+    ):
+        api.object_change_policy(ACCOUNT, CONTAINER, "o", "SINGLE")
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_link_is_refused_before_anything_is_done(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    namespace.forget_requests()
+    with pytest.raises(exc.InvalidStorageMethod, match="Backblaze, which has no links"):
+        api.object_link(ACCOUNT, CONTAINER, "o", ACCOUNT, CONTAINER, "p")
+    assert {record.method for record in namespace.requests} == {"GET"}
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_snapshot_is_refused_before_anything_is_done(namespace: Namespace, api: Any, poor_api: Any) -> None:
+    create(api, "a", SMALL, policy="SINGLE")
+    create(api, "o", SMALL)
+    namespace.forget_requests()
+    with pytest.raises(exc.InvalidStorageMethod, match="object 'o' is stored in Backblaze"):
+        api.container_snapshot(ACCOUNT, CONTAINER, ACCOUNT, "copy")
+    assert {record.method for record in namespace.requests} == {"GET"}
+    # Who has no credentials does not look before; what was done is undone.
+    with pytest.raises(exc.InvalidStorageMethod, match="object 'o' is stored in Backblaze"):
+        poor_api.container_snapshot(ACCOUNT, CONTAINER, ACCOUNT, "copy")
+    with pytest.raises(exc.NoSuchContainer):
+        api.container_get_properties(ACCOUNT, "copy")
+    api.object_delete(ACCOUNT, CONTAINER, "a")
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_overwriting_by_a_link_leaves_no_file(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    create(api, "p", LARGE, policy="SINGLE")
+    api.object_link(ACCOUNT, CONTAINER, "p", ACCOUNT, CONTAINER, "o")
+    assert versions(namespace) == []
+    assert read(api, "o") == LARGE
+
+
+# --- credentials ----------------------------------------------------------------------------------------
+
+
+def test_credentials_of_the_call(namespace: Namespace, poor_api: Any, api: Any) -> None:
+    options = {"key_file": namespace.b2_key_file, "backblaze_api_url": namespace.b2_endpoint}
+    create(poor_api, "o", SMALL, **options)
+    assert read(poor_api, "o", **options) == SMALL
+    assert_is(namespace, api, "o", SMALL)
+    assert poor_api.object_delete(ACCOUNT, CONTAINER, "o", **options)
+
+
+def test_address_of_the_service_in_the_credentials_file(namespace: Namespace, api: Any) -> None:
+    with namespace.api(backblaze_api_url=None) as client:
+        create(client, "o", SMALL)
+        assert read(client, "o") == SMALL
+
+
+CALLS = {
+    "create": lambda api: create(api, "p", SMALL),
+    "append": lambda api: create(api, "o", SMALL, append=True),
+    "fetch": lambda api: api.object_fetch(ACCOUNT, CONTAINER, "o"),
+    "head": lambda api: api.object_head(ACCOUNT, CONTAINER, "o", trust_level=2),
+    "truncate": lambda api: api.object_truncate(ACCOUNT, CONTAINER, "o", size=3),
+    "change policy": lambda api: api.object_change_policy(ACCOUNT, CONTAINER, "o", "SINGLE"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_missing_credentials_are_told_before_anything_is_done(
+    namespace: Namespace, api: Any, poor_api: Any, call: str
+) -> None:
+    create(api, "o", SMALL)
+    with pytest.raises(exc.ConfigurationException, match=r"/etc/oio/sds/b2-appkey\.conf") as caught:
+        CALLS[call](poor_api)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert_is(namespace, api, "o", SMALL)
+
+
+def test_wrong_key_is_told_without_showing_it(
+    namespace: Namespace, api: Any, tmp_path: Any, caplog: Any
+) -> None:
+    place = f"{namespace.b2.account_id}.{namespace.b2.bucket_name}"
+    keys = tmp_path / "keys.conf"
+    keys.write_text(f"[backblaze]\n{place}.application_key = WRONG-SECRET\n")
+    keys.chmod(0o600)
+    with pytest.raises(exc.OioException) as caught:
+        create(api, "o", SMALL, key_file=str(keys))
+    assert getattr(caught.value, "status_code", None) == 401
+    assert "WRONG-SECRET" not in f"{caught.value!r} {caught.value} {caught.value.__dict__} {caplog.text}"
+    assert versions(namespace) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("key_file", 3), ("key_file", b""), ("backblaze_api_url", "b2"), ("backblaze_api_url", 1)],
+)
+def test_wrong_option_is_named(offline_api: Any, option: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=option):
+        create(offline_api, "o", SMALL, **{option: value})
+    with pytest.raises((TypeError, ValueError), match=option):
+        offline_api.object_delete(ACCOUNT, CONTAINER, "o", **{option: value})
+
+
+def test_no_key_is_in_a_log_or_an_answer(namespace: Namespace, api: Any, caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    result = api.object_create_ext(ACCOUNT, CONTAINER, data=LARGE, obj_name="o")
+    read(api, "o")
+    assert namespace.b2.application_key not in f"{caplog.text} {result} {vars(api)}"
+    tokens = {header(record, "authorization") for record in namespace.requests} - {None}
+    assert len(tokens) > 2
+    assert [token for token in tokens if token in caplog.text] == []
+
+
+def test_objects_share_one_authorisation_and_its_connections(namespace: Namespace, api: Any) -> None:
+    for number in range(5):
+        create(api, f"o{number}", SMALL)
+        assert read(api, f"o{number}", read_timeout=30 + number) == SMALL
+    assert asked(namespace).count("b2_authorize_account") == 1
+    assert asked(namespace).count("b2_get_upload_url") == 1
+    assert namespace.open_connections("b2") == 1
+
+
+def test_durable_objects(tmp_path: Any) -> None:
+    with Namespace(tmp_path / "namespace", rawx=1, default_policy=POLICY) as running:
+        with client_of(running) as api:
+            create(api, "o", LARGE)
+        running.stop()
+        running.start()
+        with client_of(running) as api:
+            assert_is(running, api, "o", LARGE)
