@@ -12,6 +12,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
+from tests.faults import ec_objects
 from tests.faults.objects import (
     CHUNK_SIZE,
     LARGE,
@@ -146,6 +147,20 @@ def test_cut_of_a_policy_that_is_not_there_any_more_leaves_the_object(namespace,
     with namespace.faults(refusal), pytest.raises(exc.ClientException, match="not satisfiable"):
         rewrite.make(api, target)
     assert_stored(namespace, api, target, LARGE)
+
+
+@pytest.mark.parametrize("size", [1, ec_objects.SEGMENT + 5, ec_objects.METACHUNK + 3])
+def test_erasure_coded_object_is_cut_without_all_of_its_rawx(tmp_path, size):
+    with ec_objects.running_namespace(tmp_path) as namespace, namespace.api() as api:
+        target = stored(api, ec_objects.LARGE)
+        _, chunks = api.object_locate(*target)
+        (missing,) = [rawx for rawx in namespace.rawx if rawx.address in chunks[0]["real_url"]]
+        with namespace.faults(Fault("refuse", address=missing.address)) as plan:
+            api.object_truncate(*target, size=size)
+            assert read(api, target) == (ec_objects.LARGE[:size], None)
+        plan.assert_met()
+        assert read(api, target, verify_checksum="strict") == (ec_objects.LARGE[:size], None)
+        assert api.object_locate(*target)[0]["policy"] == ec_objects.POLICY
 
 
 # --- the last requests ----------------------------------------------------------------------------------
