@@ -83,7 +83,7 @@ class CreationApi(ApiBase):
         :param container: name of the container where to create the object
         :param file_or_path: binary file-like object or path to a file from which to read object data
         :param data: object data: bytes, str (stored as UTF-8), file-like object or iterable of bytes; read
-            once, and never kept whole
+            once, and never kept whole. When there are `data`, nothing but a name is taken of `file_or_path`
         :param etag: MD5 that the data are expected to have (hexadecimal)
         :param obj_name: name of the object to create, 1023 bytes of UTF-8 at most
         :param mime_type: MIME type of the object
@@ -113,7 +113,7 @@ class CreationApi(ApiBase):
         >>> result[3]["policy"]
         'SINGLE'
         """
-        if obj_name is None and file_or_path is not None:
+        if not obj_name and file_or_path is not None:
             obj_name = default_name(file_or_path)
         if metadata is not None:
             warn_deprecated("the metadata argument is deprecated, use properties")
@@ -131,8 +131,8 @@ class CreationApi(ApiBase):
             "container_properties": _container_properties(container_properties),
         }
         with open_source(file_or_path, data) as source:
-            if obj_name is None:
-                raise exc.MissingName("No name for the object has been specified: obj_name is None")
+            if obj_name is None or obj_name == "":
+                raise exc.MissingName(f"No name for the object has been specified: obj_name is {obj_name!r}")
             check_name("obj_name", obj_name)
             return self._object_create(
                 account, container, obj_name, source, sysmeta, properties=known, **options, **kwargs

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import io
 import logging
+import pickle
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,12 +193,8 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         "trust_level .*: 3",
     ),
     "neither data nor file": (create(data=...), exc.MissingData, "neither data nor file_or_path"),
-    "data and file": (
-        create(file_or_path="/etc/hosts"),
-        ValueError,
-        "data and file_or_path are both given: b'x'",
-    ),
     "no name": (create(obj_name=...), exc.MissingName, "No name"),
+    "empty name": (create(obj_name=""), exc.MissingName, "No name .*: obj_name is ''"),
     "no such file": (
         create(data=..., file_or_path="/no/such/file"),
         exc.FileNotFound,
@@ -366,6 +364,35 @@ def test_unknown_keyword_is_told_once(
     ]
 
 
+@pytest.mark.parametrize("name", ["data", "endpoint", "force", "json", "params", "path", "policy", "size"])
+def test_unknown_keyword_changes_no_request(name: str, api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    api.object_create("a", "c", obj_name="o", data=b"hello")
+    odd = {name: "127.0.0.1:1"}
+    calls: dict[str, Call] = {
+        "link": lambda api: api.object_link("a", "c", "o", "a", "d", "p", **odd),
+        "head": lambda api: api.object_head("a", "c", "o", **odd),
+        "touch": lambda api: api.object_touch("a", "c", "o", **odd),
+        "show": lambda api: api.container_show("a", "c", **odd),
+        "create": lambda api: api.container_create("a", "e", **odd),
+        "list": lambda api: api.account_list(**odd),
+        "refresh": lambda api: api.account_refresh("a", **odd),
+        "delete_many": lambda api: api.object_delete_many("a", "c", ["p"], **odd),
+    }
+    for call in calls.values():
+        call(api)
+    assert caplog.messages.count(f"Unknown keyword argument {name!r} is ignored") == 1
+    assert b"".join(api.object_fetch("a", "d", "p")[1]) == b"hello"
+
+
+def test_creation_takes_what_its_requests_take(api: Any) -> None:
+    meta = api.object_create_ext("a", "c", obj_name="o", data=b"hello", policy="SINGLE")[3]
+    api.object_create(
+        "a", "c", obj_name="o", data=b"hello", policy="TWOCOPIES", change_policy=True, version=meta["version"]
+    )
+    changed = api.object_get_properties("a", "c", "o")
+    assert (changed["policy"], changed["version"]) == ("TWOCOPIES", meta["version"])
+
+
 def test_unknown_keyword_of_the_constructor_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", pool_max=3):
         assert "'pool_max'" in caplog.text
@@ -399,6 +426,28 @@ def test_deprecated_method_warns_its_caller(call: Call, name: str, offline_api: 
     with pytest.deprecated_call(match=name) as warnings, pytest.raises(exc.OioNetworkException):
         call(offline_api)
     assert warnings[0].filename == __file__
+
+
+def test_data_win_over_a_file_whose_name_they_take(api: Any, tmp_path: Path) -> None:
+    path = tmp_path / "named"
+    path.write_bytes(b"file")
+    for name, options in {"named": {}, "other": {"obj_name": "other"}}.items():
+        api.object_create("a", "c", path, data=b"data", **options)
+        assert b"".join(api.object_fetch("a", "c", name)[1]) == b"data"
+
+
+@pytest.mark.parametrize("call", ["object_touch", "object_drain"])
+def test_notice_about_what_is_missing_is_a_not_found_too(call: str, api: Any) -> None:
+    with pytest.raises(exc.NoSuchContainer, match="Container 'c' does not exist") as info:
+        getattr(api, call)("a", "c", "o")
+    assert isinstance(info.value, exc.NotFound)
+    api.container_create("a", "c")
+    with pytest.raises(exc.NoSuchObject, match="Object 'o' does not exist") as info:
+        getattr(api, call)("a", "c", "o")
+    found = pickle.loads(pickle.dumps(info.value))
+    assert isinstance(found, exc.NotFound)
+    assert (found.http_status, found.status, str(found)) == (404, 420, str(info.value))
+    assert found.reqid
 
 
 def test_caller_headers_are_left_alone(offline_api: ObjectStorageApi) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from oio.api._calls import NotFoundObject
 from oio.common import exceptions as exc
 from tests.wire.calls import Call, load_call, make, recorded_result
 from tests.wire.recorded import NAMES, Capture, load
@@ -60,8 +61,8 @@ DIFFERENT = {
         "status 406 means no container, whatever the HTTP status (pitfalls row 132)",
     ),
     "object_touch__not_found": (
-        Raises(exc.NoSuchObject, "Object 'nonexistent-1795332627' does not exist."),
-        "as for all other calls about an object",
+        Raises(NotFoundObject, "Object 'nonexistent-1795332627' does not exist."),
+        "a NoSuchObject, as of all other calls about an object, and still a NotFound",
     ),
     "object_create__bad_policy": (
         Raises(exc.ClientException, "storage policy 'NOSUCHPOLICY': Unexpected storage policy"),
@@ -92,8 +93,8 @@ DIFFERENT = {
     "chunk_get__not_found": (Raises(exc.NotFound, "Not Found"), "each chunk is named with its own reason"),
     "chunk_get__bad_id": (Raises(exc.BadRequest, "Bad Request"), "each chunk is named with its own reason"),
     "object_drain__not_found": (
-        Raises(exc.NoSuchObject, "Object 'nonexistent-1795332627' does not exist."),
-        "as for all other calls about an object",
+        Raises(NotFoundObject, "Object 'nonexistent-1795332627' does not exist."),
+        "a NoSuchObject, as of all other calls about an object, and still a NotFound",
     ),
     "object_truncate__ok": (None, "not the empty body of an answer"),
     "object_truncate__boundary": (None, "not the empty body of an answer"),
