@@ -147,6 +147,8 @@ class ContainerApi(ApiBase):
             (``sys.m2.policy.version``), else that of the namespace.
         :raises NoSuchContainer: there is no such container
         :raises BadRequest: the container does not keep versions, and still has some
+        :raises OioException: an object has more than 10000 versions, which the service cannot list:
+            ``api.container.content_purge`` leaves it to the service to delete the oldest ones
 
         >>> api.container_purge("doc", "box", maxvers=2)
         """
