@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from oio.common import constants
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
 from oio.common.easy_value import float_value, int_value, text_value
 from oio.container.client import CHUNK_SYSMETA_PREFIX
@@ -28,10 +29,10 @@ _CONTENT_ID = re.compile(r"([0-9A-Fa-f]{2}){1,32}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NUMBER = re.compile(r"-?[0-9]+")
 _SYSTEM_NUMBERS = {
-    "sys.m2.keep_deleted_delay",
-    "sys.m2.policy.version",
-    "sys.m2.policy.version.delete_exceeding",
-    "sys.m2.quota",
+    constants.M2_PROP_DEL_EXC_VERSIONS,
+    constants.M2_PROP_KEEP_DELETED_DELAY,
+    constants.M2_PROP_QUOTA,
+    constants.M2_PROP_VERSIONING_POLICY,
 }
 _VERSION = re.compile(r"-?[0-9]{1,23}")
 
