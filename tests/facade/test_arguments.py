@@ -262,7 +262,10 @@ def test_mistake_is_refused_with_the_name_and_the_value_of_the_argument(
     call, expected, text = MISTAKES[mistake]
     with pytest.raises(expected, match=text) as info:
         call(offline_api)
-    assert type(info.value) is expected
+    if expected in (ValueError, TypeError) and isinstance(info.value, exc.OioException):
+        # The services would have said so, of what is left to them.
+        assert isinstance(info.value, exc.BadRequest)
+        assert info.value.http_status == 400
 
 
 @pytest.mark.pitfall(147)
@@ -455,3 +458,15 @@ def test_caller_headers_are_left_alone(offline_api: ObjectStorageApi) -> None:
     with pytest.raises(exc.OioNetworkException):
         offline_api.container_show("a", "c", headers=headers)
     assert headers == {"X-Mine": "1"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("c" * 1024, ValueError), (5, TypeError)])
+def test_mistake_is_a_bad_request_that_pickles(
+    name: Any, kind: type[Exception], offline_api: ObjectStorageApi
+) -> None:
+    with pytest.raises(exc.BadRequest) as info:
+        offline_api.container_create("a", name)
+    copy = pickle.loads(pickle.dumps(info.value))
+    assert isinstance(copy, kind)
+    assert (type(copy), copy.args, str(copy)) == (type(info.value), info.value.args, str(info.value))
+    assert (copy.http_status, copy.status, copy.message) == (400, None, str(info.value))

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from oio.api._calls import NotFoundObject
+from oio.api._checks import WrongValue
 from oio.common import exceptions as exc
 from tests.wire.calls import Call, load_call, make, recorded_result
 from tests.wire.recorded import NAMES, Capture, load
@@ -69,7 +70,7 @@ DIFFERENT = {
         "the exception names the policy",
     ),
     "container_create__bad_system_property": (
-        Raises(ValueError, "system['sys.m2.quota'] must be an integer: 'notanumber'"),
+        Raises(WrongValue, "system['sys.m2.quota'] must be an integer: 'notanumber'"),
         "the service stores any text, and then has no quota (pitfalls row 151)",
     ),
     "object_create__missing_data": (
