@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from oio.api._calls import ApiBase, container_call, forgetting, plain_call, warn_deprecated
 from oio.api._checks import (
+    WrongValue,
     check_integer,
     check_names,
     check_properties,
@@ -251,7 +252,7 @@ class ContainerApi(ApiBase):
         properties, system = _checked(properties, system)
         if not properties and not system:
             if not clear:
-                raise ValueError("properties and system are both empty: nothing to set")
+                raise WrongValue("properties and system are both empty: nothing to set")
             # The service refuses to set nothing; to delete "none" means all for it.
             return self.container.container_del_properties(account, container, [], **kwargs)
         return self.container.container_set_properties(

@@ -470,3 +470,8 @@ def test_mistake_is_a_bad_request_that_pickles(
     assert isinstance(copy, kind)
     assert (type(copy), copy.args, str(copy)) == (type(info.value), info.value.args, str(info.value))
     assert (copy.http_status, copy.status, copy.message) == (400, None, str(info.value))
+
+
+def test_nothing_to_set_is_a_bad_request_as_of_the_service(offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(exc.BadRequest, match="nothing to set"):
+        offline_api.container_set_properties("a", "c", {})
