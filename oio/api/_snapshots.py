@@ -34,7 +34,7 @@ _LEFT = (
     "objects would delete the chunks of its source"
 )
 _ATTEMPTS = 3
-"""How often a service that is busy, or out of reach, is asked to enable the source again."""
+"""How often a service that is busy, out of reach or in trouble is asked to enable the source."""
 _PARALLEL_OBJECTS = 8
 """The source is frozen until all are done."""
 
@@ -114,14 +114,13 @@ class Snapshot:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.api.container.container_enable(*self.source, **options)
-            except exc.OioNetworkException as err:
-                # It may be done twice.
-                if attempt < _ATTEMPTS:
+            except exc.OioException as err:
+                if getattr(err, "status", None) == _ENABLED:
+                    return
+                # It may be done twice. A service that was busy has been asked again already.
+                if attempt < _ATTEMPTS and not isinstance(err, exc.ServiceBusy):
                     continue
                 self._tell_of_freeze(err)
-            except exc.OioException as err:
-                if getattr(err, "status", None) != _ENABLED:
-                    self._tell_of_freeze(err)
             return
 
     def _tell_of_freeze(self, err: exc.OioException) -> None:
@@ -129,7 +128,10 @@ class Snapshot:
         self.api.logger.error("Container %s stays frozen: %s", name, err)
 
     def _ask_source(self, request: Callable[..., None], *args: str) -> None:
-        _about(*self.source, request, *args, **renewed_options(self._source_options))
+        # The second try would be refused because of the first, as if somebody else had frozen the source, or
+        # made the copy (pitfalls row 33).
+        options = {**renewed_options(self._source_options), "request_attempts": 1}
+        _about(*self.source, request, *args, **options)
 
     def _copy_database(self, is_new: bool) -> None:
         """Make the copy.

@@ -223,6 +223,8 @@ class Upload:
 
     def _describe(self, meta: dict[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:
         account, container, name = self.target
+        # The preparation keeps its own version, see _join.
+        meta = dict(meta)
         if self.joined is not None:
             meta["version"] = self.joined["version"]
         meta.update(

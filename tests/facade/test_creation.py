@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -361,6 +362,21 @@ def test_checksum_left_to_the_rawx(namespace: Namespace) -> None:
     with namespace.api(chunk_checksum_algo=None) as api:
         create(api, "o", LARGE)
         assert read(api, "o") == LARGE
+
+
+@pytest.mark.pitfall(128)
+def test_all_that_is_appended_is_prepared_for_one_new_version(api: Any, namespace: Namespace) -> None:
+    """Chunk IDs may be made of version and position: with those of the object, they would be in place."""
+    create(api, "o", LARGE)
+    version = api.object_get_properties(ACCOUNT, CONTAINER, "o")["version"]
+    namespace.forget_requests()
+    create(api, "o", LARGE, append=True)
+    queries = [parse_qs(r.target) for r in namespace.requests if "content/prepare2" in r.target]
+    prepared = {query["version"][0] for query in queries[1:]}
+    assert len(queries) > 1
+    assert len(prepared) == 1
+    assert prepared != {version}
+    assert read(api, "o") == LARGE + LARGE
 
 
 @pytest.mark.pitfall(128)

@@ -231,6 +231,28 @@ def test_commit_whose_answer_was_lost_is_a_success(namespace, api, target, rewri
 
 
 @everywhere
+@pytest.mark.pitfall(33)
+def test_commit_is_sent_once(namespace, api, target, rewrite):
+    """A second one would drop what the first has put in the place of the old chunks."""
+    trouble = Fault("status", service="proxy", operation=rewrite.commit, nth=1)
+    namespace.forget_requests()
+    with namespace.faults(trouble) as plan, pytest.raises(exc.ServiceBusy):
+        rewrite.make(api, target, request_attempts=5)
+    plan.assert_met()
+    assert len(requests_to(namespace, rewrite.commit)) == 1
+
+
+def test_new_chunks_are_removed_when_the_user_interrupts(namespace, api, target, monkeypatch):
+    def interrupt(*_args: Any, **_kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api.container, "content_truncate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        truncate(api, target)
+    assert_stored(namespace, api, target, LARGE)
+
+
+@everywhere
 @pytest.mark.parametrize("action", ["stall", "reset"])
 @pytest.mark.pitfall(29)
 def test_uncertain_commit_keeps_the_new_chunks(namespace, api, target, rewrite, action):

@@ -304,15 +304,44 @@ def test_snapshot_stays_when_only_the_enabling_fails(namespace, api, before, cap
     assert_taken(namespace, api, before)
 
 
+@pytest.mark.pitfall(33, 97)
+@pytest.mark.parametrize("route", ["admin/freeze", "container/snapshot"])
+def test_freeze_and_copy_are_sent_once(namespace, api, before, route):
+    """Of a second one, nobody would know if it is refused because of the first."""
+    with namespace.faults(proxy("status", route, nth=1)) as plan, pytest.raises(exc.ServiceBusy):
+        take(api, request_attempts=5)
+    plan.assert_met()
+    assert asked(namespace, route) == 1
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_source_that_could_not_be_asked_is_left_as_it_is(namespace, api, other, before):
+    """Somebody else may have frozen it."""
+    other.container.container_freeze(*SOURCE)
+    with contextlib.ExitStack() as down:
+
+        def stop_and_start_again() -> None:
+            down.enter_context(namespace.faults(Fault("refuse", service="proxy")))
+            During(api, "admin/enable", down.close)
+
+        During(api, "admin/freeze", stop_and_start_again)
+        with pytest.raises(exc.OioConnectionException):
+            take(api)
+    assert asked(namespace, "admin/enable") == 0
+    assert status(other) == FROZEN
+
+
 @pytest.mark.pitfall(97)
 @pytest.mark.parametrize(
     "fault",
     [
         refusal("admin/enable", 503, 503, nth=1),
+        refusal("admin/enable", 500, 500, nth=1),
         proxy("reset", "admin/enable", phase="head", nth=1),
         proxy("commit-then-reset", "admin/enable", nth=1),
     ],
-    ids=["busy", "reset", "answer lost"],
+    ids=["busy", "internal error", "reset", "answer lost"],
 )
 def test_service_is_asked_again_to_enable(namespace, api, before, fault, caplog):
     with namespace.faults(fault) as plan:
