@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from oio.api._calls import ApiBase, container_call, forgetting, object_call, object_notice
-from oio.api._checks import check_names, check_policy, check_size
+from oio.api._checks import WrongValue, check_names, check_policy, check_size
 from oio.api._maintenance import in_bulk
 from oio.api._rewrite import PolicyChange, truncate
 from oio.api.types import Uploaded
@@ -72,7 +72,7 @@ class ChangeApi(ApiBase):
         (1, 5, 'SINGLE')
         """
         if check_policy(policy) is None:
-            raise ValueError("policy must be the name of one: None")
+            raise WrongValue("policy must be the name of one: None")
         names, meta, chunks = self._to_rewrite(account, container, obj, version, kwargs)
         if meta.get("policy") == policy:
             # The service accepts it, and stores all the data again (pitfalls row 110).

@@ -150,7 +150,9 @@ def check_numbers(options: Mapping[str, Any]) -> dict[str, float]:
             raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
         if number is None:
             continue
-        if not math.isfinite(number) or (number <= 0 and name != "deadline"):
+        # No time at all to read is a deadline that is spent, like one in the past.
+        lowest = {"deadline": -math.inf, "read_timeout": 0.0}.get(name, math.ulp(0.0))
+        if not math.isfinite(number) or number < lowest:
             raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
         # The deadlines of the library are floats of a class of their own.
         numbers[name] = value if isinstance(value, float) else number
@@ -185,9 +187,11 @@ def check_headers(headers: Any, reqid: Any = None) -> None:
 
 
 def check_limit(value: Any, argument: str = "limit") -> int | None:
-    """Refuse a page size below 1."""
+    """Refuse a page size below 1; it may be given as text."""
     if value is None:
         return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongType(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 1:

@@ -173,7 +173,7 @@ class ContainerApi(ApiBase):
         >>> api.container_refresh("doc", "box")
         """
         if check_integer("attempts", attempts) is None or attempts < 1:
-            raise ValueError(f"attempts must be at least 1: {attempts!r}")
+            raise WrongValue(f"attempts must be at least 1: {attempts!r}")
         names = self._names_of(account, container, **kwargs)
         refresh_container(self, *names, attempts, kwargs)
 

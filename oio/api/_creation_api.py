@@ -6,7 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from oio.api._calls import ApiBase, creation_call, warn_deprecated
-from oio.api._checks import check_header_value, check_name, check_policy, check_properties, check_system
+from oio.api._checks import (
+    WrongType,
+    WrongValue,
+    check_header_value,
+    check_name,
+    check_policy,
+    check_properties,
+    check_system,
+)
 from oio.api._upload import Upload, default_name, open_source
 from oio.api.types import NewContainerProperties, Uploaded, WrittenChunk
 from oio.common import exceptions as exc
@@ -115,6 +123,8 @@ class CreationApi(ApiBase):
         """
         if not obj_name and file_or_path is not None:
             obj_name = default_name(file_or_path)
+        if "meta_pos" in kwargs:
+            raise WrongValue(f"meta_pos must not be given, objects are made whole: {kwargs['meta_pos']!r}")
         if metadata is not None:
             warn_deprecated("the metadata argument is deprecated, use properties")
         known = {
@@ -155,6 +165,6 @@ def _container_properties(value: Any) -> dict[str, dict[str, str]] | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not value.keys() <= {"properties", "system"}:
-        raise TypeError(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
+        raise WrongType(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
     check = {"properties": check_properties, "system": check_system}
     return {kind: check[kind](f"container_properties[{kind!r}]", known) for kind, known in value.items()}

@@ -6,7 +6,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 from oio.api._calls import ApiBase, plain_call, warn_deprecated
-from oio.api._checks import check_content_id, check_limit, check_name, check_properties, check_version
+from oio.api._checks import (
+    WrongValue,
+    check_content_id,
+    check_limit,
+    check_name,
+    check_properties,
+    check_version,
+)
 from oio.api._download import Location, locate_bytes
 from oio.api._links import Link, linkable
 from oio.api._snapshots import Snapshot
@@ -76,11 +83,12 @@ class LinkApi(ApiBase):
         _check_end("link", link_account, link_container, link_obj, link_content_id)
         for name in ("cid", "content", "content_id", "version"):
             if kwargs.pop(name, None) is not None:
-                raise ValueError(f"{name} does not tell whether it is for the target or for the link")
+                raise WrongValue(f"{name} does not tell whether it is for the target or for the link")
         if target_version is not None:
             check_version(target_version, "target_version")
+        properties_directive = properties_directive or "COPY"
         if properties_directive not in _DIRECTIVES:
-            raise ValueError(f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}")
+            raise WrongValue(f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}")
         given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
         copies = properties_directive == "COPY"
         if copies and given:

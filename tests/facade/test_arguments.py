@@ -111,7 +111,7 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         "limit must be at least 1: -3",
     ),
     "limit as text": (
-        lambda api: api.object_list("a", "c", limit="9"),
+        lambda api: api.object_list("a", "c", limit="many"),
         TypeError,
         "limit must be an int, not str",
     ),
@@ -286,7 +286,24 @@ def test_api_of_an_unknown_namespace_is_refused() -> None:
         ObjectStorageApi("NOWHERE")
 
 
-@pytest.mark.parametrize("value", [0, -1, "-0.5", float("nan"), float("inf"), "soon", [1]])
+@pytest.mark.parametrize("name", ["connection_timeout", "write_timeout", "chunk_buffer_max"])
+def test_no_time_to_connect_or_to_write_is_refused(name: str, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a positive number: 0"):
+        offline_api.object_create("a", "c", obj_name="o", data=b"", **{name: 0})
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0, "0"])
+def test_no_time_to_read_is_a_deadline_that_is_spent(nothing: Any, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(exc.DeadlineReached):
+        offline_api.object_list("a", "c", read_timeout=nothing)
+
+
+def test_only_whole_objects_are_created(offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(ValueError, match="meta_pos must not be given, objects are made whole: 1"):
+        offline_api.object_create("a", "c", obj_name="o", data=b"", meta_pos=1)
+
+
+@pytest.mark.parametrize("value", [-1, "-0.5", float("nan"), float("inf"), "soon", [1]])
 @pytest.mark.parametrize("name", ["connection_timeout", "read_timeout", "write_timeout", "chunk_buffer_max"])
 def test_limits_that_are_no_positive_numbers_are_refused(
     name: str, value: Any, offline_api: ObjectStorageApi
