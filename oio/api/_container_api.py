@@ -164,7 +164,8 @@ class ContainerApi(ApiBase):
         self, account: str | None, container: str | None, attempts: int = 3, **kwargs: Any
     ) -> None:
         """Refresh counters of a container in its account: they are set to 0, then the container sends them
-        again. A container that is not there any more is forgotten by its account.
+        again. A container that is not there any more is forgotten by its account. When that fails half-way,
+        they stay at 0 until it is called again, or the container changes.
 
         :param attempts: how often to try when the account knows of a later event
         :raises NoSuchContainer: the account does not know the container

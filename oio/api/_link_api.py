@@ -184,7 +184,9 @@ class LinkApi(ApiBase):
         first has now, which lives on whatever becomes of them. Nothing can be written into it.
 
         The objects of the snapshot share the data of their chunks with the originals, as by
-        :meth:`object_link`; what lacks chunks in the container, but not too many, lacks them in the snapshot.
+        :meth:`object_link`. A chunk that is missing in the container is missing in the snapshot too, unless
+        its object has so few of them that no write would be accepted (2 of 3 copies, 7 of 6+3 fragments and
+        all 3 of 2+1 are enough): such an object prevents the snapshot.
 
         Pay attention to the fact that the source container is frozen during the snapshot capture, and
         enabled again in the end, whatever happens (a failure to do so is logged). The capture may take some

@@ -21,7 +21,12 @@ from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.constants import M2_PROP_CTIME
-from oio.common.deadlines import cleaning_options, hard_deadline, renewed_options
+from oio.common.deadlines import (
+    cleaning_options,
+    deadline_to_timeout,
+    hard_deadline,
+    renewed_options,
+)
 from oio.common.decorators import handle_container_not_found
 from oio.common.fullpath import encode_fullpath
 from oio.common.storage_method import DRAINED
@@ -111,6 +116,10 @@ class Snapshot:
     def _enable_source(self) -> None:
         options = cleaning_options(self._source_options)
         options["request_attempts"] = max(_ATTEMPTS, int(options.get("request_attempts") or 0))
+        if hard_deadline(options) is not None:
+            # One attempt that stalls must not be the last one.
+            share = deadline_to_timeout(options["deadline"]) / _ATTEMPTS
+            options["read_timeout"] = min(share, options.get("read_timeout") or share)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.api.container.container_enable(*self.source, **options)
@@ -278,9 +287,9 @@ class Snapshot:
         del self._beans[: self.batch]
         self._named += self._unnamed
         self._unnamed = []
-        self.api.container.container_raw_update(
-            list(old), list(new), *self.copy, frozen=True, **renewed_options(self._options)
-        )
+        # The second try would not find the rows that the first has replaced.
+        options = {**renewed_options(self._options), "request_attempts": 1}
+        self.api.container.container_raw_update(list(old), list(new), *self.copy, frozen=True, **options)
 
 
 def _is_refusal(err: BaseException) -> bool:

@@ -316,6 +316,26 @@ def test_freeze_and_copy_are_sent_once(namespace, api, before, route):
 
 
 @pytest.mark.pitfall(97)
+def test_source_is_enabled_by_the_second_attempt_after_a_deadline(namespace, api, before):
+    with namespace.faults(proxy("stall", "admin/enable", phase="head", nth=1)) as plan:
+        During(api, "admin/enable", namespace.forget_requests)
+        take(api, deadline=time.monotonic() + 8.0)
+    plan.assert_met()
+    assert asked(namespace, "admin/enable") == 2
+    assert status(api) == ENABLED
+
+
+def test_links_are_noted_once_in_a_snapshot(namespace, api, before):
+    """A second one would not find the rows that the first has replaced."""
+    fault = proxy("status", "container/raw_update", nth=1)
+    with namespace.faults(fault) as plan, pytest.raises(exc.ServiceBusy):
+        take(api, request_attempts=5)
+    plan.assert_met()
+    assert asked(namespace, "container/raw_update") == 1
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
 def test_source_that_could_not_be_asked_is_left_as_it_is(namespace, api, other, before):
     """Somebody else may have frozen it."""
     other.container.container_freeze(*SOURCE)
