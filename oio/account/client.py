@@ -173,8 +173,8 @@ class AccountClient(HttpApi):
     def account_update(
         self,
         account: str | None,
-        metadata: dict[str, str] | None,
-        to_delete: Iterable[str] | None,
+        metadata: dict[str, str] | None = None,
+        to_delete: Iterable[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Remove properties of an account, then set some. The account is created when it does not exist."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
-from oio.api._checks import check_limit, check_listing, check_properties, check_property_names
+from oio.api._checks import WrongType, check_limit, check_listing, check_properties, check_property_names
 from oio.api._maintenance import refresh_account, refresh_accounts
 from oio.api.types import AccountInfo, AccountProperties, ContainerRow
 from oio.common.answers import reading_answer
@@ -132,7 +132,7 @@ class AccountApi(ApiBase):
         >>> api.account_set_properties("doc", {"color": "blue"})
         """
         if properties is None:
-            raise TypeError("properties must be a dict, not NoneType")
+            raise WrongType("properties must be a dict, not NoneType")
         self.account.account_update(account, check_properties("properties", properties), None, **kwargs)
 
     @account_call

@@ -31,7 +31,7 @@ from oio.common.decorators import (
     handle_object_not_found,
     patch_kwargs,
 )
-from oio.common.exceptions import NotFound, OioException
+from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -76,6 +76,17 @@ OPTIONS = frozenset(
     }
 )
 """Options of every call, which the signatures do not show."""
+
+_CREATION_OPTIONS = frozenset({"change_policy", "meta_pos"})
+"""Options of requests that programs give to calls that create objects."""
+
+
+class NotFoundObject(NoSuchObject, NotFound):
+    """An object does not exist; see :func:`object_notice`."""
+
+
+class NotFoundContainer(NoSuchContainer, NotFound):
+    """A container does not exist; see :func:`object_notice`."""
 
 
 class ApiBase(abc.ABC):
@@ -132,12 +143,14 @@ def warn_deprecated(text: str) -> None:
     warnings.warn(text, DeprecationWarning, stacklevel=level)
 
 
-def plain_call(fnc: _F, prefix: str = "") -> _F:
+def plain_call(fnc: _F, prefix: str = "", options: frozenset[str] = OPTIONS) -> _F:
     """Make a method of the API.
 
     :param prefix: of the request IDs that are made for it
+    :param options: those that it knows besides its arguments
     """
-    return _with_sound_options(patch_kwargs(ensure_headers(ensure_request_id2(prefix)(_checked(fnc)))))
+    checked = _checked(fnc, options)
+    return _with_sound_options(patch_kwargs(ensure_headers(ensure_request_id2(prefix)(checked))))
 
 
 def account_call(fnc: _F) -> _F:
@@ -155,9 +168,32 @@ def object_call(fnc: _F) -> _F:
     return handle_object_not_found(plain_call(fnc))
 
 
+def object_notice(fnc: _F) -> _F:
+    """Make a method of the API about an object, which earlier clients let raise what the service says.
+
+    What is missing is told by an exception that is a NotFound too.
+    """
+    call = object_call(fnc)
+
+    @functools.wraps(call)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except (NoSuchObject, NoSuchContainer) as err:
+            answer = err.__cause__
+            if not isinstance(answer, NotFound):
+                raise
+            kind = NotFoundObject if isinstance(err, NoSuchObject) else NotFoundContainer
+            raise kind(
+                answer.http_status, answer.status, err.args[0], reqid=err.reqid, service=err.service
+            ) from answer
+
+    return cast("_F", wrapper)
+
+
 def creation_call(fnc: _F) -> _F:
     """Make a method of the API that creates an object: only its container may be missing."""
-    return handle_container_not_found(plain_call(fnc, prefix="create-"))
+    return handle_container_not_found(plain_call(fnc, prefix="create-", options=OPTIONS | _CREATION_OPTIONS))
 
 
 def forgetting(forget: Callable[..., None]) -> Callable[[_F], _F]:
@@ -198,8 +234,11 @@ def _with_sound_options(fnc: _F) -> _F:
     return cast("_F", wrapper)
 
 
-def _checked(fnc: _F) -> _F:
-    """Check the arguments that many methods have, and tell about unknown options."""
+def _checked(fnc: _F, known: frozenset[str]) -> _F:
+    """Check the arguments that many methods have; tell about unknown options, and drop them.
+
+    What goes on could be an argument of one of the requests that the call is made of, and change it.
+    """
     signature = inspect.signature(fnc)
 
     @functools.wraps(fnc)
@@ -208,7 +247,10 @@ def _checked(fnc: _F) -> _F:
         named = bound.arguments
         options = named.get("kwargs", {})
         _check_target(named, options)
-        named["self"]._warn_about_unknown(options.keys() - OPTIONS)
+        unknown = options.keys() - known
+        named["self"]._warn_about_unknown(unknown)
+        for name in unknown:
+            del options[name]
         with identified(options.get("reqid")):
             return fnc(*bound.args, **bound.kwargs)
 

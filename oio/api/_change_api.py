@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from oio.api._buckets import Leftovers
-from oio.api._calls import ApiBase, container_call, forgetting, object_call
-from oio.api._checks import check_names, check_policy, check_size
+from oio.api._calls import ApiBase, container_call, forgetting, object_call, object_notice
+from oio.api._checks import WrongValue, check_names, check_policy, check_size
 from oio.api._maintenance import in_bulk
 from oio.api._rewrite import PolicyChange, truncate
 from oio.api.types import Uploaded
@@ -87,14 +87,14 @@ class ChangeApi(ApiBase):
         (1, 5, 'SINGLE')
         """
         if check_policy(policy) is None:
-            raise ValueError("policy must be the name of one: None")
+            raise WrongValue("policy must be the name of one: None")
         names, meta, chunks = self._to_rewrite(account, container, obj, version, kwargs)
         if meta.get("policy") == policy:
             # The service accepts it, and stores all the data again (pitfalls row 110).
             raise exc.Conflict(409, None, f"The object is already using the {policy} storage policy")
         return PolicyChange(self, *names, meta, policy, **kwargs).of(chunks)
 
-    @object_call
+    @object_notice
     @forgetting(forget_object)
     def object_drain(
         self,
@@ -108,7 +108,7 @@ class ChangeApi(ApiBase):
 
         :param obj: name of the object to drain
         :param version: version of the object, the latest by default
-        :raises NoSuchObject: there is no such object
+        :raises NoSuchObject: there is no such object; it is a NotFound too
 
         >>> api.object_drain("doc", "box", "hello")
         >>> api.object_get_properties("doc", "box", "hello")["chunk_method"]
@@ -150,7 +150,7 @@ class ChangeApi(ApiBase):
         names, meta, chunks = self._to_rewrite(account, container, obj, version, kwargs)
         truncate(self, *names, meta, chunks, remaining, kwargs)
 
-    @object_call
+    @object_notice
     def object_touch(
         self,
         account: str | None,
@@ -163,7 +163,7 @@ class ChangeApi(ApiBase):
 
         :param obj: name of the object to touch
         :param version: version of the object, the latest by default
-        :raises NoSuchObject: there is no such object
+        :raises NoSuchObject: there is no such object; it is a NotFound too
 
         >>> api.object_touch("doc", "box", "hello")
         """

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of the arguments of the object storage API: what the services would cut, ignore or misread.
 
-Each refuses with a ValueError or a TypeError that names the argument and its value.
+Each refuses with a ValueError or a TypeError that names the argument and its value. It is a BadRequest too,
+which is what programs expect that have left the checks to the services.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from oio.common import constants
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
 from oio.common.easy_value import float_value, int_value, text_value
+from oio.common.exceptions import BadRequest
 from oio.container.client import CHUNK_SYSMETA_PREFIX
 
 _MAX_BYTES = {
@@ -30,12 +33,36 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP_URL = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 _NUMBER = re.compile(r"-?[0-9]+")
 _SYSTEM_NUMBERS = {
-    "sys.m2.keep_deleted_delay",
-    "sys.m2.policy.version",
-    "sys.m2.policy.version.delete_exceeding",
-    "sys.m2.quota",
+    constants.M2_PROP_DEL_EXC_VERSIONS,
+    constants.M2_PROP_KEEP_DELETED_DELAY,
+    constants.M2_PROP_QUOTA,
+    constants.M2_PROP_VERSIONING_POLICY,
 }
 _VERSION = re.compile(r"-?[0-9]{1,23}")
+
+
+class _WrongArgument(BadRequest):
+    """A mistake in the arguments of a call: nothing was sent.
+
+    :param text: which argument is wrong, and why
+    """
+
+    def __init__(self, text: str, *, reqid: str | None = None, service: str | None = None) -> None:
+        super().__init__(None, None, text, reqid=reqid, service=service)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message,), self.__dict__
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class WrongValue(_WrongArgument, ValueError):
+    """A mistake in the value of an argument."""
+
+
+class WrongType(_WrongArgument, TypeError):
+    """A mistake in the type of an argument."""
 
 
 def shorten(value: object) -> str:
@@ -50,13 +77,13 @@ def check_text(argument: str, value: Any) -> str:
     :param argument: its name
     """
     if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a str, not {type(value).__name__}: {shorten(value)}")
+        raise WrongType(f"{argument} must be a str, not {type(value).__name__}: {shorten(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as err:
-        raise ValueError(f"{argument} is no valid text: {shorten(value)}") from err
+        raise WrongValue(f"{argument} is no valid text: {shorten(value)}") from err
     if "\0" in value:
-        raise ValueError(f"{argument} must not contain NUL: {shorten(value)}")
+        raise WrongValue(f"{argument} must not contain NUL: {shorten(value)}")
     return value
 
 
@@ -66,11 +93,11 @@ def check_name(argument: str, value: Any, kind: str | None = None) -> str:
     :param kind: ``account``, ``container`` or ``obj``; by default, the argument tells
     """
     if not check_text(argument, value):
-        raise ValueError(f"{argument} must not be empty")
+        raise WrongValue(f"{argument} must not be empty")
     limit = _MAX_BYTES[kind or argument]
     size = len(value.encode("utf-8"))
     if size > limit:
-        raise ValueError(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(value)}")
+        raise WrongValue(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(value)}")
     return str(value)
 
 
@@ -80,7 +107,7 @@ def check_names(argument: str, values: Any, kind: str) -> list[str]:
     :param kind: see :func:`check_name`
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(
+        raise WrongType(
             f"{argument} must be an iterable of names, not {type(values).__name__}: {shorten(values)}"
         )
     return [check_name(kind, value) for value in values]
@@ -90,23 +117,23 @@ def check_cid(value: Any) -> str:
     """Refuse what is no container ID; give it back as the services spell it (pitfalls row 146)."""
     match = _CID.fullmatch(check_text("cid", value))
     if match is None:
-        raise ValueError(f"cid must be made of hexadecimal digits: {shorten(value)}")
+        raise WrongValue(f"cid must be made of hexadecimal digits: {shorten(value)}")
     return match[1].upper()
 
 
 def check_content_id(argument: str, value: Any) -> str:
     """Refuse what is no content ID: an even number of hexadecimal digits, 64 at most."""
     if not _CONTENT_ID.fullmatch(check_text(argument, value)):
-        raise ValueError(f"{argument} must be made of 2 to 64 hexadecimal digits, in pairs: {shorten(value)}")
+        raise WrongValue(f"{argument} must be made of 2 to 64 hexadecimal digits, in pairs: {shorten(value)}")
     return str(value)
 
 
 def check_version(value: Any, argument: str = "version") -> int | str:
     """Refuse what is no version of an object: an integer, or its decimal digits (pitfalls row 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise TypeError(f"{argument} must be an int or a str, not {type(value).__name__}: {shorten(value)}")
+        raise WrongType(f"{argument} must be an int or a str, not {type(value).__name__}: {shorten(value)}")
     if not _VERSION.fullmatch(str(value)):
-        raise ValueError(f"{argument} must be an integer: {shorten(value)}")
+        raise WrongValue(f"{argument} must be an integer: {shorten(value)}")
     return value
 
 
@@ -122,11 +149,13 @@ def check_numbers(options: Mapping[str, Any]) -> dict[str, float]:
         try:
             number = convert(value, None)
         except (TypeError, ValueError, OverflowError) as err:
-            raise ValueError(f"{name} must be a number, not {shorten(value)}") from err
+            raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
         if number is None:
             continue
-        if not math.isfinite(number) or (number <= 0 and name != "deadline"):
-            raise ValueError(f"{name} must be a positive number: {shorten(value)}")
+        # No time at all to read is a deadline that is spent, like one in the past.
+        lowest = {"deadline": -math.inf, "read_timeout": 0.0}.get(name, math.ulp(0.0))
+        if not math.isfinite(number) or number < lowest:
+            raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
         # The deadlines of the library are floats of a class of their own.
         numbers[name] = value if isinstance(value, float) else number
     return numbers
@@ -142,21 +171,21 @@ def check_checksum_algo(value: Any) -> str | None:
     if check_text("chunk_checksum_algo", value).lower() == "md5":
         return "md5"
     reason = "chunk servers verify md5 only" if value in hashlib.algorithms_available else "no such algorithm"
-    raise ValueError(f"chunk_checksum_algo must be 'md5' or None, not {shorten(value)}: {reason}")
+    raise WrongValue(f"chunk_checksum_algo must be 'md5' or None, not {shorten(value)}: {reason}")
 
 
 def check_headers(headers: Any, reqid: Any = None) -> None:
     """Refuse headers that no request can carry, or that would be several; the request ID becomes one."""
     if headers is not None and not isinstance(headers, Mapping):
-        raise TypeError(f"headers must be a dict, not {type(headers).__name__}: {shorten(headers)}")
+        raise WrongType(f"headers must be a dict, not {type(headers).__name__}: {shorten(headers)}")
     for name, value in {**(headers or {}), "reqid": reqid}.items():
         text = f"{name}: {text_value(value)}"
         try:
             text.encode("latin-1")
         except UnicodeEncodeError as err:
-            raise ValueError(f"header {name!r} must be made of Latin-1 characters: {shorten(value)}") from err
+            raise WrongValue(f"header {name!r} must be made of Latin-1 characters: {shorten(value)}") from err
         if _CONTROL.search(text):
-            raise ValueError(f"header {name!r} must not have control characters: {shorten(value)}")
+            raise WrongValue(f"header {name!r} must not have control characters: {shorten(value)}")
 
 
 def check_backblaze(options: Mapping[str, Any]) -> None:
@@ -169,29 +198,31 @@ def check_backblaze(options: Mapping[str, Any]) -> None:
 
 
 def check_limit(value: Any, argument: str = "limit") -> int | None:
-    """Refuse a page size below 1."""
+    """Refuse a page size below 1; it may be given as text."""
     if value is None:
         return None
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
+        raise WrongType(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 1:
-        raise ValueError(f"{argument} must be at least 1: {value}")
+        raise WrongValue(f"{argument} must be at least 1: {value}")
     return value
 
 
 def check_size(argument: str, value: Any) -> int:
     """Refuse a number of bytes that is none, or below 0."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
+        raise WrongType(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 0:
-        raise ValueError(f"{argument} must not be negative: {value}")
+        raise WrongValue(f"{argument} must not be negative: {value}")
     return value
 
 
 def check_integer(argument: str, value: Any) -> int | None:
     """Refuse what is no integer; None stands for the default."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise TypeError(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
+        raise WrongType(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     return value
 
 
@@ -205,7 +236,7 @@ def check_listing(**texts: Any) -> None:
 def check_delimiter(value: Any) -> None:
     """Refuse a delimiter of which the services would only use a part."""
     if value is not None and (len(check_text("delimiter", value)) > 1 or not value.isascii()):
-        raise ValueError(f"delimiter must be one ASCII character: {shorten(value)}")
+        raise WrongValue(f"delimiter must be one ASCII character: {shorten(value)}")
 
 
 def check_properties(argument: str, properties: Any) -> dict[str, str]:
@@ -216,11 +247,11 @@ def check_properties(argument: str, properties: Any) -> dict[str, str]:
     if properties is None:
         return {}
     if not isinstance(properties, Mapping):
-        raise TypeError(f"{argument} must be a dict, not {type(properties).__name__}: {shorten(properties)}")
+        raise WrongType(f"{argument} must be a dict, not {type(properties).__name__}: {shorten(properties)}")
     for key, value in properties.items():
         _check_key(argument, key)
         if not isinstance(value, str):
-            raise TypeError(
+            raise WrongType(
                 f"{argument}[{key!r}] must be a str, not {type(value).__name__}: {shorten(value)}"
             )
         check_text(f"{argument}[{key!r}]", value)
@@ -237,14 +268,14 @@ def check_system(argument: str, system: Any) -> dict[str, str]:
     for key in checked.keys() & _SYSTEM_NUMBERS:
         # An empty value removes the property.
         if checked[key] and not _NUMBER.fullmatch(checked[key]):
-            raise ValueError(f"{argument}[{key!r}] must be an integer: {shorten(checked[key])}")
+            raise WrongValue(f"{argument}[{key!r}] must be an integer: {shorten(checked[key])}")
     return checked
 
 
 def check_property_names(argument: str, names: Any) -> list[str]:
     """Refuse names of properties that are a single text, or hold something else than text."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise TypeError(
+        raise WrongType(
             f"{argument} must be an iterable of names, not {type(names).__name__}: {shorten(names)}"
         )
     return [check_text(argument, name) for name in names]
@@ -253,11 +284,11 @@ def check_property_names(argument: str, names: Any) -> list[str]:
 def _check_key(argument: str, key: Any) -> None:
     check_text(f"a key of {argument}", key)
     if not key:
-        raise ValueError(f"{argument} has an empty key")
+        raise WrongValue(f"{argument} has an empty key")
     if any(unicodedata.category(char) == "Cc" for char in key):
-        raise ValueError(f"{argument} has a key with control characters: {shorten(key)}")
+        raise WrongValue(f"{argument} has a key with control characters: {shorten(key)}")
     if key.startswith(CHUNK_SYSMETA_PREFIX):
-        raise ValueError(f"{argument} has a key that the services keep for themselves: {shorten(key)}")
+        raise WrongValue(f"{argument} has a key that the services keep for themselves: {shorten(key)}")
 
 
 def check_header_value(argument: str, value: Any) -> str | None:
@@ -265,14 +296,14 @@ def check_header_value(argument: str, value: Any) -> str | None:
     if value is None:
         return None
     if not check_text(argument, value).isascii() or not value.isprintable():
-        raise ValueError(f"{argument} must be made of printable ASCII characters: {shorten(value)}")
+        raise WrongValue(f"{argument} must be made of printable ASCII characters: {shorten(value)}")
     return str(value)
 
 
 def check_policy(value: Any) -> str | None:
     """Refuse an empty policy, which the service takes for one of its own (a single copy)."""
     if value is not None and not check_header_value("policy", value):
-        raise ValueError("policy must not be empty; None stands for the default one")
+        raise WrongValue("policy must not be empty; None stands for the default one")
     return value  # type: ignore[no-any-return]
 
 
@@ -284,19 +315,19 @@ def check_ranges(ranges: Any) -> list[tuple[int | None, int | None]]:
     if ranges is None:
         return []
     if isinstance(ranges, (str, bytes)) or not isinstance(ranges, Iterable):
-        raise TypeError(f"ranges must be a list of pairs, not {type(ranges).__name__}: {shorten(ranges)}")
+        raise WrongType(f"ranges must be a list of pairs, not {type(ranges).__name__}: {shorten(ranges)}")
     return [_check_range(item) for item in ranges]
 
 
 def _check_range(item: Any) -> tuple[int | None, int | None]:
     if not isinstance(item, Sequence) or isinstance(item, (str, bytes)) or len(item) != 2:
-        raise TypeError(f"ranges must be made of pairs (first byte, last byte): {shorten(item)}")
+        raise WrongType(f"ranges must be made of pairs (first byte, last byte): {shorten(item)}")
     start, end = item
     for bound in (start, end):
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int)):
-            raise TypeError(f"ranges must be made of pairs of integers: {shorten(item)}")
+            raise WrongType(f"ranges must be made of pairs of integers: {shorten(item)}")
         if bound is not None and bound < 0:
-            raise ValueError(f"ranges must not have negative bounds: {shorten(item)}")
+            raise WrongValue(f"ranges must not have negative bounds: {shorten(item)}")
     if start is not None and end is not None and end < start:
-        raise ValueError(f"ranges must not end before they start: {shorten(item)}")
+        raise WrongValue(f"ranges must not end before they start: {shorten(item)}")
     return start, end

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from oio.api._calls import ApiBase, container_call, forgetting, plain_call, warn_deprecated
 from oio.api._checks import (
+    WrongValue,
     check_integer,
     check_names,
     check_properties,
@@ -147,6 +148,8 @@ class ContainerApi(ApiBase):
             (``sys.m2.policy.version``), else that of the namespace.
         :raises NoSuchContainer: there is no such container
         :raises BadRequest: the container does not keep versions, and still has some
+        :raises OioException: an object has more than 10000 versions, which the service cannot list:
+            ``api.container.content_purge`` leaves it to the service to delete the oldest ones
 
         >>> api.container_purge("doc", "box", maxvers=2)
         """
@@ -161,7 +164,8 @@ class ContainerApi(ApiBase):
         self, account: str | None, container: str | None, attempts: int = 3, **kwargs: Any
     ) -> None:
         """Refresh counters of a container in its account: they are set to 0, then the container sends them
-        again. A container that is not there any more is forgotten by its account.
+        again. A container that is not there any more is forgotten by its account. When that fails half-way,
+        they stay at 0 until it is called again, or the container changes.
 
         :param attempts: how often to try when the account knows of a later event
         :raises NoSuchContainer: the account does not know the container
@@ -170,7 +174,7 @@ class ContainerApi(ApiBase):
         >>> api.container_refresh("doc", "box")
         """
         if check_integer("attempts", attempts) is None or attempts < 1:
-            raise ValueError(f"attempts must be at least 1: {attempts!r}")
+            raise WrongValue(f"attempts must be at least 1: {attempts!r}")
         names = self._names_of(account, container, **kwargs)
         refresh_container(self, *names, attempts, kwargs)
 
@@ -249,7 +253,7 @@ class ContainerApi(ApiBase):
         properties, system = _checked(properties, system)
         if not properties and not system:
             if not clear:
-                raise ValueError("properties and system are both empty: nothing to set")
+                raise WrongValue("properties and system are both empty: nothing to set")
             # The service refuses to set nothing; to delete "none" means all for it.
             return self.container.container_del_properties(account, container, [], **kwargs)
         return self.container.container_set_properties(

@@ -6,7 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from oio.api._calls import ApiBase, creation_call, warn_deprecated
-from oio.api._checks import check_header_value, check_name, check_policy, check_properties, check_system
+from oio.api._checks import (
+    WrongType,
+    WrongValue,
+    check_header_value,
+    check_name,
+    check_policy,
+    check_properties,
+    check_system,
+)
 from oio.api._upload import Upload, default_name, open_source
 from oio.api.types import NewContainerProperties, Uploaded, WrittenChunk
 from oio.common import exceptions as exc
@@ -83,7 +91,7 @@ class CreationApi(ApiBase):
         :param container: name of the container where to create the object
         :param file_or_path: binary file-like object or path to a file from which to read object data
         :param data: object data: bytes, str (stored as UTF-8), file-like object or iterable of bytes; read
-            once, and never kept whole
+            once, and never kept whole. When there are `data`, nothing but a name is taken of `file_or_path`
         :param etag: MD5 that the data are expected to have (hexadecimal)
         :param obj_name: name of the object to create, 1023 bytes of UTF-8 at most
         :param mime_type: MIME type of the object
@@ -113,8 +121,10 @@ class CreationApi(ApiBase):
         >>> result[3]["policy"]
         'SINGLE'
         """
-        if obj_name is None and file_or_path is not None:
+        if not obj_name and file_or_path is not None:
             obj_name = default_name(file_or_path)
+        if "meta_pos" in kwargs:
+            raise WrongValue(f"meta_pos must not be given, objects are made whole: {kwargs['meta_pos']!r}")
         if metadata is not None:
             warn_deprecated("the metadata argument is deprecated, use properties")
         known = {
@@ -131,8 +141,8 @@ class CreationApi(ApiBase):
             "container_properties": _container_properties(container_properties),
         }
         with open_source(file_or_path, data) as source:
-            if obj_name is None:
-                raise exc.MissingName("No name for the object has been specified: obj_name is None")
+            if obj_name is None or obj_name == "":
+                raise exc.MissingName(f"No name for the object has been specified: obj_name is {obj_name!r}")
             check_name("obj_name", obj_name)
             kwargs["key_file"] = key_file or self._global_kwargs.get("key_file")
             return self._object_create(
@@ -156,6 +166,6 @@ def _container_properties(value: Any) -> dict[str, dict[str, str]] | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not value.keys() <= {"properties", "system"}:
-        raise TypeError(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
+        raise WrongType(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
     check = {"properties": check_properties, "system": check_system}
     return {kind: check[kind](f"container_properties[{kind!r}]", known) for kind, known in value.items()}

@@ -13,11 +13,11 @@ from oio.api._calls import identified
 from oio.api._strategies import stream_reader
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.perfdata import add_figure
+from oio.common.perfdata import add_duration, add_figure
 from oio.common.ranges import close_range
 from oio.common.storage_functions import _sort_chunks
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod
-from oio.common.utils import hard_deadline, monotonic_time
+from oio.common.utils import compute_perfdata_stats, hard_deadline, monotonic_time
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _counted(location: Location, options: dict[str, Any], start: float) -> Gener
     given = 0
     with identified(options.get("reqid")):
         with contextlib.closing(_read(location, options)) as blocks:
-            for block in blocks:
+            for block in _timed(blocks, perfdata):
                 if perfdata is not None and not given:
                     perfdata["ttfb"] = monotonic_time() - start
                 given += len(block)
@@ -144,6 +144,19 @@ def _counted(location: Location, options: dict[str, Any], start: float) -> Gener
     if perfdata is not None:
         perfdata["ttlb"] = monotonic_time() - start
         add_figure(perfdata, "data_size", given)
+        for prefix in ("connect.", "download."):
+            compute_perfdata_stats(perfdata, prefix)
+
+
+def _timed(blocks: Iterator[bytes], perfdata: dict[str, Any] | None) -> Iterator[bytes]:
+    """Note the time spent on blocks, without that of who uses them."""
+    while True:
+        begin = monotonic_time()
+        block = next(blocks, None)
+        add_duration(perfdata, "rawx", "overall", begin)
+        if block is None:
+            return
+        yield block
 
 
 def _read(location: Location, options: dict[str, Any]) -> Generator[bytes, None, None]:

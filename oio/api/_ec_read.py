@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from oio.api._ec_sources import FragmentSource, SegmentPlan, SourceTeam, number
 from oio.api._fragments import FragmentCodec, codec_of
 from oio.api._reader import ChunkReader, mismatch
-from oio.common.deadlines import hard_deadline
+from oio.common.deadlines import hard_deadline, monotonic_time
+from oio.common.perfdata import add_duration
 
 _MAX_READ = 1 << 20
 
@@ -82,6 +83,7 @@ class ECStream:
     :param range_infos: the ranges to read
     :param meta_length: bytes of the metachunk
     :param fragment_length: bytes of the fragments of a whole segment
+    :param perfdata: dict that gets the time of decoding
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class ECStream:
         meta_length: int,
         fragment_length: int,
         reqid: str | None = None,
+        perfdata: dict[str, Any] | None = None,
     ) -> None:
         self.storage_method = storage_method
         self.readers = readers
@@ -99,6 +102,7 @@ class ECStream:
         self.meta_length = meta_length
         self.fragment_length = fragment_length
         self.reqid = reqid
+        self._perfdata = perfdata
         self._codec = codec_of(storage_method)
 
     def start(self) -> None:
@@ -128,11 +132,18 @@ class ECStream:
         try:
             for segment, length in enumerate(wanted.plan.lengths):
                 assert length is not None
-                decode = functools.partial(self._codec.decode, segment_length=length)
+                decode = functools.partial(self._decode, length)
                 yield wanted.trim(offset, self.readers.solve(segment, decode))
                 offset += length
         finally:
             self.close()
+
+    def _decode(self, length: int, fragments: Mapping[int, bytes]) -> bytes:
+        begin = monotonic_time()
+        try:
+            return self._codec.decode(fragments, length)
+        finally:
+            add_duration(self._perfdata, "rawx", "ec", begin)
 
 
 class ECChunkDownloadHandler:
@@ -170,6 +181,7 @@ class ECChunkDownloadHandler:
             "read_timeout": read_timeout,
             "deadline": hard_deadline(_kwargs),
             "ssl_context": _kwargs.get("ssl_context"),
+            "perfdata": _kwargs.get("perfdata"),
         }
 
     def _range(self, size: int) -> tuple[int, int]:
@@ -215,7 +227,8 @@ class ECChunkDownloadHandler:
 
         team = SourceTeam(self.chunks, codec.k, lambda chunk: FragmentSource(chunk, codec, open_reader, plan))
         wanted = ReadRange(start, end, plan)
-        stream = ECStream(self.storage_method, team, [wanted], size, full_size, self.reqid)
+        perfdata = self._reader_options["perfdata"]
+        stream = ECStream(self.storage_method, team, [wanted], size, full_size, self.reqid, perfdata)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(stream.close)
             stream.start()

@@ -6,7 +6,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 from oio.api._calls import ApiBase, plain_call, warn_deprecated
-from oio.api._checks import check_content_id, check_limit, check_name, check_properties, check_version
+from oio.api._checks import (
+    WrongValue,
+    check_content_id,
+    check_limit,
+    check_name,
+    check_properties,
+    check_version,
+)
 from oio.api._download import Location, locate_bytes
 from oio.api._links import Link, linkable
 from oio.api._snapshots import Snapshot
@@ -76,11 +83,12 @@ class LinkApi(ApiBase):
         _check_end("link", link_account, link_container, link_obj, link_content_id)
         for name in ("cid", "content", "content_id", "version"):
             if kwargs.pop(name, None) is not None:
-                raise ValueError(f"{name} does not tell whether it is for the target or for the link")
+                raise WrongValue(f"{name} does not tell whether it is for the target or for the link")
         if target_version is not None:
             check_version(target_version, "target_version")
+        properties_directive = properties_directive or "COPY"
         if properties_directive not in _DIRECTIVES:
-            raise ValueError(f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}")
+            raise WrongValue(f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}")
         given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
         copies = properties_directive == "COPY"
         if copies and given:
@@ -176,7 +184,9 @@ class LinkApi(ApiBase):
         first has now, which lives on whatever becomes of them. Nothing can be written into it.
 
         The objects of the snapshot share the data of their chunks with the originals, as by
-        :meth:`object_link`; what lacks chunks in the container, but not too many, lacks them in the snapshot.
+        :meth:`object_link`. A chunk that is missing in the container is missing in the snapshot too, unless
+        its object has so few of them that no write would be accepted (2 of 3 copies, 7 of 6+3 fragments and
+        all 3 of 2+1 are enough): such an object prevents the snapshot.
 
         Pay attention to the fact that the source container is frozen during the snapshot capture, and
         enabled again in the end, whatever happens (a failure to do so is logged). The capture may take some

@@ -85,6 +85,7 @@ class ListingApi(AccountApi, ObjectApi):
         :param properties: give the properties of the objects too
         :param versions: give all versions of the objects, the newest one first, and delete markers
         :param deleted: give the objects whose latest version is a delete marker too
+        :param kwargs: also ``deadline`` (monotonic seconds), which bounds all of the iteration
         :returns: an iterator of the descriptions of objects that :meth:`object_list` gives, and prefixes
         :raises NoSuchContainer: at the first item: there is no such container
         :raises OioException: an object has more than 10000 versions, which the service cannot list
@@ -147,6 +148,7 @@ class ListingApi(AccountApi, ObjectApi):
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them
         :param s3_buckets_only: only names that can be those of buckets
+        :param kwargs: also ``deadline`` (monotonic seconds), which bounds all of the iteration
         :returns: an iterator of the lists of five that :meth:`container_list` gives: name, number of objects,
             number of bytes, 1 if the item is a prefix or 0 if it is a container, and modification time
         :raises NoSuchAccount: at the first item: there is no such account

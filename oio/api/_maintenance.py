@@ -16,6 +16,7 @@ from oio.api._listing import all_containers, all_versions, make_page, patiently
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
+from oio.common.constants import M2_PROP_VERSIONING_POLICY
 from oio.common.deadlines import hard_deadline, renewed_options
 
 BULK_LIMIT = 100
@@ -24,10 +25,11 @@ BULK_LIMIT = 100
 REFRESH_ATTEMPTS = 3
 
 _NO_CONTAINER = (406, 431)
-_VERSIONS_KEPT = "sys.m2.policy.version"
 _UNVERSIONED = (0, 1)
 
 Results = list[tuple[str, bool]]
+_Key = tuple[str, int]
+"""Name and version of an object."""
 
 
 # --- requests about many names -----------------------------------------------------------------------
@@ -60,6 +62,14 @@ def _as_asked(names: list[str], answers: Results) -> Results:
 # --- emptying ----------------------------------------------------------------------------------------
 
 
+def _key(row: dict[str, Any]) -> _Key:
+    return row["name"], row["version"]
+
+
+def _named(container: str | None, kwargs: dict[str, Any]) -> str:
+    return repr(container or kwargs.get("cid"))
+
+
 def flush(api: ApiBase, account: str | None, container: str | None, kwargs: dict[str, Any]) -> None:
     """Delete all the versions of all the objects of a container, and the delete markers.
 
@@ -87,17 +97,6 @@ def flush(api: ApiBase, account: str | None, container: str | None, kwargs: dict
                 + (f": {emptying.refusal}" if emptying.refusal else "")
             ) from emptying.refusal
         gone = emptying.gone
-
-
-_Key = tuple[str, int]
-
-
-def _key(row: dict[str, Any]) -> _Key:
-    return row["name"], row["version"]
-
-
-def _named(container: str | None, kwargs: dict[str, Any]) -> str:
-    return repr(container or kwargs.get("cid"))
 
 
 class _Emptying:
@@ -229,7 +228,7 @@ def listed_versions(
 def max_versions(system: dict[str, str]) -> int | None:
     """How many versions a container keeps, if it says so in numbers."""
     try:
-        return int(system[_VERSIONS_KEPT])
+        return int(system[M2_PROP_VERSIONING_POLICY])
     except (KeyError, ValueError):
         return None
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, overload
 from oio.api._buckets import bucket_options
 from oio.api._calls import ApiBase, container_call, forgetting, object_call, warn_deprecated
 from oio.api._checks import (
+    WrongValue,
     check_limit,
     check_listing,
     check_properties,
@@ -298,7 +299,7 @@ class ObjectApi(ApiBase):
         True
         """
         if trust_level not in (0, 1, 2):
-            raise ValueError(f"trust_level must be 0, 1 or 2: {trust_level!r}")
+            raise WrongValue(f"trust_level must be 0, 1 or 2: {trust_level!r}")
         try:
             return self._object_exists(account, container, obj, trust_level, **kwargs)
         except (exc.NoSuchObject, exc.NoSuchContainer):

@@ -19,6 +19,7 @@ from oio.common.http import (
     parse_content_type,
     ranges_from_http_header,
 )
+from oio.common.perfdata import add_duration
 from oio.common.utils import lower_dict_keys, monotonic_time
 
 _LOGGER = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class ChunkReader:
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
         (given a response and its chunk, tells why they cannot be used, or None), ``exact`` (True; False for
         who counts the bytes itself, and takes a range that ends elsewhere than asked), ``read_size``: bytes
-        to read at once; by default more and more while they come quickly
+        to read at once; by default more and more while they come quickly; ``perfdata``
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ChunkReader:
         self.connection_timeout = connection_timeout
         self.read_timeout = read_timeout
         self.deadline: float | None = _kwargs.get("deadline")
+        self._perfdata: dict[str, Any] | None = _kwargs.get("perfdata")
         self._connect_kwargs = {k: _kwargs[k] for k in ("ssl_context",) if _kwargs.get(k) is not None}
         self._exact: bool = _kwargs.get("exact", True)
         self._read_sizes: tuple[int, int] = (READ_CHUNK_SIZE, _LARGEST_READ)
@@ -206,6 +208,7 @@ class ChunkReader:
             kwargs["scheme"] = "https"
         conn = source = None
         doing = f"connecting to {parsed.netloc}"
+        begin = monotonic_time()
         try:
             with green.ConnectionTimeout(
                 self._limit(self.connection_timeout, _limits.CONNECTION_TIMEOUT, doing)
@@ -215,6 +218,7 @@ class ChunkReader:
             with green.ChunkReadTimeout(self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, doing)):
                 source = conn.getresponse()
             source.conn = conn
+            add_duration(self._perfdata, "rawx", f"connect.{chunk['url']}", begin)
             status, problem = self._problem(source, chunk)
         except exc.DeadlineReached:
             raise
@@ -335,7 +339,7 @@ class ChunkReader:
         try:
             while True:
                 try:
-                    for data in self._blocks(source, part, _netloc(chunk)):
+                    for data in self._blocks(source, part, chunk):
                         if skip:
                             dropped, data = min(skip, len(data)), data[skip:]
                             skip -= dropped
@@ -366,17 +370,18 @@ class ChunkReader:
         finally:
             close_source(source, self.logger)
 
-    def _blocks(self, source: Any, part: Any, service: str) -> Iterator[bytes]:
+    def _blocks(self, source: Any, part: Any, chunk: dict[str, Any]) -> Iterator[bytes]:
         """The body of one response, exactly as long as announced."""
         start, end, _, _, _ = next(make_iter_from_resp(source))
         left = None if end is None else end - start + 1
         smallest, largest = self._read_sizes
         size = smallest
         while left is None or left > 0:
-            limit = self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, f"reading from {service}")
+            limit = self._limit(self.read_timeout, _limits.CHUNK_TIMEOUT, f"reading from {_netloc(chunk)}")
             begin = monotonic_time()
             with green.ChunkReadTimeout(limit):
                 data = part.read(size if left is None else min(size, left))
+            add_duration(self._perfdata, "rawx", f"download.{chunk['url']}", begin)
             # A slow source gets as little to do within the limit as before.
             quick = monotonic_time() - begin < limit * _QUICK
             size = min(size * 2, largest) if quick else smallest

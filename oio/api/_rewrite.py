@@ -259,7 +259,7 @@ class _HeadRewrite(_Rewrite):
                 _drop_from(
                     self.api, account, container, self.found, self._metachunk.end, self._renewed_options()
                 )
-            except exc.OioException:
+            except BaseException:
                 # Whatever became of that, nobody knows of the new chunks.
                 self._clean(preparer.all_chunks_so_far())
                 raise

@@ -23,7 +23,12 @@ from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.constants import M2_PROP_CTIME
-from oio.common.deadlines import cleaning_options, hard_deadline, renewed_options
+from oio.common.deadlines import (
+    cleaning_options,
+    deadline_to_timeout,
+    hard_deadline,
+    renewed_options,
+)
 from oio.common.decorators import handle_container_not_found
 from oio.common.fullpath import encode_fullpath
 from oio.common.storage_method import DRAINED
@@ -36,7 +41,7 @@ _LEFT = (
     "objects would delete the chunks of its source"
 )
 _ATTEMPTS = 3
-"""How often a service that is busy, or out of reach, is asked to enable the source again."""
+"""How often a service that is busy, out of reach or in trouble is asked to enable the source."""
 _PARALLEL_OBJECTS = 8
 """The source is frozen until all are done."""
 
@@ -126,17 +131,20 @@ class Snapshot:
     def _enable_source(self) -> None:
         options = cleaning_options(self._source_options)
         options["request_attempts"] = max(_ATTEMPTS, int(options.get("request_attempts") or 0))
+        if hard_deadline(options) is not None:
+            # One attempt that stalls must not be the last one.
+            share = deadline_to_timeout(options["deadline"]) / _ATTEMPTS
+            options["read_timeout"] = min(share, options.get("read_timeout") or share)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self.api.container.container_enable(*self.source, **options)
-            except exc.OioNetworkException as err:
-                # It may be done twice.
-                if attempt < _ATTEMPTS:
+            except exc.OioException as err:
+                if getattr(err, "status", None) == _ENABLED:
+                    return
+                # It may be done twice. A service that was busy has been asked again already.
+                if attempt < _ATTEMPTS and not isinstance(err, exc.ServiceBusy):
                     continue
                 self._tell_of_freeze(err)
-            except exc.OioException as err:
-                if getattr(err, "status", None) != _ENABLED:
-                    self._tell_of_freeze(err)
             return
 
     def _tell_of_freeze(self, err: exc.OioException) -> None:
@@ -144,7 +152,10 @@ class Snapshot:
         self.api.logger.error("Container %s stays frozen: %s", name, err)
 
     def _ask_source(self, request: Callable[..., None], *args: str) -> None:
-        _about(*self.source, request, *args, **renewed_options(self._source_options))
+        # The second try would be refused because of the first, as if somebody else had frozen the source, or
+        # made the copy (pitfalls row 33).
+        options = {**renewed_options(self._source_options), "request_attempts": 1}
+        _about(*self.source, request, *args, **options)
 
     def _copy_database(self, is_new: bool) -> None:
         """Make the copy.
@@ -291,9 +302,9 @@ class Snapshot:
         del self._beans[: self.batch]
         self._named += self._unnamed
         self._unnamed = []
-        self.api.container.container_raw_update(
-            list(old), list(new), *self.copy, frozen=True, **renewed_options(self._options)
-        )
+        # The second try would not find the rows that the first has replaced.
+        options = {**renewed_options(self._options), "request_attempts": 1}
+        self.api.container.container_raw_update(list(old), list(new), *self.copy, frozen=True, **options)
 
 
 def _is_refusal(err: BaseException) -> bool:

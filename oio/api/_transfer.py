@@ -227,6 +227,7 @@ class _Copies:
             "read_timeout": options.get("read_timeout"),
             "deadline": hard_deadline(options),
             "ssl_context": options.get("ssl_context"),
+            "perfdata": options.get("perfdata"),
             "check_head": _check_copy,
         }
         self.used: list[str] = []

@@ -44,13 +44,12 @@ _PRIVATE_KEYS = ("maybe_stored", "error")
 def open_source(file_or_path: Any, data: Any) -> AbstractContextManager[Any]:
     """Make what to read the data of an object from; what is opened here is closed with its context.
 
+    :param file_or_path: not looked at when there are `data`
     :raises MissingData: there is neither data nor file
     :raises FileNotFound: there is no file at the path
     """
     if data is None and file_or_path is None:
         raise exc.MissingData("neither data nor file_or_path is given")
-    if data is not None and file_or_path is not None:
-        raise ValueError(f"data and file_or_path are both given: {shorten(data)}, {shorten(file_or_path)}")
     if data is not None:
         return nullcontext(_data_source(data))
     if isinstance(file_or_path, (str, bytes, os.PathLike)):
@@ -228,6 +227,8 @@ class Upload:
 
     def _describe(self, meta: dict[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:
         account, container, name = self.target
+        # The preparation keeps its own version, see _join.
+        meta = dict(meta)
         if self.joined is not None:
             meta["version"] = self.joined["version"]
         meta.update(

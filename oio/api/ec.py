@@ -20,7 +20,9 @@ from oio.api._fragments import codec_of
 from oio.api._writer import ChunkSender, ParallelMetachunkWriter, WriteOptions, connect_to_chunk, frame
 from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS
+from oio.common.deadlines import monotonic_time
 from oio.common.http import headers_from_object_metadata
+from oio.common.perfdata import add_duration
 from oio.common.storage_method import StorageMethod
 
 __all__ = [
@@ -225,10 +227,13 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
         return transferred, digest, sorted(self.meta_chunk, key=lambda chunk: bool(chunk.get("error")))
 
     def _encoded(self, encoder: Generator[_T, bytes, None], data: bytes) -> _T:
+        begin = monotonic_time()
         try:
             return encoder.send(data)
         except exc.ECError as err:
             raise exc.OioException(f"The data cannot be encoded: {err}", reqid=self.reqid) from err
+        finally:
+            add_duration(self.options.perfdata, "rawx", "ec", begin)
 
     def _send(self, writers: list[EcChunkWriter], fragments: list[bytes] | None) -> None:
         if fragments is None:

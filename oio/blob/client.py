@@ -29,8 +29,7 @@ from oio.common.fullpath import decode_fullpath, encode_fullpath
 from oio.common.http import ranges_from_http_header
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
-from oio.common.perfdata import add_duration
-from oio.common.utils import GeneratorIO, cid_from_name, monotonic_time
+from oio.common.utils import GeneratorIO, cid_from_name
 from oio.conscience.client import ConscienceClient
 
 CHUNK_TIMEOUT = 60
@@ -176,7 +175,8 @@ class BlobClient(HttpApi):
         reader_class = pkgutil.resolve_name("oio.api.io:ChunkReader")
         headers = _with_reqid(kwargs.pop("headers", None), kwargs.get("reqid"))
         headers = _with_closed_range(headers)
-        chunk = {"url": self.resolve_url(url, **_without_perfdata(kwargs))}
+        chunk = {"url": url, "real_url": self.resolve_url(url, **_without_perfdata(kwargs))}
+        kwargs.setdefault("perfdata", self.perfdata)
         # A range may end after the last byte.
         options = {**self._timeouts, **kwargs, "exact": "Range" not in headers}
         reader = reader_class([chunk], READ_BUFFER_SIZE, headers, **options)
@@ -249,7 +249,7 @@ class BlobClient(HttpApi):
             raise ValueError(f"chunk_id {chunk_id!r} is not that of to_url {to_url!r}")
         meta, stream = self.chunk_get(from_url, **kwargs)
         copy = {"url": to_url}
-        original = _Original(from_url, meta, stream, kwargs.get("perfdata", self.perfdata))
+        original = _Original(from_url, meta, stream)
         with contextlib.closing(stream):
             new_owner = {
                 "container_id": cid,
@@ -352,23 +352,17 @@ class _Original(Iterator[bytes]):
 
     :param meta: description of the chunk
     :param blocks: its data
-    :param perfdata: dict to add the time of reading to
     """
 
-    def __init__(
-        self, url: str, meta: Mapping[str, Any], blocks: Iterator[bytes], perfdata: dict[str, Any] | None
-    ) -> None:
+    def __init__(self, url: str, meta: Mapping[str, Any], blocks: Iterator[bytes]) -> None:
         self._url = url
         self._blocks = blocks
-        self._perfdata = perfdata
         self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
         self._size = 0
         self._digest = hashlib.new("md5")
 
     def __next__(self) -> bytes:
-        start = monotonic_time()
         block = next(self._blocks, None)
-        add_duration(self._perfdata, "rawx", f"download.{self._url}", start)
         if block is None:
             self.check(self._url, *self._known)
             raise StopIteration

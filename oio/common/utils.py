@@ -204,8 +204,8 @@ def compute_perfdata_stats(perfdata: MutableMapping[str, Any], prefix: str = "up
     """
     rawx = perfdata.get("rawx", {})
     stats = {prefix + name for name in ("AVG", "SD", "RSD")}
-    # Other threads may add to it meanwhile.
-    values = [value for key, value in list(rawx.items()) if key.startswith(prefix) and key not in stats]
+    # Other threads may add to it meanwhile, even to its list of items while that is made.
+    values = [value for key, value in rawx.copy().items() if key.startswith(prefix) and key not in stats]
     if not values:
         return
     mean = statistics.fmean(values)

@@ -18,6 +18,7 @@ from oio.container._params import container_params, content_params, property_nam
 _NO_CONTENT = 204
 _NO_ROUTE = 404
 """Status, in the body of an answer, of a proxy that has no such route."""
+_COMMITS = ("/content/create", "/content/update")
 _DELETIONS = ("/content/delete", "/content/delete_many")
 
 
@@ -29,10 +30,11 @@ class ContentRoutes(ProxyClient):
         return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
 
     def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
-        # A second creation may be refused because of the first, and a second deletion brings back what the
-        # first has hidden: neither is ever sent again (pitfalls rows 33 and 142).
+        # A second creation may be refused because of the first, a second update drops the chunks of the
+        # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls rows 33
+        # and 142).
         unversioned = (kwargs.get("params") or {}).get("version") is None
-        if url.endswith("/content/create") or (unversioned and url.endswith(_DELETIONS)):
+        if url.endswith(_COMMITS) or (unversioned and url.endswith(_DELETIONS)):
             kwargs["request_attempts"] = 1
         return super()._direct_request(method, url, **kwargs)
 
@@ -194,7 +196,7 @@ class ContentRoutes(ProxyClient):
         headers: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Replace the metachunks of an object at the positions of `chunks`.
+        """Replace the metachunks of an object at the positions of `chunks`. Never sent twice.
 
         :param content_id: of the object; without it the service loses the chunks (pitfalls row 145)
         :raises ValueError: content ID, policy or size is missing

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import io
 import logging
+import pickle
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,7 +111,7 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         "limit must be at least 1: -3",
     ),
     "limit as text": (
-        lambda api: api.object_list("a", "c", limit="9"),
+        lambda api: api.object_list("a", "c", limit="many"),
         TypeError,
         "limit must be an int, not str",
     ),
@@ -191,12 +193,8 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         "trust_level .*: 3",
     ),
     "neither data nor file": (create(data=...), exc.MissingData, "neither data nor file_or_path"),
-    "data and file": (
-        create(file_or_path="/etc/hosts"),
-        ValueError,
-        "data and file_or_path are both given: b'x'",
-    ),
     "no name": (create(obj_name=...), exc.MissingName, "No name"),
+    "empty name": (create(obj_name=""), exc.MissingName, "No name .*: obj_name is ''"),
     "no such file": (
         create(data=..., file_or_path="/no/such/file"),
         exc.FileNotFound,
@@ -264,7 +262,10 @@ def test_mistake_is_refused_with_the_name_and_the_value_of_the_argument(
     call, expected, text = MISTAKES[mistake]
     with pytest.raises(expected, match=text) as info:
         call(offline_api)
-    assert type(info.value) is expected
+    if expected in (ValueError, TypeError) and isinstance(info.value, exc.OioException):
+        # The services would have said so, of what is left to them.
+        assert isinstance(info.value, exc.BadRequest)
+        assert info.value.http_status == 400
 
 
 @pytest.mark.pitfall(147)
@@ -285,7 +286,24 @@ def test_api_of_an_unknown_namespace_is_refused() -> None:
         ObjectStorageApi("NOWHERE")
 
 
-@pytest.mark.parametrize("value", [0, -1, "-0.5", float("nan"), float("inf"), "soon", [1]])
+@pytest.mark.parametrize("name", ["connection_timeout", "write_timeout", "chunk_buffer_max"])
+def test_no_time_to_connect_or_to_write_is_refused(name: str, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a positive number: 0"):
+        offline_api.object_create("a", "c", obj_name="o", data=b"", **{name: 0})
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0, "0"])
+def test_no_time_to_read_is_a_deadline_that_is_spent(nothing: Any, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(exc.DeadlineReached):
+        offline_api.object_list("a", "c", read_timeout=nothing)
+
+
+def test_only_whole_objects_are_created(offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(ValueError, match="meta_pos must not be given, objects are made whole: 1"):
+        offline_api.object_create("a", "c", obj_name="o", data=b"", meta_pos=1)
+
+
+@pytest.mark.parametrize("value", [-1, "-0.5", float("nan"), float("inf"), "soon", [1]])
 @pytest.mark.parametrize("name", ["connection_timeout", "read_timeout", "write_timeout", "chunk_buffer_max"])
 def test_limits_that_are_no_positive_numbers_are_refused(
     name: str, value: Any, offline_api: ObjectStorageApi
@@ -366,6 +384,35 @@ def test_unknown_keyword_is_told_once(
     ]
 
 
+@pytest.mark.parametrize("name", ["data", "endpoint", "force", "json", "params", "path", "policy", "size"])
+def test_unknown_keyword_changes_no_request(name: str, api: Any, caplog: pytest.LogCaptureFixture) -> None:
+    api.object_create("a", "c", obj_name="o", data=b"hello")
+    odd = {name: "127.0.0.1:1"}
+    calls: dict[str, Call] = {
+        "link": lambda api: api.object_link("a", "c", "o", "a", "d", "p", **odd),
+        "head": lambda api: api.object_head("a", "c", "o", **odd),
+        "touch": lambda api: api.object_touch("a", "c", "o", **odd),
+        "show": lambda api: api.container_show("a", "c", **odd),
+        "create": lambda api: api.container_create("a", "e", **odd),
+        "list": lambda api: api.account_list(**odd),
+        "refresh": lambda api: api.account_refresh("a", **odd),
+        "delete_many": lambda api: api.object_delete_many("a", "c", ["p"], **odd),
+    }
+    for call in calls.values():
+        call(api)
+    assert caplog.messages.count(f"Unknown keyword argument {name!r} is ignored") == 1
+    assert b"".join(api.object_fetch("a", "d", "p")[1]) == b"hello"
+
+
+def test_creation_takes_what_its_requests_take(api: Any) -> None:
+    meta = api.object_create_ext("a", "c", obj_name="o", data=b"hello", policy="SINGLE")[3]
+    api.object_create(
+        "a", "c", obj_name="o", data=b"hello", policy="TWOCOPIES", change_policy=True, version=meta["version"]
+    )
+    changed = api.object_get_properties("a", "c", "o")
+    assert (changed["policy"], changed["version"]) == ("TWOCOPIES", meta["version"])
+
+
 def test_unknown_keyword_of_the_constructor_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with ObjectStorageApi("OPENIO", endpoint="127.0.0.1:1", pool_max=3):
         assert "'pool_max'" in caplog.text
@@ -401,8 +448,47 @@ def test_deprecated_method_warns_its_caller(call: Call, name: str, offline_api: 
     assert warnings[0].filename == __file__
 
 
+def test_data_win_over_a_file_whose_name_they_take(api: Any, tmp_path: Path) -> None:
+    path = tmp_path / "named"
+    path.write_bytes(b"file")
+    for name, options in {"named": {}, "other": {"obj_name": "other"}}.items():
+        api.object_create("a", "c", path, data=b"data", **options)
+        assert b"".join(api.object_fetch("a", "c", name)[1]) == b"data"
+
+
+@pytest.mark.parametrize("call", ["object_touch", "object_drain"])
+def test_notice_about_what_is_missing_is_a_not_found_too(call: str, api: Any) -> None:
+    with pytest.raises(exc.NoSuchContainer, match="Container 'c' does not exist") as info:
+        getattr(api, call)("a", "c", "o")
+    assert isinstance(info.value, exc.NotFound)
+    api.container_create("a", "c")
+    with pytest.raises(exc.NoSuchObject, match="Object 'o' does not exist") as info:
+        getattr(api, call)("a", "c", "o")
+    found = pickle.loads(pickle.dumps(info.value))
+    assert isinstance(found, exc.NotFound)
+    assert (found.http_status, found.status, str(found)) == (404, 420, str(info.value))
+    assert found.reqid
+
+
 def test_caller_headers_are_left_alone(offline_api: ObjectStorageApi) -> None:
     headers = {"X-Mine": "1"}
     with pytest.raises(exc.OioNetworkException):
         offline_api.container_show("a", "c", headers=headers)
     assert headers == {"X-Mine": "1"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("c" * 1024, ValueError), (5, TypeError)])
+def test_mistake_is_a_bad_request_that_pickles(
+    name: Any, kind: type[Exception], offline_api: ObjectStorageApi
+) -> None:
+    with pytest.raises(exc.BadRequest) as info:
+        offline_api.container_create("a", name)
+    copy = pickle.loads(pickle.dumps(info.value))
+    assert isinstance(copy, kind)
+    assert (type(copy), copy.args, str(copy)) == (type(info.value), info.value.args, str(info.value))
+    assert (copy.http_status, copy.status, copy.message) == (400, None, str(info.value))
+
+
+def test_nothing_to_set_is_a_bad_request_as_of_the_service(offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(exc.BadRequest, match="nothing to set"):
+        offline_api.container_set_properties("a", "c", {})

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -357,10 +358,47 @@ def test_performance_figures_add_up(api: Any) -> None:
     assert 0 < perfdata["ttfb"] <= perfdata["ttlb"]
 
 
+@pytest.mark.parametrize("policy", ["THREECOPIES", "EC21"])
+def test_figures_of_a_read_tell_of_each_chunk_server(api: Any, policy: str) -> None:
+    perfdata: dict[str, Any] = {}
+    create(api, "o", LARGE, policy=policy, perfdata=perfdata)
+    encoding = perfdata["rawx"].get("ec")
+    perfdata.clear()
+    assert read(api, "o", perfdata=perfdata) == LARGE
+    rawx = perfdata["rawx"]
+    read_from = {key.partition(".")[2] for key in rawx if key.startswith("download.http")}
+    located = {chunk["url"] for chunk in api.object_locate(ACCOUNT, CONTAINER, "o")[1]}
+    assert read_from
+    assert read_from <= located
+    assert {f"connect.{url}" for url in read_from} <= rawx.keys()
+    assert min(rawx["download.AVG"], rawx["connect.AVG"]) > 0
+    assert 0 < rawx["overall"] <= perfdata["ttlb"]
+    assert perfdata["data_size"] == len(LARGE)
+    if policy == "EC21":
+        assert min(encoding, rawx["ec"]) > 0
+    else:
+        assert (encoding, rawx.get("ec")) == (None, None)
+
+
 def test_checksum_left_to_the_rawx(namespace: Namespace) -> None:
     with namespace.api(chunk_checksum_algo=None) as api:
         create(api, "o", LARGE)
         assert read(api, "o") == LARGE
+
+
+@pytest.mark.pitfall(128)
+def test_all_that_is_appended_is_prepared_for_one_new_version(api: Any, namespace: Namespace) -> None:
+    """Chunk IDs may be made of version and position: with those of the object, they would be in place."""
+    create(api, "o", LARGE)
+    version = api.object_get_properties(ACCOUNT, CONTAINER, "o")["version"]
+    namespace.forget_requests()
+    create(api, "o", LARGE, append=True)
+    queries = [parse_qs(r.target) for r in namespace.requests if "content/prepare2" in r.target]
+    prepared = {query["version"][0] for query in queries[1:]}
+    assert len(queries) > 1
+    assert len(prepared) == 1
+    assert prepared != {version}
+    assert read(api, "o") == LARGE + LARGE
 
 
 @pytest.mark.pitfall(128)

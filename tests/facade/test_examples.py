@@ -19,6 +19,7 @@ MODULES = [
     "oio.api._creation_api",
     "oio.api._object_api",
     "oio.api.object_storage",
+    "oio.api.types",
     "oio.blob.client",
     "oio.conscience.client",
     "oio.container._metadata",

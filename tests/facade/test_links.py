@@ -315,7 +315,6 @@ GOOD = {
         ({"target_content_id": "xyz"}, "target_content_id.*'xyz'"),
         ({"link_content_id": "ABC"}, "link_content_id.*'ABC'"),
         ({"properties_directive": "MOVE"}, "properties_directive.*'MOVE'"),
-        ({"properties_directive": None}, "properties_directive.*None"),
         ({"properties_directive": "REPLACE", "properties": {"a": 1}}, r"properties\['a'\]"),
         ({"properties_directive": "REPLACE", "metadata": ["a"]}, "metadata must be a dict"),
         ({"cid": "AB"}, "cid does not tell"),

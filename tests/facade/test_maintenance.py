@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -26,6 +27,17 @@ FOREVER = 7
 def answer(status: int = 200, body: Any = None, **headers: str) -> tuple[Any, Any]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return SimpleNamespace(status=status, headers=named), {} if body is None else body
+
+
+def answering(answers: dict[str, Any]) -> Mock:
+    """Answer requests by the last part of their URL, but not for ever."""
+    told = itertools.count(1)
+
+    def request(method: str, url: str, **kwargs: Any) -> Any:
+        assert next(told) < FOREVER
+        return answers[url.rpartition("/")[2]]
+
+    return Mock(side_effect=request)
 
 
 def asked(namespace: Namespace, route: str) -> int:
@@ -79,11 +91,22 @@ def test_flush_of_a_frozen_container_says_why_it_fails(api: Any, system: Any) ->
     with pytest.raises(
         exc.OioException, match=r"nothing of 2 versions .* could be deleted: .*frozen"
     ) as info:
-        api.container_flush(ACCOUNT, CONTAINER)
+        api.container_flush(ACCOUNT, CONTAINER, deadline=time.monotonic() + 20)
     assert isinstance(info.value.__cause__, exc.ServiceBusy)
     assert len(left(api)) == 2
     api.container_flush(ACCOUNT, CONTAINER, fast=True)
     assert left(api) == []
+
+
+@pytest.mark.parametrize(("system", "in_bulk", "one_by_one"), [(None, 2, 0), (ALL_VERSIONS, 0, 150)])
+def test_flush_deletes_in_bulk_what_would_not_just_be_hidden(
+    api: Any, namespace: Namespace, system: Any, in_bulk: int, one_by_one: int
+) -> None:
+    fill(api, *(alias(f"o{number:03}", number + 1) for number in range(150)), system=system)
+    namespace.forget_requests()
+    api.container_flush(ACCOUNT, CONTAINER)
+    assert asked(namespace, "content/delete_many") == in_bulk
+    assert asked(namespace, "content/delete") == one_by_one
 
 
 def test_flush_deletes_what_it_can_and_tells_of_the_rest(api: Any, namespace: Namespace) -> None:
@@ -102,24 +125,18 @@ def test_flush_deletes_what_it_can_and_tells_of_the_rest(api: Any, namespace: Na
 def test_flush_does_not_believe_for_ever_what_it_is_told(offline_api: Any) -> None:
     row = {"name": "o", "version": 1, "deleted": True}
     answers = {"list": answer(body={"objects": [row]}), "delete": answer(204)}
-    asked = offline_api.container._direct_request = Mock(
-        side_effect=lambda method, url, **kwargs: answers[url.rpartition("/")[2]]
-    )
+    offline_api.container._direct_request = answering(answers)
     with pytest.raises(exc.OioException, match="what was deleted of container 'c' is still there"):
         offline_api.container_flush("a", "c")
-    assert asked.call_count < FOREVER
 
 
 @pytest.mark.pitfall(94)
 def test_fast_flush_notices_that_nothing_changes(offline_api: Any) -> None:
     page = {"objects": [{"name": "o", "version": 1}], "system": {"sys.m2.version": "3"}}
     answers = {"flush": answer(204, x_oio_truncated="true"), "list": answer(body=page)}
-    asked = offline_api.container._direct_request = Mock(
-        side_effect=lambda method, url, **kwargs: answers[url.rpartition("/")[2]]
-    )
+    offline_api.container._direct_request = answering(answers)
     with pytest.raises(exc.OioException, match="container 'c' is not emptied, nor does it change"):
         offline_api.container_flush("a", "c", fast=True)
-    assert asked.call_count < FOREVER
 
 
 @pytest.mark.pitfall(95)

@@ -72,6 +72,12 @@ def test_listing_requests_have_the_arguments_that_applications_know(offline_api:
 
 
 @pytest.mark.pitfall(119, 146)
+def test_limit_of_a_listing_may_be_text(offline_api: Any, seen: Mock) -> None:
+    seen.return_value = answer(body={"objects": []})
+    offline_api.object_list("a", "c", limit="5")
+    assert int(seen.call_args.kwargs["params"]["max"]) == 5
+
+
 def test_object_requests_have_the_arguments_that_applications_know(offline_api: Any, seen: Mock) -> None:
     seen.return_value = answer(204)
     assert offline_api.object_delete("a", "c", "o", reqid="R") is True
@@ -278,6 +284,20 @@ def test_conscience_tells_of_services(namespace: Namespace) -> None:
 
 
 @pytest.mark.pitfall(107)
+def test_several_services_are_locked_at_once(namespace: Namespace) -> None:
+    with ConscienceClient(CONF, endpoint=namespace.endpoint) as conscience:
+        nodes = [
+            conscience.get_service_definition("rawx", node.address, score=5) for node in namespace.rawx[:2]
+        ]
+        conscience.lock_score(nodes)
+        assert [node.score for node in namespace.rawx[:2]] == [5, 5]
+        conscience.unlock_score(nodes)
+        assert [node.score for node in namespace.rawx[:2]] == [100, 100]
+        with pytest.raises(exc.BadRequest):
+            conscience.lock_score([*nodes, "a name"])
+        assert [node.score for node in namespace.rawx[:2]] == [100, 100]
+
+
 def test_address_of_a_service_is_remembered() -> None:
     with ConscienceClient(CONF, endpoint="127.0.0.1:1") as conscience:
         conscience._direct_request = Mock(return_value=answer(body={"addr": "10.0.0.1:6010"}))  # type: ignore[method-assign]

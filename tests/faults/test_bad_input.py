@@ -36,15 +36,12 @@ SEEN_LOCALLY = {
     "account of 32 letters": Mistake({"account": "é" * 32}, ValueError, ("account", "64", "éé")),
     "empty container": Mistake({"container": ""}, ValueError, ("container", "empty")),
     "container of 1024 bytes": Mistake({"container": "c" * 1024}, ValueError, ("container", "1024", "ccc")),
-    "empty name": Mistake({"obj_name": ""}, ValueError, ("obj_name", "empty")),
+    "empty name": Mistake({"obj_name": ""}, exc.MissingName, ("obj_name", "''")),
     "name of 1024 bytes": Mistake({"obj_name": "o" * 1024}, ValueError, ("obj_name", "1024", "ooo")),
     "name of 512 letters": Mistake({"obj_name": "é" * 512}, ValueError, ("obj_name", "1024", "éé")),
     "name that is a number": Mistake({"obj_name": 7}, TypeError, ("obj_name", "7")),
     "no name": Mistake({"obj_name": None}, exc.MissingName, ("obj_name", "None")),
     "neither data nor file": Mistake({"data": None}, exc.MissingData, ("data", "file_or_path")),
-    "data and file": Mistake(
-        {"file_or_path": "/etc/hosts"}, ValueError, ("data", "file_or_path", "/etc/hosts")
-    ),
     "data that are a number": Mistake({"data": 5}, TypeError, ("data", "int")),
     "data that are a dict": Mistake({"data": {"a": 1}}, TypeError, ("data", "dict")),
     "path that does not exist": Mistake(

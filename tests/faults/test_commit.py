@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -71,6 +73,20 @@ def test_refused_commit_leaves_no_chunk(namespace, api, http, status, expected):
     plan.assert_met()
     assert caught.value.reqid
     assert caught.value.service == namespace.proxy.address
+    assert_nothing_left(namespace, api, target)
+
+
+@pytest.mark.pitfall(29)
+def test_commit_that_cannot_be_sent_leaves_no_chunk(namespace, api):
+    target = new_target()
+    with contextlib.ExitStack() as down:
+
+        def data() -> Iterator[bytes]:
+            yield SMALL
+            down.enter_context(namespace.faults(Fault("refuse", service="proxy")))
+
+        with pytest.raises(exc.OioConnectionException):
+            create(api, target, data())
     assert_nothing_left(namespace, api, target)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
+from tests.faults import ec_objects
 from tests.faults.objects import (
     CHUNK_SIZE,
     LARGE,
@@ -148,6 +149,20 @@ def test_cut_of_a_policy_that_is_not_there_any_more_leaves_the_object(namespace,
     assert_stored(namespace, api, target, LARGE)
 
 
+@pytest.mark.parametrize("size", [1, ec_objects.SEGMENT + 5, ec_objects.METACHUNK + 3])
+def test_erasure_coded_object_is_cut_without_all_of_its_rawx(tmp_path, size):
+    with ec_objects.running_namespace(tmp_path) as namespace, namespace.api() as api:
+        target = stored(api, ec_objects.LARGE)
+        _, chunks = api.object_locate(*target)
+        (missing,) = [rawx for rawx in namespace.rawx if rawx.address in chunks[0]["real_url"]]
+        with namespace.faults(Fault("refuse", address=missing.address)) as plan:
+            api.object_truncate(*target, size=size)
+            assert read(api, target) == (ec_objects.LARGE[:size], None)
+        plan.assert_met()
+        assert read(api, target, verify_checksum="strict") == (ec_objects.LARGE[:size], None)
+        assert api.object_locate(*target)[0]["policy"] == ec_objects.POLICY
+
+
 # --- the last requests ----------------------------------------------------------------------------------
 
 
@@ -213,6 +228,28 @@ def test_commit_whose_answer_was_lost_is_a_success(namespace, api, target, rewri
     plan.assert_met()
     assert len(requests_to(namespace, rewrite.commit)) == 1
     assert_stored(namespace, api, target, rewrite.result)
+
+
+@everywhere
+@pytest.mark.pitfall(33)
+def test_commit_is_sent_once(namespace, api, target, rewrite):
+    """A second one would drop what the first has put in the place of the old chunks."""
+    trouble = Fault("status", service="proxy", operation=rewrite.commit, nth=1)
+    namespace.forget_requests()
+    with namespace.faults(trouble) as plan, pytest.raises(exc.ServiceBusy):
+        rewrite.make(api, target, request_attempts=5)
+    plan.assert_met()
+    assert len(requests_to(namespace, rewrite.commit)) == 1
+
+
+def test_new_chunks_are_removed_when_the_user_interrupts(namespace, api, target, monkeypatch):
+    def interrupt(*_args: Any, **_kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api.container, "content_truncate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        truncate(api, target)
+    assert_stored(namespace, api, target, LARGE)
 
 
 @everywhere

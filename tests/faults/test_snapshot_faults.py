@@ -304,15 +304,64 @@ def test_snapshot_stays_when_only_the_enabling_fails(namespace, api, before, cap
     assert_taken(namespace, api, before)
 
 
+@pytest.mark.pitfall(33, 97)
+@pytest.mark.parametrize("route", ["admin/freeze", "container/snapshot"])
+def test_freeze_and_copy_are_sent_once(namespace, api, before, route):
+    """Of a second one, nobody would know if it is refused because of the first."""
+    with namespace.faults(proxy("status", route, nth=1)) as plan, pytest.raises(exc.ServiceBusy):
+        take(api, request_attempts=5)
+    plan.assert_met()
+    assert asked(namespace, route) == 1
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_source_is_enabled_by_the_second_attempt_after_a_deadline(namespace, api, before):
+    with namespace.faults(proxy("stall", "admin/enable", phase="head", nth=1)) as plan:
+        During(api, "admin/enable", namespace.forget_requests)
+        take(api, deadline=time.monotonic() + 8.0)
+    plan.assert_met()
+    assert asked(namespace, "admin/enable") == 2
+    assert status(api) == ENABLED
+
+
+def test_links_are_noted_once_in_a_snapshot(namespace, api, before):
+    """A second one would not find the rows that the first has replaced."""
+    fault = proxy("status", "container/raw_update", nth=1)
+    with namespace.faults(fault) as plan, pytest.raises(exc.ServiceBusy):
+        take(api, request_attempts=5)
+    plan.assert_met()
+    assert asked(namespace, "container/raw_update") == 1
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(97)
+def test_source_that_could_not_be_asked_is_left_as_it_is(namespace, api, other, before):
+    """Somebody else may have frozen it."""
+    other.container.container_freeze(*SOURCE)
+    with contextlib.ExitStack() as down:
+
+        def stop_and_start_again() -> None:
+            down.enter_context(namespace.faults(Fault("refuse", service="proxy")))
+            During(api, "admin/enable", down.close)
+
+        During(api, "admin/freeze", stop_and_start_again)
+        with pytest.raises(exc.OioConnectionException):
+            take(api)
+    assert asked(namespace, "admin/enable") == 0
+    assert status(other) == FROZEN
+
+
 @pytest.mark.pitfall(97)
 @pytest.mark.parametrize(
     "fault",
     [
         refusal("admin/enable", 503, 503, nth=1),
+        refusal("admin/enable", 500, 500, nth=1),
         proxy("reset", "admin/enable", phase="head", nth=1),
         proxy("commit-then-reset", "admin/enable", nth=1),
     ],
-    ids=["busy", "reset", "answer lost"],
+    ids=["busy", "internal error", "reset", "answer lost"],
 )
 def test_service_is_asked_again_to_enable(namespace, api, before, fault, caplog):
     with namespace.faults(fault) as plan:

@@ -235,3 +235,17 @@ def test_an_object_needs_k_different_chunks_of_each_metachunk(
         assert response.status == 204
     else:
         assert status(response) == (500, error)
+
+
+def test_a_snapshot_needs_a_name(proxy: Proxy) -> None:
+    ask(proxy, "POST", "container/create", "acct=a&ref=source")
+    for body in ({"account": "", "container": "copy"}, {"account": "a", "container": ""}):
+        assert status(ask(proxy, "POST", "container/snapshot", "acct=a&ref=source", body)) == (400, 400)
+
+
+def test_a_link_to_services_that_cannot_be_chosen_is_forbidden(proxy: Proxy) -> None:
+    ask(proxy, "POST", "conscience/register", body={"addr": "10.0.0.9:1", "type": "redis"})
+    ask(proxy, "POST", "conscience/lock", body={"addr": "10.0.0.9:1", "type": "redis", "score": 0})
+    query = "acct=a&ref=linked&autocreate=1&type="
+    assert status(ask(proxy, "POST", "reference/link", f"{query}redis")) == (403, 481)
+    assert status(ask(proxy, "POST", "reference/link", f"{query}xcute")) == (400, 400)

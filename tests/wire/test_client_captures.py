@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from oio.api._calls import NotFoundObject
+from oio.api._checks import WrongValue
 from oio.common import exceptions as exc
 from tests.wire.calls import Call, load_call, make, recorded_result
 from tests.wire.recorded import NAMES, Capture, load
@@ -60,15 +62,15 @@ DIFFERENT = {
         "status 406 means no container, whatever the HTTP status (pitfalls row 132)",
     ),
     "object_touch__not_found": (
-        Raises(exc.NoSuchObject, "Object 'nonexistent-1795332627' does not exist."),
-        "as for all other calls about an object",
+        Raises(NotFoundObject, "Object 'nonexistent-1795332627' does not exist."),
+        "a NoSuchObject, as of all other calls about an object, and still a NotFound",
     ),
     "object_create__bad_policy": (
         Raises(exc.ClientException, "storage policy 'NOSUCHPOLICY': Unexpected storage policy"),
         "the exception names the policy",
     ),
     "container_create__bad_system_property": (
-        Raises(ValueError, "system['sys.m2.quota'] must be an integer: 'notanumber'"),
+        Raises(WrongValue, "system['sys.m2.quota'] must be an integer: 'notanumber'"),
         "the service stores any text, and then has no quota (pitfalls row 151)",
     ),
     "object_create__missing_data": (
@@ -92,8 +94,8 @@ DIFFERENT = {
     "chunk_get__not_found": (Raises(exc.NotFound, "Not Found"), "each chunk is named with its own reason"),
     "chunk_get__bad_id": (Raises(exc.BadRequest, "Bad Request"), "each chunk is named with its own reason"),
     "object_drain__not_found": (
-        Raises(exc.NoSuchObject, "Object 'nonexistent-1795332627' does not exist."),
-        "as for all other calls about an object",
+        Raises(NotFoundObject, "Object 'nonexistent-1795332627' does not exist."),
+        "a NoSuchObject, as of all other calls about an object, and still a NotFound",
     ),
     "object_truncate__ok": (None, "not the empty body of an answer"),
     "object_truncate__boundary": (None, "not the empty body of an answer"),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from oio.sandbox.conscience import SERVICE_TYPES, Service
 from oio.sandbox.http.values import is_true, parse_integer
@@ -75,17 +75,22 @@ def _score(backend: Backend, call: Call) -> Response:
 
 
 def _register(backend: Backend, call: Call) -> Response:
-    body = call.json()
-    services = [_service(backend, item) for item in (body if isinstance(body, list) else [body])]
-    for service in services:
+    for service in [_service(backend, item) for item in _items(call)]:
         backend.conscience.register(service)
     return done()
 
 
-def _service(backend: Backend, item: object) -> Service:
-    """Return the service that a body describes; the score is for the conscience to say."""
-    if not isinstance(item, dict):
+def _items(call: Call) -> list[dict[str, object]]:
+    """Return the services that a body describes: one, or an array of them."""
+    body = call.json()
+    items: list[Any] = body if isinstance(body, list) else [body]
+    if not all(isinstance(item, dict) for item in items):
         raise bad_request("Expected: json object")
+    return items
+
+
+def _service(backend: Backend, item: dict[str, object]) -> Service:
+    """Return a service that is described; the score is for the conscience to say."""
     address, kind = (str(typed_field(item, name, str)) for name in ("addr", "type"))
     backend.conscience.check_type(kind)
     backend.conscience.check_address(address)
@@ -101,22 +106,21 @@ def _service(backend: Backend, item: object) -> Service:
 
 
 def _lock(backend: Backend, call: Call) -> Response:
-    body = call.json_object("Expected: json object")
-    service = _service(backend, body)
-    score = typed_field(body, "score", int)
-    backend.conscience.lock(service.kind, service.name, int(str(score)))
+    services = [(_service(backend, item), typed_field(item, "score", int)) for item in _items(call)]
+    for service, score in services:
+        backend.conscience.lock(service.kind, service.name, int(str(score)))
     return done()
 
 
 def _unlock(backend: Backend, call: Call) -> Response:
-    service = _service(backend, call.json())
-    backend.conscience.unlock(service.kind, service.name)
+    for service in [_service(backend, item) for item in _items(call)]:
+        backend.conscience.unlock(service.kind, service.name)
     return done()
 
 
 def _deregister(backend: Backend, call: Call) -> Response:
-    service = _service(backend, call.json())
-    backend.conscience.deregister(service.kind, service.name)
+    for service in [_service(backend, item) for item in _items(call)]:
+        backend.conscience.deregister(service.kind, service.name)
     return done()
 
 

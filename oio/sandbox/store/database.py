@@ -41,7 +41,8 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             level = "FULL" if survives_power_cuts else "NORMAL"
             self._connection.execute(f"PRAGMA synchronous = {level}")
-            self._connection.executescript(schema)
+            # One transaction: each waits for the disk.
+            self._connection.executescript(f"BEGIN; {schema} COMMIT;")
         except sqlite3.DatabaseError as exc:
             self._connection.close()
             raise OSError(f"{path} cannot be used: {exc}") from exc
