@@ -53,6 +53,8 @@ def client_of(info: _Info) -> Iterator[Backblaze]:
         info["backblaze.application_key"],
         info.get("authorization"),
         info.get("upload_token"),
+        api_url=info.get("backblaze.api_url"),
+        authorize=False,
     )
     with contextlib.closing(client):
         yield client
