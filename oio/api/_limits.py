@@ -37,6 +37,16 @@ def timeout(explicit: float | None, deadline: float | None, default: float, doin
     return left if explicit is None else min(explicit, left)
 
 
+def blame_deadline(err: exc.OioException, deadline: float | None, reqid: str | None = None) -> None:
+    """Say that a failure comes of the deadline, when it has passed.
+
+    :param deadline: monotonic seconds
+    :raises DeadlineReached: it has
+    """
+    if deadline is not None and deadline_to_timeout(deadline) <= 0:
+        raise exc.DeadlineReached(f"Deadline reached: {err}", reqid=reqid, service=err.service) from err
+
+
 @contextlib.contextmanager
 def reading_source(seconds: float | None) -> Iterator[None]:
     """Bound a read of the caller's source, and turn what it raises into exceptions of the library.

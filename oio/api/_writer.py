@@ -14,7 +14,7 @@ from oio.api import _limits, io
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.constants import CHUNK_HEADERS
-from oio.common.deadlines import deadline_to_timeout, monotonic_time
+from oio.common.deadlines import monotonic_time
 from oio.common.http import headers_from_object_metadata
 from oio.common.perfdata import add_duration
 from oio.common.storage_method import StorageMethod
@@ -63,8 +63,7 @@ class WriteOptions:
 
     def check_deadline(self, err: exc.OioException) -> None:
         """Say that a failure comes of the deadline, when it has passed."""
-        if self.deadline is not None and deadline_to_timeout(self.deadline) <= 0:
-            raise exc.DeadlineReached(f"Deadline reached: {err}", reqid=self.reqid) from err
+        _limits.blame_deadline(err, self.deadline, self.reqid)
 
 
 def frame(data: bytes) -> bytes:

@@ -173,6 +173,9 @@ class _FileWriter:
                 return client.put(
                     self._info["bucket_name"], name, data, deadline=self._options.deadline, **options
                 )
+        except (BackblazeException, exc.OioNetworkException) as err:
+            self._options.check_deadline(err)
+            raise
         finally:
             add_duration(self._options.perfdata, "b2", f"upload.{self._chunk['url']}", start)
 
@@ -304,8 +307,10 @@ class _File:
                 raise exc.NotFound(404, None, f"{url}: {err}") from err
             if err.status_code == 416:
                 raise exc.CorruptedChunk(f"The file of {url} is shorter than what was stored") from err
-            raise exc.ServiceUnavailable(f"{url}: {err}") from err
+            _limits.blame_deadline(err, self._deadline)
+            raise exc.ServiceUnavailable(f"{url}: {err}", service=err.service) from err
         except exc.OioNetworkException as err:
+            _limits.blame_deadline(err, self._deadline)
             raise exc.ServiceUnavailable(f"{url}: {err}", service=err.service) from err
 
     def find_damaged(self) -> list[str]:
