@@ -357,8 +357,7 @@ def _newly_named(preparer: MetachunkPreparer) -> Callable[[], Iterator[list[dict
     def prepare() -> Iterator[list[dict[str, Any]]]:
         for meta_chunk in preparer():
             for chunk in meta_chunk:
-                chunk["url"] = f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}"
-                chunk.pop("real_url", None)
+                chunk["real_url"] = chunk["url"] = f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}"
             yield meta_chunk
 
     return prepare

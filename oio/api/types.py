@@ -136,12 +136,12 @@ class CreatedObject(_ObjectMeta, _NewObject):
 
 
 class Chunk(TypedDict):
-    """Piece of the data of an object, or of the redundancy of it, on one rawx."""
+    """Piece of the data of an object, or of the redundancy of it, on one rawx or in Backblaze."""
 
     url: str
-    """Its name for ever: ``http://service/ID``."""
+    """Its name for ever: ``http://service/ID``, or ``b2/ID`` for a file in Backblaze."""
     real_url: str
-    """Where it can be read now."""
+    """Where it can be read now; the same in Backblaze."""
     pos: str
     """Its place: index of the metachunk, and after a dot, with erasure coding, that of the fragment."""
     size: int
@@ -169,9 +169,9 @@ class DescribedChunk(Chunk, total=False):
     chunk_size: str | None
     """Bytes that the rawx has, as decimal text."""
     chunk_hash: str | None
-    """MD5 of these bytes, in hexadecimal digits."""
+    """MD5 of these bytes, in hexadecimal digits; None for Backblaze, which does not know it."""
     full_path: str | None
-    """Which object it belongs to, see :class:`CreatedObject`."""
+    """Which object it belongs to, see :class:`CreatedObject`; None for Backblaze."""
     error: str
     """Why the rawx could not tell; then the others are missing."""
 

@@ -94,7 +94,7 @@ def test_object_of_any_source_and_size(namespace: Namespace, api: Any, source: s
     result = api.object_create_ext(ACCOUNT, CONTAINER, obj_name="o", **SOURCES[source](data))
     (chunk,), written, checksum, meta = result
     assert (written, checksum, meta["etag"], meta["policy"]) == (size, md5, md5, POLICY)
-    assert chunk.keys() == {"url", "pos", "size", "hash", "score"}
+    assert chunk.keys() == {"url", "real_url", "pos", "size", "hash", "score"}
     assert (chunk["pos"], chunk["size"], chunk["hash"]) == ("0", size, md5.upper())
     assert chunk["url"].startswith("b2/")
     assert len(chunk["url"]) == len("b2/") + 64
