@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import http.client
 import platform
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ProtocolError
 
 import oio
@@ -22,6 +21,11 @@ from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.http_urllib3 import SafePoolManager, oio_exception_from_httperror, tls_context
 from oio.common.json import json as jsonlib
+
+# The import of requests adds to the warning filters, which are the host's.
+with warnings.catch_warnings():
+    import requests
+    from requests.adapters import HTTPAdapter
 
 USER_AGENT = f"openio-sdk/{oio.__version__} python/{platform.python_version()}"
 BLOCK_SIZE = 131072

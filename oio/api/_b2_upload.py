@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -188,9 +189,13 @@ class UploadUrls:
     def __init__(self, ask: Callable[[Limits], Mapping[str, Any]]) -> None:
         self._ask = ask
         self._idle: deque[UploadUrl] = deque()
+        self._pid = os.getpid()
 
     def take(self, limits: Limits) -> UploadUrl:
         """Get one for an upload."""
+        if self._pid != os.getpid():
+            # After a fork, the parent goes on to use them.
+            self._idle, self._pid = deque(), os.getpid()
         with contextlib.suppress(IndexError):
             return self._idle.pop()
         return UploadUrl.of(self._ask(limits))

@@ -15,19 +15,29 @@ HOSTS = Path(__file__).parent / "hosts"
 
 
 @pytest.fixture(scope="module")
-def endpoint():
+def namespace():
     with Namespace(rawx=3) as namespace:
-        yield namespace.endpoint
+        yield namespace
+        assert namespace.b2.file_names() == []
 
 
 @pytest.mark.pitfall(42)
 @pytest.mark.parametrize(
     "host", ["plain", "threads", "green_before", "green_after", "asynchronous", "forking"]
 )
-def test_the_library_is_a_good_guest(host, endpoint):
+@pytest.mark.parametrize("policy", ["THREECOPIES", "BACKBLAZE"])
+def test_the_library_is_a_good_guest(host, policy, namespace):
     # Not in the repository's folder: the installed library must do.
     result = subprocess.run(
-        [sys.executable, "-W", "error", HOSTS / f"{host}.py", endpoint],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            HOSTS / f"{host}.py",
+            namespace.endpoint,
+            policy,
+            namespace.b2_key_file,
+        ],
         capture_output=True,
         text=True,
         check=False,

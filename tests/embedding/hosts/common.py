@@ -13,9 +13,15 @@ def endpoint() -> str:
     return sys.argv[1]
 
 
+def policy() -> str:
+    return sys.argv[2]
+
+
 def make_api(**kwargs):
     from oio import ObjectStorageApi
 
+    if policy() == "BACKBLAZE":
+        kwargs["key_file"] = sys.argv[3]
     return ObjectStorageApi("OPENIO", endpoint=endpoint(), **kwargs)
 
 
@@ -23,10 +29,9 @@ def round_trip(api, name: str, size: int = 300_000) -> None:
     """Store an object of several blocks, read it back whole and in part, delete it."""
     container = f"host-{os.getpid()}"
     data = hashlib.sha256(name.encode()).digest() * (size // 32)
-    chunks, stored, checksum = api.object_create(
-        "acct", container, obj_name=name, data=data, policy="THREECOPIES"
-    )
-    assert (len(chunks), stored, checksum) == (3, len(data), hashlib.md5(data).hexdigest())
+    chunks, stored, checksum = api.object_create("acct", container, obj_name=name, data=data, policy=policy())
+    copies = {"THREECOPIES": 3, "BACKBLAZE": 1}[policy()]
+    assert (len(chunks), stored, checksum) == (copies, len(data), hashlib.md5(data).hexdigest())
     meta, stream = api.object_fetch("acct", container, name)
     assert meta["length"] == str(len(data))
     assert b"".join(stream) == data
