@@ -202,9 +202,14 @@ class Leftovers:
         :raises ConfigurationException: there are credentials, but not for its bucket
         """
         with reading_answer():
-            if not is_backblaze(meta["chunk_method"]):
-                return
-            method = STORAGE_METHODS.load(meta["chunk_method"])
+            chunk_method = meta["chunk_method"]
+        if not is_backblaze(chunk_method):
+            return
+        try:
+            method = STORAGE_METHODS.load(chunk_method)
+        except exc.InvalidStorageMethod as err:
+            self._api.logger.warning("Nobody knows where the data of %r are: %s", meta["name"], err)
+            return
         if credentials_are_known(self._options):
             self._noted.append((meta, list(chunks), self._api._buckets.info(method, self._options)))
         else:

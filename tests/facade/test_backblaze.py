@@ -9,6 +9,7 @@ import itertools
 import pickle
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -740,6 +741,49 @@ def test_objects_share_one_authorisation_and_its_connections(namespace: Namespac
     assert asked(namespace).count("b2_authorize_account") == 1
     assert asked(namespace).count("b2_get_upload_url") == 1
     assert namespace.open_connections("b2") == 1
+
+
+@pytest.mark.parametrize(
+    "chunk_method", ["backblaze", "backblaze/bucket_name=b", "backblaze/account_id=,bucket_name=b"]
+)
+def test_chunk_method_that_lacks_something_is_told(namespace: Namespace, api: Any, chunk_method: str) -> None:
+    meta = create(api, "first", SMALL)
+    chunk = {"url": "b2/" + "0" * 64, "pos": "0", "size": 5, "hash": "0" * 32}
+    names = (ACCOUNT, CONTAINER, "o")
+    data = {"chunks": [chunk], "properties": {}}
+    api.container.content_create(
+        *names, size=5, checksum="0" * 32, data=data, content_id="AB" * 16, stgpol=POLICY,
+        version=meta["version"], chunk_method=chunk_method,
+    )  # fmt: skip
+    for call in (
+        lambda: read(api, "o"),
+        lambda: create(api, "o", SMALL, append=True),
+        lambda: api.object_truncate(*names, size=1),
+        lambda: api.object_change_policy(*names, "SINGLE"),
+        lambda: api.object_head(*names, trust_level=1),
+        lambda: api.object_link(*names, ACCOUNT, CONTAINER, "p"),
+    ):
+        with pytest.raises(exc.InvalidStorageMethod, match="is missing"):
+            call()
+    assert api.object_delete(*names)
+    assert_is(namespace, api, "first", SMALL)
+
+
+def test_threads_share_a_client(namespace: Namespace, api: Any) -> None:
+    def work(number: int) -> None:
+        for turn in range(3):
+            name, data = f"o{number}-{turn}", bytes([number]) * (PART_SIZE * turn + 10)
+            create(api, name, data)
+            assert read(api, name) == data
+            if turn < 2:
+                api.object_delete(ACCOUNT, CONTAINER, name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(versions(namespace)) == 8
+    assert asked(namespace).count("b2_authorize_account") == 1
+    # One upload at a time each, and used again.
+    assert asked(namespace).count("b2_get_upload_url") <= 8
 
 
 def test_durable_objects(tmp_path: Any) -> None:
