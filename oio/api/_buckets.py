@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.api import _limits
+from oio.api._b2_credentials import DEFAULT_KEY_FILE
 from oio.api._calls import ApiBase
 from oio.common import exceptions as exc
 from oio.common import green
@@ -25,7 +26,6 @@ from oio.common.utils import cid_from_name
 if TYPE_CHECKING:
     from oio.api.backblaze_http import Backblaze
 
-DEFAULT_KEY_FILE = "/etc/oio/sds/b2-appkey.conf"
 _PARALLEL = 8
 _UNKNOWN = "No credentials for Backblaze: what it has of %s may stay there"
 
@@ -64,11 +64,14 @@ class Buckets:
 
         :param options: those of the call: ``key_file``, ``backblaze_api_url``
         :raises ConfigurationException: credentials are missing
+        :raises InvalidStorageMethod: a library is missing
         """
-        # It needs a library that others do without (pitfalls row 83).
-        from oio.api.backblaze import CLIENT
-        from oio.api.backblaze_http import Backblaze, BackblazeUtils
-
+        try:
+            from oio.api.backblaze import CLIENT
+            from oio.api.backblaze_http import Backblaze, BackblazeUtils
+        except ImportError as err:
+            # It needs a library that others do without (pitfalls row 83).
+            raise exc.InvalidStorageMethod(f"objects in Backblaze need a library: {err}") from err
         info = dict(BackblazeUtils.get_credentials(storage_method, options.get("key_file")))
         api_url = options.get("backblaze_api_url") or info.get("backblaze.api_url")
         key = (info["backblaze.account_id"], info["backblaze.application_key"], api_url)

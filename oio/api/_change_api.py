@@ -182,6 +182,9 @@ class ChangeApi(ApiBase):
         """Delete an object from a container. If versioning is enabled and no version is specified, the object
         will be marked as deleted but not actually deleted.
 
+        What is actually deleted is also deleted from Backblaze, where there are credentials. What cannot be
+        is logged.
+
         :param obj: name of the object to delete
         :param version: version of the object to delete. When a call without it fails for an unknown reason,
             look before calling again: the second one may remove the mark of the first.

@@ -115,6 +115,8 @@ class CreationApi(ApiBase):
         :raises ClientException: the policy is unknown
         :raises ServiceBusy: too few chunks could be written; the container is frozen
         :raises SourceReadError: the data could not be read
+        :raises ConfigurationException: the policy is one of Backblaze, and there are no credentials
+        :raises BackblazeException: Backblaze refuses the data
 
         >>> blocks = iter([b"a", b"b"])
         >>> result = api.object_create_ext("doc", "box", data=blocks, obj_name="ab", policy="SINGLE")

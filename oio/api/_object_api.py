@@ -229,6 +229,7 @@ class ObjectApi(ApiBase):
         :raises UnrecoverableContent: when reading: the chunks are lost
         :raises ServiceUnavailable: when reading: the chunks are out of reach
         :raises CorruptedChunk: when reading: the data are not what was stored
+        :raises ConfigurationException: the data are in Backblaze, and there are no credentials
 
         >>> meta, stream = api.object_fetch("doc", "box", "hello", ranges=[(1, 3)])
         >>> with stream:

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from oio.api import _limits, io
+from oio.api._b2_large import MAX_PARTS
 from oio.api._transfer import MetachunkSource, fetch_metachunks
 from oio.api._writer import WriteOptions
 from oio.api.backblaze_http import Backblaze, BackblazeException
@@ -33,8 +34,6 @@ __all__ = [
 
 CLIENT = "client"
 """Key, in `backblaze_info`, of a client to use, instead of one that is made for the occasion."""
-MAX_PARTS = 10_000
-"""Parts that a large file can have."""
 _READ_SIZE = 262144
 
 _Chunk = dict[str, Any]
