@@ -50,11 +50,13 @@ class Grant:
         :raises OioProtocolError: it lacks something
         """
         with reading_answer():
+            # Versions 3 and 4, of which somebody may have an answer, put the URLs elsewhere.
+            urls = answer if "apiUrl" in answer else answer["apiInfo"]["storageApi"]
             return cls(
                 str(answer["accountId"]),
                 Secret(answer["authorizationToken"]),
-                str(answer["apiUrl"]).rstrip("/"),
-                str(answer["downloadUrl"]).rstrip("/"),
+                str(urls["apiUrl"]).rstrip("/"),
+                str(urls["downloadUrl"]).rstrip("/"),
                 {**answer, "authorizationToken": Secret(answer["authorizationToken"])},
             )
 

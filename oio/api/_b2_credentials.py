@@ -61,10 +61,15 @@ def read_credentials(path: str, account_id: str, bucket_name: str) -> Credential
         raise BackblazeUtilsException(
             f"no option {prefix}.application_key in section [{_SECTION}] of credentials file {path}"
         )
+    api_url = parser.get(_SECTION, f"{prefix}.api_url", fallback="") or None
+    if api_url is not None and not api_url.startswith(("http://", "https://")):
+        raise BackblazeUtilsException(
+            f"option {prefix}.api_url in credentials file {path} must be like 'https://host:port': {api_url!r}"
+        )
     values = {
         "backblaze.account_id": account_id,
         "backblaze.application_key": Secret(key),
-        "backblaze.api_url": parser.get(_SECTION, f"{prefix}.api_url", fallback="") or None,
+        "backblaze.api_url": api_url,
         "bucket_name": bucket_name,
         "authorization": None,
         "upload_token": None,
@@ -75,20 +80,27 @@ def read_credentials(path: str, account_id: str, bucket_name: str) -> Credential
 def _read(path: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        with Path(path).open(encoding="utf-8") as file:
+        # Some editors begin a file with a mark.
+        with Path(path).open(encoding="utf-8-sig") as file:
             mode = os.fstat(file.fileno()).st_mode
             parser.read_file(file)
     except FileNotFoundError:
-        raise BackblazeUtilsException(f"no credentials file {path}") from None
+        problem = f"no credentials file {path}"
     except (OSError, ValueError) as err:
-        reason = err.strerror if isinstance(err, OSError) else "it is no text in UTF-8"
-        raise BackblazeUtilsException(f"cannot read credentials file {path}: {reason}") from None
+        problem = f"cannot read credentials file {path}: {_reason(err)}"
     except configparser.Error as err:
         # Its own message shows the lines that it stumbles on, keys included.
         line = getattr(err, "lineno", None) or next((number for number, _ in getattr(err, "errors", ())), "?")
-        raise BackblazeUtilsException(
-            f"credentials file {path} is no INI file: {type(err).__name__}, line {line}"
-        ) from None
-    if mode & (stat.S_IRGRP | stat.S_IROTH):
-        _logger.warning("Credentials file %s can be read by others: mode %03o", path, stat.S_IMODE(mode))
-    return parser
+        problem = f"credentials file {path} is no INI file: {type(err).__name__}, line {line}"
+    else:
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            _logger.warning("Credentials file %s can be read by others: mode %03o", path, stat.S_IMODE(mode))
+        return parser
+    # From here, so that no context leads to what was read.
+    raise BackblazeUtilsException(problem)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return "it is no text in UTF-8" if isinstance(error, UnicodeDecodeError) else "no file can have this name"

@@ -191,13 +191,17 @@ class UploadUrls:
         self._idle: deque[UploadUrl] = deque()
         self._pid = os.getpid()
 
-    def take(self, limits: Limits) -> UploadUrl:
-        """Get one for an upload."""
+    def take(self, limits: Limits, *, fresh: bool = False) -> UploadUrl:
+        """Get one for an upload.
+
+        :param fresh: one that nobody has used: what has ended one may have ended all the idle ones
+        """
         if self._pid != os.getpid():
             # After a fork, the parent goes on to use them.
             self._idle, self._pid = deque(), os.getpid()
-        with contextlib.suppress(IndexError):
-            return self._idle.pop()
+        if not fresh:
+            with contextlib.suppress(IndexError):
+                return self._idle.pop()
         return UploadUrl.of(self._ask(limits))
 
     def give_back(self, url: UploadUrl) -> None:
@@ -236,10 +240,10 @@ def send_upload(
     :raises BackblazeException: refused
     :raises OioNetworkException: no attempt was answered
     """
-    damaged = False
+    damaged = failed = False
     while True:
         # When none can be had, that was repeated already.
-        url = urls.take(limits)
+        url = urls.take(limits, fresh=failed)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:
             answer = session.ask_json("POST", url.url, known, part.body(), limits, what)
@@ -247,7 +251,7 @@ def send_upload(
         except (BackblazeException, exc.OioNetworkException) as err:
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
-            damaged = damaged or _was_damaged(err)
+            damaged, failed = damaged or _was_damaged(err), True
             attempts.failed(err, what, at_once=True)
         else:
             urls.give_back(url)

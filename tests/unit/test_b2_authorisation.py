@@ -231,3 +231,13 @@ def test_address_and_key_are_those_of_the_caller():
 def test_options_without_sense_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Backblaze(KEY_ID, KEY, authorize=False, **options)
+
+
+def test_authorisation_of_a_later_version_of_the_service_can_be_used(service):
+    with client_of(service) as client:
+        token = client.authorization_token
+    storage = {"apiUrl": service.url, "downloadUrl": service.url, "allowed": {"buckets": None}}
+    answer = {"accountId": ACCOUNT_ID, "authorizationToken": token, "apiInfo": {"storageApi": storage}}
+    with client_of(service, authorization_required=answer) as client:
+        assert client.get_list_buckets()
+    assert service.count("b2_authorize_account") == 1

@@ -83,6 +83,10 @@ def test_credentials_of_another_file_are_not_taken_for_those_of_this_one(key_fil
         (f"0a1b2c.openio-box.application_key = {KEY}\n", "is no INI file: MissingSectionHeaderError, line 1"),
         (f"[backblaze]\n{KEY.replace('=', '')}\n", "is no INI file: ParsingError, line 2"),
         (TEXT + TEXT.splitlines()[1], "is no INI file: DuplicateOptionError, line 3"),
+        (
+            TEXT + "0a1b2c.openio-box.api_url = b2.test\n",
+            "api_url in .* must be like 'https://host:port': 'b2.test'",
+        ),
     ],
 )
 def test_what_is_missing_is_named_and_no_key_is_shown(key_file, text, message):
@@ -90,6 +94,8 @@ def test_what_is_missing_is_named_and_no_key_is_shown(key_file, text, message):
     with pytest.raises(BackblazeUtilsException, match=message) as caught:
         BackblazeUtils.get_credentials(METHOD, str(key_file))
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+    # Those who show an error may follow what is hidden, too.
+    assert caught.value.__context__ is None
     assert isinstance(caught.value, exc.ConfigurationException)
 
 
@@ -101,6 +107,13 @@ def test_file_that_cannot_be_read(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(BackblazeUtilsException, match="no text in UTF-8"):
         BackblazeUtils.get_credentials(METHOD, str(tmp_path / "binary"))
+    with pytest.raises(BackblazeUtilsException, match="no file can have this name"):
+        BackblazeUtils.get_credentials(METHOD, "a\0b")
+
+
+def test_file_may_begin_with_a_mark(key_file):
+    key_file.write_text(TEXT, encoding="utf-8-sig")
+    assert BackblazeUtils.get_credentials(METHOD, key_file)["backblaze.application_key"] == KEY
 
 
 @pytest.mark.parametrize("name", ["account_id", "bucket_name"])

@@ -262,3 +262,18 @@ def test_upload_url_of_somebody_else_can_be_used(service):
             second.put(BUCKET, "one", DATA)
     assert service.of("b2_upload_file")[-1].headers["authorization"] == given["authorizationToken"]
     assert service.count("b2_authorize_account") == 1
+
+
+def test_upload_urls_that_have_all_ended_cost_one_attempt(service, client):
+    service.meeting = threading.Barrier(6)
+    threads = [threading.Thread(target=client.put, args=(BUCKET, f"{n}", DATA)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    service.meeting = None
+    assert service.count("b2_get_upload_url") == 6
+    service.urls.clear()
+    client.put(BUCKET, "late", DATA)
+    assert service.data("late") == DATA
+    assert service.count("b2_upload_file") == 8
