@@ -64,7 +64,8 @@ def read_credentials(path: str, account_id: str, bucket_name: str) -> Credential
     api_url = parser.get(_SECTION, f"{prefix}.api_url", fallback="") or None
     if api_url is not None and not api_url.startswith(("http://", "https://")):
         raise BackblazeUtilsException(
-            f"option {prefix}.api_url in credentials file {path} must be like 'https://host:port': {api_url!r}"
+            f"option {prefix}.api_url of credentials file {path} must be like 'https://host:port': "
+            f"{api_url!r:.80}"
         )
     values = {
         "backblaze.account_id": account_id,
