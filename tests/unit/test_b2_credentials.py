@@ -85,7 +85,7 @@ def test_credentials_of_another_file_are_not_taken_for_those_of_this_one(key_fil
         (TEXT + TEXT.splitlines()[1], "is no INI file: DuplicateOptionError, line 3"),
         (
             TEXT + "0a1b2c.openio-box.api_url = b2.test\n",
-            "api_url in .* must be like 'https://host:port': 'b2.test'",
+            "api_url of .* must be like 'https://host:port': 'b2.test'",
         ),
     ],
 )
