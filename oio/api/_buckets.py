@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.api import _limits
-from oio.api._b2_credentials import DEFAULT_KEY_FILE
+from oio.api._b2.credentials import DEFAULT_KEY_FILE
 from oio.api._calls import ApiBase
 from oio.common import exceptions as exc
 from oio.common import green

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from oio.api import _limits, io
-from oio.api._b2_large import MAX_PARTS
+from oio.api._b2.large import MAX_PARTS
 from oio.api._transfer import MetachunkSource, fetch_metachunks
 from oio.api._writer import WriteOptions
 from oio.api.backblaze_http import Backblaze, BackblazeException

@@ -14,13 +14,13 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from oio.api._b2_account import Account
-from oio.api._b2_credentials import Credentials, bucket_of, key_file_path, read_credentials
-from oio.api._b2_errors import BackblazeException, BackblazeUtilsException
-from oio.api._b2_files import Files
-from oio.api._b2_names import DEFAULT_MIME_TYPE, Description
-from oio.api._b2_retry import Backoff
-from oio.api._b2_session import B2Session, FileBody, Limits, decode_json
+from oio.api._b2.account import Account
+from oio.api._b2.credentials import Credentials, bucket_of, key_file_path, read_credentials
+from oio.api._b2.errors import BackblazeException, BackblazeUtilsException
+from oio.api._b2.files import Files
+from oio.api._b2.names import DEFAULT_MIME_TYPE, Description
+from oio.api._b2.retry import Backoff
+from oio.api._b2.session import B2Session, FileBody, Limits, decode_json
 
 __all__ = [
     "Backblaze",
@@ -52,7 +52,7 @@ class BackblazeUtils:
 
         :param storage_method: anything with ``account_id`` and ``bucket_name``
         :param application_key_path: the file; ``/etc/oio/sds/b2-appkey.conf`` by default
-        :param renew: read the file even if it was read before
+        :param renew: read the file even if it was read before, and is as it was
         :returns: a dictionary of ``backblaze.account_id``, ``backblaze.application_key``,
             ``backblaze.api_url`` (None by default), ``bucket_name``, ``authorization`` and ``upload_token``:
             the last two are None until somebody sets them, and suit the constructor of :class:`Backblaze`
@@ -61,11 +61,16 @@ class BackblazeUtils:
         account_id, bucket_name = bucket_of(storage_method)
         path = key_file_path(application_key_path)
         known = BackblazeUtils.b2_authorization_list.get(f"{account_id}.{bucket_name}")
-        if known is not None and not renew and getattr(known, "path", path) == path:
+        if known is not None and not renew and _suits(known, path):
             return known
         found: Credentials = read_credentials(path, account_id, bucket_name)
         BackblazeUtils.b2_authorization_list[f"{account_id}.{bucket_name}"] = found
         return found
+
+
+def _suits(known: Mapping[str, Any], path: str) -> bool:
+    """Tell whether credentials are those of a file; what somebody else has put there comes from no file."""
+    return not isinstance(known, Credentials) or (known.path == path and known.are_current())
 
 
 class Requests:
@@ -252,7 +257,7 @@ class Backblaze:
         :raises OioNetworkException: the service does not answer, and did not in several attempts
         :raises EtagMismatch: the data have another SHA-1
         :raises SourceReadError: the source failed, or has too few bytes
-        :raises DeadlineReached: in the middle of it; nothing is left of a large file
+        :raises DeadlineReached: between two requests; within one, OioTimeout. Nothing is left of a large file
         """
         file = Description(name, mime_type, dict(info or {}))
         return self._files.put(bucket_name, file, _file(source), size, sha1, self._limits.until(deadline))
@@ -280,7 +285,7 @@ class Backblaze:
         :raises BackblazeException: refused: 404, there is no such file; 416, it ends before `start`
         :raises CorruptedChunk: the data are not those that were stored
         :raises OioNetworkException: the connection broke, and no attempt brought more
-        :raises DeadlineReached: in the middle of it
+        :raises DeadlineReached: between two requests; within one, it is an OioTimeout
         """
         return self._files.get(bucket_name, name, start, end, self._limits.until(deadline), verify)
 

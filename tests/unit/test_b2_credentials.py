@@ -7,7 +7,7 @@ import traceback
 
 import pytest
 
-from oio.api import _b2_credentials
+from oio.api._b2 import credentials
 from oio.api.backblaze_http import BackblazeUtils, BackblazeUtilsException
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
@@ -48,19 +48,31 @@ def test_credentials_may_tell_the_address(key_file):
 
 
 def test_default_path(key_file, monkeypatch):
-    assert _b2_credentials.DEFAULT_KEY_FILE == "/etc/oio/sds/b2-appkey.conf"
-    monkeypatch.setattr(_b2_credentials, "DEFAULT_KEY_FILE", str(key_file))
+    assert credentials.DEFAULT_KEY_FILE == "/etc/oio/sds/b2-appkey.conf"
+    monkeypatch.setattr(credentials, "DEFAULT_KEY_FILE", str(key_file))
     assert BackblazeUtils.get_credentials(METHOD)["backblaze.application_key"] == KEY
 
 
 def test_file_is_read_once_unless_it_is_to_be_read_again(key_file):
     first = BackblazeUtils.get_credentials(METHOD, key_file)
     assert BackblazeUtils.b2_authorization_list == {"0a1b2c.Openio-box": first}
-    key_file.write_text(TEXT.replace("K001", "K002"), encoding="utf-8")
     assert BackblazeUtils.get_credentials(METHOD, str(key_file)) is first
     second = BackblazeUtils.get_credentials(METHOD, str(key_file), renew=True)
-    assert second["backblaze.application_key"] == KEY.replace("K001", "K002")
+    assert second == first
     assert BackblazeUtils.get_credentials(METHOD, str(key_file)) is second
+    key_file.unlink()
+    assert BackblazeUtils.get_credentials(METHOD, str(key_file)) is second
+
+
+def test_file_is_read_again_when_its_keys_have_changed(key_file, tmp_path):
+    BackblazeUtils.get_credentials(METHOD, key_file)
+    # As careful programs replace a file: whole, by another one.
+    new = tmp_path / "new"
+    new.write_text(TEXT.replace("K001", "K002"), encoding="utf-8")
+    new.chmod(0o600)
+    new.replace(key_file)
+    second = BackblazeUtils.get_credentials(METHOD, key_file)
+    assert second["backblaze.application_key"] == KEY.replace("K001", "K002")
 
 
 def test_credentials_of_another_file_are_not_taken_for_those_of_this_one(key_file, tmp_path):

@@ -103,6 +103,21 @@ def test_empty_page_is_not_the_end(service, client):
     assert service.of("b2_list_file_names")[1].json["startFileName"] == "b"
 
 
+def test_listing_that_does_not_go_on_is_no_endless_one(service, client):
+    service.b2_list_file_names = lambda asked, base: {"files": [], "nextFileName": "a"}
+    with pytest.raises(exc.OioProtocolError, match="goes on where it began"):
+        client.get_size(BUCKET)
+    assert len(service.of("b2_list_file_names")) == 2
+
+
+@pytest.mark.parametrize("following", [{}, {"nextFileId": "7"}])
+def test_removal_over_a_listing_that_does_not_go_on_is_no_endless_one(service, client, following):
+    service.b2_list_file_versions = lambda asked, base: {"files": [], "nextFileName": "o", **following}
+    with pytest.raises(exc.OioProtocolError, match="goes on where it began"):
+        client.remove(BUCKET, "o")
+    assert len(service.of("b2_list_file_versions")) == 1 + len(following)
+
+
 # --- single requests ---
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oio.api._b2_retry import Attempts
+from oio.api._b2.retry import Attempts
 from oio.api.backblaze_http import BackblazeException, Backoff
 from oio.common import exceptions as exc
 from oio.common import green

@@ -7,14 +7,15 @@ import contextlib
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
-from oio.api._b2_account import Account
-from oio.api._b2_download import Download, look_at
-from oio.api._b2_errors import BackblazeException
-from oio.api._b2_large import LargeFiles, part_size_for
-from oio.api._b2_names import Description, check_file_name
-from oio.api._b2_retry import Attempts
-from oio.api._b2_session import Limits
-from oio.api._b2_upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
+from oio.api._b2.account import Account
+from oio.api._b2.download import Download, look_at
+from oio.api._b2.errors import BackblazeException
+from oio.api._b2.large import LargeFiles, part_size_for
+from oio.api._b2.names import Description, check_file_name
+from oio.api._b2.retry import Attempts
+from oio.api._b2.session import Limits
+from oio.api._b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
+from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 
 _PAGE = 1000
@@ -79,6 +80,7 @@ class Files:
                 yield page
             if following is None:
                 return
+            _check_progress(following, body.get("startFileName"))
             body["startFileName"] = following
 
     def _versions(self, bucket_name: str, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
@@ -92,10 +94,12 @@ class Files:
                 found = [file for file in answer["files"] if file["fileName"] == name]
                 versions = [(str(file["fileId"]), str(file["action"])) for file in found]
                 following = answer.get("nextFileName")
+                following_id = answer.get("nextFileId")
             yield from versions
             if following != name:
                 return
-            body["startFileId"] = answer.get("nextFileId")
+            _check_progress(following_id, body.get("startFileId"))
+            body["startFileId"] = following_id
 
     # --- removal ---
 
@@ -138,7 +142,7 @@ class Files:
         limits: Limits,
         verify: bool = True,
     ) -> Generator[bytes, None, None]:
-        """Read a file, see :class:`~oio.api._b2_download.Download`."""
+        """Read a file, see :class:`~oio.api._b2.download.Download`."""
         return Download(self.account, bucket_name, check_file_name(name), start, end, limits, verify).blocks()
 
     def head(self, bucket_name: str, name: str, limits: Limits) -> dict[str, Any]:
@@ -207,3 +211,12 @@ class Files:
 def _with_size(file: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of a listing, with the ``size`` that later versions of the service call otherwise."""
     return {**file, "size": int(file.get("size", file.get("contentLength")) or 0)}
+
+
+def _check_progress(following: Any, begin: Any) -> None:
+    """Refuse a listing that begins again where it began.
+
+    :raises OioProtocolError: it does
+    """
+    if following == begin:
+        raise exc.OioProtocolError(f"a listing of B2 goes on where it began, at {begin!r}")

@@ -9,12 +9,12 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from oio.api._b2_account import Account
-from oio.api._b2_errors import BackblazeException, was_refused
-from oio.api._b2_names import Description
-from oio.api._b2_retry import Attempts, repeat_transient
-from oio.api._b2_session import Limits
-from oio.api._b2_upload import Part, Source, UploadUrls, check_sha1, send_upload
+from oio.api._b2.account import Account
+from oio.api._b2.errors import BackblazeException, was_refused
+from oio.api._b2.names import Description
+from oio.api._b2.retry import Attempts, repeat_transient
+from oio.api._b2.session import Limits
+from oio.api._b2.upload import Part, Source, UploadUrls, check_sha1, send_upload
 from oio.api._limits import OWN_THREAD_FAILURES
 from oio.common import exceptions as exc
 from oio.common import green

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from oio.api._b2_errors import BackblazeUtilsException, Secret
+from oio.api._b2.errors import BackblazeUtilsException, Secret
 
 DEFAULT_KEY_FILE = "/etc/oio/sds/b2-appkey.conf"
 _SECTION = "backblaze"
@@ -21,11 +21,20 @@ class Credentials(dict[str, Any]):
     """What :meth:`~oio.api.backblaze_http.BackblazeUtils.get_credentials` gives.
 
     :param path: file that they were read from
+    :param state: of this file, when they were
     """
 
-    def __init__(self, path: str, values: dict[str, Any]) -> None:
+    def __init__(self, path: str, state: os.stat_result, values: dict[str, Any]) -> None:
         super().__init__(values)
         self.path = path
+        self._state = _fingerprint(state)
+
+    def are_current(self) -> bool:
+        """Whether the file is as it was; what is gone, or out of reach, does not take them back."""
+        try:
+            return _fingerprint(os.stat(self.path)) == self._state
+        except OSError:
+            return True
 
 
 def bucket_of(storage_method: Any) -> tuple[str, str]:
@@ -52,7 +61,7 @@ def read_credentials(path: str, account_id: str, bucket_name: str) -> Credential
 
     :raises BackblazeUtilsException: the file, the section or the option is missing, or cannot be read
     """
-    parser = _read(path)
+    parser, state = _read(path)
     if not parser.has_section(_SECTION):
         raise BackblazeUtilsException(f"no section [{_SECTION}] in credentials file {path}")
     prefix = f"{account_id}.{bucket_name}"
@@ -75,15 +84,19 @@ def read_credentials(path: str, account_id: str, bucket_name: str) -> Credential
         "authorization": None,
         "upload_token": None,
     }
-    return Credentials(path, values)
+    return Credentials(path, state, values)
 
 
-def _read(path: str) -> configparser.ConfigParser:
+def _fingerprint(state: os.stat_result) -> tuple[int, ...]:
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _read(path: str) -> tuple[configparser.ConfigParser, os.stat_result]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         # Some editors begin a file with a mark.
         with Path(path).open(encoding="utf-8-sig") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            state = os.fstat(file.fileno())
             parser.read_file(file)
     except FileNotFoundError:
         problem = f"no credentials file {path}"
@@ -94,9 +107,10 @@ def _read(path: str) -> configparser.ConfigParser:
         line = getattr(err, "lineno", None) or next((number for number, _ in getattr(err, "errors", ())), "?")
         problem = f"credentials file {path} is no INI file: {type(err).__name__}, line {line}"
     else:
+        mode = stat.S_IMODE(state.st_mode)
         if mode & (stat.S_IRGRP | stat.S_IROTH):
-            _logger.warning("Credentials file %s can be read by others: mode %03o", path, stat.S_IMODE(mode))
-        return parser
+            _logger.warning("Credentials file %s can be read by others: mode %03o", path, mode)
+        return parser, state
     # From here, so that no context leads to what was read.
     raise BackblazeUtilsException(problem)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
 from typing import IO, Any
 
-from oio.api._b2_errors import BackblazeException, Secret, is_transient
-from oio.api._b2_retry import Attempts
-from oio.api._b2_session import BLOCK_SIZE, B2Session, FileBody, Limits
+from oio.api._b2.errors import BackblazeException, Secret, is_transient
+from oio.api._b2.retry import Attempts
+from oio.api._b2.session import BLOCK_SIZE, B2Session, FileBody, Limits
 from oio.api._limits import reading_source
 from oio.common import exceptions as exc
 from oio.common import green
