@@ -220,6 +220,16 @@ def test_uncertain_commit_loses_nothing(namespace: Namespace, api: Any) -> None:
 
 
 def test_version_that_exists_keeps_its_data(namespace: Namespace, api: Any) -> None:
+    """Also where the IDs of chunks are made of versions: B2 takes any number of files of one name."""
+    prepare = api.container.content_prepare
+
+    def prepare_predictably(*args: Any, **kwargs: Any) -> Any:
+        meta, chunks = prepare(*args, **kwargs)
+        for chunk in chunks:
+            chunk["url"] = chunk["real_url"] = "b2/" + "0" * 64
+        return meta, chunks
+
+    api.container.content_prepare = prepare_predictably
     version = create(api, "o", SMALL)["version"]
     with pytest.raises(exc.Conflict):
         create(api, "o", LARGE, version=version)
@@ -743,18 +753,40 @@ def test_objects_share_one_authorisation_and_its_connections(namespace: Namespac
     assert namespace.open_connections("b2") == 1
 
 
+def create_raw(api: Any, name: str, chunk_method: str) -> None:
+    """Tell the metadata service about an object of 5 bytes, of which no file exists."""
+    chunk = {"url": "b2/" + "0" * 64, "pos": "0", "size": 5, "hash": "0" * 32}
+    api.container.content_create(
+        ACCOUNT,
+        CONTAINER,
+        name,
+        size=5,
+        checksum="0" * 32,
+        data={"chunks": [chunk], "properties": {}},
+        content_id="AB" * 16,
+        stgpol=POLICY,
+        version="1234567890",
+        chunk_method=chunk_method,
+    )
+
+
+def test_object_in_another_bucket_is_not_appended_to(namespace: Namespace, api: Any) -> None:
+    create(api, "first", SMALL)
+    create_raw(api, "o", f"backblaze/account_id={namespace.b2.account_id},bucket_name=another")
+    with pytest.raises(exc.OioException, match="change its policy first"):
+        create(api, "o", SMALL, append=True)
+    with client_of(namespace, key_file=None) as poor:
+        assert poor.object_delete(ACCOUNT, CONTAINER, "o")
+    assert_is(namespace, api, "first", SMALL)
+
+
 @pytest.mark.parametrize(
     "chunk_method", ["backblaze", "backblaze/bucket_name=b", "backblaze/account_id=,bucket_name=b"]
 )
 def test_chunk_method_that_lacks_something_is_told(namespace: Namespace, api: Any, chunk_method: str) -> None:
-    meta = create(api, "first", SMALL)
-    chunk = {"url": "b2/" + "0" * 64, "pos": "0", "size": 5, "hash": "0" * 32}
+    create(api, "first", SMALL)
     names = (ACCOUNT, CONTAINER, "o")
-    data = {"chunks": [chunk], "properties": {}}
-    api.container.content_create(
-        *names, size=5, checksum="0" * 32, data=data, content_id="AB" * 16, stgpol=POLICY,
-        version=meta["version"], chunk_method=chunk_method,
-    )  # fmt: skip
+    create_raw(api, "o", chunk_method)
     for call in (
         lambda: read(api, "o"),
         lambda: create(api, "o", SMALL, append=True),
