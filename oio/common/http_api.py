@@ -155,9 +155,8 @@ class HttpApi:
 
     def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
         """Raise the exception that stands for an answer with an error status."""
-        error = exc.from_response(resp, answer)
-        error.reqid, error.service = reqid, service
-        raise error
+        # No variable here names it: it would keep itself by its traceback, and the connections with it.
+        raise _refusal(resp, answer, reqid, service)
 
     def _limits(self, kwargs: Any, what: str, service: str) -> urllib3.Timeout:
         """The time limits of one request, from the keyword arguments of a call."""
@@ -247,3 +246,10 @@ def _add_perfdata(perfdata: dict[str, Any], service_type: str, overall: float, h
         name, _, value = item.partition("=")
         if value.isdigit():
             add_figure(figures, name, int(value) / 1e6)
+
+
+def _refusal(resp: Any, answer: Any, reqid: str | None, service: str | None) -> exc.OioException:
+    """Make the exception that stands for an answer with an error status."""
+    error = exc.from_response(resp, answer)
+    error.reqid, error.service = reqid, service
+    return error

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
+from typing import Any
 
 import pytest
 
@@ -138,6 +141,24 @@ def test_request_id_is_cut_to_what_services_keep():
 def test_json_is_decoded_whatever_it_is_called():
     pool = RecordingPool(answer(body=b'{"a": "\xc3\xa9"}', Content_Type="text/json; charset=utf-8"))
     assert HttpApi("http://host:1", pool_manager=pool)._request("GET", "/")[1] == {"a": "é"}
+
+
+def test_refusal_keeps_nothing_once_it_is_forgotten():
+    """What a cycle keeps stays until it is collected, the connections of the pool with it."""
+
+    def refused() -> Any:
+        pool = RecordingPool(answer(404, body=b'{"status": 420, "message": "no"}'))
+        try:
+            HttpApi("http://host:1", pool_manager=pool)._request("GET", "/")
+        except exc.NotFound as err:
+            return weakref.ref(err), weakref.ref(pool)
+        raise AssertionError("not refused")
+
+    gc.disable()
+    try:
+        assert [reference() for reference in refused()] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_more_requests_at_once_than_connections_are_kept_are_nothing_to_warn_about(caplog):
