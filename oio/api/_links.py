@@ -223,7 +223,7 @@ class Link(Upload):
         )
         try:
             links = handler.link()
-        except BaseException:
+        except BaseException:  # Nobody knows of the links, whatever stopped us.
             self._clean(handler.all_chunks_so_far())
             raise
         self._commit(handler, meta, links, target.size, meta["hash"])

@@ -91,7 +91,7 @@ class Snapshot:
             try:
                 self._take_over()
                 self.api.container.container_touch(*self.copy, **renewed_options(self._options))
-            except BaseException:
+            except BaseException:  # A half-made copy names the chunks of its source.
                 self._remove()
                 raise
 

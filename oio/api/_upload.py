@@ -157,7 +157,7 @@ class Upload:
                 raise exc.EtagMismatch(
                     f"given etag {etag} != computed {checksum}", reqid=self.options.get("reqid")
                 )
-        except BaseException:
+        except BaseException:  # Nobody knows of the chunks, whatever stopped us.
             self._clean(preparer.all_chunks_so_far())
             raise
         meta["etag"] = checksum

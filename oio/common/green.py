@@ -379,7 +379,7 @@ class _SSLContext(_green_ssl.GreenSSLContext):  # type: ignore[misc]
         wrapped = super().wrap_socket(sock, *args, **{**kwargs, "do_handshake_on_connect": False})
         try:
             wrapped.do_handshake()
-        except BaseException:
+        except BaseException:  # Nobody else has the socket yet.
             wrapped.close()
             raise
         return wrapped

@@ -256,7 +256,7 @@ class ChunkConnection:
             self._send_head()
         except ConnectionError as err:
             self._replace(err)
-        except BaseException:
+        except BaseException:  # What is half sent is of no use.
             self.close()
             raise
 
@@ -288,7 +288,7 @@ class ChunkConnection:
             self._send_head()
             for data in replay:
                 self._connection.send(data)
-        except BaseException:
+        except BaseException:  # What is half sent is of no use.
             self.close()
             raise
 

@@ -138,7 +138,7 @@ class ChunkStore:
         try:
             self._make_directory(chunk_id)
             return Upload(self, chunk_id, self._path(chunk_id, _PENDING))
-        except BaseException:
+        except BaseException:  # The ID would stay taken.
             self.release(chunk_id)
             raise
 

@@ -207,7 +207,7 @@ class Download:
         )
         try:
             self._locate(answer, headers)
-        except BaseException:
+        except BaseException:  # Nobody else has the answer yet.
             answer.close()
             raise
         return answer

@@ -79,7 +79,7 @@ class LargeFiles:
                 stored = int(answer["contentLength"])
             if stored != source.taken:
                 raise exc.OioProtocolError(f"{stored} bytes of {file.name!r} were stored, not {source.taken}")
-        except BaseException:
+        except BaseException:  # Unfinished parts are billed, whatever stopped us.
             self._give_up(file_id, file.name, limits)
             raise
         return {**answer, "contentSha1": known or "none"}

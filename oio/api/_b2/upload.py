@@ -133,7 +133,7 @@ class Part:
                 _write(file, block)
                 size += len(block)
                 green.eventlet_yield()
-        except BaseException:
+        except BaseException:  # Nobody else has the file yet.
             file.close()
             raise
         return cls(file, size, sha1)
