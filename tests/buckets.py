@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from oio.api._buckets import Buckets
+from oio.api._operations.leftovers import Buckets
 from oio.api.backblaze_http import Backoff
 from oio.sandbox import Namespace
 from oio.sandbox.store.b2_versions import Version, Wanted

@@ -13,12 +13,13 @@ import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
-from oio.api import _limits, io
-from oio.api._b2.large import MAX_PARTS
-from oio.api._transfer import MetachunkSource, fetch_metachunks
-from oio.api._writer import WriteOptions
+from oio.api import io
+from oio.api._data.read import MetachunkSource, fetch_metachunks
 from oio.api.backblaze_http import Backblaze, BackblazeException
+from oio.b2.large import MAX_PARTS
+from oio.blob.sender import WriteOptions
 from oio.common import exceptions as exc
+from oio.common import limits as _limits
 from oio.common.deadlines import hard_deadline, monotonic_time
 from oio.common.perfdata import add_duration
 from oio.common.ranges import Range
@@ -258,7 +259,7 @@ class BackblazeWriteHandler(io.WriteHandler):
 
 
 class _File:
-    """The file of one metachunk, see :class:`~oio.api._transfer.MetachunkSource`.
+    """The file of one metachunk, see :class:`~oio.api._data.read.MetachunkSource`.
 
     :param meta: metadata of the object, with ``container_id``
     :param options: ``deadline`` (monotonic seconds); ``verify_checksum``
@@ -331,7 +332,7 @@ def fetch_stream_backblaze(
     container_id: str,
     **kwargs: Any,
 ) -> Generator[bytes, None, None]:
-    """Read an object stored in a bucket; see :func:`oio.api._transfer.fetch_stream` for what is not here.
+    """Read an object stored in a bucket; see :func:`oio.api._data.read.fetch_stream` for what is not here.
 
     :param backblaze_info: credentials
     :param container_id: ID of the container of the object

@@ -14,13 +14,13 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from oio.api._b2.account import Account
-from oio.api._b2.credentials import Credentials, bucket_of, key_file_path, read_credentials
-from oio.api._b2.errors import BackblazeException, BackblazeUtilsException
-from oio.api._b2.files import Files
-from oio.api._b2.names import DEFAULT_MIME_TYPE, Description
-from oio.api._b2.retry import Backoff
-from oio.api._b2.session import B2Session, FileBody, Limits, decode_json
+from oio.b2.account import Account
+from oio.b2.credentials import Credentials, bucket_of, key_file_path, read_credentials
+from oio.b2.errors import BackblazeException, BackblazeUtilsException
+from oio.b2.files import Files
+from oio.b2.names import DEFAULT_MIME_TYPE, Description
+from oio.b2.retry import Backoff
+from oio.b2.session import B2Session, FileBody, Limits, decode_json
 
 __all__ = [
     "Backblaze",

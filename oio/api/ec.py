@@ -8,16 +8,16 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 from oio.api import io
-from oio.api._ec_read import (
+from oio.api._data.ec.codec import codec_of
+from oio.api._data.ec.read import (
     ECChunkDownloadHandler,
     ECStream,
     meta_chunk_range_to_segment_range,
     segment_range_to_fragment_range,
 )
-from oio.api._ec_rebuild import ECRebuildHandler
-from oio.api._ec_sources import number
-from oio.api._fragments import codec_of
-from oio.api._writer import ChunkSender, ParallelMetachunkWriter, WriteOptions, connect_to_chunk, frame
+from oio.api._data.ec.rebuild import ECRebuildHandler
+from oio.api._data.ec.sources import number
+from oio.blob.sender import ChunkSender, ParallelMetachunkWriter, WriteOptions, connect_to_chunk, frame
 from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import monotonic_time

@@ -15,8 +15,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from oio.api import _limits
-from oio.api._reader import (
+from oio.blob.reader import (
     READ_CHUNK_SIZE,
     ChunkReader,
     close_source,
@@ -25,6 +24,7 @@ from oio.api._reader import (
 )
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common import limits as _limits
 from oio.common.generator_io import GeneratorIO
 from oio.common.http_eventlet import http_connect
 from oio.common.storage_method import StorageMethod
@@ -69,7 +69,7 @@ PUT_QUEUE_DEPTH = 10
 def __getattr__(name: str) -> Any:
     # They are made of what is here.
     if name in ("LinkHandler", "MetachunkLinker"):
-        return pkgutil.resolve_name(f"oio.api._links:{name}")
+        return pkgutil.resolve_name(f"oio.api._operations.link:{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

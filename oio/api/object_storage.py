@@ -7,14 +7,14 @@ import logging
 from typing import Any
 
 from oio.account.client import AccountClient
-from oio.api._buckets import Buckets
-from oio.api._calls import OPTIONS, warn_deprecated
-from oio.api._change_api import ChangeApi
-from oio.api._checks import check_backblaze, check_checksum_algo, check_numbers
-from oio.api._container_api import ContainerApi
-from oio.api._creation_api import CreationApi
-from oio.api._link_api import LinkApi
-from oio.api._listing_api import ListingApi
+from oio.api._facade.call import OPTIONS, warn_deprecated
+from oio.api._facade.changes import ChangeApi
+from oio.api._facade.checks import check_backblaze, check_checksum_algo, check_numbers
+from oio.api._facade.containers import ContainerApi
+from oio.api._facade.copies import LinkApi
+from oio.api._facade.data import CreationApi
+from oio.api._facade.listings import ListingApi
+from oio.api._operations.leftovers import Buckets
 from oio.blob.client import BlobClient
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS

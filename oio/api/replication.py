@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from oio.api import io
-from oio.api._writer import ParallelMetachunkWriter, frame
+from oio.blob.sender import ParallelMetachunkWriter, frame
 from oio.common.storage_method import StorageMethod
 
 __all__ = ["FakeChecksum", "ReplicatedMetachunkWriter", "ReplicatedWriteHandler"]

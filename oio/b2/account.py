@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from oio.api._b2.errors import BackblazeException, Secret, is_transient
-from oio.api._b2.retry import Attempts, Backoff, repeat_transient
-from oio.api._b2.session import B2Session, Limits
+from oio.b2.errors import BackblazeException, Secret, is_transient
+from oio.b2.retry import Attempts, Backoff, repeat_transient
+from oio.b2.session import B2Session, Limits
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from oio.api._b2.errors import BackblazeUtilsException, Secret
+from oio.b2.errors import BackblazeUtilsException, Secret
 
 DEFAULT_KEY_FILE = "/etc/oio/sds/b2-appkey.conf"
 _SECTION = "backblaze"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
 from urllib.parse import unquote_plus
 
-from oio.api._b2.account import Account, Grant
-from oio.api._b2.errors import BackblazeException
-from oio.api._b2.names import file_path
-from oio.api._b2.retry import Attempts
-from oio.api._b2.session import BLOCK_SIZE, Answer, Limits
+from oio.b2.account import Account, Grant
+from oio.b2.errors import BackblazeException
+from oio.b2.names import file_path
+from oio.b2.retry import Attempts
+from oio.b2.session import BLOCK_SIZE, Answer, Limits
 from oio.common import exceptions as exc
 from oio.common.ranges import check_range
 

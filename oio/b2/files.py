@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
-from oio.api._b2.account import Account
-from oio.api._b2.download import Download, look_at
-from oio.api._b2.errors import BackblazeException
-from oio.api._b2.large import LargeFiles, part_size_for
-from oio.api._b2.names import Description, check_file_name
-from oio.api._b2.retry import Attempts
-from oio.api._b2.session import Limits
-from oio.api._b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
+from oio.b2.account import Account
+from oio.b2.download import Download, look_at
+from oio.b2.errors import BackblazeException
+from oio.b2.large import LargeFiles, part_size_for
+from oio.b2.names import Description, check_file_name
+from oio.b2.retry import Attempts
+from oio.b2.session import Limits
+from oio.b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 
@@ -142,7 +142,7 @@ class Files:
         limits: Limits,
         verify: bool = True,
     ) -> Generator[bytes, None, None]:
-        """Read a file, see :class:`~oio.api._b2.download.Download`."""
+        """Read a file, see :class:`~oio.b2.download.Download`."""
         return Download(self.account, bucket_name, check_file_name(name), start, end, limits, verify).blocks()
 
     def head(self, bucket_name: str, name: str, limits: Limits) -> dict[str, Any]:

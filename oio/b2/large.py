@@ -9,17 +9,17 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from oio.api._b2.account import Account
-from oio.api._b2.errors import BackblazeException, was_refused
-from oio.api._b2.names import Description
-from oio.api._b2.retry import Attempts, repeat_transient
-from oio.api._b2.session import Limits
-from oio.api._b2.upload import Part, Source, UploadUrls, check_sha1, send_upload
-from oio.api._limits import OWN_THREAD_FAILURES
+from oio.b2.account import Account
+from oio.b2.errors import BackblazeException, was_refused
+from oio.b2.names import Description
+from oio.b2.retry import Attempts, repeat_transient
+from oio.b2.session import Limits
+from oio.b2.upload import Part, Source, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.deadlines import CLEANING_TIMEOUT, monotonic_time
+from oio.common.limits import OWN_THREAD_FAILURES
 
 MAX_PARTS = 10000
 _MARK = "oio_upload"

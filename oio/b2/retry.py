@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from oio.api._b2.errors import BackblazeException, is_transient
+from oio.b2.errors import BackblazeException, is_transient
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout

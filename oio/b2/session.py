@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError, ProtocolError
 
 import oio
-from oio.api._b2.errors import BackblazeException
+from oio.b2.errors import BackblazeException
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout

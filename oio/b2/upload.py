@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
 from typing import IO, Any
 
-from oio.api._b2.errors import BackblazeException, Secret, is_transient
-from oio.api._b2.retry import Attempts
-from oio.api._b2.session import BLOCK_SIZE, B2Session, FileBody, Limits
-from oio.api._limits import reading_source
+from oio.b2.errors import BackblazeException, Secret, is_transient
+from oio.b2.retry import Attempts
+from oio.b2.session import BLOCK_SIZE, B2Session, FileBody, Limits
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
+from oio.common.limits import reading_source
 
 _IN_MEMORY = 1024 * 1024
 """Bytes of a part that are kept in memory; more go to a temporary file."""

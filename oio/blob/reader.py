@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from oio.api import _limits
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common import limits as _limits
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.http import (

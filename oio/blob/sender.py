@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from oio.api import _limits, io
+from oio.api import io
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common import limits as _limits
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import monotonic_time
 from oio.common.http import headers_from_object_metadata

@@ -132,7 +132,7 @@ def fetch_stream(
     headers: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Iterator[bytes]:
-    """Read a replicated object: see :func:`oio.api._transfer.fetch_stream`."""
+    """Read a replicated object: see :func:`oio.api._data.read.fetch_stream`."""
     return _fetch_with("fetch_stream", chunks, ranges, storage_method, headers=headers, **kwargs)
 
 
@@ -142,11 +142,11 @@ def fetch_stream_ec(
     storage_method: StorageMethod,
     **kwargs: Any,
 ) -> Iterator[bytes]:
-    """Read an erasure-coded object: see :func:`oio.api._transfer.fetch_stream_ec`."""
+    """Read an erasure-coded object: see :func:`oio.api._data.read.fetch_stream_ec`."""
     return _fetch_with("fetch_stream_ec", chunks, ranges, storage_method, **kwargs)
 
 
 def _fetch_with(strategy: str, *args: Any, **kwargs: Any) -> Iterator[bytes]:
     # The strategies of the data path are plug-ins of a higher layer: named, and loaded at first use.
-    stream: Iterator[bytes] = pkgutil.resolve_name(f"oio.api._transfer:{strategy}")(*args, **kwargs)
+    stream: Iterator[bytes] = pkgutil.resolve_name(f"oio.api._data.read:{strategy}")(*args, **kwargs)
     return stream

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oio.api import io
-from oio.api._download import locate_bytes
+from oio.api._operations.download import locate_bytes
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.facade.helpers import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, create, read, routes

@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 
 from oio.account.client import AccountClient
-from oio.api._listing import all_versions
+from oio.api._operations.paging import all_versions
 from oio.blob.client import BlobClient, extract_headers_meta
 from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS

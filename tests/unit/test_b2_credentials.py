@@ -7,8 +7,8 @@ import traceback
 
 import pytest
 
-from oio.api._b2 import credentials
 from oio.api.backblaze_http import BackblazeUtils, BackblazeUtilsException
+from oio.b2 import credentials
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
 

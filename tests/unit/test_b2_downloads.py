@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.api._b2.download import locate_answer, read_range
-from oio.api._b2.session import BLOCK_SIZE
 from oio.api.backblaze_http import BackblazeException
+from oio.b2.download import locate_answer, read_range
+from oio.b2.session import BLOCK_SIZE
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from tests.unit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, client_of, serving_b2

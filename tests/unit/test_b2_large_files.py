@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.api._b2.large import MAX_PARTS, part_size_for
-from oio.api._b2.session import Limits
-from oio.api._b2.upload import Part, Source
 from oio.api.backblaze_http import Backblaze, BackblazeException, Backoff
+from oio.b2.large import MAX_PARTS, part_size_for
+from oio.b2.session import Limits
+from oio.b2.upload import Part, Source
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from tests.unit.b2_service import BUCKET, Cut, Pipe, Refusal, Stall, client_of, serving_b2

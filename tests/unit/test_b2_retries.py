@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oio.api._b2.retry import Attempts
 from oio.api.backblaze_http import BackblazeException, Backoff
+from oio.b2.retry import Attempts
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time

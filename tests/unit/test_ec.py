@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from oio.api._ec_sources import number
+from oio.api._data.ec.sources import number
 from oio.api.ec import (
     ECChunkDownloadHandler,
     ec_encode,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from oio.api._fragments import codec_of
+from oio.api._data.ec.codec import codec_of
 from oio.common import exceptions as exc
 from tests.unit.ec_fakes import DATA, EC, method
 

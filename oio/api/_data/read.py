@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
-from oio.api._reader import ChunkReader, mismatch
+from oio.blob.reader import ChunkReader, mismatch
 from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.deadlines import hard_deadline

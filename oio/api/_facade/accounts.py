@@ -6,9 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from oio.api._calls import ApiBase, account_call, plain_call, warn_deprecated
-from oio.api._checks import WrongType, check_limit, check_listing, check_properties, check_property_names
-from oio.api._maintenance import refresh_account, refresh_accounts
+from oio.api._facade.call import ApiBase, account_call, plain_call, warn_deprecated
+from oio.api._facade.checks import (
+    WrongType,
+    check_limit,
+    check_listing,
+    check_properties,
+    check_property_names,
+)
+from oio.api._operations.emptying import refresh_account, refresh_accounts
 from oio.api.types import AccountInfo, AccountProperties, ContainerRow
 from oio.common.answers import reading_answer
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from oio.api._checks import (
+from oio.api._facade.checks import (
     check_backblaze,
     check_checksum_algo,
     check_cid,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from oio.account.client import AccountClient
-    from oio.api._buckets import Buckets
+    from oio.api._operations.leftovers import Buckets
     from oio.blob.client import BlobClient
     from oio.common.client import ProxyClient
     from oio.container.client import ContainerClient

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from oio.api._buckets import Leftovers
-from oio.api._calls import ApiBase, container_call, forgetting, object_call, object_notice
-from oio.api._checks import WrongValue, check_names, check_policy, check_size
-from oio.api._maintenance import in_bulk
-from oio.api._rewrite import PolicyChange, truncate
+from oio.api._facade.call import ApiBase, container_call, forgetting, object_call, object_notice
+from oio.api._facade.checks import WrongValue, check_names, check_policy, check_size
+from oio.api._operations.emptying import in_bulk
+from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.rewrite import PolicyChange, truncate
 from oio.api.types import Uploaded
 from oio.common import exceptions as exc
 from oio.common.cache import forget_object

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from oio.api._calls import ApiBase, container_call, forgetting, plain_call, warn_deprecated
-from oio.api._checks import (
+from oio.api._facade.call import ApiBase, container_call, forgetting, plain_call, warn_deprecated
+from oio.api._facade.checks import (
     WrongValue,
     check_integer,
     check_names,
@@ -15,9 +15,16 @@ from oio.api._checks import (
     check_property_names,
     check_system,
 )
-from oio.api._listing import all_versions, make_page, patiently
-from oio.api._maintenance import flush, flush_fast, in_bulk, purge, refresh_container, versions_to_keep
-from oio.api._presence import count_missing
+from oio.api._operations.emptying import (
+    flush,
+    flush_fast,
+    in_bulk,
+    purge,
+    refresh_container,
+    versions_to_keep,
+)
+from oio.api._operations.paging import all_versions, make_page, patiently
+from oio.api._operations.presence import count_missing
 from oio.api.types import ContainerInfo, ContainerProperties
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer

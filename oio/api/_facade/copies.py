@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from oio.api._calls import ApiBase, plain_call, warn_deprecated
-from oio.api._checks import (
+from oio.api._facade.call import ApiBase, plain_call, warn_deprecated
+from oio.api._facade.checks import (
     WrongValue,
     check_content_id,
     check_limit,
@@ -14,9 +14,9 @@ from oio.api._checks import (
     check_properties,
     check_version,
 )
-from oio.api._download import Location, locate_bytes
-from oio.api._links import Link, linkable
-from oio.api._snapshots import Snapshot
+from oio.api._operations.download import Location, locate_bytes
+from oio.api._operations.link import Link, linkable
+from oio.api._operations.snapshot import Snapshot
 from oio.api.types import LinkedObject
 from oio.common import exceptions as exc
 from oio.common.deadlines import renewed_options

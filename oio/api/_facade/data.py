@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from oio.api._calls import ApiBase, creation_call, warn_deprecated
-from oio.api._checks import (
+from oio.api._facade.call import ApiBase, creation_call, warn_deprecated
+from oio.api._facade.checks import (
     WrongType,
     WrongValue,
     check_header_value,
@@ -15,7 +15,7 @@ from oio.api._checks import (
     check_properties,
     check_system,
 )
-from oio.api._upload import Upload, default_name, open_source
+from oio.api._operations.upload import Upload, default_name, open_source
 from oio.api.types import NewContainerProperties, Uploaded, WrittenChunk
 from oio.common import exceptions as exc
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast, overload
 
-from oio.api._account_api import AccountApi
-from oio.api._calls import account_call, container_call
-from oio.api._checks import check_delimiter, check_limit, check_listing
-from oio.api._listing import PAGE_SIZE, all_containers, all_entries, folding, patiently
-from oio.api._object_api import ObjectApi
+from oio.api._facade.accounts import AccountApi
+from oio.api._facade.call import account_call, container_call
+from oio.api._facade.checks import check_delimiter, check_limit, check_listing
+from oio.api._facade.objects import ObjectApi
+from oio.api._operations.paging import PAGE_SIZE, all_containers, all_entries, folding, patiently
 from oio.api.types import ContainerRow, ListedObject, ListedPrefix
 from oio.common.deadlines import hard_deadline, renewed_options
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, cast, overload
 
-from oio.api._buckets import bucket_options
-from oio.api._calls import ApiBase, container_call, forgetting, object_call, warn_deprecated
-from oio.api._checks import (
+from oio.api._facade.call import ApiBase, container_call, forgetting, object_call, warn_deprecated
+from oio.api._facade.checks import (
     WrongValue,
     check_limit,
     check_listing,
@@ -16,9 +15,10 @@ from oio.api._checks import (
     check_property_names,
     check_ranges,
 )
-from oio.api._download import ObjectStream, locate_bytes, stream_object
-from oio.api._listing import make_page, useful_marker
-from oio.api._presence import describe_chunks, is_readable
+from oio.api._operations.download import ObjectStream, locate_bytes, stream_object
+from oio.api._operations.leftovers import bucket_options
+from oio.api._operations.paging import make_page, useful_marker
+from oio.api._operations.presence import describe_chunks, is_readable
 from oio.api.types import Chunk, DescribedChunk, FetchedObject, ObjectListing, ObjectMeta, Range
 from oio.common import exceptions as exc
 from oio.common.cache import (

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from oio.api._calls import ApiBase
+from oio.api._facade.call import ApiBase
 from oio.common import exceptions as exc
 from oio.common.deadlines import cleaning_options
 from oio.common.http_urllib3 import nothing_was_sent

@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from oio.api._calls import identified
-from oio.api._strategies import stream_reader
+from oio.api._data.strategies import stream_reader
+from oio.api._facade.call import identified
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.perfdata import add_duration, add_figure

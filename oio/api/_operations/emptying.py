@@ -10,9 +10,9 @@ from functools import partial
 from itertools import filterfalse, groupby
 from typing import Any
 
-from oio.api._buckets import Leftovers, credentials_are_known
-from oio.api._calls import ApiBase
-from oio.api._listing import all_containers, all_versions, make_page, patiently
+from oio.api._facade.call import ApiBase
+from oio.api._operations.leftovers import Leftovers, credentials_are_known
+from oio.api._operations.paging import all_containers, all_versions, make_page, patiently
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object

@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from oio.api import _limits
-from oio.api._b2.credentials import DEFAULT_KEY_FILE
-from oio.api._calls import ApiBase
+from oio.api._facade.call import ApiBase
+from oio.b2.credentials import DEFAULT_KEY_FILE
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common import limits as _limits
 from oio.common.answers import reading_answer
 from oio.common.deadlines import cleaning_options, renewed_options
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod, parse_chunk_method

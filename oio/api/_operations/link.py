@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from oio.api import _limits, io
-from oio.api._download import Location
-from oio.api._upload import Upload
-from oio.api._writer import WriteOptions
+from oio.api import io
+from oio.api._operations.download import Location
+from oio.api._operations.upload import Upload
+from oio.blob.sender import WriteOptions
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common import limits as _limits
 from oio.common.answers import reading_answer
 from oio.common.constants import STRLEN_CHUNKID
 from oio.common.http_urllib3 import nothing_was_sent

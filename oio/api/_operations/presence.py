@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from oio.api._buckets import head_file
-from oio.api._calls import ApiBase
+from oio.api._facade.call import ApiBase
+from oio.api._operations.leftovers import head_file
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from oio.api._buckets import Leftovers, bucket_options
-from oio.api._calls import ApiBase
-from oio.api._download import Location, ObjectStream, locate_bytes, stream_object
-from oio.api._upload import Upload, open_source
+from oio.api._facade.call import ApiBase
+from oio.api._operations.download import Location, ObjectStream, locate_bytes, stream_object
+from oio.api._operations.leftovers import Leftovers, bucket_options
+from oio.api._operations.upload import Upload, open_source
 from oio.api.io import MetachunkPreparer
 from oio.api.types import Uploaded
 from oio.common import exceptions as exc

@@ -11,15 +11,15 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from oio.api import _limits
-from oio.api._buckets import credentials_are_known, is_backblaze
-from oio.api._calls import ApiBase
-from oio.api._cleaning import delete_chunks, is_definitive
-from oio.api._links import LinkHandler, linkable
-from oio.api._listing import all_versions, make_page, patiently
-from oio.api._maintenance import listed_versions
+from oio.api._facade.call import ApiBase
+from oio.api._operations.cleaning import delete_chunks, is_definitive
+from oio.api._operations.emptying import listed_versions
+from oio.api._operations.leftovers import credentials_are_known, is_backblaze
+from oio.api._operations.link import LinkHandler, linkable
+from oio.api._operations.paging import all_versions, make_page, patiently
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common import limits as _limits
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.constants import M2_PROP_CTIME

@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
-from oio.api._buckets import Leftovers, bucket_options, delete_files
-from oio.api._calls import ApiBase
-from oio.api._checks import shorten
-from oio.api._cleaning import delete_chunks, is_definitive
-from oio.api._strategies import write_handler
+from oio.api._data.strategies import write_handler
+from oio.api._facade.call import ApiBase
+from oio.api._facade.checks import shorten
+from oio.api._operations.cleaning import delete_chunks, is_definitive
+from oio.api._operations.leftovers import Leftovers, bucket_options, delete_files
 from oio.api.io import MetachunkPreparer
 from oio.api.types import Uploaded
 from oio.common import exceptions as exc

@@ -8,9 +8,9 @@ import functools
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from oio.api._ec_sources import FragmentSource, SegmentPlan, SourceTeam, number
-from oio.api._fragments import FragmentCodec, codec_of
-from oio.api._reader import ChunkReader, mismatch
+from oio.api._data.ec.codec import FragmentCodec, codec_of
+from oio.api._data.ec.sources import FragmentSource, SegmentPlan, SourceTeam, number
+from oio.blob.reader import ChunkReader, mismatch
 from oio.common.deadlines import hard_deadline, monotonic_time
 from oio.common.perfdata import add_duration
 

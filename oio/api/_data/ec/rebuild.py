@@ -9,9 +9,9 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from oio.api._ec_sources import FragmentSource, SegmentPlan, SourceTeam, number
-from oio.api._fragments import codec_of
-from oio.api._reader import ChunkReader, mismatch
+from oio.api._data.ec.codec import codec_of
+from oio.api._data.ec.sources import FragmentSource, SegmentPlan, SourceTeam, number
+from oio.blob.reader import ChunkReader, mismatch
 from oio.common import exceptions as exc
 from oio.common.deadlines import hard_deadline
 

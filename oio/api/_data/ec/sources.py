@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from oio.api._fragments import FragmentCodec
-from oio.api._reader import ChunkReader
+from oio.api._data.ec.codec import FragmentCodec
+from oio.blob.reader import ChunkReader
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.constants import CHUNK_HEADERS
