@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every layer of the library shares."""
+"""Values, HTTP, green threads and exceptions: shared by every part of the library."""

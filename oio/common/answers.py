@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that a successful answer is what the protocol promises, and not the page of some other server."""
+"""Checks of answers against the protocol."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from oio.common import exceptions as exc
 
-_T = TypeVar("_T", dict[str, Any], list[Any])
+JsonObject: TypeAlias = "dict[str, Any]"
+JsonArray: TypeAlias = "list[Any]"
+
+_T = TypeVar("_T", JsonObject, JsonArray)
+
+ANSWER_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
+"""What it is like to use an answer that lacks something."""
 
 
 def expect(kind: type[_T], resp: Any, body: Any, service: str | None = None) -> _T:
@@ -52,16 +58,25 @@ def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = N
         raise exc.OioProtocolError(text, service=service, reqid=reqid)
 
 
+def unexpected(err: Exception, service: str | None = None) -> exc.OioProtocolError:
+    """Make the exception for an answer that lacks something, or has something else in its place.
+
+    :param err: one of :data:`ANSWER_ERRORS`
+    :param service: address of the service
+    """
+    return exc.OioProtocolError(
+        f"answer is not the expected one: {type(err).__name__}: {err}", service=service
+    )
+
+
 @contextlib.contextmanager
 def reading_answer(service: str | None = None) -> Iterator[None]:
-    """Tell of an answer that lacks something, or has something else in its place, as of a broken protocol.
+    """Report an answer that lacks something as a broken protocol.
 
     :param service: address of the service, for the exception
-    :raises OioProtocolError: instead of what it is like to use such an answer
+    :raises OioProtocolError: instead of one of :data:`ANSWER_ERRORS`
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as err:
-        raise exc.OioProtocolError(
-            f"answer is not the expected one: {type(err).__name__}: {err}", service=service
-        ) from err
+    except ANSWER_ERRORS as err:
+        raise unexpected(err, service) from err

@@ -142,7 +142,6 @@ def forget_object(
     path: str | None = None,
     cid: str | None = None,
     cache: Cache | None = None,
-    **_kwargs: Any,
 ) -> None:
     """Remove from the cache what is out of date once an object has changed.
 
@@ -161,7 +160,6 @@ def forget_container(
     reference: str | None = None,
     cid: str | None = None,
     cache: Cache | None = None,
-    **_kwargs: Any,
 ) -> None:
     """Remove a container with all its objects from the cache."""
     if cache is None:

@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The base of the clients of the proxy: where it is, and which refusals are worth another try."""
+"""Base of the clients of the proxy: its address, and the refusals that are worth another attempt."""
 
 from __future__ import annotations
 
 import logging
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.answers import is_page, refuse_stranger
-from oio.common.backoff import back_off, check_attempts
+from oio.common.answers import is_page
 from oio.common.configuration import load_namespace_conf
-from oio.common.easy_value import true_value
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import nothing_was_sent
+from oio.common.retry import Retry
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import ServiceOptions
+    from oio.common.http_api import RequestParts
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,22 +44,30 @@ class ProxyClient(HttpApi):
     'http://127.0.0.1:6000/v3.0/NS/container'
     """
 
+    _flags = (
+        *HttpApi._flags,
+        # Create the container that the request needs; give chunk addresses that speak TLS.
+        ("autocreate", "x-oio-action-mode", "autocreate"),
+        ("tls", "x-oio-upgrade-to-tls", "1"),
+    )
+
     def __init__(
         self,
         conf: dict[str, Any],
         request_prefix: str = "",
         no_ns_in_url: bool = False,
         endpoint: str | None = None,
-        request_attempts: Any = 1,
-        logger: Any = None,
-        **kwargs: Any,
+        request_attempts: int | str | None = 1,
+        logger: logging.Logger | None = None,
+        service_type: str = "proxy",
+        **kwargs: Unpack[ServiceOptions],
     ) -> None:
         self.conf = conf
         self.ns = conf.get("namespace")
         if not self.ns:
             raise exc.ConfigurationException(f"conf has no namespace: {conf!r}")
         self.logger = logger or _LOGGER
-        self._request_attempts = check_attempts(request_attempts)
+        self._retry = Retry.of(request_attempts)
         where = endpoint or conf.get("proxyd_url") or load_namespace_conf(self.ns)["proxy"]
         self._proxies = _parse_endpoints(where)
         parts = ["", "v3.0"]
@@ -63,8 +76,7 @@ class ProxyClient(HttpApi):
         if request_prefix:
             parts.append(request_prefix.strip("/"))
         self._path = "/".join(parts)
-        kwargs.setdefault("service_type", "proxy")
-        super().__init__(**kwargs)
+        super().__init__(service_type=service_type, **kwargs)
         self._use(*self._proxies[0])
 
     def _use(self, scheme: str, netloc: str) -> None:
@@ -72,65 +84,32 @@ class ProxyClient(HttpApi):
         self.proxy_scheme, self.proxy_netloc = scheme, netloc
         self.endpoint = f"{scheme}://{netloc}{self._path}"
 
-    _wait = staticmethod(back_off)
-
-    def _direct_request(  # type: ignore[override]
-        self,
-        method: str,
-        url: str,
-        headers: Any = None,
-        request_attempts: Any = None,
-        **kwargs: Any,
-    ) -> tuple[Any, Any]:
-        """Send a request; see :meth:`HttpApi._direct_request`.
-
-        :param request_attempts: how often it is tried in all when the service is busy (503), and, for
-            reads, when the network fails; the tries share the deadline of the call
-        :param kwargs: also ``autocreate`` (create what the request needs), ``tls`` (ask for chunk
-            addresses that speak TLS)
-        :returns: response and body; (None, None) when what a repeated POST would create exists
-        """
-        headers = dict(headers or {})
-        if true_value(kwargs.pop("autocreate", None)):
-            headers.setdefault("x-oio-action-mode", "autocreate")
-        if true_value(kwargs.pop("tls", None)):
-            headers.setdefault("x-oio-upgrade-to-tls", "1")
-        attempts = check_attempts(request_attempts, self._request_attempts)
-        worth_another_try: tuple[type[exc.OioException], ...] = (exc.ServiceBusy,)
+    def _policy(self, retry: Retry, method: str, url: str, given: RequestParts) -> Retry:
         if method.upper() in _REPEATABLE:
-            worth_another_try += (exc.OioNetworkException,)
-        for attempt in range(1, attempts + 1):
-            try:
-                resp, body = self._send_to_any(method, url, headers=headers, **kwargs)
-                refuse_stranger(resp, self.proxy_netloc, kwargs.get("reqid"))
-                return resp, body
-            except worth_another_try as err:
-                if attempt == attempts or not self._wait(attempt, kwargs.get("deadline")):
-                    raise
-                self.logger.debug("Attempt %d of %d failed, trying again: %s", attempt, attempts, err)
-            except exc.Conflict as err:
-                # What the first try was refused for may have been done all the same (pitfalls row 33).
-                if attempt == 1 or method.upper() != "POST" or err.status not in _EXISTS:
-                    raise
-                return None, None
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            return retry.also_on(exc.OioNetworkException)
+        return retry if self._is_repeatable(url, given.get("params") or {}) else retry.times(1)
 
-    def _send_to_any(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:
-        """Send a request, once; another proxy gets it when no connection can be made (pitfalls row 125)."""
-        asked = urlsplit(url)[:2]
-        if asked in self._proxies:
-            place = self._proxies.index(asked)
-            for other in (*self._proxies[place + 1 :], *self._proxies[:place]):
-                try:
-                    return super()._direct_request(method, url, **kwargs)
-                except exc.OioNetworkException as err:
-                    if not nothing_was_sent(err):
-                        raise
-                    self.logger.warning("Proxy %s is out of reach, trying %s: %s", asked[1], other[1], err)
-                url = f"{other[0]}://{other[1]}{url.partition(asked[1])[2]}"
+    def _is_repeatable(self, url: str, params: Any) -> bool:
+        """Whether a POST that a busy service has refused may be sent again."""
+        return True
+
+    def _is_done(self, method: str, refusal: exc.OioException) -> bool:
+        # The cause of the first refusal may have been done all the same (pitfall 33).
+        return isinstance(refusal, exc.Conflict) and method.upper() == "POST" and refusal.status in _EXISTS
+
+    def _elsewhere(self, url: str, failure: exc.OioException, tried: list[tuple[str, str]]) -> str | None:
+        # Another proxy gets a request when no connection can be made (pitfall 125).
+        asked: Any = urlsplit(url)[:2]
+        if asked not in self._proxies or not nothing_was_sent(failure):
+            return None
+        tried.append(asked)
+        place = self._proxies.index(asked)
+        for other in (*self._proxies[place + 1 :], *self._proxies[:place]):
+            if other not in tried:
+                self.logger.warning("Proxy %s is out of reach, trying %s: %s", asked[1], other[1], failure)
                 self._use(*other)
-                asked = other
-        return super()._direct_request(method, url, **kwargs)
+                return f"{other[0]}://{other[1]}{url.partition(asked[1])[2]}"
+        return None
 
     def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
         if resp.status == 404 and is_page(resp):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exceptions of the library: one tree, of which every class pickles and copies.
+"""Exceptions of the library: one tree, of which every class pickles and copies.
 
 Whatever leaves the library for a reason other than a mistake in the arguments of a call derives from
 :class:`OioException`, and tells, when they are known, which request (``reqid``) and which service failed.
@@ -43,6 +43,10 @@ class OioException(Exception):
             if value and str(value) not in text
         )
         return " ".join(part for part in (text, f"({context})" if context else "") if part)
+
+
+class UnknownOption(UserWarning):
+    """A keyword argument that no method knows, and that is ignored: it may be misspelt."""
 
 
 class CommandError(Exception):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The full path of a chunk: who owns it, in one header."""
+"""Full path of a chunk: its owner, in one header."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 
 def encode_fullpath(account: str, container: str, path: str, version: int | str, content_id: str) -> str:
-    """Join the five parts, each percent-encoded on its own (pitfalls row 118).
+    """Join the five parts, each percent-encoded on its own (pitfall 118).
 
     :raises ValueError: a part is missing.
 
     >>> encode_fullpath("acct", "c/1", "é t", 12, "AB")
     'acct/c%2F1/%C3%A9%20t/12/AB'
     """
-    parts = {
-        "account": account,
-        "container": container,
-        "path": path,
-        "version": version,
-        "content_id": content_id,
-    }
-    _refuse_missing(parts)
-    return "/".join(quote(str(part), safe="") for part in parts.values())
+    if not (account and container and path and version and content_id):
+        parts = {"account": account, "container": container, "path": path, "version": version}
+        _refuse_missing({**parts, "content_id": content_id})
+    return (
+        f"{quote(account, '')}/{quote(container, '')}/{quote(path, '')}/"
+        f"{quote(str(version), '')}/{quote(content_id, '')}"
+    )
 
 
 def decode_fullpath(fullpath: str) -> tuple[str, str, str, str, str]:

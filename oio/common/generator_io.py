@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A generator of bytes, read like a file."""
+"""Generator of bytes, read like a file."""
 
 from __future__ import annotations
 

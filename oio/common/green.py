@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Green threads: the one module that imports eventlet, and what the rest of the library uses of it.
+"""Green threads: the only module that imports eventlet.
 
 Nothing of the host process is patched. A program that is not green itself may use the library from any
 number of OS threads: each gets a hub of its own, which is closed when the thread ends. After a fork, the
 child starts with a fresh hub, because an epoll descriptor would be shared with the parent.
 
 The timeouts of this module are green: they are raised in the middle of whatever the green thread does, and
-they derive from BaseException. They never leave the public API, see :func:`as_oio_timeout`.
+they derive from BaseException. They never leave the public API: whoever sets one converts it to an exception
+of the library.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import functools
 import http.client
@@ -22,7 +22,6 @@ import ssl as _ssl
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -95,7 +94,6 @@ __all__ = [
     "SourceReadTimeout",
     "Timeout",
     "adopt_thread",
-    "as_oio_timeout",
     "create_connection",
     "create_ssl_context",
     "datetime",
@@ -105,7 +103,6 @@ __all__ = [
     "get_hub",
     "greenthread",
     "is_readable",
-    "naming",
     "patcher",
     "ratelimit",
     "sleep",
@@ -260,7 +257,8 @@ class OioTimeout(Timeout):  # type: ignore[misc]
 
     def start(self) -> Any:
         """Start to count, in a thread that may not be green yet."""
-        adopt_thread()
+        if not getattr(_local, "known", False):
+            adopt_thread()
         return super().start()
 
     def __str__(self) -> str:
@@ -289,44 +287,6 @@ class ChunkReadTimeout(OioTimeout):
     """A chunk server sent nothing for too long."""
 
     msg_prefix = "Chunk read "
-
-
-@contextlib.contextmanager
-def as_oio_timeout(
-    seconds: float | None = None,
-    what: str = "",
-    *,
-    error: type[exc.OioException] = exc.OioTimeout,
-    **details: Any,
-) -> Iterator[None]:
-    """Bound a block of code in time, and raise an exception of the library when the limit is hit.
-
-    Other green timeouts, such as one of the host around the whole call, pass untouched.
-
-    :param seconds: the limit; None for no limit of this block's own
-    :param what: what was being done, for the message
-    :param error: the class to raise
-    :param details: ``reqid`` and ``service`` of the exception
-    """
-    limit = OioTimeout(seconds)
-    try:
-        with limit:
-            yield
-    except OioTimeout as err:
-        if err is not limit:
-            raise
-        text = ": ".join(part for part in (what, err.doing, str(err)) if part)
-        raise error(text, **details) from err
-
-
-@contextlib.contextmanager
-def naming(doing: str) -> Iterator[None]:
-    """Note in a green timeout that ends a block of code what was being done."""
-    try:
-        yield
-    except OioTimeout as err:
-        err.doing = err.doing or doing
-        raise
 
 
 # --- sockets -----------------------------------------------------------------------------------------

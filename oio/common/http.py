@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pkgutil import resolve_name
 from typing import Any
+from urllib.parse import quote
 
 from oio.common.constants import CHUNK_HEADERS, OIO_VERSION
 from oio.common.ranges import Range, check_range
-from oio.common.utils import quote
 
 _TOKEN = r"[^\s;,=\"]+"
 _PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')
-_CONTENT_RANGE = re.compile(r"^\s*bytes\s+(\d+)-(\d+)/(\d+)\s*$", re.ASCII)
+CONTENT_RANGE = re.compile(r"^\s*bytes\s+(\d+)-(\d+)/(\d+)\s*$", re.ASCII)
 _RANGE = re.compile(r"^\s*(\d*)\s*-\s*(\d*)\s*$", re.ASCII)
 
 
@@ -61,7 +61,7 @@ def parse_content_range(raw_content_range: str) -> tuple[int, int, int]:
     >>> parse_content_range("bytes 0-9/100")
     (0, 9, 100)
     """
-    found = _CONTENT_RANGE.match(raw_content_range)
+    found = CONTENT_RANGE.match(raw_content_range)
     if not found:
         raise ValueError(f"invalid content range: {raw_content_range!r}")
     start, end, length = map(int, found.groups())

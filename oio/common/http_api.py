@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The base of the clients of HTTP services: one request, its time limits, and its errors."""
+"""Base of the clients of HTTP services: requests, their time limits, attempts and errors."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.answers import refuse_stranger
 from oio.common.constants import (
     ADMIN_HEADER,
-    CONNECTION_TIMEOUT,
     FORCEMASTER_HEADER,
     PERFDATA_HEADER,
-    READ_TIMEOUT,
     REQID_HEADER,
     STRLEN_REQID,
     TIMEOUT_HEADER,
 )
-from oio.common.easy_value import text_value, true_value
+from oio.common.easy_value import true_value
 from oio.common.http_urllib3 import (
     URLLIB3_POOLMANAGER_KWARGS,
     get_pool_manager,
@@ -26,10 +28,44 @@ from oio.common.http_urllib3 import (
     urllib3,
 )
 from oio.common.json import json as jsonlib
+from oio.common.limits import Limits, RequestTimes
 from oio.common.perfdata import add_figure
-from oio.common.utils import deadline_to_timeout, monotonic_time
+from oio.common.retry import Attempts, Retry
 
-#: The server's share of the time that we wait: it must give up first, to tell us why (pitfalls row 73).
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+    from typing_extensions import Unpack
+
+    from oio.api.types import HttpOptions, RequestOptions, SendOptions
+
+    Answer: TypeAlias = tuple[Any, Any]
+    """A response, and its body: an object when it was JSON, else bytes."""
+    Place: TypeAlias = tuple[str, str]
+    """Scheme and ``host:port`` of a service."""
+    Params: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+
+    class RequestExtras(RequestOptions, total=False):
+        """What one request may have besides its options."""
+
+        json: Any
+        """An object to send as JSON, instead of a body."""
+        path: None
+        """Of no effect: applications' tests know it in listings."""
+
+    class RequestParts(RequestExtras, total=False):
+        """All that a request has besides its method and its URL."""
+
+        params: Params
+        """Of the query; None values are left out, booleans are sent as 1 and 0."""
+        data: str | bytes | None
+        """The body."""
+
+
+_LOGGER = logging.getLogger(__name__)
+
+#: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
 _SERVER_SHARE = 0.99
 
 
@@ -40,37 +76,43 @@ class HttpApi:
     :param pool_manager: connections shared with other clients; by default a pool of its own
     :param connection: ``keep-alive`` or ``close``
     :param service_type: the name under which performance data are filed
-    :param kwargs: options of :func:`~oio.common.http_urllib3.get_pool_manager`, and what every request
-        has by default: ``admin_mode``, ``force_master``, ``connection_timeout``, ``read_timeout`` (seconds)
+    :param kwargs: options of :func:`~oio.common.http_urllib3.get_pool_manager`, and defaults of every
+        request: ``admin_mode``, ``force_master``, ``connection_timeout``, ``read_timeout`` (seconds)
 
     >>> with HttpApi("http://127.0.0.1:6000") as api:
     ...     api.endpoint
     'http://127.0.0.1:6000'
     """
 
+    logger: Any = _LOGGER
+    #: Policy of the requests that do not bring their own.
+    _retry = Retry()
+
+    #: Options that are flags, the headers that stand for them, and their values.
+    _flags: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("admin_mode", ADMIN_HEADER, "1"),
+        ("force_master", FORCEMASTER_HEADER, "1"),
+    )
+
     def __init__(
         self,
         endpoint: str | None = None,
-        pool_manager: Any = None,
+        pool_manager: urllib3.PoolManager | None = None,
         connection: str = "keep-alive",
         service_type: str = "unknown",
-        **kwargs: Any,
+        **kwargs: Unpack[HttpOptions],
     ) -> None:
         self.endpoint = endpoint
         self._owns_pool = pool_manager is None
         if pool_manager is None:
-            options = {name: kwargs[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in kwargs}
+            options = {name: value for name, value in kwargs.items() if name in URLLIB3_POOLMANAGER_KWARGS}
             pool_manager = get_pool_manager(**options)
         self.pool_manager = pool_manager
         self.connection = connection
         self.service_type = service_type
         self.admin_mode = true_value(kwargs.get("admin_mode", False))
         self.force_master = true_value(kwargs.get("force_master", False))
-        self._default_timeouts = {
-            name: kwargs[name]
-            for name in ("connection_timeout", "read_timeout")
-            if kwargs.get(name) is not None
-        }
+        self._limits = Limits.of(kwargs.get("connection_timeout"), kwargs.get("read_timeout"))
 
     def close(self) -> None:
         """Close the idle connections, unless their pool was given by the caller."""
@@ -83,142 +125,195 @@ class HttpApi:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def _request(self, method: str, url: str, endpoint: str | None = None, **kwargs: Any) -> tuple[Any, Any]:
+    def _request(
+        self, method: str, url: str, endpoint: str | None = None, **kwargs: Unpack[RequestParts]
+    ) -> Answer:
         """Send a request to a route of the endpoint; see :meth:`_direct_request`.
 
-        :raises ValueError: when there is no endpoint
+        :raises ValueError: there is no endpoint
         """
         endpoint = endpoint or self.endpoint
         if not endpoint:
             raise ValueError(f"endpoint is not set: cannot request {url!r}")
         return self._direct_request(method, f"{endpoint.rstrip('/')}/{url.lstrip('/')}", **kwargs)
 
-    def _direct_request(
+    def _send(
         self,
         method: str,
         url: str,
-        headers: Any = None,
-        data: Any = None,
-        json: Any = None,
-        params: Any = None,
-        admin_mode: Any = None,
-        pool_manager: Any = None,
-        force_master: Any = None,
-        **kwargs: Any,
-    ) -> tuple[Any, Any]:
-        """Send a request and read its answer whole.
+        given: SendOptions,
+        params: Params = None,
+        data: str | bytes | None = None,
+        **more: Unpack[RequestExtras],
+    ) -> Answer:
+        """Send a request with the options of a call.
 
-        :param headers: extra headers, text or bytes; copied
-        :param data: the body, text or bytes
-        :param json: an object to send as JSON instead
-        :param params: of the query; None values are left out, booleans are sent as 1 and 0
-        :param admin_mode: True or False (or a word for it), by default what the constructor was given
-        :param force_master: the same
-        :param kwargs: ``connection_timeout``, ``read_timeout``, ``timeout`` (seconds), ``deadline``
-            (monotonic seconds), ``reqid``, ``perfdata`` (a dict to add to)
-        :returns: the response and its body: an object when it was JSON, else bytes
+        :param url: whole, or a route of the endpoint when it begins with a slash
+        :param given: options as keywords, or as one value under ``options``
+        :param more: ``json``, ``headers``... of this request only
+        """
+        if url.startswith("/"):
+            url = f"{(self.endpoint or '').rstrip('/')}{url}"
+        options = given.get("options")
+        known: dict[str, Any] = dict(given if options is None else options.for_request())
+        known.update(more)
+        if params is not None:
+            known["params"] = params
+        if data is not None:
+            known["data"] = data
+        return self._direct_request(method, url, **known)
+
+    def _direct_request(self, method: str, url: str, **kwargs: Unpack[RequestParts]) -> Answer:
+        """Send a request, as often as the policy allows, and read its answer whole.
+
+        :param kwargs: options of the request; beside them ``data`` (the body, text or bytes) or ``json`` (an
+            object to send as JSON), and ``params`` of the query. ``headers`` may be text or bytes, and are
+            copied
+        :returns: the response and its body: an object when it was JSON, else bytes. (None, None) when what a
+            repeated request would create exists
         :raises DeadlineReached: before anything is sent
         :raises OioNetworkException: or OioTimeout, when there is no proper answer
+        :raises OioProtocolError: the answer is none of a service
         :raises ClientException: or a subclass, for statuses from 400 on
         """
+        wanted = kwargs.get("request_attempts")
+        retry = self._retry if wanted is None else self._retry.times(wanted)
+        attempts: Attempts | None = None
+        tried: list[Place] = []
+        while True:
+            try:
+                return self._exchange(method, url, kwargs)
+            except exc.OioException as err:
+                if (other := self._elsewhere(url, err, tried)) is not None:
+                    url = other
+                    continue
+                if attempts is None:
+                    limits = kwargs.get("limits") or Limits.of(deadline=kwargs.get("deadline"))
+                    attempts = Attempts(self._policy(retry, method, url, kwargs), limits)
+                elif self._is_done(method, err):
+                    return None, None
+                if not attempts.again(err):
+                    raise
+                self.logger.debug("Attempt %d of %s failed, trying again: %s", attempts.failed, url, err)
+                tried.clear()
+
+    def _elsewhere(self, url: str, failure: exc.OioException, tried: list[Place]) -> str | None:
+        """URL of the same route of another service that may serve; None when there is none.
+
+        :param tried: services that were asked in this attempt, to be added to
+        """
+        return None
+
+    def _policy(self, retry: Retry, method: str, url: str, given: RequestParts) -> Retry:
+        """Policy of one request, made of that of the client or of the call."""
+        return retry
+
+    def _is_done(self, method: str, refusal: exc.OioException) -> bool:
+        """Whether the refusal of a repeated request tells that an earlier attempt has done it."""
+        return False
+
+    def _exchange(self, method: str, url: str, given: RequestParts) -> Answer:
+        """Send a request once, and read its answer whole; see :meth:`_direct_request`."""
         service = urlsplit(url).netloc
-        what = f"{method} {urlsplit(url).path}"
-        limits = self._limits(kwargs, what, service)
-        perfdata = kwargs.get("perfdata")
-        out_headers = self._headers(headers, admin_mode, force_master, kwargs.get("reqid"), perfdata, limits)
-        body = _encode_body(data, json, out_headers)
-        query = _encode_query(params)
-        target = f"{url}?{query}" if query else url
-        reqid = out_headers.get(REQID_HEADER)
-        start = monotonic_time()
-        what = f"reqid={reqid}, host={service}: {what}"
+        times = self._times(method, url, service, given)
+        headers = self._headers(given, times)
+        body = _encode_body(given, headers)
+        params, perfdata = given.get("params"), given.get("perfdata")
+        target = f"{url}?{query}" if params and (query := _encode_query(params)) else url
+        reqid = headers.get(REQID_HEADER)
+        timeout = times
+        if not isinstance(times, urllib3.Timeout):
+            timeout = urllib3.Timeout(total=times.total, connect=times.connect, read=times.read)
+        pool = given.get("pool_manager") or self.pool_manager
+        start = time.monotonic()
+        # urllib3 limits each read; an answer that comes drop by drop is limited here.
+        limit = green.OioTimeout(times.total if isinstance(times.total, (int, float)) else None)
         try:
-            # urllib3 limits each read; what comes drop by drop is limited here.
-            with (
-                green.as_oio_timeout(_total(limits), what, reqid=reqid, service=service),
-                green.naming("reading the answer"),
-            ):
-                resp = (pool_manager or self.pool_manager).request(
-                    method, target, headers=out_headers, body=body, timeout=limits, redirect=False
+            with limit:
+                resp = pool.request(
+                    method, target, headers=headers, body=body, timeout=timeout, redirect=False
                 )
                 raw = resp.data
+        except green.OioTimeout as err:
+            if err is not limit:
+                raise
+            what = f"reqid={reqid}, host={service}: {method} {urlsplit(url).path}"
+            text = f"{what}: {err.doing or 'reading the answer'}: {err}"
+            raise exc.OioTimeout(text, reqid=reqid, service=service) from err
         except urllib3.exceptions.HTTPError as err:
             oio_exception_from_httperror(err, reqid=reqid, url=url)
         if perfdata is not None:
-            _add_perfdata(
-                perfdata, self.service_type, monotonic_time() - start, resp.headers.get(PERFDATA_HEADER)
-            )
-        answer = _decode_body(raw)
-        if resp.status >= 400:
+            spent = time.monotonic() - start
+            _add_perfdata(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
+        answer = _decode_body(raw) if raw else raw
+        if not 200 <= resp.status < 300 or "html" in resp.headers.get("Content-Type", "").lower():
             self._refused(resp, answer, reqid, service)
         return resp, answer
 
     def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
-        """Raise the exception that stands for an answer with an error status."""
-        # No variable here names it: it would keep itself by its traceback, and the connections with it.
-        raise _refusal(resp, answer, reqid, service)
+        """Raise the exception that stands for an answer that is no result."""
+        if resp.status >= 400:
+            # No variable here names it: it would keep itself by its traceback, and the connections with it.
+            raise _refusal(resp, answer, reqid, service)
+        refuse_stranger(resp, service, reqid)
 
-    def _limits(self, kwargs: Any, what: str, service: str) -> urllib3.Timeout:
-        """The time limits of one request, from the keyword arguments of a call."""
-        options = {**self._default_timeouts, **{k: v for k, v in kwargs.items() if v is not None}}
-        connect = float(options.get("connection_timeout", CONNECTION_TIMEOUT))
-        read = float(options.get("read_timeout", READ_TIMEOUT))
-        timeout = options.get("timeout")
+    def _times(
+        self, method: str, url: str, service: str, given: RequestParts
+    ) -> RequestTimes | urllib3.Timeout:
+        """Time limits of one request, from the options of a call."""
+        limits = given.get("limits")
+        timeout = given.get("timeout")
         if isinstance(timeout, urllib3.Timeout):
             return timeout
-        if timeout is not None:
-            read = float(timeout)
-        if "deadline" in options:
-            left = deadline_to_timeout(options["deadline"])
-            if left <= 0:
-                text = f"Deadline reached before {what}"
-                raise exc.DeadlineReached(text, reqid=kwargs.get("reqid"), service=service)
-            read = left if timeout is None and "read_timeout" not in options else min(read, left)
-            return urllib3.Timeout(total=left, connect=min(connect, left), read=read)
-        return urllib3.Timeout(total=connect + read, connect=connect, read=read)
+        if limits is None or timeout is not None:
+            limits = Limits.of(
+                given.get("connection_timeout") if limits is None else limits.connection,
+                given.get("read_timeout") if timeout is None else timeout,
+                None,
+                given.get("deadline") if limits is None else limits.deadline,
+            )
+        doing = f"{method} {url.partition(service)[2]}"
+        reqid = given.get("reqid")
+        return limits.for_request(
+            self._limits, doing, reqid=reqid if isinstance(reqid, str) else None, service=service
+        )
 
-    def _headers(
-        self,
-        given: Any,
-        admin_mode: Any,
-        force_master: Any,
-        reqid: Any,
-        perfdata: Any,
-        limits: urllib3.Timeout,
-    ) -> urllib3.HTTPHeaderDict:
+    def _headers(self, given: RequestParts, times: RequestTimes | urllib3.Timeout) -> urllib3.HTTPHeaderDict:
+        """Headers of one request: those of the caller, and what options stand for."""
         headers = urllib3.HTTPHeaderDict()
-        for name, value in (given or {}).items():
-            headers[name] = text_value(value)
-        if true_value(self.admin_mode if admin_mode is None else admin_mode):
-            headers[ADMIN_HEADER] = "1"
-        if true_value(self.force_master if force_master is None else force_master):
-            headers[FORCEMASTER_HEADER] = "1"
-        if reqid:
-            headers[REQID_HEADER] = text_value(reqid)
-        if REQID_HEADER in headers:
-            # Longer ones are cut by the services, and would not be found in their logs (pitfalls row 69).
+        for name, value in (given.get("headers") or {}).items():
+            headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        for option, header, text in self._flags:
+            wish = given.get(option)
+            if wish is None:
+                wish = getattr(self, option, None)
+            if wish is True or (wish and true_value(wish)):
+                headers.setdefault(header, text)
+        if reqid := given.get("reqid"):
+            headers[REQID_HEADER] = reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
+        if len(headers.get(REQID_HEADER, "")) > STRLEN_REQID:
+            # Longer ones are cut by the services, and would not be found in their logs (pitfall 69).
             headers[REQID_HEADER] = headers[REQID_HEADER][:STRLEN_REQID]
-        if perfdata is not None:
+        if given.get("perfdata") is not None:
             headers[PERFDATA_HEADER] = "enabled"
-        if TIMEOUT_HEADER not in headers and isinstance(limits._read, (int, float)):
-            headers[TIMEOUT_HEADER] = str(max(1, int(limits._read * 1e6 * _SERVER_SHARE)))
+        read = times._read if isinstance(times, urllib3.Timeout) else times.read
+        if TIMEOUT_HEADER not in headers and isinstance(read, (int, float)):
+            headers[TIMEOUT_HEADER] = str(max(1, int(read * 1e6 * _SERVER_SHARE)))
         headers.setdefault("Connection", self.connection)
         return headers
 
 
-def _total(limits: urllib3.Timeout) -> float | None:
-    return limits.total if isinstance(limits.total, (int, float)) else None
+def _encode_query(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
+    pairs = []
+    for key, value in params.items() if isinstance(params, Mapping) else params:
+        if value is not None:
+            pairs.append((key, int(value) if isinstance(value, bool) else value))
+    return urlencode(pairs)
 
 
-def _encode_query(params: Any) -> str:
-    if not params:
-        return ""
-    pairs = params.items() if hasattr(params, "items") else params
-    return urlencode([(k, int(v) if isinstance(v, bool) else v) for k, v in pairs if v is not None])
-
-
-def _encode_body(data: Any, json: Any, headers: urllib3.HTTPHeaderDict) -> bytes | None:
-    """The body as bytes: the proxy does not read one of unknown length (pitfalls row 144)."""
+def _encode_body(given: RequestParts, headers: urllib3.HTTPHeaderDict) -> bytes | None:
+    """The body as bytes: the proxy does not read one of unknown length (pitfall 144)."""
+    data, json = given.get("data"), given.get("json")
     if json is not None:
         headers["Content-Type"] = "application/json"
         data = jsonlib.dumps(json)
@@ -230,8 +325,6 @@ def _encode_body(data: Any, json: Any, headers: urllib3.HTTPHeaderDict) -> bytes
 
 
 def _decode_body(raw: bytes) -> Any:
-    if not raw:
-        return raw
     try:
         return jsonlib.loads(raw)
     except (ValueError, RecursionError):
@@ -239,7 +332,7 @@ def _decode_body(raw: bytes) -> Any:
 
 
 def _add_perfdata(perfdata: dict[str, Any], service_type: str, overall: float, header: str | None) -> None:
-    """Add the time of a request (seconds) to the caller's figures, never replacing them (row 121)."""
+    """Add the time of a request (seconds) to the caller's figures, never replacing them (pitfall 121)."""
     figures = perfdata.setdefault(service_type, {})
     add_figure(figures, "overall", overall)
     for item in (header or "").split(","):

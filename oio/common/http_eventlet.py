@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP connections to chunk servers: green, kept alive, and pooled behind :func:`http_connect`."""
+"""HTTP connections to chunk servers: green, kept alive, pooled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -23,9 +23,14 @@ MAX_IDLE_SECONDS = 60.0
 #: What may be sent again on a fresh connection when a kept one turns out dead (bytes).
 MAX_REPLAY = 1 << 20
 
+#: A close by another green thread shows up anywhere in the stack (pitfall 6).
+_CLOSED_UNDER_US = (AttributeError, ValueError, EOFError)
+#: Two processes would share out the bytes.
+_OF_PARENT = "Read on a source of the parent process"
+
 
 def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
-    """Close a socket in both directions, whoever else holds it; never raises (pitfalls rows 2 and 7).
+    """Close a socket in both directions, whoever else holds it; never raises (pitfalls 2 and 7).
 
     :param pid: process that uses it; the children that it has forked close their copy, and no more
     """
@@ -47,25 +52,23 @@ class CustomHTTPResponse(green.HTTPResponse):
         self._pid = os.getpid()
         super().__init__(sock, *args, **kwargs)
 
-    def _checked(self, read: Any, *args: Any) -> Any:
-        if self._pid != os.getpid():
-            # Two processes would share out the bytes.
-            raise OSError("Read on a source of the parent process")
-        try:
-            return read(*args)
-        except (AttributeError, ValueError, EOFError) as err:
-            # A close by another green thread shows up anywhere in the stack (pitfalls row 6).
-            raise OSError(f"Read on a closed source: {err}") from err
-
     def read(self, amt: int | None = None) -> bytes:
         """Read at most ``amt`` bytes of the body, or all of it."""
-        data: bytes = self._checked(super().read, amt)
-        return data
+        if self._pid != os.getpid():
+            raise OSError(_OF_PARENT)
+        try:
+            return super().read(amt)
+        except _CLOSED_UNDER_US as err:
+            raise OSError(f"Read on a closed source: {err}") from err
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from the body."""
-        size: int = self._checked(super().readinto, buffer)
-        return size
+        if self._pid != os.getpid():
+            raise OSError(_OF_PARENT)
+        try:
+            return super().readinto(buffer)
+        except _CLOSED_UNDER_US as err:
+            raise OSError(f"Read on a closed source: {err}") from err
 
     def close(self) -> None:
         """Close; when the body was not read to its end, the server learns of it at once."""
@@ -127,16 +130,12 @@ class ConnectionPool:
         self._holders = 0
         self._releases: collections.deque[None] = collections.deque()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._lock:
-            yield
-        self._note_releases()
-
     def hold(self, owner: object) -> weakref.finalize[[], object]:
         """Keep idle connections for the sake of ``owner``, until the result is called or it is collected."""
-        with self._locked():
+        with self._lock:
             self._holders += 1
+        if self._releases:
+            self._note_releases()
         return weakref.finalize(owner, self._release)
 
     def _release(self) -> None:
@@ -144,7 +143,7 @@ class ConnectionPool:
         self._note_releases()
 
     def _note_releases(self) -> None:
-        # A collection may strike while this very thread has the lock: whoever has it does this afterwards.
+        # A collection may strike while this very thread has the lock: its owner does this afterwards.
         while self._releases and self._lock.acquire(blocking=False):
             try:
                 left = self._forget_released()
@@ -168,14 +167,18 @@ class ConnectionPool:
     def take(self, key: Any) -> Any:
         """An idle connection to ``key`` that still looks alive, or None."""
         while True:
-            with self._locked():
+            connection: Any = None
+            with self._lock:
                 queue = self._idle.get(key)
-                if not queue:
-                    return None
-                connection, since = queue.pop()
-                self._count -= 1
-                if not queue:
-                    del self._idle[key]
+                if queue:
+                    connection, since = queue.pop()
+                    self._count -= 1
+                    if not queue:
+                        del self._idle[key]
+            if self._releases:
+                self._note_releases()
+            if connection is None:
+                return None
             fresh = time.monotonic() - since < self.max_idle_seconds
             # A server that left, or says something unasked, makes the socket readable.
             if fresh and connection.sock is not None and not green.is_readable(connection.sock):
@@ -186,11 +189,13 @@ class ConnectionPool:
     def give(self, key: Any, connection: Any) -> None:
         """Keep a connection whose last response was read to its end."""
         dropped = connection
-        with self._locked():
+        with self._lock:
             if self._holders:
                 self._idle.setdefault(key, collections.deque()).append((connection, time.monotonic()))
                 self._count += 1
                 dropped = self._drop_oldest() if self._count > self.max_idle else None
+        if self._releases:
+            self._note_releases()
         if dropped is not None:
             shutdown_and_close(dropped.sock)
             dropped.close()
@@ -227,7 +232,7 @@ class ChunkConnection:
 
     :meth:`close` ends the request: the connection goes back to the pool when its response was read to the
     end, otherwise it is closed. A kept connection that dies before the first byte of an answer is replaced
-    once (pitfalls row 135); :attr:`said_twice` tells that the server may have done what the first one asked.
+    once (pitfall 135); :attr:`said_twice` tells that the server may have done what the first one asked.
     """
 
     def __init__(
@@ -330,10 +335,10 @@ class ChunkConnection:
         response = self._response
         if response is None or self._connection.sock is None or self._pid != os.getpid():
             return False
-        if response.length == 0 and not response.isclosed():
+        if response.length == 0 and response.fp is not None:
             response.read()
         return (
-            response.isclosed()
+            response.fp is None
             and not response.will_close
             and (self.method != "PUT" or response.status == 201)
         )
@@ -381,9 +386,10 @@ def http_connect(
     target = quote(path if path.startswith("/") else "/" + path)
     if query_string:
         target += "?" + query_string
-    flat = [
-        (name, item if isinstance(item, bytes) else str(item))
-        for name, value in (headers or {}).items()
-        for item in (value if isinstance(value, (list, tuple)) else (value,))
-    ]
+    flat: list[tuple[str, Any]] = []
+    for name, value in (headers or {}).items():
+        if isinstance(value, (list, tuple)):
+            flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
+        else:
+            flat.append((name, value if isinstance(value, bytes) else str(value)))
     return ChunkConnection(scheme, host, method, target, flat, ssl_context)

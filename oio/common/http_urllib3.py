@@ -59,6 +59,7 @@ URLLIB3_REQUESTS_KWARGS = (
     "release_conn",
     "chunked",
 )
+_REQUESTS_KWARGS = frozenset(URLLIB3_REQUESTS_KWARGS)
 #: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
 URLLIB3_POOLMANAGER_KWARGS = (
     "pool_connections",
@@ -77,8 +78,11 @@ class _Response(http.client.HTTPResponse):
     head_is_broken = False
 
     def begin(self) -> None:
-        with green.naming("waiting for the answer"):
+        try:
             super().begin()
+        except green.OioTimeout as err:
+            err.doing = err.doing or "waiting for the answer"
+            raise
         if self.msg.defects or self.msg.get_payload():
             # The keys of properties do that. urllib3 would log it as a warning, with what comes after them.
             self.head_is_broken = True
@@ -93,10 +97,12 @@ class _GreenMixin:
 
     def _new_conn(self: Any) -> Any:
         try:
-            with green.naming("connecting"):
-                sock = green.create_connection(
-                    (self._dns_host, self.port), self.timeout, self.source_address, self.socket_options
-                )
+            sock = green.create_connection(
+                (self._dns_host, self.port), self.timeout, self.source_address, self.socket_options
+            )
+        except green.OioTimeout as err:
+            err.doing = err.doing or "connecting"
+            raise
         except socket.gaierror as err:
             raise urllib3_exceptions.NameResolutionError(self.host, self, err) from err
         except TimeoutError as err:
@@ -109,8 +115,11 @@ class _GreenMixin:
         return sock
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
-        with green.naming("sending the request"):
+        try:
             super().request(*args, **kwargs)  # type: ignore[misc]
+        except green.OioTimeout as err:
+            err.doing = err.doing or "sending the request"
+            raise
 
     @property
     def is_connected(self: Any) -> bool:
@@ -128,8 +137,10 @@ class _GreenHTTPSConnection(_GreenMixin, HTTPSConnection):
             # A context of the standard class would make a socket that blocks the whole thread.
             self.ssl_context = tls_context(self.ca_certs, self.cert_reqs)
         try:
-            with green.naming("connecting"):
-                super().connect()
+            super().connect()
+        except green.OioTimeout as err:
+            err.doing = err.doing or "connecting"
+            raise
         except TimeoutError as err:
             # urllib3 would speak of a read.
             message = f"TLS handshake with {self.host} timed out. (connect timeout={self.timeout})"
@@ -197,8 +208,9 @@ class SafePoolManager(urllib3.PoolManager):
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request, see :meth:`urllib3.PoolManager.request`."""
-        known = {name: kwargs[name] for name in URLLIB3_REQUESTS_KWARGS if name in kwargs}
-        return super().request(method, url, **known)
+        if not kwargs.keys() <= _REQUESTS_KWARGS:
+            kwargs = {name: kwargs[name] for name in URLLIB3_REQUESTS_KWARGS if name in kwargs}
+        return super().request(method, url, **kwargs)
 
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""

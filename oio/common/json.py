@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON codec of the library: ``simplejson`` where the host has it, else the standard one."""
+"""JSON codec of the library: ``simplejson`` where the host has it, else the standard one."""
 
 from __future__ import annotations
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the description of an object to the reading of its chunks."""
+"""Published functions between the description of an object and the reading of its chunks."""
 
 from __future__ import annotations
 
-import pkgutil
-import random
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from logging import Logger
 from typing import Any
 from urllib.parse import unquote
 
+from oio.api._data.layout import RANDOM, Metachunk, order
+from oio.api._data.read import MetachunkSource, read_pieces
+from oio.api._data.strategies import load_class
+from oio.common.chunks import Chunk
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
+from oio.common.options import Options
 from oio.common.ranges import Range, get_meta_ranges, obj_range_to_meta_chunk_range
 from oio.common.storage_method import StorageMethod
 
@@ -22,9 +24,6 @@ __all__ = [
     "obj_range_to_meta_chunk_range",
     "wrand_choice_index",
 ]
-
-# Not the shared generator: a program that seeds it must get the same numbers with and without us.
-_RANDOM = random.Random()
 
 
 def _make_object_metadata(headers: Mapping[str, str]) -> dict[str, Any]:
@@ -54,8 +53,8 @@ def wrand_choice_index(scores: Sequence[float]) -> int:
     2
     """
     if not any(scores):
-        return _RANDOM.randrange(len(scores))
-    return _RANDOM.choices(range(len(scores)), scores)[0]
+        return RANDOM.randrange(len(scores))
+    return RANDOM.choices(range(len(scores)), scores)[0]
 
 
 def _sort_chunks(
@@ -63,66 +62,23 @@ def _sort_chunks(
 ) -> dict[int, list[dict[str, Any]]]:
     """Group chunks by metachunk, and put them in the order in which to read them.
 
-    :param raw_chunks: chunks of an object. They get key ``offset``, where their metachunk starts in the
+    :param raw_chunks: chunks of an object. They get key ``offset``, the start of their metachunk in the
         object, and with erasure coding key ``num``, the index of their fragments.
     :param ec_security: the object is erasure-coded.
     :param logger: where to tell which chunks are set aside.
     :return: for each position, the chunks to read, the preferred ones first. Those whose hash or size differs
         from most of the others are left out.
     """
-    positions: dict[int, list[dict[str, Any]]] = {}
-    for chunk in raw_chunks:
-        position, _, num = str(chunk["pos"]).partition(".")
-        if ec_security:
-            chunk["num"] = int(num)
-        positions.setdefault(int(position), []).append(chunk)
-
+    given = [(chunk, Chunk.of(chunk)) for chunk in raw_chunks]
+    described = {id(value): chunk for chunk, value in given}
     result = {}
-    offset = 0
-    for pos in sorted(positions):
-        chunks = sorted(_majority(pos, positions[pos], logger), key=_preference)
-        if ec_security:
-            chunks = _spares_last(pos, chunks, logger)
-        for chunk in chunks:
-            chunk["offset"] = offset
-        offset += chunks[0].get("size", 0)
-        result[pos] = chunks
+    for metachunk in order([value for _, value in given], ec_security, logger):
+        result[metachunk.position] = [described[id(chunk)] for chunk in metachunk.chunks]
+        for chunk in metachunk.chunks:
+            described[id(chunk)]["offset"] = metachunk.start
+            if ec_security:
+                described[id(chunk)]["num"] = chunk.index
     return result
-
-
-def _majority(pos: int, chunks: list[dict[str, Any]], logger: Logger | None) -> list[dict[str, Any]]:
-    """Keep the chunks that most of their metachunk agree with (pitfalls row 63)."""
-
-    def identity(chunk: Mapping[str, Any]) -> tuple[str, Any]:
-        return str(chunk.get("hash")).upper(), chunk.get("size")
-
-    counts = Counter(identity(chunk) for chunk in chunks)
-    if len(counts) == 1:
-        return chunks
-    (elected, _), *_ = counts.most_common()
-    if logger:
-        for chunk in chunks:
-            if identity(chunk) != elected:
-                logger.warning("metachunk %d: chunk %s differs from the others", pos, chunk.get("url"))
-    return [chunk for chunk in chunks if identity(chunk) == elected]
-
-
-def _preference(chunk: Mapping[str, Any]) -> float:
-    """Sort by score, with enough chance to spread the load over equal services; dead ones last."""
-    score = chunk.get("score", 0)
-    return -(score + _RANDOM.random() * 10) if score > 0 else 0
-
-
-def _spares_last(pos: int, chunks: list[dict[str, Any]], logger: Logger | None) -> list[dict[str, Any]]:
-    """Put after the others the chunks whose fragments are those of a preferred one (pitfalls row 54)."""
-    firsts: dict[int, dict[str, Any]] = {}
-    spares = []
-    for chunk in chunks:
-        if firsts.setdefault(chunk["num"], chunk) is not chunk:
-            spares.append(chunk)
-            if logger:
-                logger.warning("metachunk %d: chunk %s is a duplicate", pos, chunk.get("url"))
-    return [*firsts.values(), *spares]
 
 
 def fetch_stream(
@@ -131,22 +87,41 @@ def fetch_stream(
     storage_method: StorageMethod,
     headers: Mapping[str, Any] | None = None,
     **kwargs: Any,
-) -> Iterator[bytes]:
-    """Read a replicated object: see :func:`oio.api._data.read.fetch_stream`."""
-    return _fetch_with("fetch_stream", chunks, ranges, storage_method, headers=headers, **kwargs)
+) -> Generator[bytes, None, None]:
+    """Read a replicated object. Nothing is asked for before the first ``next()``.
+
+    :param chunks: metachunk position -> its copies, in order of preference; each has ``url``, ``size`` and
+        ``hash`` of the metachunk
+    :param ranges: (first, last) bytes of the object, inclusive; None for all of it
+    :param headers: of the requests to the chunk servers
+    :param kwargs: ``connection_timeout``, ``read_timeout`` (seconds), ``deadline`` (monotonic seconds);
+        ``verify_checksum``: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a
+        metachunk before all of it is verified, also for ranges; False verifies nothing, but still counts
+    :returns: a generator of blocks; closing it closes the connections
+    :raises oio.common.exceptions.UnrecoverableContent: when too few chunks of a metachunk exist any more
+    :raises oio.common.exceptions.CorruptedChunk: when what was read of a metachunk is not what was stored
+    :raises oio.common.exceptions.ServiceUnavailable: when a metachunk cannot be read for now
+    :raises oio.common.exceptions.DeadlineReached:
+    """
+    options = Options.of({**kwargs, "headers": headers}).per_request()
+    suspects: set[str] = set()
+    # A strategy reads without clients of services.
+    strategy = load_class(storage_method)(storage_method, None, "", options)  # type: ignore[arg-type]
+    metachunks = {
+        pos: Metachunk(pos, 0, int(copies[0]["size"]), tuple(map(Chunk.of, copies)))
+        for pos, copies in chunks.items()
+    }
+
+    def source_of(metachunk: Metachunk) -> MetachunkSource:
+        return strategy.source(metachunk, suspects, options)
+
+    pieces = (
+        (metachunks[pos], start, end)
+        for meta_range in get_meta_ranges(ranges or [(None, None)], chunks)
+        for pos, (start, end) in sorted(meta_range.items())
+    )
+    return read_pieces(pieces, source_of, options.verify_checksum)
 
 
-def fetch_stream_ec(
-    chunks: Mapping[int, list[dict[str, Any]]],
-    ranges: Iterable[Range] | None,
-    storage_method: StorageMethod,
-    **kwargs: Any,
-) -> Iterator[bytes]:
-    """Read an erasure-coded object: see :func:`oio.api._data.read.fetch_stream_ec`."""
-    return _fetch_with("fetch_stream_ec", chunks, ranges, storage_method, **kwargs)
-
-
-def _fetch_with(strategy: str, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-    # The strategies of the data path are plug-ins of a higher layer: named, and loaded at first use.
-    stream: Iterator[bytes] = pkgutil.resolve_name(f"oio.api._data.read:{strategy}")(*args, **kwargs)
-    return stream
+fetch_stream_ec = fetch_stream
+"""Read an erasure-coded object, as :func:`fetch_stream` does."""

@@ -147,6 +147,8 @@ class BackblazeStorageMethod(StorageMethod):
         super().__init__(name, backblaze=True)
         self.account_id = account_id
         self.bucket_name = bucket_name
+        # Backblaze takes care of its copies itself.
+        self.expected_chunks = self.quorum = self.min_chunks_to_read = 1
 
     @classmethod
     def build(cls, params: Mapping[str, str]) -> BackblazeStorageMethod:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small tools that several layers share."""
+"""Small tools shared by several layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from oio.common.deadlines import (
     SoftDeadline,
     deadline_to_timeout,
-    hard_deadline,
     monotonic_time,
     set_deadline_from_read_timeout,
     timeout_to_deadline,
@@ -42,7 +41,6 @@ __all__ = [
     "encode",
     "fix_ranges",
     "group_chunk_errors",
-    "hard_deadline",
     "lower_dict_keys",
     "monotonic_time",
     "paths_gen",
@@ -98,7 +96,7 @@ def cid_from_name(account: str, ref: str) -> str:
     >>> cid_from_name("acct", "ref")[:16]
     '7B6C08110E07DB93'
     """
-    return sha256(encode(account) + b"\0" + encode(ref)).hexdigest().upper()
+    return sha256(f"{account}\0{ref}".encode()).hexdigest().upper()
 
 
 def compute_chunk_id(
@@ -117,6 +115,16 @@ def compute_chunk_id(
     """
     key = f"{cid.upper()}{path}{version}{position}{policy}"
     return new_hash(hash_algo, encode(key)).hexdigest().upper()
+
+
+def shorten(value: object) -> str:
+    """Show a value in a message, but not all of a very long one.
+
+    >>> shorten("abc")
+    "'abc'"
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
 def lower_dict_keys(mapping: Mapping[str, _V]) -> dict[str, _V]:

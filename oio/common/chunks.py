@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chunks as values, and what became of one that was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+_MD5_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Piece of the data of an object, or of the redundancy of it, on one chunk server or in a bucket.
+
+    :param url: its name for ever
+    :param address: URL where it can be reached now
+    :param position: index of its metachunk
+    :param index: index of its fragment, with erasure coding
+    :param size: bytes of data in its metachunk
+    :param hash: checksum of the data of its metachunk, in hexadecimal digits
+    :param score: how good its server is, from 0 (do not use) to 100
+    """
+
+    url: str
+    address: str
+    position: int = 0
+    index: int | None = None
+    size: int | None = None
+    hash: str | None = None
+    score: int | None = None
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any] | Chunk) -> Chunk:
+        """Make a chunk of its description: ``url``, and maybe ``real_url pos num size hash score``.
+
+        :raises KeyError: there is no URL
+        :raises ValueError: the position or the size is not a number
+
+        >>> Chunk.of({"url": "http://rawx-1/0A", "pos": "1.3"}).index
+        3
+        """
+        if isinstance(described, Chunk):
+            return described
+        url, size = described["url"], described.get("size")
+        position, _, index = str(described.get("pos") or 0).partition(".")
+        number = described.get("num", index)
+        return cls(
+            url,
+            described.get("real_url") or url,
+            int(position),
+            int(number) if number not in {None, ""} else None,
+            None if size is None else int(size),
+            described.get("hash"),
+            described.get("score"),
+        )
+
+    @property
+    def pos(self) -> str:
+        """Position as the services write it: ``metachunk``, or ``metachunk.fragment``."""
+        return str(self.position) if self.index is None else f"{self.position}.{self.index}"
+
+    @property
+    def netloc(self) -> str:
+        """``host:port`` of its server."""
+        return urlsplit(self.address).netloc
+
+    @property
+    def id(self) -> str:
+        """Last part of its URL."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def md5(self) -> str | None:
+        """MD5 of the data of its metachunk, in lower case; None when the services tell none."""
+        known = (self.hash or "").lower()
+        return known if len(known) == _MD5_DIGITS and known.strip("0") else None
+
+    def described(self) -> dict[str, Any]:
+        """Describe it as the services, and the published API, do."""
+        pos = str(self.position)
+        described: dict[str, Any] = {"url": self.url, "real_url": self.address, "pos": pos}
+        if self.size is not None:
+            described["size"] = self.size
+        if self.hash is not None:
+            described["hash"] = self.hash
+        if self.score is not None:
+            described["score"] = self.score
+        if self.index is not None:
+            described.update(pos=f"{pos}.{self.index}", num=self.index)
+        return described
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a chunk that was sent.
+
+    :param chunk: as it was stored, with the size and the checksum of its metachunk
+    :param error: why it is lost, an exception or a text; None when it is stored
+    :param maybe_stored: its server may hold it, whatever the error
+    """
+
+    chunk: Chunk
+    error: Any = None
+    maybe_stored: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """Describe it as the published API does: a chunk with ``error`` and ``maybe_stored``."""
+        return self.chunk.described() | {"error": self.error, "maybe_stored": self.maybe_stored}
+
+
+def to_remove(outcomes: Iterable[Outcome], *, only_failed: bool = False) -> list[Chunk]:
+    """Chunks that a server may hold, and nobody will know of.
+
+    :param only_failed: the others were committed
+    """
+    return [o.chunk for o in outcomes if o.maybe_stored and (o.error or not only_failed)]

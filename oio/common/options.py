@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of a call: what it was asked for, made once and passed down as one argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from oio.common.constants import REQID_HEADER, STRLEN_REQID
+from oio.common.deadlines import SoftDeadline
+from oio.common.easy_value import text_value
+from oio.common.limits import NO_LIMITS, Limits
+from oio.common.retry import Retry
+from oio.common.utils import request_id
+
+if TYPE_CHECKING:
+    from oio.api.types import RequestOptions
+
+_TIMES = {
+    "connection_timeout": "connection",
+    "read_timeout": "read",
+    "write_timeout": "write",
+    "deadline": "deadline",
+}
+"""Keyword of the published API -> field of the limits."""
+_FIELDS = {
+    "admin_mode": "admin_mode",
+    "autocreate": "autocreate",
+    "backblaze_api_url": "backblaze_api_url",
+    "cache": "cache",
+    "chunk_buffer_max": "buffer_max",
+    "chunk_buffer_min": "buffer_min",
+    "chunk_checksum_algo": "checksum_algo",
+    "cid": "cid",
+    "force_master": "force_master",
+    "key_file": "key_file",
+    "perfdata": "perfdata",
+    "pool_manager": "pool_manager",
+    "ssl_context": "ssl_context",
+    "timeout": "timeout",
+    "tls": "tls",
+    "verify_checksum": "verify_checksum",
+    "version": "version",
+}
+"""Keyword of the published API -> field; those of time, headers and attempts are made otherwise."""
+KNOWN_NAMES = frozenset({*_FIELDS, *_TIMES, "content", "content_id", "headers", "reqid", "request_attempts"})
+"""Options that every call takes."""
+_IN_REQUESTS = ("autocreate", "tls", "admin_mode", "force_master", "pool_manager", "perfdata", "timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What one call was asked for: defaults of the client, and keywords of the caller.
+
+    :param reqid: request ID, seen by all the services
+    :param headers: of all requests, the request ID included
+    :param limits: of time
+    :param retry: which requests are repeated; None for the policy of each client
+    :param autocreate: create the container that the call needs
+    :param tls: prefer chunk addresses that speak TLS
+    :param admin_mode: ask for what only administrators may do
+    :param force_master: read from the master of each replicated database
+    :param pool_manager: connections to the proxy and the account service
+    :param perfdata: dict that gets figures of time (seconds)
+    :param timeout: limit of each request, as urllib3 takes it
+    :param cid: ID of the container, in upper case, instead of its names
+    :param content_id: ID of the object, instead of its name
+    :param version: of the object
+    :param cache: of locations and properties
+    :param verify_checksum: True, False or ``"strict"``
+    :param checksum_algo: of the chunks that are written; None leaves checksums to the chunk servers
+    :param buffer_min: bytes of the first block read from a source
+    :param buffer_max: bytes of the largest one
+    :param ssl_context: for chunk servers that speak TLS
+    :param key_file: credentials for Backblaze
+    :param backblaze_api_url: where to authorise, instead of Backblaze itself
+    """
+
+    reqid: str = ""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
+    retry: Retry | None = None
+    autocreate: bool | None = None
+    tls: bool | None = None
+    admin_mode: bool | None = None
+    force_master: bool | None = None
+    pool_manager: Any = None
+    perfdata: dict[str, Any] | None = None
+    timeout: Any = None
+    cid: str | None = None
+    content_id: str | None = None
+    version: int | str | None = None
+    cache: Any = None
+    verify_checksum: bool | str = True
+    checksum_algo: str | None = "md5"
+    buffer_min: int | None = None
+    buffer_max: int | None = None
+    ssl_context: Any = None
+    key_file: Any = None
+    backblaze_api_url: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Make options of keywords of the published API; unknown ones are left out.
+
+        :param given: keywords; a key ``options`` holds ready-made ones
+        """
+        ready: Options | None = given.get("options")
+        return cls.make(given.items()) if ready is None else ready
+
+    @classmethod
+    def make(
+        cls,
+        given: Iterable[tuple[str, Any]],
+        defaults: Options | None = None,
+        begin: str | None = None,
+    ) -> Options:
+        """Make options of keywords and defaults; a keyword wins over the default, even when it is None.
+
+        :param given: pairs of keywords of the published API and values; unknown ones are left out
+        :param begin: begin a call: give it a request ID, which starts with this, and its first phase
+        """
+        base = _BARE if defaults is None else defaults
+        limits, headers, reqid = base.limits, None, None
+        changes: dict[str, Any] = {}
+        times: dict[str, Any] = {}
+        for name, value in given:
+            if name in _FIELDS:
+                changes[_FIELDS[name]] = value
+            elif name in _TIMES:
+                # The clients of services take text; the class of a deadline tells who set it.
+                times[_TIMES[name]] = float(value) if isinstance(value, str) else value
+            elif name == "headers":
+                headers = value
+            elif name == "reqid":
+                reqid = value
+            elif value and name in {"content", "content_id"}:
+                changes["content_id"] = value
+            elif value is not None and name == "request_attempts":
+                changes["retry"] = Retry.of(value)
+        if times:
+            limits = replace(limits, is_phase=type(times.get("deadline")) is SoftDeadline, **times)
+        reqid, headers = identify(headers, reqid)
+        if begin is not None:
+            if limits.read is not None and limits.deadline is None:
+                limits = limits.renewed()
+            if not reqid:
+                reqid, headers = identify(headers, request_id(begin))
+        return replace(base, reqid=reqid, headers=headers, limits=limits, **changes)
+
+    def for_request(self) -> RequestOptions:
+        """Keywords of one request to the proxy or the account service, without those that say nothing."""
+        known: dict[str, Any] = {}
+        for name in _IN_REQUESTS:
+            value = getattr(self, name)
+            if value is not None:
+                known[name] = value
+        if self.headers:
+            known["headers"] = self.headers
+        if self.reqid:
+            known["reqid"] = self.reqid
+        if self.limits is not NO_LIMITS:
+            known["limits"] = self.limits
+        if self.retry is not None:
+            known["request_attempts"] = self.retry.attempts
+        return known  # type: ignore[return-value]
+
+    def identified(self, prefix: str = "") -> Options:
+        """The same, with a request ID: a new one, which starts with `prefix`, when there is none."""
+        if self.reqid:
+            return self
+        reqid, headers = identify(self.headers, request_id(prefix))
+        return replace(self, reqid=reqid, headers=headers)
+
+    # --- the same, for another part of the call ---
+
+    def renewed(self) -> Options:
+        """For the next phase of the call, see :meth:`~oio.common.limits.Limits.renewed`."""
+        limits = self.limits
+        if limits.read is None or (limits.deadline is not None and not limits.is_phase):
+            return self
+        return replace(self, limits=limits.renewed())
+
+    def per_request(self) -> Options:
+        """For a transfer of any length, see :meth:`~oio.common.limits.Limits.per_request`."""
+        return replace(self, limits=self.limits.per_request()) if self.limits.is_phase else self
+
+    def for_cleaning(self) -> Options:
+        """For what must be done even after the deadline."""
+        return replace(self, limits=self.limits.for_cleaning())
+
+
+_BARE = Options()
+
+
+def identify(headers: Mapping[str, Any] | None, reqid: Any = None) -> tuple[str, dict[str, Any]]:
+    """Find the ID of a request: that of its headers, whatever their letter case, else the one given.
+
+    :returns: the ID, empty when there is none, and a copy of the headers, with the ID under one name only:
+        services must not get it twice (pitfall 68)
+    """
+    copy = dict(headers) if headers else {}
+    if copy:
+        for name in [name for name in copy if name.lower() == REQID_HEADER]:
+            reqid = copy.pop(name) or reqid
+    if not reqid:
+        return "", copy
+    # Longer ones are cut by the services, and would not be found in their logs (pitfall 69).
+    known = copy[REQID_HEADER] = (reqid if type(reqid) is str else text_value(reqid))[:STRLEN_REQID]
+    return known, copy

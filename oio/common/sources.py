@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time limits and exceptions of the reads of a caller's source."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from oio.common import exceptions as exc
+from oio.common import green
+
+
+@contextlib.contextmanager
+def reading_source(seconds: float | None) -> Iterator[None]:
+    """Bound a read of the caller's source, and turn what it raises into exceptions of the library.
+
+    :param seconds: the limit; None for no limit
+    :raises SourceReadTimeout: the source gives nothing in time
+    :raises SourceReadError: from whatever exception the source raised
+    :raises DeadlineReached: by the source, for which it is too late. A source that is another's, read like
+        this, raises the three itself
+    """
+    try:
+        with green.SourceReadTimeout(seconds):
+            yield
+    except green.SourceReadTimeout as err:
+        raise exc.SourceReadTimeout(str(err)) from err
+    except green.Timeout as err:
+        if not isinstance(err, green.OioTimeout) and err.timer is not None and not err.pending:
+            # A time limit of the host's around the whole call, which has struck.
+            raise
+        raise exc.OioTimeout(str(err)) from err
+    except (exc.DeadlineReached, exc.SourceReadError, exc.SourceReadTimeout):
+        raise
+    except Exception as err:
+        raise exc.SourceReadError(f"{type(err).__name__}: {err}") from err
