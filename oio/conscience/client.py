@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients of the conscience (which services there are) and of its load balancer (which one to use)."""
+"""Clients of the conscience (which services there are) and of the load balancer (which one to use)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from oio.common.answers import expect, reading_answer
+from oio.common.answers import JsonObject, expect, reading_answer
 from oio.common.client import ProxyClient
 from oio.common.utils import monotonic_time
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from typing_extensions import Unpack
+
+    from oio.api.types import ProxyOptions, RequestOptions, SharedOptions
+
+    Described: TypeAlias = Mapping[str, Any] | Iterable[Any]
+    """A service, or several."""
 
 _ADDRESS_LIFETIME = 60.0
 """Seconds for which the address of a service ID is remembered."""
@@ -23,11 +33,11 @@ class LbClient(ProxyClient):
     :param kwargs: options of :class:`~oio.common.client.ProxyClient`
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/lb", **kwargs)
 
     def next_instances(
-        self, pool: str, size: int | None = None, slot: str | None = None, **kwargs: Any
+        self, pool: str, size: int | None = None, slot: str | None = None, **kwargs: Unpack[RequestOptions]
     ) -> list[dict[str, str]]:
         """Choose services of a type.
 
@@ -35,15 +45,15 @@ class LbClient(ProxyClient):
         :param size: how many different ones, 1 by default
         :param slot: prefer those of this slot
         :returns: ``addr`` and ``id`` of each
-        :raises ValueError: there is no type, a question that the real proxy crashes of (pitfalls row 157)
+        :raises ValueError: there is no type, which crashes the real proxy (pitfall 157)
         """
         if not pool:
             raise ValueError(f"pool must be a type of services, not {pool!r}")
         params = {"type": pool, "size": 1 if size is None else size, "slot": slot}
-        resp, body = self._request("GET", "/choose", params=params, **kwargs)
+        resp, body = self._send("GET", "/choose", kwargs, params)
         return expect(list, resp, body, self.proxy_netloc)
 
-    def next_instance(self, pool: str, **kwargs: Any) -> dict[str, str]:
+    def next_instance(self, pool: str, **kwargs: Unpack[RequestOptions]) -> dict[str, str]:
         """Choose one service of a type; see :meth:`next_instances`."""
         return self.next_instances(pool, 1, **kwargs)[0]
 
@@ -55,7 +65,7 @@ class LbClient(ProxyClient):
         policy: str | None = None,
         avoid_locations: Iterable[int] | None = None,
         known_locations: Iterable[int] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> list[dict[str, str]]:
         """Choose the services of a pool, or of a storage policy.
 
@@ -74,7 +84,7 @@ class LbClient(ProxyClient):
         }
         data = json.dumps({name: list(values) for name, values in criteria.items() if values is not None})
         params = {"pool": pool, "policy": policy}
-        resp, body = self._request("POST", "/poll", params=params, data=data, **kwargs)
+        resp, body = self._send("POST", "/poll", kwargs, params, data)
         return expect(list, resp, body, self.proxy_netloc)
 
     def create_pool(
@@ -82,8 +92,8 @@ class LbClient(ProxyClient):
         pool: str,
         targets: Iterable[tuple[int, str, str]],
         force: bool = False,
-        options: dict[str, Any] | None = None,
-        **kwargs: Any,
+        options: JsonObject | None = None,
+        **kwargs: Unpack[SharedOptions],
     ) -> None:
         """Create a pool of services.
 
@@ -93,11 +103,11 @@ class LbClient(ProxyClient):
         :raises Conflict: there is one
         """
         text = ";".join(",".join(str(field) for field in target) for target in targets)
-        params: dict[str, Any] = {"name": pool}
+        params: dict[str, object] = {"name": pool}
         if force:
             params["force"] = 1
         data = json.dumps({"targets": text, "options": options or {}})
-        self._request("POST", "/create_pool", params=params, data=data, **kwargs)
+        self._send("POST", "/create_pool", {}, params, data, **kwargs)
 
 
 class ConscienceClient(ProxyClient):
@@ -112,63 +122,71 @@ class ConscienceClient(ProxyClient):
     'http://127.0.0.1:6000/v3.0/NS/lb'
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/conscience", **kwargs)
-        self.lb = LbClient(conf, **{**kwargs, "pool_manager": self.pool_manager})
+        kwargs["pool_manager"] = self.pool_manager
+        self.lb = LbClient(conf, **kwargs)
         self._addresses: dict[tuple[str, str], tuple[str, float]] = {}
 
-    def next_instances(self, pool: str, size: int | None = None, **kwargs: Any) -> list[dict[str, str]]:
+    def next_instances(
+        self, pool: str, size: int | None = None, **kwargs: Unpack[RequestOptions]
+    ) -> list[dict[str, str]]:
         """Choose services of a type; see :meth:`LbClient.next_instances`."""
         return self.lb.next_instances(pool, size, **kwargs)
 
-    def next_instance(self, pool: str, **kwargs: Any) -> dict[str, str]:
+    def next_instance(self, pool: str, **kwargs: Unpack[RequestOptions]) -> dict[str, str]:
         """Choose one service of a type."""
         return self.lb.next_instance(pool, **kwargs)
 
-    def poll(self, pool: str | None = None, **kwargs: Any) -> list[dict[str, str]]:
+    def poll(self, pool: str | None = None, **kwargs: Unpack[RequestOptions]) -> list[dict[str, str]]:
         """Choose the services of a pool; see :meth:`LbClient.poll`."""
         return self.lb.poll(pool, **kwargs)
 
-    def all_services(self, type_: str, full: bool = False, **kwargs: Any) -> list[dict[str, Any]]:
+    def all_services(
+        self, type_: str, full: bool = False, **kwargs: Unpack[RequestOptions]
+    ) -> list[JsonObject]:
         """List the services of a type, each with its ``id``.
 
         :param full: with their statistics, and as fresh as can be
         :raises NotFound: there is no such type
         """
-        params: dict[str, Any] = {"type": type_}
+        params: dict[str, object] = {"type": type_}
         if full:
             params["full"] = 1
-        resp, body = self._request("GET", "/list", params=params, **kwargs)
+        resp, body = self._send("GET", "/list", kwargs, params)
         services = expect(list, resp, body, self.proxy_netloc)
         return [{**srv, "id": srv["tags"].get("tag.service_id", srv["addr"])} for srv in services]
 
-    def local_services(self, **kwargs: Any) -> list[dict[str, Any]]:
+    def local_services(self, **kwargs: Unpack[RequestOptions]) -> list[JsonObject]:
         """List the services that registered through this proxy."""
-        url = self.endpoint.rpartition("/")[0] + "/local/list"  # type: ignore[union-attr]
-        resp, body = self._direct_request("GET", url, **kwargs)
+        url = f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/local/list"
+        resp, body = self._send("GET", url, kwargs)
         return expect(list, resp, body, self.proxy_netloc)
 
-    def service_types(self, **kwargs: Any) -> list[str]:
+    def service_types(self, **kwargs: Unpack[RequestOptions]) -> list[str]:
         """List the types of services of the namespace."""
-        resp, body = self._request("GET", "/info", params={"what": "types"}, **kwargs)
+        resp, body = self._send("GET", "/info", kwargs, {"what": "types"})
         return expect(list, resp, body, self.proxy_netloc)
 
-    def info(self, **kwargs: Any) -> dict[str, Any]:
+    def info(self, **kwargs: Unpack[RequestOptions]) -> JsonObject:
         """Get the storage policies and the options of the namespace."""
-        resp, body = self._request("GET", "/info", **kwargs)
+        resp, body = self._send("GET", "/info", kwargs)
         return expect(dict, resp, body, self.proxy_netloc)
 
     def get_service_definition(
-        self, srv_type: str, srv_id: str, score: int | None = None, tags: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+        self, srv_type: str, srv_id: str, score: int | None = None, tags: JsonObject | None = None
+    ) -> JsonObject:
         """Make the description of a service, as the methods below take it."""
-        definition: dict[str, Any] = {"ns": self.ns, "type": srv_type, "addr": srv_id, "tags": tags or {}}
+        definition: JsonObject = {"ns": self.ns, "type": srv_type, "addr": srv_id, "tags": tags or {}}
         if score is not None:
             definition["score"] = score
         return definition
 
     def register(
-        self, service_definitions: Any, service_definition: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        service_definitions: Described,
+        service_definition: JsonObject | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Announce a service, or a list of services; seen by everybody after some seconds.
 
@@ -176,39 +194,39 @@ class ConscienceClient(ProxyClient):
             or, with a `service_definition`, its type
         """
         if service_definition is not None:
-            service_definitions = {**service_definition, "type": service_definitions}
-        self._send("register", service_definitions, **kwargs)
+            service_definitions = dict(service_definition, type=service_definitions)
+        self._tell("register", service_definitions, kwargs)
 
-    def deregister(self, service_definitions: Any, **kwargs: Any) -> None:
+    def deregister(self, service_definitions: Described, **kwargs: Unpack[RequestOptions]) -> None:
         """Forget a service, or a list of services."""
-        self._send("deregister", service_definitions, **kwargs)
+        self._tell("deregister", service_definitions, kwargs)
 
-    def lock_score(self, infos_srv: Any, **kwargs: Any) -> None:
+    def lock_score(self, infos_srv: Described, **kwargs: Unpack[RequestOptions]) -> None:
         """Fix the score of a service, or of a list of services, at what the description says."""
-        self._send("lock", infos_srv, **kwargs)
+        self._tell("lock", infos_srv, kwargs)
 
-    def unlock_score(self, infos_srv: Any, **kwargs: Any) -> None:
+    def unlock_score(self, infos_srv: Described, **kwargs: Unpack[RequestOptions]) -> None:
         """Let the conscience compute the score of a service, or of a list of services, again."""
-        self._send("unlock", infos_srv, **kwargs)
+        self._tell("unlock", infos_srv, kwargs)
 
-    def _send(self, action: str, services: Any, **kwargs: Any) -> None:
+    def _tell(self, action: str, services: Described, given: RequestOptions) -> None:
         described = services if isinstance(services, Mapping) else list(services)
-        self._request("POST", f"/{action}", data=json.dumps(described), **kwargs)
+        self._send("POST", f"/{action}", given, data=json.dumps(described))
 
-    def flush(self, srv_type: str, **kwargs: Any) -> None:
+    def flush(self, srv_type: str, **kwargs: Unpack[RequestOptions]) -> None:
         """Forget all the services of a type."""
-        self._request("POST", "/flush", params={"type": srv_type}, **kwargs)
+        self._send("POST", "/flush", kwargs, {"type": srv_type})
 
-    def resolve(self, srv_type: str, service_id: str, **kwargs: Any) -> dict[str, str]:
+    def resolve(self, srv_type: str, service_id: str, **kwargs: Unpack[RequestOptions]) -> dict[str, str]:
         """Get the address of a service, as ``{"addr": "host:port"}``.
 
         :raises ServiceBusy: the conscience does not know it
         """
         params = {"type": srv_type, "service_id": service_id}
-        resp, body = self._request("GET", "/resolve", params=params, **kwargs)
+        resp, body = self._send("GET", "/resolve", kwargs, params)
         return expect(dict, resp, body, self.proxy_netloc)
 
-    def resolve_service_id(self, srv_type: str, service_id: str, **kwargs: Any) -> str:
+    def resolve_service_id(self, srv_type: str, service_id: str, **kwargs: Unpack[RequestOptions]) -> str:
         """Get the address of a service (``host:port``), remembered for a minute."""
         key, now = (srv_type, service_id), monotonic_time()
         address, expiry = self._addresses.get(key, ("", now))
@@ -218,7 +236,7 @@ class ConscienceClient(ProxyClient):
             self._addresses[key] = address, now + _ADDRESS_LIFETIME
         return address
 
-    def resolve_url(self, service_type: str, url: str, **kwargs: Any) -> str:
+    def resolve_url(self, service_type: str, url: str, **kwargs: Unpack[RequestOptions]) -> str:
         """Replace the service ID in a URL by the address of the service; one with a port is left as it is.
 
         :param url: ``http://rawx-1/ABCD``, or the same without a scheme

@@ -1,25 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proxy's routes about objects ("contents"), as methods of the container client."""
+"""Routes of the proxy about objects ("contents"), as methods of the container client."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
-from oio.common.answers import expect, reading_answer
+from oio.common.answers import ANSWER_ERRORS, expect, reading_answer, unexpected
 from oio.common.client import ProxyClient
 from oio.common.constants import OBJECT_HEADERS
 from oio.container._metadata import check_chunks, extract_content_headers_meta, is_trustworthy
-from oio.container._params import container_params, content_params, property_names
+from oio.container._params import container_params, property_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import RequestOptions
+    from oio.common.http_api import Answer, RequestExtras
 
 _NO_CONTENT = 204
 _NO_ROUTE = 404
 """Status, in the body of an answer, of a proxy that has no such route."""
 _COMMITS = ("/content/create", "/content/update")
 _DELETIONS = ("/content/delete", "/content/delete_many")
+
+
+def _content_params(
+    account: str | None,
+    reference: str | None,
+    path: str | None,
+    cid: str | None,
+    given: RequestOptions | None = None,
+    content: str | None = None,
+    version: int | str | None = None,
+) -> dict[str, Any]:
+    """Name an object by its path, or by its content ID, and possibly one version of it."""
+    if not cid and given and (options := given.get("options")) is not None:
+        cid = options.cid
+    params: dict[str, Any] = {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
+    if path is not None:
+        params["path"] = path
+    if content:
+        params["content"] = content
+    params["version"] = version
+    return params
 
 
 class ContentRoutes(ProxyClient):
@@ -29,20 +56,25 @@ class ContentRoutes(ProxyClient):
         """Make the URL of a route of another group than ``container``."""
         return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
 
-    def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
+    def _is_repeatable(self, url: str, params: Any) -> bool:
         # A second creation may be refused because of the first, a second update drops the chunks of the
-        # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls rows 33
-        # and 142).
-        unversioned = (kwargs.get("params") or {}).get("version") is None
-        if url.endswith(_COMMITS) or (unversioned and url.endswith(_DELETIONS)):
-            kwargs["request_attempts"] = 1
-        return super()._direct_request(method, url, **kwargs)
+        # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls 33 and
+        # 142).
+        return not (url.endswith(_COMMITS) or (params.get("version") is None and url.endswith(_DELETIONS)))
 
     def _expect(self, resp: Any, body: Any) -> dict[str, Any]:
         return expect(dict, resp, body, self.proxy_netloc)
 
-    def _post(self, action: str, params: dict[str, Any], **kwargs: Any) -> tuple[Any, Any]:
-        return self._direct_request("POST", self._make_uri(f"content/{action}"), params=params, **kwargs)
+    def _post(
+        self,
+        action: str,
+        params: dict[str, Any],
+        given: RequestOptions,
+        data: str | None = None,
+        **more: Unpack[RequestExtras],
+    ) -> Answer:
+        url = f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/content/{action}"
+        return self._send("POST", url, given, params, data, **more)
 
     def _in_pieces(
         self,
@@ -80,7 +112,7 @@ class ContentRoutes(ProxyClient):
         cid: str | None = None,
         versions: bool = False,
         deleted: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> tuple[Any, dict[str, Any]]:
         """List the objects of a container.
 
@@ -94,7 +126,7 @@ class ContentRoutes(ProxyClient):
         :param deleted: also give the names whose latest version is a delete marker
         :returns: headers, which tell about the next page, and body
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         params.update(
             max=limit,
             marker=marker,
@@ -108,7 +140,7 @@ class ContentRoutes(ProxyClient):
             params["all"] = 1
         if deleted:
             params["deleted"] = 1
-        resp, body = self._request("GET", "/list", params=params, path=None, **kwargs)
+        resp, body = self._send("GET", "/list", kwargs, params, path=None)
         return resp.headers, self._expect(resp, body)
 
     def content_prepare(
@@ -122,7 +154,7 @@ class ContentRoutes(ProxyClient):
         content_id: str | None = None,
         version: int | str | None = None,
         position: int = 0,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Ask where to store data of a new object; nothing is changed, and the container is not looked at.
 
@@ -131,17 +163,20 @@ class ContentRoutes(ProxyClient):
         :param position: index of the metachunk
         :returns: description of the object, with ``chunk_size`` (bytes), and list of chunks
         """
-        params = content_params(account, reference, path, cid, content_id, version)
+        params = _content_params(account, reference, path, cid, kwargs, content_id, version)
         description: dict[str, Any] = {"size": size, "position": position}
         if stgpol is not None:
             description["policy"] = stgpol
-        resp, body = self._post("prepare2", params, data=json.dumps(description), **kwargs)
-        body = self._expect(resp, body)
+        resp, body = self._post("prepare2", params, kwargs, data=json.dumps(description))
+        if not isinstance(body, dict):
+            self._expect(resp, body)
         meta = extract_content_headers_meta(resp.headers)
-        with reading_answer(self.proxy_netloc):
+        try:
             meta["chunk_size"] = int(resp.headers["x-oio-ns-chunk-size"])
             meta["properties"] = body.get("properties") or {}
             return meta, check_chunks(body["chunks"])
+        except ANSWER_ERRORS as err:
+            raise unexpected(err, self.proxy_netloc) from err
 
     def content_create(
         self,
@@ -157,31 +192,30 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         mime_type: str | None = None,
         chunk_method: str | None = None,
-        headers: dict[str, Any] | None = None,
         append: bool = False,
         change_policy: bool = False,
         force: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Create an object whose chunks are stored, or add chunks to one. Never sent twice.
 
         :param size: bytes of the object, or of what is appended
         :param checksum: hex digest of the same
         :param data: ``{"chunks": [...], "properties": {...}}``; properties of empty value are dropped
-        :param headers: may override size and checksum
+        :param kwargs: ``headers`` may override size and checksum
         :param append: put the chunks at the end of the object that exists
         :param change_policy: replace the chunks of this version of an object
         :param force: add chunks and properties to an object, unchecked
         """
-        params = content_params(account, reference, path, cid)
+        params = _content_params(account, reference, path, cid, kwargs)
         del params["version"]
         for name, flag in (("append", append), ("change_policy", change_policy), ("force", force)):
             if flag:
                 params[name] = 1
         described = self._content_headers(
-            size, checksum, headers, content_id, stgpol, version, mime_type, chunk_method
+            size, checksum, kwargs, content_id, stgpol, version, mime_type, chunk_method
         )
-        self._post("create", params, data=json.dumps(data), headers=described, **kwargs)
+        self._post("create", params, kwargs, data=json.dumps(data), headers=described)
 
     def content_update(
         self,
@@ -193,8 +227,7 @@ class ContentRoutes(ProxyClient):
         cid: str | None = None,
         content_id: str | None = None,
         stgpol: str | None = None,
-        headers: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Replace the metachunks of an object at the positions of `chunks`. Never sent twice.
 
@@ -204,15 +237,18 @@ class ContentRoutes(ProxyClient):
         for name, value in (("content_id", content_id), ("stgpol", stgpol), ("size", size)):
             if value is None:
                 raise ValueError(f"{name} is mandatory to update {path!r}")
-        params = content_params(account, reference, path, cid)
-        described = self._content_headers(size, None, headers, content_id, stgpol, None, None, None)
-        self._post("update", params, data=json.dumps(list(chunks)), headers=described, **kwargs)
+        params = _content_params(account, reference, path, cid, kwargs)
+        described = self._content_headers(size, None, kwargs, content_id, stgpol, None, None, None)
+        self._post("update", params, kwargs, data=json.dumps(list(chunks)), headers=described)
 
     @staticmethod
     def _content_headers(
-        size: int | None, checksum: str | None, headers: dict[str, Any] | None, *fields: Any
+        size: int | None, checksum: str | None, given: RequestOptions, *fields: Any
     ) -> dict[str, Any]:
-        own = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **(headers or {})}
+        """Headers of a request that describes an object, with those of its caller, which win."""
+        options = given.get("options")
+        headers = (given.get("headers") if options is None else options.headers) or {}
+        own = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
         names = ("id", "policy", "version", "mime_type", "chunk_method")
         own.update({OBJECT_HEADERS[name]: value for name, value in zip(names, fields, strict=True)})
         return {name: value for name, value in own.items() if value is not None}
@@ -227,7 +263,7 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         properties: bool = True,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Get the description of an object, and its chunks.
 
@@ -236,10 +272,10 @@ class ContentRoutes(ProxyClient):
             three. Those named exactly like a field of the description (``hash``, ``size``...) are only seen
             by :meth:`content_get_properties` (pitfalls row 148).
         """
-        params = content_params(account, reference, path, cid, content or content_id, version)
+        params = _content_params(account, reference, path, cid, kwargs, content or content_id, version)
         if properties:
             try:
-                resp, chunks = self._locate(params, True, **kwargs)
+                resp, chunks = self._locate(params, True, kwargs)
             except exc.OioNetworkException as err:
                 # Properties can also be too many, or break what comes after their headers.
                 if not isinstance(err, exc.OioProtocolError) and "got more than" not in str(err):
@@ -247,7 +283,7 @@ class ContentRoutes(ProxyClient):
             else:
                 if is_trustworthy(resp):
                     return extract_content_headers_meta(resp.headers), chunks
-        resp, chunks = self._locate(params, False, **kwargs)
+        resp, chunks = self._locate(params, False, kwargs)
         meta = extract_content_headers_meta(resp.headers)
         if properties:
             known = self.content_get_properties(
@@ -261,11 +297,13 @@ class ContentRoutes(ProxyClient):
             meta["properties"] = known["properties"]
         return meta, chunks
 
-    def _locate(self, params: dict[str, Any], properties: bool, **kwargs: Any) -> tuple[Any, Any]:
-        params = {**params, "properties": properties}
-        resp, body = self._direct_request("GET", self._make_uri("content/locate"), params=params, **kwargs)
-        with reading_answer(self.proxy_netloc):
-            return resp, check_chunks(expect(list, resp, body, self.proxy_netloc))
+    def _locate(self, params: dict[str, Any], properties: bool, given: RequestOptions) -> tuple[Any, Any]:
+        params["properties"] = properties
+        resp, body = self._send("GET", self._make_uri("content/locate"), given, params)
+        try:
+            return resp, check_chunks(body if isinstance(body, list) else expect(list, resp, body))
+        except ANSWER_ERRORS as err:
+            raise unexpected(err, self.proxy_netloc) from err
 
     def content_get_properties(
         self,
@@ -277,14 +315,14 @@ class ContentRoutes(ProxyClient):
         content: str | None = None,
         version: int | str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> dict[str, Any]:
         """Get the description of an object, with all its properties, even those named like a field.
 
         :param properties: ignored
         """
-        params = content_params(account, reference, path, cid, content or content_id, version)
-        resp, body = self._post("get_properties", params, **kwargs)
+        params = _content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp, body = self._post("get_properties", params, kwargs)
         meta = extract_content_headers_meta(resp.headers)
         with reading_answer(self.proxy_netloc):
             meta["properties"] = dict(self._expect(resp, body)["properties"])
@@ -299,16 +337,16 @@ class ContentRoutes(ProxyClient):
         cid: str | None = None,
         version: int | str | None = None,
         clear: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Set properties of an object; an empty value removes the property.
 
         :param clear: remove the others first
         """
-        params = content_params(account, reference, path, cid, version=version)
+        params = _content_params(account, reference, path, cid, kwargs, version=version)
         if clear:
             params["flush"] = 1
-        self._post("set_properties", params, data=json.dumps({"properties": properties or {}}), **kwargs)
+        self._post("set_properties", params, kwargs, data=json.dumps({"properties": properties or {}}))
 
     def content_del_properties(
         self,
@@ -320,15 +358,15 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         content: str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> bool:
         """Remove properties of an object; True when done.
 
         :param properties: their names; an empty list stands for **all of them**
         :raises ValueError: there is no list
         """
-        params = content_params(account, reference, path, cid, content or content_id, version)
-        resp, _ = self._post("del_properties", params, data=json.dumps(property_names(properties)), **kwargs)
+        params = _content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp, _ = self._post("del_properties", params, kwargs, data=json.dumps(property_names(properties)))
         return bool(resp.status == _NO_CONTENT)
 
     def content_delete(
@@ -340,11 +378,11 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         content: str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> bool:
         """Delete an object, or one version of it; True when done. Without a version, never sent twice."""
-        params = content_params(account, reference, path, cid, content or content_id, version)
-        resp, _ = self._post("delete", params, **kwargs)
+        params = _content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp, _ = self._post("delete", params, kwargs)
         return bool(resp.status == _NO_CONTENT)
 
     def content_delete_many(
@@ -353,17 +391,17 @@ class ContentRoutes(ProxyClient):
         reference: str | None = None,
         paths: Iterable[str] = (),
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> list[tuple[str, bool]]:
         """Delete several objects. Never sent twice.
 
         :returns: for each name, in order, whether it was deleted
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
 
         def delete_all(names: list[str]) -> list[tuple[str, bool]]:
             data = json.dumps({"contents": [{"name": name} for name in names]})
-            resp, body = self._post("delete_many", params, data=data, **kwargs)
+            resp, body = self._post("delete_many", params, kwargs, data=data)
             with reading_answer(self.proxy_netloc):
                 contents = self._expect(resp, body)["contents"]
                 return [(item["name"], item["status"] == _NO_CONTENT) for item in contents]
@@ -384,11 +422,13 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         content: str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Make the object tell again that it was created."""
         self._post(
-            "touch", content_params(account, reference, path, cid, content or content_id, version), **kwargs
+            "touch",
+            _content_params(account, reference, path, cid, kwargs, content or content_id, version),
+            kwargs,
         )
 
     def content_drain(
@@ -400,11 +440,13 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         content: str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Delete the chunks of an object, and keep its description."""
         self._post(
-            "drain", content_params(account, reference, path, cid, content or content_id, version), **kwargs
+            "drain",
+            _content_params(account, reference, path, cid, kwargs, content or content_id, version),
+            kwargs,
         )
 
     def content_truncate(
@@ -417,16 +459,16 @@ class ContentRoutes(ProxyClient):
         size: int | None = None,
         content: str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Cut an object at the end of one of its metachunks.
 
         :param size: what remains, in bytes
         :raises BadRequest: the size is not where a metachunk ends
         """
-        params = content_params(account, reference, path, cid, content or content_id, version)
+        params = _content_params(account, reference, path, cid, kwargs, content or content_id, version)
         params["size"] = size
-        self._post("truncate", params, **kwargs)
+        self._post("truncate", params, kwargs)
 
     def content_purge(
         self,
@@ -435,15 +477,15 @@ class ContentRoutes(ProxyClient):
         path: str | None = None,
         cid: str | None = None,
         maxvers: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Drop the oldest versions of an object.
 
         :param maxvers: how many are kept; by default what the container says
         """
-        params = content_params(account, reference, path, cid)
+        params = _content_params(account, reference, path, cid, kwargs)
         params["maxvers"] = maxvers
-        self._post("purge", params, **kwargs)
+        self._post("purge", params, kwargs)
 
     def content_spare(
         self,
@@ -455,7 +497,7 @@ class ContentRoutes(ProxyClient):
         stgpol: str | None = None,
         version: int | str | None = None,
         position: int | str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> dict[str, Any]:
         """Ask for services that can take the missing chunks of a metachunk.
 
@@ -467,9 +509,9 @@ class ContentRoutes(ProxyClient):
         """
         if stgpol is None or position is None:
             raise ValueError(f"stgpol and position are mandatory: got {stgpol!r} and {position!r}")
-        params = content_params(account, reference, path, cid, version=version)
+        params = _content_params(account, reference, path, cid, kwargs, version=version)
         params.update(stgpol=stgpol, position=position)
         # The service wants both lists.
         lists = {"notin": [], "broken": [], **(data or {})}
-        resp, body = self._post("spare", params, data=json.dumps(lists), **kwargs)
+        resp, body = self._post("spare", params, kwargs, data=json.dumps(lists))
         return self._expect(resp, body)

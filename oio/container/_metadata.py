@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the proxy describes an object in headers, and when such a description can be believed."""
+"""Description of an object in headers, and whether it can be believed."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -47,13 +46,17 @@ def extract_content_headers_meta(headers: Any) -> dict[str, Any]:
     >>> extract_content_headers_meta({"X-Oio-Content-Meta-Mime-Type": "text/plain"})
     {'properties': {}, 'mime_type': 'text/plain'}
     """
-    meta: dict[str, Any] = {"properties": {}}
-    for suffix, value in _content_headers(headers):
-        key = suffix.lower()
-        if key in SYSMETA_KEYS:
-            meta[key.replace("-", "_")] = unquote(value)
+    properties: dict[str, str] = {}
+    meta: dict[str, Any] = {"properties": properties}
+    for name, value in headers.items():
+        key = name.lower()
+        if not key.startswith(CONTENT_HEADER_PREFIX):
+            continue
+        suffix = key[len(CONTENT_HEADER_PREFIX) :]
+        if suffix in SYSMETA_KEYS:
+            meta[suffix.replace("-", "_")] = unquote(value)
         else:
-            meta["properties"][suffix] = unquote(value)
+            properties[name[len(CONTENT_HEADER_PREFIX) :]] = unquote(value)
     return meta
 
 
@@ -61,7 +64,7 @@ def is_trustworthy(resp: Any) -> bool:
     """Tell whether the headers of a ``locate`` with properties describe the object, and nothing else.
 
     Keys of properties are sent raw: some hide the headers that follow, some double a real one, some are
-    cut at a colon (pitfalls row 158). What a key has touched is told by a missing or doubled header, by a
+    cut at a colon (pitfall 158). What a key has touched is told by a missing or doubled header, by a
     complaint of the parser, or by a value that is not escaped.
     """
     if not isinstance(resp, urllib3.BaseHTTPResponse):
@@ -75,8 +78,12 @@ def is_trustworthy(resp: Any) -> bool:
     if message is not None and (message.defects or message.get_payload()):
         return False
     seen: set[str] = set()
-    for suffix, value in _content_headers(resp.headers):
-        key = suffix.lower()
+    # One item for each line of the answer: a header that came twice is there twice.
+    for name, value in resp.headers.items():
+        key = name.lower()
+        if not key.startswith(CONTENT_HEADER_PREFIX):
+            continue
+        key = key[len(CONTENT_HEADER_PREFIX) :]
         if key in seen or not (key in SYSMETA_KEYS or _ESCAPED_VALUE.fullmatch(value)):
             return False
         seen.add(key)
@@ -92,10 +99,3 @@ def check_chunks(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         urlsplit(chunk["url"])
         int(str(chunk["pos"]).partition(".")[0])
     return chunks
-
-
-def _content_headers(headers: Any) -> Iterator[tuple[str, str]]:
-    """Suffixes and values of the headers about the object, one item for each line of the response."""
-    for name, value in headers.items():
-        if name.lower().startswith(CONTENT_HEADER_PREFIX):
-            yield name[len(CONTENT_HEADER_PREFIX) :], value

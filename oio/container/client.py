@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Client of the proxy's routes about containers; those about objects are in the class that it extends."""
+"""Client of the routes of the proxy about containers and, by inheritance, objects."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
@@ -28,6 +28,11 @@ __all__ = [
     "extract_content_headers_meta",
 ]
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import ProxyOptions, RequestOptions
+
 _CREATED = 201
 
 
@@ -47,7 +52,7 @@ class ContainerClient(ContentRoutes):
     'http://127.0.0.1:6000/v3.0/NS/container'
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/container", **kwargs)
 
     def container_create(
@@ -56,7 +61,7 @@ class ContainerClient(ContentRoutes):
         reference: str,
         properties: dict[str, str] | None = None,
         system: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> bool:
         """Create a container; an existing one is left as it is.
 
@@ -66,7 +71,7 @@ class ContainerClient(ContentRoutes):
         """
         params = container_params(account, reference, None)
         data = json.dumps({"properties": properties or {}, "system": system or {}})
-        resp, _ = self._request("POST", "/create", params=params, data=data, **kwargs)
+        resp, _ = self._send("POST", "/create", kwargs, params, data=data)
         # No response: it exists since an earlier attempt, of ours or of somebody else.
         return resp is not None and resp.status == _CREATED
 
@@ -76,7 +81,7 @@ class ContainerClient(ContentRoutes):
         containers: Iterable[str],
         properties: dict[str, str] | None = None,
         system: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> list[tuple[str, bool]]:
         """Create several containers; see :meth:`container_create`.
 
@@ -86,7 +91,7 @@ class ContainerClient(ContentRoutes):
         def create_all(names: list[str]) -> list[tuple[str, bool]]:
             items = [{"name": name, "properties": properties or {}, "system": system or {}} for name in names]
             data = json.dumps({"containers": items})
-            resp, body = self._request("POST", "/create_many", params={"acct": account}, data=data, **kwargs)
+            resp, body = self._send("POST", "/create_many", kwargs, {"acct": account}, data=data)
             with reading_answer(self.proxy_netloc):
                 answers = self._expect(resp, body)["containers"]
                 return [(item["name"], item["status"] == _CREATED) for item in answers]
@@ -102,23 +107,27 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         cid: str | None = None,
         force: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Destroy a container.
 
         :param force: also when it holds objects, whose chunks then stay on the rawx services
         :raises Conflict: it is not empty
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         if force:
             params["force"] = 1
-        self._request("POST", "/destroy", params=params, **kwargs)
+        self._send("POST", "/destroy", kwargs, params)
 
     def container_show(
-        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> dict[str, Any]:
         """Get the user properties of a container, as ``{"properties": {...}}``."""
-        resp, body = self._request("GET", "/show", params=container_params(account, reference, cid), **kwargs)
+        resp, body = self._send("GET", "/show", kwargs, container_params(account, reference, cid, kwargs))
         return self._expect(resp, body)
 
     def container_get_properties(
@@ -127,16 +136,16 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         properties: Iterable[str] | None = None,
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> dict[str, Any]:
         """Get all the properties of a container.
 
         :param properties: sent, but ignored by the service
         :returns: ``{"properties": {...}, "system": {...}}``, text values
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         data = json.dumps(list(properties or ()))
-        resp, body = self._request("POST", "/get_properties", params=params, data=data, **kwargs)
+        resp, body = self._send("POST", "/get_properties", kwargs, params, data=data)
         return self._expect(resp, body)
 
     def container_set_properties(
@@ -147,18 +156,18 @@ class ContainerClient(ContentRoutes):
         clear: bool = False,
         cid: str | None = None,
         system: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> Any:
         """Set properties of a container; an empty value removes the property.
 
         :param clear: remove the other user properties first
         :param system: system properties, whose names begin with ``sys.``
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         if clear:
             params["flush"] = 1
         data = json.dumps({"properties": properties or {}, "system": system or {}})
-        _, body = self._request("POST", "/set_properties", params=params, data=data, **kwargs)
+        _, body = self._send("POST", "/set_properties", kwargs, params, data=data)
         return body
 
     def container_del_properties(
@@ -167,16 +176,16 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         properties: Iterable[str] | None = None,
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> Any:
         """Remove user properties of a container.
 
         :param properties: their names; an empty list stands for **all of them**
         :raises ValueError: there is no list
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         data = json.dumps(property_names(properties))
-        _, body = self._request("POST", "/del_properties", params=params, data=data, **kwargs)
+        _, body = self._send("POST", "/del_properties", kwargs, params, data=data)
         return body
 
     def container_touch(
@@ -187,36 +196,44 @@ class ContainerClient(ContentRoutes):
         recompute: bool = False,
         damaged_objects: int | None = None,
         missing_chunks: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Make the container tell its state to the account service.
 
         :param recompute: count its objects and bytes again, and store the two following numbers
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         if recompute:
             params.update(recompute=True, damaged_objects=damaged_objects, missing_chunks=missing_chunks)
-        self._request("POST", "/touch", params=params, **kwargs)
+        self._send("POST", "/touch", kwargs, params)
 
     def container_flush(
-        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> dict[str, bool]:
         """Delete up to 1000 objects of a container, with all their versions.
 
         :returns: ``{"truncated": True}`` when some are left
         """
-        resp, _ = self._request("POST", "/flush", params=container_params(account, reference, cid), **kwargs)
+        resp, _ = self._send("POST", "/flush", kwargs, container_params(account, reference, cid, kwargs))
         with reading_answer(self.proxy_netloc):
             return {"truncated": boolean_value(resp.headers.get("x-oio-truncated"), False)}
 
     def container_dedup(
-        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Merge the contents of a container that are equal.
 
         :raises ClientException: the services do not know how, which is true of all recent ones
         """
-        self._request("POST", "/dedup", params=container_params(account, reference, cid), **kwargs)
+        self._send("POST", "/dedup", kwargs, container_params(account, reference, cid, kwargs))
 
     def container_purge(
         self,
@@ -224,33 +241,41 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         cid: str | None = None,
         maxvers: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Drop the oldest versions of the objects of a container.
 
         :param maxvers: how many are kept; by default what the container says
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         params["maxvers"] = maxvers
-        self._request("POST", "/purge", params=params, **kwargs)
+        self._send("POST", "/purge", kwargs, params)
 
     def container_freeze(
-        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Refuse changes to the objects of a container from now on."""
-        self._set_status("freeze", account, reference, cid, **kwargs)
+        self._set_status("freeze", account, reference, cid, kwargs)
 
     def container_enable(
-        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Allow changes to the objects of a container again."""
-        self._set_status("enable", account, reference, cid, **kwargs)
+        self._set_status("enable", account, reference, cid, kwargs)
 
     def _set_status(
-        self, action: str, account: str | None, reference: str | None, cid: str | None, **kwargs: Any
+        self, action: str, account: str | None, reference: str | None, cid: str | None, kwargs: RequestOptions
     ) -> None:
-        params = {**container_params(account, reference, cid), "type": "meta2"}
-        self._direct_request("POST", self._make_uri(f"admin/{action}"), params=params, **kwargs)
+        params = {**container_params(account, reference, cid, kwargs), "type": "meta2"}
+        self._send("POST", self._make_uri(f"admin/{action}"), kwargs, params)
 
     def container_snapshot(
         self,
@@ -259,15 +284,15 @@ class ContainerClient(ContentRoutes):
         dst_account: str,
         dst_reference: str,
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Copy the database of a container; the copy names the same chunks, and is frozen.
 
         :raises BadRequest: the destination exists
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         data = json.dumps({"account": dst_account, "container": dst_reference})
-        self._request("POST", "/snapshot", params=params, data=data, **kwargs)
+        self._send("POST", "/snapshot", kwargs, params, data=data)
 
     def container_raw_insert(
         self,
@@ -277,7 +302,7 @@ class ContainerClient(ContentRoutes):
         cid: str | None = None,
         force: bool = False,
         frozen: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Insert rows into the database of a container: one bean, or a list of them.
 
@@ -286,11 +311,11 @@ class ContainerClient(ContentRoutes):
         :raises Conflict: one is there
         """
         beans = [bean] if isinstance(bean, Mapping) else list(bean)
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         for name, flag in (("force", force), ("frozen", frozen)):
             if flag:
                 params[name] = 1
-        self._request("POST", "/raw_insert", params=params, data=json.dumps(beans), **kwargs)
+        self._send("POST", "/raw_insert", kwargs, params, data=json.dumps(beans))
 
     def container_raw_update(
         self,
@@ -300,7 +325,7 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         cid: str | None = None,
         frozen: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Replace rows of the database of a container, pairwise.
 
@@ -309,11 +334,11 @@ class ContainerClient(ContentRoutes):
         :param frozen: also when the container is frozen
         :raises NotFound: one of the old ones is not there
         """
-        params = container_params(account, reference, cid)
+        params = container_params(account, reference, cid, kwargs)
         if frozen:
             params["frozen"] = 1
         data = json.dumps({"old": list(old), "new": list(new)})
-        self._request("POST", "/raw_update", params=params, data=data, **kwargs)
+        self._send("POST", "/raw_update", kwargs, params, data=data)
 
     def container_raw_delete(
         self,
@@ -321,12 +346,12 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         data: Iterable[dict[str, Any]] = (),
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Delete rows of the database of a container.
 
         :param data: beans; those that are not there are no error
         :raises BadRequest: there is no bean
         """
-        params = container_params(account, reference, cid)
-        self._request("POST", "/raw_delete", params=params, data=json.dumps(list(data)), **kwargs)
+        params = container_params(account, reference, cid, kwargs)
+        self._send("POST", "/raw_delete", kwargs, params, data=json.dumps(list(data)))

@@ -6,12 +6,16 @@ from __future__ import annotations
 import builtins
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
-from oio.common.answers import expect
+from oio.common.answers import JsonObject, expect
 from oio.common.client import ProxyClient
-from oio.container._params import container_params
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import ProxyOptions, RequestOptions, SendOptions
 
 _CREATED = 201
 
@@ -30,23 +34,31 @@ class DirectoryClient(ProxyClient):
     'http://127.0.0.1:6000/v3.0/NS/reference'
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/reference", **kwargs)
 
     def create(
-        self, account: str, reference: str, properties: dict[str, str] | None = None, **kwargs: Any
+        self,
+        account: str,
+        reference: str,
+        properties: dict[str, str] | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> bool:
         """Create a reference; an existing one is left as it is.
 
         :returns: True when created, False when it existed
         """
         data = json.dumps({"properties": properties or {}})
-        resp, _ = self._request("POST", "/create", params=_params(account, reference), data=data, **kwargs)
+        resp, _ = self._send("POST", "/create", kwargs, _params(account, reference), data)
         # No response: it exists since an earlier attempt, of ours or of somebody else.
         return resp is not None and resp.status == _CREATED
 
     def has(
-        self, account: str | None = None, reference: str | None = None, cid: str | None = None, **kwargs: Any
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> bool:
         """Tell whether a reference exists. (The proxy has no route of this name: the reference is shown.)"""
         try:
@@ -61,16 +73,15 @@ class DirectoryClient(ProxyClient):
         reference: str | None = None,
         cid: str | None = None,
         service_type: str | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
+        **kwargs: Unpack[RequestOptions],
+    ) -> JsonObject:
         """Get a reference, with its services.
 
         :param service_type: only the services of this type
         :returns: ``account``, ``name``, ``cid``, ``dir`` (directory services) and ``srv`` (linked ones)
         :raises NotFound: there is no such reference
         """
-        params = _params(account, reference, cid, service_type)
-        resp, body = self._request("GET", "/show", params=params, **kwargs)
+        resp, body = self._send("GET", "/show", kwargs, _params(account, reference, cid, service_type))
         return expect(dict, resp, body, self.proxy_netloc)
 
     show = list  # noqa: A003 - the names are published
@@ -81,7 +92,7 @@ class DirectoryClient(ProxyClient):
         reference: str | None = None,
         cid: str | None = None,
         force: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Delete a reference.
 
@@ -91,9 +102,11 @@ class DirectoryClient(ProxyClient):
         params = _params(account, reference, cid)
         if force:
             params["force"] = 1
-        self._request("POST", "/destroy", params=params, **kwargs)
+        self._send("POST", "/destroy", kwargs, params)
 
     destroy = delete
+
+    # --- properties
 
     def get_properties(
         self,
@@ -101,15 +114,15 @@ class DirectoryClient(ProxyClient):
         reference: str | None = None,
         properties: Iterable[str] | None = None,
         cid: str | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
+        **kwargs: Unpack[RequestOptions],
+    ) -> JsonObject:
         """Get properties of a reference.
 
         :param properties: their names; none for all of them
         :returns: ``cid`` and ``properties``
         """
         params, data = _params(account, reference, cid), json.dumps([*(properties or ())])
-        resp, body = self._request("POST", "/get_properties", params=params, data=data, **kwargs)
+        resp, body = self._send("POST", "/get_properties", kwargs, params, data)
         return expect(dict, resp, body, self.proxy_netloc)
 
     def set_properties(
@@ -119,7 +132,7 @@ class DirectoryClient(ProxyClient):
         properties: dict[str, str] | None = None,
         clear: bool = False,
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Set properties of a reference; an empty value removes the property.
 
@@ -129,7 +142,7 @@ class DirectoryClient(ProxyClient):
         if clear:
             params["flush"] = 1
         data = json.dumps({"properties": properties or {}})
-        self._request("POST", "/set_properties", params=params, data=data, **kwargs)
+        self._send("POST", "/set_properties", kwargs, params, data)
 
     def del_properties(
         self,
@@ -137,17 +150,19 @@ class DirectoryClient(ProxyClient):
         reference: str | None = None,
         properties: Iterable[str] = (),
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Remove properties of a reference.
 
-        :param properties: their names; with none, nothing is removed, nor asked
+        :param properties: their names; without any, nothing is removed, and nothing is sent
         """
         names = [*properties]
         if names:
-            # None at all would be all of them for the service (pitfalls row 103).
+            # The service takes an empty list for all of them (pitfall 103).
             params, data = _params(account, reference, cid), json.dumps(names)
-            self._request("POST", "/del_properties", params=params, data=data, **kwargs)
+            self._send("POST", "/del_properties", kwargs, params, data)
+
+    # --- services
 
     def link(
         self,
@@ -156,14 +171,14 @@ class DirectoryClient(ProxyClient):
         service_type: str | None = None,
         cid: str | None = None,
         autocreate: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[SendOptions],
     ) -> None:
         """Choose services of a type for a reference, unless it has some.
 
         :param autocreate: create the reference when it does not exist
         """
         params = _params(account, reference, cid, service_type)
-        self._request("POST", "/link", params=params, autocreate=autocreate, **kwargs)
+        self._send("POST", "/link", kwargs, params, autocreate=autocreate)
 
     def unlink(
         self,
@@ -171,10 +186,10 @@ class DirectoryClient(ProxyClient):
         reference: str | None = None,
         service_type: str | None = None,
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Forget the services of a type that are linked to a reference."""
-        self._request("POST", "/unlink", params=_params(account, reference, cid, service_type), **kwargs)
+        self._send("POST", "/unlink", kwargs, _params(account, reference, cid, service_type))
 
     def renew(
         self,
@@ -182,33 +197,33 @@ class DirectoryClient(ProxyClient):
         reference: str | None = None,
         service_type: str | None = None,
         cid: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Choose services of a type for a reference again."""
-        self._request("POST", "/renew", params=_params(account, reference, cid, service_type), **kwargs)
+        self._send("POST", "/renew", kwargs, _params(account, reference, cid, service_type))
 
     def relink(
         self,
         account: str | None = None,
         reference: str | None = None,
         service_type: str | None = None,
-        kept: dict[str, Any] | None = None,
-        replaced: dict[str, Any] | None = None,
+        kept: JsonObject | None = None,
+        replaced: JsonObject | None = None,
         cid: str | None = None,
-        **kwargs: Any,
-    ) -> builtins.list[dict[str, Any]]:
-        """Replace one of the services of a type that are linked to a reference by one that is chosen.
+        **kwargs: Unpack[RequestOptions],
+    ) -> builtins.list[JsonObject]:
+        """Replace one of the services of a type that are linked to a reference; the new one is chosen.
 
         :param kept: a service that stays, as :meth:`list` shows it
         :param replaced: the service that goes
         :returns: the services that are linked now
-        :raises ValueError: nothing is kept, which the real service crashes of (pitfalls row 157)
+        :raises ValueError: nothing is kept, which crashes the real service (pitfall 157)
         """
         if not kept:
             raise ValueError(f"kept must be a service that stays linked, not {kept!r}")
         params = _params(account, reference, cid, service_type)
         data = json.dumps({"kept": kept, "replaced": replaced})
-        resp, body = self._request("POST", "/relink", params=params, data=data, **kwargs)
+        resp, body = self._send("POST", "/relink", kwargs, params, data)
         return expect(builtins.list, resp, body, self.proxy_netloc)
 
     def force(
@@ -216,11 +231,11 @@ class DirectoryClient(ProxyClient):
         account: str | None = None,
         reference: str | None = None,
         service_type: str | None = None,
-        services: dict[str, Any] | None = None,
+        services: JsonObject | None = None,
         cid: str | None = None,
         autocreate: bool = False,
         replace: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[SendOptions],
     ) -> None:
         """Link a chosen service to a reference.
 
@@ -232,14 +247,14 @@ class DirectoryClient(ProxyClient):
         params = _params(account, reference, cid, service_type)
         if replace:
             params["replace"] = "yes"
-        data = json.dumps(services)
-        self._request("POST", "/force", params=params, data=data, autocreate=autocreate, **kwargs)
+        self._send("POST", "/force", kwargs, params, json.dumps(services), autocreate=autocreate)
 
 
 def _params(
     account: str | None, reference: str | None, cid: str | None = None, service_type: str | None = None
-) -> dict[str, Any]:
-    params = container_params(account, reference, cid)
+) -> JsonObject:
+    # Another spelling of the ID would be that of another reference (pitfall 146).
+    params: JsonObject = {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
     if service_type:
         params["type"] = service_type
     return params

@@ -6,17 +6,26 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.common import exceptions as exc
-from oio.common.answers import expect, reading_answer, refuse_stranger
-from oio.common.backoff import back_off
-from oio.common.decorators import ensure_headers, ensure_request_id
+from oio.common.answers import JsonObject, expect, reading_answer
 from oio.common.easy_value import boolean_value
 from oio.common.http_api import HttpApi
+from oio.common.options import Options
+from oio.common.retry import Attempts, Retry
 from oio.conscience.client import ConscienceClient
 from oio.directory.client import DirectoryClient
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import ProxyOptions, RequestOptions, ServiceOptions
+    from oio.common.http_api import Answer
+
+    Assignments: TypeAlias = tuple[list[JsonObject], list[JsonObject]]
+    """Volumes, each with its ``rdir``, and rdir services, each with its number of ``volumes``."""
 
 RDIR_ACCT = "_RDIR"
 """Account of the references that link each volume to its rdir service."""
@@ -24,8 +33,10 @@ RDIR_ACCT = "_RDIR"
 _PAGE_SIZE = 1000
 _MAX_ATTEMPTS = 3
 _ALREADY_LINKED = 455
+#: A long listing should not fail because of one page.
+_READS = Retry(on=(exc.OioNetworkException, exc.ServiceBusy))
 
-Chunk = tuple[str, str, str, dict[str, Any]]
+Chunk: TypeAlias = "tuple[str, str, str, JsonObject]"
 """IDs of container, content and chunk, and what else is known: ``mtime`` (seconds)."""
 
 
@@ -47,68 +58,82 @@ class RdirClient(HttpApi):
     """
 
     def __init__(
-        self, conf: dict[str, Any], endpoint: str | None = None, logger: Any = None, **kwargs: Any
+        self,
+        conf: dict[str, Any],
+        endpoint: str | None = None,
+        logger: logging.Logger | None = None,
+        request_attempts: int | str | None = 1,
+        **kwargs: Unpack[ServiceOptions],
     ) -> None:
         super().__init__(service_type="rdir", **kwargs)
         self.logger = logger or logging.getLogger(__name__)
-        options = {**kwargs, "endpoint": endpoint, "logger": logger, "pool_manager": self.pool_manager}
-        self.directory = DirectoryClient(conf, **options)
-        self.conscience = ConscienceClient(conf, **options)
+        shared: ProxyOptions = {
+            **kwargs,
+            "endpoint": endpoint,
+            "logger": logger,
+            "request_attempts": request_attempts,
+            "pool_manager": self.pool_manager,
+        }
+        self.directory = DirectoryClient(conf, **shared)
+        self.conscience = ConscienceClient(conf, **shared)
         self._endpoints: dict[str, str] = {}
 
-    def _find(self, volume: str, **kwargs: Any) -> str:
+    def _find(self, volume: str, options: Options) -> str:
         """Get the URL of the rdir service of a volume."""
         found = self._endpoints.get(volume)
         if found is None:
-            host = linked_rdir(self.directory, volume, **kwargs)
+            host = linked_rdir(self.directory, volume, options=options)
             if host is None:
-                raise exc.VolumeException(f"volume {volume!r} has no rdir service", reqid=kwargs.get("reqid"))
-            found = self._endpoints[volume] = self.conscience.resolve_url("rdir", host, **kwargs)
+                raise exc.VolumeException(f"volume {volume!r} has no rdir service", reqid=options.reqid)
+            found = self._endpoints[volume] = self.conscience.resolve_url("rdir", host, options=options)
         return found
 
-    def _direct_request(self, method: str, url: str, **kwargs: Any) -> tuple[Any, Any]:  # type: ignore[override]
-        resp, body = super()._direct_request(method, url, **kwargs)
-        refuse_stranger(resp, urlsplit(url).netloc, kwargs.get("reqid"))
-        return resp, body
-
-    @ensure_headers
-    @ensure_request_id
-    def _rdir_request(
-        self, volume: str, method: str, route: str, params: Any = None, json: Any = None, **kwargs: Any
-    ) -> tuple[Any, Any]:
+    def _ask(
+        self,
+        volume: str,
+        method: str,
+        route: str,
+        given: RequestOptions,
+        params: JsonObject | None = None,
+        json: JsonObject | None = None,
+    ) -> Answer:
         """Send a request about a volume; the one after a network error asks again where its service is."""
-        endpoint = self._find(volume, **kwargs)
+        options = Options.of(given).identified()
+        url = f"{self._find(volume, options).rstrip('/')}/v1/rdir/{route}"
+        query = dict(params or {}, vol=volume)
         try:
-            return self._request(
-                method,
-                f"v1/rdir/{route}",
-                endpoint,
-                params={**(params or {}), "vol": volume},
-                json=json,
-                **kwargs,
-            )
+            # The attempts that the caller asks for are those at the directory.
+            return self._send(method, url, {"options": replace(options, retry=None)}, query, json=json)
         except exc.OioNetworkException:
             self._endpoints.pop(volume, None)
             raise
 
     def _read(
-        self, volume: str, *args: Any, max_attempts: int = _MAX_ATTEMPTS, **kwargs: Any
-    ) -> tuple[Any, Any]:
-        """Send a request that changes nothing, again when it fails: a long listing should not."""
-        for attempt in range(1, max_attempts):
+        self,
+        volume: str,
+        method: str,
+        route: str,
+        given: RequestOptions,
+        params: JsonObject | None = None,
+        json: JsonObject | None = None,
+        max_attempts: int = _MAX_ATTEMPTS,
+    ) -> Answer:
+        """Send a request that changes nothing, again when it fails."""
+        options = Options.of(given).identified()
+        attempts = Attempts(_READS.at_least(max_attempts), options.limits)
+        while True:
             try:
-                return self._rdir_request(volume, *args, **kwargs)
-            except (exc.OioNetworkException, exc.ServiceBusy) as err:
-                if not back_off(attempt, kwargs.get("deadline")):
+                return self._ask(volume, method, route, {"options": options}, params, json)
+            except exc.OioException as err:
+                if not attempts.again(err):
                     raise
-                self.logger.warning("Attempt %d at the rdir of %s failed: %s", attempt, volume, err)
-        return self._rdir_request(volume, *args, **kwargs)
+                self.logger.warning("Attempt %d at the rdir of %s failed: %s", attempts.failed, volume, err)
 
     # --- chunks of a rawx service
 
-    def create(self, volume_id: str, **kwargs: Any) -> None:
+    def create(self, volume_id: str, **kwargs: Unpack[RequestOptions]) -> None:
         """Create the list of the chunks of a volume; an existing one is left as it is."""
-        self._rdir_request(volume_id, "POST", "create", **kwargs)
+        self._ask(volume_id, "POST", "create", kwargs)
 
     def chunk_push(
         self,
@@ -117,7 +142,7 @@ class RdirClient(HttpApi):
         content_id: str,
         chunk_id: str,
         mtime: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Tell that a volume holds a chunk; its list is created when there is none.
 
@@ -126,17 +151,20 @@ class RdirClient(HttpApi):
         chunk = _chunk(container_id, content_id, chunk_id)
         if mtime is not None:
             chunk["mtime"] = mtime
-        self._rdir_request(volume_id, "POST", "push", {"create": 1}, chunk, **kwargs)
+        self._ask(volume_id, "POST", "push", kwargs, {"create": 1}, chunk)
 
     def chunk_delete(
-        self, volume_id: str, container_id: str, content_id: str, chunk_id: str, **kwargs: Any
+        self,
+        volume_id: str,
+        container_id: str,
+        content_id: str,
+        chunk_id: str,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Tell that a volume does not hold a chunk any more."""
         chunk = _chunk(container_id, content_id, chunk_id)
-        self._rdir_request(volume_id, "DELETE", "delete", json=chunk, **kwargs)
+        self._ask(volume_id, "DELETE", "delete", kwargs, json=chunk)
 
-    @ensure_headers
-    @ensure_request_id
     def chunk_fetch(
         self,
         volume: str,
@@ -145,7 +173,7 @@ class RdirClient(HttpApi):
         container_id: str | None = None,
         max_attempts: int = _MAX_ATTEMPTS,
         start_after: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> Iterator[Chunk]:
         """Iterate over the chunks of a volume, in the order of their IDs.
 
@@ -157,11 +185,11 @@ class RdirClient(HttpApi):
         :returns: an iterator over the IDs of container, content and chunk, and a dict with ``mtime``
         :raises NotFound: the volume has no list, see :meth:`create`
         """
-        criteria = {"limit": limit, "rebuild": rebuild or None, "container_id": container_id}
+        given: RequestOptions = {"options": Options.of(kwargs).identified()}
+        criteria = _given({"limit": limit, "rebuild": rebuild or None, "container_id": container_id})
         while True:
-            page = {**criteria, "start_after": start_after}
-            page = {name: value for name, value in page.items() if value is not None}
-            resp, body = self._read(volume, "POST", "fetch", json=page, max_attempts=max_attempts, **kwargs)
+            page = criteria if start_after is None else dict(criteria, start_after=start_after)
+            resp, body = self._read(volume, "POST", "fetch", given, json=page, max_attempts=max_attempts)
             with reading_answer():
                 chunks = [_described(*item) for item in expect(list, resp, body)]
                 # Old services say nothing: all was given when nothing is left to give.
@@ -171,11 +199,13 @@ class RdirClient(HttpApi):
             if not truncated:
                 return
 
-    @ensure_headers
-    @ensure_request_id
     def status(
-        self, volume: str, page_size: int = _PAGE_SIZE, prefix: str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+        self,
+        volume: str,
+        page_size: int = _PAGE_SIZE,
+        prefix: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> JsonObject:
         """Count the chunks of a volume.
 
         :param page_size: number of chunks that the service counts for one request; there are as many
@@ -184,11 +214,12 @@ class RdirClient(HttpApi):
         :returns: ``{"chunk": {"total": 3}, "container": {"ABCD...": {"total": 3}}}``; after an incident,
             ``to_rebuild`` is beside each ``total``, and ``{"rebuild": {"incident_date": 1234}}`` is there
         """
-        counts: dict[str, Any] = {"chunk": {"total": 0}, "container": {}}
+        given: RequestOptions = {"options": Options.of(kwargs).identified()}
+        counts: JsonObject = {"chunk": {"total": 0}, "container": {}}
         marker = None
         while True:
             params = {"max": page_size, "prefix": prefix, "marker": marker}
-            resp, body = self._read(volume, "GET", "status", params, **kwargs)
+            resp, body = self._read(volume, "GET", "status", given, params)
             with reading_answer():
                 page = expect(dict, resp, body)
                 if "rebuild" in page:
@@ -200,31 +231,31 @@ class RdirClient(HttpApi):
 
     # --- administration of a volume
 
-    def admin_show(self, volume: str, **kwargs: Any) -> dict[str, Any]:
+    def admin_show(self, volume: str, **kwargs: Unpack[RequestOptions]) -> JsonObject:
         """Get the state of a volume: ``{"lock": who}`` when it is locked."""
-        return expect(dict, *self._read(volume, "GET", "admin/show", **kwargs))
+        return expect(dict, *self._read(volume, "GET", "admin/show", kwargs))
 
-    def admin_lock(self, volume: str, who: str, **kwargs: Any) -> None:
+    def admin_lock(self, volume: str, who: str, **kwargs: Unpack[RequestOptions]) -> None:
         """Lock a volume, so that one rebuilder at a time works on it.
 
         :param who: who asks
         :raises Forbidden: it is locked
         """
-        self._rdir_request(volume, "POST", "admin/lock", json={"who": who}, **kwargs)
+        self._ask(volume, "POST", "admin/lock", kwargs, json={"who": who})
 
-    def admin_unlock(self, volume: str, **kwargs: Any) -> None:
+    def admin_unlock(self, volume: str, **kwargs: Unpack[RequestOptions]) -> None:
         """Unlock a volume, whoever has locked it."""
-        self._rdir_request(volume, "POST", "admin/unlock", **kwargs)
+        self._ask(volume, "POST", "admin/unlock", kwargs)
 
-    def admin_incident_get(self, volume: str, **kwargs: Any) -> int:
+    def admin_incident_get(self, volume: str, **kwargs: Unpack[RequestOptions]) -> int:
         """Get the date of the last incident (seconds), 0 when there is none."""
-        resp, body = self._read(volume, "GET", "admin/incident", **kwargs)
+        resp, body = self._read(volume, "GET", "admin/incident", kwargs)
         with reading_answer():
             return int(expect(dict, resp, body)["date"])
 
-    def admin_incident_set(self, volume: str, date: int, **kwargs: Any) -> None:
+    def admin_incident_set(self, volume: str, date: int, **kwargs: Unpack[RequestOptions]) -> None:
         """Tell that all that was on a volume at a date (seconds) is lost."""
-        self._rdir_request(volume, "POST", "admin/incident", json={"date": int(date)}, **kwargs)
+        self._ask(volume, "POST", "admin/incident", kwargs, json={"date": int(date)})
 
     def admin_clear(
         self,
@@ -232,7 +263,7 @@ class RdirClient(HttpApi):
         clear_all: bool = False,
         before_incident: bool = False,
         repair: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> dict[str, int]:
         """Forget chunks of a volume.
 
@@ -243,13 +274,13 @@ class RdirClient(HttpApi):
         """
         flags = {"all": clear_all, "before_incident": before_incident, "repair": repair}
         params = {name: 1 for name, flag in flags.items() if flag}
-        return expect(dict, *self._rdir_request(volume, "POST", "admin/clear", params, **kwargs))
+        return expect(dict, *self._ask(volume, "POST", "admin/clear", kwargs, params))
 
     # --- containers of a meta2 service
 
-    def meta2_index_create(self, volume_id: str, **kwargs: Any) -> None:
+    def meta2_index_create(self, volume_id: str, **kwargs: Unpack[RequestOptions]) -> None:
         """Create the list of the containers of a volume; an existing one is left as it is."""
-        self._rdir_request(volume_id, "POST", "meta2/create", **kwargs)
+        self._ask(volume_id, "POST", "meta2/create", kwargs)
 
     def meta2_index_push(
         self,
@@ -257,24 +288,24 @@ class RdirClient(HttpApi):
         container_url: str,
         container_id: str,
         mtime: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Tell that a volume holds a container.
 
         :param container_url: namespace, account and name of the container, joined by ``/``
         :param mtime: time of the last change of the container (seconds), 0 by default
         """
-        container: dict[str, Any] = {"container_url": container_url, "container_id": container_id}
+        container: JsonObject = {"container_url": container_url, "container_id": container_id}
         if mtime is not None:
             container["mtime"] = mtime
-        self._rdir_request(volume_id, "POST", "meta2/push", json=container, **kwargs)
+        self._ask(volume_id, "POST", "meta2/push", kwargs, json=container)
 
     def meta2_index_delete(
-        self, volume_id: str, container_url: str, container_id: str, **kwargs: Any
+        self, volume_id: str, container_url: str, container_id: str, **kwargs: Unpack[RequestOptions]
     ) -> None:
         """Tell that a volume does not hold a container any more; see :meth:`meta2_index_push`."""
         container = {"container_url": container_url, "container_id": container_id}
-        self._rdir_request(volume_id, "POST", "meta2/delete", json=container, **kwargs)
+        self._ask(volume_id, "POST", "meta2/delete", kwargs, json=container)
 
     def meta2_index_fetch(
         self,
@@ -282,8 +313,8 @@ class RdirClient(HttpApi):
         prefix: str | None = None,
         marker: str | None = None,
         limit: int | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
+        **kwargs: Unpack[RequestOptions],
+    ) -> JsonObject:
         """List the containers of a volume, in the order of their URLs.
 
         :param prefix: only those whose URL begins so
@@ -292,19 +323,22 @@ class RdirClient(HttpApi):
         :returns: ``records``, dicts with ``container_id``, ``container_url``, ``mtime`` and ``extra_data``,
             and ``truncated``
         """
-        criteria = {"prefix": prefix, "marker": marker, "limit": limit}
-        criteria = {name: value for name, value in criteria.items() if value is not None}
-        return expect(dict, *self._read(volume_id, "POST", "meta2/fetch", json=criteria, **kwargs))
+        criteria = _given({"prefix": prefix, "marker": marker, "limit": limit})
+        return expect(dict, *self._read(volume_id, "POST", "meta2/fetch", kwargs, json=criteria))
 
-    @ensure_headers
-    @ensure_request_id
     def meta2_index_fetch_all(
-        self, volume_id: str, prefix: str | None = None, **kwargs: Any
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        volume_id: str,
+        prefix: str | None = None,
+        *,
+        limit: int | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> Iterator[JsonObject]:
         """Iterate over all the containers of a volume; see :meth:`meta2_index_fetch`."""
+        options = Options.of(kwargs).identified()
         marker = None
         while True:
-            page = self.meta2_index_fetch(volume_id, prefix, marker, **kwargs)
+            page = self.meta2_index_fetch(volume_id, prefix, marker, limit, options=options)
             with reading_answer():
                 records, truncated = page["records"], page["truncated"]
                 marker = records[-1]["container_url"] if truncated else None
@@ -326,7 +360,7 @@ class RdirDispatcher:
     >>> dispatcher.close()
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
         self.rdir = RdirClient(conf, **kwargs)
         self.directory = self.rdir.directory
         self.conscience = self.rdir.conscience
@@ -341,29 +375,22 @@ class RdirDispatcher:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    @ensure_headers
-    @ensure_request_id
-    def get_assignments(
-        self, service_type: str, **kwargs: Any
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def get_assignments(self, service_type: str, **kwargs: Unpack[RequestOptions]) -> Assignments:
         """Tell which rdir service each volume has.
 
         :param service_type: ``rawx`` or ``meta2``
         :returns: the services of this type, each with ``rdir`` (ID of its rdir service, or None), and the
             rdir services, each with ``volumes`` (how many of the former it has)
         """
-        services = self.conscience.all_services(service_type, **kwargs)
+        options = Options.of(kwargs).identified()
+        services = self.conscience.all_services(service_type, options=options)
         for service in services:
-            service["rdir"] = linked_rdir(self.directory, service["id"], **kwargs)
+            service["rdir"] = linked_rdir(self.directory, service["id"], options=options)
         volumes = Counter(service["rdir"] for service in services)
-        rdirs = self.conscience.all_services("rdir", **kwargs)
-        return services, [{**rdir, "volumes": volumes[rdir["id"]]} for rdir in rdirs]
+        rdirs = self.conscience.all_services("rdir", options=options)
+        return services, [dict(rdir, volumes=volumes[rdir["id"]]) for rdir in rdirs]
 
-    @ensure_headers
-    @ensure_request_id
-    def assign_services(
-        self, service_type: str, **kwargs: Any
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def assign_services(self, service_type: str, **kwargs: Unpack[RequestOptions]) -> Assignments:
         """Give an rdir service to each volume that has none.
 
         It is one on another host, if there is one, so that no failure takes both; and the one that has the
@@ -373,7 +400,8 @@ class RdirDispatcher:
         :returns: see :meth:`get_assignments`
         :raises VolumeException: a volume needs an rdir service, and none is up
         """
-        services, rdirs = self.get_assignments(service_type, **kwargs)
+        options = Options.of(kwargs).identified()
+        services, rdirs = self.get_assignments(service_type, options=options)
         candidates = [rdir for rdir in rdirs if rdir["score"] > 0]
         create = self.rdir.meta2_index_create if service_type == "meta2" else self.rdir.create
         for service in services:
@@ -382,33 +410,33 @@ class RdirDispatcher:
             if not candidates:
                 raise exc.VolumeException(f"no rdir service is up, volume {service['id']!r} needs one")
             chosen = min(candidates, key=lambda rdir: (_host(rdir) == _host(service), rdir["volumes"]))
-            service["rdir"] = self._link(service["id"], chosen["id"], **kwargs)
+            service["rdir"] = self._link(service["id"], chosen["id"], options)
             for rdir in rdirs:
                 rdir["volumes"] += rdir["id"] == service["rdir"]
-            create(service["id"], **kwargs)
+            create(service["id"], options=options)
         return services, rdirs
 
-    def _link(self, volume: str, rdir: str, **kwargs: Any) -> str | None:
+    def _link(self, volume: str, rdir: str, options: Options) -> str | None:
         """Link a volume to an rdir service, unless somebody else has just linked it; tell to which."""
         link = {"seq": 1, "type": "rdir", "host": rdir, "args": ""}
         try:
-            self.directory.force(RDIR_ACCT, volume, "rdir", link, **{**kwargs, "autocreate": True})
+            self.directory.force(RDIR_ACCT, volume, "rdir", link, autocreate=True, options=options)
         except exc.Forbidden as err:
             if err.status != _ALREADY_LINKED:
                 raise
-            return linked_rdir(self.directory, volume, **kwargs)
+            return linked_rdir(self.directory, volume, options=options)
         return rdir
 
-    def assign_all_rawx(self, **kwargs: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def assign_all_rawx(self, **kwargs: Unpack[RequestOptions]) -> Assignments:
         """Give an rdir service to each rawx service that has none; see :meth:`assign_services`."""
         return self.assign_services("rawx", **kwargs)
 
-    def assign_all_meta2(self, **kwargs: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def assign_all_meta2(self, **kwargs: Unpack[RequestOptions]) -> Assignments:
         """Give an rdir service to each meta2 service that has none; see :meth:`assign_services`."""
         return self.assign_services("meta2", **kwargs)
 
 
-def linked_rdir(directory: DirectoryClient, volume: str, **kwargs: Any) -> str | None:
+def linked_rdir(directory: DirectoryClient, volume: str, **kwargs: Unpack[RequestOptions]) -> str | None:
     """Get the ID of the rdir service that a volume is linked to, None when there is none."""
     try:
         known = directory.list(RDIR_ACCT, volume, service_type="rdir", **kwargs)
@@ -418,16 +446,21 @@ def linked_rdir(directory: DirectoryClient, volume: str, **kwargs: Any) -> str |
         return next((str(link["host"]) for link in known["srv"] if link["type"] == "rdir"), None)
 
 
-def _chunk(container_id: str, content_id: str, chunk_id: str) -> dict[str, Any]:
+def _given(criteria: JsonObject) -> JsonObject:
+    """Criteria without those that are None."""
+    return {name: value for name, value in criteria.items() if value is not None}
+
+
+def _chunk(container_id: str, content_id: str, chunk_id: str) -> JsonObject:
     return {"container_id": container_id, "content_id": content_id, "chunk_id": chunk_id}
 
 
-def _described(key: str, info: dict[str, Any]) -> Chunk:
+def _described(key: str, info: JsonObject) -> Chunk:
     container_id, content_id, chunk_id = key.split("|")
     return container_id, content_id, chunk_id, info
 
 
-def _add(total: dict[str, Any], part: dict[str, Any]) -> None:
+def _add(total: JsonObject, part: JsonObject) -> None:
     """Add numbers to those in the same places."""
     for name, value in part.items():
         if isinstance(value, dict):
@@ -436,7 +469,7 @@ def _add(total: dict[str, Any], part: dict[str, Any]) -> None:
             total[name] = total.get(name, 0) + value
 
 
-def _host(service: dict[str, Any]) -> str:
+def _host(service: JsonObject) -> str:
     """Get where a service is: all of its location but the last part, which is its own."""
     location = str(service["tags"].get("tag.loc", ""))
     return location.rpartition(".")[0] or str(service["addr"]).rpartition(":")[0]
