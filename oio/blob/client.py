@@ -5,32 +5,50 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import logging
-import pkgutil
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from email.utils import mktime_tz, parsedate_tz
-from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
+from oio.blob.description import extract_headers_meta, object_metadata, owner_of_copy
+from oio.blob.reader import ChunkReader
+from oio.blob.sender import ChunkSender
+from oio.blob.writer import write_chunk
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.answers import JsonObject
+from oio.common.chunks import Chunk
 from oio.common.constants import (
     CHECKHASH_HEADER,
     CHUNK_HEADERS,
-    CHUNK_XATTR_KEYS_OPTIONAL,
     FETCHXATTR_HEADER,
-    OIO_VERSION,
-    TIMEOUT_KEYS,
 )
-from oio.common.deadlines import cleaning_options
-from oio.common.fullpath import decode_fullpath, encode_fullpath
-from oio.common.http import ranges_from_http_header
+from oio.common.easy_value import float_value
+from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
-from oio.common.utils import GeneratorIO, cid_from_name
+from oio.common.options import Options
 from oio.conscience.client import ConscienceClient
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from typing_extensions import Unpack
+
+    from oio.api.types import ChunkOptions, RequestOptions, ServiceOptions
+
+    Data: TypeAlias = Any
+    """Iterable of blocks of bytes, or file."""
+
+__all__ = [
+    "CHUNK_TIMEOUT",
+    "PARALLEL_CHUNKS_DELETE",
+    "READ_BUFFER_SIZE",
+    "BlobClient",
+    "extract_headers_meta",
+]
 
 CHUNK_TIMEOUT = 60
 """Seconds to wait for an answer."""
@@ -40,41 +58,6 @@ PARALLEL_CHUNKS_DELETE = 3
 _LOGGER = logging.getLogger(__name__)
 _CREATED = 201
 _KEPT_HEX_DIGITS = 4
-_ARGUMENTS = {
-    "container_id": "cid",
-    "content_path": "path",
-    "content_version": "version",
-    "content_id": "content_id",
-}
-"""What the owner of a chunk is described by, and the arguments that tell it."""
-
-
-def extract_headers_meta(headers: Mapping[str, str], check: bool = True) -> dict[str, Any]:
-    """Make the description of a chunk from the headers of a response.
-
-    :param headers: names in any case
-    :param check: refuse a description that lacks something mandatory
-    :returns: a dict with the keys of :data:`~oio.common.constants.CHUNK_HEADERS`; values are text, but
-        ``chunk_mtime`` (seconds); ``full_path`` stays percent-encoded
-    :raises FaultyChunk: with a :class:`~oio.common.exceptions.MissingAttribute` for each header missing
-    """
-    found = {name.lower(): value for name, value in headers.items()}
-    meta: dict[str, Any] = {}
-    missing = []
-    for key, header in CHUNK_HEADERS.items():
-        value = found.get(header)
-        if value is None:
-            if key not in CHUNK_XATTR_KEYS_OPTIONAL:
-                missing.append(exc.MissingAttribute(key))
-        elif key == "chunk_mtime":
-            date = parsedate_tz(value)
-            if date is not None:
-                meta[key] = float(mktime_tz(date))
-        else:
-            meta[key] = value if key == "full_path" else unquote(value)
-    if check and missing:
-        raise exc.FaultyChunk(*missing)
-    return meta
 
 
 class BlobClient(HttpApi):
@@ -86,7 +69,8 @@ class BlobClient(HttpApi):
     :param conf: a dict with at least ``namespace``, needed to resolve service IDs only
     :param connection_pool: pool of connections shared with other clients
     :param perfdata: dict to add performance figures to, unless a call brings its own
-    :param kwargs: options of :class:`~oio.common.http_api.HttpApi`; ``endpoint`` is that of the proxy
+    :param endpoint: URL or ``host:port`` of the proxy, to resolve service IDs
+    :param kwargs: options of :class:`~oio.common.http_api.HttpApi`, and ``write_timeout`` (seconds)
 
     >>> with BlobClient() as client:
     ...     client.resolve_url("127.0.0.1:6010/0A12")
@@ -96,56 +80,73 @@ class BlobClient(HttpApi):
     def __init__(
         self,
         conf: dict[str, Any] | None = None,
-        connection_pool: Any = None,
-        perfdata: dict[str, Any] | None = None,
-        **kwargs: Any,
+        connection_pool: urllib3.PoolManager | None = None,
+        perfdata: JsonObject | None = None,
+        endpoint: str | None = None,
+        logger: logging.Logger | None = None,
+        **kwargs: Unpack[ServiceOptions],
     ) -> None:
-        self.conf = conf
-        self.perfdata = perfdata
-        self.logger = kwargs.pop("logger", None) or _LOGGER
-        self._proxy_endpoint = kwargs.pop("endpoint", None)
         kwargs.setdefault("pool_manager", connection_pool)
         super().__init__(service_type="rawx", **kwargs)
-        self._timeouts = {name: kwargs[name] for name in TIMEOUT_KEYS if kwargs.get(name) is not None}
-        self._default_timeouts.setdefault("read_timeout", CHUNK_TIMEOUT)
+        self.conf = conf
+        self.perfdata = perfdata
+        self.logger = logger or _LOGGER
+        self._proxy_endpoint = endpoint
         self._conscience: ConscienceClient | None = None
+        #: Defaults of the calls.
+        self._own_limits = replace(self._limits, write=float_value(kwargs.get("write_timeout"), None))
+        if self._limits.read is None:
+            self._limits = replace(self._limits, read=CHUNK_TIMEOUT)
 
-    def resolve_url(self, url: str, **kwargs: Any) -> str:
+    def _options(self, given: Mapping[str, Any]) -> Options:
+        """Options of a call."""
+        ready: Options | None = given.get("options")
+        if ready is not None:
+            return ready
+        return Options.make(given.items(), Options(limits=self._own_limits, perfdata=self.perfdata))
+
+    def resolve_url(self, url: str, **kwargs: Unpack[RequestOptions]) -> str:
         """Replace the service ID in a chunk URL by the address of the service; add ``http://`` if need be.
 
         :raises ConfigurationException: there is a service ID, and the namespace is not known
         """
-        full = url if "://" in url else f"http://{url}"
+        full = _with_scheme(url)
         if urlsplit(full).port is not None:
             return full
         if self._conscience is None:
             if self.conf is None:
                 raise exc.ConfigurationException(f"conf is needed to resolve the service of {url!r}")
             self._conscience = ConscienceClient(
-                self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager, **self._timeouts
+                self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager
             )
-        return self._conscience.resolve_url("rawx", full, **kwargs)
+        return self._conscience.resolve_url("rawx", full, options=self._options(kwargs))
+
+    def _address(self, url: str, options: Options) -> str:
+        """Resolve the URL of a chunk."""
+        full = _with_scheme(url)
+        if urlsplit(full).port is not None:
+            return full
+        # The headers and the figures of a chunk are none of the conscience's business.
+        return self.resolve_url(full, options=replace(options, headers={}, perfdata=None))
 
     def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
         # Each operation has its own idea of success, and chunk_delete_many gives refusals back.
         pass
 
-    def _call(self, method: str, url: str, headers: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+    def _call(self, method: str, url: str, options: Options) -> Any:
         """Send a request about a chunk, and get its response, whatever its status."""
-        kwargs.setdefault("perfdata", self.perfdata)
-        resp, _ = self._direct_request(method, url, headers=headers, **kwargs)
-        return resp
+        return self._send(method, url, {"options": options})[0]
 
-    def _checked(self, method: str, url: str, **kwargs: Any) -> Any:
-        resp = self._call(method, url, **kwargs)
-        # One server says 200 where another says 204 (pitfalls row 82).
+    def _checked(self, method: str, url: str, options: Options) -> Any:
+        resp = self._call(method, url, options)
+        # One server says 200 where another says 204 (pitfall 82).
         if not 200 <= resp.status < 300:
-            super()._refused(resp, resp.data, kwargs.get("reqid"), urlsplit(url).netloc)
+            super()._refused(resp, resp.data, options.reqid, urlsplit(url).netloc)
         return resp
 
     def chunk_head(
-        self, url: str, xattr: bool = True, check_hash: bool = False, **kwargs: Any
-    ) -> dict[str, Any]:
+        self, url: str, xattr: bool = True, check_hash: bool = False, **kwargs: Unpack[RequestOptions]
+    ) -> JsonObject:
         """Get the description of a chunk.
 
         :param xattr: False to know only whether it exists
@@ -154,14 +155,17 @@ class BlobClient(HttpApi):
         :raises NotFound: there is no such chunk
         :raises ClientPreconditionFailed: size or checksum are not those of the data
         """
-        headers = {**(kwargs.pop("headers", None) or {}), FETCHXATTR_HEADER: xattr}
+        options = self._options(kwargs)
+        url = self._address(url, options)
+        wishes = {FETCHXATTR_HEADER: xattr}
         if check_hash:
-            headers[CHECKHASH_HEADER] = True
-        url = self.resolve_url(url, **_without_perfdata(kwargs))
-        resp = self._checked("HEAD", url, headers=headers, **kwargs)
+            wishes[CHECKHASH_HEADER] = True
+        resp = self._checked("HEAD", url, _with_headers(options, wishes))
         return extract_headers_meta(resp.headers, check=False) if xattr else {}
 
-    def chunk_get(self, url: str, check_headers: bool = True, **kwargs: Any) -> tuple[dict[str, Any], Any]:
+    def chunk_get(
+        self, url: str, check_headers: bool = True, **kwargs: Unpack[ChunkOptions]
+    ) -> tuple[JsonObject, Any]:
         """Read a chunk, or the range of it that is asked for in the headers.
 
         :param check_headers: refuse a chunk whose description lacks something mandatory
@@ -172,14 +176,13 @@ class BlobClient(HttpApi):
         :raises NotFound: there is no such chunk
         :raises UnsatisfiableRange: the range begins after the last byte
         """
-        reader_class = pkgutil.resolve_name("oio.api.io:ChunkReader")
-        headers = _with_reqid(kwargs.pop("headers", None), kwargs.get("reqid"))
-        headers = _with_closed_range(headers)
-        chunk = {"url": url, "real_url": self.resolve_url(url, **_without_perfdata(kwargs))}
-        kwargs.setdefault("perfdata", self.perfdata)
+        options = self._options(kwargs)
+        headers = _with_closed_range(options.headers)
+        chunk = Chunk(url, self._address(url, options))
         # A range may end after the last byte.
-        options = {**self._timeouts, **kwargs, "exact": "Range" not in headers}
-        reader = reader_class([chunk], READ_BUFFER_SIZE, headers, **options)
+        reader = ChunkReader.with_options(
+            [chunk], headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
+        )
         stream = reader.stream()
         try:
             return extract_headers_meta(reader.headers, check=check_headers), stream
@@ -187,7 +190,9 @@ class BlobClient(HttpApi):
             stream.close()
             raise
 
-    def chunk_put(self, url: str, meta: dict[str, Any], data: Any, **kwargs: Any) -> tuple[int, str]:
+    def chunk_put(
+        self, url: str, meta: Mapping[str, Any], data: Data, **kwargs: Unpack[ChunkOptions]
+    ) -> tuple[int, str]:
         """Write a chunk.
 
         :param meta: its description, with the keys of :data:`~oio.common.constants.CHUNK_HEADERS`
@@ -197,24 +202,13 @@ class BlobClient(HttpApi):
         :raises FaultyChunk: the description lacks something that chunks are stored with
         :raises Conflict: there is such a chunk already
         """
-        return self._put({"url": url}, meta, data, **kwargs)
+        return write_chunk(self._sender(url, meta, self._options(kwargs)), data)
 
-    def _put(
-        self, chunk: dict[str, Any], meta: Mapping[str, Any], data: Any, **kwargs: Any
-    ) -> tuple[int, str]:
-        """Write a chunk, noting in ``maybe_stored`` of ``chunk`` that the service may have it."""
-        writer_class = pkgutil.resolve_name("oio.api.replication:ReplicatedMetachunkWriter")
-        checksum_class = pkgutil.resolve_name("oio.api.replication:FakeChecksum")
-        sysmeta = _sysmeta(meta)
-        kwargs = {**self._timeouts, **kwargs}
-        kwargs["headers"] = _with_reqid(kwargs.get("headers"), kwargs.get("reqid"))
-        kwargs.setdefault("perfdata", self.perfdata)
-        chunk["real_url"] = self.resolve_url(chunk["url"], **_without_perfdata(kwargs))
-        chunk["pos"] = meta["chunk_pos"]
-        checksum = checksum_class(meta.get("chunk_hash") or meta.get("metachunk_hash"))
-        source = data if hasattr(data, "read") else io.BufferedReader(GeneratorIO(data))
-        size, written, _ = writer_class(sysmeta, [chunk], checksum, None, quorum=1, **kwargs).stream(source)
-        return size, written
+    def _sender(self, url: str, meta: Mapping[str, Any], options: Options) -> ChunkSender:
+        headers = headers_from_object_metadata(object_metadata(meta))
+        headers.update(options.headers)
+        described = {"url": url, "real_url": self._address(url, options), "pos": meta["chunk_pos"]}
+        return ChunkSender(Chunk.of(described), headers, options)
 
     def chunk_copy(
         self,
@@ -226,7 +220,7 @@ class BlobClient(HttpApi):
         path: str | None = None,
         version: int | str | None = None,
         content_id: str | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ChunkOptions],
     ) -> None:
         """Copy a chunk, with its description, to another service or place. The data are verified on the way.
 
@@ -247,8 +241,8 @@ class BlobClient(HttpApi):
         """
         if chunk_id is not None and chunk_id.upper() != to_url.rpartition("/")[2].upper():
             raise ValueError(f"chunk_id {chunk_id!r} is not that of to_url {to_url!r}")
-        meta, stream = self.chunk_get(from_url, **kwargs)
-        copy = {"url": to_url}
+        options = self._options(kwargs)
+        meta, stream = self.chunk_get(from_url, options=options)
         original = _Original(from_url, meta, stream)
         with contextlib.closing(stream):
             new_owner = {
@@ -257,39 +251,38 @@ class BlobClient(HttpApi):
                 "content_version": version,
                 "content_id": content_id,
             }
-            described = {**meta, **_owner(meta.get("full_path"), fullpath, new_owner)}
+            meta.update(owner_of_copy(meta.get("full_path"), fullpath, new_owner))
+            # Hashed once, by the original.
+            sender = self._sender(to_url, meta, replace(options, checksum_algo=None))
             try:
-                # Hashed once, by the original.
-                written = self._put(copy, described, original, **{**kwargs, "chunk_checksum_algo": None})
-                original.check(to_url, *written)
+                original.check(to_url, *write_chunk(sender, original))
             except BaseException as err:
-                self._remove(copy, kwargs)
+                if sender.maybe_stored:
+                    self._remove(to_url, options)
                 if isinstance(err, exc.SourceReadError) and isinstance(err.__cause__, exc.OioException):
                     raise err.__cause__ from None
                 raise
 
-    def _remove(self, chunk: dict[str, Any], options: dict[str, Any]) -> None:
+    def _remove(self, url: str, options: Options) -> None:
         """Delete a chunk that a failed call may have stored, best effort."""
-        if not chunk.get("maybe_stored"):
-            return
         try:
-            self.chunk_delete(chunk["url"], **cleaning_options(options))
+            self.chunk_delete(url, options=options.for_cleaning())
         except exc.NotFound:
             return
         except exc.OioException as err:
-            self.logger.warning("Failed to delete chunk %s: %s", chunk["url"], err)
+            self.logger.warning("Failed to delete chunk %s: %s", url, err)
 
-    def chunk_delete(self, url: str, **kwargs: Any) -> Any:
+    def chunk_delete(self, url: str, **kwargs: Unpack[RequestOptions]) -> Any:
         """Delete a chunk.
 
         :returns: the response
         :raises NotFound: there is no such chunk
         """
-        url = self.resolve_url(url, **_without_perfdata(kwargs))
-        return self._checked("DELETE", url, **kwargs)
+        options = self._options(kwargs)
+        return self._checked("DELETE", self._address(url, options), options)
 
     def chunk_delete_many(
-        self, chunks: Iterable[dict[str, Any]], cid: str | None = None, **kwargs: Any
+        self, chunks: Iterable[JsonObject], cid: str | None = None, **kwargs: Unpack[RequestOptions]
     ) -> list[Any]:
         """Delete several chunks, some at a time. One that fails does not prevent the others.
 
@@ -298,15 +291,15 @@ class BlobClient(HttpApi):
         :returns: for each chunk, the response, or an ``HTTPError`` of urllib3 when there was none; the
             ``chunk`` attribute of either tells which
         """
-        headers = dict(kwargs.pop("headers", None) or {})
+        options = self._options(kwargs)
         if cid is not None:
-            headers[CHUNK_HEADERS["container_id"]] = cid
+            options = _with_headers(options, {CHUNK_HEADERS["container_id"]: cid})
 
-        def delete(chunk: dict[str, Any]) -> Any:
+        def delete(chunk: JsonObject) -> Any:
             result: Any
             try:
-                url = self.resolve_url(chunk.get("real_url") or chunk["url"], **_without_perfdata(kwargs))
-                result = self._call("DELETE", url, headers=headers, **kwargs)
+                url = self._address(chunk.get("real_url") or chunk["url"], options)
+                result = self._call("DELETE", url, options)
             except exc.OioException as err:
                 result = err.__cause__
                 if not isinstance(result, urllib3.exceptions.HTTPError):
@@ -320,13 +313,13 @@ class BlobClient(HttpApi):
             threads = [pool.spawn(delete, chunk) for chunk in chunks]
             return [thread.wait() for thread in threads]
 
-    def chunk_link(
+    def chunk_link(  # type: ignore[misc] # headers have a place of their own among the published arguments
         self,
         target: str,
         link: str | None,
         fullpath: str,
-        headers: dict[str, Any] | None = None,
-        **kwargs: Any,
+        headers: Mapping[str, Any] | None = None,
+        **kwargs: Unpack[RequestOptions],
     ) -> tuple[Any, str]:
         """Give a chunk a second name, on the same service; its data are not copied.
 
@@ -336,14 +329,17 @@ class BlobClient(HttpApi):
         :returns: the response, and the URL of the link
         :raises ChunkException: with the status of the answer
         """
-        url = self.resolve_url(target, **_without_perfdata(kwargs))
+        if headers is not None:
+            kwargs["headers"] = headers
+        options = self._options(kwargs)
+        url = self._address(target, options)
         parts = urlsplit(url)
         chunk_id = link.rpartition("/")[2] if link else _similar_id(parts.path.strip("/"))
         new_url = urlunsplit(parts._replace(path=f"/{chunk_id}"))
-        headers = {**(headers or {}), "Destination": new_url, CHUNK_HEADERS["full_path"]: fullpath}
-        resp = self._call("COPY", url, headers=headers, **kwargs)
+        described = {"Destination": new_url, CHUNK_HEADERS["full_path"]: fullpath}
+        resp = self._call("COPY", url, _with_headers(options, described))
         if resp.status != _CREATED:
-            raise exc.ChunkException(resp.status, reqid=kwargs.get("reqid"), service=parts.netloc)
+            raise exc.ChunkException(resp.status, reqid=options.reqid, service=parts.netloc)
         return resp, new_url
 
 
@@ -371,7 +367,7 @@ class _Original(Iterator[bytes]):
         return block
 
     def check(self, url: str, size: Any, checksum: str | None) -> None:
-        """Compare what was read with what is said of a chunk, as far as it is known (pitfalls row 100).
+        """Compare what was read with what is said of a chunk, as far as it is known (pitfall 100).
 
         :raises CorruptedChunk: they differ
         """
@@ -384,40 +380,8 @@ class _Original(Iterator[bytes]):
             )
 
 
-def _owner(own: str | None, fullpath: str | None, parts: dict[str, Any]) -> dict[str, Any]:
-    """Describe the owner of a copy.
-
-    :param own: full path of the chunk that is copied
-    :param fullpath: full path of the owner, if it is given
-    :param parts: what is given of the owner besides, None where nothing is
-    :raises ValueError: that is not enough, or too much
-    """
-    if fullpath is None:
-        if own is None:
-            raise ValueError("fullpath is needed: the chunk has none")
-        account, container, *described = decode_fullpath(own)
-        names = ("content_path", "content_version", "content_id")
-        mixed = [parts[name] or value for name, value in zip(names, described, strict=True)]
-        fullpath = encode_fullpath(account, container, *mixed)
-    owner = _parts_of(fullpath)
-    for name, value in parts.items():
-        if value is None:
-            continue
-        # All but the name is made of digits, of either case.
-        same = value == owner[name] if name == "content_path" else str(value).upper() == owner[name].upper()
-        if not same:
-            raise ValueError(f"{_ARGUMENTS[name]} {value!r} does not go with full path {fullpath!r}")
-    return {"full_path": fullpath, **owner}
-
-
-def _parts_of(fullpath: str) -> dict[str, str]:
-    account, container, path, version, content_id = decode_fullpath(fullpath)
-    return {
-        "container_id": cid_from_name(account, container),
-        "content_path": path,
-        "content_version": version,
-        "content_id": content_id,
-    }
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
 
 
 def _similar_id(chunk_id: str) -> str:
@@ -426,20 +390,12 @@ def _similar_id(chunk_id: str) -> str:
     return kept + secrets.token_hex(len(chunk_id))[: len(chunk_id) - len(kept)].upper()
 
 
-def _without_perfdata(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Make the options of a question to the proxy, which is no chunk request to be measured as one."""
-    return {name: value for name, value in kwargs.items() if name not in ("perfdata", "headers")}
+def _with_headers(options: Options, headers: Mapping[str, Any]) -> Options:
+    return replace(options, headers={**options.headers, **headers})
 
 
-def _with_reqid(headers: Any, reqid: str | None) -> dict[str, Any]:
-    """Copy headers, with the request ID, under one name only whatever the case (pitfalls row 68)."""
-    name = "x-oio-req-id"
-    copy = {key: value for key, value in (headers or {}).items() if not (reqid and key.lower() == name)}
-    return {**copy, name: reqid} if reqid else copy
-
-
-def _with_closed_range(headers: dict[str, Any]) -> dict[str, Any]:
-    """Copy headers; a range that is not closed would give the whole chunk, without a word (row 48)."""
+def _with_closed_range(headers: Mapping[str, Any]) -> JsonObject:
+    """Copy headers; a range that is not closed would silently give the whole chunk (pitfall 48)."""
     copy = {name: value for name, value in headers.items() if name.lower() != "range"}
     for value in [headers[name] for name in headers if name.lower() == "range"]:
         ranges = ranges_from_http_header(value)
@@ -447,29 +403,3 @@ def _with_closed_range(headers: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"Range must be one first and one last byte, such as 'bytes=0-9': {value!r}")
         copy["Range"] = value
     return copy
-
-
-def _sysmeta(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the description of a chunk into that of the object it belongs to.
-
-    :raises FaultyChunk: what a chunk must be stored with is missing
-    """
-    missing = [name for name in ("chunk_pos", "content_policy", "full_path") if not meta.get(name)]
-    if not (meta.get("chunk_method") or meta.get("content_chunkmethod")):
-        missing.append("content_chunkmethod")
-    if missing:
-        raise exc.FaultyChunk(*map(exc.MissingAttribute, missing))
-    if isinstance(meta["full_path"], str):
-        meta = {**_parts_of(meta["full_path"]), **{key: meta[key] for key in meta if meta[key] is not None}}
-    sysmeta = {
-        "id": meta.get("content_id"),
-        "version": meta.get("content_version"),
-        "content_path": meta.get("content_path"),
-        "chunk_method": meta.get("chunk_method") or meta.get("content_chunkmethod"),
-        "policy": meta.get("content_policy"),
-        "container_id": meta.get("container_id"),
-        "full_path": meta.get("full_path"),
-        "oio_version": meta.get("oio_version") or OIO_VERSION,
-    }
-    optional = ("chunk_hash", "metachunk_hash", "metachunk_size")
-    return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}

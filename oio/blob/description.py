@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions of chunks: read from headers, made for copies, translated for new chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any
+from urllib.parse import unquote
+
+from oio.common import exceptions as exc
+from oio.common.answers import JsonObject
+from oio.common.constants import CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, OIO_VERSION
+from oio.common.fullpath import decode_fullpath, encode_fullpath
+from oio.common.utils import cid_from_name
+
+_ARGUMENTS = {
+    "container_id": "cid",
+    "content_path": "path",
+    "content_version": "version",
+    "content_id": "content_id",
+}
+"""What the owner of a chunk is described by, and the arguments that tell it."""
+
+
+def extract_headers_meta(headers: Mapping[str, str], check: bool = True) -> JsonObject:
+    """Make the description of a chunk from the headers of a response.
+
+    :param headers: names in any case
+    :param check: refuse a description that lacks something mandatory
+    :returns: a dict with the keys of :data:`~oio.common.constants.CHUNK_HEADERS`; values are text, but
+        ``chunk_mtime`` (seconds); ``full_path`` stays percent-encoded
+    :raises FaultyChunk: with a :class:`~oio.common.exceptions.MissingAttribute` for each header missing
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    meta: JsonObject = {}
+    missing = []
+    for key, header in CHUNK_HEADERS.items():
+        value = found.get(header)
+        if value is None:
+            if key not in CHUNK_XATTR_KEYS_OPTIONAL:
+                missing.append(exc.MissingAttribute(key))
+        elif key == "chunk_mtime":
+            date = parsedate_tz(value)
+            if date is not None:
+                meta[key] = float(mktime_tz(date))
+        else:
+            meta[key] = value if key == "full_path" else unquote(value)
+    if check and missing:
+        raise exc.FaultyChunk(*missing)
+    return meta
+
+
+def owner_of_copy(own: str | None, fullpath: str | None, parts: JsonObject) -> JsonObject:
+    """Describe the owner of a copy.
+
+    :param own: full path of the chunk that is copied
+    :param fullpath: full path of the owner, if it is given
+    :param parts: what is given of the owner besides, None where nothing is
+    :raises ValueError: that is not enough, or too much
+    """
+    if fullpath is None:
+        if own is None:
+            raise ValueError("fullpath is needed: the chunk has none")
+        account, container, *described = decode_fullpath(own)
+        names = ("content_path", "content_version", "content_id")
+        mixed = [parts[name] or value for name, value in zip(names, described, strict=True)]
+        fullpath = encode_fullpath(account, container, *mixed)
+    owner = _parts_of(fullpath)
+    for name, value in parts.items():
+        if value is None:
+            continue
+        # All but the name is made of digits, of either case.
+        same = value == owner[name] if name == "content_path" else str(value).upper() == owner[name].upper()
+        if not same:
+            raise ValueError(f"{_ARGUMENTS[name]} {value!r} does not go with full path {fullpath!r}")
+    return dict(owner, full_path=fullpath)
+
+
+def _parts_of(fullpath: str) -> dict[str, str]:
+    account, container, path, version, content_id = decode_fullpath(fullpath)
+    return {
+        "container_id": cid_from_name(account, container),
+        "content_path": path,
+        "content_version": version,
+        "content_id": content_id,
+    }
+
+
+def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
+    """Translate the description of a chunk into that of the object it belongs to.
+
+    :raises FaultyChunk: what a chunk must be stored with is missing
+    """
+    missing = [name for name in ("chunk_pos", "content_policy", "full_path") if not meta.get(name)]
+    if not (meta.get("chunk_method") or meta.get("content_chunkmethod")):
+        missing.append("content_chunkmethod")
+    if missing:
+        raise exc.FaultyChunk(*map(exc.MissingAttribute, missing))
+    if isinstance(meta["full_path"], str):
+        known = {key: value for key, value in meta.items() if value is not None}
+        meta = dict(_parts_of(meta["full_path"])) | known
+    sysmeta = {
+        "id": meta.get("content_id"),
+        "version": meta.get("content_version"),
+        "content_path": meta.get("content_path"),
+        "chunk_method": meta.get("chunk_method") or meta.get("content_chunkmethod"),
+        "policy": meta.get("content_policy"),
+        "container_id": meta.get("container_id"),
+        "full_path": meta.get("full_path"),
+        "oio_version": meta.get("oio_version") or OIO_VERSION,
+    }
+    optional = ("chunk_hash", "metachunk_hash", "metachunk_size")
+    return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}
