@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One account of Backblaze B2: its authorisation, which threads share, and calls that are made with it."""
+"""Account of Backblaze B2: its authorisation, which threads share, and the calls made with it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from oio.b2.errors import BackblazeException, Secret, is_transient
 from oio.b2.retry import Attempts, Backoff, repeat_transient
-from oio.b2.session import B2Session, Limits
+from oio.b2.session import B2Limits, B2Session, JsonObject
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
@@ -22,18 +22,19 @@ from oio.common.json import json as jsonlib
 API_PREFIX = "/b2api/v1/"
 _AUTHORIZE = "b2_authorize_account"
 _RENEWALS = 2
-"""How often one call asks for another token before it takes the refusal of its token as final."""
+"""How often one call asks for another token, before the refusal of its token is final."""
 _POLL = 0.01
+"""Seconds between two looks at the authorisation that another thread asks for."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What an authorisation gives, for a day at most.
+    """Authorisation, valid for a day at most.
 
-    :param account_id: may be another than that of the key
-    :param api_url: of the JSON operations; this one and the next may change with each authorisation
+    :param account_id: may differ from that of the key
+    :param api_url: of the JSON operations; both URLs may change with each authorisation
     :param answer: of the service, whole
     """
 
@@ -41,16 +42,16 @@ class Grant:
     token: Secret
     api_url: str
     download_url: str
-    answer: Mapping[str, Any] = field(repr=False)
+    answer: JsonObject = field(repr=False)
 
     @classmethod
-    def of(cls, answer: Mapping[str, Any]) -> Grant:
-        """Read an answer.
+    def of(cls, answer: JsonObject) -> Grant:
+        """Read an answer of the service.
 
         :raises OioProtocolError: it lacks something
         """
         with reading_answer():
-            # Versions 3 and 4, of which somebody may have an answer, put the URLs elsewhere.
+            # The caller may have an answer of versions 3 and 4, where the URLs are elsewhere.
             urls = answer if "apiUrl" in answer else answer["apiInfo"]["storageApi"]
             return cls(
                 str(answer["accountId"]),
@@ -61,8 +62,8 @@ class Grant:
             )
 
 
-class _Flight:
-    """An authorisation under way: one thread asks, the others wait for what it gets."""
+class _Pending:
+    """Authorisation under way: one thread asks, the others wait for its answer."""
 
     def __init__(self, deadline: float | None) -> None:
         self.pid = os.getpid()
@@ -71,20 +72,20 @@ class _Flight:
         self.error: exc.OioException | None = None
 
     def concerns(self, deadline: float | None) -> bool:
-        """Whether its failure is also that of a thread which has waited for it, and has this deadline."""
+        """Whether its failure is also that of a thread that has waited for it, and has this deadline."""
         more_time = self.deadline < (float("inf") if deadline is None else deadline)
         return not (more_time and self.error is not None and is_transient(self.error))
 
 
 class Account:
-    """An account, known by a key.
+    """Account, known by a key.
 
-    Neither OS threads nor green threads ask twice for the authorisation that one of them is asking for;
-    a refusal of a token that was replaced meanwhile takes nothing from the others.
+    While one OS thread or green thread asks for an authorisation, the others wait for it. When a token is
+    refused that was replaced meanwhile, the new one stays.
 
     :param account_id: or the ID of an application key
     :param api_url: where to ask
-    :param answer: an earlier authorisation, to begin with
+    :param answer: an earlier authorisation, to start with
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Account:
         session: B2Session,
         api_url: str,
         backoff: Backoff,
-        answer: Mapping[str, Any] | None = None,
+        answer: JsonObject | None = None,
     ) -> None:
         self.session = session
         self.backoff = backoff
@@ -102,15 +103,15 @@ class Account:
         credentials = f"{account_id}:{application_key}".encode()
         self._basic = Secret("Basic " + base64.b64encode(credentials).decode("ascii"))
         self._grant = Grant.of(answer) if answer else None
-        self._flight: _Flight | None = None
+        self._pending: _Pending | None = None
         # Held for an instant only, and never over a switch of green threads.
         self._lock = threading.Lock()
 
-    def grant(self, limits: Limits) -> Grant:
-        """The current authorisation."""
+    def grant(self, limits: B2Limits) -> Grant:
+        """The current authorisation, asked for when there is none."""
         return self._grant or self.renew(None, limits)
 
-    def renew(self, failed: Grant | None, limits: Limits) -> Grant:
+    def renew(self, failed: Grant | None, limits: B2Limits) -> Grant:
         """Get another authorisation than the one that failed.
 
         :raises BackblazeException: the key is refused
@@ -120,40 +121,40 @@ class Account:
             with self._lock:
                 if self._grant is not None and self._grant is not failed:
                     return self._grant
-                flight, pilot = self._flight, False
+                pending, is_ours = self._pending, False
                 # After a fork, nobody is left to finish that of the parent.
-                if flight is None or flight.pid != os.getpid():
-                    flight, pilot = _Flight(limits.deadline), True
-                    self._flight = flight
-            if pilot:
-                return self._fly(flight, limits)
-            self._wait(flight, limits)
+                if pending is None or pending.pid != os.getpid():
+                    pending, is_ours = _Pending(limits.deadline), True
+                    self._pending = pending
+            if is_ours:
+                return self._ask(pending, limits)
+            self._wait(pending, limits)
 
-    def _fly(self, flight: _Flight, limits: Limits) -> Grant:
+    def _ask(self, pending: _Pending, limits: B2Limits) -> Grant:
         grant = None
         try:
             grant = self._authorize(limits)
         except (BackblazeException, exc.OioNetworkException) as err:
-            flight.error = err
+            pending.error = err
             raise
         finally:
             with self._lock:
                 self._grant = grant or self._grant
-                self._flight = None
-            flight.done = True
+                self._pending = None
+            pending.done = True
         return grant
 
     @staticmethod
-    def _wait(flight: _Flight, limits: Limits) -> None:
-        """Wait for an authorisation; in an outage, those who have waited do not all try in their turn."""
+    def _wait(pending: _Pending, limits: B2Limits) -> None:
+        """Wait for an authorisation; in an outage, not every thread that has waited tries again."""
         green.adopt_thread()
-        while not flight.done:
-            # Nothing wakes up green threads of several OS threads at once.
+        while not pending.done:
+            # No event wakes green threads of several OS threads.
             green.sleep(limits.within(_POLL, _AUTHORIZE))
-        if flight.error is not None and flight.concerns(limits.deadline):
-            raise copy.copy(flight.error) from flight.error
+        if pending.error is not None and pending.concerns(limits.deadline):
+            raise copy.copy(pending.error) from pending.error
 
-    def _authorize(self, limits: Limits) -> Grant:
+    def _authorize(self, limits: B2Limits) -> Grant:
         attempts = Attempts(self.backoff, limits.deadline)
         headers = {"Authorization": self._basic}
         while True:
@@ -163,12 +164,12 @@ class Account:
             except (BackblazeException, exc.OioNetworkException) as err:
                 repeat_transient(attempts, err, _AUTHORIZE)
 
-    def run(self, what: str, send: Callable[[Grant], _T], limits: Limits, *, repeat: bool = True) -> _T:
-        """Do what needs the authorisation; with another one, if it has ended.
+    def run(self, what: str, send: Callable[[Grant], _T], limits: B2Limits, *, repeat: bool = True) -> _T:
+        """Send a request that needs the authorisation, again with another one if it has expired.
 
-        :param send: sends one request with the authorisation that it is given
-        :param repeat: unless cleared, repeat after failures that may pass
-        :raises BackblazeException: refused; ``repeated`` tells that an earlier attempt may have been done
+        :param send: sends the request, given the authorisation
+        :param repeat: False does not repeat it after a failure that may pass
+        :raises BackblazeException: refused; ``repeated`` tells that an earlier attempt may have succeeded
         """
         attempts = Attempts(self.backoff, limits.deadline)
         renewals, repeated = _RENEWALS, False
@@ -189,14 +190,14 @@ class Account:
                 repeated = True
 
     def call(
-        self, operation: str, body: Mapping[str, Any], limits: Limits, *, repeat: bool = True
-    ) -> dict[str, Any]:
+        self, operation: str, body: Mapping[str, object], limits: B2Limits, *, repeat: bool = True
+    ) -> JsonObject:
         """Call a JSON operation, see :meth:`run`."""
 
-        def send(grant: Grant) -> dict[str, Any]:
+        def send(grant: Grant) -> JsonObject:
             headers = {"Authorization": grant.token, "Content-Type": "application/json"}
             url = grant.api_url + API_PREFIX + operation
-            # The ID that the service goes by is known from the authorisation only.
+            # Only the authorisation tells the ID that the service knows.
             known = {name: grant.account_id if name == "accountId" else value for name, value in body.items()}
             raw = jsonlib.dumps(known).encode("utf-8")
             return self.session.ask_json("POST", url, headers, raw, limits, operation)

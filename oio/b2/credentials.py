@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the keys to buckets of Backblaze B2 are kept: a file that the program can read, and few others."""
+"""Credentials for buckets of Backblaze B2, kept in a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from oio.b2.errors import BackblazeUtilsException, Secret
 
@@ -18,29 +18,71 @@ _logger = logging.getLogger(__name__)
 
 
 class Credentials(dict[str, Any]):
-    """What :meth:`~oio.api.backblaze_http.BackblazeUtils.get_credentials` gives.
+    """Credentials that were read from a file.
 
-    :param path: file that they were read from
-    :param state: of this file, when they were
+    :param path: of the file
+    :param state: of the file, when they were read
     """
 
-    def __init__(self, path: str, state: os.stat_result, values: dict[str, Any]) -> None:
+    def __init__(self, path: str, state: os.stat_result, values: dict[str, str | None]) -> None:
         super().__init__(values)
         self.path = path
         self._state = _fingerprint(state)
 
     def are_current(self) -> bool:
-        """Whether the file is as it was; what is gone, or out of reach, does not take them back."""
+        """Whether the file is unchanged; one that is gone, or cannot be reached, counts as such."""
         try:
             return _fingerprint(os.stat(self.path)) == self._state
         except OSError:
             return True
 
 
-def bucket_of(storage_method: Any) -> tuple[str, str]:
+class BackblazeUtils:
+    """Credentials for buckets of Backblaze."""
+
+    b2_authorization_list: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Credentials that were read, under ``<account ID>.<bucket name>``."""
+
+    @staticmethod
+    def get_credentials(
+        storage_method: object,
+        application_key_path: str | bytes | os.PathLike[str] | None = None,
+        renew: bool = False,
+    ) -> dict[str, Any]:
+        """Get the credentials for the bucket of a storage method.
+
+        They are in section ``backblaze`` of an INI file, where option
+        ``<account ID>.<bucket name>.application_key`` is the key, and
+        ``<account ID>.<bucket name>.api_url`` the address of the service, if it is not Backblaze's own.
+
+        :param storage_method: anything with ``account_id`` and ``bucket_name``
+        :param application_key_path: the file; ``/etc/oio/sds/b2-appkey.conf`` by default
+        :param renew: read the file again, even if it is unchanged
+        :returns: a dictionary of ``backblaze.account_id``, ``backblaze.application_key``,
+            ``backblaze.api_url`` (None by default), ``bucket_name``, ``authorization`` and ``upload_token``.
+            The last two are None; a program may set them to what the constructor of
+            :class:`~oio.api.backblaze_http.Backblaze` takes
+        :raises BackblazeUtilsException: something is missing; the message tells what
+        """
+        account_id, bucket_name = _bucket_of(storage_method)
+        path = os.fsdecode(application_key_path) if application_key_path else DEFAULT_KEY_FILE
+        known = BackblazeUtils.b2_authorization_list.get(f"{account_id}.{bucket_name}")
+        if known is not None and not renew and _suits(known, path):
+            return known
+        found = _read_credentials(path, account_id, bucket_name)
+        BackblazeUtils.b2_authorization_list[f"{account_id}.{bucket_name}"] = found
+        return found
+
+
+def _suits(known: object, path: str) -> bool:
+    """Tell whether credentials are those of a file, or were set by the program."""
+    return not isinstance(known, Credentials) or (known.path == path and known.are_current())
+
+
+def _bucket_of(storage_method: object) -> tuple[str, str]:
     """Account ID and bucket name of a storage method.
 
-    :raises BackblazeUtilsException: it lacks one
+    :raises BackblazeUtilsException: one is missing
     """
     found = []
     for name in ("account_id", "bucket_name"):
@@ -51,12 +93,7 @@ def bucket_of(storage_method: Any) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def key_file_path(path: Any) -> str:
-    """The path of the credentials file, the default one when none is given."""
-    return os.fsdecode(path) if path else DEFAULT_KEY_FILE
-
-
-def read_credentials(path: str, account_id: str, bucket_name: str) -> Credentials:
+def _read_credentials(path: str, account_id: str, bucket_name: str) -> Credentials:
     """Read the credentials for a bucket.
 
     :raises BackblazeUtilsException: the file, the section or the option is missing, or cannot be read
@@ -76,7 +113,7 @@ def read_credentials(path: str, account_id: str, bucket_name: str) -> Credential
             f"option {prefix}.api_url of credentials file {path} must be like 'https://host:port': "
             f"{api_url!r:.80}"
         )
-    values = {
+    values: dict[str, str | None] = {
         "backblaze.account_id": account_id,
         "backblaze.application_key": Secret(key),
         "backblaze.api_url": api_url,
@@ -111,7 +148,7 @@ def _read(path: str) -> tuple[configparser.ConfigParser, os.stat_result]:
         if mode & (stat.S_IRGRP | stat.S_IROTH):
             _logger.warning("Credentials file %s can be read by others: mode %03o", path, mode)
         return parser, state
-    # From here, so that no context leads to what was read.
+    # Raised here, so that no context leads to what was read.
     raise BackblazeUtilsException(problem)
 
 

@@ -14,7 +14,7 @@ from oio.b2.account import Account, Grant
 from oio.b2.errors import BackblazeException
 from oio.b2.names import file_path
 from oio.b2.retry import Attempts
-from oio.b2.session import BLOCK_SIZE, Answer, Limits
+from oio.b2.session import BLOCK_SIZE, Answer, B2Limits
 from oio.common import exceptions as exc
 from oio.common.ranges import check_range
 
@@ -24,10 +24,10 @@ _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What the head of an answer tells of a file.
+    """File as the head of an answer describes it.
 
     :param size: bytes
-    :param sha1: of the whole; None when nobody knows
+    :param sha1: of the whole; None when it is unknown
     """
 
     file_id: str | None
@@ -52,14 +52,14 @@ def read_range(start: int, last: int | None) -> str | None:
 
 
 def locate_answer(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
-    """First byte, last byte and size of the file that an answer is about.
+    """Find the first byte and the last byte of an answer, and the size of its file.
 
     >>> locate_answer(206, {"Content-Range": "bytes 2-4/10", "Content-Length": "3"})
     (2, 4, 10)
     >>> locate_answer(200, {"Content-Length": "10"})
     (0, 9, 10)
 
-    :raises OioProtocolError: it does not tell, or says two things
+    :raises OioProtocolError: the headers lack them, or contradict each other
     """
     length = headers.get("Content-Length", "")
     if not length.isdecimal():
@@ -90,8 +90,8 @@ def known_sha1(headers: Mapping[str, str]) -> str | None:
     return sha1 if _SHA1.fullmatch(sha1) else None
 
 
-def look_at(account: Account, bucket_name: str, name: str, limits: Limits) -> StoredFile:
-    """Get what is known of the current version of a file.
+def look_at(account: Account, bucket_name: str, name: str, limits: B2Limits) -> StoredFile:
+    """Describe the current version of a file.
 
     :raises BackblazeException: 404, there is none
     """
@@ -107,11 +107,11 @@ def look_at(account: Account, bucket_name: str, name: str, limits: Limits) -> St
 
 
 class Download:
-    """One read of the current version of a file.
+    """Read of the current version of a file.
 
     :param start: first byte
-    :param end: last byte, None for the last one of the file; bytes beyond the file are not there
-    :param verify: compare what is read of a whole file with its SHA-1
+    :param end: last byte, at most that of the file; None for that of the file
+    :param verify: compare a file that is read whole with its SHA-1
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Download:
         name: str,
         start: int | None,
         end: int | None,
-        limits: Limits,
+        limits: B2Limits,
         verify: bool = True,
     ) -> None:
         check_range(start or 0, end)
@@ -141,7 +141,7 @@ class Download:
         self._verify = verify
 
     def blocks(self) -> Generator[bytes, None, None]:
-        """Give the bytes, the last ones of a whole file once they are verified.
+        """Give the bytes; the last ones of a whole file come once they are verified.
 
         :raises BackblazeException: refused: 404, there is no such file; 416, it ends before the range
         :raises CorruptedChunk: the data are not those that were stored
@@ -178,14 +178,14 @@ class Download:
 
     def _take(self, answer: Answer) -> bytes:
         while self._skip:
-            # The service has sent more than what it was asked for.
+            # The service has sent more than it was asked for.
             self._skip -= len(self._read(answer, self._skip))
         wanted = self._last + 1 - self._position
         if wanted <= 0:
             return b""
         block = self._read(answer, wanted)
         if len(block) == min(wanted, BLOCK_SIZE):
-            # Some bytes at each attempt would be no progress worth the time.
+            # A few bytes at each attempt are not enough progress to go on.
             self._attempts.restart()
         self._position += len(block)
         self._digest.update(block)
@@ -213,11 +213,11 @@ class Download:
         return answer
 
     def _open_end(self) -> int | None:
-        """The end to ask for again: none for what goes on to the end of the file."""
+        """End of a range that is asked for again: None up to the end of the file."""
         return None if self._end is None else self._last
 
     def _locate(self, answer: Answer, headers: Mapping[str, str]) -> None:
-        """Find out which bytes an answer brings, and whether they are of the file that was begun."""
+        """Find out which bytes an answer has, and whether they are of the same file as before."""
         first, last, size = locate_answer(answer.status, answer.headers)
         file = StoredFile.of(answer.headers, size)
         if self._file is not None and (file.file_id, file.size) != (self._file.file_id, self._file.size):
@@ -236,7 +236,7 @@ class Download:
 
         :param final: it is too late to read it again
         :returns: False when it will be read again
-        :raises CorruptedChunk: it is not what was stored
+        :raises CorruptedChunk: it differs from what was stored
         """
         whole = self._file is not None and self._position - self._start == self._file.size
         expected = self._file.sha1 if self._file is not None and whole else None

@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong with Backblaze B2, told without a key or a token."""
+"""Exceptions of Backblaze B2, which show neither key nor token."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
 
 from oio.common import exceptions as exc
 
 REDACTED = "<redacted>"
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
 
-#: The token has ended, or is unknown; a body that was lost on the way leaves the code out.
+#: The token has expired, or is unknown; without a body, an answer has no code.
 _STALE_CODES = {"expired_auth_token", "bad_auth_token", "missing_auth_token", None}
 _GONE_CODES = {"file_not_present", "not_found"}
 
 
 class Secret(str):
-    """A key or a token: text as any other, which hides when a dictionary or a frame is shown."""
+    """Key or token: text whose representation hides it."""
 
     __slots__ = ()
 
@@ -26,8 +25,8 @@ class Secret(str):
         return REDACTED
 
 
-def redact_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Copy the headers of a request, without what they prove.
+def redact_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Copy the headers of a request, without credentials.
 
     >>> redact_headers({"Authorization": "Basic YTpi", "Range": "bytes=0-"})
     {'Authorization': '<redacted>', 'Range': 'bytes=0-'}
@@ -38,8 +37,8 @@ def redact_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _without_secrets(message: str, headers: Mapping[str, Any] | None) -> str:
-    """Take out of a message what a service may have repeated of the credentials it got."""
+def _without_secrets(message: str, headers: Mapping[str, str] | None) -> str:
+    """Remove from a message the credentials that the service may have repeated."""
     for name, value in (headers or {}).items():
         if name.lower() in _SECRET_HEADERS:
             for word in {str(value), str(value).rpartition(" ")[2]} - {"", REDACTED}:
@@ -60,10 +59,10 @@ class BackblazeException(exc.OioException):
     """
 
     def __init__(
-        self, status_code: int, message: Any, response: Any, headers_send: Mapping[str, Any] | None
+        self, status_code: int, message: object, response: object, headers_send: Mapping[str, str] | None
     ) -> None:
         text = _without_secrets(str(message), headers_send)
-        # Without the response, which knows its request, and could not be pickled (pitfalls row 81).
+        # The response is not kept: it knows its request, and cannot be pickled (pitfall 81).
         super().__init__(status_code, text, None, redact_headers(headers_send))
         received = getattr(response, "headers", None) or {}
         self._headers_received = {str(name).lower(): value for name, value in dict(received).items()}
@@ -86,23 +85,23 @@ class BackblazeException(exc.OioException):
         return str(self.args[1])
 
     @property
-    def headers_send(self) -> dict[str, Any]:
+    def headers_send(self) -> dict[str, str]:
         """Headers of the request, credentials replaced."""
         return dict(self.args[3])
 
     @property
-    def headers_received(self) -> dict[str, Any]:
+    def headers_received(self) -> dict[str, str]:
         """Headers of the answer, names in lower case."""
         return dict(self._headers_received)
 
     @property
     def is_stale_token(self) -> bool:
-        """Whether another token may do."""
+        """Whether another token may be accepted."""
         return self.status_code == 401 and self.code in _STALE_CODES
 
     @property
     def is_gone(self) -> bool:
-        """Whether what was to be deleted is there no more."""
+        """Whether what was to be deleted does not exist any more."""
         return self.status_code in (400, 404) and self.code in _GONE_CODES
 
 
@@ -128,13 +127,13 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _is_untrusted(error: BaseException) -> bool:
-    """Whether a server has shown a certificate that is not to be trusted."""
+    """Whether the certificate of a server was not accepted."""
     reason = getattr(error.__cause__, "reason", None)
     return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(reason, "args", ()))
 
 
 def was_refused(error: BaseException) -> bool:
-    """Tell whether a request that failed has certainly not been done."""
+    """Tell whether a request that failed was certainly not executed."""
     return isinstance(error, BackblazeException) and (
         error.status_code == 503 or (error.status_code < 500 and error.status_code != 408)
     )

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of the buckets of a Backblaze B2 account: stored, read, listed, deleted."""
+"""Files of the buckets of a Backblaze B2 account: stored, read, listed, deleted."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import TypedDict
 
 from oio.b2.account import Account
 from oio.b2.download import Download, look_at
 from oio.b2.errors import BackblazeException
-from oio.b2.large import LargeFiles, part_size_for
+from oio.b2.large import LargeFiles
 from oio.b2.names import Description, check_file_name
 from oio.b2.retry import Attempts
-from oio.b2.session import Limits
-from oio.b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
+from oio.b2.session import B2Limits, JsonObject
+from oio.b2.sizes import part_size_for
+from oio.b2.upload import Part, Readable, Source, UploadUrl, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 
@@ -22,8 +23,16 @@ _PAGE = 1000
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
 
 
+class FileHead(TypedDict):
+    """File as :meth:`~oio.api.backblaze_http.Backblaze.head` describes it."""
+
+    fileId: str | None
+    contentLength: int
+    contentSha1: str | None
+
+
 class Files:
-    """What can be done with files.
+    """Operations on files.
 
     :param part_size: bytes of the largest file that is sent at once, and of the parts of larger ones
     :param parallel: how many parts are sent at a time
@@ -38,7 +47,7 @@ class Files:
 
     # --- buckets and listings ---
 
-    def buckets(self, limits: Limits) -> list[dict[str, Any]]:
+    def buckets(self, limits: B2Limits) -> list[JsonObject]:
         """List the buckets of the account."""
         answer = self.account.call("b2_list_buckets", {"accountId": None}, limits)
         with reading_answer():
@@ -46,10 +55,10 @@ class Files:
             self._bucket_ids.update({str(one["bucketName"]): str(one["bucketId"]) for one in found})
         return found
 
-    def bucket_id(self, name: str, limits: Limits) -> str:
-        """Get the ID of a bucket, which is remembered.
+    def bucket_id(self, name: str, limits: B2Limits) -> str:
+        """Get the ID of a bucket, and remember it.
 
-        :raises BackblazeException: 404, there is none of that name
+        :raises BackblazeException: 404, there is no bucket of that name
         """
         if name not in self._bucket_ids:
             self.buckets(limits)
@@ -59,8 +68,8 @@ class Files:
             raise BackblazeException(404, f"no bucket {name!r} for this account", None, None) from None
 
     @contextlib.contextmanager
-    def _using_bucket(self, name: str, limits: Limits) -> Iterator[str]:
-        """Get the ID of a bucket, which is forgotten when the service does not know it."""
+    def _using_bucket(self, name: str, limits: B2Limits) -> Iterator[str]:
+        """Get the ID of a bucket, and forget it if the service does not know it."""
         try:
             yield self.bucket_id(name, limits)
         except BackblazeException as err:
@@ -68,9 +77,9 @@ class Files:
                 self._bucket_ids.pop(name, None)
             raise
 
-    def names(self, bucket_id: str, limits: Limits) -> Iterator[list[dict[str, Any]]]:
+    def names(self, bucket_id: str, limits: B2Limits) -> Iterator[list[JsonObject]]:
         """List the current versions of the files of a bucket, page by page."""
-        body: dict[str, Any] = {"bucketId": bucket_id, "maxFileCount": _PAGE}
+        body: dict[str, object] = {"bucketId": bucket_id, "maxFileCount": _PAGE}
         while True:
             answer = self.account.call("b2_list_file_names", body, limits)
             with reading_answer():
@@ -83,9 +92,9 @@ class Files:
             _check_progress(following, body.get("startFileName"))
             body["startFileName"] = following
 
-    def _versions(self, bucket_name: str, name: str, limits: Limits) -> Iterator[tuple[str, str]]:
-        """ID and kind of each version of a file, unfinished ones and marks of hiding too."""
-        body: dict[str, Any] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
+    def _versions(self, bucket_name: str, name: str, limits: B2Limits) -> Iterator[tuple[str, str]]:
+        """ID and kind of each version of a file; unfinished and hidden ones too."""
+        body: dict[str, object] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
         while True:
             with self._using_bucket(bucket_name, limits) as bucket_id:
                 known = {"bucketId": bucket_id, **body}
@@ -103,8 +112,8 @@ class Files:
 
     # --- removal ---
 
-    def delete_version(self, file_id: str, name: str, limits: Limits) -> dict[str, Any]:
-        """Delete one version of a file; one that a lost answer was about is gone already."""
+    def delete_version(self, file_id: str, name: str, limits: B2Limits) -> JsonObject:
+        """Delete one version of a file; after a lost answer, it may be gone already."""
         body = {"fileId": file_id, "fileName": name}
         try:
             return self.account.call("b2_delete_file_version", body, limits)
@@ -113,8 +122,8 @@ class Files:
                 raise
         return dict(body)
 
-    def remove(self, bucket_name: str, name: str, limits: Limits) -> int:
-        """Delete all the versions of a file: an upload whose answer was lost has made a second one.
+    def remove(self, bucket_name: str, name: str, limits: B2Limits) -> int:
+        """Delete all the versions of a file: there are two when the answer to an upload was lost.
 
         :returns: how many there were
         """
@@ -126,7 +135,7 @@ class Files:
             try:
                 self.delete_version(file_id, name, limits)
             except BackblazeException as err:
-                # Somebody else was quicker.
+                # Another client was faster.
                 if not err.is_gone:
                     raise
         return len(versions)
@@ -139,14 +148,14 @@ class Files:
         name: str,
         start: int | None,
         end: int | None,
-        limits: Limits,
+        limits: B2Limits,
         verify: bool = True,
     ) -> Generator[bytes, None, None]:
         """Read a file, see :class:`~oio.b2.download.Download`."""
         return Download(self.account, bucket_name, check_file_name(name), start, end, limits, verify).blocks()
 
-    def head(self, bucket_name: str, name: str, limits: Limits) -> dict[str, Any]:
-        """Look at a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
+    def head(self, bucket_name: str, name: str, limits: B2Limits) -> FileHead:
+        """Describe a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
         found = look_at(self.account, bucket_name, check_file_name(name), limits)
         return {"fileId": found.file_id, "contentLength": found.size, "contentSha1": found.sha1}
 
@@ -156,8 +165,8 @@ class Files:
         fresh = UploadUrls(lambda limits: self.account.call("b2_get_upload_url", body, limits))
         return self._urls.setdefault(bucket_id, fresh)
 
-    def add_upload_url(self, answer: Mapping[str, Any], *, of_part: bool) -> None:
-        """Use an upload URL that somebody else has got.
+    def add_upload_url(self, answer: JsonObject, *, of_part: bool) -> None:
+        """Use an upload URL that the program has got before.
 
         :param of_part: it is for the parts of a large file
         """
@@ -170,14 +179,14 @@ class Files:
         return self._urls.setdefault(file_id, self.large.part_urls(file_id))
 
     def put_part(
-        self, file_id: str, file: Any, number: int, sha1: str | None, limits: Limits
-    ) -> tuple[dict[str, Any], str]:
+        self, file_id: str, file: Readable, number: int, sha1: str | None, limits: B2Limits
+    ) -> tuple[JsonObject, str]:
         """Send one part of a large file, see :meth:`oio.api.backblaze_http.Backblaze.upload_part`."""
         with Part.spool(Source(file, None), None, limits) as part:
             check_sha1(sha1, part.sha1)
             return self.large.send_part(self._part_urls(file_id), number, part, limits), part.sha1
 
-    def finish(self, file_id: str, sha1s: list[str], limits: Limits) -> dict[str, Any]:
+    def finish(self, file_id: str, sha1s: list[str], limits: B2Limits) -> JsonObject:
         """Make a large file of its parts."""
         answer = self.large.finish(file_id, sha1s, limits)
         self._urls.pop(file_id, None)
@@ -187,11 +196,11 @@ class Files:
         self,
         bucket_name: str,
         file: Description,
-        data: Any,
+        data: Readable,
         size: int | None,
         sha1: str | None,
-        limits: Limits,
-    ) -> dict[str, Any]:
+        limits: B2Limits,
+    ) -> JsonObject:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
         source = Source(data, size)
         part_size = part_size_for(size, self._part_size)
@@ -208,15 +217,15 @@ class Files:
             return send_upload(self.account.session, urls, file.headers(), first, attempts, limits, what)
 
 
-def _with_size(file: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry of a listing, with the ``size`` that later versions of the service call otherwise."""
+def _with_size(file: JsonObject) -> JsonObject:
+    """Add to an entry of a listing its ``size``, which later versions of the service name otherwise."""
     return {**file, "size": int(file.get("size", file.get("contentLength")) or 0)}
 
 
-def _check_progress(following: Any, begin: Any) -> None:
-    """Refuse a listing that begins again where it began.
+def _check_progress(following: object, begin: object) -> None:
+    """Refuse a listing that would go on for ever.
 
-    :raises OioProtocolError: it does
+    :raises OioProtocolError: its next page is the one just read
     """
     if following == begin:
         raise exc.OioProtocolError(f"a listing of B2 goes on where it began, at {begin!r}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large files of Backblaze B2: parts sent several at a time, each repeated alone."""
+"""Large files of Backblaze B2: parts sent in parallel, each repeated alone."""
 
 from __future__ import annotations
 
@@ -7,39 +7,33 @@ import contextlib
 import logging
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from oio.b2.account import Account
 from oio.b2.errors import BackblazeException, was_refused
 from oio.b2.names import Description
 from oio.b2.retry import Attempts, repeat_transient
-from oio.b2.session import Limits
+from oio.b2.session import B2Limits, JsonObject
+from oio.b2.sizes import MAX_PARTS
 from oio.b2.upload import Part, Source, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
-from oio.common.deadlines import CLEANING_TIMEOUT, monotonic_time
-from oio.common.limits import OWN_THREAD_FAILURES
+from oio.common.deadlines import monotonic_time
+from oio.common.limits import CLEANING_TIMEOUT
 
-MAX_PARTS = 10000
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 _MARK = "oio_upload"
-"""Name of the file information by which a started file is found again when the answer was lost."""
+"""Name of the file information by which a started file is found when the answer to its start was lost."""
+_THREAD_FAILURES = (Exception, green.Timeout)
+"""Failures in a green thread of ours, where no timeout of the host's can strike."""
 _logger = logging.getLogger(__name__)
 
 
-def part_size_for(size: int | None, part_size: int) -> int:
-    """The size of all parts but the last: as asked for, or as much more as the number of parts demands.
-
-    :param size: bytes of the file, None when unknown
-
-    >>> part_size_for(25_000_000, 10_000_000), part_size_for(10**12, 10_000_000)
-    (10000000, 100000000)
-    """
-    return max(part_size, -(-(size or 0) // MAX_PARTS))
-
-
 class LargeFiles:
-    """The large-file operations of an account.
+    """Large-file operations of an account.
 
     :param parallel: how many parts are sent at a time
     """
@@ -56,9 +50,9 @@ class LargeFiles:
         source: Source,
         part_size: int,
         sha1: str | None,
-        limits: Limits,
-    ) -> dict[str, Any]:
-        """Store a file in parts; what fails is cancelled.
+        limits: B2Limits,
+    ) -> JsonObject:
+        """Store a file in parts, and cancel it if that fails.
 
         :param first: its first part, of which ``source`` gives the others
         :param sha1: that the data are expected to have
@@ -66,7 +60,7 @@ class LargeFiles:
         """
         known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
         if known:
-            # It cannot be told later, when it would be known of any source.
+            # The service takes it at the start only, when it is unknown of most sources.
             file = replace(file, info={**file.info, "large_file_sha1": known})
         file_id = self.start(bucket_id, file, limits)["fileId"]
         try:
@@ -84,8 +78,8 @@ class LargeFiles:
             raise
         return {**answer, "contentSha1": known or "none"}
 
-    def start(self, bucket_id: str, file: Description, limits: Limits) -> dict[str, Any]:
-        """Begin a large file; whatever the number of attempts, it is one file.
+    def start(self, bucket_id: str, file: Description, limits: B2Limits) -> JsonObject:
+        """Begin a large file: a single one, whatever the number of attempts.
 
         :returns: the answer; ``fileId``
         """
@@ -116,7 +110,7 @@ class LargeFiles:
                 with reading_answer():
                     return {**answer, "fileId": str(answer["fileId"])}
 
-    def _find_started(self, bucket_id: str, name: str, mark: str, limits: Limits) -> dict[str, Any] | None:
+    def _find_started(self, bucket_id: str, name: str, mark: str, limits: B2Limits) -> JsonObject | None:
         """Look for the file of a start whose answer was lost: nobody else would ever cancel it."""
         body = {"bucketId": bucket_id, "namePrefix": name}
         try:
@@ -130,14 +124,14 @@ class LargeFiles:
                         return None
                     body["startFileId"] = str(answer["nextFileId"])
         except BackblazeException as err:
-            # A key for uploads need not be one for listings.
+            # A key for uploads may not allow listings.
             _logger.warning("A large file %r may have been left unfinished: %s", name, err)
             return None
 
     def _give_up_start(
-        self, error: exc.OioException, bucket_id: str, name: str, mark: str, limits: Limits
+        self, error: exc.OioException, bucket_id: str, name: str, mark: str, limits: B2Limits
     ) -> None:
-        """Cancel the file of a start that failed, if there is one all the same."""
+        """Cancel the file of a start that failed, if the service has made one."""
         if was_refused(error):
             return
         limits = _for_cleaning(limits)
@@ -155,7 +149,7 @@ class LargeFiles:
             lambda limits: self._account.call("b2_get_upload_part_url", {"fileId": file_id}, limits)
         )
 
-    def send_part(self, urls: UploadUrls, number: int, part: Part, limits: Limits) -> dict[str, Any]:
+    def send_part(self, urls: UploadUrls, number: int, part: Part, limits: B2Limits) -> JsonObject:
         """Send one part.
 
         :param number: from 1
@@ -166,7 +160,7 @@ class LargeFiles:
         what = f"b2_upload_part {number}"
         return send_upload(self._account.session, urls, headers, part, attempts, limits, what)
 
-    def finish(self, file_id: str, sha1s: list[str], limits: Limits) -> dict[str, Any]:
+    def finish(self, file_id: str, sha1s: list[str], limits: B2Limits) -> JsonObject:
         """Make a file of its parts.
 
         :param sha1s: of the parts, in their order
@@ -177,15 +171,15 @@ class LargeFiles:
         except BackblazeException as err:
             if err.status_code != 400 or not err.repeated:
                 raise
-            # An earlier attempt may have done it, and its answer was lost.
+            # An earlier attempt may have succeeded, and its answer was lost.
             with contextlib.suppress(BackblazeException):
                 found = self._account.call("b2_get_file_info", {"fileId": file_id}, limits)
                 if found.get("action") == "upload":
                     return found
             raise
 
-    def cancel(self, file_id: str, name: str, limits: Limits) -> None:
-        """Drop a large file, finished or not."""
+    def cancel(self, file_id: str, name: str, limits: B2Limits) -> None:
+        """Remove a large file, finished or not."""
         try:
             self._account.call("b2_cancel_large_file", {"fileId": file_id}, limits)
         except BackblazeException as err:
@@ -193,8 +187,8 @@ class LargeFiles:
                 raise
             self._delete_finished(file_id, name, limits)
 
-    def _delete_finished(self, file_id: str, name: str, limits: Limits) -> None:
-        """Delete a file that could not be cancelled: its finish was done, and the answer lost."""
+    def _delete_finished(self, file_id: str, name: str, limits: B2Limits) -> None:
+        """Delete a file that could not be cancelled: it was finished, and the answer was lost."""
         try:
             self._account.call("b2_delete_file_version", {"fileId": file_id, "fileName": name}, limits)
         except BackblazeException as err:
@@ -202,12 +196,12 @@ class LargeFiles:
                 raise
 
     def _send_parts(
-        self, file_id: str, first: Part, source: Source, part_size: int, limits: Limits
+        self, file_id: str, first: Part, source: Source, part_size: int, limits: B2Limits
     ) -> tuple[list[str], str]:
         """Send all the parts of a file; the first failure of one ends it.
 
-        Green threads send them, as all of the library: it is the network that takes time, and the source is
-        read in the OS thread of the caller, which it may be bound to.
+        Green threads send them, while the source is read in the OS thread of the caller, to which it may be
+        bound.
 
         :param first: the first part, of which ``source`` gives the others
         :returns: SHA-1 of each part, and of the whole
@@ -215,14 +209,14 @@ class LargeFiles:
         whole = first.digest.copy()
         sha1s: list[str] = []
         busy: dict[int, Part] = {}
-        done: Any = green.LightQueue()
+        done = green.LightQueue()
         urls = self.part_urls(file_id)
 
         def send(number: int, part: Part) -> None:
             failure = None
             try:
                 self.send_part(urls, number, part, limits)
-            except OWN_THREAD_FAILURES as err:
+            except _THREAD_FAILURES as err:
                 failure = err
             done.put((number, failure))
 
@@ -250,23 +244,25 @@ class LargeFiles:
         return sha1s, str(whole.hexdigest())
 
     @staticmethod
-    def _next_part(source: Source, part_size: int, limits: Limits, whole: Any, number: int) -> Part | None:
+    def _next_part(
+        source: Source, part_size: int, limits: B2Limits, whole: _Hash, number: int
+    ) -> Part | None:
         if source.at_end(limits):
             return None
         if number == MAX_PARTS:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
         return Part.spool(source, part_size, limits, whole)
 
-    def _give_up(self, file_id: str, name: str, limits: Limits) -> None:
-        """Cancel a file, even when the time is over: its parts are paid for."""
+    def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
+        """Cancel a file, even after the deadline: its parts are billed."""
         try:
             self.cancel(file_id, name, _for_cleaning(limits))
         except exc.OioException as err:
             _logger.warning("Failed to cancel the large file %s, %r: %s", file_id, name, err)
 
 
-def _for_cleaning(limits: Limits) -> Limits:
-    """A little time, even after the deadline."""
+def _for_cleaning(limits: B2Limits) -> B2Limits:
+    """Limits for what must be done even after the deadline."""
     if limits.deadline is None:
         return limits
     return limits.until(max(limits.deadline, monotonic_time() + CLEANING_TIMEOUT))

@@ -1,40 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What files of Backblaze B2 are called and described with, and how that is written in headers and URLs."""
+"""Names and descriptions of the files of Backblaze B2, as headers and URLs carry them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 DEFAULT_MIME_TYPE = "application/octet-stream"
 MAX_NAME = 1024
-#: The shortest form: what B2 leaves as it is. A plus would be read as a space.
+#: Characters that B2 does not encode. A plus would be read as a space.
 _BARE = "/._-~!$'()*;=:@"
 _INFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
 
 
 def encode_name(name: str) -> str:
-    """Write a file name as headers and URLs carry it.
+    """Encode a file name for headers and URLs.
 
     >>> encode_name("a b+é/(1)")
     'a%20b%2B%C3%A9/(1)'
     """
     parts = quote(name, safe=_BARE).split("/")
-    # Segments of dots mean something else in a URL, and may be resolved by who passes it on.
+    # Segments of dots mean something else in a URL, and a proxy may resolve them.
     return "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in parts)
 
 
 def file_path(bucket_name: str, name: str) -> str:
-    """Where a file is, under the URL of downloads."""
+    """Path of a file, below the URL of downloads."""
     return f"/file/{encode_name(bucket_name)}/{encode_name(name)}"
 
 
-def check_file_name(name: Any) -> str:
+def check_file_name(name: object) -> str:
     """Refuse a name that no file can have.
 
+    :raises TypeError: it is not a str
     :raises ValueError: it is empty, or longer than 1024 bytes, or has control characters
     """
     if not isinstance(name, str):
@@ -49,10 +49,11 @@ def check_file_name(name: Any) -> str:
 
 @dataclass(frozen=True)
 class Description:
-    """What a new file is called and described with.
+    """Name and description of a new file.
 
     :param info: text under names that headers can carry
-    :raises ValueError: something cannot be sent
+    :raises TypeError: the name is not a str
+    :raises ValueError: a value cannot be sent
     """
 
     name: str
@@ -71,7 +72,7 @@ class Description:
                 )
 
     def headers(self) -> dict[str, str]:
-        """The headers that tell it."""
+        """Headers of the upload."""
         return {
             "X-Bz-File-Name": encode_name(self.name),
             "Content-Type": self.mime_type,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often a request to Backblaze B2 is repeated, and after which pauses."""
+"""Attempts at requests to Backblaze B2, and the pauses between them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def _sleep(seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Backoff:
-    """The pauses between attempts at a request that failed in a way that may pass.
+    """Number of attempts at a request whose failures may pass, and the pauses between them.
 
-    They grow until the service says by itself, in ``Retry-After``, when to come back; after that, they
-    start small again. So the service is left alone for longer, the longer it has trouble.
+    The pauses grow, unless the service says in ``Retry-After`` when to come back; after that, they start
+    small again. The longer the service is in trouble, the longer it is left alone.
 
     :param attempts: how often a request is sent in all
     :param first: seconds of the first pause, doubled for each of the next ones
-    :param longest: seconds at which they grow no more
-    :param jitter: share by which they are prolonged at random, so that clients which were refused together
-        do not come back together
+    :param longest: seconds of the longest pause
+    :param jitter: share by which pauses are prolonged at random, so that clients refused together do not
+        come back together
     :param patience: longest ``Retry-After`` (seconds) that is waited for; the refusal is final beyond it
-    :param sleep: what waits so many seconds; tests give one of their own
+    :param sleep: waits a number of seconds
     :param draw: gives a number from 0 to 1 at random
     """
 
@@ -47,7 +47,7 @@ class Backoff:
     draw: Callable[[], float] = random.random
 
     def pause(self, number: int) -> float:
-        """Seconds to wait for the so-manieth time, from 0.
+        """Delay before retry `number`, from 0, in seconds.
 
         >>> [Backoff(draw=lambda: 0.0).pause(number) for number in (0, 1, 2, 9)]
         [1.0, 2.0, 4.0, 64.0]
@@ -55,10 +55,10 @@ class Backoff:
         return self._prolong(min(self.first * 2.0 ** min(number, 30), self.longest))
 
     def pause_asked(self, error: Exception) -> float | None:
-        """Seconds that an answer asks to wait, a little prolonged; None when it asks for nothing."""
+        """Delay that an answer asks for, in seconds, a little prolonged; None when it asks for none."""
         headers = error.headers_received if isinstance(error, BackblazeException) else {}
         text = str(headers.get("retry-after", "")).strip()
-        # The other form, a date, is documented nowhere.
+        # B2 does not document the other form, a date.
         return self._prolong(float(text)) if text.isdecimal() else None
 
     def _prolong(self, seconds: float) -> float:
@@ -66,9 +66,9 @@ class Backoff:
 
 
 class Attempts:
-    """Attempts at one operation, of which so many have failed.
+    """Attempts at one operation.
 
-    :param backoff: the pauses
+    :param backoff: number of attempts, and pauses
     :param deadline: monotonic seconds, which no pause may reach
     """
 
@@ -79,16 +79,16 @@ class Attempts:
         self._pauses = 0
 
     def restart(self) -> None:
-        """Forget the failures: there was progress since."""
+        """Forget the failures, after some progress."""
         self._failed = self._pauses = 0
 
     def failed(self, error: exc.OioException, what: str, *, at_once: bool = False) -> None:
         """Wait before the next attempt.
 
         :param error: why the last one failed
-        :param what: what is attempted, for the log
+        :param what: name of the operation, for the log
         :param at_once: try again without a pause, unless the service asks for one
-        :raises OioException: the error itself, when it is final, or no attempt or time is left
+        :raises OioException: the error itself, when no attempt or time is left
         """
         self._failed += 1
         asked = self._backoff.pause_asked(error)
@@ -110,7 +110,10 @@ class Attempts:
 
 
 def repeat_transient(attempts: Attempts, error: exc.OioException, what: str) -> None:
-    """Wait before the next attempt when the error may pass, else raise it."""
+    """Wait before the next attempt.
+
+    :raises OioException: the error itself, when it is final, or no attempt or time is left
+    """
     if not is_transient(error):
         raise error
     attempts.failed(error, what)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP towards Backblaze B2: one request and its answer, on ``requests`` over green sockets."""
+"""HTTP towards Backblaze B2: single requests and their answers, on ``requests`` over green sockets."""
 
 from __future__ import annotations
 
@@ -34,21 +34,24 @@ _POOL_SIZE = 32
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_COMPLAINT = 65536
 
+JsonObject = dict[str, Any]
+"""Answer of the service: what is documented, and maybe more."""
+
 
 @dataclass(frozen=True)
-class Limits:
-    """How long a request may take.
+class B2Limits:
+    """Time limits of requests.
 
-    :param connect: seconds to connect, and to get rid of some bytes over a new connection
+    :param connect: seconds to connect, and to send each block over a new connection
     :param read: seconds without a byte; also of a whole answer that is not a file
-    :param deadline: monotonic seconds at which everything ends, whatever it is busy with
+    :param deadline: monotonic seconds at which everything ends, whatever is being done
     """
 
     connect: float = 10.0
     read: float = 60.0
     deadline: float | None = None
 
-    def until(self, deadline: float | None) -> Limits:
+    def until(self, deadline: float | None) -> B2Limits:
         """The same, with another deadline."""
         return replace(self, deadline=deadline)
 
@@ -65,7 +68,7 @@ class Limits:
         return left
 
     def within(self, seconds: float, what: str) -> float:
-        """So many seconds, or less when the deadline is near."""
+        """A number of seconds, or fewer when the deadline is nearer."""
         left = self.left(what)
         return seconds if left is None else min(seconds, left)
 
@@ -92,8 +95,11 @@ class FileBody:
             yield block
 
 
+Body = bytes | FileBody | None
+
+
 class _GreenAdapter(HTTPAdapter):
-    """Connections that do not stop the other green threads of their OS thread."""
+    """Connections that do not block the other green threads of their OS thread."""
 
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
@@ -116,26 +122,31 @@ class Answer:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
-    def read(self, size: int, limits: Limits) -> bytes:
-        """Read so many bytes, or less at the end.
+    def read(self, size: int, limits: B2Limits) -> bytes:
+        """Read a number of bytes, or fewer at the end.
 
         :raises OioNetworkException: the connection broke, or nothing comes
         """
         host = urlsplit(self._response.url).netloc
+        limit = green.OioTimeout(limits.within(limits.read, self._what))
         try:
-            with (
-                green.as_oio_timeout(limits.within(limits.read, self._what), self._what, service=host),
-                green.naming("reading the answer"),
-            ):
-                # As it is stored: decoding is for who asked to encode.
+            with limit:
+                # As it is stored: we have asked for no encoding.
                 data: bytes = self._response.raw.read(size, decode_content=False)
                 return data
+        except green.OioTimeout as err:
+            if err is not limit:
+                raise
+            raise _timed_out(err, "reading the answer", self._what, host) from err
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
             failure: Exception = err
         raise _network_failure(failure, self._what, self._response.url)
 
-    def read_all(self, limit: int, limits: Limits) -> bytes:
-        """Read a body that is not long."""
+    def read_all(self, limit: int, limits: B2Limits) -> bytes:
+        """Read a whole body.
+
+        :raises OioProtocolError: it has more than `limit` bytes
+        """
         blocks, size = [], 0
         while block := self.read(BLOCK_SIZE, limits):
             blocks.append(block)
@@ -145,7 +156,7 @@ class Answer:
         return b"".join(blocks)
 
     def close(self) -> None:
-        """Give the connection up, unless the answer was read to its end."""
+        """Close the connection, unless the answer was read to its end."""
         self._response.close()
 
 
@@ -177,7 +188,13 @@ class B2Session:
         self._session = session
 
     def open(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: Body,
+        limits: B2Limits,
+        what: str,
     ) -> Answer:
         """Send a request, and get its answer once the head is there.
 
@@ -189,12 +206,17 @@ class B2Session:
         """
         host = urlsplit(url).netloc
         timeouts = (limits.within(limits.connect, what), limits.within(limits.read, what))
+        limit = green.OioTimeout(limits.left(what))
         try:
-            with green.as_oio_timeout(limits.left(what), what, service=host):
+            with limit:
                 request = self._prepare(method, url, headers, body)
                 response = self._session.send(
                     request, stream=True, timeout=timeouts, allow_redirects=False, verify=self._session.verify
                 )
+        except green.OioTimeout as err:
+            if err is not limit:
+                raise
+            raise _timed_out(err, "", what, host) from err
         except requests.exceptions.InvalidHeader:
             # Its message shows the value.
             raise exc.OioProtocolError(f"{what}: a header cannot be sent", service=host) from None
@@ -208,7 +230,13 @@ class B2Session:
         raise _network_failure(failure, what, url)
 
     def ask(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: Body,
+        limits: B2Limits,
+        what: str,
     ) -> bytes:
         """Send a request, and read its answer whole."""
         answer = self.open(method, url, headers, body, limits, what)
@@ -218,20 +246,26 @@ class B2Session:
             answer.close()
 
     def ask_json(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any, limits: Limits, what: str
-    ) -> dict[str, Any]:
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: Body,
+        limits: B2Limits,
+        what: str,
+    ) -> JsonObject:
         """Send a request, and read its answer, which must be a JSON object."""
         return _json_object(self.ask(method, url, headers, body, limits, what), what)
 
     def _prepare(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: Any
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: Body
     ) -> requests.PreparedRequest:
         request = requests.Request(method, url, headers=dict(headers or {}), data=body)
         if isinstance(body, FileBody) and not len(body):
-            # What has no length is announced as chunked, which B2 refuses.
+            # An empty body would be sent as chunked, which B2 refuses.
             request.data = b""
         prepared = self._session.prepare_request(request)
-        # requests would decode what need not be encoded, and resolve dots.
+        # Its own form of the URL has characters decoded, and dots resolved.
         prepared.url = url
         return prepared
 
@@ -240,19 +274,20 @@ class B2Session:
         self._session.close()
 
 
-def decode_json(raw: bytes, what: str) -> Any:
+def decode_json(raw: bytes, what: str) -> object:
     """Decode an answer.
 
     :raises OioProtocolError: it is not JSON
     """
     try:
-        return jsonlib.loads(raw)
+        found: object = jsonlib.loads(raw)
     except (ValueError, RecursionError):
         # Not shown: it may hold a token all the same.
         raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
+    return found
 
 
-def _json_object(raw: bytes, what: str) -> dict[str, Any]:
+def _json_object(raw: bytes, what: str) -> JsonObject:
     found = decode_json(raw, what)
     if not isinstance(found, dict):
         raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
@@ -260,7 +295,11 @@ def _json_object(raw: bytes, what: str) -> dict[str, Any]:
 
 
 def _refusal(
-    answer: Answer, response: Any, headers: Mapping[str, str] | None, limits: Limits, host: str
+    answer: Answer,
+    response: requests.Response,
+    headers: Mapping[str, str] | None,
+    limits: B2Limits,
+    host: str,
 ) -> BackblazeException:
     """Make the exception for an error status; the body may be anything, or missing."""
     try:
@@ -269,22 +308,32 @@ def _refusal(
         raw = b""
     finally:
         answer.close()
-    message: Any = raw.decode("utf-8", errors="replace")
+    message: object = raw.decode("utf-8", errors="replace")
     code = None
     try:
-        found = jsonlib.loads(raw)
+        found: object = jsonlib.loads(raw)
     except (ValueError, RecursionError):
         found = None
     if isinstance(found, dict):
-        message, code = found.get("message") or found.get("code"), found.get("code")
+        code = found.get("code")
+        message = found.get("message") or code
     error = BackblazeException(answer.status, message or response.reason or "n/a", response, headers)
     error.code = str(code) if code else None
     error.service = host
     return error
 
 
+def _timed_out(err: green.OioTimeout, doing: str, what: str, host: str) -> exc.OioTimeout:
+    """Make the exception for a time limit that was hit.
+
+    :param doing: what took so long, unless it is known
+    """
+    text = ": ".join(part for part in (what, err.doing or doing, str(err)) if part)
+    return exc.OioTimeout(text, service=host)
+
+
 def _network_failure(failure: Exception, what: str, url: str) -> exc.OioException:
-    """Make the exception of the library for one of the libraries below, which may hold the request."""
+    """Make the exception of the library for one of `requests` or urllib3, which may hold the request."""
     if isinstance(failure, requests.RequestException):
         failure.request = None
         inner = failure.args[0] if failure.args else None

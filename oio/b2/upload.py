@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads to Backblaze B2: files at once, or in parts, each over an upload URL that nobody else uses."""
+"""Uploads to Backblaze B2: of files or parts, each over an upload URL of its own."""
 
 from __future__ import annotations
 
@@ -10,40 +10,50 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from oio.b2.errors import BackblazeException, Secret, is_transient
 from oio.b2.retry import Attempts
-from oio.b2.session import BLOCK_SIZE, B2Session, FileBody, Limits
+from oio.b2.session import BLOCK_SIZE, B2Limits, B2Session, FileBody, JsonObject
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
-from oio.common.limits import reading_source
+from oio.common.sources import reading_source
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _IN_MEMORY = 1024 * 1024
-"""Bytes of a part that are kept in memory; more go to a temporary file."""
+"""Bytes of a part that are kept in memory; larger ones go to a temporary file."""
 
 
-# --- what is sent ------------------------------------------------------------------------------------
+# --- data --------------------------------------------------------------------------------------------
+
+
+class Readable(Protocol):
+    """Anything that data can be read from."""
+
+    def read(self, size: int, /) -> bytes | bytearray | memoryview | None:
+        """Read at most `size` bytes; nothing at the end."""
 
 
 class Source:
-    """What a file is made of: read once, and never further than asked.
+    """Data of a file: read once, and never further than asked.
 
-    :param file: anything with ``read``
-    :param size: how many bytes to take (and no less); all that it gives by default
+    :param file: where they are read
+    :param size: how many bytes to take, which the file must have; all that it gives by default
     """
 
-    def __init__(self, file: Any, size: int | None) -> None:
+    def __init__(self, file: Readable, size: int | None) -> None:
         self._file = file
         self._size = size
         self._ahead = b""
         self.taken = 0
 
-    def read(self, size: int, limits: Limits) -> bytes:
-        """Read some bytes, at most ``size``; none at the end.
+    def read(self, size: int, limits: B2Limits) -> bytes:
+        """Read at most `size` bytes; none at the end.
 
-        :raises SourceReadError: the source fails, or ends before what was promised
+        :raises SourceReadError: the source fails, or ends too early
         """
         if self._size is not None:
             size = min(size, self._size - self.taken)
@@ -54,7 +64,7 @@ class Source:
         self.taken += len(block)
         return block
 
-    def _read(self, size: int, limits: Limits) -> bytes:
+    def _read(self, size: int, limits: B2Limits) -> bytes:
         with reading_source(limits.left("reading the data")):
             block = self._file.read(size) or b""
             if not isinstance(block, (bytes, bytearray, memoryview)):
@@ -63,24 +73,25 @@ class Source:
             raise exc.SourceReadError(f"the data end after {self.taken} bytes of {self._size}")
         return bytes(block)
 
-    def at_end(self, limits: Limits) -> bool:
+    def at_end(self, limits: B2Limits) -> bool:
         """Whether no byte is left."""
         if self._size is not None:
             return self.taken >= self._size
         self._ahead = self._ahead or self._read(1, limits)
         return not self._ahead
 
-    def sha1_of_all(self, known: Any, limits: Limits) -> str | None:
-        """SHA-1 of the data, of which those taken so far are known, when they can be read twice.
+    def sha1_of_all(self, taken: _Hash, limits: B2Limits) -> str | None:
+        """SHA-1 of all the data, if they can be read twice.
 
-        :param known: SHA-1 object of what was taken; left as it is
+        :param taken: SHA-1 object of the data taken so far; not changed
         """
-        if not self._can_rewind():
+        file = self._seekable_file()
+        if file is None:
             return None
-        digest = known.copy()
+        digest = taken.copy()
         digest.update(self._ahead)
         with reading_source(limits.left("reading the data")):
-            before = self._file.tell()
+            before = file.tell()
         left = None if self._size is None else self._size - self.taken - len(self._ahead)
         while left is None or left > 0:
             block = self._read(BLOCK_SIZE if left is None else min(left, BLOCK_SIZE), limits)
@@ -90,33 +101,34 @@ class Source:
             left = None if left is None else left - len(block)
             green.eventlet_yield()
         with reading_source(limits.left("reading the data")):
-            self._file.seek(before)
-        return str(digest.hexdigest())
+            file.seek(before)
+        return digest.hexdigest()
 
-    def _can_rewind(self) -> bool:
+    def _seekable_file(self) -> IO[bytes] | None:
         seekable = getattr(self._file, "seekable", None)
-        return bool(seekable is not None and seekable())
+        return cast("IO[bytes]", self._file) if seekable is not None and seekable() else None
 
 
 class Part:
-    """Bytes that can be sent several times.
+    """Data that can be sent several times.
 
-    :param file: where they are
-    :param size: how many
-    :param sha1: SHA-1 object of theirs
+    :param file: that has them
+    :param size: number of bytes
+    :param sha1: SHA-1 object of the data
     """
 
-    def __init__(self, file: IO[bytes], size: int, sha1: Any) -> None:
+    def __init__(self, file: IO[bytes], size: int, sha1: _Hash) -> None:
         self._file = file
         self.size = size
         self.digest = sha1
-        self.sha1: str = sha1.hexdigest()
+        self.sha1 = sha1.hexdigest()
 
     @classmethod
-    def spool(cls, source: Source, limit: int | None, limits: Limits, *digests: Any) -> Part:
-        """Put bytes of a source aside: its next ones, ``limit`` at most, or all.
+    def spool(cls, source: Source, limit: int | None, limits: B2Limits, *digests: _Hash) -> Part:
+        """Store the next data of a source in a temporary file.
 
-        :param digests: SHA-1 objects to update too
+        :param limit: most bytes to take; None for all
+        :param digests: other SHA-1 objects to update
         """
         green.adopt_thread()
         sha1 = new_sha1(usedforsecurity=False)
@@ -160,19 +172,19 @@ def _write(file: IO[bytes], block: bytes) -> None:
         raise exc.OioException(f"cannot set data aside in {tempfile.gettempdir()}: {err}") from err
 
 
-# --- how it is sent ----------------------------------------------------------------------------------
+# --- transfers ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class UploadUrl:
-    """Where one upload at a time may go, until it has refused one."""
+    """URL for one upload at a time, until it refuses one."""
 
     url: str
     token: Secret
 
     @classmethod
-    def of(cls, answer: Mapping[str, Any]) -> UploadUrl:
-        """Read the answer that gives one.
+    def of(cls, answer: JsonObject) -> UploadUrl:
+        """Read an answer of the service.
 
         :raises OioProtocolError: it lacks something
         """
@@ -181,23 +193,23 @@ class UploadUrl:
 
 
 class UploadUrls:
-    """The upload URLs of a bucket, or of a large file, that nobody uses now.
+    """Idle upload URLs of a bucket, or of a large file.
 
-    :param ask: gets another one from the service
+    :param ask: asks the service for another one
     """
 
-    def __init__(self, ask: Callable[[Limits], Mapping[str, Any]]) -> None:
+    def __init__(self, ask: Callable[[B2Limits], JsonObject]) -> None:
         self._ask = ask
         self._idle: deque[UploadUrl] = deque()
         self._pid = os.getpid()
 
-    def take(self, limits: Limits, *, fresh: bool = False) -> UploadUrl:
+    def take(self, limits: B2Limits, *, fresh: bool = False) -> UploadUrl:
         """Get one for an upload.
 
-        :param fresh: one that nobody has used: what has ended one may have ended all the idle ones
+        :param fresh: ask for a new one: what has ended another may have ended the idle ones too
         """
         if self._pid != os.getpid():
-            # After a fork, the parent goes on to use them.
+            # After a fork, the parent still uses them.
             self._idle, self._pid = deque(), os.getpid()
         if not fresh:
             with contextlib.suppress(IndexError):
@@ -205,7 +217,7 @@ class UploadUrls:
         return UploadUrl.of(self._ask(limits))
 
     def give_back(self, url: UploadUrl) -> None:
-        """Make one available, whose last upload has succeeded."""
+        """Make one available again, after a successful upload."""
         self._idle.append(url)
 
 
@@ -216,7 +228,7 @@ def _wants_other_url(error: exc.OioException) -> bool:
 
 
 def _was_damaged(error: exc.OioException) -> bool:
-    """Whether other data have arrived than those whose SHA-1 we have just made; no code tells that."""
+    """Whether the data were damaged on the way; no error code tells it."""
     return (
         isinstance(error, BackblazeException)
         and error.status_code == 400
@@ -230,19 +242,19 @@ def send_upload(
     headers: Mapping[str, str],
     part: Part,
     attempts: Attempts,
-    limits: Limits,
+    limits: B2Limits,
     what: str,
-) -> dict[str, Any]:
-    """Send bytes to an upload URL, and to others when that one fails.
+) -> JsonObject:
+    """Send data to an upload URL, and to others when that one fails.
 
-    :param headers: of the request; token and SHA-1 are added for each attempt (pitfalls row 122)
+    :param headers: of the request; token and SHA-1 are added for each attempt (pitfall 122)
     :returns: the answer, which confirms size and SHA-1
     :raises BackblazeException: refused
     :raises OioNetworkException: no attempt was answered
     """
     damaged = failed = False
     while True:
-        # When none can be had, that was repeated already.
+        # A failure to get one was repeated already.
         url = urls.take(limits, fresh=failed)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:
@@ -258,7 +270,7 @@ def send_upload(
             return answer
 
 
-def _check(answer: Mapping[str, Any], part: Part, what: str) -> None:
+def _check(answer: JsonObject, part: Part, what: str) -> None:
     """Compare what the service has stored with what was sent."""
     with reading_answer():
         size, sha1 = int(answer["contentLength"]), str(answer["contentSha1"])
@@ -269,9 +281,9 @@ def _check(answer: Mapping[str, Any], part: Part, what: str) -> None:
 
 
 def check_sha1(announced: str | None, found: str) -> None:
-    """Compare data with what the caller says that they are.
+    """Compare the SHA-1 of data with the one that the caller has given, if any.
 
-    :raises EtagMismatch: they are others
+    :raises EtagMismatch: they differ
     """
     if announced and announced.lower() != found:
         raise exc.EtagMismatch(f"the data have SHA-1 {found}, not {announced}")
