@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The base of the clients of HTTP services, under its published name."""
+"""Base of the clients of HTTP services, under its published name."""
 
 from oio.common.http_api import HttpApi
 

@@ -1,29 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Erasure coding: each segment of a metachunk is cut in k+m fragments, one for each chunk."""
+"""Published names of erasure coding, which take and give chunks as dicts."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Generator
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
 
 from oio.api import io
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.ec.read import (
-    ECChunkDownloadHandler,
-    ECStream,
-    meta_chunk_range_to_segment_range,
-    segment_range_to_fragment_range,
-)
-from oio.api._data.ec.rebuild import ECRebuildHandler
-from oio.api._data.ec.sources import number
-from oio.blob.sender import ChunkSender, ParallelMetachunkWriter, WriteOptions, connect_to_chunk, frame
-from oio.common import exceptions as exc
-from oio.common.constants import CHUNK_HEADERS
-from oio.common.deadlines import monotonic_time
-from oio.common.http import headers_from_object_metadata
-from oio.common.perfdata import add_duration
-from oio.common.storage_method import StorageMethod
+from oio.api._data.ec.read import RangeReader
+from oio.api._data.ec.rebuild import ChunkRebuilder
+from oio.api._data.ec.write import FragmentSender, FragmentsWriter, SegmentCutter, metachunk_size, put_headers
+from oio.api._data.metachunks import UploadRequest
+from oio.api._data.source import Source
+from oio.blob.connect import OWN_THREAD_FAILURES
+from oio.common import green
+from oio.common.chunks import Chunk
+from oio.common.options import Options
+from oio.common.storage_method import ECStorageMethod
 
 __all__ = [
     "ECChunkDownloadHandler",
@@ -37,11 +31,57 @@ __all__ = [
     "segment_range_to_fragment_range",
 ]
 
-_T = TypeVar("_T")
-_TRAILERS = (CHUNK_HEADERS["metachunk_size"], CHUNK_HEADERS["metachunk_hash"])
+# --- ranges ---
 
 
-def ec_encode(storage_method: Any, n: int) -> Generator[list[bytes] | None, bytes, None]:
+def meta_chunk_range_to_segment_range(
+    meta_start: int | None, meta_end: int | None, segment_size: int
+) -> tuple[int | None, int | None]:
+    """Converts a meta chunk range to a segment range.
+
+    :param meta_start: first byte, or None for the last ``meta_end`` bytes
+    :param meta_end: last byte, inclusive, or None for the end of the metachunk
+    :returns: a tuple (segment_start, segment_end): the first byte of the first segment, or None if suffix
+        byte range; the last byte of the last segment, or None if prefix byte range. For a suffix, one
+        segment more than needed, since the suffix may begin inside a segment.
+
+    >>> meta_chunk_range_to_segment_range(100, 600, 256)
+    (0, 767)
+    >>> meta_chunk_range_to_segment_range(100, 600, 512)
+    (0, 1023)
+    >>> meta_chunk_range_to_segment_range(300, None, 256)
+    (256, None)
+    """
+    segment_start = None if meta_start is None else meta_start // segment_size * segment_size
+    if meta_end is None:
+        return segment_start, None
+    if meta_start is None:
+        return None, (-(-meta_end // segment_size) + 1) * segment_size
+    return segment_start, (meta_end // segment_size + 1) * segment_size - 1
+
+
+def segment_range_to_fragment_range(
+    segment_start: int | None, segment_end: int | None, segment_size: int, fragment_size: int
+) -> tuple[int | None, int | None]:
+    """Converts a segment range into a fragment range.
+
+    :returns: a tuple (fragment_start, fragment_end): the first byte of the first fragment, or None if this
+        is a suffix byte range; the last byte of the last fragment, or None if this is a prefix byte range
+
+    >>> segment_range_to_fragment_range(0, 767, 256, 120)
+    (0, 359)
+    """
+    fragment_start = None if segment_start is None else segment_start // segment_size * fragment_size
+    if segment_end is None:
+        return fragment_start, None
+    fragment_end = (segment_end + 1) // segment_size * fragment_size
+    return fragment_start, fragment_end if segment_start is None else fragment_end - 1
+
+
+# --- writing ---
+
+
+def ec_encode(storage_method: ECStorageMethod, n: int) -> Generator[list[bytes] | None, bytes, None]:
     """Encode EC segments
 
     A coroutine: prime it with ``send(None)``, then send it blocks of any size.
@@ -59,28 +99,45 @@ def ec_encode(storage_method: Any, n: int) -> Generator[list[bytes] | None, byte
     [86, 86, 86]
     """
     codec = codec_of(storage_method)
-    size = codec.segment_size
-    blocks: list[bytes] = []
-    length = 0
+    cutter = SegmentCutter(codec.segment_size)
     result: list[bytes] | None = None
     while block := (yield result):
-        blocks.append(block)
-        length += len(block)
-        result = None
-        if length >= size:
-            data = b"".join(blocks)
-            full = length // size * size
-            encoded = [codec.encode(data[begin : begin + size]) for begin in range(0, full, size)]
-            result = [b"".join(fragments) for fragments in zip(*encoded, strict=True)]
-            blocks, length = [data[full:]], length - full
-    rest = b"".join(blocks)
+        encoded = [codec.encode(segment) for segment in cutter.add(block)]
+        result = [b"".join(fragments) for fragments in zip(*encoded, strict=True)] if encoded else None
+    rest = cutter.rest()
     yield codec.encode(rest) if rest else [b""] * n
 
 
-class EcChunkWriter(ChunkSender):
+class _Sender(FragmentSender):
+    """Sender that notes in the dict of a chunk what becomes of it, and whose steps its owner takes."""
+
+    def __init__(self, described: dict[str, Any], headers: Mapping[str, Any], options: Options) -> None:
+        super().__init__(Chunk.of(described), headers, options)
+        self.described = described
+
+    def fail(self, phase: str, error: Any) -> None:
+        super().fail(phase, error)
+        self.described["error"] = self.error
+
+    def run(self) -> None:
+        """Send what is queued."""
+        self.pump()
+
+    def end(self, end: bytes) -> None:
+        """Send what ends the body, in one write (pitfall 14)."""
+        self.maybe_stored = self.described["maybe_stored"] = True
+        try:
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
+                self.conn.send(end)
+        except OWN_THREAD_FAILURES as err:
+            self.fail("finish", err)
+
+
+class EcChunkWriter:
     """Writes an EC chunk
 
-    :param chunk: dict with ``url``, ``pos``
+    :param chunk: dict with ``url``, ``pos``; it gets an ``error`` when it fails, and a true ``maybe_stored``
+        when its server may hold it
     :param conn: connection to its server, with the head of the request already sent
     :param write_timeout: seconds for each block, and for the answer
     :param chunk_checksum_algo: of the checksum of the fragments; None for none
@@ -94,8 +151,9 @@ class EcChunkWriter(ChunkSender):
         chunk_checksum_algo: str | None = "md5",
         **_kwargs: Any,
     ) -> None:
-        super().__init__(chunk, conn, WriteOptions(write_timeout=write_timeout, **_kwargs))
-        self.checksum = hashlib.new(chunk_checksum_algo) if chunk_checksum_algo else None
+        own = {"write_timeout": write_timeout, "chunk_checksum_algo": chunk_checksum_algo}
+        self._sender = _Sender(chunk, {}, Options.of({**_kwargs, **own}))
+        self._sender.conn = conn
 
     @classmethod
     def connect(
@@ -112,52 +170,79 @@ class EcChunkWriter(ChunkSender):
         :param sysmeta: metadata of the object
         :param kwargs: ``headers`` of the request, ``chunk_checksum_algo``, ``deadline``...
         """
-        algo = kwargs.get("chunk_checksum_algo", "md5")
-        # Only what will really be sent is announced (pitfalls row 19).
-        trailers = (*_TRAILERS, CHUNK_HEADERS["chunk_hash"]) if algo else _TRAILERS
-        headers = {
-            "transfer-encoding": "chunked",
-            **headers_from_object_metadata(sysmeta),
-            **(kwargs.pop("headers", None) or {}),
-            "Trailer": ", ".join(trailers),
+        own = {
+            "reqid": reqid,
+            "connection_timeout": connection_timeout,
+            "write_timeout": write_timeout,
         }
-        if reqid:
-            headers["x-oio-req-id"] = reqid
-        timeouts: dict[str, Any] = {"connection_timeout": connection_timeout, "write_timeout": write_timeout}
-        conn = connect_to_chunk(chunk, headers, WriteOptions(**timeouts, reqid=reqid, **kwargs))
-        return cls(chunk, conn, write_timeout=write_timeout, reqid=reqid, **kwargs)
+        options = Options.of({**kwargs, **own})
+        sender = _Sender(chunk, put_headers(sysmeta, options), options)
+        sender.connect()
+        return cls(chunk, sender.conn, options=options)
 
-    def _describe(self, phase: str, error: Any) -> Any:
-        return f"{phase}: {error}"
+    @property
+    def chunk(self) -> dict[str, Any]:
+        """Description of the chunk."""
+        return self._sender.described
+
+    @property
+    def conn(self) -> Any:
+        """The connection, as long as it is open."""
+        return self._sender.conn
+
+    @property
+    def checksum(self) -> Any:
+        """Of the fragments sent so far; None when none is wanted."""
+        return self._sender.checksum
+
+    @property
+    def bytes_transferred(self) -> int:
+        """Bytes of the fragments sent so far."""
+        return self._sender.sent
+
+    @property
+    def failed(self) -> bool:
+        """Whether the chunk is lost."""
+        return self._sender.error is not None
+
+    def start(self, pool: Any) -> None:
+        """Spawn the green thread that sends what is queued."""
+        self._sender.thread = pool.spawn(self._sender.run)
 
     def send(self, data: bytes) -> None:
         """Queue the fragments of some segments; nothing when there are none."""
-        if data and not self.failed:
-            if self.checksum is not None:
-                self.checksum.update(data)
-            self.put(frame(data), len(data))
+        self._sender.send(data)
 
-    def _trailers(self, metachunk_size: int, metachunk_hash: str) -> bytes:
-        values: dict[str, Any] = dict(zip(_TRAILERS, (metachunk_size, metachunk_hash), strict=True))
-        if self.checksum is not None:
-            values[CHUNK_HEADERS["chunk_hash"]] = self.checksum.hexdigest()
-        lines = "".join(f"{name}: {value}\r\n" for name, value in values.items())
-        return f"0\r\n{lines}\r\n".encode("ascii")
+    def wait(self) -> None:
+        """Wait until all data in the queue has been sent, or sending has failed."""
+        self._sender.put(b"", 0, is_last=True)
+        if self._sender.thread is not None:
+            # Two green threads never write to one socket (pitfall 17).
+            self._sender.thread.wait()
 
     def finish(self, metachunk_size: int, metachunk_hash: str) -> dict[str, Any] | None:
         """Send metachunk_size and metachunk_hash as trailers
 
         :returns: the chunk when it failed
         """
-        self.end_body(self._trailers(metachunk_size, metachunk_hash))
+        sender = self._sender
+        if sender.error is None:
+            sender.end(sender.end_of_body(metachunk_size, metachunk_hash))
         return self.chunk if self.failed else None
 
+    def getresponse(self) -> Any:
+        """Read the HTTP response from the connection."""
+        sender = self._sender
+        with green.ChunkWriteTimeout(sender.options.limits.writing(sender.chunk.netloc)):
+            return sender.conn.getresponse()
 
-class EcMetachunkWriter(ParallelMetachunkWriter):
+
+class EcMetachunkWriter(io.MetachunkWriter):
     """Writes the chunks of one metachunk.
 
     :param sysmeta: metadata of the object
-    :param meta_chunk: the chunks, dicts with ``url``, ``pos`` and ``num``; those that fail get an ``error``
+    :param meta_chunk: the chunks, dicts with ``url``, ``pos`` and maybe ``num``; those that fail get an
+        ``error``, and those that the server may hold all the same get a true ``maybe_stored``
     :param global_checksum: of the object, updated with the data
     :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
     :param reqid: ID of the request
@@ -172,34 +257,28 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
         sysmeta: dict[str, Any],
         meta_chunk: list[dict[str, Any]],
         global_checksum: Any,
-        storage_method: StorageMethod,
+        storage_method: ECStorageMethod,
         reqid: str | None = None,
         connection_timeout: float | None = None,
         write_timeout: float | None = None,
         read_timeout: float | None = None,
         **kwargs: Any,
     ) -> None:
-        timeouts: dict[str, Any] = {
-            "connection_timeout": connection_timeout,
-            "write_timeout": write_timeout,
-            "read_timeout": read_timeout,
-        }
-        number(meta_chunk)
         super().__init__(
-            sysmeta, meta_chunk, global_checksum, storage_method, reqid=reqid, **timeouts, **kwargs
-        )
-        self._connect_kwargs = {
+            storage_method=storage_method,
+            reqid=reqid,
+            connection_timeout=connection_timeout,
+            write_timeout=write_timeout,
+            read_timeout=read_timeout,
             **kwargs,
-            **timeouts,
-            "headers": self.headers,
-            "chunk_checksum_algo": self.checksum_algo,
-        }
-
-    def _sender(self, chunk: dict[str, Any]) -> EcChunkWriter:
-        return EcChunkWriter.connect(chunk, self.sysmeta, self.reqid, **self._connect_kwargs)
-
-    def _connection_error(self, err: BaseException) -> Any:
-        return f"connect: {err}"
+        )
+        self.sysmeta = sysmeta
+        self.meta_chunk = meta_chunk
+        self.checksum = global_checksum
+        self._method = storage_method
+        self._first = bool(kwargs.get("first"))
+        self._chunks = [Chunk.of(chunk) for chunk in meta_chunk]
+        _check_indexes(self._chunks)
 
     def stream(self, source: Any, size: int) -> tuple[int, str, list[dict[str, Any]]]:
         """Write at most ``size`` bytes of a source.
@@ -208,39 +287,17 @@ class EcMetachunkWriter(ParallelMetachunkWriter):
             with the ``hash`` and ``size`` of the metachunk, then those that failed, with their ``error``
         :raises oio.common.exceptions.OioException: see :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`
         """
-        checksum = self._new_checksum(self.checksum_algo or "md5")
-        encoder = ec_encode(self.storage_method, codec_of(self.storage_method).n)
-        encoder.send(None)  # type: ignore[arg-type]
-        transferred = 0
-        with self._senders() as writers:
-            for data in self._read_source(source, size, checksum):
-                transferred += len(data)
-                self._send(writers, self._encoded(encoder, data))
-            self._send(writers, self._encoded(encoder, b""))
-            digest = checksum.hexdigest()
-            self._complete(writers, lambda writer: writer._trailers(transferred, digest))
-        for writer in writers:
-            writer.check_hash(None if writer.checksum is None else writer.checksum.hexdigest())
-        self._check_quorum()
+        request = UploadRequest(
+            self.sysmeta, self._chunks, self.checksum, self._first, self.quorum, self.options
+        )
+        writer = FragmentsWriter(request, self._method)
+        try:
+            transferred, digest = writer.write(Source(source, self.options.limits), size)
+        finally:
+            io.describe_outcomes(self.meta_chunk, writer.outcomes)
         for chunk in self.meta_chunk:
             chunk.update(hash=digest, size=transferred)
         return transferred, digest, sorted(self.meta_chunk, key=lambda chunk: bool(chunk.get("error")))
-
-    def _encoded(self, encoder: Generator[_T, bytes, None], data: bytes) -> _T:
-        begin = monotonic_time()
-        try:
-            return encoder.send(data)
-        except exc.ECError as err:
-            raise exc.OioException(f"The data cannot be encoded: {err}", reqid=self.reqid) from err
-        finally:
-            add_duration(self.options.perfdata, "rawx", "ec", begin)
-
-    def _send(self, writers: list[EcChunkWriter], fragments: list[bytes] | None) -> None:
-        if fragments is None:
-            return
-        for writer in writers:
-            writer.send(fragments[writer.chunk["num"]])
-        self._check_quorum()
 
 
 class ECWriteHandler(io.WriteHandler):
@@ -249,11 +306,186 @@ class ECWriteHandler(io.WriteHandler):
     For initialization parameters, see :class:`oio.api.io.WriteHandler`.
     """
 
-    _writer_class = EcMetachunkWriter
+    storage_method: ECStorageMethod
 
     def _metachunk_size(self) -> int:
-        """The data of k chunks, as whole segments when there is more than one (pitfalls row 24)."""
-        storage_method: Any = self.storage_method
-        size = int(storage_method.ec_nb_data) * int(self.sysmeta["chunk_size"])
-        segment = int(storage_method.ec_segment_size)
-        return size // segment * segment if size > segment else size
+        return metachunk_size(self.storage_method, int(self.sysmeta["chunk_size"]))
+
+    def _writer(self, chunks: list[Chunk], checksum: Any, first: bool) -> FragmentsWriter:
+        quorum = self.storage_method.quorum
+        request = UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options)
+        return FragmentsWriter(request, self.storage_method)
+
+
+# --- reading ---
+
+
+def _check_indexes(chunks: list[Chunk]) -> None:
+    """Refuse a chunk that does not tell the index of its fragments."""
+    for chunk in chunks:
+        if chunk.index is None:
+            raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
+
+
+class ECStream:
+    """Reads an EC meta chunk.
+
+    Handles the different readers.
+
+    :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
+    :param readers: reads the fragments; None when there is nothing to read
+    :param range_infos: the ranges to read: first and last byte
+    :param meta_length: bytes of the metachunk
+    :param fragment_length: bytes of the fragments of a whole segment
+    """
+
+    def __init__(
+        self,
+        storage_method: ECStorageMethod,
+        readers: RangeReader | None,
+        range_infos: list[tuple[int, int]],
+        meta_length: int,
+        fragment_length: int,
+        reqid: str | None = None,
+    ) -> None:
+        self.storage_method = storage_method
+        self.readers = readers
+        self.range_infos = range_infos
+        self.meta_length = meta_length
+        self.fragment_length = fragment_length
+        self.reqid = reqid
+
+    def start(self) -> None:
+        """Connect to enough chunks.
+
+        :raises ServiceUnavailable: when there are too few; NotFound when all are gone
+        """
+        if self.readers is not None:
+            self.readers.team.connect()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self.readers is not None:
+            self.readers.team.close()
+
+    def get_iter(self) -> Iterator[dict[str, Any]]:
+        """The parts: dicts with ``start``, ``end`` (inclusive, in the metachunk) and ``iter``, the data."""
+        if self.readers is not None:
+            for start, end in self.range_infos:
+                yield {"start": start, "end": end, "iter": self.readers.blocks()}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.get_iter()
+
+
+class ECChunkDownloadHandler:
+    """Handles the download of an EC meta chunk
+
+    :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
+    :param chunks: its chunks, dicts with ``url``, ``num`` (or ``pos``), ``size`` of the metachunk
+    :param meta_start: first byte to read, None for the start; negative, it counts from the end
+    :param meta_end: last byte to read, inclusive, None for the end
+    :param headers: of the requests to the chunk servers
+    :param connection_timeout: seconds for each connection
+    :param read_timeout: seconds for each answer, and each block
+    """
+
+    def __init__(
+        self,
+        storage_method: ECStorageMethod,
+        chunks: list[dict[str, Any]],
+        meta_start: int | None,
+        meta_end: int | None,
+        headers: Mapping[str, Any],
+        connection_timeout: float | None = None,
+        read_timeout: float | None = None,
+        reqid: str | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        self.storage_method = storage_method
+        self.chunks = chunks
+        self.meta_start = meta_start
+        self.meta_end = meta_end
+        self.headers = dict(headers or {})
+        self.reqid = reqid
+        own = {"connection_timeout": connection_timeout, "read_timeout": read_timeout, "reqid": reqid}
+        self._options = Options.of({**_kwargs, **own}).per_request()
+
+    def _range(self, size: int) -> tuple[int, int]:
+        start, end = self.meta_start, self.meta_end
+        if start is None:
+            # A suffix; as a closed range, its start is simple to align (pitfall 123).
+            start, end = (0, None) if end is None else (max(size - end, 0), None)
+        elif start < 0:
+            start = max(size + start, 0)
+        return start, size - 1 if end is None else min(end, size - 1)
+
+    def get_stream(self) -> ECStream:
+        """Connect to enough chunks, and get the :class:`ECStream` that reads them.
+
+        :raises oio.common.exceptions.ServiceUnavailable: when there are too few
+        :raises oio.common.exceptions.NotFound: when there is none left
+        """
+        if not self.chunks:
+            raise ValueError("chunks: there is no chunk to read")
+        chunks = [Chunk.of(chunk) for chunk in self.chunks]
+        _check_indexes(chunks)
+        method, size = self.storage_method, int(self.chunks[0]["size"])
+        codec = codec_of(method)
+        full_size = codec.fragment_size(codec.segment_size)
+        start, end = self._range(size)
+        if start > end:
+            return ECStream(method, None, [], size, full_size, self.reqid)
+        ranged = self.meta_start is not None or self.meta_end is not None
+        reader = RangeReader(
+            method, chunks, size, start, end, self.headers, self._options, None, ranged=ranged
+        )
+        stream = ECStream(method, reader, [(start, end)], size, full_size, self.reqid)
+        try:
+            stream.start()
+        except BaseException:  # Whatever strikes, nothing stays open.
+            stream.close()
+            raise
+        return stream
+
+
+class ECRebuildHandler:
+    """Rebuilds a missing or damaged chunk, bit for bit.
+
+    :param meta_chunk: the other chunks of its metachunk, dicts with ``url``, ``pos`` (or ``num``) and, if
+        known, ``size`` and ``hash`` of the metachunk
+    :param missing: index of the chunk to rebuild in its metachunk
+    :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
+    :param connection_timeout: seconds for each connection
+    :param read_timeout: seconds for each answer, and each block
+    """
+
+    def __init__(
+        self,
+        meta_chunk: list[dict[str, Any]],
+        missing: int,
+        storage_method: ECStorageMethod,
+        connection_timeout: float | None = None,
+        read_timeout: float | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        self.meta_chunk = meta_chunk
+        self.missing = int(missing)
+        self.storage_method = storage_method
+        timeouts = {"connection_timeout": connection_timeout, "read_timeout": read_timeout}
+        self._options = Options.of({**_kwargs, **timeouts}).per_request()
+        chunks = [Chunk.of(chunk) for chunk in meta_chunk]
+        self._rebuilder = ChunkRebuilder(chunks, self.missing, storage_method, self._options)
+
+    def rebuild(self) -> tuple[int, Iterator[bytes]]:
+        """Rebuild the chunk.
+
+        All the other chunks are asked for at once; those whose size is not that of most of them are left out.
+        The chunk is held in memory until each of its sources is verified against its own checksum, so nothing
+        is left to go wrong, nor to close, when this returns.
+
+        :returns: the bytes of the chunk, and an iterator of its fragments
+        :raises oio.common.exceptions.UnrecoverableContent: when fewer than k good chunks are left
+        :raises oio.common.exceptions.DeadlineReached:
+        """
+        return self._rebuilder.rebuild()

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all storage strategies share: sources of data, and the bases of chunk readers and writers.
+"""Published names of the data path: sources, readers, writers, and the seam of connections.
 
-Every request to a chunk server goes through the ``http_connect`` of this module, looked up at each call:
-an application's tests may put a fake there.
+Every request for the data of a chunk goes through the ``http_connect`` of this module, looked up at each
+call: an application's tests may put a fake there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
-import logging
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from oio.api._data.links import MetachunkLinker as _Linker
+from oio.api._data.metachunks import MetachunkWriter as _Writer
+from oio.api._data.metachunks import ObjectWriter
+from oio.api._data.parallel import FIRST_BLOCK, LARGEST_BLOCK
+from oio.api._data.prepared import Preparer
+from oio.api._data.source import Source
+from oio.blob.quorum import check_quorum
 from oio.blob.reader import (
     READ_CHUNK_SIZE,
     ChunkReader,
@@ -22,13 +26,17 @@ from oio.blob.reader import (
     discard_bytes,
     make_iter_from_resp,
 )
-from oio.common import exceptions as exc
-from oio.common import green
-from oio.common import limits as _limits
-from oio.common.generator_io import GeneratorIO
+from oio.blob.sender import PUT_QUEUE_DEPTH
+from oio.common.chunks import Chunk, Outcome
 from oio.common.http_eventlet import http_connect
+from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
+from oio.common.options import Options
 from oio.common.storage_method import StorageMethod
-from oio.common.utils import group_chunk_errors, hard_deadline, set_deadline_from_read_timeout
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import RequestOptions
 
 __all__ = [
     "CHUNK_TIMEOUT",
@@ -40,8 +48,8 @@ __all__ = [
     "ChunkReader",
     "Closeable",
     "IOBaseWrapper",
-    "LinkHandler",  # noqa: F822 - loaded at first use
-    "MetachunkLinker",  # noqa: F822
+    "LinkHandler",
+    "MetachunkLinker",
     "MetachunkPreparer",
     "MetachunkWriter",
     "WriteHandler",
@@ -55,22 +63,10 @@ __all__ = [
     "make_iter_from_resp",
 ]
 
-_LOGGER = logging.getLogger(__name__)
-
 WRITE_CHUNK_SIZE = 65536
-#: Seconds to connect to a chunk server, to wait for it, and to wait for the source of the data.
-CONNECTION_TIMEOUT = _limits.CONNECTION_TIMEOUT
-CHUNK_TIMEOUT = _limits.CHUNK_TIMEOUT
-CLIENT_TIMEOUT = _limits.CLIENT_TIMEOUT
-#: Blocks that may wait for one slow chunk server while the others go on.
-PUT_QUEUE_DEPTH = 10
-
-
-def __getattr__(name: str) -> Any:
-    # They are made of what is here.
-    if name in ("LinkHandler", "MetachunkLinker"):
-        return pkgutil.resolve_name(f"oio.api._operations.link:{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+#: Seconds to connect to a chunk server, and to wait for the source of the data.
+CONNECTION_TIMEOUT = CHUNK_CONNECTION_TIMEOUT
+CLIENT_TIMEOUT = SOURCE_TIMEOUT
 
 
 # --- sources and iterables ---------------------------------------------------------------------------
@@ -115,32 +111,6 @@ class IOBaseWrapper(io.RawIOBase):
         data = self.read(len(b))
         b[: len(data)] = data
         return len(data)
-
-
-class _TimedSource(IOBaseWrapper):
-    """A source that may come drop by drop: the deadline is looked at before each read."""
-
-    def __init__(self, wrapped: Any, deadline: float | None) -> None:
-        super().__init__(wrapped)
-        self._deadline = deadline
-
-        if isinstance(wrapped, GeneratorIO):
-            wrapped.after_nothing = self._wait
-
-    def _look_at_deadline(self) -> None:
-        _limits.timeout(None, self._deadline, CLIENT_TIMEOUT, "reading from the source")
-
-    def _wait(self) -> None:
-        self._look_at_deadline()
-        # The limit of the read can only strike when others have their turn.
-        green.sleep(0)
-
-    def readinto(self, b: Any) -> int:
-        self._look_at_deadline()
-        if isinstance(self._wrapped, GeneratorIO):
-            # Its read would wait until there is as much as that.
-            return self._wrapped.readinto(b)
-        return super().readinto(b)
 
 
 class Closeable:
@@ -209,6 +179,20 @@ def exp_ramp_gen(start: int, maximum: int) -> Iterator[int]:
 # --- writing -----------------------------------------------------------------------------------------
 
 
+def describe_outcomes(described: Iterable[dict[str, Any]], outcomes: Iterable[Outcome]) -> None:
+    """Note in the dicts of a caller what became of their chunks.
+
+    :param described: chunks, in the order of the outcomes
+    """
+    # There is none when the writing ended before it began.
+    for chunk, outcome in zip(described, outcomes, strict=False):
+        if outcome.error:
+            chunk["error"] = outcome.error
+        elif outcome.chunk.size is not None:
+            chunk.update(size=outcome.chunk.size, hash=outcome.chunk.hash)
+        chunk["maybe_stored"] = outcome.maybe_stored
+
+
 class WriteHandler:
     """Base of the strategies that upload an object.
 
@@ -225,9 +209,6 @@ class WriteHandler:
     :param chunk_checksum_algo: of the chunks' checksums; None leaves them to the chunk servers
     """
 
-    #: What a strategy writes each metachunk with.
-    _writer_class: ClassVar[Callable[..., Any]]
-
     def __init__(
         self,
         source: Any,
@@ -242,9 +223,18 @@ class WriteHandler:
         chunk_checksum_algo: str | None = "md5",
         **_kwargs: Any,
     ) -> None:
-        self.source = io.BufferedReader(
-            _TimedSource(source, deadline), buffer_size=_kwargs.get("chunk_buffer_max") or WRITE_CHUNK_SIZE
+        self.options = Options.of(
+            {
+                **_kwargs,
+                "headers": headers,
+                "connection_timeout": connection_timeout,
+                "write_timeout": write_timeout,
+                "read_timeout": read_timeout,
+                "deadline": deadline,
+                "chunk_checksum_algo": chunk_checksum_algo,
+            }
         )
+        self.source = Source(source, self.options.limits)
         self.sysmeta = sysmeta
         self.chunk_prep: Callable[[], Iterable[list[dict[str, Any]]]]
         if isinstance(chunk_preparer, dict):
@@ -256,45 +246,24 @@ class WriteHandler:
         self.connection_timeout = CONNECTION_TIMEOUT if connection_timeout is None else connection_timeout
         self.deadline = deadline
         self.chunk_checksum_algo = chunk_checksum_algo
-        self._read_timeout = read_timeout
-        self._write_timeout = write_timeout
-        self.extra_kwargs = _kwargs
 
     @property
     def read_timeout(self) -> float:
         """Seconds for a read of the source: as asked, else what the deadline leaves, else a default."""
-        return _limits.timeout(self._read_timeout, self.deadline, CLIENT_TIMEOUT)
+        return self.options.limits.reading_source()
 
     @property
     def write_timeout(self) -> float:
         """Seconds for a write to a chunk server: as asked, else what the deadline leaves, else a default."""
-        return _limits.timeout(self._write_timeout, self.deadline, CHUNK_TIMEOUT)
-
-    def _source_is_exhausted(self) -> bool:
-        with _limits.reading_source(self.read_timeout):
-            return not self.source.peek(1)
+        return self.options.limits.writing("a chunk server")
 
     def _metachunk_size(self) -> int:
         """Bytes of a full metachunk."""
         return int(self.sysmeta["chunk_size"])
 
-    def _metachunk_writer(self, meta_chunk: list[dict[str, Any]], object_checksum: Any, first: bool) -> Any:
-        return self._writer_class(
-            self.sysmeta,
-            meta_chunk,
-            object_checksum,
-            self.storage_method,
-            **{
-                **self.extra_kwargs,
-                "connection_timeout": self.connection_timeout,
-                "write_timeout": self._write_timeout,
-                "read_timeout": self._read_timeout,
-                "deadline": self.deadline,
-                "headers": self.headers,
-                "chunk_checksum_algo": self.chunk_checksum_algo,
-                "first": first,
-            },
-        )
+    def _writer(self, chunks: list[Chunk], checksum: Any, first: bool) -> _Writer:
+        """Make the writer of one metachunk."""
+        raise TypeError(f"{type(self).__name__} is no strategy: it does not write")
 
     def stream(self) -> tuple[list[dict[str, Any]], int, str]:
         """Upload a stream of data, metachunk after metachunk, as long as there is something left to read.
@@ -302,18 +271,20 @@ class WriteHandler:
         :returns: the chunks to be saved in the container, the number of bytes transferred, and the checksum
             (hexadecimal MD5) of the data that went through
         """
-        object_checksum = hashlib.new("md5")
-        max_size = self._metachunk_size()
-        chunks: list[dict[str, Any]] = []
-        total = 0
-        for meta_chunk in self.chunk_prep():
-            writer = self._metachunk_writer(meta_chunk, object_checksum, first=not chunks)
-            size, _checksum, written = writer.stream(self.source, max_size)
-            chunks += [chunk for chunk in written if not chunk.get("error")]
-            total += size
-            if size < max_size or self._source_is_exhausted():
-                return chunks, total, object_checksum.hexdigest()
-        raise exc.OioException(f"The source has more than the {total} bytes that chunks were prepared for")
+        taken: list[dict[str, Any]] = []
+
+        def metachunks() -> Iterator[list[Chunk]]:
+            for described in self.chunk_prep():
+                taken.extend(described)
+                yield [Chunk.of(chunk) for chunk in described]
+
+        writer = ObjectWriter(self.source, metachunks(), self._metachunk_size(), self._writer)
+        try:
+            written = writer.run()
+        finally:
+            describe_outcomes(taken[: len(writer.outcomes)], writer.outcomes)
+        stored = [chunk for chunk in taken[: len(writer.outcomes)] if not chunk.get("error")]
+        return stored, written.size, written.checksum
 
 
 class MetachunkPreparer:
@@ -341,49 +312,30 @@ class MetachunkPreparer:
         self.obj_name = obj_name
         self.policy = policy
         self.container_client = container_client
-        self._first_pos = int(kwargs.pop("meta_pos", None) or 0)
         self.extra_kwargs = kwargs
-        self._all_chunks: list[dict[str, Any]] = []
-        self.obj_meta, self.first_body = self._prepare(self._first_pos, **kwargs)
-        self.obj_meta.setdefault("properties", {})
-
-    def _prepare(self, position: int, **kwargs: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        meta, chunks = self.container_client.content_prepare(
-            self.account,
-            self.container,
-            self.obj_name,
-            size=1,
-            position=position,
-            stgpol=self.policy,
-            **kwargs,
+        options = Options.of(kwargs)
+        self._preparer = Preparer(
+            container_client,
+            (account, container, obj_name),
+            policy,
+            options,
+            first=int(kwargs.get("meta_pos") or 0),
+            content_id=options.content_id,
+            version=options.version,
         )
-        return meta, chunks
+        self._all_chunks: list[dict[str, Any]] = []
 
-    def _placed(self, chunks: list[dict[str, Any]], position: int) -> list[dict[str, Any]]:
-        """Set the positions, which the service numbers from 0 in each answer."""
-        for chunk in chunks:
-            _, dot, num = str(chunk["pos"]).partition(".")
-            chunk["pos"] = f"{position}{dot}{num}"
-            if dot:
-                chunk["num"] = int(num)
-        self._all_chunks.extend(chunks)
-        return chunks
+    @property
+    def obj_meta(self) -> dict[str, Any]:
+        """Description of the object."""
+        return self._preparer.meta
 
     def __call__(self) -> Iterator[list[dict[str, Any]]]:
         """Yield metachunks, lists of chunks, as long as one is asked for."""
-        yield self._placed(self.first_body, self._first_pos)
-        for position in itertools.count(self._first_pos + 1):
-            kwargs = dict(self.extra_kwargs)
-            if hard_deadline(kwargs) is None:
-                # A long upload needs the time of one request for each of them (pitfalls row 27).
-                set_deadline_from_read_timeout(kwargs, force=True)
-            if "version" in self.obj_meta:
-                kwargs["version"] = self.obj_meta["version"]
-            if "id" in self.obj_meta:
-                kwargs["content_id"] = self.obj_meta["id"]
-            meta, chunks = self._prepare(position, **kwargs)
-            self.obj_meta["properties"].update(meta.get("properties") or {})
-            yield self._placed(chunks, position)
+        for chunks in self._preparer:
+            described = [chunk.described() for chunk in chunks]
+            self._all_chunks.extend(described)
+            yield described
 
     def all_chunks_so_far(self) -> list[dict[str, Any]]:
         """All the chunks yielded so far, for who must remove them."""
@@ -412,9 +364,10 @@ class MetachunkWriter:
         self.storage_method = storage_method
         self._quorum = quorum if quorum is not None else storage_method.quorum  # type: ignore[union-attr]
         self.checksum_algo = chunk_checksum_algo
+        self.options = Options.of({**_kwargs, "chunk_checksum_algo": chunk_checksum_algo})
         self.reqid: str | None = _kwargs.get("reqid")
-        self.chunk_buffer_min = int(_kwargs.get("chunk_buffer_min") or 32768)
-        self.chunk_buffer_max = int(_kwargs.get("chunk_buffer_max") or 262144)
+        self.chunk_buffer_min = int(self.options.buffer_min or FIRST_BLOCK)
+        self.chunk_buffer_max = int(self.options.buffer_max or LARGEST_BLOCK)
         self._buffer_sizes = exp_ramp_gen(self.chunk_buffer_min, self.chunk_buffer_max)
 
     @property
@@ -440,22 +393,110 @@ class MetachunkWriter:
         :raises oio.common.exceptions.OioTimeout: if there is a timeout among the errors
         :raises oio.common.exceptions.ServiceBusy: for any other reason
         """
-        if len(successes) >= self.quorum:
-            return
-        errors = [chunk.get("error") for chunk in failures]
-        grouped = group_chunk_errors((chunk["url"], chunk.get("error")) for chunk in failures)
-        reasons = ", ".join(f"{error}: {chunks}" for error, chunks in grouped.items())
-        text = f"RAWX write failure, quorum not reached ({len(successes)}/{self.quorum}): {reasons}"
-        if any(isinstance(error, exc.SourceReadError) for error in errors):
-            raise exc.SourceReadError(text, reqid=self.reqid)
-        if any(isinstance(error, (green.SourceReadTimeout, exc.SourceReadTimeout)) for error in errors):
-            raise exc.SourceReadTimeout(text, reqid=self.reqid)
-        # A conflict explains more than the timeouts of others (pitfalls row 26).
-        if any(str(error).endswith("HTTP 409") for error in errors):
-            raise exc.Conflict(message=text, reqid=self.reqid)
-        if any(str(error).endswith("HTTP 405") for error in errors):
-            raise exc.MethodNotAllowed(message=text, reqid=self.reqid)
-        # Some writers note errors as text.
-        if any(isinstance(e, (green.OioTimeout, exc.OioTimeout)) or " timeout " in f"{e} " for e in errors):
-            raise exc.OioTimeout(text, reqid=self.reqid)
-        raise exc.ServiceBusy(message=text, reqid=self.reqid)
+        errors = [(chunk["url"], chunk.get("error")) for chunk in failures]
+        check_quorum(self.quorum, len(successes), errors, self.reqid)
+
+
+# --- linking -----------------------------------------------------------------------------------------
+
+
+class MetachunkLinker(MetachunkWriter):
+    """Links the chunks of one metachunk, all at once.
+
+    :param sysmeta: metadata of the object that the links are for, with keys ``container_id content_path
+        version policy full_path``
+    :param meta_chunk_target: the chunks, dicts with ``url``, ``pos`` and maybe ``real_url``, ``size``,
+        ``hash``
+    :param storage_method: tells the quorum
+    :param blob_client: sends the requests, see :class:`~oio.blob.client.BlobClient`
+    :param quorum: overrides that of the storage method
+    :param kwargs: options of the requests: ``headers``, ``reqid``, ``deadline``, ``connection_timeout``,
+        ``read_timeout``, ``perfdata``...
+    """
+
+    def __init__(
+        self,
+        sysmeta: Mapping[str, Any],
+        meta_chunk_target: list[dict[str, Any]],
+        storage_method: StorageMethod | None,
+        blob_client: Any,
+        quorum: int | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> None:
+        super().__init__(storage_method=storage_method, quorum=quorum, **kwargs)
+        self.meta_chunk_target = meta_chunk_target
+        self.blob_client = blob_client
+        chunks = [Chunk.of(chunk) for chunk in meta_chunk_target]
+        self._linker = _Linker(sysmeta, chunks, self.quorum, blob_client, self.options)
+
+    @property
+    def links(self) -> list[dict[str, Any]]:
+        """One for each chunk, in the same order.
+
+        Those that failed have an ``error``, those that the service may hold all the same a true
+        ``maybe_stored``.
+        """
+        return [outcome.described() for outcome in self._linker.outcomes]
+
+    def link(self) -> list[dict[str, Any]]:
+        """Make the links.
+
+        :returns: those that were made
+        :raises oio.common.exceptions.OioException: too few of them could be made, see
+            :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`; the others are there
+        """
+        return [chunk.described() for chunk in self._linker.link()]
+
+
+class LinkHandler:
+    """Links the chunks of an object.
+
+    :param sysmeta: metadata of the object that the links are for, see :class:`MetachunkLinker`
+    :param meta_chunks_target: metachunk position -> its chunks
+    :param storage_method: tells the quorum
+    :param blob_client: sends the requests
+    :param kwargs: options of the requests
+    """
+
+    def __init__(
+        self,
+        sysmeta: Mapping[str, Any],
+        meta_chunks_target: Mapping[int, list[dict[str, Any]]],
+        storage_method: StorageMethod,
+        blob_client: Any,
+        **kwargs: Unpack[RequestOptions],
+    ) -> None:
+        self.sysmeta = sysmeta
+        self.meta_chunks_target = meta_chunks_target
+        self.storage_method = storage_method
+        self.blob_client = blob_client
+        self.extra_kwargs = kwargs
+        self._linkers: list[MetachunkLinker] = []
+
+    def link(self) -> list[dict[str, Any]]:
+        """Link metachunk after metachunk.
+
+        :returns: the links that were made, as chunks to be saved in a container
+        :raises oio.common.exceptions.OioException: too few links to one of them could be made
+        """
+        made = []
+        for _, targets in sorted(self.meta_chunks_target.items()):
+            linker = MetachunkLinker(
+                self.sysmeta, targets, self.storage_method, self.blob_client, **self.extra_kwargs
+            )
+            self._linkers.append(linker)
+            made += linker.link()
+        return made
+
+    @property
+    def pairs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Chunks, and the links to them, of the metachunks so far; a link may have failed."""
+        return [
+            pair
+            for linker in self._linkers
+            for pair in zip(linker.meta_chunk_target, linker.links, strict=True)
+        ]
+
+    def all_chunks_so_far(self) -> list[dict[str, Any]]:
+        """All the links so far, for who must remove them."""
+        return [link for linker in self._linkers for link in linker.links]

@@ -4,31 +4,42 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.account.client import AccountClient
-from oio.api._facade.call import OPTIONS, warn_deprecated
-from oio.api._facade.changes import ChangeApi
-from oio.api._facade.checks import check_backblaze, check_checksum_algo, check_numbers
+from oio.api._facade.accounts import AccountApi
+from oio.api._facade.call import warn_deprecated, warn_unknown
+from oio.api._facade.checks import check_option
 from oio.api._facade.containers import ContainerApi
-from oio.api._facade.copies import LinkApi
-from oio.api._facade.data import CreationApi
+from oio.api._facade.copies import CopiesApi
+from oio.api._facade.data import DataApi
 from oio.api._facade.listings import ListingApi
-from oio.api._operations.leftovers import Buckets
+from oio.api._facade.objects import ObjectApi
+from oio.b2.clients import B2Clients
 from oio.blob.client import BlobClient
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.decorators import patch_kwargs
 from oio.common.http_eventlet import POOL
 from oio.common.http_urllib3 import URLLIB3_POOLMANAGER_KWARGS, get_pool_manager, tls_context
+from oio.common.options import KNOWN_NAMES
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Unpack
+
+    from oio.api.types import ClientOptions
 
 __all__ = ["ObjectStorageAPI", "ObjectStorageApi", "patch_kwargs"]
 
 _LOGGER = logging.getLogger(__name__)
 
-_CALL_DEFAULTS = (
+_KNOWN = KNOWN_NAMES | {"endpoint", *URLLIB3_POOLMANAGER_KWARGS}
+_DEFAULTS_OF_CALLS = (
+    *TIMEOUT_KEYS,
     "backblaze_api_url",
     "cache",
     "chunk_buffer_max",
@@ -37,11 +48,11 @@ _CALL_DEFAULTS = (
     "tls",
     "verify_checksum",
 )
-"""Options of the calls that the constructor takes too, besides ``EXTRA_KEYWORDS``."""
-_CLIENT_OPTIONS = ("admin_mode", "force_master", "request_attempts")
+"""Options of the constructor that are defaults of the calls, besides ``EXTRA_KEYWORDS``."""
+_DEFAULTS_OF_CLIENTS = ("admin_mode", "force_master", "request_attempts")
 
 
-class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi):
+class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi, CopiesApi):
     """The Object Storage API.
 
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One
@@ -59,7 +70,8 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
     * ``cid``: ID of the container, with None for the names of the account and of the container
     * ``force_master``, ``admin_mode``, ``request_attempts``, ``tls``, ``cache``: see below
 
-    A keyword that no method knows is ignored, and logged once.
+    A keyword that no method knows is ignored, with a warning of class
+    :class:`~oio.common.exceptions.UnknownOption` at the line of the caller.
 
     :param namespace: name of the namespace
     :param logger: where to log, by default the logger of this module
@@ -89,52 +101,53 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
     TIMEOUT_KEYS = TIMEOUT_KEYS
     EXTRA_KEYWORDS = ("chunk_checksum_algo", "autocreate")
 
+    _blob_client: BlobClient | None = None
+    _proxy_client: ProxyClient | None = None
+
     def __init__(
-        self, namespace: str, logger: Any = None, perfdata: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        namespace: str,
+        logger: Any = None,
+        perfdata: dict[str, Any] | None = None,
+        **kwargs: Unpack[ClientOptions],
     ) -> None:
         if not isinstance(namespace, str) or not namespace:
             raise ValueError(f"namespace must be a name: {namespace!r}")
         self.namespace = namespace
         self.logger = logger or _LOGGER
-        self._unknown_options: set[str] = set()
-        self._warn_about_unknown(kwargs.keys() - OPTIONS - {"endpoint", *URLLIB3_POOLMANAGER_KWARGS})
-        self._global_kwargs = self._call_defaults(perfdata, kwargs)
-        self._owns_pool = kwargs.get("pool_manager") is None
-        self._pool_manager: Any = kwargs.get("pool_manager") or get_pool_manager(
-            **{name: kwargs[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in kwargs}
+        given: Mapping[str, Any] = kwargs
+        warn_unknown(given.keys() - _KNOWN, _KNOWN)
+        self._global_kwargs = self._call_defaults(perfdata, given)
+        pool = given.get("pool_manager")
+        self._owns_pool = pool is None
+        self._pool_manager: Any = pool or get_pool_manager(
+            **{name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
         )
         self._conf = {"namespace": namespace}
-        self._endpoint: str | None = kwargs.get("endpoint")
+        self._endpoint: str | None = given.get("endpoint")
         self._client_options: dict[str, Any] = {
             "pool_manager": self._pool_manager,
             "logger": self.logger,
-            **{name: kwargs[name] for name in _CLIENT_OPTIONS if name in kwargs},
+            **{name: given[name] for name in _DEFAULTS_OF_CLIENTS if name in given},
             **{name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs},
         }
         self.directory = DirectoryClient(self._conf, endpoint=self._endpoint, **self._client_options)
         self.container = ContainerClient(self._conf, endpoint=self._endpoint, **self._client_options)
         # The endpoint of an account client is the account service.
         self.account = AccountClient(self._conf, proxy_endpoint=self._endpoint, **self._client_options)
-        self._blob_client: BlobClient | None = None
-        self._proxy_client: ProxyClient | None = None
-        self._buckets = Buckets()
+        self._b2_clients = B2Clients()
         self._chunk_connections = POOL.hold(self)
 
     @classmethod
-    def _call_defaults(cls, perfdata: dict[str, Any] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _call_defaults(cls, perfdata: dict[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options of the constructor that are defaults of the calls."""
-        defaults: dict[str, Any] = {"autocreate": True}
-        for name in (*cls.EXTRA_KEYWORDS, *_CALL_DEFAULTS):
-            if name in kwargs:
-                defaults[name] = kwargs[name]
-        check_backblaze(kwargs)
-        if "chunk_checksum_algo" in kwargs:
-            defaults["chunk_checksum_algo"] = check_checksum_algo(kwargs["chunk_checksum_algo"])
-        defaults.update(check_numbers({name: kwargs[name] for name in kwargs if name != "deadline"}))
+        checked = {name: check_option(name, given[name]) for name in given if name != "deadline"}
+        names = (*cls.EXTRA_KEYWORDS, *_DEFAULTS_OF_CALLS)
+        defaults = {"autocreate": True, **{name: checked[name] for name in names if name in checked}}
         if perfdata is not None:
             defaults["perfdata"] = perfdata
-        if "ca_certs" in kwargs or "cert_reqs" in kwargs:
-            defaults["ssl_context"] = tls_context(kwargs.get("ca_certs"), kwargs.get("cert_reqs"))
+        if "ca_certs" in given or "cert_reqs" in given:
+            defaults["ssl_context"] = tls_context(given.get("ca_certs"), given.get("cert_reqs"))
         return defaults
 
     @property
@@ -169,7 +182,7 @@ class ObjectStorageApi(ListingApi, ContainerApi, CreationApi, ChangeApi, LinkApi
         if self._owns_pool:
             self._pool_manager.clear()
         self._chunk_connections()
-        self._buckets.close()
+        self._b2_clients.close()
 
     def __enter__(self) -> ObjectStorageApi:
         return self

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Mapping
 from typing import Any
 
 from oio.api import io
-from oio.blob.sender import ParallelMetachunkWriter, frame
+from oio.api._data.copies import CopiesWriter
+from oio.api._data.metachunks import UploadRequest
+from oio.api._data.source import Source
+from oio.common.chunks import Chunk
 from oio.common.storage_method import StorageMethod
 
 __all__ = ["FakeChecksum", "ReplicatedMetachunkWriter", "ReplicatedWriteHandler"]
-
-_END_OF_BODY = b"0\r\n\r\n"
 
 
 class FakeChecksum:
@@ -34,7 +34,7 @@ class FakeChecksum:
         """Does nothing."""
 
 
-class ReplicatedMetachunkWriter(ParallelMetachunkWriter):
+class ReplicatedMetachunkWriter(io.MetachunkWriter):
     """Writes the copies of one metachunk.
 
     :param sysmeta: metadata of the object
@@ -65,10 +65,7 @@ class ReplicatedMetachunkWriter(ParallelMetachunkWriter):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            sysmeta,
-            meta_chunk,
-            checksum,
-            storage_method,
+            storage_method=storage_method,
             quorum=quorum,
             connection_timeout=connection_timeout,
             write_timeout=write_timeout,
@@ -76,6 +73,10 @@ class ReplicatedMetachunkWriter(ParallelMetachunkWriter):
             headers=headers,
             **kwargs,
         )
+        self.sysmeta = sysmeta
+        self.meta_chunk = meta_chunk
+        self.checksum = checksum
+        self._first = bool(kwargs.get("first"))
 
     def stream(self, source: Any, size: int | None = None) -> tuple[int, str, list[dict[str, Any]]]:
         """Write at most ``size`` bytes of a source, or all of it, to all chunks.
@@ -84,29 +85,15 @@ class ReplicatedMetachunkWriter(ParallelMetachunkWriter):
             and the chunks that were written, with their ``hash`` and ``size``
         :raises oio.common.exceptions.OioException: see :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`
         """
-        checksum = None if self.checksum_algo is None else self._new_checksum(self.checksum_algo)
-        transferred = 0
-        with self._senders() as senders:
-            for data in self._read_source(source, size, checksum):
-                transferred += len(data)
-                framed = frame(data)
-                for sender in senders:
-                    sender.put(framed, len(data))
-                self._check_quorum()
-            self._complete(senders, lambda _sender: _END_OF_BODY)
-        digest = checksum.hexdigest() if checksum is not None else self._agreed_hash()
-        for sender in senders:
-            sender.check_hash(digest)
-            sender.chunk["hash"] = digest or sender.chunk.get("hash")
-            sender.chunk["size"] = transferred
-        self._check_quorum()
-        return transferred, digest or "", [chunk for chunk in self.meta_chunk if not chunk.get("error")]
-
-    def _agreed_hash(self) -> str | None:
-        """The checksum that most chunk servers have computed, when we have none."""
-        hashes = [chunk.get("hash") for chunk in self.meta_chunk if not chunk.get("error")]
-        votes = collections.Counter(found.lower() for found in hashes if found)
-        return votes.most_common(1)[0][0] if votes else None
+        chunks = [Chunk.of(chunk) for chunk in self.meta_chunk]
+        writer = CopiesWriter(
+            UploadRequest(self.sysmeta, chunks, self.checksum, self._first, self.quorum, self.options)
+        )
+        try:
+            transferred, digest = writer.write(Source(source, self.options.limits), size)
+        finally:
+            io.describe_outcomes(self.meta_chunk, writer.outcomes)
+        return transferred, digest, [chunk for chunk in self.meta_chunk if not chunk.get("error")]
 
 
 class ReplicatedWriteHandler(io.WriteHandler):
@@ -115,4 +102,6 @@ class ReplicatedWriteHandler(io.WriteHandler):
     For initialization parameters, see :class:`oio.api.io.WriteHandler`.
     """
 
-    _writer_class = ReplicatedMetachunkWriter
+    def _writer(self, chunks: list[Chunk], checksum: Any, first: bool) -> CopiesWriter:
+        quorum = self.storage_method.quorum
+        return CopiesWriter(UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options))

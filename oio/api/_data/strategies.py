@@ -1,47 +1,176 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which code writes and reads the objects of each kind of storage method."""
+"""Strategies: how the data of objects are stored, one class for each kind of chunk method."""
 
 from __future__ import annotations
 
+import abc
 import pkgutil
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
-from oio.common.storage_method import StorageMethod
+from oio.common.answers import reading_answer
+from oio.common.chunks import Chunk
+from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 
-_WRITERS = {
-    "repli": "oio.api.replication:ReplicatedWriteHandler",
-    "ec": "oio.api.ec:ECWriteHandler",
-    "backblaze": "oio.api.backblaze:BackblazeWriteHandler",
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from oio.api._data.layout import Metachunk
+    from oio.api._data.links import MetachunkLinker
+    from oio.api._data.metachunks import MetachunkWriter
+    from oio.api._data.read import MetachunkSource
+    from oio.b2.clients import B2Clients
+    from oio.blob.client import BlobClient
+    from oio.common.options import Options
+
+_CLASSES = {
+    "repli": "oio.api._data.copies:CopiesStrategy",
+    "ec": "oio.api._data.ec.strategy:ErasureStrategy",
+    "backblaze": "oio.api._data.bucket:BucketStrategy",
 }
-_READERS = {
-    "repli": "oio.common.storage_functions:fetch_stream",
-    "ec": "oio.common.storage_functions:fetch_stream_ec",
-    "backblaze": "oio.api.backblaze:fetch_stream_backblaze",
-}
+"""Loaded at first use: some depend on libraries that may be absent (pitfall 83)."""
+_KEEPING_FILES = ("backblaze",)
+"""Types of chunk methods whose data stay when the services forget the object: the client must remove them."""
 
 
-def write_handler(storage_method: StorageMethod) -> Any:
-    """Get the class that uploads objects, see :class:`oio.api.io.WriteHandler`.
+class Stores(Protocol):
+    """The clients that strategies use."""
 
-    :raises InvalidStorageMethod: there is none
+    @property
+    def logger(self) -> Logger:
+        """Where to tell what is not worth an exception."""
+
+    @property
+    def blob(self) -> BlobClient:
+        """Client of the chunk servers."""
+
+    @property
+    def b2(self) -> B2Clients:
+        """Clients of Backblaze."""
+
+
+class Strategy(abc.ABC):
+    """How the data of the objects of one chunk method, in one container, are written, read and removed.
+
+    :param method: the chunk method
+    :param stores: clients to use
+    :param cid: ID of the container
+    :param options: of the call
+    :raises ConfigurationException: there are no credentials for the data
     """
-    return _load(_WRITERS, storage_method, "written")
+
+    def __init__(self, method: StorageMethod, stores: Stores, cid: str, options: Options) -> None:
+        self.method = method
+        self.stores = stores
+        self.cid = cid
+
+    @staticmethod
+    @abc.abstractmethod
+    def family(method: Any) -> tuple[Any, ...]:
+        """What the chunks of one object must have in common."""
+
+    def metachunk_size(self, chunk_size: int) -> int:
+        """Bytes of a full metachunk, given those of a full chunk."""
+        return chunk_size
+
+    def prepared(self, chunks: list[Chunk]) -> list[Chunk]:
+        """The chunks to write, given those that the services have prepared."""
+        return chunks
+
+    @abc.abstractmethod
+    def writer(
+        self, meta: dict[str, Any], chunks: list[Chunk], checksum: Any, first: bool, options: Options
+    ) -> MetachunkWriter:
+        """Make the writer of one metachunk.
+
+        :param meta: description of the object
+        :param checksum: of the object (MD5), to be updated with the data
+        :param first: nothing went into the checksum before
+        """
+
+    @abc.abstractmethod
+    def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> MetachunkSource:
+        """Make the source of the bytes of one metachunk.
+
+        :param suspects: addresses of servers that have just failed; to be added to
+        """
+
+    @abc.abstractmethod
+    def head(self, chunk: Chunk, xattr: bool, options: Options) -> dict[str, Any]:
+        """Ask what is known of a chunk.
+
+        :param xattr: False to know only whether it exists
+        :returns: ``chunk_size``, and maybe ``chunk_hash`` and ``full_path``
+        :raises NotFound: it does not exist
+        """
+
+    @abc.abstractmethod
+    def delete(self, chunks: Iterable[Chunk], options: Options) -> None:
+        """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
+
+        :param options: of the call; the time for cleaning is added to its deadline
+        """
+
+    def linker(self, meta: Mapping[str, Any], chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
+        """Make what links the chunks of one metachunk to an object with this description.
+
+        :raises InvalidStorageMethod: such chunks cannot be linked
+        """
+        raise exc.InvalidStorageMethod(f"chunk method {self.method.type!r} has no links")
 
 
-def stream_reader(storage_method: StorageMethod) -> Any:
-    """Get the function that reads objects, see :func:`oio.common.storage_functions.fetch_stream`.
+_LOADED: dict[str, type[Strategy]] = {}
 
-    :raises InvalidStorageMethod: there is none
+
+def load_class(method: StorageMethod) -> type[Strategy]:
+    """Get the strategy of a kind of chunk method.
+
+    :raises InvalidStorageMethod: there is none, or it depends on a library that is absent
     """
-    return _load(_READERS, storage_method, "read")
+    found = _LOADED.get(method.name)
+    if found is None:
+        try:
+            found = _LOADED[method.name] = pkgutil.resolve_name(_CLASSES[method.name])
+        except (LookupError, ImportError, AttributeError) as err:
+            raise exc.InvalidStorageMethod(
+                f"objects of chunk method {method.type!r} cannot be read nor written: {err}"
+            ) from err
+    return found
 
 
-def _load(strategies: dict[str, str], storage_method: StorageMethod, verb: str) -> Any:
-    try:
-        # Loaded when it is needed: some depend on libraries that may be absent (pitfalls row 83).
-        return pkgutil.resolve_name(strategies[storage_method.name])
-    except (LookupError, ImportError, AttributeError) as err:
-        raise exc.InvalidStorageMethod(
-            f"objects of chunk method {storage_method.type!r} cannot be {verb}: {err}"
-        ) from err
+def strategy_for(chunk_method: str, stores: Stores, cid: str, options: Options) -> Strategy:
+    """Make the strategy of an object.
+
+    :raises InvalidStorageMethod: its chunk method is not known
+    """
+    method = STORAGE_METHODS.load(chunk_method)
+    return load_class(method)(method, stores, cid, options)
+
+
+def strategy_of(method: StorageMethod, stores: Stores, cid: str, options: Options) -> Strategy:
+    """Make the strategy of an object whose storage method is loaded."""
+    return load_class(method)(method, stores, cid, options)
+
+
+def keeps_files(chunk_method: Any) -> bool:
+    """Tell whether the data of an object stay when the services forget it.
+
+    >>> keeps_files("backblaze/account_id=A,bucket_name=B"), keeps_files("plain"), keeps_files(None)
+    (True, False, False)
+    """
+    return str(chunk_method or "").partition("/")[0] in _KEEPING_FILES
+
+
+def check_linkable(meta: Mapping[str, Any]) -> None:
+    """Refuse an object whose chunks cannot have second names.
+
+    :param meta: its description
+    :raises InvalidStorageMethod: its chunks are files of Backblaze, or of a kind that is not known
+    """
+    with reading_answer():
+        STORAGE_METHODS.load(meta["chunk_method"])
+        if keeps_files(meta["chunk_method"]):
+            raise exc.InvalidStorageMethod(
+                f"object {meta['name']!r} is stored in Backblaze, which has no links"
+            )

@@ -1,105 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every call of the object storage API goes through: defaults, request ID, checks, and errors."""
+"""Call of the API: keywords and defaults made into options, checks, and exceptions that leave it."""
 
 from __future__ import annotations
 
 import abc
-import contextlib
-import functools
-import inspect
+import difflib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from oio.api._facade.checks import (
-    check_backblaze,
-    check_checksum_algo,
-    check_cid,
-    check_content_id,
-    check_headers,
-    check_name,
-    check_numbers,
-    check_version,
-)
+from oio.api._facade.checks import check_name, check_option, check_version
+from oio.api._operations.services import Services
 from oio.common.answers import reading_answer
-from oio.common.decorators import (
-    ensure_headers,
-    ensure_request_id2,
-    handle_account_not_found,
-    handle_container_not_found,
-    handle_object_not_found,
-    patch_kwargs,
-)
-from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException
+from oio.common.cache import forget_object
+from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException, UnknownOption
+from oio.common.missing import explain_account, explain_container, explain_object
+from oio.common.options import KNOWN_NAMES, Options
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from oio.account.client import AccountClient
-    from oio.api._operations.leftovers import Buckets
+    from oio.b2.clients import B2Clients
     from oio.blob.client import BlobClient
     from oio.common.client import ProxyClient
     from oio.container.client import ContainerClient
     from oio.directory.client import DirectoryClient
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-OPTIONS = frozenset(
-    {
-        "admin_mode",
-        "autocreate",
-        "backblaze_api_url",
-        "cache",
-        "chunk_buffer_max",
-        "chunk_buffer_min",
-        "chunk_checksum_algo",
-        "cid",
-        "connection_timeout",
-        "content",
-        "content_id",
-        "deadline",
-        "force_master",
-        "headers",
-        "key_file",
-        "perfdata",
-        "pool_manager",
-        "read_timeout",
-        "reqid",
-        "request_attempts",
-        "ssl_context",
-        "timeout",
-        "tls",
-        "verify_checksum",
-        "version",
-        "write_timeout",
-    }
-)
-"""Options of every call, which the signatures do not show."""
-
-_CREATION_OPTIONS = frozenset({"change_policy", "meta_pos"})
-"""Options of requests that programs give to calls that create objects."""
-
 
 class NotFoundObject(NoSuchObject, NotFound):
-    """An object does not exist; see :func:`object_notice`."""
+    """An object does not exist; see :class:`NoticeCall`."""
 
 
 class NotFoundContainer(NoSuchContainer, NotFound):
-    """A container does not exist; see :func:`object_notice`."""
+    """A container does not exist; see :class:`NoticeCall`."""
 
 
 class ApiBase(abc.ABC):
-    """What the parts of the API share."""
+    """State that the parts of the API share.
+
+    Applications' tests make objects without it, hence the defaults.
+    """
 
     namespace: str
     logger: Any
     account: AccountClient
     container: ContainerClient
     directory: DirectoryClient
-    _buckets: Buckets
+    _b2_clients: B2Clients
     _global_kwargs: dict[str, Any]
-    _unknown_options: set[str]
+    _defaults: Options | None = None
 
     @property
     @abc.abstractmethod
@@ -111,178 +62,222 @@ class ApiBase(abc.ABC):
     def proxy_client(self) -> ProxyClient:
         """A client of the routes of the proxy that have no namespace."""
 
-    def _names_of(
-        self, account: str | None, container: str | None, cid: str | None = None, **kwargs: Any
-    ) -> tuple[str, str]:
+    @property
+    def _services(self) -> Services:
+        """The clients, as they are now: an application may have replaced some."""
+        return Services(
+            self.namespace,
+            self.logger,
+            self.account,
+            self.container,
+            self.directory,
+            lambda: self.blob_client,
+            lambda: self.proxy_client,
+            self._b2_clients,
+        )
+
+    def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
         """Get the names of a container, which chunks carry and a container ID does not tell.
 
         :raises NotFound: nobody knows them
         """
         if account is not None and container is not None:
             return account, container
-        reference = self.directory.list(cid=cid, **kwargs)
+        reference = self.directory.list(cid=options.cid, options=options)
         with reading_answer():
             account, container = reference["account"], reference["name"]
         if account is None or container is None:
-            raise NotFound(404, 406, f"The names of container {cid} are not known")
+            raise NotFound(404, 406, f"The names of container {options.cid} are not known")
         return account, container
 
-    def _warn_about_unknown(self, options: set[str]) -> None:
-        """Tell about each unknown option once: it may be a misspelt one."""
-        for name in sorted(options - self._unknown_options):
-            self._unknown_options.add(name)
-            self.logger.warning("Unknown keyword argument %r is ignored", name)
+
+class Call:
+    """One call of the API, about nothing in particular.
+
+    Entering it gives the options of the call. Exceptions of the library that leave it know the request ID.
+
+    :param api: the object that is called
+    :param given: keywords of the caller
+    """
+
+    prefix: ClassVar[str] = ""
+    """Start of the request IDs that are made here."""
+    known: ClassVar[frozenset[str]] = KNOWN_NAMES
+    """Keywords that it takes."""
+
+    __slots__ = ("_api", "_given", "options")
+
+    def __init__(self, api: ApiBase, given: Mapping[str, Any]) -> None:
+        self._api = api
+        self._given = given
+
+    def __enter__(self) -> Options:
+        api, given = self._api, self._given
+        if not given.keys() <= self.known:
+            warn_unknown(given.keys() - self.known, self.known)
+        if api._defaults is None:
+            api._defaults = Options.of(api._global_kwargs)
+        checked = [(name, check_option(name, value)) for name, value in given.items()] if given else []
+        self.options = Options.make(checked, api._defaults, begin=self.prefix)
+        self._check()
+        return self.options
+
+    def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
+        if isinstance(err, OioException):
+            err.reqid = err.reqid or self.options.reqid
+            self._explain(err)
+
+    def _check(self) -> None:
+        """Check the names of what the call is about."""
+
+    def _explain(self, err: OioException) -> None:
+        """Raise another exception, which tells what does not exist."""
+
+
+class AccountCall(Call):
+    """One call of the API about an account."""
+
+    __slots__ = ("_account",)
+
+    def __init__(self, api: ApiBase, given: Mapping[str, Any], account: Any) -> None:
+        super().__init__(api, given)
+        self._account = account
+
+    def _check(self) -> None:
+        check_name("account", self._account)
+
+    def _explain(self, err: OioException) -> None:
+        explain_account(err, self._account)
+
+
+class ContainerCall(Call):
+    """One call of the API about a container, given by names or by ``cid``.
+
+    :param forgets: drops what the call, even one that fails, makes out of date in the cache of the caller;
+        takes account, container and ``cid cache``
+    """
+
+    __slots__ = ("_account", "_container", "_forgets")
+
+    def __init__(
+        self,
+        api: ApiBase,
+        given: Mapping[str, Any],
+        account: Any,
+        container: Any,
+        *,
+        forgets: Callable[..., None] | None = None,
+    ) -> None:
+        super().__init__(api, given)
+        self._account = account
+        self._container = container
+        self._forgets = forgets
+
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
+        options = self.options
+        if self._forgets is not None and options.cache is not None:
+            self._forget(options)
+        super().__exit__(kind, err, trace)
+
+    def _forget(self, options: Options) -> None:
+        assert self._forgets is not None
+        self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
+
+    def _check(self) -> None:
+        if self.options.cid is None or self._account is not None:
+            check_name("account", self._account)
+        if self.options.cid is None or self._container is not None:
+            check_name("container", self._container)
+
+    def _explain(self, err: OioException) -> None:
+        explain_container(err, self._container or self.options.cid)
+
+
+class CreationCall(ContainerCall):
+    """One call of the API that creates an object: only its container may be missing."""
+
+    prefix = "create-"
+    known = KNOWN_NAMES | {"change_policy", "meta_pos"}
+    """Options of requests that programs give to calls that create objects."""
+
+    __slots__ = ()
+
+
+class ObjectCall(ContainerCall):
+    """One call of the API about an object, given by its name or by ``content_id``.
+
+    :param version: of the object
+    :param changes: the call makes what is cached of the object out of date
+    """
+
+    __slots__ = ("_obj", "_version")
+
+    def __init__(
+        self,
+        api: ApiBase,
+        given: Mapping[str, Any],
+        account: Any,
+        container: Any,
+        obj: Any,
+        version: Any = None,
+        *,
+        changes: bool = False,
+    ) -> None:
+        super().__init__(api, given, account, container, forgets=forget_object if changes else None)
+        self._obj = obj
+        self._version = version
+
+    def _forget(self, options: Options) -> None:
+        forget_object(self._account, self._container, self._obj, cid=options.cid, cache=options.cache)
+
+    def _check(self) -> None:
+        super()._check()
+        if self._obj is not None or self.options.content_id is None:
+            check_name("obj", self._obj)
+        if self._version is not None:
+            check_version(self._version)
+
+    def _explain(self, err: OioException) -> None:
+        explain_object(err, self._container or self.options.cid, self._obj)
+
+
+class NoticeCall(ObjectCall):
+    """One call of the API about an object, which earlier clients let raise the answer of the service.
+
+    The exception that tells what is missing is a NotFound too.
+    """
+
+    __slots__ = ()
+
+    def _explain(self, err: OioException) -> None:
+        try:
+            super()._explain(err)
+        except (NoSuchObject, NoSuchContainer) as missing:
+            if not isinstance(err, NotFound):
+                raise
+            kind = NotFoundObject if isinstance(missing, NoSuchObject) else NotFoundContainer
+            text = missing.args[0]
+            raise kind(
+                err.http_status, err.status, text, reqid=missing.reqid, service=missing.service
+            ) from err
+
+
+def warn_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+    """Warn the first caller outside of the library about keyword arguments that are ignored."""
+    for name in sorted(names):
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        _warn(f"Unknown keyword argument {name!r} is ignored{hint}", UnknownOption)
 
 
 def warn_deprecated(text: str) -> None:
     """Warn the first caller outside of the library."""
+    _warn(text, DeprecationWarning)
+
+
+def _warn(text: str, category: type[Warning]) -> None:
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith("oio."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, DeprecationWarning, stacklevel=level)
-
-
-def plain_call(fnc: _F, prefix: str = "", options: frozenset[str] = OPTIONS) -> _F:
-    """Make a method of the API.
-
-    :param prefix: of the request IDs that are made for it
-    :param options: those that it knows besides its arguments
-    """
-    checked = _checked(fnc, options)
-    return _with_sound_options(patch_kwargs(ensure_headers(ensure_request_id2(prefix)(checked))))
-
-
-def account_call(fnc: _F) -> _F:
-    """Make a method of the API about an account."""
-    return handle_account_not_found(plain_call(fnc))
-
-
-def container_call(fnc: _F) -> _F:
-    """Make a method of the API about a container, given by names or by ``cid``."""
-    return handle_container_not_found(plain_call(fnc))
-
-
-def object_call(fnc: _F) -> _F:
-    """Make a method of the API about an object."""
-    return handle_object_not_found(plain_call(fnc))
-
-
-def object_notice(fnc: _F) -> _F:
-    """Make a method of the API about an object, which earlier clients let raise what the service says.
-
-    What is missing is told by an exception that is a NotFound too.
-    """
-    call = object_call(fnc)
-
-    @functools.wraps(call)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return call(*args, **kwargs)
-        except (NoSuchObject, NoSuchContainer) as err:
-            answer = err.__cause__
-            if not isinstance(answer, NotFound):
-                raise
-            kind = NotFoundObject if isinstance(err, NoSuchObject) else NotFoundContainer
-            raise kind(
-                answer.http_status, answer.status, err.args[0], reqid=err.reqid, service=err.service
-            ) from answer
-
-    return cast("_F", wrapper)
-
-
-def creation_call(fnc: _F) -> _F:
-    """Make a method of the API that creates an object: only its container may be missing."""
-    return handle_container_not_found(plain_call(fnc, prefix="create-", options=OPTIONS | _CREATION_OPTIONS))
-
-
-def forgetting(forget: Callable[..., None]) -> Callable[[_F], _F]:
-    """Make a method drop what its change, even one that fails, makes out of date in the caller's cache.
-
-    :param forget: takes the names of the account and of the container, ``path`` of the object, and options
-    """
-
-    def decorator(fnc: _F) -> _F:
-        signature = inspect.signature(fnc)
-
-        @functools.wraps(fnc)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return fnc(*args, **kwargs)
-            finally:
-                if kwargs.get("cache") is not None:
-                    named = signature.bind(*args, **kwargs).arguments
-                    target = named["account"], named["container"]
-                    forget(*target, path=named.get("obj"), **named["kwargs"])
-
-        return cast("_F", wrapper)
-
-    return decorator
-
-
-def _with_sound_options(fnc: _F) -> _F:
-    """Check the options that others are deduced from."""
-
-    @functools.wraps(fnc)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        check_headers(kwargs.get("headers"), kwargs.get("reqid"))
-        check_backblaze(kwargs)
-        if "chunk_checksum_algo" in kwargs:
-            kwargs["chunk_checksum_algo"] = check_checksum_algo(kwargs["chunk_checksum_algo"])
-        return fnc(*args, **{**kwargs, **check_numbers(kwargs)})
-
-    return cast("_F", wrapper)
-
-
-def _checked(fnc: _F, known: frozenset[str]) -> _F:
-    """Check the arguments that many methods have; tell about unknown options, and drop them.
-
-    What goes on could be an argument of one of the requests that the call is made of, and change it.
-    """
-    signature = inspect.signature(fnc)
-
-    @functools.wraps(fnc)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        named = bound.arguments
-        options = named.get("kwargs", {})
-        _check_target(named, options)
-        unknown = options.keys() - known
-        named["self"]._warn_about_unknown(unknown)
-        for name in unknown:
-            del options[name]
-        with identified(options.get("reqid")):
-            return fnc(*bound.args, **bound.kwargs)
-
-    return cast("_F", wrapper)
-
-
-@contextlib.contextmanager
-def identified(reqid: str | None) -> Iterator[None]:
-    """Note in the exceptions of the library which request they come of, unless they know."""
-    try:
-        yield
-    except OioException as err:
-        err.reqid = err.reqid or reqid
-        raise
-
-
-def _check_target(named: dict[str, Any], options: dict[str, Any]) -> None:
-    """Check what a call is about: the account, the container, the object and its version."""
-    if "cid" in named:
-        named["cid"] = check_cid(named["cid"])
-    if options.get("cid") is not None:
-        options["cid"] = check_cid(options["cid"])
-    elif "cid" in options:
-        del options["cid"]
-    content_ids = [name for name in ("content", "content_id") if options.get(name) is not None]
-    for name in content_ids:
-        check_content_id(name, options[name])
-    for name in ("account", "container"):
-        if name in named and not (named[name] is None and "cid" in options):
-            check_name(name, named[name])
-    if "obj" in named and not (named["obj"] is None and content_ids):
-        check_name("obj", named["obj"])
-    for arguments in (named, options):
-        if arguments.get("version") is not None:
-            check_version(arguments["version"])
+    warnings.warn(text, category, stacklevel=level)

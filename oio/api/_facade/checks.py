@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the arguments of the object storage API: what the services would cut, ignore or misread.
+"""Checks of the arguments of the object storage API against values that services cut, ignore or misread.
 
 Each refuses with a ValueError or a TypeError that names the argument and its value. It is a BadRequest too,
 which is what programs expect that have left the checks to the services.
@@ -12,14 +12,15 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from oio.common import constants
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
 from oio.common.easy_value import float_value, int_value, text_value
 from oio.common.exceptions import BadRequest
-from oio.container.client import CHUNK_SYSMETA_PREFIX
+from oio.common.utils import shorten
+from oio.container._metadata import CHUNK_SYSMETA_PREFIX
 
 _MAX_BYTES = {
     "account": MAX_ACCOUNT_BYTES,
@@ -65,12 +66,6 @@ class WrongType(_WrongArgument, TypeError):
     """A mistake in the type of an argument."""
 
 
-def shorten(value: object) -> str:
-    """Show a value in a message, but not all of a very long one."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
-
-
 def check_text(argument: str, value: Any) -> str:
     """Refuse what is not a text that can be sent.
 
@@ -88,7 +83,7 @@ def check_text(argument: str, value: Any) -> str:
 
 
 def check_name(argument: str, value: Any, kind: str | None = None) -> str:
-    """Refuse a name that is empty, or that the services would cut without a word (pitfalls row 147).
+    """Refuse a name that is empty, or that the services would cut without a word (pitfall 147).
 
     :param kind: ``account``, ``container`` or ``obj``; by default, the argument tells
     """
@@ -113,11 +108,11 @@ def check_names(argument: str, values: Any, kind: str) -> list[str]:
     return [check_name(kind, value) for value in values]
 
 
-def check_cid(value: Any) -> str:
-    """Refuse what is no container ID; give it back as the services spell it (pitfalls row 146)."""
-    match = _CID.fullmatch(check_text("cid", value))
+def check_cid(value: Any, argument: str = "cid") -> str:
+    """Refuse what is no container ID; give it back as the services spell it (pitfall 146)."""
+    match = _CID.fullmatch(check_text(argument, value))
     if match is None:
-        raise WrongValue(f"cid must be made of hexadecimal digits: {shorten(value)}")
+        raise WrongValue(f"{argument} must be made of hexadecimal digits: {shorten(value)}")
     return match[1].upper()
 
 
@@ -129,7 +124,7 @@ def check_content_id(argument: str, value: Any) -> str:
 
 
 def check_version(value: Any, argument: str = "version") -> int | str:
-    """Refuse what is no version of an object: an integer, or its decimal digits (pitfalls row 119)."""
+    """Refuse what is no version of an object: an integer, or its decimal digits (pitfall 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise WrongType(f"{argument} must be an int or a str, not {type(value).__name__}: {shorten(value)}")
     if not _VERSION.fullmatch(str(value)):
@@ -137,64 +132,77 @@ def check_version(value: Any, argument: str = "version") -> int | str:
     return value
 
 
-def check_numbers(options: Mapping[str, Any]) -> dict[str, float]:
-    """Refuse options of time and size that make no sense; one that is not a number breaks every timer.
+def check_number(name: str, value: Any) -> float | None:
+    """Refuse an option of time or size that makes no sense; one that is not a number breaks every timer.
 
-    :returns: those that are set, which may be given as text, as the numbers they are
+    :param value: may be text
     """
-    numbers: dict[str, float] = {}
-    for name in (*TIMEOUT_KEYS, "deadline", "chunk_buffer_max", "chunk_buffer_min"):
-        convert = int_value if name.startswith("chunk_") else float_value
-        value = options.get(name)
-        try:
-            number = convert(value, None)
-        except (TypeError, ValueError, OverflowError) as err:
-            raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
-        if number is None:
-            continue
-        # No time at all to read is a deadline that is spent, like one in the past.
-        lowest = {"deadline": -math.inf, "read_timeout": 0.0}.get(name, math.ulp(0.0))
-        if not math.isfinite(number) or number < lowest:
-            raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
-        # The deadlines of the library are floats of a class of their own.
-        numbers[name] = value if isinstance(value, float) else number
-    return numbers
+    try:
+        number = value if type(value) is float else _number(name, value)
+    except (TypeError, ValueError, OverflowError) as err:
+        raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
+    if number is None:
+        return None
+    # No time at all to read is a deadline that is spent, like one in the past.
+    lowest = {"deadline": -math.inf, "read_timeout": 0.0}.get(name, math.ulp(0.0))
+    if not math.isfinite(number) or number < lowest:
+        raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
+    # Deadlines made by the published functions are floats of a class of their own.
+    return value if isinstance(value, float) else number
 
 
-def check_checksum_algo(value: Any) -> str | None:
+def _number(name: str, value: Any) -> float | None:
+    return int_value(value, None) if name.startswith("chunk_") else float_value(value, None)
+
+
+def check_checksum_algo(name: str, value: Any) -> str | None:
     """Refuse what chunk servers cannot verify: they compute MD5, whatever is announced.
 
     :returns: the name of the algorithm; None when checksums are left to them
     """
     if value is None:
         return None
-    if check_text("chunk_checksum_algo", value).lower() == "md5":
+    if check_text(name, value).lower() == "md5":
         return "md5"
     reason = "chunk servers verify md5 only" if value in hashlib.algorithms_available else "no such algorithm"
-    raise WrongValue(f"chunk_checksum_algo must be 'md5' or None, not {shorten(value)}: {reason}")
+    raise WrongValue(f"{name} must be 'md5' or None, not {shorten(value)}: {reason}")
 
 
-def check_headers(headers: Any, reqid: Any = None) -> None:
-    """Refuse headers that no request can carry, or that would be several; the request ID becomes one."""
-    if headers is not None and not isinstance(headers, Mapping):
-        raise WrongType(f"headers must be a dict, not {type(headers).__name__}: {shorten(headers)}")
-    for name, value in {**(headers or {}), "reqid": reqid}.items():
-        text = f"{name}: {text_value(value)}"
-        try:
-            text.encode("latin-1")
-        except UnicodeEncodeError as err:
-            raise WrongValue(f"header {name!r} must be made of Latin-1 characters: {shorten(value)}") from err
-        if _CONTROL.search(text):
-            raise WrongValue(f"header {name!r} must not have control characters: {shorten(value)}")
+def check_headers(name: str, headers: Any) -> Any:
+    """Refuse headers that no request can carry, or that would be several."""
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping):
+        raise WrongType(f"{name} must be a dict, not {type(headers).__name__}: {shorten(headers)}")
+    for header, value in headers.items():
+        check_header(header, value)
+    return headers
 
 
-def check_backblaze(options: Mapping[str, Any]) -> None:
-    """Refuse a path of credentials, or an address of Backblaze, that is none."""
-    path, url = options.get("key_file"), options.get("backblaze_api_url")
+def check_header(name: Any, value: Any) -> Any:
+    """Refuse a header that no request can carry, or that would be several; the request ID becomes one."""
+    text = f"{name}: {text_value(value)}"
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError as err:
+        raise WrongValue(f"header {name!r} must be made of Latin-1 characters: {shorten(value)}") from err
+    if _CONTROL.search(text):
+        raise WrongValue(f"header {name!r} must not have control characters: {shorten(value)}")
+    return value
+
+
+def check_key_file(name: str, path: Any) -> Any:
+    """Refuse a path of credentials that is none."""
     if path is not None and (not isinstance(path, (str, bytes, os.PathLike)) or not os.fspath(path)):
-        raise TypeError(f"key_file must be a path, not {shorten(path)}")
+        raise TypeError(f"{name} must be a path, not {shorten(path)}")
+    return path
+
+
+def check_url(name: str, url: Any) -> Any:
+    """Refuse an address of Backblaze that is none."""
     if url is not None and not (isinstance(url, str) and _HTTP_URL.fullmatch(url)):
-        raise ValueError(f"backblaze_api_url must be an URL such as https://host:port, not {shorten(url)}")
+        raise ValueError(f"{name} must be an URL such as https://host:port, not {shorten(url)}")
+    return url
 
 
 def check_limit(value: Any, argument: str = "limit") -> int | None:
@@ -240,7 +248,7 @@ def check_delimiter(value: Any) -> None:
 
 
 def check_properties(argument: str, properties: Any) -> dict[str, str]:
-    """Refuse properties that are no dict of text to text, or whose keys would break headers (row 158).
+    """Refuse properties that are no dict of text to text, or whose keys would break headers (pitfall 158).
 
     :returns: a copy; empty for None
     """
@@ -260,7 +268,7 @@ def check_properties(argument: str, properties: Any) -> dict[str, str]:
 
 def check_system(argument: str, system: Any) -> dict[str, str]:
     """Refuse system properties that are no dict of text to text, or are no number where the services count
-    with them: they would store any text, and go by something else (pitfalls row 151).
+    with them: they would store any text, and go by something else (pitfall 151).
 
     :returns: a copy; empty for None
     """
@@ -331,3 +339,32 @@ def _check_range(item: Any) -> tuple[int | None, int | None]:
     if start is not None and end is not None and end < start:
         raise WrongValue(f"ranges must not end before they start: {shorten(item)}")
     return start, end
+
+
+def _unless_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Make a check that lets None pass."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys((*TIMEOUT_KEYS, "deadline", "chunk_buffer_max", "chunk_buffer_min"), check_number),
+    "backblaze_api_url": check_url,
+    "chunk_checksum_algo": check_checksum_algo,
+    "cid": _unless_none(lambda name, value: check_cid(value, name)),
+    "content": _unless_none(check_content_id),
+    "content_id": _unless_none(check_content_id),
+    "headers": check_headers,
+    "key_file": check_key_file,
+    "reqid": check_header,
+    "version": _unless_none(lambda name, value: check_version(value, name)),
+}
+"""Option -> its check."""
+
+
+def check_option(name: str, value: Any) -> Any:
+    """Refuse an option that makes no sense.
+
+    :returns: the same, numbers and IDs being in the form that the services want
+    """
+    check = _OPTIONS.get(name)
+    return value if check is None else check(name, value)

@@ -1,54 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of the object storage API about containers."""
+"""Calls of the object storage API about containers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
-from oio.api._facade.call import ApiBase, container_call, forgetting, plain_call, warn_deprecated
+from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn_deprecated
 from oio.api._facade.checks import (
     WrongValue,
+    check_cid,
     check_integer,
     check_names,
     check_properties,
     check_property_names,
     check_system,
 )
-from oio.api._operations.emptying import (
-    flush,
-    flush_fast,
-    in_bulk,
-    purge,
-    refresh_container,
-    versions_to_keep,
-)
-from oio.api._operations.paging import all_versions, make_page, patiently
-from oio.api._operations.presence import count_missing
-from oio.api.types import ContainerInfo, ContainerProperties
+from oio.api._operations.bulk import Results, in_bulk
+from oio.api._operations.emptying import flush, flush_fast, purge, versions_to_keep
+from oio.api._operations.recount import count_damage, refresh_container
 from oio.common import exceptions as exc
-from oio.common.answers import reading_answer
 from oio.common.cache import (
     del_cached_container_metadata,
     forget_container,
     get_cached_container_metadata,
     set_cached_container_metadata,
 )
-from oio.common.deadlines import hard_deadline, renewed_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import BulkOptions, CallOptions, ContainerInfo, ContainerOptions, ContainerProperties
+    from oio.common.options import Options
 
 
 class ContainerApi(ApiBase):
     """Calls about containers."""
 
-    @container_call
-    @forgetting(del_cached_container_metadata)
     def container_create(
         self,
         account: str,
         container: str,
         properties: dict[str, str] | None = None,
         system: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> bool:
         """Create a container.
 
@@ -64,17 +60,21 @@ class ContainerApi(ApiBase):
         >>> api.container_create("doc", "shelf")
         False
         """
-        properties, system = _checked(properties, system)
-        return self.container.container_create(account, container, properties, system, **kwargs)
+        with ContainerCall(
+            self, kwargs, account, container, forgets=del_cached_container_metadata
+        ) as options:
+            properties, system = _checked(properties, system)
+            return self.container.container_create(
+                account, container, properties=properties, system=system, options=options
+            )
 
-    @container_call
     def container_create_many(
         self,
         account: str,
         containers: Iterable[str],
         properties: dict[str, str] | None = None,
         system: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> list[tuple[str, bool]]:
         """Create many containers.
 
@@ -88,22 +88,27 @@ class ContainerApi(ApiBase):
         >>> api.container_create_many("doc", ["shelf-1", "shelf-2"])
         [('shelf-1', True), ('shelf-2', True)]
         """
-        names = check_names("containers", containers, "container")
-        properties, system = _checked(properties, system)
+        with AccountCall(self, kwargs, account) as options:
+            names = check_names("containers", containers, "container")
+            properties, system = _checked(properties, system)
 
-        def create(names: list[str], **options: Any) -> list[tuple[str, bool]]:
-            return self.container.container_create_many(account, names, properties, system, **options)
+            def create(names: list[str], /, *, options: Options) -> Results:
+                return self.container.container_create_many(
+                    account, names, properties, system, options=options
+                )
 
-        try:
-            return in_bulk(names, create, kwargs)
-        finally:
-            for name in names:
-                del_cached_container_metadata(account, name, **kwargs)
+            try:
+                return in_bulk(names, create, options)
+            finally:
+                for name in names:
+                    del_cached_container_metadata(account, name, cache=options.cache)
 
-    @container_call
-    @forgetting(forget_container)
     def container_delete(
-        self, account: str | None, container: str | None, force: bool = False, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        force: bool = False,
+        **kwargs: Unpack[ContainerOptions],
     ) -> None:
         """Delete a container.
 
@@ -115,15 +120,18 @@ class ContainerApi(ApiBase):
         True
         >>> api.container_delete("doc", "gone")
         """
-        try:
-            self.container.container_delete(account, container, force=force, **kwargs)
-        except exc.Conflict as err:
-            exc.reraise(exc.ContainerNotEmpty, err)
+        with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
+            try:
+                self.container.container_delete(account, container, force=force, options=options)
+            except exc.Conflict as err:
+                exc.reraise(exc.ContainerNotEmpty, err)
 
-    @container_call
-    @forgetting(forget_container)
     def container_flush(
-        self, account: str | None, container: str | None, fast: bool = False, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        fast: bool = False,
+        **kwargs: Unpack[BulkOptions],
     ) -> None:
         """Flush a container: delete all its objects, with all their versions, and the delete markers.
 
@@ -141,12 +149,15 @@ class ContainerApi(ApiBase):
         []
         """
         empty = flush_fast if fast else flush
-        empty(self, account, container, kwargs)
+        with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
+            empty(self._services, account, container, options)
 
-    @container_call
-    @forgetting(forget_container)
     def container_purge(
-        self, account: str | None, container: str | None, maxvers: int | None = None, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        maxvers: int | None = None,
+        **kwargs: Unpack[BulkOptions],
     ) -> None:
         """Delete the oldest versions of each object of a container. Delete markers are left as they are.
 
@@ -160,15 +171,19 @@ class ContainerApi(ApiBase):
 
         >>> api.container_purge("doc", "box", maxvers=2)
         """
-        check_integer("maxvers", maxvers)
-        if maxvers is None:
-            maxvers = versions_to_keep(self, account, container, kwargs)
-        if maxvers >= 0:
-            purge(self, account, container, max(maxvers, 1), kwargs)
+        with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
+            check_integer("maxvers", maxvers)
+            if maxvers is None:
+                maxvers = versions_to_keep(self._services, account, container, options)
+            if maxvers >= 0:
+                purge(self._services, account, container, max(maxvers, 1), options)
 
-    @container_call
     def container_refresh(
-        self, account: str | None, container: str | None, attempts: int = 3, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        attempts: int = 3,
+        **kwargs: Unpack[ContainerOptions],
     ) -> None:
         """Refresh counters of a container in its account: they are set to 0, then the container sends them
         again. A container that is not there any more is forgotten by its account. When that fails half-way,
@@ -180,13 +195,13 @@ class ContainerApi(ApiBase):
 
         >>> api.container_refresh("doc", "box")
         """
-        if check_integer("attempts", attempts) is None or attempts < 1:
-            raise WrongValue(f"attempts must be at least 1: {attempts!r}")
-        names = self._names_of(account, container, **kwargs)
-        refresh_container(self, *names, attempts, kwargs)
+        with ContainerCall(self, kwargs, account, container) as options:
+            if check_integer("attempts", attempts) is None or attempts < 1:
+                raise WrongValue(f"attempts must be at least 1: {attempts!r}")
+            names = self._names_of(account, container, options)
+            refresh_container(self._services, *names, attempts, options)
 
-    @plain_call
-    def resolve_cid(self, cid: str, **kwargs: Any) -> tuple[str, str]:
+    def resolve_cid(self, cid: str, **kwargs: Unpack[CallOptions]) -> tuple[str, str]:
         """Get the names of a container from its ID.
 
         :param cid: container ID, hexadecimal
@@ -197,10 +212,12 @@ class ContainerApi(ApiBase):
         >>> api.resolve_cid(meta["container_id"])
         ('doc', 'box')
         """
-        return self._names_of(None, None, cid=cid, **kwargs)
+        with Call(self, kwargs) as options:
+            return self._names_of(None, None, replace(options, cid=check_cid(cid)))
 
-    @container_call
-    def container_show(self, account: str | None, container: str | None, **kwargs: Any) -> ContainerInfo:
+    def container_show(
+        self, account: str | None, container: str | None, **kwargs: Unpack[ContainerOptions]
+    ) -> ContainerInfo:
         """Get information about a container (user properties).
 
         :returns: a dict with "properties", a dict of user properties
@@ -209,15 +226,16 @@ class ContainerApi(ApiBase):
         >>> api.container_show("doc", "box")
         {'properties': {'color': 'blue'}}
         """
-        return cast("ContainerInfo", self.container.container_show(account, container, **kwargs))
+        with ContainerCall(self, kwargs, account, container) as options:
+            known = self.container.container_show(account, container, options=options)
+            return cast("ContainerInfo", known)
 
-    @container_call
     def container_get_properties(
         self,
         account: str | None,
         container: str | None,
         properties: Iterable[str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> ContainerProperties:
         """Get information about a container (user and system properties), which may come from the `cache`.
 
@@ -229,14 +247,14 @@ class ContainerApi(ApiBase):
         >>> api.container_get_properties("doc", "box")["system"]["sys.user.name"]
         'box'
         """
-        known = get_cached_container_metadata(account, container, **kwargs)
-        if known is None:
-            known = self.container.container_get_properties(account, container, None, **kwargs)
-            set_cached_container_metadata(known, account, container, **kwargs)
-        return cast("ContainerProperties", known)
+        with ContainerCall(self, kwargs, account, container) as options:
+            cid, cache = options.cid, options.cache
+            known = get_cached_container_metadata(account, container, cid, cache)
+            if known is None:
+                known = self.container.container_get_properties(account, container, None, options=options)
+                set_cached_container_metadata(known, account, container, cid, cache)
+            return cast("ContainerProperties", known)
 
-    @container_call
-    @forgetting(del_cached_container_metadata)
     def container_set_properties(
         self,
         account: str | None,
@@ -244,7 +262,7 @@ class ContainerApi(ApiBase):
         properties: dict[str, str] | None = None,
         clear: bool = False,
         system: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> Any:
         """Set properties on a container.
 
@@ -257,20 +275,25 @@ class ContainerApi(ApiBase):
         >>> api.container_set_properties("doc", "box", {"size": "big"}, clear=True)
         {}
         """
-        properties, system = _checked(properties, system)
-        if not properties and not system:
-            if not clear:
-                raise WrongValue("properties and system are both empty: nothing to set")
-            # The service refuses to set nothing; to delete "none" means all for it.
-            return self.container.container_del_properties(account, container, [], **kwargs)
-        return self.container.container_set_properties(
-            account, container, properties, bool(clear), system=system, **kwargs
-        )
+        with ContainerCall(
+            self, kwargs, account, container, forgets=del_cached_container_metadata
+        ) as options:
+            properties, system = _checked(properties, system)
+            if not properties and not system:
+                if not clear:
+                    raise WrongValue("properties and system are both empty: nothing to set")
+                # The service refuses to set nothing; to delete "none" means all for it.
+                return self.container.container_del_properties(account, container, [], options=options)
+            return self.container.container_set_properties(
+                account, container, properties, bool(clear), system=system, options=options
+            )
 
-    @container_call
-    @forgetting(del_cached_container_metadata)
     def container_del_properties(
-        self, account: str | None, container: str | None, properties: Iterable[str], **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        properties: Iterable[str],
+        **kwargs: Unpack[ContainerOptions],
     ) -> Any:
         """Delete properties of a container.
 
@@ -280,14 +303,21 @@ class ContainerApi(ApiBase):
         >>> api.container_del_properties("doc", "box", ["color"])
         {}
         """
-        names = check_property_names("properties", properties)
-        # An empty list means "all" for the service (pitfalls row 103).
-        return self.container.container_del_properties(account, container, names, **kwargs) if names else {}
+        with ContainerCall(
+            self, kwargs, account, container, forgets=del_cached_container_metadata
+        ) as options:
+            names = check_property_names("properties", properties)
+            if not names:
+                # An empty list means "all" for the service (pitfall 103).
+                return {}
+            return self.container.container_del_properties(account, container, names, options=options)
 
-    @container_call
-    @forgetting(del_cached_container_metadata)
     def container_touch(
-        self, account: str | None, container: str | None, recompute: bool = False, **kwargs: Any
+        self,
+        account: str | None,
+        container: str | None,
+        recompute: bool = False,
+        **kwargs: Unpack[ContainerOptions],
     ) -> None:
         """Trigger a notification about the container state.
 
@@ -296,47 +326,20 @@ class ContainerApi(ApiBase):
 
         >>> api.container_touch("doc", "box")
         """
-        damaged = missing = None
-        if recompute:
-            damaged, missing = self._count_damage(account, container, **kwargs)
-        self.container.container_touch(
-            account,
-            container,
-            recompute=bool(recompute),
-            damaged_objects=damaged,
-            missing_chunks=missing,
-            **renewed_options(kwargs),
-        )
-
-    def _count_damage(self, account: str | None, container: str | None, **kwargs: Any) -> tuple[int, int]:
-        """Count the versions of objects that lack chunks, and these chunks."""
-
-        def list_page(**page: Any) -> dict[str, Any]:
-            return make_page(
-                *self.container.content_list(
-                    account, container, versions=True, **page, **renewed_options(kwargs)
-                )
+        with ContainerCall(
+            self, kwargs, account, container, forgets=del_cached_container_metadata
+        ) as options:
+            damaged = missing = None
+            if recompute:
+                damaged, missing = count_damage(self._services, account, container, options)
+            self.container.container_touch(
+                account,
+                container,
+                recompute=bool(recompute),
+                damaged_objects=damaged,
+                missing_chunks=missing,
+                options=options.renewed(),
             )
-
-        losses = []
-        for obj in all_versions(patiently(list_page, hard_deadline(kwargs))):
-            if obj["deleted"] or obj["chunk_method"] == "drained":
-                continue
-            try:
-                meta, chunks = self.container.content_locate(
-                    account,
-                    container,
-                    obj["name"],
-                    version=obj["version"],
-                    properties=False,
-                    **renewed_options(kwargs),
-                )
-            except exc.NotFound:
-                # Deleted since it was listed.
-                continue
-            with reading_answer():
-                losses.append(count_missing(meta["chunk_method"], chunks))
-        return sum(loss > 0 for loss in losses), sum(losses)
 
     def container_update(
         self,
@@ -344,7 +347,7 @@ class ContainerApi(ApiBase):
         container: str | None,
         metadata: dict[str, str],
         clear: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> None:
         """Deprecated: use :meth:`container_set_properties`."""
         warn_deprecated("container_update is deprecated, use container_set_properties")
@@ -352,5 +355,5 @@ class ContainerApi(ApiBase):
             self.container_set_properties(account, container, metadata, clear=clear, **kwargs)
 
 
-def _checked(properties: Any, system: Any) -> tuple[dict[str, str], dict[str, str]]:
+def _checked(properties: object, system: object) -> tuple[dict[str, str], dict[str, str]]:
     return check_properties("properties", properties), check_system("system", system)

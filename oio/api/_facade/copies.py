@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of the object storage API that make copies which share the chunks of their original."""
+"""Calls that make copies without copying data: links and snapshots."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
-from oio.api._facade.call import ApiBase, plain_call, warn_deprecated
+from oio.api._data.layout import Layout, lay_out
+from oio.api._data.strategies import check_linkable
+from oio.api._facade.call import ApiBase, Call, warn_deprecated
 from oio.api._facade.checks import (
     WrongValue,
     check_content_id,
@@ -14,22 +17,25 @@ from oio.api._facade.checks import (
     check_properties,
     check_version,
 )
-from oio.api._operations.download import Location, locate_bytes
-from oio.api._operations.link import Link, linkable
+from oio.api._operations.commit import Target
+from oio.api._operations.link import link_object
 from oio.api._operations.snapshot import Snapshot
-from oio.api.types import LinkedObject
 from oio.common import exceptions as exc
-from oio.common.deadlines import renewed_options
-from oio.common.decorators import handle_container_not_found, handle_object_not_found
+from oio.common.missing import explain_container, explain_object
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import BulkOptions, CreateOptions, LinkedObject
+    from oio.common.options import Options
 
 _DIRECTIVES = ("COPY", "REPLACE")
 _BATCH = 100
 
 
-class LinkApi(ApiBase):
+class CopiesApi(ApiBase):
     """Calls that make copies without copying data."""
 
-    @plain_call
     def object_link(
         self,
         target_account: str,
@@ -44,7 +50,7 @@ class LinkApi(ApiBase):
         properties_directive: str = "COPY",
         properties: dict[str, str] | None = None,
         metadata: dict[str, str] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[CreateOptions],
     ) -> LinkedObject:
         """Make a shallow copy of an object: another object, which lives on when the first is deleted, but
         whose chunks share their data with those of the first.
@@ -79,97 +85,81 @@ class LinkApi(ApiBase):
         >>> copy["name"], copy["length"]
         ('hello again', '5')
         """
-        _check_end("target", target_account, target_container, target_obj, target_content_id)
-        _check_end("link", link_account, link_container, link_obj, link_content_id)
-        for name in ("cid", "content", "content_id", "version"):
-            if kwargs.pop(name, None) is not None:
-                raise WrongValue(f"{name} does not tell whether it is for the target or for the link")
-        if target_version is not None:
-            check_version(target_version, "target_version")
-        properties_directive = properties_directive or "COPY"
-        if properties_directive not in _DIRECTIVES:
-            raise WrongValue(f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}")
-        given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
-        copies = properties_directive == "COPY"
-        if copies and given:
-            self.logger.warning("properties are ignored, because properties_directive is 'COPY'")
-        target = self._find_target(
-            target_account,
-            target_container,
-            target_obj,
-            target_version,
-            target_content_id,
-            None if copies else given,
-            **kwargs,
-        )
-        return self._link(
-            link_account,
-            link_container,
-            link_obj,
-            target,
-            content_id=link_content_id,
-            **renewed_options(kwargs),
-        )
+        with Call(self, kwargs) as options:
+            _check_end("target", target_account, target_container, target_obj, target_content_id)
+            _check_end("link", link_account, link_container, link_obj, link_content_id)
+            for name in ("cid", "content_id", "version"):
+                if getattr(options, name) is not None:
+                    raise WrongValue(f"{name} does not tell whether it is for the target or for the link")
+            if target_version is not None:
+                check_version(target_version, "target_version")
+            properties_directive = properties_directive or "COPY"
+            if properties_directive not in _DIRECTIVES:
+                raise WrongValue(
+                    f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}"
+                )
+            given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
+            copies = properties_directive == "COPY"
+            if copies and given:
+                self.logger.warning("properties are ignored, because properties_directive is 'COPY'")
+            target = Target(target_account, target_container, target_obj or "")
+            try:
+                layout = self._find_target(target, target_version, target_content_id, options)
+                if copies:
+                    given = self._properties_of(target, layout, options)
+            except exc.OioException as err:
+                explain_object(err, target_container, target_obj)
+                raise
+            link = Target(link_account, link_container, link_obj)
+            creation = replace(options, content_id=link_content_id).renewed()
+            try:
+                return cast("LinkedObject", link_object(self._services, link, layout, given, creation))
+            except exc.OioException as err:
+                explain_container(err, link_container)
+                raise
 
-    @handle_object_not_found
     def _find_target(
-        self,
-        account: str,
-        container: str,
-        obj: str | None,
-        version: int | str | None,
-        content_id: str | None,
-        properties: dict[str, str] | None,
-        **kwargs: Any,
-    ) -> tuple[Location, dict[str, str]]:
-        """Locate what to link to, whatever is cached; get the properties of the link.
-
-        :param properties: those that it must have, unless they are those of the object
-        """
+        self, target: Target, version: int | str | None, content_id: str | None, options: Options
+    ) -> Layout:
+        """Locate what to link to, whatever is cached."""
+        account, container, obj = target
         # A name would win over the content ID.
         path = None if content_id else obj
         meta, chunks = self.container.content_locate(
-            account, container, path, content=content_id, version=version, properties=False, **kwargs
+            account,
+            container,
+            path,
+            content=content_id,
+            version=version,
+            properties=False,
+            options=options,
         )
-        for key, wanted in (("name", obj), ("version", version)):
+        for key, wanted in (("name", obj or None), ("version", version)):
             if wanted is not None and meta.get(key) != str(wanted):
                 raise exc.NotFound(
                     404, None, f"the {key} of content {content_id} is {meta.get(key)!r}, not {wanted!r}"
                 )
-        linkable(meta)
-        location = locate_bytes(meta, chunks, [], self.logger)
-        if properties is None:
-            # Those named like metadata are not told by locate (pitfalls row 148).
-            known = self.container.content_get_properties(
-                account, container, meta["name"], version=meta["version"], **renewed_options(kwargs)
-            )
-            properties = known["properties"]
-        return location, properties
+        check_linkable(meta)
+        return lay_out(meta, chunks, [], self.logger)
 
-    @handle_container_not_found
-    def _link(
-        self,
-        account: str,
-        container: str,
-        obj: str,
-        target: tuple[Location, dict[str, str]],
-        content_id: str | None,
-        **kwargs: Any,
-    ) -> LinkedObject:
-        location, properties = target
-        if content_id is not None:
-            kwargs["content_id"] = content_id
-        link = Link(
-            self, account, container, obj, properties=properties, policy=location.meta["policy"], **kwargs
+    def _properties_of(self, target: Target, layout: Layout, options: Options) -> dict[str, str]:
+        """Get the properties of an object; those named like metadata are not told by locate (pitfall 148)."""
+        account, container, _ = target
+        known = self.container.content_get_properties(
+            account,
+            container,
+            layout.meta["name"],
+            version=layout.meta["version"],
+            options=options.renewed(),
         )
-        return cast("LinkedObject", link.to(location))
+        properties: dict[str, str] = known["properties"]
+        return properties
 
     def object_fastcopy(self, *args: Any, **kwargs: Any) -> LinkedObject:
         """Deprecated: use :meth:`object_link`."""
         warn_deprecated("object_fastcopy is deprecated, use object_link")
         return self.object_link(*args, **kwargs)
 
-    @plain_call
     def container_snapshot(
         self,
         account: str,
@@ -178,7 +168,7 @@ class LinkApi(ApiBase):
         dst_container: str,
         batch: int | None = _BATCH,
         batch_size: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[BulkOptions],
     ) -> None:
         """Take a snapshot of a container: another container, with all the objects and versions that the
         first has now, which lives on whatever becomes of them. Nothing can be written into it.
@@ -211,10 +201,14 @@ class LinkApi(ApiBase):
         >>> b"".join(api.object_fetch("doc", "box-monday", "hello")[1])
         b'hello'
         """
-        check_name("dst_account", dst_account, "account")
-        check_name("dst_container", dst_container, "container")
-        size = check_limit(batch_size, "batch_size") or check_limit(batch, "batch") or _BATCH
-        Snapshot(self, (account, container), (dst_account, dst_container), size, **kwargs).take()
+        with Call(self, kwargs) as options:
+            if options.cid is None:
+                check_name("account", account)
+                check_name("container", container)
+            check_name("dst_account", dst_account, "account")
+            check_name("dst_container", dst_container, "container")
+            size = check_limit(batch_size, "batch_size") or check_limit(batch, "batch") or _BATCH
+            Snapshot(self._services, (account, container), (dst_account, dst_container), size, options).take()
 
 
 def _check_end(end: str, account: Any, container: Any, obj: Any, content_id: Any) -> None:

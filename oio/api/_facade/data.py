@@ -1,27 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of the object storage API that create objects."""
+"""Calls about the data of objects: creation, reading, truncation, another policy."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from oio.api._facade.call import ApiBase, creation_call, warn_deprecated
+from oio.api._data.layout import lay_out
+from oio.api._data.source import Source, default_name, open_source
+from oio.api._data.strategies import strategy_of
+from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
 from oio.api._facade.checks import (
     WrongType,
     WrongValue,
     check_header_value,
+    check_key_file,
     check_name,
     check_policy,
     check_properties,
+    check_ranges,
+    check_size,
     check_system,
 )
-from oio.api._operations.upload import Upload, default_name, open_source
-from oio.api.types import NewContainerProperties, Uploaded, WrittenChunk
+from oio.api._operations.commit import Commit, Target
+from oio.api._operations.download import ObjectStream, locate
+from oio.api._operations.rewrite import Original, change_policy, truncate
+from oio.api._operations.upload import Upload
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
+from oio.common.cache import del_cached_object_metadata
+from oio.common.utils import cid_from_name
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from typing_extensions import Unpack
+
+    from oio.api._operations.services import Services
+    from oio.api.types import (
+        CreateOptions,
+        FetchedObject,
+        NewContainerProperties,
+        ObjectOptions,
+        Range,
+        ReadOptions,
+        Uploaded,
+        WrittenChunk,
+    )
+    from oio.common.options import Options
+
+KeyFile: TypeAlias = "str | bytes | PathLike[str] | None"
 
 
-class CreationApi(ApiBase):
-    """Calls that create objects."""
+class DataApi(ApiBase):
+    """Calls that write and read the data of objects."""
 
     def object_create(
         self,
@@ -34,11 +67,11 @@ class CreationApi(ApiBase):
         mime_type: str | None = None,
         metadata: dict[str, str] | None = None,
         policy: str | None = None,
-        key_file: str | None = None,
+        key_file: KeyFile = None,
         append: bool = False,
         properties: dict[str, str] | None = None,
         container_properties: NewContainerProperties | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[CreateOptions],
     ) -> tuple[list[WrittenChunk], int, str]:
         """Create an object, or append data to one; see :meth:`object_create_ext` for the arguments.
 
@@ -66,7 +99,6 @@ class CreationApi(ApiBase):
         )
         return result[:3]
 
-    @creation_call
     def object_create_ext(
         self,
         account: str | None,
@@ -78,11 +110,11 @@ class CreationApi(ApiBase):
         mime_type: str | None = None,
         metadata: dict[str, str] | None = None,
         policy: str | None = None,
-        key_file: str | None = None,
+        key_file: KeyFile = None,
         append: bool = False,
         properties: dict[str, str] | None = None,
         container_properties: NewContainerProperties | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[CreateOptions],
     ) -> Uploaded:
         """Create an object, or append data to one, with data taken from either `data` or `file_or_path`.
         The object will be named after `obj_name` if specified, or after the base name of `file_or_path`.
@@ -125,31 +157,44 @@ class CreationApi(ApiBase):
         """
         if not obj_name and file_or_path is not None:
             obj_name = default_name(file_or_path)
-        if "meta_pos" in kwargs:
-            raise WrongValue(f"meta_pos must not be given, objects are made whole: {kwargs['meta_pos']!r}")
+        given: Mapping[str, Any] = kwargs
+        if "meta_pos" in given:
+            raise WrongValue(f"meta_pos must not be given, objects are made whole: {given['meta_pos']!r}")
         if metadata is not None:
             warn_deprecated("the metadata argument is deprecated, use properties")
-        known = {
-            **check_properties("metadata", metadata),
-            **check_properties("properties", properties),
-        }
-        sysmeta = {
-            "mime_type": check_header_value("mime_type", mime_type),
-            "etag": check_header_value("etag", etag),
-        }
-        options = {
-            "policy": check_policy(policy),
-            "append": bool(append),
-            "container_properties": _container_properties(container_properties),
-        }
-        with open_source(file_or_path, data) as source:
-            if obj_name is None or obj_name == "":
-                raise exc.MissingName(f"No name for the object has been specified: obj_name is {obj_name!r}")
-            check_name("obj_name", obj_name)
-            kwargs["key_file"] = key_file or self._global_kwargs.get("key_file")
-            return self._object_create(
-                account, container, obj_name, source, sysmeta, properties=known, **options, **kwargs
+        with CreationCall(self, kwargs, account, container) as options:
+            known = check_properties("metadata", metadata) | check_properties("properties", properties)
+            sysmeta = {"mime_type": mime_type, "etag": etag}
+            for name, value in sysmeta.items():
+                if value is not None:
+                    check_header_value(name, value)
+            commit = Commit(
+                properties=known,
+                append=bool(append),
+                change_policy=bool(given.get("change_policy")),
+                container_properties=(
+                    None if container_properties is None else _container_properties(container_properties)
+                ),
             )
+            check_policy(policy)
+            with open_source(file_or_path, data) as source:
+                if obj_name is None or obj_name == "":
+                    raise exc.MissingName(
+                        f"No name for the object has been specified: obj_name is {obj_name!r}"
+                    )
+                check_name("obj_name", obj_name)
+                if key_file is not None:
+                    options = replace(options, key_file=check_key_file("key_file", key_file))
+                return self._object_create(
+                    account,
+                    container,
+                    obj_name,
+                    source,
+                    sysmeta,
+                    commit=commit,
+                    policy=policy,
+                    options=options,
+                )
 
     def _object_create(
         self,
@@ -157,16 +202,194 @@ class CreationApi(ApiBase):
         container: str | None,
         obj_name: str,
         source: Any,
-        sysmeta: dict[str, Any],
-        **kwargs: Any,
+        sysmeta: Mapping[str, Any],
+        *,
+        commit: Commit,
+        policy: str | None,
+        options: Options,
     ) -> Uploaded:
-        names = self._names_of(account, container, **kwargs)
-        return Upload(self, *names, obj_name, **kwargs).run(source, sysmeta)
+        target = Target(*self._names_of(account, container, options), obj_name)
+        upload = Upload(self._services, target, commit, options, policy=policy)
+        return upload.run(Source(source, options.limits), sysmeta)
+
+    # --- reading ---
+
+    def object_fetch(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        ranges: Iterable[Range] | None = None,
+        key_file: KeyFile = None,
+        properties: bool = True,
+        **kwargs: Unpack[ObjectOptions],
+    ) -> tuple[FetchedObject, ObjectStream]:
+        """Download an object.
+
+        :param obj: name of the object to fetch
+        :param version: version of the object to fetch, the latest by default
+        :param ranges: a list of object ranges to download: (first, last) bytes, inclusive; (n, None) goes to
+            the end, (None, n) is the n last bytes. They come in this order, one after the other.
+        :param key_file: path to the file containing credentials (Backblaze), instead of the constructor's
+        :param properties: should the request return object properties along with content description, see
+            :meth:`object_locate`
+        :param kwargs: also ``verify_checksum`` (True): False verifies nothing, ``"strict"`` verifies whole
+            metachunks for ranges too, and gives nothing of one before; ``perfdata``, a dict that gets
+            ``ttfb`` and ``ttlb`` (seconds)
+        :returns: a dictionary of object metadata and a stream of object data: an iterator of blocks, with
+            ``close()``, that gives all the bytes or raises. Errors of the rawx services come when it is
+            read, from the first block on. (When the object is located in a `cache`, the first block is
+            asked for at once; if it cannot be read, the object is located again.)
+        :raises NoSuchObject: there is no such object
+        :raises UnsatisfiableRange: a range begins after the end of the object
+        :raises UnrecoverableContent: when reading: the chunks are lost
+        :raises ServiceUnavailable: when reading: the chunks are out of reach
+        :raises CorruptedChunk: when reading: the data are not what was stored
+        :raises ConfigurationException: the data are in Backblaze, and there are no credentials
+
+        >>> meta, stream = api.object_fetch("doc", "box", "hello", ranges=[(1, 3)])
+        >>> with stream:
+        ...     b"".join(stream)
+        b'ell'
+        """
+        with ObjectCall(self, kwargs, account, container, obj, version) as options:
+            wanted = check_ranges(ranges)
+            if key_file is not None:
+                options = replace(options, key_file=check_key_file("key_file", key_file))
+            target = (account, container, obj)
+            services = self._services
+            meta, chunks, cached = locate(services, *target, version, bool(properties), options)
+            try:
+                return self._open(target, meta, chunks, wanted, options, services, at_once=cached)
+            except (exc.UnsatisfiableRange, exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
+                if not cached:
+                    raise
+                # Once a byte is given, it is too late to look where the object is now (pitfall 57).
+                self.logger.info("Locating %r again: %s", obj, err)
+                del_cached_object_metadata(*target, cid=options.cid, cache=options.cache)
+            meta, chunks, _ = locate(services, *target, version, bool(properties), options)
+            return self._open(target, meta, chunks, wanted, options, services)
+
+    def _open(
+        self,
+        target: tuple[str | None, str | None, str | None],
+        meta: dict[str, Any],
+        chunks: list[dict[str, Any]],
+        ranges: list[Range],
+        options: Options,
+        services: Services,
+        at_once: bool = False,
+    ) -> tuple[FetchedObject, ObjectStream]:
+        # There are names when there is no ID.
+        cid = options.cid or cid_from_name(str(target[0]), str(target[1]))
+        meta["container_id"] = cid
+        meta["ns"] = self.namespace
+        layout = lay_out(meta, chunks, ranges, self.logger)
+        strategy = strategy_of(layout.method, services, cid, options)
+        stream = ObjectStream(layout, strategy, options)
+        if at_once:
+            stream.start()
+        return cast("FetchedObject", meta), stream
+
+    # --- rewriting ---
+
+    def _original(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None,
+        options: Options,
+    ) -> Original:
+        """Look at an object as it is, whatever is cached."""
+        # What has vanished meanwhile must not come back empty; the ID is only for finding it.
+        later = replace(options, autocreate=None, content_id=None)
+        meta, chunks = self.container.content_locate(
+            account,
+            container,
+            obj,
+            content=options.content_id,
+            version=version,
+            properties=False,
+            options=later,
+        )
+        with reading_answer():
+            name: str = meta["name"]
+        target = Target(*self._names_of(account, container, later), name)
+        return Original(self._services, target, meta, chunks, later)
+
+    def object_change_policy(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        policy: str,
+        version: int | str | None = None,
+        **kwargs: Unpack[ReadOptions],
+    ) -> Uploaded:
+        """Store an object with another policy. Its data are read, verified and stored again; its version,
+        properties, MIME type and dates stay, it gets a new content ID.
+
+        When it fails, the object is as it was.
+
+        :param obj: name of the object
+        :param policy: name of the storage policy
+        :param version: version of the object, the latest by default
+        :returns: list of chunks, size and hash of what has been stored, and description of the object
+        :raises NoSuchObject: there is no such object
+        :raises Conflict: the object has this policy
+        :raises ClientException: the policy is unknown
+        :raises ContentDrained: the chunks of the object were removed
+        :raises OioException: the object cannot be read, see :meth:`object_fetch`, or not be stored, see
+            :meth:`object_create_ext`
+
+        >>> chunks, size, _, meta = api.object_change_policy("doc", "box", "hello", "SINGLE")
+        >>> len(chunks), size, meta["policy"]
+        (1, 5, 'SINGLE')
+        """
+        with ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options:
+            if check_policy(policy) is None:
+                raise WrongValue("policy is required")
+            original = self._original(account, container, obj, version, options)
+            if original.meta.get("policy") == policy:
+                # The service accepts it, and stores all the data again (pitfall 110).
+                raise exc.Conflict(409, None, f"The object is already using the {policy} storage policy")
+            return change_policy(original, policy)
+
+    def object_truncate(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        size: int | None = None,
+        **kwargs: Unpack[ReadOptions],
+    ) -> None:
+        """Truncate object at specified size. Only shrink is supported.
+
+        Data are moved only when the size is inside a chunk: this one is downloaded, verified, and its
+        beginning is stored again with the policy of the object. When that fails, the object is as it was;
+        when the last requests fail, it may be longer than wanted, but ends at a chunk boundary.
+
+        :param obj: name of the object to truncate
+        :param version: version of the object, the latest by default
+        :param size: new size of the object (bytes)
+        :raises NoSuchObject: there is no such object
+        :raises ContentDrained: the chunks of the object were removed
+        :raises OioException: the object has fewer bytes; or what has to be stored again cannot be read, see
+            :meth:`object_fetch`, or not be stored, see :meth:`object_create_ext`
+
+        >>> api.object_truncate("doc", "box", "hello", size=4)
+        >>> b"".join(api.object_fetch("doc", "box", "hello")[1])
+        b'hell'
+        """
+        with ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options:
+            remaining = check_size("size", size)
+            truncate(self._original(account, container, obj, version, options), remaining)
 
 
-def _container_properties(value: Any) -> dict[str, dict[str, str]] | None:
-    if value is None:
-        return None
+def _container_properties(value: Any) -> dict[str, dict[str, str]]:
     if not isinstance(value, dict) or not value.keys() <= {"properties", "system"}:
         raise WrongType(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
     check = {"properties": check_properties, "system": check_system}

@@ -1,25 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of the object storage API that list everything: iterators, which page by themselves."""
+"""Calls of the object storage API that list objects and containers: single pages, and iterators."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast, overload
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from oio.api._facade.accounts import AccountApi
-from oio.api._facade.call import account_call, container_call
+from oio.api._facade.call import AccountCall, ApiBase, ContainerCall
 from oio.api._facade.checks import check_delimiter, check_limit, check_listing
-from oio.api._facade.objects import ObjectApi
-from oio.api._operations.paging import PAGE_SIZE, all_containers, all_entries, folding, patiently
-from oio.api.types import ContainerRow, ListedObject, ListedPrefix
-from oio.common.deadlines import hard_deadline, renewed_options
+from oio.api._operations.paging import (
+    PAGE_SIZE,
+    ListPage,
+    all_containers,
+    all_entries,
+    container_page,
+    folding,
+    object_page,
+    patiently,
+)
+from oio.common.exceptions import OioException
+from oio.common.missing import explain_account, explain_container
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.api.types import (
+        CallOptions,
+        ContainerOptions,
+        ContainerRow,
+        ListedObject,
+        ListedPrefix,
+        ObjectListing,
+    )
+    from oio.common.options import Options
+
+_P = TypeVar("_P")
 
 
-class ListingApi(AccountApi, ObjectApi):
-    """Calls that list everything, whatever the number of pages.
+class ListingApi(ApiBase):
+    """Calls that list objects and containers.
 
-    Nothing is asked before the first item is. A page that a busy service refuses is asked again, a few times.
+    The iterators ask for nothing before their first item is wanted. A page that a busy service refuses is
+    asked for again, a few times.
     """
+
+    # --- objects ---
+
+    def object_list(
+        self,
+        account: str | None,
+        container: str | None,
+        limit: int | None = None,
+        marker: str | None = None,
+        delimiter: str | None = None,
+        prefix: str | None = None,
+        end_marker: str | None = None,
+        properties: bool = False,
+        versions: bool = False,
+        deleted: bool = False,
+        **kwargs: Unpack[ContainerOptions],
+    ) -> ObjectListing:
+        """List objects inside a container, page by page.
+
+        :param limit: maximum number of objects and prefixes to return, 1000 by default
+        :param marker: names after this one only
+        :param delimiter: one ASCII character; what follows it in names is folded into prefixes
+        :param prefix: names that begin so only
+        :param end_marker: names before this one only
+        :param properties: if True, list object properties along with objects
+        :param versions: if True, list all versions of objects. A page that ends between two versions of an
+            object loses the others, and one with a delimiter may lose more: :meth:`object_list_all` does not.
+        :param deleted: if True, list also the deleted objects
+        :returns: a dict which contains
+
+            * 'objects': the list of object descriptions
+            * 'prefixes': common prefixes (only if delimiter and prefix are set)
+            * 'properties': a dict of container properties
+            * 'system': a dict of system metadata
+            * 'truncated': a bool telling if the listing was truncated
+            * 'next_marker': a str to be used as marker to get the next page of results. Go on while
+              'truncated' is true, even when a page is empty
+        :raises NoSuchContainer: there is no such container
+
+        >>> api.object_list("doc", "box", limit=1)["objects"][0]["name"]
+        'hello'
+        """
+        with ContainerCall(self, kwargs, account, container) as options:
+            check_listing(marker=marker, delimiter=delimiter, prefix=prefix, end_marker=end_marker)
+            return object_page(
+                self.container,
+                account,
+                container,
+                options,
+                limit=check_limit(limit),
+                marker=marker,
+                delimiter=delimiter,
+                prefix=prefix,
+                end_marker=end_marker,
+                properties=properties,
+                versions=versions,
+                deleted=deleted,
+            )
 
     @overload
     def object_list_all(
@@ -35,7 +116,7 @@ class ListingApi(AccountApi, ObjectApi):
         properties: bool = False,
         versions: bool = False,
         deleted: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> Iterator[ListedObject]: ...
 
     @overload
@@ -52,10 +133,9 @@ class ListingApi(AccountApi, ObjectApi):
         properties: bool = False,
         versions: bool = False,
         deleted: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> Iterator[ListedObject | ListedPrefix]: ...
 
-    @container_call
     def object_list_all(
         self,
         account: str | None,
@@ -69,7 +149,7 @@ class ListingApi(AccountApi, ObjectApi):
         properties: bool = False,
         versions: bool = False,
         deleted: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[ContainerOptions],
     ) -> Iterator[ListedObject] | Iterator[ListedObject | ListedPrefix]:
         """Iterate over the objects of a container, in the order of their names (as UTF-8).
 
@@ -101,31 +181,79 @@ class ListingApi(AccountApi, ObjectApi):
         hello 5 bytes
         all of photos/
         """
-        check_listing(marker=marker, prefix=prefix, end_marker=end_marker)
-        check_delimiter(delimiter)
-        page_size = check_limit(limit) or PAGE_SIZE
+        with ContainerCall(self, kwargs, account, container) as options:
+            check_listing(marker=marker, prefix=prefix, end_marker=end_marker)
+            check_delimiter(delimiter)
+            page_size = check_limit(limit) or PAGE_SIZE
 
-        def list_page(**page: Any) -> Any:
-            return self.object_list(
+        def list_page(*, limit: int | None, marker: str | None) -> ObjectListing:
+            return object_page(
+                self.container,
                 account,
                 container,
+                options.renewed(),
+                limit=limit,
+                marker=marker,
                 delimiter=None if versions else delimiter,
                 prefix=prefix,
                 end_marker=end_marker,
                 properties=properties,
                 versions=versions,
                 deleted=deleted,
-                **page,
-                **renewed_options(kwargs),
             )
 
-        pages = patiently(list_page, hard_deadline(kwargs))
+        def explain(err: OioException) -> None:
+            explain_container(err, container or options.cid)
+
+        pages = _explained(patiently(list_page, options.limits), explain, options)
         if versions and delimiter:
             pages = folding(pages, delimiter, prefix)
-        entries = all_entries(pages, page_size, marker or None, whole_names=bool(versions))
-        return cast("Iterator[ListedObject | ListedPrefix]", entries)
+        return all_entries(pages, page_size, marker or None, whole_names=bool(versions))
 
-    @account_call
+    # --- containers ---
+
+    def container_list(
+        self,
+        account: str | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+        end_marker: str | None = None,
+        prefix: str | None = None,
+        delimiter: str | None = None,
+        s3_buckets_only: bool = False,
+        **kwargs: Unpack[CallOptions],
+    ) -> list[ContainerRow]:
+        """Get the list of containers of an account, page by page.
+
+        :param account: account in which the containers are
+        :param limit: maximum number of results to return, 1000 by default
+        :param marker: names after this one only
+        :param end_marker: names before this one only
+        :param prefix: names that begin so only
+        :param delimiter: what follows it in names is folded into prefixes
+        :param s3_buckets_only: only names that can be those of buckets
+        :returns: lists of name, number of objects, number of bytes, 1 if the item is a prefix or 0 if it
+            is a container, and modification time (seconds). The marker of the next page is the last name;
+            only an empty page is the end.
+        :raises NoSuchAccount: there is no such account
+
+        >>> [name for name, objects, size, is_prefix, mtime in api.container_list("doc", prefix="box")]
+        ['box']
+        """
+        with AccountCall(self, kwargs, account) as options:
+            check_listing(marker=marker, end_marker=end_marker, prefix=prefix, delimiter=delimiter)
+            return container_page(
+                self.account,
+                account,
+                options,
+                limit=check_limit(limit),
+                marker=marker,
+                end_marker=end_marker,
+                prefix=prefix,
+                delimiter=delimiter,
+                s3_buckets_only=s3_buckets_only,
+            )
+
     def container_list_all(
         self,
         account: str,
@@ -136,7 +264,7 @@ class ListingApi(AccountApi, ObjectApi):
         prefix: str | None = None,
         delimiter: str | None = None,
         s3_buckets_only: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[CallOptions],
     ) -> Iterator[ContainerRow]:
         """Iterate over the containers of an account, in the order of their names (as UTF-8).
 
@@ -157,20 +285,42 @@ class ListingApi(AccountApi, ObjectApi):
         ...     print(name, objects, size)
         box 1 5
         """
-        check_listing(marker=marker, end_marker=end_marker, prefix=prefix)
-        check_delimiter(delimiter)
-        page_size = check_limit(limit)
+        with AccountCall(self, kwargs, account) as options:
+            check_listing(marker=marker, end_marker=end_marker, prefix=prefix)
+            check_delimiter(delimiter)
+            page_size = check_limit(limit)
 
-        def list_page(**page: Any) -> list[ContainerRow]:
-            return self.container_list(
+        def list_page(*, limit: int | None, marker: str | None) -> list[ContainerRow]:
+            return container_page(
+                self.account,
                 account,
+                options.renewed(),
+                limit=limit,
+                marker=marker,
                 end_marker=end_marker,
                 prefix=prefix,
                 delimiter=delimiter,
                 s3_buckets_only=s3_buckets_only,
-                **page,
-                **renewed_options(kwargs),
             )
 
-        pages = patiently(list_page, hard_deadline(kwargs))
+        def explain(err: OioException) -> None:
+            explain_account(err, account)
+
+        pages = _explained(patiently(list_page, options.limits), explain, options)
         return all_containers(pages, page_size, marker or None)
+
+
+def _explained(
+    list_page: ListPage[_P], explain: Callable[[OioException], None], options: Options
+) -> ListPage[_P]:
+    """Explain the failures of pages, which are asked for after the call has returned."""
+
+    def ask(*, limit: int | None, marker: str | None) -> _P:
+        try:
+            return list_page(limit=limit, marker=marker)
+        except OioException as err:
+            err.reqid = err.reqid or options.reqid
+            explain(err)
+            raise
+
+    return ask

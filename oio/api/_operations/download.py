@@ -1,40 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reading of an object: where its bytes are, and the stream of them."""
+"""Download: location of an object, and the stream of its bytes."""
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import inspect
+import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oio.api._data.strategies import stream_reader
-from oio.api._facade.call import identified
+from oio.api._data.layout import Layout
+from oio.api._data.read import read_pieces
+from oio.api._data.strategies import Strategy
 from oio.common import exceptions as exc
-from oio.common.answers import reading_answer
+from oio.common.cache import get_cached_object_metadata, set_cached_object_metadata
 from oio.common.perfdata import add_duration, add_figure
-from oio.common.ranges import close_range
-from oio.common.storage_functions import _sort_chunks
-from oio.common.storage_method import STORAGE_METHODS, StorageMethod
-from oio.common.utils import compute_perfdata_stats, hard_deadline, monotonic_time
+from oio.common.utils import compute_perfdata_stats
+
+if TYPE_CHECKING:
+    from oio.api._operations.services import Services
+    from oio.common.options import Options
 
 
-@dataclass(frozen=True)
-class Location:
-    """Where the bytes that are asked for are.
-
-    :param meta: description of the object
-    :param chunks: metachunk position -> chunks, in order of preference
-    :param ranges: first and last bytes, closed; None for the whole object
-    :param size: how many bytes that makes
-    """
-
-    meta: dict[str, Any]
-    chunks: dict[int, list[dict[str, Any]]]
-    storage_method: StorageMethod
-    ranges: list[tuple[int, int]] | None
-    size: int
+def locate(
+    services: Services,
+    account: str | None,
+    container: str | None,
+    obj: str | None,
+    version: int | str | None,
+    properties: bool,
+    options: Options,
+) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    """Locate an object: description, chunks, and whether they come from the cache."""
+    cache = options.cache if options.content_id is None else None
+    if cache is not None:
+        meta, chunks = get_cached_object_metadata(
+            account, container, obj, cid=options.cid, version=version, properties=properties, cache=cache
+        )
+        if meta is not None and chunks is not None:
+            return meta, chunks, True
+    found, located = services.container.content_locate(
+        account,
+        container,
+        obj,
+        content=options.content_id,
+        version=version,
+        properties=properties,
+        options=options,
+    )
+    if cache is not None:
+        set_cached_object_metadata(
+            found,
+            located,
+            account,
+            container,
+            obj,
+            cid=options.cid,
+            version=version,
+            properties=properties,
+            cache=cache,
+        )
+    return found, located, False
 
 
 class ObjectStream(Iterator[bytes]):
@@ -44,8 +70,21 @@ class ObjectStream(Iterator[bytes]):
     use it in a ``with`` block, when it may be left before its end. It has one reader at a time.
     """
 
-    def __init__(self, blocks: Generator[bytes, None, None]) -> None:
-        self._blocks = blocks
+    def __init__(self, layout: Layout, strategy: Strategy, options: Options) -> None:
+        suspects: set[str] = set()
+        # The read timeout is that of each request; it does not bound the whole stream.
+        reading = options.per_request()
+        self._blocks: Generator[bytes, None, None] = read_pieces(
+            layout.pieces(),
+            functools.partial(strategy.source, suspects=suspects, options=reading),
+            options.verify_checksum,
+        )
+        self._left = layout.size
+        self._size = layout.size
+        self._reqid = options.reqid
+        self._perfdata = options.perfdata
+        self._begin = time.monotonic()
+        self._ended = False
         self._cut_short: str | None = None
         self._first: bytes | None = None
 
@@ -54,25 +93,52 @@ class ObjectStream(Iterator[bytes]):
         self._first = next(self, None)
 
     def __next__(self) -> bytes:
-        self._refuse_two_readers()
         if self._first is not None:
             block, self._first = self._first, None
             return block
         if self._cut_short is not None:
+            self._refuse_two_readers()
             # Who goes on reading must not take this for the end of the object.
             raise exc.OioException(f"The stream was cut short: {self._cut_short}")
+        begin = time.monotonic()
         try:
-            return next(self._blocks)
+            block = next(self._blocks)
         except StopIteration:
+            self._end()
             raise
         except BaseException as err:
+            self._refuse_two_readers()
             self._cut_short = f"{type(err).__name__}: {err}"
+            if isinstance(err, exc.OioException):
+                err.reqid = err.reqid or self._reqid
             raise
+        if self._perfdata is not None:
+            add_duration(self._perfdata, "rawx", "overall", begin)
+            if self._left == self._size:
+                self._perfdata["ttfb"] = time.monotonic() - self._begin
+        self._left -= len(block)
+        return block
+
+    def _end(self) -> None:
+        """Check that all bytes were given, and measure."""
+        if self._ended:
+            return
+        self._ended = True
+        if left := self._left:
+            self._cut_short = f"{self._size - left} bytes were read, not {self._size}"
+            raise exc.ServiceUnavailable(self._cut_short, reqid=self._reqid)
+        perfdata = self._perfdata
+        if perfdata is not None:
+            perfdata["ttlb"] = time.monotonic() - self._begin
+            add_figure(perfdata, "data_size", self._size)
+            for prefix in ("connect.", "download."):
+                compute_perfdata_stats(perfdata, prefix)
 
     def close(self) -> None:
         """Close the connections to the rawx services; that is the end for who goes on reading."""
         self._refuse_two_readers()
         self._cut_short = self._first = None
+        self._ended = True
         self._blocks.close()
 
     def _refuse_two_readers(self) -> None:
@@ -84,88 +150,3 @@ class ObjectStream(Iterator[bytes]):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def locate_bytes(
-    meta: dict[str, Any],
-    raw_chunks: list[dict[str, Any]],
-    ranges: list[tuple[int | None, int | None]],
-    logger: Any,
-) -> Location:
-    """Find the chunks that hold some ranges of an object, or all of it.
-
-    :raises UnsatisfiableRange: a range begins after the last byte
-    :raises UnrecoverableContent: the chunks do not make up the object
-    """
-    with reading_answer():
-        storage_method = STORAGE_METHODS.load(meta["chunk_method"])
-        length = int(meta["length"])
-        chunks = _sort_chunks(raw_chunks, storage_method.ec, logger)
-        found = sum(copies[0]["size"] for copies in chunks.values())
-    if list(chunks) != list(range(len(chunks))) or found != length:
-        raise exc.UnrecoverableContent(
-            f"metachunks {list(chunks)} of {meta.get('name')!r} hold {found} bytes, not {length}"
-        )
-    closed = [_close(start, end, length) for start, end in ranges] or None
-    size = length if closed is None else sum(end - start + 1 for start, end in closed)
-    return Location(meta, chunks, storage_method, closed, size)
-
-
-def _close(start: int | None, end: int | None, length: int) -> tuple[int, int]:
-    bounds = close_range(start, end, length)
-    if bounds is None:
-        # Dropping it would give an answer that looks right (pitfalls row 133).
-        raise exc.UnsatisfiableRange(
-            416, None, f"range ({start}, {end}) is not in an object of {length} bytes"
-        )
-    return bounds
-
-
-def stream_object(location: Location, options: dict[str, Any]) -> ObjectStream:
-    """Read the bytes of an object.
-
-    :param options: those of the call
-    """
-    return ObjectStream(_counted(location, options, monotonic_time()))
-
-
-def _counted(location: Location, options: dict[str, Any], start: float) -> Generator[bytes, None, None]:
-    perfdata = options.get("perfdata")
-    given = 0
-    with identified(options.get("reqid")):
-        with contextlib.closing(_read(location, options)) as blocks:
-            for block in _timed(blocks, perfdata):
-                if perfdata is not None and not given:
-                    perfdata["ttfb"] = monotonic_time() - start
-                given += len(block)
-                yield block
-        if given != location.size:
-            raise exc.ServiceUnavailable(f"{given} bytes were read, not {location.size}")
-    if perfdata is not None:
-        perfdata["ttlb"] = monotonic_time() - start
-        add_figure(perfdata, "data_size", given)
-        for prefix in ("connect.", "download."):
-            compute_perfdata_stats(perfdata, prefix)
-
-
-def _timed(blocks: Iterator[bytes], perfdata: dict[str, Any] | None) -> Iterator[bytes]:
-    """Note the time spent on blocks, without that of who uses them."""
-    while True:
-        begin = monotonic_time()
-        block = next(blocks, None)
-        add_duration(perfdata, "rawx", "overall", begin)
-        if block is None:
-            return
-        yield block
-
-
-def _read(location: Location, options: dict[str, Any]) -> Generator[bytes, None, None]:
-    options = dict(options)
-    if hard_deadline(options) is None:
-        # The read timeout is that of each request; it does not bound the whole stream.
-        options.pop("deadline", None)
-    reader = stream_reader(location.storage_method)
-    with contextlib.closing(
-        reader(location.chunks, location.ranges, location.storage_method, **options)
-    ) as blocks:
-        yield from blocks

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of objects that store their data again: another policy, or the head of a metachunk that is cut.
+"""Rewrite of an object: its data stored again, with another policy or cut short.
 
 The new chunks are stored and verified before anything is changed, so a failure leaves the object as it was.
 """
@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oio.api._facade.call import ApiBase
-from oio.api._operations.download import Location, ObjectStream, locate_bytes, stream_object
-from oio.api._operations.leftovers import Leftovers, bucket_options
-from oio.api._operations.upload import Upload, open_source
-from oio.api.io import MetachunkPreparer
-from oio.api.types import Uploaded
+from oio.api._data.layout import Layout, Metachunk, lay_out
+from oio.api._data.source import Source, open_source
+from oio.api._data.strategies import strategy_for
+from oio.api._operations.commit import Commit, Target
+from oio.api._operations.download import ObjectStream
+from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.upload import Joined, Upload
 from oio.common import exceptions as exc
+from oio.common.utils import cid_from_name
+
+if TYPE_CHECKING:
+    from oio.api._operations.services import Services
+    from oio.api.types import Uploaded
+    from oio.common.options import Options
 
 _PATIENCE = 24 * 3600.0
 """Seconds that an upload waits for an object: the requests that read it have limits of their own."""
@@ -47,18 +54,17 @@ class _Copied(Iterator[bytes]):
 
 
 @contextlib.contextmanager
-def _reading(location: Location, size: int, options: dict[str, Any]) -> Iterator[Any]:
-    """Open a source that gives the first bytes of a part of an object.
+def _reading(stream: ObjectStream, size: int, options: Options) -> Iterator[Source]:
+    """Make a source of the first bytes of a part of an object.
 
     :raises OioException: the error of the read, instead of that of an upload whose source fails
     """
-    # The figures of an upload are those of the bytes that are sent.
-    unmeasured = {**options, "perfdata": None}
-    with stream_object(location, unmeasured) as stream:
+    patient = replace(options.limits.per_request(), read=_PATIENCE)
+    with stream:
         copied = _Copied(stream, size)
         try:
             with open_source(None, copied) as source:
-                yield source
+                yield Source(source, patient)
         except exc.SourceReadError:
             if copied.error is not None:
                 raise copied.error from None
@@ -67,211 +73,151 @@ def _reading(location: Location, size: int, options: dict[str, Any]) -> Iterator
             raise exc.DeadlineReached("Deadline reached while reading the object") from err
 
 
-class _Rewrite(Upload):
-    """An upload of the data of an object that exists.
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Object whose data are stored again.
 
-    :param found: its description
+    :param target: its names
+    :param meta: its description
+    :param located: its chunks
+    :param options: of the call
     """
 
-    def __init__(
-        self, api: ApiBase, account: str, container: str, found: dict[str, Any], **options: Any
-    ) -> None:
-        super().__init__(api, account, container, found["name"], **options)
-        self.found = found
-        self._replaced = Leftovers(api, account, container, options)
+    services: Services
+    target: Target
+    meta: Mapping[str, Any]
+    located: list[dict[str, Any]]
+    options: Options
 
-    def _writing_options(self) -> dict[str, Any]:
-        return {**super()._writing_options(), "read_timeout": _PATIENCE}
+    @property
+    def layout(self) -> Layout:
+        """Where its bytes are."""
+        return lay_out(self.meta, self.located, [], self.services.logger)
 
-    def _leftovers(self) -> Leftovers:
-        return self._replaced
+    def leftovers(self) -> Leftovers:
+        """What may stay of it in Backblaze."""
+        leftovers = Leftovers(self.services, *self.target[:2], self.options)
+        leftovers.note(self.meta, self.located)
+        return leftovers
 
-    def _copy(self, location: Location, size: int, sysmeta: dict[str, Any]) -> Uploaded:
-        """Store the first bytes of a part of the object."""
-        bucket = bucket_options(self.api, location.storage_method, self.cid, self.options)
-        options = {**self.options, **bucket}
+    def copy(self, layout: Layout, size: int, upload: Upload, sysmeta: Mapping[str, Any]) -> Uploaded:
+        """Store the first bytes of a part of the object.
+
+        :param layout: of the part
+        """
+        cid = self.options.cid or cid_from_name(*self.target[:2])
+        strategy = strategy_for(self.meta["chunk_method"], self.services, cid, self.options)
+        # The figures of an upload are those of the bytes that are sent.
+        reading = replace(self.options, perfdata=None)
         try:
-            with _reading(location, size, options) as source:
-                return self.run(source, sysmeta)
+            with _reading(ObjectStream(layout, strategy, reading), size, self.options) as source:
+                return upload.run(source, sysmeta)
         except exc.CorruptedChunk as err:
-            self.api.logger.warning("Reading %r again, from other chunks: %s", self.target[2], err)
+            self.services.logger.warning("Reading %r again, from other chunks: %s", self.target.name, err)
         # Once a block is given, what turns out to be damaged cannot be read from elsewhere: verify it before.
-        with _reading(location, size, {**options, "verify_checksum": "strict"}) as source:
-            return self.run(source, sysmeta)
+        reading = replace(reading, verify_checksum="strict")
+        with _reading(ObjectStream(layout, strategy, reading), size, self.options) as source:
+            return upload.run(source, sysmeta)
 
 
 # --- another policy ----------------------------------------------------------------------------------
 
 
-class PolicyChange(_Rewrite):
-    """Stores all the data of a version of an object again, with another policy."""
+def change_policy(original: Original, policy: str) -> Uploaded:
+    """Store all the data of a version of an object again, with another policy.
 
-    def __init__(
-        self, api: ApiBase, account: str, container: str, found: dict[str, Any], policy: str, **options: Any
-    ) -> None:
-        super().__init__(api, account, container, found, policy=policy, version=found["version"], **options)
-
-    def of(self, chunks: list[dict[str, Any]]) -> Uploaded:
-        """Store the data that are in these chunks.
-
-        :raises EtagMismatch: the data are not those that the object is known to have
-        """
-        location = locate_bytes(self.found, chunks, [], self.api.logger)
-        self._replaced.note(self.found, chunks)
-        sysmeta = {"mime_type": self.found.get("mime_type"), "etag": self._md5()}
-        return self._copy(location, location.size, sysmeta)
-
-    def _md5(self) -> str | None:
-        """MD5 of the object; unknown when parts of it were written apart."""
-        known: str = self.found.get("hash") or ""
-        return known if len(known) == 32 and known.strip("0") else None
-
-    def _send(self, meta: dict[str, Any], chunks: list[dict[str, Any]], size: int, checksum: str) -> None:
-        self.api.container.content_create(
-            *self.target,
-            size=size,
-            # It must be told as it is known, even if it is not.
-            checksum=self.found.get("hash") or None,
-            data={"chunks": chunks, "properties": meta["properties"]},
-            content_id=meta["id"],
-            stgpol=meta["policy"],
-            version=meta["version"],
-            mime_type=meta.get("mime_type"),
-            chunk_method=meta["chunk_method"],
-            change_policy=True,
-            **self._renewed_options(),
-        )
+    :raises EtagMismatch: the data are not those that the object is known to have
+    """
+    meta, layout = original.meta, original.layout
+    leftovers = original.leftovers()
+    checksum: str = meta.get("hash") or ""
+    # It is unknown when parts of the object were written apart.
+    md5 = checksum if len(checksum) == 32 and checksum.strip("0") else None
+    upload = Upload(
+        original.services,
+        original.target,
+        # The checksum must be told as it is known, even if it is not.
+        Commit(change_policy=True, checksum=checksum),
+        replace(original.options, version=meta["version"]),
+        policy=policy,
+        leftovers=leftovers,
+    )
+    return original.copy(layout, layout.size, upload, {"mime_type": meta.get("mime_type"), "etag": md5})
 
 
 # --- truncation --------------------------------------------------------------------------------------
 
 
-def truncate(
-    api: ApiBase,
-    account: str,
-    container: str,
-    found: dict[str, Any],
-    chunks: list[dict[str, Any]],
-    size: int,
-    options: dict[str, Any],
-) -> None:
+def truncate(original: Original, size: int) -> None:
     """Cut an object: what is after the metachunk of the cut is dropped, then this one is cut itself.
 
     In between, the object is longer than it should be, but what it holds is its own beginning.
 
-    :param found: its description
     :param size: bytes that remain
     :raises OioException: the object has fewer bytes
     """
-    location = locate_bytes(found, chunks, [], api.logger)
-    if size > location.size:
+    layout = original.layout
+    if size > layout.size:
         raise exc.OioException(
-            f"No chunk found at position {size}: truncating cannot grow an object of {location.size} bytes"
+            f"No chunk found at position {size}: truncating cannot grow an object of {layout.size} bytes"
         )
-    leftovers = Leftovers(api, account, container, options)
-    leftovers.note(found, chunks)
-    cut = _metachunk_to_cut(location, size)
+    leftovers = original.leftovers()
+    cut = _metachunk_to_cut(layout, size)
     with leftovers.swept():
         if cut is None:
-            # No data have to move (pitfalls row 129).
-            _drop_from(api, account, container, found, size, options)
+            # No data have to move (pitfall 129).
+            _drop_from(original, size, original.options)
         else:
-            _HeadRewrite(api, account, container, found, cut, **options).keep(location, size)
+            _keep_head(original, layout, cut, size)
 
 
-@dataclass(frozen=True)
-class _Metachunk:
-    """A part of an object, from byte ``start`` to before byte ``end``."""
-
-    position: int
-    start: int
-    end: int
-
-
-def _metachunk_to_cut(location: Location, size: int) -> _Metachunk | None:
+def _metachunk_to_cut(layout: Layout, size: int) -> Metachunk | None:
     """Find the metachunk that a cut goes through; there is none when it is between two.
 
-    The service never drops the first one: to be empty, it is cut at its first byte (pitfalls row 159).
+    The service never drops the first one: to be empty, it is cut at its first byte (pitfall 159).
     """
-    start = 0
-    for position, copies in location.chunks.items():
-        end = start + int(copies[0]["size"])
-        if start < size < end or (size == start == 0 < end):
-            return _Metachunk(position, start, end)
-        start = end
+    for metachunk in layout.metachunks:
+        if metachunk.start < size < metachunk.end or (size == metachunk.start == 0 < metachunk.end):
+            return metachunk
     return None
 
 
-def _drop_from(
-    api: ApiBase, account: str, container: str, found: dict[str, Any], end: int, options: dict[str, Any]
-) -> None:
+def _drop_from(original: Original, end: int, options: Options) -> None:
     """Drop the metachunks of an object that begin at `end`, or after."""
-    api.container.content_truncate(
-        account, container, found["name"], version=found["version"], size=end, **options
+    meta = original.meta
+    account, container, _ = original.target
+    original.services.container.content_truncate(
+        account, container, meta["name"], version=meta["version"], size=end, options=options
     )
 
 
-class _HeadRewrite(_Rewrite):
-    """Replaces a metachunk by its own beginning, as the last one of the object."""
+def _keep_head(original: Original, layout: Layout, cut: Metachunk, size: int) -> None:
+    """Replace a metachunk by its own beginning, as the last one of the object.
 
-    def __init__(
-        self,
-        api: ApiBase,
-        account: str,
-        container: str,
-        found: dict[str, Any],
-        metachunk: _Metachunk,
-        **options: Any,
-    ) -> None:
-        super().__init__(api, account, container, found, **options)
-        self._join(found)
-        self.wishes["meta_pos"] = metachunk.position
-        self._metachunk = metachunk
+    :param size: bytes that remain of the object
+    """
+    meta, options = original.meta, original.options
+    before = None
+    if cut.end < int(meta["length"]):
 
-    def keep(self, location: Location, size: int) -> None:
-        """Store what remains of the metachunk.
+        def before(phase: Options) -> None:
+            _drop_from(original, cut.end, phase)
 
-        :param location: of the object
-        :param size: bytes that remain of the object
-        """
-        start, end = self._metachunk.start, self._metachunk.end
-        sysmeta = {"mime_type": self.found.get("mime_type")}
-        if size == start:
-            self.run(io.BytesIO(), sysmeta)
-            return
-        if not self.options.get("verify_checksum", True):
-            # All of a metachunk is read only because no part of it can be verified.
-            end = size
-        part = replace(location, ranges=[(start, end - 1)], size=end - start)
-        self._copy(part, size - start, sysmeta)
-
-    def _commit(
-        self,
-        preparer: MetachunkPreparer,
-        meta: dict[str, Any],
-        chunks: list[dict[str, Any]],
-        size: int,
-        checksum: str,
-    ) -> None:
-        if self._metachunk.end < int(self.found["length"]):
-            account, container, _ = self.target
-            try:
-                _drop_from(
-                    self.api, account, container, self.found, self._metachunk.end, self._renewed_options()
-                )
-            except BaseException:
-                # Whatever became of that, nobody knows of the new chunks.
-                self._clean(preparer.all_chunks_so_far())
-                raise
-        super()._commit(preparer, meta, chunks, size, checksum)
-
-    def _send(self, meta: dict[str, Any], chunks: list[dict[str, Any]], size: int, checksum: str) -> None:
-        # The service loses the chunks when the content ID is missing (pitfalls row 145).
-        self.api.container.content_update(
-            *self.target,
-            size=size,
-            chunks=chunks,
-            content_id=meta["id"],
-            stgpol=meta["policy"],
-            **self._renewed_options(),
-        )
+    upload = Upload(
+        original.services,
+        original.target,
+        Commit(update=True, before=before),
+        options,
+        policy=meta.get("policy"),
+        joined=Joined.to(meta),
+        first=cut.position,
+        leftovers=Leftovers(original.services, *original.target[:2], options),
+    )
+    sysmeta = {"mime_type": meta.get("mime_type")}
+    if size == cut.start:
+        upload.run(Source(io.BytesIO(), options.limits), sysmeta)
+        return
+    # All of a metachunk is read only because no part of it can be verified.
+    end = cut.end if options.verify_checksum else size
+    part = replace(layout, ranges=((cut.start, end - 1),), size=end - cut.start)
+    original.copy(part, size - cut.start, upload, sysmeta)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The safety layer before the erasure coding library.
+"""Codec of segments: the safety layer around the erasure coding library.
 
-PyECLib's C code ends the process when it is given anything but ``bytes``, decodes garbage from fragments of
-another backend, and trusts sizes. Nothing reaches it that was not checked here, and only exceptions of ours
-come back.
+PyECLib's C code aborts the process when it is given anything but ``bytes``, decodes garbage from fragments of
+another backend, and trusts sizes. Nothing reaches it unchecked, and only exceptions of ours come back.
 """
 
 from __future__ import annotations
@@ -12,9 +11,12 @@ import functools
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common.exceptions import ECError
+
+if TYPE_CHECKING:
+    from oio.common.storage_method import ECStorageMethod
 
 HEADER_SIZE = 80
 _MAGIC = 0x0B0C5ECC
@@ -26,16 +28,14 @@ _KNOWN_LENGTHS = 4096
 
 
 class FragmentCodec:
-    """Cuts segments in fragments, and puts them together again; see :func:`codec_of`.
+    """Encodes segments as fragments, and decodes them; see :func:`codec_of`."""
 
-    :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
-    """
-
-    def __init__(self, storage_method: Any) -> None:
+    def __init__(self, storage_method: ECStorageMethod) -> None:
         self._driver = storage_method.driver
         self.k = int(storage_method.ec_nb_data)
         self.n = self.k + int(storage_method.ec_nb_parity)
         self.segment_size = int(storage_method.ec_segment_size)
+        self._data_indexes = set(range(self.k))
         self._sizes: dict[int, int] = {}
 
     def fragment_size(self, segment_length: int) -> int:
@@ -50,12 +50,12 @@ class FragmentCodec:
 
     @functools.cached_property
     def _backend(self) -> int:
-        """The number of the backend, as fragments of ours have it."""
+        """Number of the backend, as our fragments carry it."""
         return int(_HEADER.unpack_from(self.encode(b"\0")[0])[7])
 
     @functools.cached_property
     def _is_systematic(self) -> bool:
-        """Whether the payloads of the data fragments are the data."""
+        """Whether the payloads of the data fragments are the data themselves."""
         sample = bytes(range(256)) * self.k
         return self._join(dict(enumerate(self.encode(sample))), len(sample)) == sample
 
@@ -69,12 +69,13 @@ class FragmentCodec:
 
         :param metachunk_size: bytes of clear data
         """
-        return sum(self.fragment_size(length) for length in self.segment_lengths(metachunk_size))
+        full, rest = divmod(metachunk_size, self.segment_size)
+        return full * self.fragment_size(self.segment_size) + (self.fragment_size(rest) if rest else 0)
 
     def encode(self, segment: bytes) -> list[bytes]:
-        """Cut a segment in one fragment for each chunk.
+        """Encode a segment as one fragment for each chunk.
 
-        :raises ECError: when the library cannot
+        :raises ECError: the library cannot
         """
         fragments: list[bytes] = self._call("encode", bytes(segment))
         return fragments
@@ -83,8 +84,8 @@ class FragmentCodec:
         """Check a fragment before the library gets it.
 
         :param segment_length: bytes of its segment; None when that is not known
-        :returns: its index, and the bytes of its segment, as the fragment itself tells
-        :raises ECError: when it is not whole, damaged, or made otherwise
+        :returns: its index, and the bytes of its segment, as the fragment itself says
+        :raises ECError: it is incomplete, damaged, or of another kind
         """
         if len(fragment) < HEADER_SIZE:
             raise ECError(f"fragment of {len(fragment)} bytes")
@@ -100,7 +101,7 @@ class FragmentCodec:
             raise ECError(f"fragment of the backend {backend}, not {self._backend}")
         if not 0 < length <= self.segment_size or segment_length not in (None, length):
             raise ECError(f"fragment of a segment of {length} bytes, not {segment_length}")
-        expected = self.fragment_size(length)
+        expected = self._sizes.get(length) or self.fragment_size(length)
         if len(fragment) != expected or HEADER_SIZE + payload + metadata != expected:
             raise ECError(f"fragment of {len(fragment)} bytes, not {expected}")
         if index >= self.n:
@@ -108,13 +109,13 @@ class FragmentCodec:
         return index, length
 
     def decode(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
-        """Put a segment together from checked fragments.
+        """Decode a segment from checked fragments.
 
         :param fragments: index -> fragment, at least k of them
-        :raises ECError: when the library cannot
+        :raises ECError: the library cannot
         """
-        if self._is_systematic and all(index in fragments for index in range(self.k)):
-            # Nothing is lost: nothing to decode (pitfalls row 134).
+        if self._is_systematic and self._data_indexes <= fragments.keys():
+            # All the data fragments are here: nothing to decode (pitfall 134).
             return self._join(fragments, segment_length)
         segment: bytes = self._call("decode", list(fragments.values()))
         if len(segment) != segment_length:
@@ -122,20 +123,20 @@ class FragmentCodec:
         return segment
 
     def _join(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
-        size = len(fragments[0]) - HEADER_SIZE
-        # The payloads of the last ones may be padding.
-        return b"".join(
-            memoryview(fragments[index])[
-                HEADER_SIZE : HEADER_SIZE + max(0, min(size, segment_length - index * size))
-            ]
-            for index in range(self.k)
-        )
+        parts = []
+        left = segment_length
+        for index in range(self.k):
+            # The last payloads may be padding.
+            payload = memoryview(fragments[index])[HEADER_SIZE:][:left]
+            left -= len(payload)
+            parts.append(payload)
+        return b"".join(parts)
 
     def reconstruct(self, fragments: Iterable[bytes], missing: int) -> bytes:
-        """Make a lost fragment again from at least k checked ones.
+        """Rebuild a lost fragment from at least k checked ones.
 
         :param missing: its index
-        :raises ECError: when the library cannot
+        :raises ECError: the library cannot
         """
         fragment: bytes = self._call("reconstruct", list(fragments), [missing])[0]
         return fragment
@@ -150,6 +151,6 @@ class FragmentCodec:
 
 
 @functools.lru_cache(maxsize=64)
-def codec_of(storage_method: Any) -> FragmentCodec:
-    """The codec of a storage method, which knows what it has found out about the library before."""
+def codec_of(storage_method: ECStorageMethod) -> FragmentCodec:
+    """Get the codec of a storage method; what it has learnt of the library serves all metachunks."""
     return FragmentCodec(storage_method)

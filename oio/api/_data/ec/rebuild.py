@@ -1,60 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a lost chunk of an erasure-coded metachunk again, from the others."""
+"""Rebuilder of a lost chunk of an erasure-coded metachunk, from the others."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
-import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.ec.sources import FragmentSource, SegmentPlan, SourceTeam, number
-from oio.blob.reader import ChunkReader, mismatch
+from oio.api._data.ec.sources import ChunkFamily, SegmentPlan, SourceTeam
 from oio.common import exceptions as exc
-from oio.common.deadlines import hard_deadline
 
-_LOGGER = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from oio.common.chunks import Chunk
+    from oio.common.options import Options
+    from oio.common.storage_method import ECStorageMethod
 
 
-class ECRebuildHandler:
-    """Rebuilds a missing or damaged chunk, bit for bit.
+class ChunkRebuilder:
+    """Rebuilder of a missing or damaged chunk, bit for bit.
 
-    :param meta_chunk: the other chunks of its metachunk, dicts with ``url``, ``pos`` (or ``num``) and, if
-        known, ``size`` and ``hash`` of the metachunk
-    :param missing: index of the chunk to rebuild in its metachunk
-    :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
-    :param connection_timeout: seconds for each connection
-    :param read_timeout: seconds for each answer, and each block
+    :param chunks: the other chunks of its metachunk
+    :param missing: index of the chunk to rebuild
+    :raises ValueError: a metachunk has no chunk of this index
     """
 
     def __init__(
-        self,
-        meta_chunk: list[dict[str, Any]],
-        missing: int,
-        storage_method: Any,
-        connection_timeout: float | None = None,
-        read_timeout: float | None = None,
-        **_kwargs: Any,
+        self, chunks: Sequence[Chunk], missing: int, method: ECStorageMethod, options: Options
     ) -> None:
-        self.meta_chunk = meta_chunk
-        self.missing = int(missing)
-        self.storage_method = storage_method
-        self._codec = codec_of(storage_method)
-        if not 0 <= self.missing < self._codec.n:
-            raise ValueError(f"missing: {missing} is not one of the {self._codec.n} chunks of a metachunk")
-        self._headers = dict(_kwargs.get("headers") or {})
-        if _kwargs.get("reqid"):
-            self._headers["x-oio-req-id"] = _kwargs["reqid"]
-        self._options: dict[str, Any] = {
-            "connection_timeout": connection_timeout,
-            "read_timeout": read_timeout,
-            "deadline": hard_deadline(_kwargs),
-            "ssl_context": _kwargs.get("ssl_context"),
-            "check_head": lambda response, chunk: mismatch(response, {"metachunk_hash": chunk.get("hash")}),
-            "exact": False,
-        }
+        self._codec = codec = codec_of(method)
+        if not 0 <= missing < codec.n:
+            raise ValueError(f"missing: {missing} is not one of the {codec.n} chunks of a metachunk")
+        self._chunks = [chunk for chunk in chunks if chunk.index != missing]
+        self._missing = missing
+        self._options = options
 
     def rebuild(self) -> tuple[int, Iterator[bytes]]:
         """Rebuild the chunk.
@@ -64,31 +44,26 @@ class ECRebuildHandler:
         is left to go wrong, nor to close, when this returns.
 
         :returns: the bytes of the chunk, and an iterator of its fragments
-        :raises oio.common.exceptions.UnrecoverableContent: when fewer than k good chunks are left
+        :raises oio.common.exceptions.UnrecoverableContent: fewer than k good chunks are left
         :raises oio.common.exceptions.DeadlineReached:
+        :raises ValueError: a chunk has no index
         """
-        number(self.meta_chunk)
-        team = SourceTeam([], self._codec.k, self._source)
+        options = self._options
+        team = SourceTeam(self._chunks, ChunkFamily(self._codec, options.headers, options, verify=True))
         with contextlib.closing(team):
-            team.open([self._source(chunk) for chunk in self.meta_chunk if chunk["num"] != self.missing])
+            team.connect_all()
             size = self._elect_size(team)
             plan = SegmentPlan.of_chunk(self._codec, size)
-            self._keep_enough(team, plan)
-            return size, iter(self._rebuild_from(team, plan))
-
-    def _source(self, chunk: dict[str, Any], plan: SegmentPlan | None = None) -> FragmentSource:
-        return FragmentSource(chunk, self._codec, self._open_reader, plan, verify=True)
-
-    def _open_reader(self, chunk: dict[str, Any], asked: str | None) -> ChunkReader:
-        headers = {**self._headers, "Range": asked} if asked else self._headers
-        return ChunkReader([chunk], None, headers, **self._options)
+            self._keep_enough(team, size)
+            team.plan = plan
+            return size, iter(self._rebuild_from(team, len(plan.sizes)))
 
     def _elect_size(self, team: SourceTeam) -> int:
         """Bytes of the chunks: what most of them have.
 
         Between equals, the size of the metachunk decides, else the larger is less likely to be cut short.
         """
-        known = [int(source.chunk["size"]) for source in team.active if source.chunk.get("size") is not None]
+        known = [source.chunk.size for source in team.active if source.chunk.size is not None]
         expected = self._codec.chunk_size(known[0]) if known else None
         sizes = (source.announced_size for source in team.active)
         votes = collections.Counter(size for size in sizes if size is not None)
@@ -96,25 +71,24 @@ class ECRebuildHandler:
             raise self._unrecoverable(team)
         return max(votes, key=lambda size: (votes[size], size == expected, size))
 
-    def _keep_enough(self, team: SourceTeam, plan: SegmentPlan) -> None:
+    def _keep_enough(self, team: SourceTeam, size: int) -> None:
         """Go on with chunks of the right size, of k different indexes; the others are spares."""
-        size = sum(plan.sizes)
-        for source in sorted(team.active, key=lambda source: source.num):
-            taken = {other.num for other in team.active if other.plan}
-            if source.announced_size != size:
-                team.drop(source, exc.CorruptedChunk(f"chunk of {source.announced_size} bytes, not {size}"))
-            elif len(taken) < self._codec.k and source.num not in taken:
-                source.plan = plan
+        kept: set[int] = set()
+        for source in sorted(team.active, key=lambda source: source.index):
+            announced = source.announced_size
+            if announced != size:
+                team.drop(source, exc.CorruptedChunk(f"chunk of {announced} bytes, not {size}"))
+            elif len(kept) < self._codec.k and source.index not in kept:
+                kept.add(source.index)
             else:
                 team.release(source)
         if len(team.active) < self._codec.k:
             raise self._unrecoverable(team)
 
-    def _rebuild_from(self, team: SourceTeam, plan: SegmentPlan) -> list[bytes]:
-        team.make_source = lambda chunk: self._source(chunk, plan)
+    def _rebuild_from(self, team: SourceTeam, count: int) -> list[bytes]:
         while True:
             try:
-                fragments = [team.solve(segment, self._reconstruct) for segment in range(len(plan.sizes))]
+                fragments = [team.solve(segment, self._reconstruct) for segment in range(count)]
             except (exc.NotFound, exc.ServiceUnavailable) as err:
                 raise self._unrecoverable(team) from err
             for source in [source for source in team.active if not source.is_sound()]:
@@ -126,15 +100,16 @@ class ECRebuildHandler:
                 team.release(source)
 
     def _reconstruct(self, fragments: dict[int, bytes]) -> bytes:
-        others = [fragment for index, fragment in fragments.items() if index != self.missing]
-        lengths = {self._codec.check(fragment, None)[1] for fragment in others}
-        if len(others) < self._codec.k or len(lengths) > 1:
+        codec = self._codec
+        others = [fragment for index, fragment in fragments.items() if index != self._missing]
+        lengths = {codec.check(fragment, None)[1] for fragment in others}
+        if len(others) < codec.k or len(lengths) > 1:
             raise exc.ECError(f"{len(others)} fragments, of segments of {sorted(lengths)} bytes")
-        return self._codec.reconstruct(others, self.missing)
+        return codec.reconstruct(others, self._missing)
 
     def _unrecoverable(self, team: SourceTeam) -> exc.UnrecoverableContent:
         reasons = "; ".join(f"{url}: {reason}" for url, _, reason in team.errors)
         found = f"{len(team.active)}/{self._codec.k}"
         return exc.UnrecoverableContent(
-            f"Not enough valid sources to rebuild chunk {self.missing} ({found}): {reasons}"
+            f"Not enough valid sources to rebuild chunk {self._missing} ({found}): {reasons}"
         )

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of Backblaze B2: each metachunk is one file of a bucket, and B2 takes care of its copies."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from oio.api._data.metachunks import UploadRequest, new_checksum
+from oio.api._data.strategies import Stores, Strategy
+from oio.b2.errors import BackblazeException
+from oio.b2.names import DEFAULT_MIME_TYPE
+from oio.b2.sizes import MAX_FILE_SIZE
+from oio.common import exceptions as exc
+from oio.common.chunks import Chunk, Outcome
+from oio.common.constants import STRLEN_CHUNKID
+from oio.common.perfdata import add_duration
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+    from oio.api._data.layout import Metachunk
+    from oio.api._data.source import Source
+    from oio.b2.clients import Bucket
+    from oio.common.options import Options
+    from oio.common.storage_method import BackblazeStorageMethod, StorageMethod
+
+
+def file_name(cid: str, chunk: Chunk) -> str:
+    """Name the file of a chunk.
+
+    >>> file_name("C0FFEE", Chunk.of({"url": "b2/0A1B"}))
+    'C0FFEE/0A1B'
+    """
+    return f"{cid}/{chunk.id}"
+
+
+def delete_files(
+    bucket: Bucket, names: Iterable[str], deadline: float | None
+) -> tuple[list[str], exc.OioException | None]:
+    """Delete files, all their versions included; those that do not exist are no failure.
+
+    :param deadline: monotonic seconds
+    :returns: the files that are left, and the first of the failures
+    """
+    left = []
+    first: exc.OioException | None = None
+    for name in dict.fromkeys(names):
+        try:
+            bucket.client.remove(bucket.name, name, deadline=deadline)
+        except exc.OioException as err:
+            first = first or err
+            left.append(name)
+    return left, first
+
+
+class _FileData:
+    """Data of a file: at most `size` bytes of a source, hashed and counted.
+
+    :param checksums: to be updated
+    """
+
+    def __init__(self, source: Source, size: int | None, checksums: Iterable[_Hash]) -> None:
+        self._source = source
+        self._room = size
+        self._checksums = checksums
+        self.size = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Read some bytes; nothing at the end only."""
+        wanted = size if self._room is None else min(size, self._room - self.size)
+        if wanted <= 0:
+            return b""
+        block = self._source.read(wanted)
+        self.size += len(block)
+        for checksum in self._checksums:
+            checksum.update(block)
+        return block
+
+
+class FileWriter:
+    """Writer of the file of a metachunk, see :class:`~oio.api._data.metachunks.MetachunkWriter`."""
+
+    def __init__(self, bucket: Bucket, name: str, request: UploadRequest) -> None:
+        self._bucket = bucket
+        self._name = name
+        self._request = request
+        self.outcomes: list[Outcome] = []
+
+    def write(self, source: Source, size: int | None) -> tuple[int, str]:
+        """Write at most `size` bytes of a source, or all of it.
+
+        :returns: number of bytes, and their MD5 (hexadecimal)
+        :raises BackblazeException: refused
+        :raises OioNetworkException: Backblaze does not answer
+        :raises DeadlineReached: the deadline has passed
+        :raises OioException: the source failed, or not all of its bytes were stored
+        """
+        chunk = self._request.chunks[0]
+        of_object = self._request.checksum
+        checksum = new_checksum(self._request, "md5")
+        data = _FileData(source, size, [checksum] if checksum is of_object else [checksum, of_object])
+        # From now on, the bucket may hold something of the file.
+        self.outcomes = [Outcome(chunk, "not stored", maybe_stored=True)]
+        stored = self._put(chunk, data)
+        if stored != data.size:
+            raise exc.OioException(f"Backblaze has {stored} bytes of {chunk.url}, not {data.size}")
+        digest: str = checksum.hexdigest()
+        self.outcomes = [Outcome(replace(chunk, size=data.size, hash=digest.upper()), maybe_stored=True)]
+        return data.size, digest
+
+    def _put(self, chunk: Chunk, data: _FileData) -> int:
+        """Store the file; returns its size (bytes)."""
+        begin = time.monotonic()
+        options = self._request.options
+        try:
+            answer = self._bucket.client.put(
+                self._bucket.name,
+                self._name,
+                data,
+                mime_type=self._request.meta.get("mime_type") or DEFAULT_MIME_TYPE,
+                deadline=options.limits.deadline,
+            )
+        except (BackblazeException, exc.OioNetworkException) as err:
+            options.limits.blame(err, options.reqid or None)
+            raise
+        finally:
+            add_duration(options.perfdata, "b2", f"upload.{chunk.url}", begin)
+        return int(answer["contentLength"])
+
+
+class FileSource:
+    """The file of a metachunk, see :class:`~oio.api._data.read.MetachunkSource`."""
+
+    def __init__(self, bucket: Bucket, name: str, chunk: Chunk, options: Options) -> None:
+        self._bucket = bucket
+        self._name = name
+        self._url = chunk.url
+        self._limits = options.limits.per_request()
+        self._verify = bool(options.verify_checksum)
+        self._may_reread = True
+        self.used: list[str] = []
+
+    def open(self, start: int, end: int) -> Generator[bytes, None, None]:
+        self.used = [self._url]
+        left = end - start + 1
+        blocks = self._bucket.client.get(
+            self._bucket.name,
+            self._name,
+            start,
+            end,
+            verify=self._verify,
+            deadline=self._limits.deadline,
+        )
+        try:
+            with contextlib.closing(blocks):
+                for block in blocks:
+                    left -= len(block)
+                    yield block
+        except (BackblazeException, exc.OioNetworkException) as err:
+            raise self._failure(err) from err
+        if left:
+            raise self._shorter()
+
+    def _shorter(self) -> exc.CorruptedChunk:
+        return exc.CorruptedChunk(f"The file of {self._url} is shorter than what was stored")
+
+    def _failure(self, err: exc.OioException) -> exc.OioException:
+        """Make the exception that sources of any kind raise."""
+        status = err.status_code if isinstance(err, BackblazeException) else None
+        if status == 404:
+            return exc.NotFound(404, None, f"{self._url}: {err}")
+        if status == 416:
+            return self._shorter()
+        self._limits.blame(err)
+        return exc.ServiceUnavailable(f"{self._url}: {err}", service=err.service)
+
+    def find_damaged(self) -> list[str]:
+        return self.used
+
+    def exclude_damaged(self) -> bool:
+        # There is no other copy, but data that were damaged on the way may arrive intact the next time.
+        again, self._may_reread = self._may_reread, False
+        return again
+
+
+class BucketStrategy(Strategy):
+    """Backblaze B2.
+
+    An object is one file, whatever the size of the chunks of the namespace: that size spreads an object over
+    drives, which B2 does by itself, and each file costs requests. Only objects larger than the largest file
+    are several files.
+
+    :raises InvalidStorageMethod: a library is missing
+    """
+
+    def __init__(self, method: StorageMethod, stores: Stores, cid: str, options: Options) -> None:
+        super().__init__(method, stores, cid, options)
+        self.bucket = stores.b2.bucket(method, options)
+
+    @staticmethod
+    def family(method: BackblazeStorageMethod) -> tuple[str, str]:
+        return method.account_id, method.bucket_name
+
+    def metachunk_size(self, chunk_size: int) -> int:
+        return MAX_FILE_SIZE
+
+    def prepared(self, chunks: list[Chunk]) -> list[Chunk]:
+        """Give chunks names that were never used.
+
+        The prepared ones may be made of the version, which the caller can choose. A chunk server refuses a
+        chunk that it has; B2 would hide an existing file behind the new one.
+        """
+        urls = [f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}" for _ in chunks]
+        return [replace(chunk, url=url, address=url) for chunk, url in zip(chunks, urls, strict=True)]
+
+    def writer(
+        self, meta: dict[str, Any], chunks: list[Chunk], checksum: _Hash, first: bool, options: Options
+    ) -> FileWriter:
+        request = UploadRequest(meta, chunks, checksum, first, self.method.quorum, options)
+        return FileWriter(self.bucket, file_name(self.cid, chunks[0]), request)
+
+    def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> FileSource:
+        chunk = metachunk.chunks[0]
+        return FileSource(self.bucket, file_name(self.cid, chunk), chunk, options)
+
+    def head(self, chunk: Chunk, xattr: bool, options: Options) -> dict[str, str]:
+        try:
+            found = self.bucket.client.head(
+                self.bucket.name, file_name(self.cid, chunk), deadline=options.limits.deadline
+            )
+        except BackblazeException as err:
+            if err.status_code == 404:
+                raise exc.NotFound(404, None, f"{chunk.url}: {err}") from err
+            raise
+        return {"chunk_size": str(found["contentLength"])}
+
+    def delete(self, chunks: Iterable[Chunk], options: Options) -> None:
+        names = [file_name(self.cid, chunk) for chunk in chunks]
+        left, error = delete_files(self.bucket, names, options.for_cleaning().limits.deadline)
+        if error is not None:
+            self.stores.logger.warning("Files %s stay in bucket %s: %s", left, self.bucket.name, error)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Source of the bytes of an erasure-coded metachunk: damaged chunks are found, and left out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import logging
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+from oio.api._data.ec.read import RangeReader
+from oio.blob.reader import ChunkReader
+from oio.common import exceptions as exc
+from oio.common.constants import CHUNK_HEADERS
+
+if TYPE_CHECKING:
+    from oio.api._data.layout import Metachunk
+    from oio.common.chunks import Chunk
+    from oio.common.options import Options
+    from oio.common.storage_method import ECStorageMethod
+
+_LOGGER = logging.getLogger(__name__)
+
+_MAX_GUESSES = 100
+"""How often a metachunk is read again to find out which chunk is wrong, when no checksum tells."""
+
+
+class FragmentsSource:
+    """The chunks of a metachunk, see :class:`~oio.api._data.read.MetachunkSource`.
+
+    :param suspects: addresses of servers that have just failed; to be added to
+    """
+
+    def __init__(
+        self, method: ECStorageMethod, metachunk: Metachunk, suspects: set[str], options: Options
+    ) -> None:
+        self._method = method
+        self._chunks = metachunk.chunks
+        self._size = metachunk.size
+        self._suspects = suspects
+        self._options = options
+        #: URLs of chunks that differ from their own checksum, of those that do not, and of those left out on
+        #: suspicion.
+        self._damaged: set[str] = set()
+        self._sound: set[str] = set()
+        self._guess: set[str] = set()
+        self._guesses: Iterator[set[str]] | None = None
+        self.used: list[str] = []
+
+    def open(self, start: int, end: int) -> Generator[bytes, None, None]:
+        options = self._options
+        reader = RangeReader(
+            self._method, self._candidates(), self._size, start, end, options.headers, options, self._suspects
+        )
+        self.used = reader.team.used
+        return reader.blocks()
+
+    def _candidates(self) -> tuple[Chunk, ...]:
+        """The chunks that may be read."""
+        excluded = self._damaged | self._guess
+        if not excluded:
+            return self._chunks
+        return tuple(chunk for chunk in self._chunks if chunk.url not in excluded)
+
+    def find_damaged(self) -> list[str]:
+        doubtful = set(self.used) - self._sound
+        found = []
+        for chunk in self._chunks:
+            if chunk.url not in doubtful:
+                continue
+            try:
+                sound = self._is_sound(chunk)
+            except exc.DeadlineReached:
+                break
+            if sound:
+                self._sound.add(chunk.url)
+            else:
+                self._damaged.add(chunk.url)
+                found.append(chunk.url)
+        if found:
+            self._guess, self._guesses = set(), None
+        return found or list(self.used)
+
+    def exclude_damaged(self) -> bool:
+        if not self._damaged.isdisjoint(self.used):
+            return bool(self._candidates())
+        if self._guesses is None:
+            if not self.used:
+                return False
+            self._guesses = itertools.islice(self._suspicions(), _MAX_GUESSES)
+        self._guess = next(self._guesses, set())
+        return bool(self._guess)
+
+    def _suspicions(self) -> Iterator[set[str]]:
+        """Sets of chunks to leave out, the smallest first, such that others than before are read."""
+        min_chunks = self._method.min_chunks_to_read
+        left = list(self.used)
+        left += [chunk.url for chunk in self._chunks if chunk.url not in self._damaged.union(self.used)]
+        tried = {frozenset(self.used)}
+        for size in range(1, len(left) - min_chunks + 1):
+            for suspects in map(set, itertools.combinations(left, size)):
+                team = frozenset([url for url in left if url not in suspects][:min_chunks])
+                if team not in tried:
+                    tried.add(team)
+                    yield suspects
+
+    def _is_sound(self, chunk: Chunk) -> bool:
+        """Read a chunk whole, and compare it with its own checksum."""
+        reader = ChunkReader.with_options([chunk], self._options.headers, self._options)
+        digest = hashlib.new("md5", usedforsecurity=False)
+        try:
+            with contextlib.closing(reader.stream()) as blocks:
+                for block in blocks:
+                    digest.update(block)
+        except exc.DeadlineReached:
+            raise
+        except exc.OioException as err:
+            _LOGGER.warning("Failed to verify %s: %s", chunk.url, err)
+            return False
+        stored = reader.headers.get(CHUNK_HEADERS["chunk_hash"])
+        return not stored or stored.lower() == digest.hexdigest()

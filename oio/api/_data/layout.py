@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layout of an object: its metachunks, their chunks in the order of preference, and ranges of bytes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oio.common import exceptions as exc
+from oio.common.answers import ANSWER_ERRORS, unexpected
+from oio.common.chunks import Chunk
+from oio.common.ranges import ClosedRange, Range, close_range
+from oio.common.storage_method import STORAGE_METHODS, StorageMethod
+
+# Not the shared generator: a program that seeds it must get the same numbers with and without us.
+RANDOM = random.Random()
+
+
+@dataclass(frozen=True, slots=True)
+class Metachunk:
+    """Part of an object: copies or fragments of the same bytes.
+
+    :param start: first byte in the object
+    :param size: number of bytes
+    :param chunks: the preferred ones first
+    """
+
+    position: int
+    start: int
+    size: int
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def end(self) -> int:
+        """Byte after the last one."""
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the bytes of an object that are asked for are.
+
+    :param meta: description of the object
+    :param metachunks: all of them, in order
+    :param ranges: first and last bytes, closed; None for the whole object
+    :param size: number of bytes that are asked for
+    """
+
+    meta: Mapping[str, Any]
+    metachunks: tuple[Metachunk, ...]
+    method: StorageMethod
+    ranges: tuple[ClosedRange, ...] | None
+    size: int
+
+    def pieces(self) -> list[tuple[Metachunk, int, int]]:
+        """The parts of metachunks to read, in order: metachunk, first and last byte in it."""
+        if self.ranges is None:
+            return [(metachunk, 0, metachunk.size - 1) for metachunk in self.metachunks if metachunk.size]
+        return [
+            (metachunk, max(first - metachunk.start, 0), min(last, metachunk.end - 1) - metachunk.start)
+            for first, last in self.ranges
+            for metachunk in self.metachunks
+            if first < metachunk.end and last >= metachunk.start
+        ]
+
+
+def lay_out(
+    meta: Mapping[str, Any], located: Iterable[Mapping[str, Any]], ranges: list[Range], logger: Any
+) -> Layout:
+    """Find the chunks that hold some ranges of an object, or all of it.
+
+    :param meta: description of the object
+    :param located: its chunks, as the services tell them
+    :raises UnsatisfiableRange: a range begins after the last byte
+    :raises UnrecoverableContent: the chunks do not make up the object
+    :raises OioProtocolError: the description lacks something
+    """
+    try:
+        method = STORAGE_METHODS.load(meta["chunk_method"])
+        length = int(meta["length"])
+        metachunks = order(map(Chunk.of, located), method.ec, logger)
+    except ANSWER_ERRORS as err:
+        raise unexpected(err) from err
+    positions = [metachunk.position for metachunk in metachunks]
+    found = metachunks[-1].end if metachunks else 0
+    if positions != list(range(len(positions))) or found != length:
+        raise exc.UnrecoverableContent(
+            f"metachunks {positions} of {meta.get('name')!r} hold {found} bytes, not {length}"
+        )
+    if not ranges:
+        return Layout(meta, metachunks, method, None, length)
+    closed = tuple(_close(start, end, length) for start, end in ranges)
+    return Layout(meta, metachunks, method, closed, sum(end - start + 1 for start, end in closed))
+
+
+def _close(start: int | None, end: int | None, length: int) -> ClosedRange:
+    bounds = close_range(start, end, length)
+    if bounds is None:
+        # Dropping it would give an answer that looks right (pitfall 133).
+        raise exc.UnsatisfiableRange(
+            416, None, f"range ({start}, {end}) is not in an object of {length} bytes"
+        )
+    return bounds
+
+
+def order(chunks: Iterable[Chunk], is_ec: bool, logger: Any = None) -> tuple[Metachunk, ...]:
+    """Group chunks by metachunk, and put them in the order in which to read them.
+
+    Those whose checksum or size differs from most of the others are left out.
+
+    :param is_ec: they are fragments, which have an index
+    :param logger: where to tell which are set aside
+    """
+    positions: dict[int, list[Chunk]] = {}
+    for chunk in chunks:
+        if is_ec and chunk.index is None:
+            raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
+        positions.setdefault(chunk.position, []).append(chunk)
+    metachunks = []
+    start = 0
+    for position in sorted(positions):
+        agreed = sorted(_majority(position, positions[position], logger), key=_preference)
+        if is_ec:
+            agreed = _spares_last(position, agreed, logger)
+        metachunk = Metachunk(position, start, agreed[0].size or 0, tuple(agreed))
+        metachunks.append(metachunk)
+        start = metachunk.end
+    return tuple(metachunks)
+
+
+def _majority(position: int, chunks: list[Chunk], logger: Any) -> list[Chunk]:
+    """Keep the chunks that most of their metachunk agree with (pitfall 63)."""
+    first = chunks[0]
+    for chunk in chunks:
+        if chunk.size != first.size or chunk.hash != first.hash:
+            break
+    else:
+        return chunks
+    identities = [(str(chunk.hash).upper(), chunk.size) for chunk in chunks]
+    elected = Counter(identities).most_common(1)[0][0]
+    kept = []
+    for chunk, identity in zip(chunks, identities, strict=True):
+        if identity == elected:
+            kept.append(chunk)
+        elif logger:
+            logger.warning("metachunk %d: chunk %s differs from the others", position, chunk.url)
+    return kept
+
+
+def _preference(chunk: Chunk) -> float:
+    """Sort by score, with enough chance to spread the load over equal services; dead ones last."""
+    score = chunk.score or 0
+    return -(score + RANDOM.random() * 10) if score > 0 else 0
+
+
+def _spares_last(position: int, chunks: list[Chunk], logger: Any) -> list[Chunk]:
+    """Put after the others the chunks whose fragments are those of a preferred one (pitfall 54)."""
+    firsts: dict[int | None, Chunk] = {}
+    spares = []
+    for chunk in chunks:
+        if firsts.setdefault(chunk.index, chunk) is not chunk:
+            spares.append(chunk)
+            if logger:
+                logger.warning("metachunk %d: chunk %s is a duplicate", position, chunk.url)
+    return [*firsts.values(), *spares]

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chunks that the services prepare for an object, metachunk after metachunk."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from oio.common.answers import ANSWER_ERRORS, unexpected
+from oio.common.chunks import Chunk
+
+if TYPE_CHECKING:
+    from oio.common.options import Options
+    from oio.container.client import ContainerClient
+
+
+class Preparer:
+    """Asks for the chunks of a new object, or of new data of one; the first metachunk at once.
+
+    :param container: its ``content_prepare`` is called
+    :param target: names of the account, the container and the object
+    :param policy: storage policy, None for the default one
+    :param first: position of the first metachunk
+    :param content_id: wanted ID of the object
+    :param version: wanted version of the object
+    """
+
+    def __init__(
+        self,
+        container: ContainerClient,
+        target: tuple[str, str, str],
+        policy: str | None,
+        options: Options,
+        first: int = 0,
+        content_id: str | None = None,
+        version: int | str | None = None,
+    ) -> None:
+        self._container = container
+        self._target = target
+        self._policy = policy
+        self._first = first
+        #: Description of the object.
+        self.meta, chunks = self._ask(first, content_id, version, options)
+        self._first_chunks = self._placed(chunks, first)
+        # A long upload needs the time of one request for each of them (pitfall 27).
+        self._options = options
+
+    def _ask(
+        self, position: int, content_id: str | None, version: int | str | None, options: Options
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        return self._container.content_prepare(
+            *self._target,
+            size=1,
+            position=position,
+            stgpol=self._policy,
+            content_id=content_id,
+            version=version,
+            options=options,
+        )
+
+    @staticmethod
+    def _placed(chunks: list[dict[str, Any]], position: int) -> list[Chunk]:
+        """Set the positions, which the service numbers from 0 in each answer."""
+        try:
+            placed = [Chunk.of(chunk) for chunk in chunks]
+        except ANSWER_ERRORS as err:
+            raise unexpected(err) from err
+        return placed if not position else [replace(chunk, position=position) for chunk in placed]
+
+    def __iter__(self) -> Iterator[list[Chunk]]:
+        """The chunks of each metachunk, as long as they are asked for."""
+        yield self._first_chunks
+        for position in itertools.count(self._first + 1):
+            meta, chunks = self._ask(
+                position, self.meta.get("id"), self.meta.get("version"), self._options.renewed()
+            )
+            self.meta["properties"].update(meta.get("properties") or {})
+            yield self._placed(chunks, position)

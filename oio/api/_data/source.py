@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Source of the data of an upload: read once, in time, to its first end."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.generator_io import GeneratorIO
+from oio.common.limits import Limits
+from oio.common.sources import reading_source
+from oio.common.utils import shorten
+
+
+class Source:
+    """Bytes to upload.
+
+    :param wrapped: has a ``read(size)`` that returns bytes, or text which is encoded as UTF-8
+    :param limits: of the time of each read
+    """
+
+    def __init__(self, wrapped: Any, limits: Limits) -> None:
+        # The phase of a call does not bound an upload of any length.
+        self._limits = limits.per_request() if limits.is_phase else limits
+        self._ahead = b""
+        self._is_memory = type(wrapped) is io.BytesIO
+        self._is_generator = isinstance(wrapped, GeneratorIO)
+        self._wrapped = wrapped
+        if self._is_generator:
+            wrapped.after_nothing = self._wait
+
+    def read(self, size: int) -> bytes:
+        """Read `size` bytes, or all that are left before the end; nothing at the end.
+
+        :raises SourceReadTimeout: the source gives nothing in time
+        :raises SourceReadError: from the exception that the source raised
+        :raises DeadlineReached: no time is left for it
+        """
+        if self._is_memory:
+            data: bytes = self._wrapped.read(size)
+            return data
+        blocks, wanted = [], size
+        if self._ahead:
+            blocks.append(self._ahead[:wanted])
+            self._ahead = self._ahead[wanted:]
+            wanted -= len(blocks[0])
+        if wanted:
+            with reading_source(self._limits.reading_source()):
+                while wanted and (block := self._next(wanted)):
+                    blocks.append(block[:wanted])
+                    self._ahead = block[wanted:]
+                    wanted -= len(blocks[-1])
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def is_exhausted(self) -> bool:
+        """Whether the end was reached."""
+        if self._is_memory:
+            return bool(self._wrapped.tell() >= len(self._wrapped.getbuffer()))
+        if not self._ahead:
+            self._ahead = self.read(1)
+        return not self._ahead
+
+    def _next(self, size: int) -> bytes:
+        """Read what there is now, but not more than `size` bytes if the source does not insist."""
+        self._limits.reading_source()
+        if self._is_generator:
+            # Its read would wait until there is as much as that.
+            buffer = bytearray(size)
+            return bytes(memoryview(buffer)[: self._wrapped.readinto(buffer)])
+        data = self._wrapped.read(size)
+        if data is None:
+            return b""
+        return data.encode("utf-8") if isinstance(data, str) else bytes(data)
+
+    def _wait(self) -> None:
+        self._limits.reading_source()
+        # The limit of the read can only strike when others have their turn.
+        green.sleep(0)
+
+
+# --- what a caller gives ---
+
+
+def open_source(file_or_path: Any, data: Any) -> AbstractContextManager[Any]:
+    """Open what to read the data of an object from; what is opened here is closed with its context.
+
+    :param file_or_path: not looked at when there are `data`
+    :raises MissingData: there is neither data nor file
+    :raises FileNotFound: there is no file at the path
+    """
+    if data is not None:
+        return nullcontext(_readable_data(data))
+    if file_or_path is None:
+        raise exc.MissingData("neither data nor file_or_path is given")
+    if isinstance(file_or_path, (str, bytes, os.PathLike)):
+        return _open_file(file_or_path)
+    return nullcontext(_readable("file_or_path", file_or_path))
+
+
+def _readable_data(data: Any) -> Any:
+    if isinstance(data, str):
+        data = data.encode("utf-8")
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return io.BytesIO(data)
+    if hasattr(data, "read"):
+        return _readable("data", data)
+    if isinstance(data, Iterable) and not isinstance(data, Mapping):
+        return GeneratorIO(data)
+    raise TypeError(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
+
+
+def _readable(argument: str, source: Any) -> Any:
+    if not hasattr(source, "read"):
+        raise TypeError(
+            f"{argument} must be a path or a file, not {type(source).__name__}: {shorten(source)}"
+        )
+    if isinstance(source, io.TextIOBase):
+        raise TypeError(f"{argument} must be opened in binary mode: {shorten(source)}")
+    return source
+
+
+def _open_file(path: Any) -> AbstractContextManager[Any]:
+    try:
+        return Path(os.fsdecode(path)).open("rb")
+    except FileNotFoundError as err:
+        raise exc.FileNotFound(f"File {os.fsdecode(path)!r} not found.") from err
+    except (OSError, ValueError) as err:
+        raise exc.SourceReadError(f"File {os.fsdecode(path)!r} cannot be read: {err}") from err
+
+
+def default_name(file_or_path: Any) -> str | None:
+    """Deduce the name of an object from that of its file."""
+    path = file_or_path
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        path = getattr(file_or_path, "name", None)
+        if not isinstance(path, (str, bytes)):
+            return None
+    return Path(os.fsdecode(path)).name or None

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work on many things: requests about many names, and actions on several things in parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+
+from oio.blob.connect import OWN_THREAD_FAILURES
+from oio.common import green
+from oio.common.answers import reading_answer
+
+if TYPE_CHECKING:
+    from oio.common.options import Options
+
+BULK_LIMIT = 100
+"""How many names a proxy takes in one request, unless its configuration says otherwise."""
+
+Results: TypeAlias = "list[tuple[str, bool]]"
+"""Names, and whether the service did what was asked for each."""
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Ask(Protocol):
+    """Sends a request about several names."""
+
+    def __call__(self, names: list[str], /, *, options: Options) -> Results:
+        """Send it."""
+
+
+def in_bulk(names: list[str], ask: Ask, options: Options) -> Results:
+    """Ask for what many names need in as few requests as the proxy allows.
+
+    :param ask: sends a request about several names
+    :param options: of the call
+    :returns: the answers about all the names, in their order
+    """
+    results: Results = []
+    # An empty list is worth a request too: the service decides what becomes of it.
+    for begin in range(0, max(len(names), 1), BULK_LIMIT):
+        batch = names[begin : begin + BULK_LIMIT]
+        results += _as_asked(batch, ask(batch, options=options.renewed()))
+    return results
+
+
+def _as_asked(names: list[str], answers: Results) -> Results:
+    """Check that there is an answer about each name; a name may be there several times."""
+    known: dict[str, list[bool]] = {}
+    for name, answer in reversed(answers):
+        known.setdefault(name, []).append(answer)
+    with reading_answer():
+        return [(name, known[name].pop()) for name in names]
+
+
+def in_parallel(action: Callable[[_T], _R], items: Iterable[_T], width: int) -> list[_R]:
+    """Do something with each of several things, a few at a time; with all of them, even when some fail.
+
+    :param width: how many at a time
+    :returns: the results, in the order of the things
+    :raises OioException: the first of the failures
+    """
+    work = list(items)
+    if len(work) < 2:
+        return [action(item) for item in work]
+    errors: list[BaseException] = []
+
+    def act(item: _T) -> _R | None:
+        try:
+            return action(item)
+        except OWN_THREAD_FAILURES as err:
+            errors.append(err)
+            return None
+
+    with green.ContextPool(width) as pool:
+        threads = [pool.spawn(act, item) for item in work]
+        results = [thread.wait() for thread in threads]
+    if errors:
+        raise errors[0]
+    return cast("list[_R]", results)

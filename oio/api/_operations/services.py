@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services: the clients and pools that an operation may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from oio.account.client import AccountClient
+    from oio.b2.clients import B2Clients
+    from oio.blob.client import BlobClient
+    from oio.common.client import ProxyClient
+    from oio.container.client import ContainerClient
+    from oio.directory.client import DirectoryClient
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the operations of one API object share.
+
+    :param namespace: its name
+    :param logger: where to tell what is not worth an exception
+    :param get_blob: gives the client of the chunk servers, which is made when it is first needed
+    :param get_proxy: gives the client of the routes of the proxy that have no namespace
+    :param b2: clients of Backblaze
+    """
+
+    namespace: str
+    logger: Logger
+    account: AccountClient
+    container: ContainerClient
+    directory: DirectoryClient
+    get_blob: Callable[[], BlobClient]
+    get_proxy: Callable[[], ProxyClient]
+    b2: B2Clients
+
+    @property
+    def blob(self) -> BlobClient:
+        """Client of the chunk servers."""
+        return self.get_blob()
+
+    @property
+    def proxy(self) -> ProxyClient:
+        """Client of the routes of the proxy that have no namespace."""
+        return self.get_proxy()
