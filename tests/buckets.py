@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from oio.api._operations.leftovers import Buckets
 from oio.api.backblaze_http import Backoff
+from oio.b2.clients import B2Clients
 from oio.sandbox import Namespace
 from oio.sandbox.store.b2_versions import Version, Wanted
 
@@ -22,7 +22,7 @@ def client_of(namespace: Namespace, **kwargs: Any) -> Iterator[Any]:
     """A client that waits little between two attempts, and sends small parts."""
     namespace.b2.limits.minimum_part_size = PART_SIZE
     with namespace.api(**kwargs) as client:
-        client._buckets = Buckets(part_size=PART_SIZE, backoff=IMPATIENT)
+        client._b2_clients = B2Clients(part_size=PART_SIZE, backoff=IMPATIENT)
         yield client
 
 

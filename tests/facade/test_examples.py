@@ -4,28 +4,17 @@
 from __future__ import annotations
 
 import doctest
+import pkgutil
 from importlib import import_module
 from typing import Any
 
 import pytest
 
+PACKAGES = ("api", "account", "blob", "conscience", "container", "directory", "rdir")
 MODULES = [
-    "oio.account.client",
-    "oio.api._facade.accounts",
-    "oio.api._facade.changes",
-    "oio.api._facade.containers",
-    "oio.api._facade.copies",
-    "oio.api._facade.listings",
-    "oio.api._facade.data",
-    "oio.api._facade.objects",
-    "oio.api.object_storage",
-    "oio.api.types",
-    "oio.blob.client",
-    "oio.conscience.client",
-    "oio.container._metadata",
-    "oio.container.client",
-    "oio.directory.client",
-    "oio.rdir.client",
+    module.name
+    for package in PACKAGES
+    for module in pkgutil.walk_packages(import_module(f"oio.{package}").__path__, f"oio.{package}.")
 ]
 EXAMPLES = [
     example

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import pytest
 
 from oio.common import exceptions as exc
-from oio.common.deadlines import SoftDeadline
+from oio.common.limits import Limits
 from oio.sandbox import Fault, Namespace
 from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, header, routes
 from tests.facade.rows import alias, fill, left, versions_of
@@ -442,12 +442,12 @@ def test_deadline_of_the_caller_bounds_all_of_a_call(filled: Any, namespace: Nam
     assert namespace.requests == []
 
 
-def note_deadlines(client: Any, deadlines: list[float]) -> None:
-    """Note the deadlines of the requests of a client from now on."""
+def note_limits(client: Any, limits: list[Limits]) -> None:
+    """Note the time limits of the requests of a client from now on."""
     send = client._direct_request
 
     def request(*args: Any, **kwargs: Any) -> Any:
-        deadlines.append(kwargs["deadline"])
+        limits.append(kwargs["limits"])
         return send(*args, **kwargs)
 
     client._direct_request = request
@@ -456,12 +456,12 @@ def note_deadlines(client: Any, deadlines: list[float]) -> None:
 @pytest.mark.pitfall(27)
 @pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
 def test_read_timeout_is_that_of_each_request(filled: Any, call: Any) -> None:
-    deadlines: list[float] = []
+    limits: list[Limits] = []
     for client in (filled.container, filled.account, filled.proxy_client):
-        note_deadlines(client, deadlines)
+        note_limits(client, limits)
     call(filled, {"read_timeout": 10.0})
-    assert len(set(deadlines)) == len(deadlines) >= 1
-    assert all(isinstance(deadline, SoftDeadline) for deadline in deadlines)
+    assert len({known.deadline for known in limits}) == len(limits) >= 1
+    assert all(known.is_phase for known in limits)
 
 
 @pytest.mark.pitfall(109)

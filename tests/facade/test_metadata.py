@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -108,6 +109,19 @@ def test_life_of_a_container(api: Any) -> None:
     api.container_delete(ACCOUNT, CONTAINER)
     with pytest.raises(exc.NoSuchContainer):
         api.container_delete(ACCOUNT, CONTAINER)
+
+
+def test_properties_are_where_tests_of_applications_look_for_them(offline_api: Any) -> None:
+    client = offline_api.container = Mock(spec=offline_api.container)
+    given = {"properties": {"a": "1"}, "system": {"sys.m2.quota": "9"}}
+    offline_api.container_create(ACCOUNT, CONTAINER, **given)
+    created = client.container_create.call_args
+    assert created.args == (ACCOUNT, CONTAINER)
+    assert {name: created.kwargs[name] for name in given} == given
+    offline_api.container_set_properties(ACCOUNT, CONTAINER, **given)
+    changed = client.container_set_properties.call_args
+    assert changed.args[:3] == (ACCOUNT, CONTAINER, given["properties"])
+    assert changed.kwargs["system"] == given["system"]
 
 
 @pytest.mark.pitfall(85, 86, 132)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oio.api.backblaze_http import Backblaze, BackblazeException, Backoff
-from oio.b2.large import MAX_PARTS, part_size_for
-from oio.b2.session import Limits
+from oio.b2.session import B2Limits
+from oio.b2.sizes import MAX_PARTS, part_size_for
 from oio.b2.upload import Part, Source
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
@@ -293,8 +293,8 @@ def test_parts_are_the_data_cut_in_pieces_of_one_size(data, part_size, most, ann
     expected = data[:limit] if announced else data
     source = Source(Pipe(data, most), min(limit, len(data)) if announced else None)
     pieces = []
-    while not pieces or not source.at_end(Limits()):
-        with Part.spool(source, part_size, Limits()) as part:
+    while not pieces or not source.at_end(B2Limits()):
+        with Part.spool(source, part_size, B2Limits()) as part:
             pieces.append(b"".join(part.body()))
             assert part.sha1 == hashlib.sha1(pieces[-1]).hexdigest()
             assert b"".join(part.body()) == pieces[-1], "a second time"

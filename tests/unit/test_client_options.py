@@ -9,6 +9,7 @@ import pytest
 
 from oio.account.client import AccountClient
 from oio.blob.client import BlobClient
+from oio.common.limits import Limits
 from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
@@ -245,28 +246,25 @@ def test_timeouts_reach_every_request(kind, name, where):
 @pytest.mark.pitfall(64, 72)
 @pytest.mark.parametrize("where", ["constructor", "call"])
 @pytest.mark.parametrize(
-    ("strategy", "name", "arguments"),
-    [
-        ("oio.api.io.ChunkReader", "chunk_get", ()),
-        ("oio.api.replication.ReplicatedMetachunkWriter", "chunk_put", (META, b"hello")),
-    ],
+    ("worker", "name", "arguments"),
+    [("ChunkReader.with_options", "chunk_get", ()), ("ChunkSender", "chunk_put", (META, b"hello"))],
 )
-def test_timeouts_reach_those_who_read_and_write_chunks(monkeypatch, strategy, name, arguments, where):
+def test_timeouts_reach_those_who_read_and_write_chunks(monkeypatch, worker, name, arguments, where):
     class Stop(Exception):
         pass
 
-    def strategy_class(*_args, **kwargs):
-        seen.update(kwargs)
+    def make_worker(_chunks, _headers, options, **_):
+        seen.append(options.limits)
         raise Stop
 
-    seen: dict[str, object] = {}
-    monkeypatch.setattr(strategy, strategy_class)
+    seen = []
+    monkeypatch.setattr(f"oio.blob.client.{worker}", make_worker)
     timeouts = {"connection_timeout": 500, "read_timeout": 600, "write_timeout": 700}
     options, keywords = (timeouts, {}) if where == "constructor" else ({"read_timeout": 1}, timeouts)
     client = make(BlobClient, RecordingPool(), **options)
     with pytest.raises(Stop):
         getattr(client, name)("http://h:1/AB", *arguments, **keywords)
-    assert {key: seen[key] for key in timeouts} == timeouts
+    assert seen == [Limits(500, 600, 700)]
 
 
 @pytest.mark.pitfall(70, 71)

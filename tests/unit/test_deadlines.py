@@ -8,7 +8,13 @@ import pytest
 
 from oio.common import utils
 from oio.common.exceptions import DeadlineReached
-from oio.common.utils import SoftDeadline, hard_deadline, monotonic_time, set_deadline_from_read_timeout
+from oio.common.limits import Limits
+from oio.common.utils import SoftDeadline, monotonic_time, set_deadline_from_read_timeout
+
+
+def hard_deadline(kwargs):
+    """The deadline of the whole call, which the caller has set."""
+    return Limits.of(deadline=kwargs["deadline"]).hard_deadline
 
 
 @pytest.mark.pitfall(84)

@@ -8,10 +8,7 @@ import io as stdio
 
 import pytest
 
-from oio.api.ec import (
-    EcMetachunkWriter,
-    ECWriteHandler,
-)
+from oio.api.ec import EcChunkWriter, EcMetachunkWriter, ECWriteHandler
 from oio.common import exceptions as exc
 from oio.common import green
 from tests.unit.ec_fakes import DATA, EC, encoded
@@ -71,7 +68,7 @@ def test_each_chunk_gets_its_fragments_and_the_trailers_that_were_announced(algo
 def test_checksums_are_made_once_for_each_chunk_and_once_for_the_metachunk(monkeypatch):
     made = []
     real = hashlib.new
-    monkeypatch.setattr(hashlib, "new", lambda *args: made.append(args) or real(*args))
+    monkeypatch.setattr(hashlib, "new", lambda *args, **kwargs: made.append(args) or real(*args, **kwargs))
     write()
     assert len(made) == 10
     made.clear()
@@ -132,3 +129,55 @@ def test_an_empty_object_has_empty_chunks_with_trailers():
     body, trailers = net.connections["h3"].body, net.connections["h3"].trailers
     assert body == b""
     assert trailers["x-oio-chunk-meta-chunk-hash"] == digest == hashlib.md5().hexdigest()
+
+
+def write_one(chunk, reply):
+    """Write a chunk step by step."""
+    with network(h0=reply) as net, green.ContextPool() as pool:
+        writer = EcChunkWriter.connect(chunk, SYSMETA, reqid="R", connection_timeout=1, write_timeout=1)
+        writer.start(pool)
+        for data in (b"abc", b"", b"def"):
+            writer.send(data)
+        writer.wait()
+        return writer, writer.finish(6, "AA"), net
+
+
+def test_a_single_chunk_is_written_step_by_step():
+    chunk = {"url": "http://h0/0A", "pos": "0.0"}
+    writer, failed, net = write_one(chunk, stored)
+    assert (failed, writer.failed, writer.bytes_transferred) == (None, False, 6)
+    assert writer.getresponse().status == 201
+    assert writer.chunk is chunk
+    assert chunk["maybe_stored"] is True
+    assert net.connections["h0"].body == b"abcdef"
+    assert net.connections["h0"].trailers == {
+        "x-oio-chunk-meta-metachunk-size": "6",
+        "x-oio-chunk-meta-metachunk-hash": "AA",
+        "x-oio-chunk-meta-chunk-hash": writer.checksum.hexdigest(),
+    }
+    assert net.calls[0][3]["x-oio-req-id"] == "R"
+
+
+def test_a_single_chunk_that_cannot_be_sent_is_told_by_finish():
+    chunk = {"url": "http://h0/0A", "pos": "0.0"}
+
+    class Broken:
+        def send(self, _data):
+            raise OSError("reset")
+
+        def close(self):
+            pass
+
+    writer = EcChunkWriter(chunk, Broken(), write_timeout=1)
+    with green.ContextPool() as pool:
+        writer.start(pool)
+        writer.send(b"abc")
+        writer.wait()
+        assert writer.finish(3, "AA") is chunk
+    assert (writer.failed, writer.conn, chunk["error"]) == (True, None, "write: reset")
+    assert "maybe_stored" not in chunk
+
+
+def test_a_chunk_without_an_index_is_refused():
+    with pytest.raises(ValueError, match="'0' has no index"):
+        EcMetachunkWriter(SYSMETA, [{"url": "http://h0/0A", "pos": "0"}], hashlib.md5(), EC)

@@ -223,7 +223,7 @@ def test_a_failure_at_the_end_of_the_body_concerns_one_chunk_only():
                 send = connection.send
 
                 def failing(data):
-                    if data.startswith(b"0\r\n"):
+                    if data.endswith(b"0\r\n\r\n"):
                         raise BrokenPipeError("gone")
                     send(data)
 
