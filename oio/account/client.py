@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
@@ -20,8 +20,8 @@ from oio.conscience.client import LbClient
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import RequestOptions, ServiceOptions
     from oio.common.http_api import Answer
+    from oio.common.keywords import RequestOptions, ServiceOptions
 
 _CREATED = 201
 
@@ -134,7 +134,7 @@ class AccountClient(HttpApi):
         :param data: the body
         """
         options = kwargs.get("options")
-        given = kwargs if options is None else options.for_request()
+        given = kwargs if options is None else cast("RequestOptions", options.for_request())
         query: dict[str, Any] = {} if account is None else {"id": account}
         query.update(params or {})
         wish = given.get("force_master")

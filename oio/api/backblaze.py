@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from oio.api.types import SharedOptions
+    from oio.common.keywords import SharedOptions
 
 __all__ = [
     "BackblazeChunkDownloadHandler",

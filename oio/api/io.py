@@ -36,7 +36,7 @@ from oio.common.storage_method import StorageMethod
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import RequestOptions
+    from oio.common.keywords import RequestOptions
 
 __all__ = [
     "CHUNK_TIMEOUT",

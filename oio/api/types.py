@@ -10,18 +10,16 @@ All of them are plain dicts, lists and tuples: these types tell editors and type
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, final
 
+from oio.common.keywords import HttpOptions, SharedOptions
+
 if TYPE_CHECKING:
-    from logging import Logger
     from ssl import SSLContext
 
     import urllib3
-
-    from oio.common.limits import Limits
-    from oio.common.options import Options
 
 __all__ = [
     "AccountInfo",
@@ -29,7 +27,6 @@ __all__ = [
     "BulkOptions",
     "CallOptions",
     "Chunk",
-    "ChunkOptions",
     "ClientOptions",
     "ContainerInfo",
     "ContainerOptions",
@@ -39,7 +36,6 @@ __all__ = [
     "CreatedObject",
     "DescribedChunk",
     "FetchedObject",
-    "HttpOptions",
     "LinkedObject",
     "ListedObject",
     "ListedPrefix",
@@ -47,13 +43,8 @@ __all__ = [
     "ObjectListing",
     "ObjectMeta",
     "ObjectOptions",
-    "ProxyOptions",
     "Range",
     "ReadOptions",
-    "RequestOptions",
-    "SendOptions",
-    "ServiceOptions",
-    "SharedOptions",
     "Uploaded",
     "WrittenChunk",
 ]
@@ -337,64 +328,6 @@ class AccountProperties(_Account):
 # --- options -----------------------------------------------------------------------------------------
 
 
-class SharedOptions(TypedDict, total=False):
-    """Options that calls and requests have in common."""
-
-    headers: Mapping[str, Any] | None
-    """Extra headers to pass to the services."""
-    reqid: str | bytes | None
-    """ID of the request, seen by all the services; by default a new one for each call."""
-    deadline: float | None
-    """End of the time granted to the call (seconds of :func:`time.monotonic`)."""
-    connection_timeout: float | str | None
-    """Limit of each connection (seconds)."""
-    read_timeout: float | str | None
-    """Limit of each answer and of each block that is read (seconds)."""
-    write_timeout: float | str | None
-    """Limit of each block that is sent, and of its answer (seconds)."""
-    perfdata: dict[str, Any] | None
-    """Dict that gets performance figures (seconds)."""
-    force_master: bool | str | None
-    """Read from the master of each replicated database."""
-    admin_mode: bool | str | None
-    """Ask for what only administrators may do."""
-    request_attempts: int | str | None
-    """How often a request is tried in all when a service is busy."""
-    pool_manager: urllib3.PoolManager | None
-    """Connections to the proxy and to the account service, instead of the client's."""
-    tls: bool | str | None
-    """Prefer chunk addresses that speak TLS."""
-
-
-class SendOptions(SharedOptions, total=False):
-    """Options of sending one request, whatever it is about."""
-
-    timeout: float | urllib3.Timeout | None
-    """Limit of the request (seconds), or limits as urllib3 takes them."""
-    limits: Limits
-    """Limits of time as one value, instead of the others."""
-    options: Options
-    """Options as one value, instead of all others."""
-
-
-class RequestOptions(SendOptions, total=False):
-    """Options of one request, which every method of the clients of services takes."""
-
-    autocreate: bool | str | None
-    """Create the container that the call needs."""
-
-
-class ChunkOptions(RequestOptions, total=False):
-    """Options of the requests that read or write the data of a chunk."""
-
-    ssl_context: SSLContext | None
-    """For chunk servers that speak TLS."""
-    chunk_checksum_algo: str | None
-    """Checksum of the data that are written (``md5``); None leaves it to the chunk server."""
-    chunk_buffer_max: int | str | None
-    """Bytes of each block that is read from the source."""
-
-
 class CallOptions(SharedOptions, total=False):
     """Options that every method of the object storage API takes."""
 
@@ -457,57 +390,6 @@ class CreateOptions(ContainerOptions, total=False):
     """Version of the new object."""
     change_policy: bool
     """Replace the chunks of the object of this version, which exists."""
-
-
-class HttpOptions(TypedDict, total=False):
-    """Options of the constructors of all clients: defaults of the calls, and how connections are made."""
-
-    connection_timeout: float | str | None
-    """Limit of each connection (seconds)."""
-    read_timeout: float | str | None
-    """Limit of each answer and of each block that is read (seconds)."""
-    write_timeout: float | str | None
-    """Limit of each block that is sent, and of its answer (seconds)."""
-    admin_mode: bool | str | None
-    """Ask for what only administrators may do."""
-    force_master: bool | str | None
-    """Read from the master of each replicated database."""
-    pool_connections: int | str | None
-    """How many services connections are kept to."""
-    pool_maxsize: int | str | None
-    """How many idle connections are kept to each."""
-    max_retries: int | str | None
-    """Retries of urllib3 after a failure of the network; none by default."""
-    backoff_factor: float | str | None
-    """Seconds before the first of these retries, doubled at each one."""
-    socket_options: Any
-    """Options of the sockets, as urllib3 takes them."""
-    source_address: tuple[str, int] | None
-    """Address and port that connections are made from."""
-    cert_reqs: str | int | None
-    """Whether certificates are verified, as urllib3 takes it; they are by default."""
-    ca_certs: str | None
-    """File of the certificates of the authorities to trust."""
-
-
-class ServiceOptions(HttpOptions, total=False):
-    """Options of the constructors of the clients of one kind of service."""
-
-    pool_manager: urllib3.PoolManager | None
-    """Connections shared with other clients, instead of options to make them."""
-    connection: str
-    """``keep-alive`` or ``close``"""
-
-
-class ProxyOptions(ServiceOptions, total=False):
-    """Options of the constructors of the clients of the proxy."""
-
-    endpoint: str | None
-    """URL or ``host:port`` of the proxy; several are separated by ``;``."""
-    request_attempts: int | str | None
-    """How often a request is tried in all when a service is busy."""
-    logger: Logger | None
-    """Gets what is not worth an exception."""
 
 
 class ClientOptions(HttpOptions, total=False):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from oio.api.types import ChunkOptions, RequestOptions, ServiceOptions
+    from oio.common.keywords import ChunkOptions, RequestOptions, ServiceOptions
 
     Data: TypeAlias = Any
     """Iterable of blocks of bytes, or file."""

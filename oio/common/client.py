@@ -18,8 +18,8 @@ from oio.common.retry import Retry
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import ServiceOptions
     from oio.common.http_api import RequestParts
+    from oio.common.keywords import ServiceOptions
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from oio.api.types import HttpOptions, RequestOptions, SendOptions
+    from oio.common.keywords import HttpOptions, RequestOptions, SendOptions
 
     Answer: TypeAlias = tuple[Any, Any]
     """A response, and its body: an object when it was JSON, else bytes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
@@ -13,9 +13,6 @@ from oio.common.easy_value import text_value
 from oio.common.limits import NO_LIMITS, Limits
 from oio.common.retry import Retry
 from oio.common.utils import request_id
-
-if TYPE_CHECKING:
-    from oio.api.types import RequestOptions
 
 _TIMES = {
     "connection_timeout": "connection",
@@ -149,7 +146,7 @@ class Options:
                 reqid, headers = identify(headers, request_id(begin))
         return replace(base, reqid=reqid, headers=headers, limits=limits, **changes)
 
-    def for_request(self) -> RequestOptions:
+    def for_request(self) -> dict[str, Any]:
         """Keywords of one request to the proxy or the account service, without those that say nothing."""
         known: dict[str, Any] = {}
         for name in _IN_REQUESTS:
@@ -164,7 +161,7 @@ class Options:
             known["limits"] = self.limits
         if self.retry is not None:
             known["request_attempts"] = self.retry.attempts
-        return known  # type: ignore[return-value]
+        return known
 
     def identified(self, prefix: str = "") -> Options:
         """The same, with a request ID: a new one, which starts with `prefix`, when there is none."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from oio.api.types import ProxyOptions, RequestOptions, SharedOptions
+    from oio.common.keywords import ProxyOptions, RequestOptions, SharedOptions
 
     Described: TypeAlias = Mapping[str, Any] | Iterable[Any]
     """A service, or several."""

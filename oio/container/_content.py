@@ -18,8 +18,8 @@ from oio.container._params import container_params, property_names
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import RequestOptions
     from oio.common.http_api import Answer, RequestExtras
+    from oio.common.keywords import RequestOptions
 
 _NO_CONTENT = 204
 _NO_ROUTE = 404

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oio.api.types import RequestOptions
+    from oio.common.keywords import RequestOptions
 
 
 def container_params(

@@ -31,7 +31,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import ProxyOptions, RequestOptions
+    from oio.common.keywords import ProxyOptions, RequestOptions
 
 _CREATED = 201
 

@@ -15,7 +15,7 @@ from oio.common.client import ProxyClient
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import ProxyOptions, RequestOptions, SendOptions
+    from oio.common.keywords import ProxyOptions, RequestOptions, SendOptions
 
 _CREATED = 201
 

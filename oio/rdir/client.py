@@ -21,8 +21,8 @@ from oio.directory.client import DirectoryClient
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import ProxyOptions, RequestOptions, ServiceOptions
     from oio.common.http_api import Answer
+    from oio.common.keywords import ProxyOptions, RequestOptions, ServiceOptions
 
     Assignments: TypeAlias = tuple[list[JsonObject], list[JsonObject]]
     """Volumes, each with its ``rdir``, and rdir services, each with its number of ``volumes``."""
