@@ -10,7 +10,7 @@ from typing import Any
 from oio.api._buckets import Buckets
 from oio.api.backblaze_http import Backoff
 from oio.sandbox import Namespace
-from oio.sandbox.store.b2_versions import Version, Wanted
+from oio.sandbox.b2.versions import Version, Wanted
 
 PART_SIZE = 100_000
 """Of the clients of these tests, so that large files need not be large."""

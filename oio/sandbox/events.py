@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from oio.sandbox.chunks import ChunkMissing, ChunkStore
-from oio.sandbox.store.accounts import AccountStore
-from oio.sandbox.store.container import ContainerState
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.reverse import ChunkEntry, ContainerRecord, ReverseDirectory
+from oio.sandbox.account.store import AccountStore
+from oio.sandbox.metadata.container import ContainerState
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.rawx.chunks import ChunkMissing, ChunkStore
+from oio.sandbox.rdir.store import ChunkEntry, ContainerRecord, ReverseDirectory
 
 
 @dataclass(frozen=True)

@@ -16,28 +16,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from oio.sandbox import operations
-from oio.sandbox.account import Account
-from oio.sandbox.b2 import B2
-from oio.sandbox.conscience import Conscience
-from oio.sandbox.conscience import Service as Registered
+from oio.sandbox.account.service import Account
+from oio.sandbox.account.store import AccountStore
+from oio.sandbox.b2.service import B2
 from oio.sandbox.events import Events
 from oio.sandbox.faults import Fault, FaultBoard, FaultPlan
 from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, RDIR, Dialect
 from oio.sandbox.http.dialects import B2 as B2_DIALECT
 from oio.sandbox.http.log import RequestLog, RequestRecord
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.policies import Policies
-from oio.sandbox.ports import free_ports
-from oio.sandbox.proxy import Proxy
-from oio.sandbox.rawx import Rawx
-from oio.sandbox.rdir import Rdir
-from oio.sandbox.routes.backend import Backend
-from oio.sandbox.server import Server
+from oio.sandbox.http.ports import free_ports
+from oio.sandbox.http.server import Server
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.policies import Policies
+from oio.sandbox.metadata.store import Metadata
+from oio.sandbox.proxy.backend import Backend
+from oio.sandbox.proxy.registry import Conscience
+from oio.sandbox.proxy.registry import Service as Registered
+from oio.sandbox.proxy.service import Proxy
+from oio.sandbox.rawx.service import Rawx
+from oio.sandbox.rdir.service import Rdir
+from oio.sandbox.rdir.store import ReverseDirectory
 from oio.sandbox.services import B2Service, RawxService, Service
-from oio.sandbox.store.accounts import AccountStore
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.inbox import Inbox
-from oio.sandbox.store.reverse import ReverseDirectory
+from oio.sandbox.storage.inbox import Inbox
 
 _LAYOUT: Final = "namespace.json"
 #: How data are kept in the directory; to be raised when what an earlier version has left cannot be read.

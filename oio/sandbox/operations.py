@@ -6,15 +6,18 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from oio.sandbox import account, b2, proxy, rdir
+from oio.sandbox.account import service as account
+from oio.sandbox.b2 import service as b2
 from oio.sandbox.faults import METHODS, Fault
 from oio.sandbox.http.values import is_hexadecimal
-from oio.sandbox.routes import own
+from oio.sandbox.proxy import administration
+from oio.sandbox.proxy import service as proxy
+from oio.sandbox.rdir import service as rdir
 
 #: The operations of each kind of service: any of them, or an HTTP method, may be that of a :class:`Fault`.
 #: What is asked of the chunks of a rawx goes by the method, or by the ID of a chunk.
 OPERATIONS: Final = {
-    "proxy": sorted({route for _, route in [*proxy.ROUTES, *own.ROUTES]}),
+    "proxy": sorted({route for _, route in [*proxy.ROUTES, *administration.ROUTES]}),
     "account": sorted({path.strip("/").removeprefix("v1.0/") for path in account.ROUTES}),
     "rdir": sorted({path.removeprefix("v1/") for path in rdir.ROUTES}),
     "rawx": ["info", "stat"],

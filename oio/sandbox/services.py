@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from oio.sandbox.chunks import ChunkStore
-from oio.sandbox.conscience import Conscience
-from oio.sandbox.conscience import Service as Registered
+from oio.sandbox.b2.buckets import PRIVATE, PUBLIC
+from oio.sandbox.b2.store import B2Store, Limits
+from oio.sandbox.b2.versions import Wanted
+from oio.sandbox.http.server import Server
 from oio.sandbox.messages import Handler
-from oio.sandbox.server import Server
-from oio.sandbox.store.b2 import B2Store, Limits
-from oio.sandbox.store.b2_buckets import PRIVATE, PUBLIC
-from oio.sandbox.store.b2_versions import Wanted
+from oio.sandbox.proxy.registry import Conscience
+from oio.sandbox.proxy.registry import Service as Registered
+from oio.sandbox.rawx.chunks import ChunkStore
 
 _BEST: Final = 100
 

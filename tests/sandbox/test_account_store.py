@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.store.accounts import AccountStore, ContainerEntry, Filter, NotEmpty, NotFound, Stale
-from oio.sandbox.store.container import ContainerState
+from oio.sandbox.account.store import AccountStore, ContainerEntry, Filter, NotEmpty, NotFound, Stale
+from oio.sandbox.metadata.container import ContainerState
 
 NAMES = st.text(alphabet=["a", "b", "/", "é"], min_size=1, max_size=4)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.b2 import B2, OPERATIONS
+from oio.sandbox.b2.service import B2, OPERATIONS
+from oio.sandbox.b2.store import B2Store, Limits
 from oio.sandbox.messages import Request
-from oio.sandbox.store.b2 import B2Store, Limits
 
 FIELDS = (
     *("accountId", "bucketId", "bucketName", "bucketType", "bucketTypes", "bucketInfo", "fileId", "fileName"),

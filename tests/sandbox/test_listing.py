@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.store import beans
-from oio.sandbox.store.contents import MARKER_ID
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.listing import Page, Query, list_page
+from oio.sandbox.metadata import beans
+from oio.sandbox.metadata.contents import MARKER_ID
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.listing import Page, Query, list_page
+from oio.sandbox.metadata.store import Metadata
 
 TARGET = Target.named("account", "container")
 

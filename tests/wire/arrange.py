@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from oio.sandbox.conscience import Service
-from oio.sandbox.store import beans, contents, versions
-from oio.sandbox.store.accounts import ContainerEntry
-from oio.sandbox.store.container import FROZEN
-from oio.sandbox.store.directory import META2, Link, Target
-from oio.sandbox.store.layout import Chunk
-from oio.sandbox.store.reverse import CHUNKS, ChunkEntry
+from oio.sandbox.account.store import ContainerEntry
+from oio.sandbox.metadata import beans, contents, versions
+from oio.sandbox.metadata.container import FROZEN
+from oio.sandbox.metadata.directory import META2, Link, Target
+from oio.sandbox.metadata.layout import Chunk
+from oio.sandbox.proxy.registry import Service
+from oio.sandbox.rdir.store import CHUNKS, ChunkEntry
 from tests.wire.recorded import Exchange, Message
 from tests.wire.world import World
 

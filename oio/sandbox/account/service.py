@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.account.store import ContainerEntry, Filter, NotEmpty, NotFound, Stale, decimal
 from oio.sandbox.http.values import is_true, parse_query
 from oio.sandbox.messages import Response
-from oio.sandbox.store.accounts import ContainerEntry, Filter, NotEmpty, NotFound, Stale, decimal
 
 if TYPE_CHECKING:
+    from oio.sandbox.account.store import AccountStore
     from oio.sandbox.messages import Request
-    from oio.sandbox.store.accounts import AccountStore
 
 _JSON: Final = ("Content-Type", "text/json; charset=utf-8")
 _DEFAULT_PAGE: Final = 1000

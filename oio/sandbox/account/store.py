@@ -8,9 +8,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from oio.sandbox.store.container import ContainerState
-from oio.sandbox.store.database import Clock, Database
-from oio.sandbox.store.inbox import INBOX, Inbox
+from oio.sandbox.metadata.container import ContainerState
+from oio.sandbox.storage.database import Clock, Database
+from oio.sandbox.storage.inbox import INBOX, Inbox
 
 if TYPE_CHECKING:
     import sqlite3

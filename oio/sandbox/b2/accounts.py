@@ -7,15 +7,15 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.routes.b2_calls import B2Call
-from oio.sandbox.store.b2_buckets import PRIVATE
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request
-from oio.sandbox.store.b2_keys import Key
+from oio.sandbox.b2.buckets import PRIVATE
+from oio.sandbox.b2.calls import B2Call
+from oio.sandbox.b2.errors import B2Refusal, bad_request
+from oio.sandbox.b2.keys import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.store.b2_buckets import Bucket
+    from oio.sandbox.b2.buckets import Bucket
 
 
 def _authorize(call: B2Call) -> dict[str, object]:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request
+from oio.sandbox.b2.errors import B2Refusal, bad_request
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from oio.sandbox.store.database import Database
+    from oio.sandbox.storage.database import Database
 
 PRIVATE: Final = "allPrivate"
 PUBLIC: Final = "allPublic"

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
+from oio.sandbox.b2.errors import B2Refusal, bad_request
+from oio.sandbox.b2.versions import HIDE, Version
 from oio.sandbox.http.values import parse_integer, parse_query
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request
-from oio.sandbox.store.b2_versions import HIDE, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from oio.sandbox.store.b2 import B2Store
-    from oio.sandbox.store.b2_keys import Key
+    from oio.sandbox.b2.keys import Key
+    from oio.sandbox.b2.store import B2Store
 
 _JSON: Final = (
     ("Content-Type", "application/json;charset=UTF-8"),

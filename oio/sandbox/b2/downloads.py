@@ -6,11 +6,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from oio.sandbox.b2.buckets import PUBLIC, Bucket
+from oio.sandbox.b2.calls import B2Call, decode, encode
+from oio.sandbox.b2.errors import B2Refusal, not_found
+from oio.sandbox.b2.versions import HIDE, Version
 from oio.sandbox.messages import Response
-from oio.sandbox.routes.b2_calls import B2Call, decode, encode
-from oio.sandbox.store.b2_buckets import PUBLIC, Bucket
-from oio.sandbox.store.b2_errors import B2Refusal, not_found
-from oio.sandbox.store.b2_versions import HIDE, Version
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 #: Entries of the file info that are given back as the header of their own.

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.routes.b2_calls import B2Call, checked_info, checked_name, described
-from oio.sandbox.store.b2_errors import B2Refusal
-from oio.sandbox.store.b2_versions import Version, Wanted
+from oio.sandbox.b2.calls import B2Call, checked_info, checked_name, described
+from oio.sandbox.b2.errors import B2Refusal
+from oio.sandbox.b2.versions import Version, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.store.b2_keys import Key
-    from oio.sandbox.store.b2_large import Part
-    from oio.sandbox.store.b2_places import Place
+    from oio.sandbox.b2.keys import Key
+    from oio.sandbox.b2.large_files import Part
+    from oio.sandbox.b2.upload_urls import Place
 
 _MOST_FILES: Final = 10_000
 _MOST_PARTS: Final = 1000

@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request
+from oio.sandbox.b2.errors import B2Refusal, bad_request
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from oio.sandbox.store.database import Database
+    from oio.sandbox.storage.database import Database
 
 #: Everything that a key can allow.
 CAPABILITIES: Final = (

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.b2_buckets import find as find_bucket
-from oio.sandbox.store.b2_errors import bad_request
-from oio.sandbox.store.b2_versions import START, UPLOAD, Version, drop, insert
+from oio.sandbox.b2.buckets import find as find_bucket
+from oio.sandbox.b2.errors import bad_request
+from oio.sandbox.b2.versions import START, UPLOAD, Version, drop, insert
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from oio.sandbox.store.b2_disk import Disk, Pending
-    from oio.sandbox.store.database import Clock, Database
+    from oio.sandbox.b2.disk import Disk, Pending
+    from oio.sandbox.storage.database import Clock, Database
 
 #: What stands for the SHA-1 of a large file: nobody has computed it.
 NO_SHA1: Final = "none"

@@ -8,15 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from oio.sandbox.b2.accounts import ACCOUNT_OPERATIONS
+from oio.sandbox.b2.calls import B2Call, answer, read_arguments, refused
+from oio.sandbox.b2.downloads import download_by_id, download_by_name
+from oio.sandbox.b2.errors import B2Refusal, bad_request, not_found
+from oio.sandbox.b2.files import FILE_OPERATIONS
+from oio.sandbox.b2.store import B2Store
+from oio.sandbox.b2.uploads import UPLOAD_OPERATIONS
 from oio.sandbox.faults import b2_operation
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.routes.b2_accounts import ACCOUNT_OPERATIONS
-from oio.sandbox.routes.b2_calls import B2Call, answer, read_arguments, refused
-from oio.sandbox.routes.b2_downloads import download_by_id, download_by_name
-from oio.sandbox.routes.b2_files import FILE_OPERATIONS
-from oio.sandbox.routes.b2_uploads import UPLOAD_OPERATIONS
-from oio.sandbox.store.b2 import B2Store
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request, not_found
 
 _PATH: Final = re.compile(r"/b2api/v([1-4])/([a-z0-9_]+)((?:/[^/]+)*)/?")
 _DOWNLOAD: Final = "download"

@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.b2_buckets import Buckets
-from oio.sandbox.store.b2_disk import Disk
-from oio.sandbox.store.b2_keys import Keys
-from oio.sandbox.store.b2_large import LargeFiles
-from oio.sandbox.store.b2_places import Places
-from oio.sandbox.store.b2_schema import B2
-from oio.sandbox.store.b2_versions import Versions
-from oio.sandbox.store.database import Clock, Database
+from oio.sandbox.b2.buckets import Buckets
+from oio.sandbox.b2.disk import Disk
+from oio.sandbox.b2.keys import Keys
+from oio.sandbox.b2.large_files import LargeFiles
+from oio.sandbox.b2.schema import B2
+from oio.sandbox.b2.upload_urls import Places
+from oio.sandbox.b2.versions import Versions
+from oio.sandbox.storage.database import Clock, Database
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request
+from oio.sandbox.b2.errors import B2Refusal, bad_request
 
 if TYPE_CHECKING:
-    from oio.sandbox.store.database import Database
+    from oio.sandbox.storage.database import Database
 
 _REMEMBERED: Final = 7 * 86_400
 #: Statuses of the client's own mistakes, after which a place is as good as before.

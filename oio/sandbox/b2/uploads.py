@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.b2.calls import B2Call, checked_info, checked_name, decode, described
+from oio.sandbox.b2.errors import B2Refusal, bad_request
+from oio.sandbox.b2.files import LAST_PART, content_type, described_part
+from oio.sandbox.b2.versions import Version
 from oio.sandbox.http.values import parse_integer
-from oio.sandbox.routes.b2_calls import B2Call, checked_info, checked_name, decode, described
-from oio.sandbox.routes.b2_files import LAST_PART, content_type, described_part
-from oio.sandbox.store.b2_errors import B2Refusal, bad_request
-from oio.sandbox.store.b2_versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.store.b2_disk import Pending
-    from oio.sandbox.store.b2_places import Place
+    from oio.sandbox.b2.disk import Pending
+    from oio.sandbox.b2.upload_urls import Place
 
 _AT_END: Final = "hex_digits_at_end"
 _UNCHECKED: Final = "do_not_verify"

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.b2_buckets import find as find_bucket
-from oio.sandbox.store.b2_errors import bad_request, not_found
+from oio.sandbox.b2.buckets import find as find_bucket
+from oio.sandbox.b2.errors import bad_request, not_found
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from oio.sandbox.store.b2_disk import Disk, Pending
-    from oio.sandbox.store.database import Clock, Database
+    from oio.sandbox.b2.disk import Disk, Pending
+    from oio.sandbox.storage.database import Clock, Database
 
 UPLOAD: Final = "upload"
 START: Final = "start"

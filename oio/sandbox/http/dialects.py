@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
 
+from oio.sandbox.b2.errors import CODES
 from oio.sandbox.messages import Headers, Response
-from oio.sandbox.store.b2_errors import CODES
 
 _KIB = 1024
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from oio.sandbox.refusals import CONTENT_EXISTS, NO_CONTENT, Refusal
 
 if TYPE_CHECKING:
-    from oio.sandbox.store.container import Container
+    from oio.sandbox.metadata.container import Container
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-    from oio.sandbox.store.database import Clock
-    from oio.sandbox.store.directory import Target
+    from oio.sandbox.metadata.directory import Target
+    from oio.sandbox.storage.database import Clock
 
 ENABLED: Final = 0
 FROZEN: Final = 4294967295

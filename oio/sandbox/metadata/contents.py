@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.metadata.layout import Chunk, metachunk_sizes
 from oio.sandbox.refusals import (
     CONTENT_DELETED,
     CONTENT_DRAINED,
@@ -16,13 +17,12 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
-from oio.sandbox.store.layout import Chunk, metachunk_sizes
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from oio.sandbox.store.container import Container
+    from oio.sandbox.metadata.container import Container
 
 #: Content ID of delete markers: "DELETED" in hexadecimal.
 MARKER_ID: Final = "44454C45544544"

@@ -12,7 +12,7 @@ from oio.sandbox.refusals import CONTENT_BROKEN, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from oio.sandbox.policies import Policy
+    from oio.sandbox.metadata.policies import Policy
 
 _POSITION = re.compile(r"(\d*)(?:\.(\d+))?")
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.store.contents import Content, contents
+from oio.sandbox.metadata.contents import Content, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from oio.sandbox.store.container import Container
+    from oio.sandbox.metadata.container import Container
 
 #: Sorts after every name that begins with the same prefix.
 _LAST: Final = "\U0010fffd"

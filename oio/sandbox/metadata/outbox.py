@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from oio.sandbox.store.container import ContainerState
+from oio.sandbox.metadata.container import ContainerState
 
 if TYPE_CHECKING:
     import sqlite3

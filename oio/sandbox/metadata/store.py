@@ -7,6 +7,17 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from oio.sandbox.metadata.container import (
+    DISABLED,
+    ENABLED,
+    FROZEN,
+    Container,
+    ContainerState,
+    initial_properties,
+)
+from oio.sandbox.metadata.directory import META2, Directory, Target
+from oio.sandbox.metadata.outbox import Outbox
+from oio.sandbox.metadata.schema import BASE_TABLES, METADATA
 from oio.sandbox.refusals import (
     CONTAINER_DISABLED,
     CONTAINER_ENABLED,
@@ -17,18 +28,7 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
-from oio.sandbox.store.container import (
-    DISABLED,
-    ENABLED,
-    FROZEN,
-    Container,
-    ContainerState,
-    initial_properties,
-)
-from oio.sandbox.store.database import Clock, Database
-from oio.sandbox.store.directory import META2, Directory, Target
-from oio.sandbox.store.outbox import Outbox
-from oio.sandbox.store.schema import BASE_TABLES, METADATA
+from oio.sandbox.storage.database import Clock, Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,8 +6,7 @@ from __future__ import annotations
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.refusals import CONTENT_EXISTS, Refusal, bad_request
-from oio.sandbox.store.contents import (
+from oio.sandbox.metadata.contents import (
     DRAINED,
     MARKER_ID,
     Content,
@@ -18,11 +17,12 @@ from oio.sandbox.store.contents import (
     find,
     insert_alias,
 )
+from oio.sandbox.refusals import CONTENT_EXISTS, Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from oio.sandbox.store.container import Container
+    from oio.sandbox.metadata.container import Container
 
 _KEEP_DELETED: Final = 7 * 24 * 3600
 _FLUSH_PAGE: Final = 1000

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes of the proxy, by what they are about, and what they share."""
+"""The proxy: its routes, by subject, and the registry of services behind it."""

@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.messages import Response
+from oio.sandbox.proxy.calls import Call, done, encode, ok
 from oio.sandbox.refusals import bad_request
-from oio.sandbox.routes.calls import Call, done, encode, ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.proxy.backend import Backend
 
 _CONNECTION_REFUSED: Final = 2
 _COUNTERS: Final = ("Content-Type", "text/x-java-properties")

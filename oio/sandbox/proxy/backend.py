@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oio.sandbox.conscience import Conscience
-    from oio.sandbox.metadata import Metadata
-    from oio.sandbox.policies import Policies
+    from oio.sandbox.metadata.policies import Policies
+    from oio.sandbox.metadata.store import Metadata
+    from oio.sandbox.proxy.registry import Conscience
 
 
 @dataclass

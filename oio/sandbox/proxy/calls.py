@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer, parse_query
 from oio.sandbox.messages import Request, Response
+from oio.sandbox.metadata.directory import Target
 from oio.sandbox.refusals import READ_ONLY, UNAVAILABLE, Refusal, bad_request
-from oio.sandbox.store.directory import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from oio.sandbox.conscience import SERVICE_TYPES, Service
 from oio.sandbox.http.values import is_true, parse_integer
 from oio.sandbox.messages import Response
-from oio.sandbox.policies import SERVICE_POOLS, STORAGE_POLICY
+from oio.sandbox.metadata.policies import SERVICE_POOLS, STORAGE_POLICY
+from oio.sandbox.proxy.calls import Call, done, ok, typed_field
+from oio.sandbox.proxy.registry import SERVICE_TYPES, Service
 from oio.sandbox.refusals import NOT_FOUND, POLICY_UNSATISFIABLE, Refusal, bad_request
-from oio.sandbox.routes.calls import Call, done, ok, typed_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.proxy.backend import Backend
 
 _UNSET: Final = -2
 

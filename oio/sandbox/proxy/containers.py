@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import escape, is_hexadecimal, is_true, parse_integer
 from oio.sandbox.messages import Response
+from oio.sandbox.metadata import contents, versions
+from oio.sandbox.metadata.container import DISABLED, FROZEN
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.listing import Page, Query, list_page
+from oio.sandbox.proxy.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.proxy.descriptions import container_headers, listed_object, listing_headers
 from oio.sandbox.refusals import (
     CONTAINER_EXISTS,
     NO_CONTAINER,
@@ -18,17 +24,11 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
-from oio.sandbox.routes.calls import Call, done, ok, text_properties, typed_field
-from oio.sandbox.routes.descriptions import container_headers, listed_object, listing_headers
-from oio.sandbox.store import contents, versions
-from oio.sandbox.store.container import DISABLED, FROZEN
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.listing import Page, Query, list_page
 
 if TYPE_CHECKING:
-    from oio.sandbox.routes.backend import Backend
-    from oio.sandbox.store.container import Container
-    from oio.sandbox.store.contents import Content
+    from oio.sandbox.metadata.container import Container
+    from oio.sandbox.metadata.contents import Content
+    from oio.sandbox.proxy.backend import Backend
 
 _DEFAULT_PAGE: Final = 1000
 _LARGEST_PAGE: Final = 10000

@@ -7,6 +7,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer
+from oio.sandbox.metadata import contents, versions
+from oio.sandbox.metadata.container import FROZEN
+from oio.sandbox.metadata.layout import Chunk, check_metachunks, check_object, metachunk_sizes
+from oio.sandbox.proxy.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.proxy.containers import create_container, max_versions_asked
+from oio.sandbox.proxy.descriptions import content_headers, described_chunk
+from oio.sandbox.proxy.placement import PLACEMENT_ROUTES, QUALITY
 from oio.sandbox.refusals import (
     CONTENT_BROKEN,
     CONTENT_DELETED,
@@ -17,21 +24,14 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
-from oio.sandbox.routes.calls import Call, done, ok, text_properties, typed_field
-from oio.sandbox.routes.containers import create_container, max_versions_asked
-from oio.sandbox.routes.descriptions import content_headers, described_chunk
-from oio.sandbox.routes.placement import PLACEMENT_ROUTES, QUALITY
-from oio.sandbox.store import contents, versions
-from oio.sandbox.store.container import FROZEN
-from oio.sandbox.store.layout import Chunk, check_metachunks, check_object, metachunk_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oio.sandbox.messages import Response
-    from oio.sandbox.routes.backend import Backend
-    from oio.sandbox.store.container import Container
-    from oio.sandbox.store.contents import Content
+    from oio.sandbox.metadata.container import Container
+    from oio.sandbox.metadata.contents import Content
+    from oio.sandbox.proxy.backend import Backend
 
 _HASH_BYTES: Final = (16, 20, 32, 64)
 _BULK: Final = 100

@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import escape
-from oio.sandbox.store.contents import MARKER_MIME_TYPE, Content
+from oio.sandbox.metadata.contents import MARKER_MIME_TYPE, Content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from oio.sandbox.conscience import Conscience
-    from oio.sandbox.store.layout import Chunk
+    from oio.sandbox.metadata.layout import Chunk
+    from oio.sandbox.proxy.registry import Conscience
 
 _CONTAINER: Final = "x-oio-container-meta-"
 _CONTENT: Final = "x-oio-content-meta-"

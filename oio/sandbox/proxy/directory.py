@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.messages import Response
+from oio.sandbox.metadata.directory import Link
+from oio.sandbox.proxy.calls import Call, done, ok, text_properties, typed_field
 from oio.sandbox.refusals import Refusal, bad_request
-from oio.sandbox.routes.calls import Call, done, ok, text_properties, typed_field
-from oio.sandbox.store.directory import Link
 
 if TYPE_CHECKING:
-    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.proxy.backend import Backend
 
 
 def _create(backend: Backend, call: Call) -> Response:

@@ -8,16 +8,16 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import escape, parse_integer
+from oio.sandbox.metadata.contents import Content, new_content_id
+from oio.sandbox.proxy.calls import Call, ok, typed_field
+from oio.sandbox.proxy.descriptions import content_headers
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal, bad_request
-from oio.sandbox.routes.calls import Call, ok, typed_field
-from oio.sandbox.routes.descriptions import content_headers
-from oio.sandbox.store.contents import Content, new_content_id
 
 if TYPE_CHECKING:
-    from oio.sandbox.conscience import Place
     from oio.sandbox.messages import Response
-    from oio.sandbox.policies import Policy
-    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.metadata.policies import Policy
+    from oio.sandbox.proxy.backend import Backend
+    from oio.sandbox.proxy.registry import Place
 
 #: Prefix of the properties that say how well a chunk is placed.
 QUALITY: Final = "__OIO_CHUNK__"

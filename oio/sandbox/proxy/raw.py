@@ -6,16 +6,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.values import is_hexadecimal
+from oio.sandbox.metadata import beans
+from oio.sandbox.metadata.container import FROZEN
+from oio.sandbox.proxy.calls import Call, done, typed_field
 from oio.sandbox.refusals import bad_request
-from oio.sandbox.routes.calls import Call, done, typed_field
-from oio.sandbox.store import beans
-from oio.sandbox.store.container import FROZEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oio.sandbox.messages import Response
-    from oio.sandbox.routes.backend import Backend
+    from oio.sandbox.proxy.backend import Backend
 
 
 def _insert(backend: Backend, call: Call) -> Response:

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from oio.sandbox.policies import SERVICE_POOLS, Policy
+from oio.sandbox.metadata.policies import SERVICE_POOLS, Policy
 from oio.sandbox.refusals import (
     CONTENT_EXISTS,
     NO_SUCH_TYPE,

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from oio.sandbox.messages import Request, Response
+from oio.sandbox.proxy import administration, conscience, containers, contents, directory, raw
+from oio.sandbox.proxy.backend import Backend
+from oio.sandbox.proxy.calls import Call, refused
 from oio.sandbox.refusals import NOT_FOUND, Refusal, bad_request
-from oio.sandbox.routes import conscience, containers, contents, directory, own, raw
-from oio.sandbox.routes.backend import Backend
-from oio.sandbox.routes.calls import Call, refused
 
 _PATH_BYTES: Final = 2048
 #: Routes served by one request to the service of containers, which say how long it took.
@@ -58,7 +58,7 @@ class Proxy:
         match = _PATH.fullmatch(request.path)
         if match and len(request.path) <= _PATH_BYTES:
             method, whole = request.method.upper(), match["whole"]
-            handler = own.ROUTES.get((method, whole))
+            handler = administration.ROUTES.get((method, whole))
             if handler is not None:
                 return handler
             namespace, _, route = whole.partition("/")

@@ -16,8 +16,16 @@ from urllib.parse import quote, unquote, urlsplit
 from oio.common.easy_value import true_value
 from oio.common.fullpath import decode_fullpath
 from oio.common.utils import cid_from_name
-from oio.sandbox.chunks import Attributes, Chunk, ChunkDamaged, ChunkExists, ChunkMissing, ChunkStore, Upload
 from oio.sandbox.messages import FileSlice, Headers, IncompleteBody, Request, Response
+from oio.sandbox.rawx.chunks import (
+    Attributes,
+    Chunk,
+    ChunkDamaged,
+    ChunkExists,
+    ChunkMissing,
+    ChunkStore,
+    Upload,
+)
 
 _META: Final = "x-oio-chunk-meta-"
 _SHOWN_META: Final = "X-Oio-Chunk-Meta-"

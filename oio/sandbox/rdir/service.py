@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from oio.sandbox.messages import Request, Response
+from oio.sandbox.proxy.calls import Call, done, ok, refused, typed_field
+from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
 from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
-from oio.sandbox.routes.calls import Call, done, ok, refused, typed_field
-from oio.sandbox.store.reverse import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
 
 #: A page of containers has no fewer and no more: limits outside are not honoured by the real service either.
 _SMALLEST_PAGE: Final = 100

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from oio.sandbox.refusals import NOT_FOUND, Refusal
-from oio.sandbox.store.database import Database
-from oio.sandbox.store.inbox import INBOX, Inbox
+from oio.sandbox.storage.database import Database
+from oio.sandbox.storage.inbox import INBOX, Inbox
 
 if TYPE_CHECKING:
     import sqlite3

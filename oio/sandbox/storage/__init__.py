@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the namespace remembers, in SQLite: the directory, containers, objects, accounts. No sockets here."""
+"""What the stores of all services are built of: durable databases and files, and listings."""

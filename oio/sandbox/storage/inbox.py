@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from oio.sandbox.store.database import Clock, Database
+from oio.sandbox.storage.database import Clock, Database
 
 if TYPE_CHECKING:
     import sqlite3
