@@ -3,21 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-#: Codes of refusals that nothing more precise is known of, by their status.
-CODES: Final = {
-    400: "bad_request",
-    401: "unauthorized",
-    403: "cap_exceeded",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    416: "range_not_satisfiable",
-    429: "too_many_requests",
-    500: "internal_error",
-    503: "service_unavailable",
-}
+from oio.sandbox.http.dialects import B2_CODES
 
 
 class B2Refusal(Exception):
@@ -35,7 +21,7 @@ class B2Refusal(Exception):
         super().__init__(status, message, code)
         self.status = status
         self.message = message
-        self.code = code or CODES.get(status, CODES[400] if status < 500 else CODES[500])
+        self.code = code or B2_CODES.get(status, B2_CODES[400] if status < 500 else B2_CODES[500])
 
 
 def bad_request(message: str, code: str | None = None) -> B2Refusal:

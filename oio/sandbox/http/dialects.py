@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Final
 
-from oio.sandbox.b2.errors import CODES
 from oio.sandbox.messages import Headers, Response
 
 _KIB = 1024
@@ -203,6 +203,20 @@ RAWX = Dialect(
     head_limit=68 * _KIB,
 )
 
+#: Codes of refusals that nothing more precise is known of, by their status.
+B2_CODES: Final = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "cap_exceeded",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    416: "range_not_satisfiable",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "service_unavailable",
+}
+
 B2 = Dialect(
     "b2",
     _compose_b2,
@@ -212,5 +226,5 @@ B2 = Dialect(
     streams=True,
     needs_host=True,
     head_limit=64 * _KIB,
-    codes=CODES,
+    codes=B2_CODES,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.http.calls import done, encode, ok
 from oio.sandbox.messages import Response
-from oio.sandbox.proxy.calls import Call, done, encode, ok
+from oio.sandbox.proxy.calls import Call
 from oio.sandbox.refusals import bad_request
 
 if TYPE_CHECKING:

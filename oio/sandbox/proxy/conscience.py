@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from oio.sandbox.http.calls import done, ok, typed_field
 from oio.sandbox.http.values import is_true, parse_integer
 from oio.sandbox.messages import Response
 from oio.sandbox.metadata.policies import SERVICE_POOLS, STORAGE_POLICY
-from oio.sandbox.proxy.calls import Call, done, ok, typed_field
+from oio.sandbox.proxy.calls import Call
 from oio.sandbox.proxy.registry import SERVICE_TYPES, Service
 from oio.sandbox.refusals import NOT_FOUND, POLICY_UNSATISFIABLE, Refusal, bad_request
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.http.calls import done, ok, typed_field
 from oio.sandbox.http.values import escape, is_hexadecimal, is_true, parse_integer
 from oio.sandbox.messages import Response
 from oio.sandbox.metadata import contents, versions
 from oio.sandbox.metadata.container import DISABLED, FROZEN
 from oio.sandbox.metadata.directory import Target
 from oio.sandbox.metadata.listing import Page, Query, list_page
-from oio.sandbox.proxy.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.proxy.calls import Call, text_properties
 from oio.sandbox.proxy.descriptions import container_headers, listed_object, listing_headers
 from oio.sandbox.refusals import (
     CONTAINER_EXISTS,

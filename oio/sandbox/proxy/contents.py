@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.http.calls import done, ok, typed_field
 from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer
 from oio.sandbox.metadata import contents, versions
 from oio.sandbox.metadata.container import FROZEN
 from oio.sandbox.metadata.layout import Chunk, check_metachunks, check_object, metachunk_sizes
-from oio.sandbox.proxy.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.proxy.calls import Call, text_properties
 from oio.sandbox.proxy.containers import create_container, max_versions_asked
 from oio.sandbox.proxy.descriptions import content_headers, described_chunk
 from oio.sandbox.proxy.placement import PLACEMENT_ROUTES, QUALITY

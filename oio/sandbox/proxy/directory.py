@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.http.calls import done, ok, typed_field
 from oio.sandbox.messages import Response
 from oio.sandbox.metadata.directory import Link
-from oio.sandbox.proxy.calls import Call, done, ok, text_properties, typed_field
+from oio.sandbox.proxy.calls import Call, text_properties
 from oio.sandbox.refusals import Refusal, bad_request
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.http.calls import ok, typed_field
 from oio.sandbox.http.values import escape, parse_integer
 from oio.sandbox.metadata.contents import Content, new_content_id
-from oio.sandbox.proxy.calls import Call, ok, typed_field
+from oio.sandbox.proxy.calls import Call
 from oio.sandbox.proxy.descriptions import content_headers
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal, bad_request
 

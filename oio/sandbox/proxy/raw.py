@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.http.calls import done, typed_field
 from oio.sandbox.http.values import is_hexadecimal
 from oio.sandbox.metadata import beans
 from oio.sandbox.metadata.container import FROZEN
-from oio.sandbox.proxy.calls import Call, done, typed_field
+from oio.sandbox.proxy.calls import Call
 from oio.sandbox.refusals import bad_request
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from oio.sandbox.http.calls import refused
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.proxy import administration, conscience, containers, contents, directory, raw
 from oio.sandbox.proxy.backend import Backend
-from oio.sandbox.proxy.calls import Call, refused
+from oio.sandbox.proxy.calls import Call
 from oio.sandbox.refusals import NOT_FOUND, Refusal, bad_request
 
 _PATH_BYTES: Final = 2048

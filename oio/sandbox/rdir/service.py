@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from oio.sandbox.http.calls import JsonCall, done, ok, refused, typed_field
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.proxy.calls import Call, done, ok, refused, typed_field
 from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
 from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
 
@@ -32,26 +32,26 @@ class Rdir:
             handler = methods.get(request.method)
             if handler is None:
                 raise Refusal(BAD_REQUEST, "Bad method", 405)
-            return handler(self._reverse, Call(request))
+            return handler(self._reverse, JsonCall(request))
         except Refusal as refusal:
             return refused(refusal)
         except (UnicodeEncodeError, OverflowError) as exc:
             return refused(bad_request(f"Unusable value: {exc}"))
 
 
-def _own_status(reverse: ReverseDirectory, _call: Call) -> Response:
+def _own_status(reverse: ReverseDirectory, _call: JsonCall) -> Response:
     return ok({"opened_db_count": reverse.count()})
 
 
-def _volume(call: Call) -> str:
+def _volume(call: JsonCall) -> str:
     volume = call.param("vol")
     if not volume:
         raise bad_request("no volume id")
     return volume
 
 
-def _create(kind: str) -> Callable[[ReverseDirectory, Call], Response]:
-    def create(reverse: ReverseDirectory, call: Call) -> Response:
+def _create(kind: str) -> Callable[[ReverseDirectory, JsonCall], Response]:
+    def create(reverse: ReverseDirectory, call: JsonCall) -> Response:
         reverse.create(kind, _volume(call))
         return Response(201)
 
@@ -61,17 +61,17 @@ def _create(kind: str) -> Callable[[ReverseDirectory, Call], Response]:
 # -- chunks
 
 
-def _push(reverse: ReverseDirectory, call: Call) -> Response:
+def _push(reverse: ReverseDirectory, call: JsonCall) -> Response:
     reverse.push_chunk(_volume(call), _chunk(call), create=call.flag("create"))
     return done()
 
 
-def _delete(reverse: ReverseDirectory, call: Call) -> Response:
+def _delete(reverse: ReverseDirectory, call: JsonCall) -> Response:
     reverse.delete_chunk(_volume(call), _chunk(call))
     return done()
 
 
-def _chunk(call: Call) -> ChunkEntry:
+def _chunk(call: JsonCall) -> ChunkEntry:
     body = call.json_object()
     container, content, chunk = (
         str(typed_field(body, name, str)) for name in ("container_id", "content_id", "chunk_id")
@@ -84,7 +84,7 @@ def _number(body: dict[str, object], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _fetch(reverse: ReverseDirectory, call: Call) -> Response:
+def _fetch(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
     after, container = (
         typed_field(body, name, str, optional=True) for name in ("start_after", "container_id")
@@ -123,7 +123,7 @@ def _page(
     return page, [*headers, ("x-oio-list-truncated", "true" if truncated else "false")]
 
 
-def _status(reverse: ReverseDirectory, call: Call) -> Response:
+def _status(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, incident = _volume(call), reverse.incident(_volume(call))
     page, following = _page(
         reverse,
@@ -148,35 +148,35 @@ def _status(reverse: ReverseDirectory, call: Call) -> Response:
 # -- administration
 
 
-def _show(reverse: ReverseDirectory, call: Call) -> Response:
+def _show(reverse: ReverseDirectory, call: JsonCall) -> Response:
     holder = reverse.holder(_volume(call))
     return ok({} if holder is None else {"lock": holder})
 
 
-def _lock(reverse: ReverseDirectory, call: Call) -> Response:
+def _lock(reverse: ReverseDirectory, call: JsonCall) -> Response:
     holder = reverse.lock(_volume(call), str(typed_field(call.json_object(), "who", str)))
     if holder is not None:
         raise Refusal(NOT_ALLOWED, f"Already locked by {holder}")
     return done()
 
 
-def _unlock(reverse: ReverseDirectory, call: Call) -> Response:
+def _unlock(reverse: ReverseDirectory, call: JsonCall) -> Response:
     reverse.unlock(_volume(call))
     return done()
 
 
-def _incident(reverse: ReverseDirectory, call: Call) -> Response:
+def _incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
     return ok({"date": reverse.incident(_volume(call))})
 
 
-def _set_incident(reverse: ReverseDirectory, call: Call) -> Response:
+def _set_incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
     typed_field(body, "date", int)
     reverse.set_incident(volume, _number(body, "date"))
     return done()
 
 
-def _clear(reverse: ReverseDirectory, call: Call) -> Response:
+def _clear(reverse: ReverseDirectory, call: JsonCall) -> Response:
     removed = reverse.clear(
         _volume(call), everything=call.flag("all"), before_incident=call.flag("before_incident")
     )
@@ -186,23 +186,23 @@ def _clear(reverse: ReverseDirectory, call: Call) -> Response:
 # -- containers
 
 
-def _push_container(reverse: ReverseDirectory, call: Call) -> Response:
+def _push_container(reverse: ReverseDirectory, call: JsonCall) -> Response:
     reverse.push_container(_volume(call), _container(call))
     return done()
 
 
-def _delete_container(reverse: ReverseDirectory, call: Call) -> Response:
+def _delete_container(reverse: ReverseDirectory, call: JsonCall) -> Response:
     reverse.delete_container(_volume(call), _container(call).url)
     return done()
 
 
-def _container(call: Call) -> ContainerRecord:
+def _container(call: JsonCall) -> ContainerRecord:
     body = call.json_object()
     url, cid = (str(typed_field(body, name, str)) for name in ("container_url", "container_id"))
     return ContainerRecord(url, cid, _number(body, "mtime"))
 
 
-def _fetch_containers(reverse: ReverseDirectory, call: Call) -> Response:
+def _fetch_containers(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
     prefix, marker = (str(typed_field(body, name, str, optional=True) or "") for name in ("prefix", "marker"))
     limit = min(max(_number(body, "limit") or _LARGEST_PAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
@@ -219,7 +219,7 @@ def _fetch_containers(reverse: ReverseDirectory, call: Call) -> Response:
     return ok({"records": records, "truncated": len(found) > limit})
 
 
-_Handler = Callable[[ReverseDirectory, Call], Response]
+_Handler = Callable[[ReverseDirectory, JsonCall], Response]
 _V1: Final = "v1/rdir/"
 
 ROUTES: Final[dict[str, dict[str, _Handler]]] = {
