@@ -12,8 +12,9 @@ from urllib.parse import quote, urlsplit
 from oio.sandbox.account.store import AccountStore
 from oio.sandbox.metadata.container import ContainerState
 from oio.sandbox.metadata.directory import Target
-from oio.sandbox.rawx.chunks import ChunkMissing, ChunkStore
+from oio.sandbox.rawx.chunks import ChunkStore
 from oio.sandbox.rdir.store import ChunkEntry, ContainerRecord, ReverseDirectory
+from oio.sandbox.storage.files import NotStored
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Events:
             parts = urlsplit(url)
             store, chunk_id = self.stores.get(parts.netloc), parts.path.lstrip("/").upper()
             if store is not None:
-                with contextlib.suppress(ChunkMissing):
+                with contextlib.suppress(NotStored):
                     store.delete(chunk_id)
                 self.reverse.chunk_deleted(parts.netloc, chunk_id)
 

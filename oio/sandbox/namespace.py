@@ -37,6 +37,7 @@ from oio.sandbox.rawx.service import Rawx
 from oio.sandbox.rdir.service import Rdir
 from oio.sandbox.rdir.store import ReverseDirectory
 from oio.sandbox.services import B2Service, RawxService, Service
+from oio.sandbox.storage.files import replace_file
 from oio.sandbox.storage.inbox import Inbox
 
 _LAYOUT: Final = "namespace.json"
@@ -170,12 +171,7 @@ class Namespace:
 
     def _write_layout(self) -> None:
         if self._layout != self._found:
-            new = self.path / f"{_LAYOUT}.new"
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(self._layout, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path / _LAYOUT)
+            replace_file(self.path / _LAYOUT, json.dumps(self._layout))
             self._found = self._layout
 
     # Life -------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from oio.sandbox.messages import Handler
 from oio.sandbox.proxy.registry import Conscience
 from oio.sandbox.proxy.registry import Service as Registered
 from oio.sandbox.rawx.chunks import ChunkStore
+from oio.sandbox.storage.files import replace_file
 
 _BEST: Final = 100
 
@@ -135,7 +135,7 @@ class RawxService(Service):
 
     def chunks(self) -> list[str]:
         """Return the IDs of the chunks on disk."""
-        return self.store.ids()
+        return self.store.names()
 
 
 class B2Service(Service):
@@ -201,11 +201,7 @@ class B2Service(Service):
     def _write_key_file(self, key: str) -> None:
         place = f"{self.account_id}.{self.bucket_name}"
         lines = ["[backblaze]", f"{place}.application_key = {key}", f"{place}.api_url = {self.endpoint}", ""]
-        new = self.key_file.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("\n".join(lines))
-        new.replace(self.key_file)
+        replace_file(self.key_file, "\n".join(lines), mode=0o600)
 
     # -- for tests
 

@@ -126,7 +126,7 @@ class World:
         )
         with self.stores[address].create(chunk_id) as upload:
             upload.write(bytes(itertools.islice(itertools.cycle(described.head or b"\0"), int(total))))
-            upload.commit(attributes)
+            self.stores[address].commit(upload, attributes)
 
     def send(self, exchange: Exchange, address: str, request: Request) -> Sent:
         """Have a service answer a request that was recorded with it."""

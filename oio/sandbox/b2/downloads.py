@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 from oio.sandbox.b2.buckets import PUBLIC, Bucket
 from oio.sandbox.b2.calls import B2Call, decode, encode
 from oio.sandbox.b2.errors import B2Refusal, not_found
 from oio.sandbox.b2.versions import HIDE, Version
-from oio.sandbox.messages import Response
+from oio.sandbox.messages import FileSlice, FileSlices, Response
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 #: Entries of the file info that are given back as the header of their own.
@@ -56,10 +57,25 @@ def _download(call: B2Call, version: Version) -> Response:
     if partial:
         headers.append(("Content-Range", f"bytes {first}-{first + length - 1}/{version.length}"))
     try:
-        body = call.store.disk.slice(call.store.versions.pieces(str(version.id)), first, length)
+        body = _body(call, version, first, length)
     except FileNotFoundError:
         raise not_found(f"no such file version: {version.id}") from None
     return Response(206 if partial else 200, headers, body)
+
+
+def _body(call: B2Call, version: Version, first: int, length: int) -> FileSlice | FileSlices:
+    """Return ``length`` bytes from ``first`` of a file, which lie in the files of its parts."""
+    chosen: list[tuple[Path, int, int]] = []
+    for name, size in call.store.versions.pieces(str(version.id)):
+        taken = min(size - first, length)
+        if first < size and taken > 0:
+            chosen.append((call.store.disk.path(name), first, taken))
+            length -= taken
+        first = max(first - size, 0)
+    if len(chosen) == 1:
+        path, offset, taken = chosen[0]
+        return FileSlice(path.open("rb", buffering=0), offset, taken)
+    return FileSlices(chosen)
 
 
 def requested(header: str | None, size: int) -> tuple[int, int]:

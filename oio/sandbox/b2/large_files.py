@@ -14,8 +14,8 @@ from oio.sandbox.b2.versions import START, UPLOAD, Version, drop, insert
 if TYPE_CHECKING:
     import sqlite3
 
-    from oio.sandbox.b2.disk import Disk, Pending
     from oio.sandbox.storage.database import Clock, Database
+    from oio.sandbox.storage.files import FileStore, Writing
 
 #: What stands for the SHA-1 of a large file: nobody has computed it.
 NO_SHA1: Final = "none"
@@ -50,7 +50,7 @@ class LargeFiles:
     def __init__(
         self,
         database: Database,
-        disk: Disk,
+        disk: FileStore,
         clock: Clock,
         smallest: Callable[[], int],
         fewest: Callable[[], int],
@@ -72,22 +72,22 @@ class LargeFiles:
         with self._database.reading() as db:
             return _active(db, file_id)
 
-    def add(self, file_id: str, number: int, data: Pending) -> Part:
+    def add(self, file_id: str, number: int, data: Writing) -> Part:
         """Add a part whose data have come, in place of the former one of its number."""
-        data.sync()
+        data.finish()
         with self._database.transaction() as db:
             _active(db, file_id)
             former = db.execute(
                 "SELECT data FROM parts WHERE file = ? AND number = ?", (file_id, number)
             ).fetchone()
-            part = Part(file_id, number, data.size, data.sha1, self._clock.now())
+            part = Part(file_id, number, data.size, data.digest, self._clock.now())
             db.execute(
                 "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?)",
                 (file_id, number, part.length, part.sha1, part.stamp, data.name),
             )
         data.keep()
         if former is not None:
-            self._disk.remove([former["data"]])
+            self._disk.discard(former["data"])
         return part
 
     def parts(self, file_id: str, start: int, limit: int) -> list[Part]:
@@ -145,7 +145,7 @@ class LargeFiles:
         with self._database.transaction() as db:
             version = _active(db, file_id)
             data = drop(db, file_id)
-        self._disk.remove(data)
+        self._disk.discard(*data)
         return version
 
 

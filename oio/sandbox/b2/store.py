@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.b2.buckets import Buckets
-from oio.sandbox.b2.disk import Disk
 from oio.sandbox.b2.keys import Keys
 from oio.sandbox.b2.large_files import LargeFiles
 from oio.sandbox.b2.schema import B2
 from oio.sandbox.b2.upload_urls import Places
 from oio.sandbox.b2.versions import Versions
 from oio.sandbox.storage.database import Clock, Database
+from oio.sandbox.storage.files import FileStore, Writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,13 +53,13 @@ class B2Store:
     def __init__(self, directory: Path, account: str, limits: Limits) -> None:
         self.limits = limits
         self.account = account
-        self.disk = Disk(directory / "data")
+        self.disk = FileStore(directory / "data", digits=2, algorithm="sha1", private=True)
         directory.chmod(0o700)
         self._database = Database(directory / "b2.sqlite", B2)
         with self._database.reading() as db:
             (last,) = db.execute("SELECT coalesce(max(stamp), 0) FROM versions").fetchone()
             known = {row["data"] for row in db.execute("SELECT data FROM parts")}
-        self.disk.remove_others(known)
+        self.disk.remove_leftovers(known)
         clock = Clock(last, _MILLISECOND)
         self.keys = Keys(self._database, account, lambda: limits.token_life)
         self.places = Places(self._database, lambda: limits.place_life)
@@ -71,6 +72,10 @@ class B2Store:
             lambda: limits.minimum_part_size,
             lambda: limits.minimum_parts,
         )
+
+    def receive(self) -> Writing:
+        """Start to write the data of an upload, which stay once the database knows of them."""
+        return self.disk.create(secrets.token_hex(16))
 
     def close(self) -> None:
         """Close the database."""

@@ -17,8 +17,8 @@ from oio.sandbox.http.values import parse_integer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.b2.disk import Pending
     from oio.sandbox.b2.upload_urls import Place
+    from oio.sandbox.storage.files import Writing
 
 _AT_END: Final = "hex_digits_at_end"
 _UNCHECKED: Final = "do_not_verify"
@@ -39,7 +39,7 @@ def _upload_file(call: B2Call) -> dict[str, object]:
         info = checked_info(_info(call), name)
         type_ = content_type(_required(call, "Content-Type"), name)
         digest = _announced(call)
-        with call.store.disk.create() as data:
+        with call.store.receive() as data:
             sha1 = _receive(call, digest, data)
             version = Version(place.bucket, name, length=data.size, sha1=sha1, type=type_, info=info)
             return described(call, call.store.versions.store(version, data))
@@ -55,7 +55,7 @@ def _upload_part(call: B2Call) -> dict[str, object]:
         digest = _announced(call)
         if digest == _UNCHECKED:
             raise bad_request("the SHA-1 of a part is needed")
-        with call.store.disk.create() as data:
+        with call.store.receive() as data:
             _receive(call, digest, data)
             if not data.size:
                 raise bad_request("a part must have one byte at least")
@@ -97,15 +97,15 @@ def _announced(call: B2Call) -> str:
     return digest
 
 
-def _receive(call: B2Call, digest: str, data: Pending) -> str:
+def _receive(call: B2Call, digest: str, data: Writing) -> str:
     """Write the body of a request; return its SHA-1, as it is to be shown."""
     tail = Tail(_DIGITS if digest == _AT_END else 0)
     for block in tail.held_back(call.request.stream):
         data.write(block)
     expected = tail.last.decode("latin-1") if digest == _AT_END else digest
-    if digest != _UNCHECKED and expected.lower() != data.sha1:
+    if digest != _UNCHECKED and expected.lower() != data.digest:
         raise bad_request("Sha1 did not match data received")
-    return f"unverified:{data.sha1}" if digest == _UNCHECKED else data.sha1
+    return f"unverified:{data.digest}" if digest == _UNCHECKED else data.digest
 
 
 class Tail:

@@ -18,8 +18,8 @@ from oio.sandbox.b2.errors import bad_request, not_found
 if TYPE_CHECKING:
     import sqlite3
 
-    from oio.sandbox.b2.disk import Disk, Pending
     from oio.sandbox.storage.database import Clock, Database
+    from oio.sandbox.storage.files import FileStore, Writing
 
 UPLOAD: Final = "upload"
 START: Final = "start"
@@ -83,20 +83,20 @@ class Versions:
     :param clock: gives each version its date, in milliseconds.
     """
 
-    def __init__(self, database: Database, disk: Disk, clock: Clock) -> None:
+    def __init__(self, database: Database, disk: FileStore, clock: Clock) -> None:
         self._database = database
         self._disk = disk
         self._clock = clock
 
-    def store(self, version: Version, data: Pending) -> Version:
+    def store(self, version: Version, data: Writing) -> Version:
         """Add a version of a file whose data have come."""
-        data.sync()
+        data.finish()
         with self._database.transaction() as db:
             find_bucket(db, version.bucket)
             stored = insert(db, version, self._clock.now())
             db.execute(
                 "INSERT INTO parts VALUES (?, 1, ?, ?, ?, ?)",
-                (stored.id, data.size, data.sha1, stored.stamp, data.name),
+                (stored.id, data.size, data.digest, stored.stamp, data.name),
             )
         data.keep()
         return stored
@@ -119,7 +119,7 @@ class Versions:
             if row is None:
                 raise bad_request(f"file not present: {name} {file_id}", "file_not_present")
             data = drop(db, file_id)
-        self._disk.remove(data)
+        self._disk.discard(*data)
         return Version.of(row)
 
     # -- looking

@@ -17,15 +17,8 @@ from oio.common.easy_value import true_value
 from oio.common.fullpath import decode_fullpath
 from oio.common.utils import cid_from_name
 from oio.sandbox.messages import FileSlice, Headers, IncompleteBody, Request, Response
-from oio.sandbox.rawx.chunks import (
-    Attributes,
-    Chunk,
-    ChunkDamaged,
-    ChunkExists,
-    ChunkMissing,
-    ChunkStore,
-    Upload,
-)
+from oio.sandbox.rawx.chunks import Attributes, Chunk, ChunkDamaged, ChunkStore
+from oio.sandbox.storage.files import NameTaken, NotStored, Writing
 
 _META: Final = "x-oio-chunk-meta-"
 _SHOWN_META: Final = "X-Oio-Chunk-Meta-"
@@ -119,9 +112,9 @@ class Rawx:
             response = self._route(request)
         except _Refused as exc:
             response = exc.response
-        except ChunkMissing:
+        except NotStored:
             response = Response(404)
-        except ChunkExists:
+        except NameTaken:
             response = Response(409)
         except (ChunkDamaged, OSError):
             response = Response(500)
@@ -155,7 +148,7 @@ class Rawx:
     def _info(self, request: Request) -> Response:
         if request.method != "GET":
             raise _Refused(405)
-        text = f"namespace {self._namespace}\npath {self._store.volume}\n"
+        text = f"namespace {self._namespace}\npath {self._store.directory}\n"
         return Response(200, [_TEXT], text.encode())
 
     def _stat(self, request: Request) -> Response:
@@ -165,7 +158,7 @@ class Rawx:
             hits = sorted(self._hits.items())
         lines = [f"counter req.hits.{method.lower()} {count}\n" for method, count in hits]
         lines.append(
-            f"counter req.hits {sum(count for _, count in hits)}\nconfig volume {self._store.volume}\n"
+            f"counter req.hits {sum(count for _, count in hits)}\nconfig volume {self._store.directory}\n"
         )
         return Response(200, [_TEXT], "".join(lines).encode())
 
@@ -227,7 +220,7 @@ class Rawx:
             except IncompleteBody:
                 raise _Refused(500, close=request.get("transfer-encoding") is not None) from None
             attributes = _checked(meta | _metadata(request.stream.trailers), fullpath, upload)
-            upload.commit(attributes)
+            self._store.commit(upload, attributes)
         self._index.stored(fullpath.cid, fullpath.content_id, chunk_id)
         return Response(
             201,
@@ -265,7 +258,7 @@ def _metadata(headers: Headers) -> dict[str, str]:
     return {name[len(_META) :]: value for name, value in pairs if name.startswith(_META)}
 
 
-def _checked(meta: Mapping[str, str], fullpath: _FullPath, upload: Upload) -> Attributes:
+def _checked(meta: Mapping[str, str], fullpath: _FullPath, upload: Writing) -> Attributes:
     """Compare what the client says of the data with what has come."""
     hashes = {name: meta.get(name) for name in ("chunk-hash", "metachunk-hash")}
     sizes = {name: meta.get(name) for name in ("chunk-size", "metachunk-size")}
@@ -277,15 +270,15 @@ def _checked(meta: Mapping[str, str], fullpath: _FullPath, upload: Upload) -> At
         meta.get("metachunk-hash") and meta.get("metachunk-size")
     ):
         raise _Refused(400)
-    chunk_hash, chunk_size = hashes["chunk-hash"], sizes["chunk-size"]
-    if (chunk_hash and chunk_hash.upper() != upload.hash) or (chunk_size and int(chunk_size) != upload.size):
+    chunk_hash, chunk_size, digest = hashes["chunk-hash"], sizes["chunk-size"], upload.digest.upper()
+    if (chunk_hash and chunk_hash.upper() != digest) or (chunk_size and int(chunk_size) != upload.size):
         raise _Refused(400)
     return Attributes(
         fullpath=fullpath.encoded,
         position=meta["chunk-pos"],
         chunk_method=meta["content-chunk-method"],
         policy=meta["content-storage-policy"],
-        hash=upload.hash,
+        hash=digest,
         size=upload.size,
         metachunk_hash=(hashes["metachunk-hash"] or "").upper() or None,
         metachunk_size=int(sizes["metachunk-size"]) if sizes["metachunk-size"] else None,
