@@ -11,7 +11,7 @@ from oio.sandbox.messages import Response
 from oio.sandbox.metadata import contents, versions
 from oio.sandbox.metadata.container import DISABLED, FROZEN
 from oio.sandbox.metadata.directory import Target
-from oio.sandbox.metadata.listing import Page, Query, list_page
+from oio.sandbox.metadata.listing import Query, list_objects
 from oio.sandbox.proxy.calls import Call, text_properties
 from oio.sandbox.proxy.descriptions import container_headers, listed_object, listing_headers
 from oio.sandbox.refusals import (
@@ -25,6 +25,7 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
+from oio.sandbox.storage.listing import Page
 
 if TYPE_CHECKING:
     from oio.sandbox.metadata.container import Container
@@ -229,18 +230,19 @@ def _list(backend: Backend, call: Call) -> Response:
     with_properties = is_true(call.param("properties") or "")
     selection = _selection(call)
     with backend.metadata.reading(call.target()) as container:
-        page = (
-            Page(_selected(container, *selection)) if selection else list_page(container, query, call.expired)
-        )
+        if selection:
+            page: Page[Content] = Page([*_selected(container, *selection)])
+        else:
+            page = list_objects(container, query, call.expired)
         system = container.system_properties()
         headers = listing_headers(container.properties())
         body = {
-            "prefixes": page.prefixes,
+            "prefixes": page.folders,
             "properties": container.user_properties(),
             "system": {key: value for key, value in system.items() if key.startswith("sys.")},
             "objects": [
                 listed_object(content, contents.properties_of(container, content) if with_properties else {})
-                for content in page.objects
+                for content in page.rows
             ],
         }
     if page.marker is not None:
