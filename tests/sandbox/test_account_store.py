@@ -108,7 +108,7 @@ def test_deletions_come_before_settings(store: AccountStore) -> None:
 
 def listed(store: AccountStore, wanted: Filter) -> list[str]:
     found = store.containers("acct", wanted)
-    return [item if isinstance(item, str) else item.name for item in found]
+    return [item.name for item in found]
 
 
 def expected(names: set[str], wanted: Filter) -> list[str]:

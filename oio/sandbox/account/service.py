@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from oio.sandbox.account.store import ContainerEntry, Filter, NotEmpty, NotFound, Stale, decimal
 from oio.sandbox.http.values import is_true, parse_query
 from oio.sandbox.messages import Response
+from oio.sandbox.storage.listing import Folder
 
 if TYPE_CHECKING:
     from oio.sandbox.account.store import AccountStore
@@ -169,8 +170,8 @@ def _containers(ask: _Ask) -> Response:
     shown = _shown(ask)
     listing: list[list[object]] = []
     for item in ask.store.containers(ask.account(), ask.filter()):
-        if isinstance(item, str):
-            listing.append([item, 0, 0, 1, 0])
+        if isinstance(item, Folder):
+            listing.append([item.name, 0, 0, 1, 0])
         else:
             listing.append([item.name, item.objects, item.bytes, 0, float(decimal(item.mtime))])
     return _json(shown | {"listing": listing})

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from oio.sandbox.metadata.container import ContainerState
 from oio.sandbox.storage.database import Clock, Database
 from oio.sandbox.storage.inbox import INBOX, Inbox
+from oio.sandbox.storage.listing import Folder, Page, Row, Selection, list_page
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 _SCHEMA: Final = f"""
@@ -76,31 +78,17 @@ class ContainerEntry:
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which names to list, and how many; empty strings are absent filters."""
+class Filter(Selection):
+    """Which containers or buckets to list."""
 
-    limit: int = 1000
-    marker: str = ""
-    end_marker: str = ""
-    prefix: str = ""
-    delimiter: str = ""
     s3_buckets_only: bool = False
 
     @property
-    def _marker_is_common_prefix(self) -> bool:
-        """Whether the marker stands for all the names that begin with it: only beyond ``prefix``."""
-        ends_so = bool(self.delimiter) and self.marker.endswith(self.delimiter[0])
-        return ends_so and len(self.marker) > len(self.prefix)
-
-    def admits(self, name: str) -> bool:
-        """Whether a name passes, but for the limit."""
-        if name <= self.marker or not name.startswith(self.prefix):
-            return False
-        if self.end_marker and name >= self.end_marker:
-            return False
-        if self._marker_is_common_prefix and name.startswith(self.marker):
-            return False
-        return not self.s3_buckets_only or is_bucket_name(name)
+    def shown(self) -> str:
+        """The folder that the marker stands for, which an earlier page has shown; empty when it is a name."""
+        # What ends with the first character of the delimiter is a folder, but not at or before the prefix.
+        is_folder = bool(self.delimiter) and self.marker.endswith(self.delimiter[0])
+        return self.marker if is_folder and len(self.marker) > len(self.prefix) else ""
 
 
 class AccountStore:
@@ -260,36 +248,36 @@ class AccountStore:
             return None
         return ContainerEntry(*tuple(row)[1:])
 
-    def containers(self, account: str, wanted: Filter) -> list[ContainerEntry | str]:
-        """Return a page of containers, and of common prefixes as texts, in the order of their names."""
+    def containers(self, account: str, wanted: Filter) -> list[ContainerEntry | Folder]:
+        """Return a page of containers and folders, in the order of their names."""
         with self._account(account) as db:
-            rows = db.execute(
-                f"SELECT * FROM containers WHERE account = ? AND name > ? AND {_ALIVE} ORDER BY name",
-                (account, wanted.marker),
-            )
-            found: list[ContainerEntry | str] = []
-            for row in rows:
-                if len(found) == wanted.limit:
-                    break
-                entry = ContainerEntry(*tuple(row)[1:])
-                if wanted.admits(entry.name):
-                    last = found[-1] if found else None
-                    if not (isinstance(last, str) and entry.name.startswith(last)):
-                        found.append(_folded(entry, wanted))
-            return found
+
+            def rows(after: str) -> Iterable[ContainerEntry]:
+                found = db.execute(
+                    f"SELECT * FROM containers WHERE account = ? AND name > ? AND name >= ? AND {_ALIVE} "
+                    "ORDER BY name",
+                    (account, after, wanted.prefix),
+                )
+                return (ContainerEntry(*tuple(row)[1:]) for row in found)
+
+            return _page(rows, wanted, attrgetter("name")).items
 
     # -- buckets
 
     def buckets(self, account: str, wanted: Filter) -> list[dict[str, object]]:
         """Return a page of the buckets of an account."""
         with self._account(account) as db:
-            rows = db.execute(
-                f"SELECT DISTINCT bucket FROM containers WHERE account = ? AND name = bucket AND {_ALIVE} "
-                "ORDER BY bucket",
-                (account,),
-            )
-            names = [row["bucket"] for row in rows if wanted.admits(row["bucket"])]
-            return [{"name": name} | _bucket_sums(db, name) for name in names[: wanted.limit]]
+
+            def rows(after: str) -> Iterable[str]:
+                found = db.execute(
+                    "SELECT DISTINCT bucket FROM containers WHERE account = ? AND name = bucket "
+                    f"AND bucket > ? AND bucket >= ? AND {_ALIVE} ORDER BY bucket",
+                    (account, after, wanted.prefix),
+                )
+                return (row["bucket"] for row in found)
+
+            page = _page(rows, wanted, str, fold=False)
+            return [{"name": name} | _bucket_sums(db, name) for name in page.rows]
 
     def show_bucket(self, bucket: str) -> dict[str, object]:
         """Return what is known of a bucket, its metadata among it."""
@@ -316,13 +304,21 @@ class AccountStore:
 _ALIVE: Final = "dtime <= mtime"
 
 
-def _folded(entry: ContainerEntry, wanted: Filter) -> ContainerEntry | str:
-    if wanted.delimiter:
-        # The whole delimiter is looked for, but the common prefix ends with its first character.
-        end = entry.name.find(wanted.delimiter, len(wanted.prefix))
-        if end >= 0:
-            return entry.name[: end + 1]
-    return entry
+def _page(
+    rows: Callable[[str], Iterable[Row]], wanted: Filter, name_of: Callable[[Row], str], *, fold: bool = True
+) -> Page[Row]:
+    def select(found: Iterator[Row]) -> Iterable[Row]:
+        return (row for row in found if not wanted.s3_buckets_only or is_bucket_name(name_of(row)))
+
+    # The whole delimiter is looked for, but the name of a folder ends with its first character.
+    return list_page(
+        rows,
+        wanted if fold else replace(wanted, delimiter=""),
+        name_of,
+        select=select,
+        shown=wanted.shown,
+        folder_size=1,
+    )
 
 
 def _bucket_sums(db: sqlite3.Connection, bucket: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ from oio.sandbox.b2.buckets import PRIVATE
 from oio.sandbox.b2.calls import B2Call
 from oio.sandbox.b2.errors import B2Refusal, bad_request
 from oio.sandbox.b2.keys import Key
+from oio.sandbox.storage.listing import list_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,11 +165,10 @@ def _list_keys(call: B2Call) -> dict[str, object]:
     call.holder().require("listKeys")
     _check_account(call)
     start, limit = call.optional("startApplicationKeyId") or "", call.number("maxKeyCount", 100, 10_000)
-    found = [key for key in call.store.keys.all() if key.id >= start]
-    following = found[limit].id if len(found) > limit else None
+    page = list_all((key for key in call.store.keys.all() if key.id >= start), limit)
     return {
-        "keys": [_described_key(call, key) for key in found[:limit]],
-        "nextApplicationKeyId": following,
+        "keys": [_described_key(call, key) for key in page.rows],
+        "nextApplicationKeyId": page.next_row and page.next_row.id,
     }
 
 

@@ -128,9 +128,11 @@ def _list_parts(call: B2Call) -> dict[str, object]:
     file_id = _in_progress(call, "writeFiles").id or ""
     limit = call.number("maxPartCount", _DEFAULT, _MOST_PARTS)
     start = call.number("startPartNumber", 1, LAST_PART)
-    found = call.store.large.parts(file_id, start, limit + 1)
-    following = found[limit].number if len(found) > limit else None
-    return {"parts": [described_part(call, part) for part in found[:limit]], "nextPartNumber": following}
+    page = call.store.large.parts(file_id, start, limit)
+    return {
+        "parts": [described_part(call, part) for part in page.rows],
+        "nextPartNumber": page.next_row and page.next_row.number,
+    }
 
 
 def described_part(call: B2Call, part: Part) -> dict[str, object]:
@@ -152,9 +154,11 @@ def _list_unfinished(call: B2Call) -> dict[str, object]:
     key.require("listFiles", bucket, prefix)
     limit = call.number("maxFileCount", _DEFAULT, _MOST_UNFINISHED)
     start = call.optional("startFileId") or None
-    found = call.store.large.unfinished(bucket, prefix, start, limit + 1)
-    following = found[limit].id if len(found) > limit else None
-    return {"files": [_described_start(call, version) for version in found[:limit]], "nextFileId": following}
+    page = call.store.large.unfinished(bucket, prefix, start, limit)
+    return {
+        "files": [_described_start(call, version) for version in page.rows],
+        "nextFileId": page.next_row and page.next_row.id,
+    }
 
 
 def _finish_large(call: B2Call) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from oio.sandbox.b2.buckets import find as find_bucket
 from oio.sandbox.b2.errors import bad_request
 from oio.sandbox.b2.versions import START, UPLOAD, Version, drop, insert
+from oio.sandbox.storage.listing import Page, list_all
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,18 +91,17 @@ class LargeFiles:
             self._disk.discard(former["data"])
         return part
 
-    def parts(self, file_id: str, start: int, limit: int) -> list[Part]:
-        """Return the parts that have come, from a number on."""
+    def parts(self, file_id: str, start: int, limit: int) -> Page[Part]:
+        """Return a page of the parts that have come, from a number on."""
         with self._database.reading() as db:
             _active(db, file_id)
             rows = db.execute(
-                "SELECT * FROM parts WHERE file = ? AND number >= ? ORDER BY number LIMIT ?",
-                (file_id, start, limit),
+                "SELECT * FROM parts WHERE file = ? AND number >= ? ORDER BY number", (file_id, start)
             )
-            return [Part.of(row) for row in rows]
+            return list_all(map(Part.of, rows), limit)
 
-    def unfinished(self, bucket: str, prefix: str, start_id: str | None, limit: int) -> list[Version]:
-        """Return files in progress, the oldest first, from one on."""
+    def unfinished(self, bucket: str, prefix: str, start_id: str | None, limit: int) -> Page[Version]:
+        """Return a page of files in progress, the oldest first, from one on."""
         with self._database.reading() as db:
             find_bucket(db, bucket)
             since = 0
@@ -109,10 +109,10 @@ class LargeFiles:
                 since = _active(db, start_id).stamp
             rows = db.execute(
                 "SELECT * FROM versions WHERE bucket = ? AND action = ? AND stamp >= ? "
-                "AND substr(name, 1, ?) = ? ORDER BY stamp LIMIT ?",
-                (bucket, START, since, len(prefix), prefix, limit),
+                "AND substr(name, 1, ?) = ? ORDER BY stamp",
+                (bucket, START, since, len(prefix), prefix),
             )
-            return [Version.of(row) for row in rows]
+            return list_all(map(Version.of, rows), limit)
 
     def finish(self, file_id: str, digests: Sequence[str]) -> Version:
         """Turn the parts into a file; one that is refused keeps them."""

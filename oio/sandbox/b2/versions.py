@@ -8,12 +8,14 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.b2.buckets import find as find_bucket
 from oio.sandbox.b2.errors import bad_request, not_found
+from oio.sandbox.storage.listing import Folder, Selection, list_page
 
 if TYPE_CHECKING:
     import sqlite3
@@ -154,25 +156,36 @@ class Versions:
 
     def names(self, wanted: Wanted) -> tuple[list[Version], str | None]:
         """Return the current versions of a page of names, and the name to go on with; None at the end."""
-        with self._database.reading() as db:
-            find_bucket(db, wanted.bucket)
-            rows = _rows(db, replace(wanted, start_id=None))
-            visible = (row for row in rows if row.action != START)
-            newest = (next(group) for _, group in itertools.groupby(visible, lambda row: row.name))
-            shown = _folded((row for row in newest if row.action == UPLOAD), wanted)
-            page = list(itertools.islice(shown, wanted.limit + 1))
-        if len(page) <= wanted.limit:
+
+        def current(found: Iterator[Version]) -> Iterator[Version]:
+            visible = (version for version in found if version.action != START)
+            newest = (next(group) for _, group in itertools.groupby(visible, lambda version: version.name))
+            return (version for version in newest if version.action == UPLOAD)
+
+        page, following = self._page(replace(wanted, start_id=None), current)
+        if following is None:
             return page, None
-        last, following = page[-2:]
         # As the real service does, so that the name to go on with may be nobody's.
-        return page[:-1], following.name if last.action == FOLDER else f"{last.name} "
+        return page, following.name if page[-1].action == FOLDER else f"{page[-1].name} "
 
     def versions(self, wanted: Wanted) -> tuple[list[Version], Version | None]:
         """Return a page of versions, the newest of each name first, and the one to go on with."""
+        return self._page(wanted, iter)
+
+    def _page(
+        self, wanted: Wanted, select: Callable[[Iterator[Version]], Iterable[Version]]
+    ) -> tuple[list[Version], Version | None]:
+        """Return a page of versions and folders, and what follows."""
+
+        def shown(item: Version | Folder) -> Version:
+            return Version(wanted.bucket, item.name, FOLDER) if isinstance(item, Folder) else item
+
+        selection = Selection(limit=wanted.limit, prefix=wanted.prefix, delimiter=wanted.delimiter)
         with self._database.reading() as db:
             find_bucket(db, wanted.bucket)
-            page = list(itertools.islice(_folded(_rows(db, wanted), wanted), wanted.limit + 1))
-        return page[: wanted.limit], page[wanted.limit] if len(page) > wanted.limit else None
+            page = list_page(lambda _: _rows(db, wanted), selection, attrgetter("name"), select=select)
+        following = None if page.following is None else shown(page.following)
+        return [shown(item) for item in page.items], following
 
 
 def _newest(db: sqlite3.Connection, bucket: str, name: str) -> sqlite3.Row | None:
@@ -184,7 +197,7 @@ def _newest(db: sqlite3.Connection, bucket: str, name: str) -> sqlite3.Row | Non
 
 
 def _rows(db: sqlite3.Connection, wanted: Wanted) -> Iterator[Version]:
-    """Return the versions from the start of a listing on, as long as they have its prefix."""
+    """Return the versions from the start of a listing on."""
     # The date is in the ID: what was deleted since the last page is a place to go on from all the same.
     newest = 2**62
     if wanted.start_id is not None:
@@ -198,22 +211,7 @@ def _rows(db: sqlite3.Connection, wanted: Wanted) -> Iterator[Version]:
         "ORDER BY name, stamp DESC",
         (wanted.bucket, first, wanted.start, newest),
     )
-    versions = (Version.of(row) for row in rows)
-    return itertools.takewhile(lambda version: version.name.startswith(wanted.prefix), versions)
-
-
-def _folded(versions: Iterable[Version], wanted: Wanted) -> Iterator[Version]:
-    """Show each folder once, instead of what is in it."""
-    folder = None
-    for version in versions:
-        if folder is not None and version.name.startswith(folder):
-            continue
-        inside, delimiter, _ = version.name[len(wanted.prefix) :].partition(wanted.delimiter or "\0")
-        if delimiter:
-            folder = f"{wanted.prefix}{inside}{delimiter}"
-            yield Version(wanted.bucket, folder, FOLDER)
-        else:
-            yield version
+    return map(Version.of, rows)
 
 
 # -- rows

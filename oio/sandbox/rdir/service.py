@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -11,6 +12,7 @@ from oio.sandbox.http.calls import JsonCall, done, ok, refused, typed_field
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
 from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
+from oio.sandbox.storage.listing import Page, Selection
 
 #: A page of containers has no fewer and no more: limits outside are not honoured by the real service either.
 _SMALLEST_PAGE: Final = 100
@@ -93,47 +95,28 @@ def _fetch(reverse: ReverseDirectory, call: JsonCall) -> Response:
     if typed_field(body, "rebuild", bool, optional=True):
         # Without an incident there is nothing to rebuild, not even chunks of unknown date.
         until = reverse.incident(volume) or -1
-    page, following = _page(
-        reverse,
-        volume,
-        limit=_number(body, "limit"),
-        after=str(after or ""),
-        prefix=f"{container}|" if container else "",
-        until=until,
-    )
-    return ok([[entry.key, {"mtime": entry.mtime}] for entry in page], following)
+    selection = _selection(_number(body, "limit"), str(after or ""), f"{container}|" if container else "")
+    page = reverse.chunks(volume, selection, until)
+    return ok([[entry.key, {"mtime": entry.mtime}] for entry in page.rows], _following(page))
 
 
-def _page(
-    reverse: ReverseDirectory,
-    volume: str,
-    *,
-    limit: int,
-    after: str,
-    prefix: str,
-    until: int | None = None,
-) -> tuple[list[ChunkEntry], list[tuple[str, str]]]:
-    """Return a page of chunks, and the headers that say whether and where there are more."""
-    found = reverse.chunks(
-        volume, after=after, prefix=prefix, until=until, limit=limit + 1 if limit > 0 else -1
-    )
-    truncated = 0 < limit < len(found)
-    page = found[:limit] if truncated else found
-    headers = [("x-oio-list-marker", page[-1].key)] if truncated else []
-    return page, [*headers, ("x-oio-list-truncated", "true" if truncated else "false")]
+def _selection(limit: int, after: str, prefix: str) -> Selection:
+    """Return what to list; a limit of 0 or less is none."""
+    return Selection(limit=limit if limit > 0 else sys.maxsize, marker=after, prefix=prefix)
+
+
+def _following(page: Page[ChunkEntry]) -> list[tuple[str, str]]:
+    """Return the headers that say whether and where there are more chunks."""
+    marker = [("x-oio-list-marker", page.rows[-1].key)] if page.truncated else []
+    return [*marker, ("x-oio-list-truncated", "true" if page.truncated else "false")]
 
 
 def _status(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, incident = _volume(call), reverse.incident(_volume(call))
-    page, following = _page(
-        reverse,
-        volume,
-        limit=call.integer("max") or 0,
-        after=call.param("marker") or "",
-        prefix=call.param("prefix") or "",
-    )
-    totals = Counter(entry.container for entry in page)
-    to_rebuild = Counter(entry.container for entry in page if entry.mtime <= incident)
+    selection = _selection(call.integer("max") or 0, call.param("marker") or "", call.param("prefix") or "")
+    page = reverse.chunks(volume, selection)
+    totals = Counter(entry.container for entry in page.rows)
+    to_rebuild = Counter(entry.container for entry in page.rows if entry.mtime <= incident)
 
     def counted(total: int, lost: int) -> dict[str, int]:
         return {"total": total} | ({"to_rebuild": lost} if incident else {})
@@ -142,7 +125,7 @@ def _status(reverse: ReverseDirectory, call: JsonCall) -> Response:
         "chunk": counted(totals.total(), to_rebuild.total()),
         "container": {name: counted(total, to_rebuild[name]) for name, total in totals.items()},
     }
-    return ok(status | ({"rebuild": {"incident_date": incident}} if incident else {}), following)
+    return ok(status | ({"rebuild": {"incident_date": incident}} if incident else {}), _following(page))
 
 
 # -- administration
@@ -206,7 +189,7 @@ def _fetch_containers(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
     prefix, marker = (str(typed_field(body, name, str, optional=True) or "") for name in ("prefix", "marker"))
     limit = min(max(_number(body, "limit") or _LARGEST_PAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
-    found = reverse.containers(volume, after=marker, prefix=prefix, limit=limit + 1)
+    page = reverse.containers(volume, Selection(limit=limit, marker=marker, prefix=prefix))
     records = [
         {
             "container_id": record.id,
@@ -214,9 +197,9 @@ def _fetch_containers(reverse: ReverseDirectory, call: JsonCall) -> Response:
             "extra_data": None,
             "mtime": record.mtime,
         }
-        for record in found[:limit]
+        for record in page.rows
     ]
-    return ok({"records": records, "truncated": len(found) > limit})
+    return ok({"records": records, "truncated": page.truncated})
 
 
 _Handler = Callable[[ReverseDirectory, JsonCall], Response]

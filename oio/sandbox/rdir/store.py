@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from oio.sandbox.refusals import NOT_FOUND, Refusal
 from oio.sandbox.storage.database import Database
 from oio.sandbox.storage.inbox import INBOX, Inbox
+from oio.sandbox.storage.listing import Page, Selection, list_page
 
 if TYPE_CHECKING:
     import sqlite3
@@ -151,22 +153,23 @@ class ReverseDirectory:
             _check(db, CHUNKS, volume)
             db.execute("DELETE FROM chunks WHERE volume = ? AND key = ?", (volume, entry.key))
 
-    def chunks(
-        self, volume: str, *, after: str = "", prefix: str = "", limit: int = -1, until: int | None = None
-    ) -> list[ChunkEntry]:
-        """Return the chunks of a volume in the order of their keys.
+    def chunks(self, volume: str, selection: Selection, until: int | None = None) -> Page[ChunkEntry]:
+        """Return a page of the chunks of a volume, in the order of their keys.
 
-        :param limit: how many of them at most; negative for all.
         :param until: only those of this date or before, in seconds.
         """
         with self.inbox.open() as db:
             _check(db, CHUNKS, volume)
-            rows = db.execute(
-                "SELECT key, mtime FROM chunks WHERE volume = ? AND key > ? AND key >= ? "
-                "AND substr(key, 1, ?) = ? AND (? IS NULL OR mtime <= ?) ORDER BY key LIMIT ?",
-                (volume, after, prefix, len(prefix), prefix, until, until, limit),
-            )
-            return [ChunkEntry.of(row) for row in rows]
+
+            def rows(after: str) -> Iterable[ChunkEntry]:
+                found = db.execute(
+                    "SELECT key, mtime FROM chunks WHERE volume = ? AND key > ? AND key >= ? "
+                    "AND (? IS NULL OR mtime <= ?) ORDER BY key",
+                    (volume, after, selection.prefix, until, until),
+                )
+                return map(ChunkEntry.of, found)
+
+            return list_page(rows, selection, attrgetter("key"))
 
     def clear(self, volume: str, *, everything: bool, before_incident: bool) -> int:
         """Forget the incident of a volume, with all its chunks or those it concerns; return how many."""
@@ -230,16 +233,20 @@ class ReverseDirectory:
             _check(db, CONTAINERS, volume)
             db.execute("DELETE FROM containers WHERE volume = ? AND url = ?", (volume, url))
 
-    def containers(self, volume: str, *, after: str, prefix: str, limit: int) -> list[ContainerRecord]:
-        """Return the containers of a volume in the order of their URLs."""
+    def containers(self, volume: str, selection: Selection) -> Page[ContainerRecord]:
+        """Return a page of the containers of a volume, in the order of their URLs."""
         with self.inbox.open() as db:
             _check(db, CONTAINERS, volume)
-            rows = db.execute(
-                "SELECT url, id, mtime FROM containers WHERE volume = ? AND url > ? "
-                "AND substr(url, 1, ?) = ? ORDER BY url LIMIT ?",
-                (volume, after, len(prefix), prefix, limit),
-            )
-            return [ContainerRecord(*row) for row in rows]
+
+            def rows(after: str) -> Iterable[ContainerRecord]:
+                found = db.execute(
+                    "SELECT url, id, mtime FROM containers WHERE volume = ? AND url > ? AND url >= ? "
+                    "ORDER BY url",
+                    (volume, after, selection.prefix),
+                )
+                return (ContainerRecord(*row) for row in found)
+
+            return list_page(rows, selection, attrgetter("url"))
 
 
 def _create(db: sqlite3.Connection, kind: str, volume: str) -> None:

@@ -139,6 +139,11 @@ def list_page(
         start = max(page.marker or start, resume)
 
 
+def list_all(rows: Iterable[Row], limit: int) -> Page[Row]:
+    """Return one page of rows that have no names to choose them by."""
+    return list_page(lambda _: rows, Selection(limit=limit), lambda _: "")
+
+
 def _within(rows: Iterable[Row], selection: Selection, name_of: Callable[[Row], str]) -> Iterator[Row]:
     """Return rows up to the first whose name is beyond the selection."""
     for row in rows:
