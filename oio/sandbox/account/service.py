@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The account service: its routes, its JSON and its plain text errors."""
+"""Routes of the account service, its JSON answers and plain text errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MICROSECONDS: Final = 31494784780800
 
 
 class _Failure(Exception):
-    """An answer that is not a success: HTTP status and text."""
+    """A failure: HTTP status and text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(status, text)
@@ -36,7 +36,7 @@ class _Failure(Exception):
 
 @dataclass(frozen=True)
 class _Ask:
-    """One request, and whom to ask."""
+    """One request, and the store it is about."""
 
     store: AccountStore
     query: Mapping[str, str]
@@ -248,7 +248,7 @@ def _buckets(ask: _Ask) -> Response:
         {name: bucket[name] for name in names} | {"mtime": float(decimal(int(str(bucket["mtime"]))))}
         for bucket in found
     ]
-    # Full is truncated, even when nothing follows.
+    # A full page counts as truncated, even when nothing follows.
     truncated = len(found) == wanted.limit
     following = {"next_marker": found[-1]["name"]} if truncated else {}
     return _json(shown | {"listing": listing, "truncated": truncated} | following)

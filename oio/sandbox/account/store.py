@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the account service remembers: accounts, the counters of their containers, and buckets."""
+"""Store of the account service: accounts, the counters of their containers, and buckets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS bucket_metadata (
 _KEEP_DESTROYED: Final = 60 * 1_000_000
 _COUNTERS: Final = ("objects", "bytes", "damaged_objects", "missing_chunks")
 _SUMS: Final = ", ".join(f"coalesce(sum({counter}), 0) AS {counter}" for counter in _COUNTERS)
-#: Multipart uploads keep the parts of objects there: they weigh, but are not objects of the bucket.
+#: Containers for the parts of multipart uploads: their bytes count for the bucket, their objects do not.
 _SEGMENTS: Final = "+segments"
 
 
@@ -51,7 +51,7 @@ class NotFound(Exception):
 
 
 class Stale(Exception):
-    """What was reported is older than what is known."""
+    """The report is older than what is known."""
 
 
 class NotEmpty(Exception):
@@ -60,7 +60,7 @@ class NotEmpty(Exception):
 
 @dataclass(frozen=True)
 class ContainerEntry:
-    """What is known of a container; ``mtime`` and ``dtime`` are microseconds since 1970, 0 when unknown."""
+    """One container; ``mtime`` and ``dtime`` are microseconds since 1970, 0 when unknown."""
 
     name: str
     mtime: int = 0
@@ -94,16 +94,16 @@ class Filter(Selection):
 class AccountStore:
     """Accounts, containers and buckets in a durable database; safe from many threads.
 
-    Sums are computed from the entries of containers when they are asked for, so they cannot go astray.
+    Sums are computed from the entries of containers on request, so they are always right.
 
     :param path: file of the database.
-    :param delay: seconds that the news of containers are on their way.
+    :param delay: seconds until news of containers are applied.
     """
 
     def __init__(self, path: Path, delay: float = 0.0) -> None:
         self.clock = Clock()
         self._database = Database(path, _SCHEMA)
-        self.inbox = Inbox(self._database, self._take_note, delay)
+        self.inbox = Inbox(self._database, self._apply, delay)
 
     def close(self) -> None:
         """Close the database."""
@@ -123,7 +123,7 @@ class AccountStore:
         )
 
     def delete(self, account: str) -> None:
-        """Forget an account that has no containers."""
+        """Delete an account without containers."""
         with self._account(account) as db:
             if db.execute(f"SELECT 1 FROM containers WHERE account = ? AND {_ALIVE}", (account,)).fetchone():
                 raise NotEmpty(account)
@@ -146,7 +146,7 @@ class AccountStore:
             _update_metadata(db, "account", account, metadata, to_delete)
 
     def show(self, account: str) -> dict[str, object]:
-        """Return what is known of an account."""
+        """Return the description of an account."""
         with self._account(account) as db:
             (ctime,) = db.execute("SELECT ctime FROM accounts WHERE id = ?", (account,)).fetchone()
             sums = db.execute(
@@ -183,8 +183,8 @@ class AccountStore:
         """Receive the news of a change of a container."""
         self.inbox.receive(asdict(state))
 
-    def _take_note(self, db: sqlite3.Connection, news: dict[str, Any]) -> None:
-        """Take note of a change of a container; an old one is of no interest."""
+    def _apply(self, db: sqlite3.Connection, news: dict[str, Any]) -> None:
+        """Apply the news of a container, unless newer ones were applied."""
         state = ContainerState(**news)
         entry = ContainerEntry(
             state.name,
@@ -200,7 +200,7 @@ class AccountStore:
             self._update_container(db, state.account, entry)
 
     def update_container(self, account: str, new: ContainerEntry) -> None:
-        """Take note of a change or destruction of a container; raise :class:`Stale` for an old one."""
+        """Apply the change or destruction of a container; raise :class:`Stale` for an old one."""
         with self.inbox.open() as db:
             self._update_container(db, account, new)
 
@@ -280,7 +280,7 @@ class AccountStore:
             return [{"name": name} | _bucket_sums(db, name) for name in page.rows]
 
     def show_bucket(self, bucket: str) -> dict[str, object]:
-        """Return what is known of a bucket, its metadata among it."""
+        """Return the description of a bucket, with its metadata."""
         with self.inbox.open() as db:
             metadata = _metadata(db, "bucket", bucket)
             owner = db.execute(
@@ -352,7 +352,7 @@ def _update_metadata(
 
 
 def is_bucket_name(name: str) -> bool:
-    """Whether a name could be that of an S3 bucket.
+    """Return whether a name is valid for an S3 bucket.
 
     >>> is_bucket_name("my-bucket"), is_bucket_name("10.0.0.1"), is_bucket_name("UP")
     (True, False, False)

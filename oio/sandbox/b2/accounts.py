@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of the B2 service on the account: authorisation, keys and buckets."""
+"""B2 operations on the account: authorisation, keys and buckets."""
 
 from __future__ import annotations
 

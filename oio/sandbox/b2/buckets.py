@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The buckets of a B2 account."""
+"""Buckets of a B2 account."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request to the B2 service as its handlers see it, and how the service writes what it answers."""
+"""Requests to the B2 service, and the form of its answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class B2Call:
 
     Every method that reads an argument raises :class:`B2Refusal` with status 400 when it is malformed.
 
-    :param store: what the service keeps.
+    :param store: the store of the service.
     :param endpoint: URL of the service.
     :param version: of the API, from 1.
     :param request: the request itself.
@@ -59,7 +59,7 @@ class B2Call:
         return self.request.get("authorization") or asked or None
 
     def holder(self) -> Key:
-        """Return the key that the token of the request stands for."""
+        """Return the key of the token of the request."""
         return self.store.keys.holder(self.token())
 
     def text(self, name: str) -> str:
@@ -137,7 +137,7 @@ def answer(value: Mapping[str, object]) -> Response:
 
 
 def refused(refusal: B2Refusal, headers: Iterable[tuple[str, str]] = ()) -> Response:
-    """Return the answer to a request that is refused."""
+    """Return the answer to a refused request."""
     value = {"status": refusal.status, "code": refusal.code, "message": refusal.message}
     return Response(refusal.status, [*_JSON, *headers], json.dumps(value).encode())
 
@@ -146,7 +146,7 @@ def refused(refusal: B2Refusal, headers: Iterable[tuple[str, str]] = ()) -> Resp
 
 
 def encode(text: str) -> str:
-    """Write a text as headers have it.
+    """Percent-encode a text for a header.
 
     >>> encode("a b/é+")
     'a%20b/%C3%A9%2B'
@@ -155,7 +155,7 @@ def encode(text: str) -> str:
 
 
 def decode(text: str) -> str:
-    """Read a text of a header or a path, in which a plus is a space.
+    """Decode a text of a header or a path, in which a plus is a space.
 
     >>> decode("a+b%2B")
     'a b+'
@@ -185,7 +185,7 @@ def checked_name(name: str) -> str:
 
 
 def checked_info(info: dict[str, str], name: str) -> dict[str, str]:
-    """Return what is known of a file of this name; raise :class:`B2Refusal` when it is too much."""
+    """Return the info of a file of this name; raise :class:`B2Refusal` when it is too large or malformed."""
     if len(info) > _INFO_ENTRIES:
         raise bad_request(f"more than {_INFO_ENTRIES} entries of file info")
     for key in info:
@@ -200,9 +200,9 @@ def checked_info(info: dict[str, str], name: str) -> dict[str, str]:
 
 
 def described(call: B2Call, version: Version, *, listed: bool = False) -> dict[str, object]:
-    """Return a version as answers have it.
+    """Return a version in the form of answers.
 
-    :param listed: in a listing, or a mark that hides a name: these differ in version 1 of the API.
+    :param listed: in a listing, or a hide marker, which version 1 of the API writes differently.
     """
     value: dict[str, object] = {
         "action": version.action,

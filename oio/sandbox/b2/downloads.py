@@ -14,7 +14,7 @@ from oio.sandbox.b2.versions import HIDE, Version
 from oio.sandbox.messages import FileSlice, FileSlices, Response
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
-#: Entries of the file info that are given back as the header of their own.
+#: Entries of the file info that are returned as standard headers.
 _PLAIN: Final = {
     "b2-content-disposition": "Content-Disposition",
     "b2-content-language": "Content-Language",
@@ -79,7 +79,7 @@ def _body(call: B2Call, version: Version, first: int, length: int) -> FileSlice 
 
 
 def requested(header: str | None, size: int) -> tuple[int, int]:
-    """Return first byte and length of what is asked of a file: all of it unless the range makes sense.
+    """Return offset and length of the requested range; the whole file when the header makes no sense.
 
     >>> requested("bytes=2-3", 10), requested("bytes=-3", 10), requested("bytes=3-2", 10)
     ((2, 2), (7, 3), (0, 10))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the B2 service refuses a request: HTTP status, code for programs, message for humans."""
+"""Refusals of the B2 service: HTTP status, code and message."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class B2Refusal(Exception):
     """A request that the B2 service refuses.
 
     :param status: HTTP status.
-    :param message: one line for a human.
-    :param code: what programs may decide on; None for the usual one of the status.
+    :param message: one line for humans.
+    :param code: error code for programs; None for the usual one of the status.
 
     >>> B2Refusal(404, "no such file").code
     'not_found'
@@ -25,10 +25,10 @@ class B2Refusal(Exception):
 
 
 def bad_request(message: str, code: str | None = None) -> B2Refusal:
-    """Return the refusal of a request that makes no sense."""
+    """Return the refusal of a malformed request."""
     return B2Refusal(400, message, code)
 
 
 def not_found(message: str) -> B2Refusal:
-    """Return the refusal of a look at what is not there."""
+    """Return the refusal of a request for something that does not exist."""
     return B2Refusal(404, message)

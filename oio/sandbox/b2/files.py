@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of the B2 service on files: listings, versions, large files, and where to upload."""
+"""B2 operations on files: listings, versions, large files and upload URLs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     from oio.sandbox.b2.keys import Key
     from oio.sandbox.b2.large_files import Part
-    from oio.sandbox.b2.upload_urls import Place
+    from oio.sandbox.b2.upload_urls import UploadUrl
 
 _MOST_FILES: Final = 10_000
 _MOST_PARTS: Final = 1000
 _MOST_UNFINISHED: Final = 100
 _DEFAULT: Final = 100
 LAST_PART: Final = 10_000
-#: Content type of an upload whose type is to be found out.
+#: Content type that asks the service to guess it from the name.
 AUTO: Final = "b2/x-auto"
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 _TYPES: Final = {"txt": "text/plain", "html": "text/html", "jpg": "image/jpeg", "json": "application/json"}
 
 
 def content_type(asked: str, name: str) -> str:
-    """Return the type of a file, found out by its name when that is asked.
+    """Return the content type of a file, guessed from its name when that is asked.
 
     >>> content_type("b2/x-auto", "a/b.txt")
     'text/plain'
@@ -55,7 +55,7 @@ def _wanted(call: B2Call, key: Key) -> Wanted:
         raise B2Refusal(400, "startFileId needs startFileName")
     if key.may("listFiles", bucket, prefix):
         return wanted
-    # Version 1 shows what the key may see, later ones refuse to look elsewhere.
+    # Version 1 narrows the listing to what the key may see; later ones refuse it.
     if call.version > 1 or not (key.prefix or "").startswith(prefix):
         raise B2Refusal(401, f"the key is restricted to names that begin with {key.prefix}")
     return Wanted(bucket, wanted.start, start_id, key.prefix or "", wanted.delimiter, wanted.limit)
@@ -136,7 +136,7 @@ def _list_parts(call: B2Call) -> dict[str, object]:
 
 
 def described_part(call: B2Call, part: Part) -> dict[str, object]:
-    """Return a part as answers have it."""
+    """Return a part in the form of answers."""
     value: dict[str, object] = {
         "fileId": part.file,
         "partNumber": part.number,
@@ -176,25 +176,25 @@ def _cancel_large(call: B2Call) -> dict[str, object]:
     }
 
 
-# -- where to upload
+# -- upload URLs
 
 
 def _upload_url(call: B2Call) -> dict[str, object]:
     key, bucket = call.holder(), call.text("bucketId")
     key.require("writeFiles", bucket)
-    place = call.store.places.create(call.store.buckets.get(bucket).id, prefix=key.prefix)
-    return {"bucketId": bucket, **_described_place(call, place, "b2_upload_file", bucket)}
+    upload_url = call.store.upload_urls.create(call.store.buckets.get(bucket).id, prefix=key.prefix)
+    return {"bucketId": bucket, **_described_url(call, upload_url, "b2_upload_file", bucket)}
 
 
 def _upload_part_url(call: B2Call) -> dict[str, object]:
     version = _in_progress(call, "writeFiles")
-    place = call.store.places.create(version.bucket, version.id)
-    return {"fileId": version.id, **_described_place(call, place, "b2_upload_part", str(version.id))}
+    upload_url = call.store.upload_urls.create(version.bucket, version.id)
+    return {"fileId": version.id, **_described_url(call, upload_url, "b2_upload_part", str(version.id))}
 
 
-def _described_place(call: B2Call, place: Place, operation: str, target: str) -> dict[str, object]:
-    url = f"{call.endpoint}/b2api/v{call.version}/{operation}/{target}/{place.id}"
-    return {"uploadUrl": url, "authorizationToken": place.token}
+def _described_url(call: B2Call, upload_url: UploadUrl, operation: str, target: str) -> dict[str, object]:
+    url = f"{call.endpoint}/b2api/v{call.version}/{operation}/{target}/{upload_url.id}"
+    return {"uploadUrl": url, "authorizationToken": upload_url.token}
 
 
 FILE_OPERATIONS: Final[dict[str, Callable[[B2Call], dict[str, object]]]] = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Application keys of a B2 account, what each allows, and the tokens that stand for them for a while."""
+"""Application keys of a B2 account, their capabilities and authorisation tokens."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from oio.sandbox.storage.database import Database
 
-#: Everything that a key can allow.
+#: All capabilities of a key.
 CAPABILITIES: Final = (
     *("listKeys", "writeKeys", "deleteKeys"),
     *("listBuckets", "readBuckets", "writeBuckets", "deleteBuckets"),
     *("listFiles", "readFiles", "shareFiles", "writeFiles", "deleteFiles"),
 )
-#: Seconds that a token is remembered after its end.
+#: Seconds until an expired token is forgotten.
 _REMEMBERED: Final = 7 * 86_400
 
 
@@ -46,7 +46,7 @@ class Key:
         return cls(row["id"], row["secret"], row["name"], capabilities, row["bucket"], row["prefix"])
 
     def may(self, capability: str, bucket: str | None = None, name: str | None = None) -> bool:
-        """Tell whether it allows something: anywhere, in a bucket, or for names that begin like ``name``."""
+        """Tell whether the key has a capability, in a bucket and for a name if they are given."""
         return (
             capability in self.capabilities
             and (self.bucket is None or bucket is None or bucket == self.bucket)
@@ -54,17 +54,17 @@ class Key:
         )
 
     def require(self, capability: str, bucket: str | None = None, name: str | None = None) -> None:
-        """Raise :class:`B2Refusal` when it does not allow something."""
+        """Raise :class:`B2Refusal` when the key lacks a capability."""
         if not self.may(capability, bucket, name):
             raise B2Refusal(401, f"the key has no right to {capability} there", "unauthorized")
 
 
 class Keys:
-    """The keys of an account, and the tokens given out for them; safe from many threads.
+    """Keys of an account, and their tokens; safe from many threads.
 
     :param database: with the tables of the service.
-    :param account: the account; its ID is also that of its master key.
-    :param life: returns the seconds that new tokens live.
+    :param account: ID of the account, and of its master key.
+    :param life: returns the lifetime of new tokens in seconds.
     """
 
     def __init__(self, database: Database, account: str, life: Callable[[], float]) -> None:
@@ -73,7 +73,7 @@ class Keys:
         self.account = account
 
     def master(self) -> Key:
-        """Return the key that allows everything, made at the first time."""
+        """Return the master key, which is made when it is first asked for."""
         with self._database.transaction() as db:
             row = db.execute("SELECT * FROM keys WHERE id = ?", (self.account,)).fetchone()
             if row is not None:
@@ -107,7 +107,7 @@ class Keys:
             return Key.of(row)
 
     def all(self) -> list[Key]:
-        """Return the keys but for the master's, by their IDs."""
+        """Return all keys but the master key, sorted by ID."""
         with self._database.reading() as db:
             rows = db.execute("SELECT * FROM keys WHERE id != ? ORDER BY id", (self.account,)).fetchall()
         return [Key.of(row) for row in rows]
@@ -115,7 +115,7 @@ class Keys:
     # -- tokens
 
     def authorise(self, key_id: str, secret: str) -> tuple[str, Key]:
-        """Return a new token, and the key it stands for."""
+        """Return a new token, and its key."""
         now = time.time()
         token = f"4_{key_id}_{secrets.token_urlsafe(24)}_acct"
         with self._database.transaction() as db:
@@ -127,7 +127,7 @@ class Keys:
         return token, Key.of(row)
 
     def holder(self, token: str | None) -> Key:
-        """Return the key that a token stands for; raise :class:`B2Refusal` when it stands for none."""
+        """Return the key of a token; raise :class:`B2Refusal` when the token is unknown or expired."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT keys.*, tokens.ends FROM tokens JOIN keys ON keys.id = tokens.key WHERE token = ?",
@@ -140,7 +140,7 @@ class Keys:
         return Key.of(row)
 
     def expire(self, token: str | None = None) -> None:
-        """End the life of a token, or of all."""
+        """Let one token expire, or all of them."""
         with self._database.transaction() as db:
             db.execute(
                 "UPDATE tokens SET ends = min(ends, ?) WHERE ? IS NULL OR token = ?",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large files of a B2 service: begun, given parts in any order, and finished or cancelled, once."""
+"""Large files of a B2 service: their parts, and how they are finished or cancelled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oio.sandbox.storage.database import Clock, Database
     from oio.sandbox.storage.files import FileStore, Writing
 
-#: What stands for the SHA-1 of a large file: nobody has computed it.
+#: SHA-1 of a large file, which is never computed.
 NO_SHA1: Final = "none"
 
 
@@ -42,10 +42,10 @@ class LargeFiles:
     """The large files in progress; safe from many threads.
 
     :param database: with the tables of the service.
-    :param disk: where data are.
-    :param clock: gives dates in milliseconds.
-    :param smallest: returns the least number of bytes of a part that is not the last one.
-    :param fewest: returns the least number of parts.
+    :param disk: the data of files.
+    :param clock: dates in milliseconds.
+    :param smallest: returns the smallest size of a part, except the last one, in bytes.
+    :param fewest: returns the smallest number of parts.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LargeFiles:
             return _active(db, file_id)
 
     def add(self, file_id: str, number: int, data: Writing) -> Part:
-        """Add a part whose data have come, in place of the former one of its number."""
+        """Add a part whose data have been received; it replaces an earlier one of the same number."""
         data.finish()
         with self._database.transaction() as db:
             _active(db, file_id)
@@ -92,7 +92,7 @@ class LargeFiles:
         return part
 
     def parts(self, file_id: str, start: int, limit: int) -> Page[Part]:
-        """Return a page of the parts that have come, from a number on."""
+        """Return a page of the parts received so far, from a number on."""
         with self._database.reading() as db:
             _active(db, file_id)
             rows = db.execute(
@@ -115,7 +115,7 @@ class LargeFiles:
             return list_all(map(Version.of, rows), limit)
 
     def finish(self, file_id: str, digests: Sequence[str]) -> Version:
-        """Turn the parts into a file; one that is refused keeps them."""
+        """Turn the parts into a file; when that is refused, they stay."""
         with self._database.transaction() as db:
             version = _active(db, file_id)
             rows = db.execute("SELECT * FROM parts WHERE file = ? ORDER BY number", (file_id,))
@@ -141,7 +141,7 @@ class LargeFiles:
                 )
 
     def cancel(self, file_id: str) -> Version:
-        """Give up a file in progress."""
+        """Cancel a file in progress."""
         with self._database.transaction() as db:
             version = _active(db, file_id)
             data = drop(db, file_id)

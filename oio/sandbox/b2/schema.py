@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of a B2 service."""
+"""Database tables of the B2 service."""
 
 from __future__ import annotations
 
 from typing import Final
 
 #: Names are compared as bytes, which is the order of listings. A file uploaded at once has one part. Tokens
-#: stay for a while after their end: a client is told which of its tokens are too old, and which are none.
+#: stay for a while after they expire, because a client is told whether its token is expired or unknown.
 B2: Final = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, secret TEXT NOT NULL, name TEXT NOT NULL, capabilities TEXT NOT NULL, bucket TEXT,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The B2 service: the HTTP face of an account of Backblaze B2, native API, versions 1 to 4."""
+"""The B2 service: dispatch of requests to its operations."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PATH: Final = re.compile(r"/b2api/v([1-4])/([a-z0-9_]+)((?:/[^/]+)*)/?")
 _DOWNLOAD: Final = "download"
 _BY_ID: Final = "b2_download_file_by_id"
 
-#: What every operation that answers JSON does.
+#: Handlers of the operations that answer JSON, by name.
 OPERATIONS: Final = ACCOUNT_OPERATIONS | FILE_OPERATIONS | UPLOAD_OPERATIONS
-#: Names for faults: the operations, and all downloads.
+#: Names of operations in faults; one stands for all downloads.
 NAMES: Final = sorted([*OPERATIONS, _BY_ID, _DOWNLOAD])
 
 _READING: Final = frozenset(
@@ -37,15 +37,15 @@ _READING: Final = frozenset(
 _BEFORE_UPLOADS: Final = frozenset(
     {"b2_get_upload_url", "b2_get_upload_part_url", "b2_start_large_file", *UPLOAD_OPERATIONS}
 )
-#: In test mode, every so many uploads fail, and every so many calls find their token expired.
+#: In test mode, one upload in this many fails, one call in this many finds its token expired.
 _SOME: Final = 3
 
 
 class B2:
     """A B2 service without its sockets; safe from many threads.
 
-    :param store: what it keeps.
-    :param endpoint: its URL, which clients are given for calls, uploads and downloads.
+    :param store: its keys, buckets and files.
+    :param endpoint: its URL, for calls, uploads and downloads.
     """
 
     def __init__(self, store: B2Store, endpoint: str) -> None:
@@ -62,12 +62,12 @@ class B2:
         except (UnicodeEncodeError, OverflowError) as exc:
             return refused(bad_request(f"Unusable value: {exc}"))
 
-    def struck(self, request: Request, status: int | None) -> None:
-        """Close the place of an upload that a fault made fail."""
+    def met_fault(self, request: Request, status: int | None) -> None:
+        """Let the URL of an upload that a fault made fail expire."""
         found = _PATH.fullmatch(request.path)
         harmless = status is not None and status < 500 and status not in {401, 408}
         if found and found[2] in UPLOAD_OPERATIONS and not harmless:
-            self._store.places.expire(found[3].rpartition("/")[2])
+            self._store.upload_urls.expire(found[3].rpartition("/")[2])
 
     def _route(self, request: Request) -> Response:
         operation = b2_operation(request.path)
@@ -93,13 +93,13 @@ class B2:
         return B2Call(self._store, self._endpoint, version, request, rest, body)
 
     def _test(self, operation: str, request: Request) -> None:
-        """Fail as the test mode of the request wants."""
+        """Fail as the test mode of the request asks."""
         mode = request.get("x-bz-test-mode")
         if mode == "force_cap_exceeded" and operation in _BEFORE_UPLOADS:
             raise B2Refusal(403, "cap exceeded (test mode)", "cap_exceeded")
         if mode == "fail_some_uploads" and operation in UPLOAD_OPERATIONS:
             if not next(self._tested) % _SOME:
-                self.struck(request, 503)
+                self.met_fault(request, 503)
                 raise B2Refusal(503, "c001_v0001000_t0000 is too busy (test mode)")
         elif mode == "expire_some_account_authorization_tokens":
             token = request.get("authorization")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that a B2 service keeps: keys, buckets, files and large files in one durable database, data on disk."""
+"""Store of the B2 service: one database, and the data of files on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oio.sandbox.b2.buckets import Buckets
 from oio.sandbox.b2.keys import Keys
 from oio.sandbox.b2.large_files import LargeFiles
 from oio.sandbox.b2.schema import B2
-from oio.sandbox.b2.upload_urls import Places
+from oio.sandbox.b2.upload_urls import UploadUrls
 from oio.sandbox.b2.versions import Versions
 from oio.sandbox.storage.database import Clock, Database
 from oio.sandbox.storage.files import FileStore, Writing
@@ -24,14 +24,14 @@ _MILLISECOND: Final = 1_000_000
 
 @dataclass
 class Limits:
-    """What a B2 service allows; it may be changed while the service runs.
+    """Limits of a B2 service; they may be changed while it runs.
 
-    :param token_life: seconds that new authorisations live.
-    :param place_life: seconds that new upload URLs live.
-    :param minimum_part_size: least number of bytes of a part of a large file that is not its last one.
-    :param minimum_parts: least number of parts of a large file.
-    :param recommended_part_size: what clients are told to use.
-    :param largest_upload: most bytes of a file or part uploaded at once.
+    :param token_life: lifetime of new authorisation tokens in seconds.
+    :param place_life: lifetime of new upload URLs in seconds.
+    :param minimum_part_size: smallest size in bytes of a part of a large file, except the last one.
+    :param minimum_parts: smallest number of parts of a large file.
+    :param recommended_part_size: part size suggested to clients.
+    :param largest_upload: largest size in bytes of a file or part uploaded at once.
     """
 
     token_life: float = 86_400
@@ -43,11 +43,11 @@ class Limits:
 
 
 class B2Store:
-    """The account of a B2 service; safe from many threads, one process at a time may use it.
+    """One B2 account; safe from many threads, one process at a time may use it.
 
-    :param directory: for all its files, readable by their owner only.
+    :param directory: where everything is, readable by the owner only.
     :param account: ID of the account.
-    :param limits: what is allowed.
+    :param limits: sizes and lifetimes.
     """
 
     def __init__(self, directory: Path, account: str, limits: Limits) -> None:
@@ -62,7 +62,7 @@ class B2Store:
         self.disk.remove_leftovers(known)
         clock = Clock(last, _MILLISECOND)
         self.keys = Keys(self._database, account, lambda: limits.token_life)
-        self.places = Places(self._database, lambda: limits.place_life)
+        self.upload_urls = UploadUrls(self._database, lambda: limits.place_life)
         self.buckets = Buckets(self._database)
         self.versions = Versions(self._database, self.disk, clock)
         self.large = LargeFiles(

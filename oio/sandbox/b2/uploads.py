@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads to the B2 service: files at once and parts of large ones, checked before they count."""
+"""Uploads to the B2 service: whole files and parts of large ones, checked before they are stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oio.sandbox.http.values import parse_integer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oio.sandbox.b2.upload_urls import Place
+    from oio.sandbox.b2.upload_urls import UploadUrl
     from oio.sandbox.storage.files import Writing
 
 _AT_END: Final = "hex_digits_at_end"
@@ -29,10 +29,10 @@ _FORBIDDEN: Final = ("disposition", "encoding", "language", "location", "range")
 
 
 def _upload_file(call: B2Call) -> dict[str, object]:
-    with _place(call) as place:
+    with _upload_url(call) as upload_url:
         name = checked_name(decode(_required(call, "X-Bz-File-Name")))
-        if not name.startswith(place.prefix or ""):
-            raise B2Refusal(401, f"the key is restricted to names that begin with {place.prefix}")
+        if not name.startswith(upload_url.prefix or ""):
+            raise B2Refusal(401, f"the key is restricted to names that begin with {upload_url.prefix}")
         for header in [*(f"Content-{end}" for end in _FORBIDDEN), "Expires"]:
             if call.request.get(header) is not None:
                 raise bad_request(f"header {header} is not allowed")
@@ -41,13 +41,13 @@ def _upload_file(call: B2Call) -> dict[str, object]:
         digest = _announced(call)
         with call.store.receive() as data:
             sha1 = _receive(call, digest, data)
-            version = Version(place.bucket, name, length=data.size, sha1=sha1, type=type_, info=info)
+            version = Version(upload_url.bucket, name, length=data.size, sha1=sha1, type=type_, info=info)
             return described(call, call.store.versions.store(version, data))
 
 
 def _upload_part(call: B2Call) -> dict[str, object]:
-    with _place(call) as place:
-        file_id = place.file or ""
+    with _upload_url(call) as upload_url:
+        file_id = upload_url.file or ""
         call.store.large.get(file_id)
         number = parse_integer(_required(call, "X-Bz-Part-Number"))
         if number is None or not 1 <= number <= LAST_PART:
@@ -63,12 +63,12 @@ def _upload_part(call: B2Call) -> dict[str, object]:
 
 
 @contextmanager
-def _place(call: B2Call) -> Iterator[Place]:
-    """Hold the place that a URL names."""
-    target, place_id = call.rest if len(call.rest) == 2 else ("", "")
-    with call.store.places.use(place_id, target, call.request.get("authorization")) as place:
+def _upload_url(call: B2Call) -> Iterator[UploadUrl]:
+    """Hold the upload URL of a request."""
+    target, url_id = call.rest if len(call.rest) == 2 else ("", "")
+    with call.store.upload_urls.use(url_id, target, call.request.get("authorization")) as upload_url:
         try:
-            yield place
+            yield upload_url
         except OSError as exc:
             raise B2Refusal(503, f"no tomes available: {exc.strerror}") from exc
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of buckets: versions of names, the marks that hide them, and listings of both."""
+"""Versions of B2 files: storing, hiding, deleting and listing."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Version:
 class Wanted:
     """Which files a listing is about, and how many at most.
 
-    ``start_id`` is the version to start with of the name ``start``; with a ``delimiter``, names that have one
-    after the prefix are shown as their folder.
+    ``start_id`` is the version of the name ``start`` to begin with. With a ``delimiter``, names that have it
+    after the prefix are listed as the folder they are in.
     """
 
     bucket: str
@@ -78,11 +78,11 @@ class Wanted:
 
 
 class Versions:
-    """All versions of all files; safe from many threads.
+    """Versions of all files; safe from many threads.
 
     :param database: with the tables of the service.
-    :param disk: where data are.
-    :param clock: gives each version its date, in milliseconds.
+    :param disk: the data of files.
+    :param clock: dates of versions, in milliseconds.
     """
 
     def __init__(self, database: Database, disk: FileStore, clock: Clock) -> None:
@@ -91,7 +91,7 @@ class Versions:
         self._clock = clock
 
     def store(self, version: Version, data: Writing) -> Version:
-        """Add a version of a file whose data have come."""
+        """Add a version of a file, whose data have been received."""
         data.finish()
         with self._database.transaction() as db:
             find_bucket(db, version.bucket)
@@ -104,7 +104,7 @@ class Versions:
         return stored
 
     def hide(self, bucket: str, name: str) -> Version:
-        """Hide a name, whose versions stay."""
+        """Hide a name; its versions stay."""
         with self._database.transaction() as db:
             find_bucket(db, bucket)
             row = _newest(db, bucket, name)
@@ -141,7 +141,7 @@ class Versions:
         return None if row is None else Version.of(row)
 
     def current(self, bucket: str, name: str) -> Version:
-        """Return the version of a name that downloads give."""
+        """Return the version that a download by name gives."""
         with self._database.reading() as db:
             row = _newest(db, bucket, name)
         if row is None or row["action"] == HIDE:
@@ -149,7 +149,7 @@ class Versions:
         return Version.of(row)
 
     def pieces(self, file_id: str) -> list[tuple[str, int]]:
-        """Return name and length of the data files of a version, in their order."""
+        """Return name and length of each data file of a version, in order."""
         with self._database.reading() as db:
             rows = db.execute("SELECT data, length FROM parts WHERE file = ? ORDER BY number", (file_id,))
             return [(row["data"], row["length"]) for row in rows]
@@ -165,7 +165,7 @@ class Versions:
         page, following = self._page(replace(wanted, start_id=None), current)
         if following is None:
             return page, None
-        # As the real service does, so that the name to go on with may be nobody's.
+        # As the real service does: no file need have the name to go on with.
         return page, following.name if page[-1].action == FOLDER else f"{page[-1].name} "
 
     def versions(self, wanted: Wanted) -> tuple[list[Version], Version | None]:
@@ -198,7 +198,7 @@ def _newest(db: sqlite3.Connection, bucket: str, name: str) -> sqlite3.Row | Non
 
 def _rows(db: sqlite3.Connection, wanted: Wanted) -> Iterator[Version]:
     """Return the versions from the start of a listing on."""
-    # The date is in the ID: what was deleted since the last page is a place to go on from all the same.
+    # The date is read from the ID, so a version deleted since the last page is still a place to go on from.
     newest = 2**62
     if wanted.start_id is not None:
         found = _STAMP.search(wanted.start_id)

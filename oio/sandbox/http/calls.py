@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests with JSON bodies as the handlers of the proxy and the rdir see them, and their answers."""
+"""Requests with JSON bodies to the proxy and the rdir, and the answers to them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class JsonCall:
             raise bad_request(f"Invalid parameter '{_NAMES.get(name, name)}', not UTF-8") from exc
 
     def has(self, name: str) -> bool:
-        """Whether a parameter is there, whatever its value."""
+        """Return whether a parameter is there, whatever its value."""
         return name in self._query
 
     def flag(self, name: str) -> bool:

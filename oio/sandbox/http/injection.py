@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each fault action is carried out on one exchange, on the wire of the connection it strikes."""
+"""Injection of faults into one exchange of a connection."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from dataclasses import replace
 from oio.sandbox.faults import AT_A_BYTE, Strike, is_upload
 from oio.sandbox.messages import Headers, Incoming, Request, Response
 
-#: How often a stalled exchange looks whether its client has left.
+#: Seconds between two looks of a stalled exchange whether its client has left.
 _LOOK_EVERY = 0.02
 _TCP_ESTABLISHED = 1
 
 
 class HangUp(Exception):
-    """The connection must be closed now: in good order, or by a reset."""
+    """The connection must be closed now, in good order or by a reset."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__(reset)
         self.reset = reset
 
 
-class Mischief:
-    """One strike, on one request of one connection."""
+class Injection:
+    """One fault, injected into one exchange of one connection."""
 
     def __init__(self, strike: Strike, request: Request, service: str, sock: socket.socket) -> None:
         self._strike = strike
         self._fault = strike.fault
         self._sock = sock
-        # What the service receives is what counts for an upload: there is little or nothing in its answer.
+        # Of an upload, the bytes received count: its answer has few or none.
         received = is_upload(service, request) and self._fault.phase == "body"
         self._on_request = received and self._fault.action in AT_A_BYTE | {"disk-full"}
 
     def before(self) -> Response | None:
-        """Strike before the request is executed; a response is the answer instead of the service's."""
+        """Inject the fault before the request is executed; return the answer that it gives, if any."""
         fault = self._fault
         if fault.action == "status":
             self._strike.hit()
             headers = [("Content-Type", fault.content_type)] if fault.content_type and fault.body else []
             return Response(fault.status, [*headers, *fault.headers], fault.payload, close=self.early)
         if fault.action in AT_A_BYTE and fault.phase == "head" and not fault.after_bytes:
-            # Corrupting and dripping need bytes to work on: those of the head, later.
+            # Corruption and dripping need bytes to work on: those of the head, later.
             if fault.action in {"stall", "truncate", "reset"}:
                 self._strike.hit()
                 self._stop_here()
@@ -58,11 +58,11 @@ class Mischief:
 
     @property
     def early(self) -> bool:
-        """Whether the answer does not wait for the body of the request."""
+        """Whether the answer is sent before the body of the request is read."""
         return self._fault.action == "status" and self._fault.phase == "head"
 
     def incoming(self, stream: Incoming, length: int | None) -> Incoming:
-        """Return the request body as the service gets it."""
+        """Return the request body as the service receives it."""
         if not self._on_request:
             return stream
         point = self._fault.after_bytes
@@ -71,7 +71,7 @@ class Mischief:
         return _Disturbed(self, stream, point)
 
     def executed(self, response: Response) -> Response:
-        """Strike between the execution and the answer."""
+        """Inject the fault between the execution and the answer."""
         fault = self._fault
         if fault.action in {"commit-then-timeout", "commit-then-reset"}:
             self._strike.hit()
@@ -86,7 +86,7 @@ class Mischief:
         return response
 
     def extra_lines(self) -> bytes:
-        """Return what to write into the response head as it is."""
+        """Return lines to write into the response head as they are."""
         if self._fault.action != "raw-head":
             return b""
         self._strike.hit()
@@ -107,7 +107,7 @@ class Mischief:
         return self.strike_at(point, everything) if point < end else iter(everything)
 
     def strike_at(self, point: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Let ``blocks`` pass, and strike when ``point`` bytes have; -1 is after the last block."""
+        """Pass ``blocks`` on, and inject the fault after ``point`` bytes; -1 is after the last block."""
         passed = 0
         struck = False
         for block in blocks:
@@ -124,7 +124,7 @@ class Mischief:
             yield from self._strike_on(b"")
 
     def _strike_on(self, rest: bytes) -> Iterator[bytes]:
-        """Strike; ``rest`` is what comes next of the present block."""
+        """Inject the fault; ``rest`` is the rest of the present block."""
         fault = self._fault
         if not rest and fault.action in {"corrupt", "drip"}:
             return
@@ -166,10 +166,10 @@ class Mischief:
 
 
 class _Disturbed:
-    """A request body with a strike in it."""
+    """A request body with a fault in it."""
 
-    def __init__(self, mischief: Mischief, stream: Incoming, point: int) -> None:
-        self._mischief = mischief
+    def __init__(self, injection: Injection, stream: Incoming, point: int) -> None:
+        self._mischief = injection
         self._stream = stream
         self._point = point
 
@@ -181,7 +181,7 @@ class _Disturbed:
 
 
 def _has_left(sock: socket.socket) -> bool:
-    """Tell whether the other side has closed or shut down, even when there is unread data before its end."""
+    """Return whether the client has closed or shut down, even with unread data before the end."""
     tcp_info = getattr(socket, "TCP_INFO", None)
     try:
         if tcp_info is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports for services that must find the same one again after a restart."""
+"""Allocation of ports that services keep over restarts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LAST: Final = 32_000
 def free_ports(host: str, count: int) -> list[int]:
     """Return ``count`` different ports of ``host`` on which nobody listens.
 
-    All namespaces of a user take theirs from one counter, kept in a file of the temporary directory: those of
-    a namespace that is being started, or has a service stopped, are not given to another one.
+    All namespaces of a user take their ports from one counter, a file in the temporary directory, so that
+    those of a namespace that is being started, or of a stopped service, are not given to another one.
 
     :raises OSError: there are not enough of them, or ``host`` is not an address of this machine.
     """
@@ -47,7 +47,7 @@ def free_ports(host: str, count: int) -> list[int]:
 
 @contextlib.contextmanager
 def _last_port() -> Iterator[TextIO]:
-    """Open the file that holds the port given last; nobody else has it open meanwhile."""
+    """Open the file that holds the last port given, locked."""
     path = Path(tempfile.gettempdir()) / f"oio-sandbox-{os.getuid()}.port"
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP/1.1 server under every service of the sandbox: one thread per connection, and a complete stop.
+"""HTTP/1.1 server of one service: a thread for each connection, and a complete stop.
 
 ``socket`` and ``threading`` are used through their modules at call time, so that a server started in a
 program that eventlet has patched gets green sockets and threads, and plain ones elsewhere.
@@ -26,16 +26,16 @@ _PAUSE_IN_TROUBLE: Final = 0.05
 
 
 class Server:
-    """One service on one TCP port; ``handler`` must be set before it starts.
+    """Server of one service on one TCP port; ``handler`` must be set before it starts.
 
     :param dialect: the HTTP habits of the service.
     :param host: address to listen on.
     :param port: port to listen on; it is kept over ``stop()`` and ``start()``.
     :param log: where requests are recorded.
-    :param faults: which faults to commit.
+    :param faults: the faults to inject.
     """
 
-    #: The service itself.
+    #: Handler of the requests.
     handler: Handler
 
     def __init__(self, dialect: Dialect, host: str, port: int, log: RequestLog, faults: FaultBoard) -> None:
@@ -94,7 +94,7 @@ class Server:
             thread.join()
 
     def block(self) -> None:
-        """Let nobody connect, without refusing: the queue of the port is full, and nobody empties it."""
+        """Leave connections pending: fill the backlog of the port, and accept nothing."""
         self.stop()
         listener = self._listen(0)
         self._fillers.append(listener)
@@ -106,7 +106,7 @@ class Server:
             self._fillers.append(filler)
 
     def apply_faults(self) -> None:
-        """Open, close or block the port, as the open fault plans have it."""
+        """Open, close or block the port, as the open fault plans say."""
         door = self.faults.door(self.dialect.kind, self.address)
         if door is Door.OPEN:
             self.start()

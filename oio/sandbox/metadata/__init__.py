@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers and objects: the directory and the databases of containers, and storage policies."""
+"""Metadata of a namespace: directory, containers, objects and storage policies."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a container written one by one, as repair tools do, whatever they make together."""
+"""Single rows of a container, written as repair tools do, without checks across rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Alias:
 
 @dataclass(frozen=True)
 class Header:
-    """What an alias points at; it has no policy."""
+    """Content that an alias points at; it has no policy."""
 
     id: str
     hash: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One container inside a transaction: its properties, status and counters."""
+"""One container in a transaction: its properties, status and counters."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Container:
         self.clock = clock
         self.orphans: list[str] = []
         self._max_versions = max_versions
-        #: Bytes by which the transaction has made it grow.
+        #: Bytes that the transaction has added.
         self._added = 0
 
     # -- properties
@@ -167,13 +167,13 @@ class Container:
         self._added += usage
 
     def check_quota(self) -> None:
-        """Raise :class:`Refusal` when the transaction has made the container grow beyond its quota."""
+        """Raise :class:`Refusal` when the transaction has made the container exceed its quota."""
         quota = self.number("sys.m2.quota")
         if self._added > 0 and self.number("sys.m2.usage") > quota > 0:
             raise Refusal(CONTAINER_FULL, f"Container's quota reached ({quota} bytes)")
 
     def bump(self) -> None:
-        """Count one change."""
+        """Increase the version of the container."""
         self.set("sys.m2.version", str(self.number("sys.m2.version") + 1))
 
     def recount(self, damaged_objects: int, missing_chunks: int) -> None:
@@ -196,14 +196,14 @@ class Container:
         )
 
     def unowned(self) -> list[str]:
-        """Return the orphans that no object of this container has got in the meantime."""
+        """Return the orphans that no object of this container has."""
         owned = "SELECT 1 FROM chunks WHERE base = ? AND url = ?"
         return [url for url in self.orphans if not self.db.execute(owned, (self.base, url)).fetchone()]
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """What the account service is told about a container after a change.
+    """State of a container after a change, as it is reported to the account service.
 
     ``mtime`` and ``dtime`` are microseconds since 1970; ``dtime`` is 0 unless the container was destroyed.
     """

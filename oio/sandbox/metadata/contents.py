@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects of a container: reading, creating, appending, updating, truncating and their properties."""
+"""Objects of a container: lookup, creation, append, update, truncation and properties."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Content:
 
 @dataclass(frozen=True)
 class NewContent:
-    """An object as a client asks to store it; ``version`` and ``id`` are checked where they are needed."""
+    """An object to be stored, as a client describes it; ``version`` and ``id`` are checked where needed."""
 
     name: str
     size: int
@@ -124,7 +124,7 @@ def find(
 
 
 def _by_id(container: Container, content_id: str | None) -> Content | None:
-    # SQLite, left alone, reads the whole container.
+    # Without the hint SQLite reads the whole container.
     row = container.db.execute(
         f"SELECT {_COLUMNS} FROM aliases INDEXED BY aliases_by_content {_HEADERS} "
         "WHERE aliases.base = ? AND aliases.content = ?",
@@ -168,7 +168,7 @@ def insert_chunks(container: Container, content_id: str, chunks: Iterable[Chunk]
 
 
 def drop_chunks(container: Container, content_id: str, chunks: Iterable[Chunk]) -> None:
-    """Take chunks from a content; they are deleted once that is durable."""
+    """Remove chunks from a content; they are deleted once that is durable."""
     doomed = list(chunks)
     container.db.executemany(
         "DELETE FROM chunks WHERE base = ? AND content = ? AND url = ?",
@@ -191,7 +191,7 @@ def drop(container: Container, content: Content) -> None:
 def insert_alias(
     container: Container, name: str, version: int, content_id: str, *, ctime: int | None = None
 ) -> None:
-    """Give a name a new version, which is a delete marker if it has the ID of those."""
+    """Add a version of a name; with the ID of delete markers it is one."""
     now = container.clock.now() // 1_000_000
     container.db.execute(
         "INSERT INTO aliases (base, name, version, content, deleted, ctime, mtime) "
@@ -235,7 +235,7 @@ def _insert_properties(container: Container, name: str, version: int, properties
 
 
 def _resize(container: Container, content: Content, size: int) -> None:
-    """Note that the data of a content has changed: nobody knows its hash any more."""
+    """Set the size of a content whose data has changed, and empty its hash."""
     container.db.execute(
         "UPDATE headers SET size = ?, hash = '' WHERE base = ? AND id = ?", (size, container.base, content.id)
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory: references, their properties, and the services linked to them."""
+"""Directory of a namespace: references, their properties and linked services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CID_DIGITS: Final = 64
 
 @dataclass(frozen=True)
 class Target:
-    """Which container a request is about; ``account`` and ``name`` are empty when it came by ID.
+    """The container that a request is about; ``account`` and ``name`` are empty when it is named by ID.
 
     ``exact`` is False for an ID that was not written in capitals: the directory finds it, but its container
     is missing (pitfalls row 146).
@@ -101,7 +101,7 @@ class Directory:
         return True
 
     def destroy(self, target: Target, *, force: bool) -> None:
-        """Forget a reference, which must have neither links nor properties unless ``force``."""
+        """Delete a reference, which must have neither links nor properties unless ``force``."""
         self.get(target)
         if not force and self.links(target):
             raise Refusal(REFERENCE_IN_USE, "User still linked to services", 403)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the chunks of an object lie: positions, metachunks, and whether they make a whole object."""
+"""Chunk layout of objects: positions, metachunks, and checks that an object is whole."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others must be told of changes: kept with each change until it is told, whatever happens."""
+"""Outbox of the metadata: news of changes, kept until they are delivered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWNED = "SELECT 1 FROM chunks WHERE base = ? AND url = ?"
 
 @dataclass(frozen=True)
 class News:
-    """What one change is about: the new state of a container, and its chunks that no object has any more."""
+    """News of one change: the new state of a container, and its chunks that no object has any more."""
 
     id: int
     state: ContainerState | None
@@ -29,11 +29,11 @@ class News:
 
 
 class Outbox:
-    """The news of a database of containers.
+    """News of changes of containers, kept in their database.
 
-    They are put in by the transaction of the change, sent when it is durable, and removed by the next one: a
-    transaction of their own would cost each change another wait for the disk. What was sent and not removed
-    is sent again at the next start, which does no harm.
+    They are put in by the transaction of the change, delivered when it is durable, and removed by the next
+    one: a transaction of its own would cost each change another wait for the disk. What was delivered but not
+    removed is delivered again at the next start, which does no harm.
 
     :param delete_chunks: called with the URLs of chunks without owner.
     :param report: called with the new state of a container.
@@ -52,7 +52,7 @@ class Outbox:
     def put(
         self, db: sqlite3.Connection, base: int, state: ContainerState | None, chunks: Sequence[str] = ()
     ) -> News:
-        """Keep news of the container ``base``, in the transaction of ``db``, to be sent after it."""
+        """Keep news of the container ``base``, in the transaction of ``db``, to be delivered after it."""
         with self._lock:
             removed = frozenset(self._sent)
         self._remove(db, removed)
@@ -61,7 +61,7 @@ class Outbox:
         return News(int(cursor.lastrowid or 0), state, chunks, removed)
 
     def send(self, news: News) -> None:
-        """Tell what there is to tell."""
+        """Deliver news."""
         if news.chunks:
             self._delete_chunks(news.chunks)
         if news.state is not None:
@@ -70,14 +70,14 @@ class Outbox:
             self._sent = self._sent - news.removed | {news.id}
 
     def send_again(self, db: sqlite3.Connection) -> None:
-        """Send what a crash has left."""
+        """Deliver what a crash has left."""
         for number, text in db.execute("SELECT id, news FROM outbox ORDER BY id").fetchall():
             base, state, urls = json.loads(text)
             chunks = [url for url in urls if not db.execute(_OWNED, (base, url)).fetchone()]
             self.send(News(number, ContainerState(**state) if state else None, chunks))
 
     def remove_sent(self, db: sqlite3.Connection) -> None:
-        """Remove what has been sent."""
+        """Remove what has been delivered."""
         self._remove(db, self._sent)
 
     @staticmethod

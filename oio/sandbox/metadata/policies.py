@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Storage policies, data securities and service pools of the embedded namespace."""
+"""Storage policies, data securities and service pools of a namespace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal
 
-#: Kinds of data security that a namespace without a B2 bucket lists but refuses for new objects.
+#: Kinds of data security that a namespace without a B2 bucket lists, but refuses for new objects.
 REFUSED_KINDS: Final[frozenset[str]] = frozenset({"backblaze"})
 
 DATA_SECURITY: Final = {
@@ -70,12 +70,12 @@ class Policy:
 
     @property
     def required(self) -> int:
-        """How many different chunks of a metachunk an object needs to be readable."""
+        """Number of different chunks that make a metachunk readable."""
         return int(self.options["k"]) if self.kind == "ec" else 1
 
     @property
     def width(self) -> int:
-        """How many chunks a complete metachunk has."""
+        """Number of chunks of a complete metachunk."""
         if self.kind == "ec":
             return int(self.options["k"]) + int(self.options["m"])
         return int(self.options.get("nb_copy", "1"))

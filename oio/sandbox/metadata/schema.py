@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of the metadata: the directory, and the bases of containers."""
+"""Database tables of the directory and of containers."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Names are compared as bytes, which is the order of listings. The properties of a base hold all that the
-#: real service keeps there, counters included, as text: a client can overwrite any of them.
+#: Names are compared as bytes, which is the order of listings. The properties of a base are text, counters
+#: included, as in the real service: a client can overwrite any of them.
 METADATA: Final = """
 CREATE TABLE IF NOT EXISTS "references" (
     cid TEXT PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL

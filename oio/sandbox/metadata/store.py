@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metadata of a namespace: its directory and its containers, in one durable database."""
+"""Store of the metadata: the directory and all containers in one durable database."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ class Metadata:
     :param namespace: name of the namespace.
     :param meta2: address that the directory gives as the service of containers.
     :param max_versions: versions kept of an object when its container does not say (1: versioning is off).
-    :param strict: enforce quotas, and refuse system properties that make no sense: real services only store
-        them.
+    :param strict: enforce quotas, and refuse malformed system properties; real services only store them.
     :param delete_chunks: called with the URLs of chunks without owner after a change, when it is durable.
     :param report: called with the new state of a container after a change, when it is durable.
     """
@@ -75,7 +74,7 @@ class Metadata:
     def close(self) -> None:
         """Close the database."""
         if not self._closed:
-            # What a full disk lets nobody remove is told again at the next start.
+            # What a full disk keeps from being removed is delivered again at the next start.
             with suppress(sqlite3.OperationalError), self._database.transaction() as db:
                 self._outbox.remove_sent(db)
             self._database.close()
@@ -106,10 +105,10 @@ class Metadata:
     ) -> Iterator[Container]:
         """Open a container to change it in one transaction.
 
-        Chunks without owner are deleted, and the account is told, once the change is durable, never before.
+        Chunks without owner are deleted, and the state is reported, only when the change is durable.
 
         :param even: statuses, besides enabled, in which the change is allowed.
-        :param silent: do not tell the account.
+        :param silent: do not report the state.
         """
         with self._database.transaction() as db:
             container = self._open(db, target)
@@ -124,7 +123,7 @@ class Metadata:
         self._outbox.send(news)
 
     def create(self, target: Target, properties: Mapping[str, str], system: Mapping[str, str]) -> bool:
-        """Create a container; return False when it is there already, whose properties are then left alone.
+        """Create a container; return False, and leave its properties, when it exists.
 
         The caller has checked the storage policy of ``system``.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of the versions of objects: deletion, delete markers, purge, drain and flush."""
+"""Deletion of object versions: delete markers, purge, drain and flush."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _by_name(selection: Iterable[Content]) -> list[tuple[str, list[Content]]]:
 
 
 def drain(container: Container, content: Content) -> None:
-    """Throw away the data of an object and keep its metadata; a delete marker has none."""
+    """Delete the data of an object and keep its metadata; a delete marker has no data."""
     if content.deleted:
         return
     drop_chunks(container, content.id, chunks_of(container, content.id))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the proxy that need no namespace: its own state and configuration, and forwarding to services."""
+"""Routes of the proxy about itself: status, configuration, caches, and forwarding to services."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _cache_show(backend: Backend, _call: Call) -> Response:
 
 
 def _forward(answer: Callable[[Backend, Call], Response]) -> Callable[[Backend, Call], Response]:
-    """Return what asks a service something, which the proxy answers in its place."""
+    """Return a handler that answers in place of the service that the request names."""
 
     def forward(backend: Backend, call: Call) -> Response:
         name = call.param("id")

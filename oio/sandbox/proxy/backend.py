@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the routes of the proxy work on."""
+"""State that the routes of the proxy share."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Backend:
-    """Everything behind the proxy; safe from many threads.
+    """Stores and settings behind the proxy; safe from many threads.
 
     :param metadata: containers and objects.
     :param conscience: services.
     :param policies: storage policies.
     :param chunk_size: size of chunks in bytes.
-    :param worm: what is written once cannot be deleted.
+    :param worm: whether objects cannot be deleted.
     """
 
     metadata: Metadata
@@ -28,7 +28,7 @@ class Backend:
     policies: Policies
     chunk_size: int
     worm: bool = False
-    #: Configuration that ``/v3.0/config`` shows and changes; that changes nothing else.
+    #: Configuration that ``/v3.0/config`` shows and changes, to no other effect.
     variables: dict[str, object] = field(init=False)
 
     def __post_init__(self) -> None:

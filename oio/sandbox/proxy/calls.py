@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request to the proxy as its handlers see it: its deadline, container, object and properties."""
+"""Requests to the proxy: deadline, container, object and properties."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Call(JsonCall):
         return (time.monotonic_ns() - self._begin) // 1000
 
     def check_deadline(self) -> None:
-        """Refuse to begin what the client does not wait for any more."""
+        """Refuse a request whose deadline has passed."""
         if self.expired():
             raise Refusal(UNAVAILABLE, "Deadline reached")
 
@@ -47,7 +47,7 @@ class Call(JsonCall):
 
     @property
     def by_administrator(self) -> bool:
-        """Whether the request may do what only administrators do."""
+        """Whether the request is made as an administrator."""
         return is_true(self.header("x-oio-admin") or "")
 
     def target(self) -> Target:

@@ -91,7 +91,7 @@ def _items(call: Call) -> list[dict[str, object]]:
 
 
 def _service(backend: Backend, item: dict[str, object]) -> Service:
-    """Return a service that is described; the score is for the conscience to say."""
+    """Return the service that an item describes; a score in it is ignored."""
     address, kind = (str(typed_field(item, name, str)) for name in ("addr", "type"))
     backend.conscience.check_type(kind)
     backend.conscience.check_address(address)

@@ -38,12 +38,12 @@ _BULK: Final = 100
 _POLICY: Final = "sys.m2.policy.storage"
 #: System properties that hold a number.
 _NUMBERS: Final = ("sys.m2.quota", "sys.m2.policy.version", "sys.m2.keep_deleted_delay")
-#: Actions on the service of a container, rather than on what is in it, which change nothing here.
+#: Actions on the service of a container, which change nothing here.
 _HARMLESS: Final = ("status", "ping", "has", "info", "drop_cache", "sync", "leave", "debug", "vacuum")
 _ANY_STATUS: Final = (FROZEN, DISABLED)
 
 
-# -- life and death
+# -- creation and destruction
 
 
 def _create(backend: Backend, call: Call) -> Response:
@@ -65,7 +65,7 @@ def create_container(
 
 
 def _check_system(backend: Backend, system: dict[str, str]) -> None:
-    """In a strict namespace, refuse what real services store and cannot use."""
+    """In a strict namespace, refuse malformed numbers, which real services store."""
     if not backend.metadata.strict:
         return
     for name in _NUMBERS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the proxy about objects: ``content/*``, but for the choice of chunks."""
+"""Routes of the proxy about objects: ``content/*``, except the choice of chunks."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _new_content(call: Call, body: dict[str, object]) -> contents.NewContent:
         version=version,
         query_version=call.integer("version"),
         id=_content_id(call),
-        # What says how well chunks were placed is not a property of the object.
+        # Qualities of chunk placement are no properties of the object.
         properties={k: v for k, v in properties.items() if k and v and not k.startswith(QUALITY)},
     )
 
@@ -331,7 +331,7 @@ def _delete_one(backend: Backend, call: Call, name: str) -> dict[str, object]:
 
 
 def _named(handler: Callable[[Backend, Call], Response]) -> Callable[[Backend, Call], Response]:
-    """Check what says which object the request is about, before its container is looked for."""
+    """Check that the request names an object, before its container is looked up."""
 
     def checked(backend: Backend, call: Call) -> Response:
         call.integer("version")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the proxy describes containers, objects and chunks in its answers."""
+"""Descriptions of containers, objects and chunks in answers of the proxy."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the proxy that choose where new chunks go: ``content/prepare`` and ``content/spare``."""
+"""Routes of the proxy that choose places for new chunks: ``content/prepare`` and ``content/spare``."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from oio.sandbox.proxy.backend import Backend
     from oio.sandbox.proxy.registry import Place
 
-#: Prefix of the properties that say how well a chunk is placed.
+#: Prefix of the properties for the quality of the placement of chunks.
 QUALITY: Final = "__OIO_CHUNK__"
 
 _NO_HASH: Final = "0" * 32
-#: Score of what no service of the namespace holds.
+#: Score of chunks that no service of the namespace holds.
 _BEST: Final = 100
 
 Chunks = list[dict[str, object]]
@@ -138,7 +138,7 @@ def _chunk_id() -> str:
 
 
 def _quality(place: Place) -> str:
-    """Return what the real service says of a placement, all services being equally near."""
+    """Return the quality of a placement, all services being equally near."""
     distances = {"expected_dist": 1, "final_dist": 1, "warn_dist": 0}
     slots = {"expected_slot": place.expected_slot, "final_slot": place.final_slot}
     return json.dumps(distances | slots, separators=(",", ":"))

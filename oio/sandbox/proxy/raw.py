@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the proxy that write the rows of a container as they are: ``container/raw_*``."""
+"""Routes of the proxy that write single rows of a container: ``container/raw_*``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services of the namespace: who is registered, with which score, and who is chosen for new chunks."""
+"""Registry and load balancer of the services of a namespace."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Service:
     :param kind: one of :data:`SERVICE_TYPES`.
     :param address: ``host:port`` to connect to.
     :param service_id: name used instead of the address in chunk URLs, if any.
-    :param health: the score that its state deserves: 0 (do not use) to 100.
+    :param health: score of its state: 0 (do not use) to 100.
     :param tags: ``tag.*`` and ``stat.*`` values.
-    :param lock: the score it has been given by hand, None when it is not locked.
+    :param lock: locked score, None when it is not locked.
     """
 
     kind: str
@@ -53,17 +53,17 @@ class Service:
 
     @property
     def score(self) -> int:
-        """How often to choose it: never for 0, twice as often for 100 as for 50."""
+        """How often it is chosen: never for 0, twice as often for 100 as for 50."""
         return self.health if self.lock is None else self.lock
 
     @property
     def name(self) -> str:
-        """What chunk URLs and other services call it."""
+        """Its name in chunk URLs and for other services."""
         return self.service_id or self.address
 
     @property
     def slots(self) -> frozenset[str]:
-        """The sets of services it belongs to: always its type, and those of ``tag.slots``."""
+        """Slots that it is in: its type, and those of ``tag.slots``."""
         return frozenset({self.kind, *str(self.tags.get("tag.slots", "")).split(",")} - {""})
 
     def description(self, *, full: bool) -> dict[str, object]:
@@ -75,7 +75,7 @@ class Service:
 
 
 class Place(NamedTuple):
-    """Where one chunk goes: the service, the slot wanted and the slot it was found in."""
+    """Place of one chunk: the service, the slot expected and the slot it was found in."""
 
     service: Service
     expected_slot: str
@@ -136,15 +136,15 @@ class Conscience:
             self._services = {key: value for key, value in self._services.items() if key[0] != kind}
 
     def lock(self, kind: str, name: str, score: int) -> None:
-        """Give a service a score by hand; one out of bounds becomes the nearest."""
+        """Lock the score of a service; a score out of bounds becomes the nearest one."""
         self._change(kind, name, lock=max(0, min(score, 100)))
 
     def unlock(self, kind: str, name: str) -> None:
-        """Give a service the score back that its state deserves."""
+        """Unlock the score of a service."""
         self._change(kind, name, lock=None)
 
     def rate(self, kind: str, name: str, health: int) -> None:
-        """Say how well a service does, which is its score unless it is locked."""
+        """Set the health of a service, which is its score unless that is locked."""
         self._change(kind, name, health=health)
 
     def _change(self, kind: str, name: str, **values: object) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proxy of the namespace: finds the handler of each request, and answers its refusals."""
+"""The proxy: dispatch of requests to its routes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oio.sandbox.proxy.calls import Call
 from oio.sandbox.refusals import NOT_FOUND, Refusal, bad_request
 
 _PATH_BYTES: Final = 2048
-#: Routes served by one request to the service of containers, which say how long it took.
+#: Routes that take one request to a meta2, and report how long it took.
 _MEASURED: Final = frozenset(
     {
         *("container/list", "content/locate", "content/show", "content/create", "content/update"),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rawx: chunk servers and the chunks on their volumes."""
+"""The rawx: servers of chunks, and the chunks on their volumes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chunks of one volume, their attributes in files of their own.
+"""Chunks of one volume, and their attributes.
 
 A real rawx keeps them in extended attributes. Many file systems have none for users, and all links to a
 file share them, whereas each link to a chunk (COPY) has attributes of its own.
@@ -22,7 +22,7 @@ class ChunkDamaged(Exception):
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is stored with the data of a chunk; hashes are upper-case hexadecimal digits."""
+    """Attributes of a chunk; hashes are upper-case hexadecimal digits."""
 
     fullpath: str
     position: str
@@ -96,7 +96,7 @@ class ChunkStore(FileStore):
         return Chunk(attributes, stored.file, status.st_size, status.st_mtime)
 
     def link(self, source: str, target: str, fullpath: str) -> None:
-        """Give the data of ``source`` a second life as ``target``, which belongs to ``fullpath``.
+        """Make ``target`` a chunk with the data of ``source``, owned by ``fullpath``.
 
         :raises NotStored: there is no ``source``.
         :raises NameTaken: there is a ``target`` already.

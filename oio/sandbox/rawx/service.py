@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rawx: the HTTP face of a volume of chunks, with the checks of the real service in their order."""
+"""The rawx: requests for chunks, checked in the order of the real service."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
 
 
 class _Refused(Exception):
-    """The request gets the status and nothing else."""
+    """A refusal: a status without a body."""
 
     def __init__(self, status: int, *, close: bool = False) -> None:
         super().__init__(status)
@@ -46,7 +46,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True)
 class _FullPath:
-    """Who owns a chunk."""
+    """Full path of a chunk, which names the object that owns it."""
 
     encoded: str
     cid: str
@@ -66,7 +66,7 @@ class _FullPath:
         return cls(encoded, cid_from_name(account, container).upper(), path, version, content_id.upper())
 
     def check(self, meta: Mapping[str, str]) -> None:
-        """Refuse headers that say otherwise."""
+        """Refuse headers that contradict it."""
         same = (
             meta.get("container-id", self.cid).upper() == self.cid
             and meta.get("content-id", self.content_id).upper() == self.content_id
@@ -78,22 +78,22 @@ class _FullPath:
 
 
 class Index(Protocol):
-    """Who is told which chunks there are."""
+    """Receiver of the events of chunks."""
 
     def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
-        """Take note of a new chunk, or a new link to one."""
+        """Receive a new chunk, or a new link to one."""
 
     def deleted(self, chunk_id: str) -> None:
-        """Take note that a chunk is gone."""
+        """Receive that a chunk was deleted."""
 
 
 class Rawx:
     """One rawx service.
 
     :param namespace: name that ``/info`` gives.
-    :param names: what requests may call the service in ``Host``: its address and its service ID.
-    :param store: where the chunks are.
-    :param index: who is told of chunks that come and go, once that is durable.
+    :param names: what ``Host`` may name: its address and its service ID.
+    :param store: its chunks.
+    :param index: told of chunks stored and deleted, once that is durable.
     """
 
     def __init__(self, namespace: str, names: frozenset[str], store: ChunkStore, index: Index) -> None:
@@ -259,7 +259,7 @@ def _metadata(headers: Headers) -> dict[str, str]:
 
 
 def _checked(meta: Mapping[str, str], fullpath: _FullPath, upload: Writing) -> Attributes:
-    """Compare what the client says of the data with what has come."""
+    """Return the attributes of a chunk; refuse headers that contradict the data received."""
     hashes = {name: meta.get(name) for name in ("chunk-hash", "metachunk-hash")}
     sizes = {name: meta.get(name) for name in ("chunk-size", "metachunk-size")}
     if any(value and not _HEX.match(value) for value in hashes.values()):
@@ -286,7 +286,7 @@ def _checked(meta: Mapping[str, str], fullpath: _FullPath, upload: Writing) -> A
 
 
 def _describe(chunk_id: str, chunk: Chunk) -> list[tuple[str, str]]:
-    """Return the headers that tell everything about a chunk."""
+    """Return the headers that describe a chunk."""
     attributes = chunk.attributes
     owner = _FullPath.parse(attributes.fullpath)
     values = {
@@ -312,7 +312,7 @@ def _describe(chunk_id: str, chunk: Chunk) -> list[tuple[str, str]]:
 
 
 def _requested_range(header: str, size: int) -> tuple[int, int] | None:
-    """Return the first and last byte asked for; None for the whole chunk, as for any strange form."""
+    """Return the first and last byte requested; None for the whole chunk, or a malformed header."""
     found = _RANGE.match(header)
     if not found or not size:
         return None

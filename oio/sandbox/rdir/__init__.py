@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rdir: the reverse directory, which lists the chunks and containers of each volume."""
+"""The rdir: an index of the chunks or containers of each volume."""

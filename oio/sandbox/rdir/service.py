@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rdir: its routes, and the pages of the indexes of volumes."""
+"""Routes of the rdir."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerReco
 from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
 from oio.sandbox.storage.listing import Page, Selection
 
-#: A page of containers has no fewer and no more: limits outside are not honoured by the real service either.
+#: Bounds of the size of a page of containers; the real service ignores limits outside them too.
 _SMALLEST_PAGE: Final = 100
 _LARGEST_PAGE: Final = 4096
 

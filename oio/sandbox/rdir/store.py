@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rdir remembers: the chunks of each rawx, and whose they are; the containers of each meta2."""
+"""Store of the rdir: the chunks of each rawx, the containers of each meta2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-#: The two kinds of volumes: those of a rawx hold chunks, those of a meta2 containers.
+#: Kinds of volumes: those of a rawx hold chunks, those of a meta2 containers.
 CHUNKS: Final = "chunks"
 CONTAINERS: Final = "containers"
 
@@ -53,7 +53,7 @@ class ChunkEntry:
 
     @property
     def key(self) -> str:
-        """What it is listed and sorted by."""
+        """Key by which it is listed."""
         return f"{self.container}|{self.content}|{self.chunk}"
 
     @classmethod
@@ -78,13 +78,13 @@ class ReverseDirectory:
     A power cut may lose the last entries, a killed process loses none.
 
     :param path: file of the database.
-    :param delay: seconds that the news of chunks and containers are on their way.
+    :param delay: seconds until news of chunks and containers are applied.
     """
 
     def __init__(self, path: Path, delay: float = 0.0) -> None:
         # Each chunk that is stored is an entry: waiting for the disk twice would slow all writes down.
         self._database = Database(path, _SCHEMA, survives_power_cuts=False)
-        self.inbox = Inbox(self._database, self._take_note, delay)
+        self.inbox = Inbox(self._database, self._apply, delay)
 
     def close(self) -> None:
         """Close the database."""
@@ -101,14 +101,14 @@ class ReverseDirectory:
         self.inbox.receive(["chunk_deleted", volume, chunk_id])
 
     def container_there(self, volume: str, record: ContainerRecord) -> None:
-        """Receive the news that a container is there, which may be known."""
+        """Receive the news that a container exists, which may be known."""
         self.inbox.receive(["container_there", volume, asdict(record)])
 
     def container_destroyed(self, volume: str, url: str) -> None:
         """Receive the news that a container is gone."""
         self.inbox.receive(["container_destroyed", volume, url])
 
-    def _take_note(self, db: sqlite3.Connection, news: Sequence[Any]) -> None:
+    def _apply(self, db: sqlite3.Connection, news: Sequence[Any]) -> None:
         event, volume, what = news
         if event == "chunk_stored":
             _create(db, CHUNKS, volume)
@@ -118,7 +118,7 @@ class ReverseDirectory:
         elif event == "container_there":
             _create(db, CONTAINERS, volume)
             record = ContainerRecord(**what)
-            # Its date is that of its creation.
+            # The date of a container is that of its creation.
             row = (volume, record.url, record.id, record.mtime)
             db.execute("INSERT OR IGNORE INTO containers VALUES (?, ?, ?, ?)", row)
         else:
@@ -172,7 +172,7 @@ class ReverseDirectory:
             return list_page(rows, selection, attrgetter("key"))
 
     def clear(self, volume: str, *, everything: bool, before_incident: bool) -> int:
-        """Forget the incident of a volume, with all its chunks or those it concerns; return how many."""
+        """Clear the incident of a volume, and remove all its chunks or those it concerns; return how many."""
         with self.inbox.open() as db:
             _check(db, CHUNKS, volume)
             until = None if everything else _incident(db, volume)
@@ -193,19 +193,19 @@ class ReverseDirectory:
             return _incident(db, volume)
 
     def set_incident(self, volume: str, date: int) -> None:
-        """Set it."""
+        """Set the date of the incident of a volume."""
         with self.inbox.open() as db:
             _check(db, CHUNKS, volume)
             _set_incident(db, volume, date)
 
     def holder(self, volume: str) -> str | None:
-        """Return who has locked a volume."""
+        """Return the holder of the lock of a volume, None when it is not locked."""
         with self.inbox.open() as db:
             row = db.execute("SELECT who FROM locks WHERE volume = ?", (volume,)).fetchone()
             return None if row is None else str(row["who"])
 
     def lock(self, volume: str, who: str) -> str | None:
-        """Lock a volume; return who has locked it already, if anybody."""
+        """Lock a volume; return the holder of its lock if it is locked already."""
         with self.inbox.open() as db:
             row = db.execute("SELECT who FROM locks WHERE volume = ?", (volume,)).fetchone()
             if row is not None:

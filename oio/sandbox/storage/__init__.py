@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stores of all services are built of: durable databases and files, and listings."""
+"""Building blocks of the stores: durable databases and files, delayed news, listings."""

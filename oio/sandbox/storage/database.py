@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A durable SQLite database that many threads share, and a clock that never repeats itself."""
+"""Durable SQLite database that many threads share, and a clock that never repeats itself."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class Database:
     """One SQLite file in WAL mode.
 
-    Every transaction is on disk when it returns: what a service acknowledged is there after a power cut. One
-    connection under one lock: transactions last a fraction of a millisecond, so readers that wait for each
-    other cost less than a connection per server thread, which may be hundreds.
+    Every transaction is on disk when it returns, so what a service acknowledged survives a power cut. There
+    is one connection under one lock: transactions last a fraction of a millisecond, so readers that wait for
+    each other cost less than a connection per server thread, which may be hundreds.
 
     :param path: the file; its directory exists.
     :param schema: statements that create the tables, harmless when they exist.
-    :param survives_power_cuts: False to be quicker, and lose the last transactions in a power cut (but not
+    :param survives_power_cuts: False is faster, and may lose the last transactions in a power cut (but not
         when the process is killed).
     :raises OSError: the file cannot be opened, or is no database.
     """
@@ -80,7 +80,7 @@ class Database:
 class Clock:
     """Wall-clock time in microseconds (or other ticks), each reading greater than the one before.
 
-    :param floor: a reading of an earlier life of the same data, which the clock has to exceed.
+    :param floor: the last reading known of the same data, which the clock has to exceed.
     :param tick: nanoseconds of a tick.
     """
 
