@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.account.store import ContainerEntry, Filter, NotEmpty, NotFound, Stale, decimal
+from oio.sandbox.account.store import Filter, NotEmpty, NotFound, Stale, decimal
 from oio.sandbox.http.values import is_true, parse_query
 from oio.sandbox.messages import Response
+from oio.sandbox.metadata.container import COUNTERS, ContainerState
 from oio.sandbox.storage.listing import Folder
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _show_container(ask: _Ask) -> Response:
         entry, replicated = ask.store.container(account, name)
     except NotFound:
         entry, replicated = None, False
-    shown: dict[str, object] = dict((entry or ContainerEntry("")).counters)
+    shown: dict[str, object] = dict((entry or ContainerState(account, name)).counters)
     if entry is not None:
         shown |= {"name": entry.name, "mtime": decimal(entry.mtime), "dtime": decimal(entry.dtime)}
         shown |= {"bucket": entry.bucket} if entry.bucket else {}
@@ -197,9 +198,10 @@ def _update_container(ask: _Ask) -> Response:
     account, name = ask.query.get("id"), body.get("name")
     if not account or not isinstance(name, str) or not name:
         raise _Failure(400, "Missing account or container")
-    numbers = {key: int(str(body.get(key) or 0)) for key in ContainerEntry("").counters}
+    numbers = {key: int(str(body.get(key) or 0)) for key in COUNTERS}
     bucket = body.get("bucket")
-    entry = ContainerEntry(
+    state = ContainerState(
+        account,
         name,
         mtime=_date(body.get("mtime")),
         dtime=_date(body.get("dtime")),
@@ -207,7 +209,7 @@ def _update_container(ask: _Ask) -> Response:
         **numbers,
     )
     try:
-        ask.store.update_container(account, entry)
+        ask.store.update_container(state)
     except Stale as exc:
         raise _stale() from exc
     return Response(200, (), json.dumps(name).encode())

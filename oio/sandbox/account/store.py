@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from oio.sandbox.metadata.container import ContainerState
+from oio.sandbox.metadata.container import COUNTERS, ContainerState
 from oio.sandbox.storage.database import Clock, Database
 from oio.sandbox.storage.inbox import INBOX, Inbox
 from oio.sandbox.storage.listing import Folder, Page, Row, Selection, list_page
@@ -40,8 +40,7 @@ CREATE TABLE IF NOT EXISTS bucket_metadata (
 """
 
 _KEEP_DESTROYED: Final = 60 * 1_000_000
-_COUNTERS: Final = ("objects", "bytes", "damaged_objects", "missing_chunks")
-_SUMS: Final = ", ".join(f"coalesce(sum({counter}), 0) AS {counter}" for counter in _COUNTERS)
+_SUMS: Final = ", ".join(f"coalesce(sum({counter}), 0) AS {counter}" for counter in COUNTERS)
 #: Containers for the parts of multipart uploads: their bytes count for the bucket, their objects do not.
 _SEGMENTS: Final = "+segments"
 
@@ -56,25 +55,6 @@ class Stale(Exception):
 
 class NotEmpty(Exception):
     """The account has containers."""
-
-
-@dataclass(frozen=True)
-class ContainerEntry:
-    """One container; ``mtime`` and ``dtime`` are microseconds since 1970, 0 when unknown."""
-
-    name: str
-    mtime: int = 0
-    dtime: int = 0
-    objects: int = 0
-    bytes: int = 0
-    damaged_objects: int = 0
-    missing_chunks: int = 0
-    bucket: str | None = None
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """The four counters, by name."""
-        return {counter: getattr(self, counter) for counter in _COUNTERS}
 
 
 @dataclass(frozen=True)
@@ -185,35 +165,25 @@ class AccountStore:
 
     def _apply(self, db: sqlite3.Connection, news: dict[str, Any]) -> None:
         """Apply the news of a container, unless newer ones were applied."""
-        state = ContainerState(**news)
-        entry = ContainerEntry(
-            state.name,
-            state.mtime,
-            state.dtime,
-            state.objects,
-            state.bytes,
-            state.damaged_objects,
-            state.missing_chunks,
-            state.bucket,
-        )
         with contextlib.suppress(Stale):
-            self._update_container(db, state.account, entry)
+            self._update_container(db, ContainerState(**news))
 
-    def update_container(self, account: str, new: ContainerEntry) -> None:
+    def update_container(self, new: ContainerState) -> None:
         """Apply the change or destruction of a container; raise :class:`Stale` for an old one."""
         with self.inbox.open() as db:
-            self._update_container(db, account, new)
+            self._update_container(db, new)
 
-    def _update_container(self, db: sqlite3.Connection, account: str, new: ContainerEntry) -> None:
-        self._create(db, account)
-        known = self._entry(db, account, new.name, destroyed=True) or ContainerEntry(new.name)
+    def _update_container(self, db: sqlite3.Connection, new: ContainerState) -> None:
+        self._create(db, new.account)
+        empty = ContainerState(new.account, new.name, bucket=new.bucket)
+        known = self._entry(db, new.account, new.name, destroyed=True) or empty
         mtime, dtime = max(new.mtime, known.mtime), max(new.dtime, known.dtime)
         destroyed = dtime > mtime and (new.dtime > known.dtime or new.mtime > known.mtime)
         if not destroyed and new.mtime <= known.mtime:
             raise Stale(new.name)
-        counters = dict.fromkeys(_COUNTERS, 0) if destroyed else new.counters
-        row = (account, new.name, mtime, dtime, *counters.values(), new.bucket)
-        db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if destroyed:
+            new = empty
+        _replace(db, replace(new, mtime=mtime, dtime=dtime))
         db.execute(
             f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",
             (self.clock.now() - _KEEP_DESTROYED,),
@@ -227,10 +197,9 @@ class AccountStore:
                 raise NotFound(name)
             if mtime <= known.mtime:
                 raise Stale(name)
-            row = (account, name, mtime, known.dtime, 0, 0, 0, 0, known.bucket)
-            db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            _replace(db, ContainerState(account, name, mtime, known.dtime, bucket=known.bucket))
 
-    def container(self, account: str, name: str) -> tuple[ContainerEntry | None, bool]:
+    def container(self, account: str, name: str) -> tuple[ContainerState | None, bool]:
         """Return a container, None when it is unknown, and whether its bucket is replicated."""
         with self._account(account) as db:
             entry = self._entry(db, account, name)
@@ -240,25 +209,25 @@ class AccountStore:
     @staticmethod
     def _entry(
         db: sqlite3.Connection, account: str, name: str, *, destroyed: bool = False
-    ) -> ContainerEntry | None:
+    ) -> ContainerState | None:
         row = db.execute(
             "SELECT * FROM containers WHERE account = ? AND name = ?", (account, name)
         ).fetchone()
         if row is None or (row["dtime"] > row["mtime"] and not destroyed):
             return None
-        return ContainerEntry(*tuple(row)[1:])
+        return ContainerState(*row)
 
-    def containers(self, account: str, wanted: Filter) -> list[ContainerEntry | Folder]:
+    def containers(self, account: str, wanted: Filter) -> list[ContainerState | Folder]:
         """Return a page of containers and folders, in the order of their names."""
         with self._account(account) as db:
 
-            def rows(after: str) -> Iterable[ContainerEntry]:
+            def rows(after: str) -> Iterable[ContainerState]:
                 found = db.execute(
                     f"SELECT * FROM containers WHERE account = ? AND name > ? AND name >= ? AND {_ALIVE} "
                     "ORDER BY name",
                     (account, after, wanted.prefix),
                 )
-                return (ContainerEntry(*tuple(row)[1:]) for row in found)
+                return (ContainerState(*row) for row in found)
 
             return _page(rows, wanted, attrgetter("name")).items
 
@@ -302,6 +271,10 @@ class AccountStore:
 
 
 _ALIVE: Final = "dtime <= mtime"
+
+
+def _replace(db: sqlite3.Connection, state: ContainerState) -> None:
+    db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(state))
 
 
 def _page(

@@ -201,6 +201,10 @@ class Container:
         return [url for url in self.orphans if not self.db.execute(owned, (self.base, url)).fetchone()]
 
 
+#: Names of the counters of a container.
+COUNTERS: Final = ("objects", "bytes", "damaged_objects", "missing_chunks")
+
+
 @dataclass(frozen=True)
 class ContainerState:
     """State of a container after a change, as it is reported to the account service.
@@ -210,13 +214,18 @@ class ContainerState:
 
     account: str
     name: str
-    mtime: int
+    mtime: int = 0
     dtime: int = 0
     objects: int = 0
     bytes: int = 0
     damaged_objects: int = 0
     missing_chunks: int = 0
     bucket: str | None = None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """The counters that the account service sums up, by name."""
+        return {counter: getattr(self, counter) for counter in COUNTERS}
 
     @classmethod
     def of(cls, container: Container, mtime: int) -> ContainerState:
