@@ -20,12 +20,12 @@ class Call(JsonCall):
     """One request to the proxy."""
 
     def __init__(self, request: Request) -> None:
+        self._begin = time.monotonic_ns()
         super().__init__(request)
         timeout = self.header("x-oio-timeout") or ""
         microseconds = parse_integer(timeout) or 0
         if microseconds <= 0:
             microseconds = _DEFAULT_TIMEOUT
-        self._begin = time.monotonic_ns()
         self._deadline = self._begin + microseconds * 1000
 
     def expired(self) -> bool:
