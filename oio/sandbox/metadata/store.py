@@ -19,6 +19,7 @@ from oio.sandbox.metadata.directory import META2, Directory, Target
 from oio.sandbox.metadata.outbox import Outbox
 from oio.sandbox.metadata.schema import BASE_TABLES, METADATA
 from oio.sandbox.refusals import (
+    CONSTRAINT,
     CONTAINER_DISABLED,
     CONTAINER_ENABLED,
     CONTAINER_FROZEN,
@@ -64,7 +65,7 @@ class Metadata:
         self.strict = strict
         self._outbox = Outbox(delete_chunks, report)
         self._database = Database(path, METADATA)
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             (last,) = db.execute("SELECT coalesce(max(changed), 0) FROM bases").fetchone()
             self._outbox.send_again(db)
             self._outbox.remove_sent(db)
@@ -75,17 +76,26 @@ class Metadata:
         """Close the database."""
         if not self._closed:
             # What a full disk keeps from being removed is delivered again at the next start.
-            with suppress(sqlite3.OperationalError), self._database.transaction() as db:
+            with suppress(sqlite3.OperationalError), self._transaction() as db:
                 self._outbox.remove_sent(db)
             self._database.close()
         self._closed = True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one transaction; raise :class:`Refusal` when a row would be there twice."""
+        try:
+            with self._database.transaction() as db:
+                yield db
+        except sqlite3.IntegrityError as exc:
+            raise Refusal(CONSTRAINT, f"Step error: (19) {exc}") from exc
 
     # -- the directory
 
     @contextmanager
     def directory(self) -> Iterator[Directory]:
         """Open the directory for one transaction."""
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             yield Directory(db)
 
     # -- containers
@@ -110,7 +120,7 @@ class Metadata:
         :param even: statuses, besides enabled, in which the change is allowed.
         :param silent: do not report the state.
         """
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             container = self._open(db, target)
             container.refuse_when(*({FROZEN, DISABLED} - set(even)))
             yield container
@@ -128,7 +138,7 @@ class Metadata:
         The caller has checked the storage policy of ``system``.
         """
         now = self.clock.now()
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             directory = Directory(db)
             target = directory.named(target)
             directory.create(target, {})
@@ -144,7 +154,7 @@ class Metadata:
 
     def leave_half_made(self, target: Target) -> None:
         """Create the reference of a container but no base, as a creation that fails half-way does."""
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             directory = Directory(db)
             directory.create(target, {})
             directory.link(target, META2, self.meta2)
@@ -152,7 +162,7 @@ class Metadata:
     def destroy(self, target: Target, *, force: bool) -> None:
         """Destroy a container; a frozen one that is refused, because it has chunks, comes out enabled."""
         now = self.clock.now()
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             container = self._open(db, target)
             news = None
             if not force and container.has_chunks():
@@ -167,7 +177,7 @@ class Metadata:
 
     def change_status(self, target: Target, action: str) -> None:
         """Freeze, enable or disable a container."""
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             container = self._open(db, target)
             if action == "enable":
                 if container.status == ENABLED:
@@ -182,7 +192,7 @@ class Metadata:
 
     def snapshot(self, source: Target, copy: Target) -> None:
         """Copy a container, with the URLs of its chunks."""
-        with self._database.transaction() as db:
+        with self._transaction() as db:
             original = self._open(db, source)
             directory = Directory(db)
             if copy.cid == original.target.cid:

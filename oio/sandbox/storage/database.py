@@ -9,8 +9,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from oio.sandbox.refusals import CONSTRAINT, Refusal
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -49,20 +47,15 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Run a block as one transaction: all of it is committed, or nothing if the block raises.
-
-        Raise :class:`Refusal` with status 19 when a row would be there twice.
-        """
+        """Run a block as one transaction: all of it is committed, or nothing if the block raises."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException as exc:
+            except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                if isinstance(exc, sqlite3.IntegrityError):
-                    raise Refusal(CONSTRAINT, f"Step error: (19) {exc}") from exc
                 raise
 
     @contextmanager
