@@ -239,7 +239,7 @@ class FaultPlan:
         return Door.OPEN
 
     def due(self, service: str, address: str, request: Request) -> Strike | None:
-        """Count ``request``, and return what strikes it."""
+        """Count ``request``, and return the fault that is due at it."""
         chosen = None
         with self._lock:
             for watched in self._watched:
@@ -309,14 +309,14 @@ class FaultBoard:
         return next((door for door in doors if door is not Door.OPEN), Door.OPEN)
 
     def due(self, service: str, address: str, request: Request) -> Strike | None:
-        """Return what strikes ``request``, if anything."""
+        """Return the fault that is due at ``request``, if any."""
         return next(
             (strike for plan in self._open() if (strike := plan.due(service, address, request))), None
         )
 
 
 def b2_operation(path: str) -> str:
-    """Return the name of what a path asks of a B2 service.
+    """Return the name of the operation in a path of a B2 service.
 
     >>> b2_operation("/b2api/v1/b2_upload_file/4a48/c001"), b2_operation("/file/bucket/name")
     ('b2_upload_file', 'download')

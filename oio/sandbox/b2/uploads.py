@@ -86,7 +86,7 @@ def _info(call: B2Call) -> dict[str, str]:
 
 
 def _announced(call: B2Call) -> str:
-    """Check the length of an upload, and return what the client says of its SHA-1."""
+    """Check the length of an upload, and return the SHA-1 that the client announces."""
     length = parse_integer(_required(call, "Content-Length"))
     digest = _required(call, "X-Bz-Content-Sha1")
     if not (digest in {_AT_END, _UNCHECKED} or _SHA1.fullmatch(digest)):
@@ -98,7 +98,7 @@ def _announced(call: B2Call) -> str:
 
 
 def _receive(call: B2Call, digest: str, data: Writing) -> str:
-    """Write the body of a request; return its SHA-1, as it is to be shown."""
+    """Write the body of a request; return its SHA-1 in the form of answers."""
     tail = Tail(_DIGITS if digest == _AT_END else 0)
     for block in tail.held_back(call.request.stream):
         data.write(block)

@@ -63,7 +63,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which files a listing is about, and how many at most.
+    """Files to list, and how many at most.
 
     ``start_id`` is the version of the name ``start`` to begin with. With a ``delimiter``, names that have it
     after the prefix are listed as the folder they are in.

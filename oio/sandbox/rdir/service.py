@@ -101,7 +101,7 @@ def _fetch(reverse: ReverseDirectory, call: JsonCall) -> Response:
 
 
 def _selection(limit: int, after: str, prefix: str) -> Selection:
-    """Return what to list; a limit of 0 or less is none."""
+    """Return the selection of a listing; a limit of 0 or less is none."""
     return Selection(limit=limit if limit > 0 else sys.maxsize, marker=after, prefix=prefix)
 
 

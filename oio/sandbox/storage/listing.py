@@ -45,7 +45,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Folder:
-    """What stands in a listing for all the names that begin like its own."""
+    """Item of a listing that stands for all names that begin with its own."""
 
     name: str
 
@@ -100,14 +100,13 @@ def list_page(
 ) -> Page[Row]:
     """Return one page of a listing.
 
-    A listing by rounds reads as many rows as the page has room for, folds them, then reads on after the last
-    folder until the page is full. Its page may so be the last one though it says that rows follow: those of
-    a folder that it shows.
+    A listing by rounds reads as many rows as the page has room for, folds them, and reads on after the last
+    folder until the page is full. So it may say that rows follow when all of them are in that folder.
 
     :param source: returns the rows after a name (all of them for an empty one), sorted by their names.
     :param name_of: returns the name of a row.
     :param select: picks among the rows of the right names those to list.
-    :param shown: a folder that an earlier page has shown: what is in it is left out.
+    :param shown: a folder that an earlier page has shown; names in it are left out.
     :param folder_size: how many characters of the delimiter belong to the name of a folder; None for all.
     :param by_rounds: read rows by rounds.
     :param expired: tells whether to stop after a round, with what was found so far.
@@ -135,7 +134,7 @@ def list_page(
         page.following = next(walk, None)
         if page.following is None or len(page) >= selection.limit or (expired() and page.rows):
             return page
-        # The row that was read last is the farthest, unless it is in a folder: nothing more is read of that.
+        # Read on after the last row, or after the folder that it is in.
         start = max(page.marker or start, resume)
 
 
