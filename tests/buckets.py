@@ -10,7 +10,7 @@ from typing import Any
 from oio.api.backblaze_http import Backoff
 from oio.b2.clients import B2Clients
 from oio.sandbox import Namespace
-from oio.sandbox.store.b2_versions import Version, Wanted
+from oio.sandbox.b2.versions import Version, Wanted
 
 PART_SIZE = 100_000
 """Of the clients of these tests, so that large files need not be large."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an embedded namespace until Ctrl-C (``python -m oio.sandbox``), or a demonstration (``... demo``)."""
+"""Command line of the sandbox (``python -m oio.sandbox``), and its demonstration (``... demo``)."""
 
 from __future__ import annotations
 

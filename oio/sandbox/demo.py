@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration: store files with each policy, stop nodes of each object, read back, compare."""
+"""Demonstration: files stored with each policy, nodes stopped, files read back and compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from oio.sandbox.namespace import Namespace
 
 _B2: Final = "BACKBLAZE"
-#: Policies shown, and how many nodes of an object are stopped: with erasure coding, all that may be missed.
+#: Policies shown, and how many nodes of an object are stopped: with erasure coding, as many as it tolerates.
 _POLICIES: Final = {
     "SINGLE": 0,
     "TWOCOPIES": 1,
@@ -45,7 +45,7 @@ _USAGE_ERROR: Final = 2
 
 @dataclass(frozen=True)
 class _Row:
-    """What came out of one file stored with one policy; rates in megabytes (10**6 bytes) per second."""
+    """Result of one file stored with one policy; rates in megabytes (10**6 bytes) per second."""
 
     put: float
     get: float
@@ -201,7 +201,7 @@ def _namespace(path: Path) -> Iterator[_RemoteNamespace]:
         name, endpoint, b2_endpoint, b2_key_file = ours.recv()
         yield _RemoteNamespace(name, endpoint, b2_endpoint, b2_key_file, ours)
     finally:
-        # The other side stops when there is nobody left to give orders.
+        # The other process stops when this end of the pipe is closed.
         ours.close()
         process.join()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services of a namespace tell each other of changes, as the events of a cluster do."""
+"""Events between the services of a namespace: changes of containers and chunks."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from oio.sandbox.chunks import ChunkMissing, ChunkStore
-from oio.sandbox.store.accounts import AccountStore
-from oio.sandbox.store.container import ContainerState
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.reverse import ChunkEntry, ContainerRecord, ReverseDirectory
+from oio.sandbox.account.store import AccountStore
+from oio.sandbox.metadata.container import ContainerState
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.rawx.chunks import ChunkStore
+from oio.sandbox.rdir.store import ChunkEntry, ContainerRecord, ReverseDirectory
+from oio.sandbox.storage.files import NotStored
 
 
 @dataclass(frozen=True)
 class Events:
-    """The news of containers and chunks, and who hears of them.
+    """Events of containers and chunks, and the services that receive them.
 
     :param namespace: name of the namespace.
     :param meta2: volume of the containers.
-    :param accounts: told of the counters of containers.
-    :param reverse: told which chunks and containers there are.
+    :param accounts: receives the counters of containers.
+    :param reverse: receives chunks and containers that come and go.
     :param stores: the chunks of each rawx, by its address.
     """
 
@@ -34,7 +35,7 @@ class Events:
     stores: dict[str, ChunkStore]
 
     def container_changed(self, state: ContainerState) -> None:
-        """A container was made, changed or destroyed."""
+        """Report that a container was created, changed or destroyed."""
         self.accounts.report(state)
         parts = (self.namespace, state.account, state.name)
         url = "/".join(quote(part, safe="") for part in parts)
@@ -47,15 +48,15 @@ class Events:
             self.reverse.container_there(self.meta2, record)
 
     def chunks_unowned(self, urls: Iterable[str]) -> None:
-        """Remove chunks that no object has any more.
+        """Delete chunks that no object has any more.
 
-        Straight from the disks: a real namespace does it by events, which wait for a rawx that is down.
+        They are deleted on disk, even those of a rawx that is down: in a cluster, events wait for it.
         """
         for url in urls:
             parts = urlsplit(url)
             store, chunk_id = self.stores.get(parts.netloc), parts.path.lstrip("/").upper()
             if store is not None:
-                with contextlib.suppress(ChunkMissing):
+                with contextlib.suppress(NotStored):
                     store.delete(chunk_id)
                 self.reverse.chunk_deleted(parts.netloc, chunk_id)
 
@@ -66,17 +67,17 @@ class Events:
 
 @dataclass(frozen=True)
 class VolumeEvents:
-    """The news of the chunks of one rawx."""
+    """Events of the chunks of one rawx."""
 
     reverse: ReverseDirectory
     volume: str
 
     def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
-        """There is a new chunk."""
+        """Report a new chunk."""
         self.reverse.chunk_stored(
             self.volume, ChunkEntry(container_id, content_id, chunk_id, int(time.time()))
         )
 
     def deleted(self, chunk_id: str) -> None:
-        """A chunk is gone."""
+        """Report that a chunk was deleted."""
         self.reverse.chunk_deleted(self.volume, chunk_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults as values: what goes wrong, in which service, at which request and byte; and plans of them."""
+"""Faults and fault plans: what goes wrong, in which service, at which request and byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AFTER_EXECUTION: Final = frozenset({"wrong-hash", "commit-then-timeout", "commit
 ACTIONS: Final = frozenset({"refuse", "status", "disk-full"}) | AT_A_BYTE | AFTER_EXECUTION
 
 
-#: The operations that store data, by service.
+#: Operations that store data, by service.
 _STORING: Final = {
     "rawx": (None, "PUT"),
     "b2": (None, "POST", "b2_upload_file", "b2_upload_part"),
@@ -181,7 +181,7 @@ class _Watched:
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that is due at the present request."""
+    """A fault that is due at the current request."""
 
     fault: Fault
     _count_hit: Callable[[], None]
@@ -189,7 +189,7 @@ class Strike:
     over: threading.Event
 
     def hit(self) -> None:
-        """Note that the fault really happened."""
+        """Count that the fault really happened."""
         self._count_hit()
 
 
@@ -239,7 +239,7 @@ class FaultPlan:
         return Door.OPEN
 
     def due(self, service: str, address: str, request: Request) -> Strike | None:
-        """Count ``request``, and return what strikes it."""
+        """Count ``request``, and return the fault that is due at it."""
         chosen = None
         with self._lock:
             for watched in self._watched:
@@ -309,14 +309,14 @@ class FaultBoard:
         return next((door for door in doors if door is not Door.OPEN), Door.OPEN)
 
     def due(self, service: str, address: str, request: Request) -> Strike | None:
-        """Return what strikes ``request``, if anything."""
+        """Return the fault that is due at ``request``, if any."""
         return next(
             (strike for plan in self._open() if (strike := plan.due(service, address, request))), None
         )
 
 
 def b2_operation(path: str) -> str:
-    """Return the name of what a path asks of a B2 service.
+    """Return the name of the operation in a path of a B2 service.
 
     >>> b2_operation("/b2api/v1/b2_upload_file/4a48/c001"), b2_operation("/file/bucket/name")
     ('b2_upload_file', 'download')

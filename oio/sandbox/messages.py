@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server and the services exchange: requests and responses as values, without any socket."""
+"""Requests and responses as values, between the HTTP servers and the services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Incoming(Protocol):
 
 @dataclass
 class NoBody:
-    """The body of a request that has none (or whose body was read beforehand)."""
+    """The body of a request without one, or whose body has been read."""
 
     trailers: Headers = ()
 
@@ -97,7 +97,7 @@ class FileSlices:
                 yield FileSlice(file, offset, length)
 
     def close(self) -> None:
-        """Nothing is open between two parts."""
+        """Do nothing: no file is open between two parts."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Response:
 
 
 class Handler(Protocol):
-    """A service without its sockets. It may be called by several threads at once."""
+    """A service without its sockets, called by several threads at once."""
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
@@ -127,9 +127,9 @@ class Handler(Protocol):
 
 
 @runtime_checkable
-class Watchful(Protocol):
-    """A service that has to know of the requests which a fault answers, or breaks off, in its place."""
+class FaultAware(Protocol):
+    """A handler that is told of requests that a fault answered or broke off in its place."""
 
-    def struck(self, request: Request, status: int | None) -> None:
-        """Take note of the status that the client gets; None when it gets no answer."""
+    def met_fault(self, request: Request, status: int | None) -> None:
+        """Receive the status that the client gets; None when it gets no answer."""
         ...

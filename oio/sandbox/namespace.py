@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded namespace: puts its services, and a B2 beside them, on one directory."""
+"""The embedded namespace: its directory, its services, how they start and stop."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from pathlib import Path
 from typing import Any, Final
 
 from oio.sandbox import operations
-from oio.sandbox.account import Account
-from oio.sandbox.b2 import B2
-from oio.sandbox.conscience import Conscience
-from oio.sandbox.conscience import Service as Registered
+from oio.sandbox.account.service import Account
+from oio.sandbox.account.store import AccountStore
+from oio.sandbox.b2.service import B2
 from oio.sandbox.events import Events
 from oio.sandbox.faults import Fault, FaultBoard, FaultPlan
 from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, RDIR, Dialect
 from oio.sandbox.http.dialects import B2 as B2_DIALECT
 from oio.sandbox.http.log import RequestLog, RequestRecord
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.policies import Policies
-from oio.sandbox.ports import free_ports
-from oio.sandbox.proxy import Proxy
-from oio.sandbox.rawx import Rawx
-from oio.sandbox.rdir import Rdir
-from oio.sandbox.routes.backend import Backend
-from oio.sandbox.server import Server
+from oio.sandbox.http.ports import free_ports
+from oio.sandbox.http.server import Server
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.policies import Policies
+from oio.sandbox.metadata.store import Metadata
+from oio.sandbox.proxy.backend import Backend
+from oio.sandbox.proxy.registry import Conscience
+from oio.sandbox.proxy.registry import Service as Registered
+from oio.sandbox.proxy.service import Proxy
+from oio.sandbox.rawx.service import Rawx
+from oio.sandbox.rdir.service import Rdir
+from oio.sandbox.rdir.store import ReverseDirectory
 from oio.sandbox.services import B2Service, RawxService, Service
-from oio.sandbox.store.accounts import AccountStore
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.inbox import Inbox
-from oio.sandbox.store.reverse import ReverseDirectory
+from oio.sandbox.storage.files import replace_file
+from oio.sandbox.storage.inbox import Inbox
 
 _LAYOUT: Final = "namespace.json"
-#: How data are kept in the directory; to be raised when what an earlier version has left cannot be read.
+#: Format of the directory, to be raised when this version cannot read what an earlier one wrote.
 _FORMAT: Final = 1
-#: The account whose references say which rdir has the index of a volume.
+#: Account whose references name the rdir that indexes each volume.
 _RDIR_ACCOUNT: Final = "_RDIR"
 
 
 class Namespace:
-    """A namespace that runs in this process, on loopback unless told otherwise.
+    """A namespace that runs in this process, on loopback by default.
 
     :param path: directory for everything that must be there again after a restart, ports included; None for a
         temporary one, removed at the end.
@@ -97,7 +98,7 @@ class Namespace:
         self._strict = strict
         self._worm = worm
         self._event_delay = event_delay
-        #: Which services there are, and how often each is chosen.
+        #: Registry of the services and their scores.
         self.conscience = Conscience(name)
         self._inboxes: list[Inbox] = []
         self._running = contextlib.ExitStack()
@@ -170,15 +171,10 @@ class Namespace:
 
     def _write_layout(self) -> None:
         if self._layout != self._found:
-            new = self.path / f"{_LAYOUT}.new"
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(self._layout, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path / _LAYOUT)
+            replace_file(self.path / _LAYOUT, json.dumps(self._layout))
             self._found = self._layout
 
-    # Life -------------------------------------------------------------------------------------------------
+    # Start and stop ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the services; data and addresses are those of the last time.
@@ -227,12 +223,12 @@ class Namespace:
             for service in [self.b2, *self.rawx, self.rdir, self.account, self.proxy]:
                 stack.callback(service.stop)
                 service.start()
-            # Not before: the layout of a start that fails, on a port that is taken, is nobody's.
+            # Last, so that a start that fails, on a port that is taken, leaves no layout behind.
             self._write_layout()
             self._running = stack.pop_all()
 
     def stop(self) -> None:
-        """Stop everything: when this returns, no thread, socket or file of the namespace is left open."""
+        """Stop everything; no thread, socket or open file of the namespace is left when this returns."""
         self._running.close()
 
     def close(self) -> None:
@@ -271,7 +267,7 @@ class Namespace:
 
     def api(self, **kwargs: Any) -> Any:
         """Return a new ``ObjectStorageApi`` of this namespace; ``kwargs`` are passed on to it."""
-        # By name: the sandbox is also useful without the client, and shares no code with it.
+        # Imported by name: the sandbox also works without the client, and shares no code with it.
         module = importlib.import_module("oio.api.object_storage")
         b2 = {"key_file": self.b2_key_file, "backblaze_api_url": self.b2_endpoint}
         return module.ObjectStorageApi(self.name, endpoint=self.endpoint, **(b2 | kwargs))
@@ -309,7 +305,7 @@ class Namespace:
         return plan
 
     def settle(self) -> None:
-        """Let all services know of all changes now, whatever ``event_delay`` is.
+        """Deliver all events now, whatever ``event_delay`` is.
 
         >>> with Namespace(rawx=3, event_delay=3600) as namespace, namespace.api() as api:
         ...     _ = api.object_create("account", "container", obj_name="name", data=b"data")
@@ -324,7 +320,7 @@ class Namespace:
     # Wiring -----------------------------------------------------------------------------------------------
 
     def _assign_volumes(self, metadata: Metadata) -> None:
-        """Name the rdir that indexes each volume in the directory, unless another one is named there."""
+        """Link each volume to the rdir that indexes it, unless the directory links it to another one."""
         with metadata.directory() as directory:
             for service in [self.proxy, *self.rawx]:
                 volume = Target.named(_RDIR_ACCOUNT, service.address)
@@ -336,12 +332,12 @@ class Namespace:
             service.apply_faults()
 
 
-#: Types of services whose work the proxy does itself; clients may still ask who does it.
+#: Types of services whose work the proxy does itself; clients may still look them up.
 _BEHIND_THE_PROXY: Final = ("meta0", "meta1", "meta2")
 
 
 def _described(kind: str, address: str, slots: str, location: str, volume: Path) -> Registered:
-    """Return what the conscience knows of a service."""
+    """Return the registration of a service."""
     tags: dict[str, object] = {
         "tag.slots": slots,
         "tag.loc": location,

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names of what the services can be asked, for faults and for those who write them."""
+"""Names of the operations of each service, for faults."""
 
 from __future__ import annotations
 
 import difflib
 from typing import Final
 
-from oio.sandbox import account, b2, proxy, rdir
+from oio.sandbox.account import service as account
+from oio.sandbox.b2 import service as b2
 from oio.sandbox.faults import METHODS, Fault
 from oio.sandbox.http.values import is_hexadecimal
-from oio.sandbox.routes import own
+from oio.sandbox.proxy import administration
+from oio.sandbox.proxy import service as proxy
+from oio.sandbox.rdir import service as rdir
 
-#: The operations of each kind of service: any of them, or an HTTP method, may be that of a :class:`Fault`.
-#: What is asked of the chunks of a rawx goes by the method, or by the ID of a chunk.
+#: The operations of each kind of service: a :class:`Fault` may have any of them, or an HTTP method.
+#: Requests for the chunks of a rawx are named by the method, or by the ID of a chunk.
 OPERATIONS: Final = {
-    "proxy": sorted({route for _, route in [*proxy.ROUTES, *own.ROUTES]}),
+    "proxy": sorted({route for _, route in [*proxy.ROUTES, *administration.ROUTES]}),
     "account": sorted({path.strip("/").removeprefix("v1.0/") for path in account.ROUTES}),
     "rdir": sorted({path.removeprefix("v1/") for path in rdir.ROUTES}),
     "rawx": ["info", "stat"],
@@ -29,7 +32,7 @@ def check(fault: Fault) -> None:
     wanted, known = fault.operation.strip("/"), OPERATIONS[fault.service]
     if fault.service == "rawx" and is_hexadecimal(wanted):
         return
-    # More or less of the path than its name is fine.
+    # A fault may name more or less of the path.
     if not any(
         f"/{long}".endswith(f"/{end}") for name in known for long, end in ((wanted, name), (name, wanted))
     ):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the namespace refuses a request: the status of the error body, and the HTTP status with it."""
+"""Refusals: statuses of error bodies, and the HTTP statuses they come with."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Refusal(Exception):
     """A request that the namespace refuses.
 
     :param status: status of the JSON body, such as :data:`NO_CONTENT`.
-    :param message: one line for a human.
+    :param message: one line for humans.
     :param http: HTTP status, when the route does not use the common one for ``status``.
 
     >>> Refusal(NO_CONTENT, "Alias not found").http

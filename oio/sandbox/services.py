@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services of a namespace as programs hold them: where each one is, its switch, and its score."""
+"""Services of a namespace as programs hold them: address, start and stop, score."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Final
 
-from oio.sandbox.chunks import ChunkStore
-from oio.sandbox.conscience import Conscience
-from oio.sandbox.conscience import Service as Registered
+from oio.sandbox.b2.buckets import PRIVATE, PUBLIC
+from oio.sandbox.b2.store import B2Store, Limits
+from oio.sandbox.b2.versions import Wanted
+from oio.sandbox.http.server import Server
 from oio.sandbox.messages import Handler
-from oio.sandbox.server import Server
-from oio.sandbox.store.b2 import B2Store, Limits
-from oio.sandbox.store.b2_buckets import PRIVATE, PUBLIC
-from oio.sandbox.store.b2_versions import Wanted
+from oio.sandbox.proxy.registry import Conscience
+from oio.sandbox.proxy.registry import Service as Registered
+from oio.sandbox.rawx.chunks import ChunkStore
+from oio.sandbox.storage.files import replace_file
 
 _BEST: Final = 100
 
@@ -25,7 +25,7 @@ class Service:
 
     :param server: where it listens.
     :param conscience: where it is registered while it runs.
-    :param registered: as what; one that does the work of several others is there once for each.
+    :param registered: its registrations, several when it does the work of several services.
     """
 
     def __init__(self, server: Server, conscience: Conscience, *registered: Registered) -> None:
@@ -42,11 +42,11 @@ class Service:
 
     @property
     def running(self) -> bool:
-        """Whether it is switched on."""
+        """Whether it is started."""
         return self._running
 
     def start(self) -> None:
-        """Switch it on, and register it if the conscience has forgotten it."""
+        """Start it, and register it if the conscience has forgotten it."""
         self._running = True
         self.apply_faults()
         for service in self._registered:
@@ -54,7 +54,7 @@ class Service:
         self._rate(_BEST)
 
     def stop(self) -> None:
-        """Switch it off: connections are cut, new ones refused; its data stay, its score is 0."""
+        """Stop it: connections are cut and refused, its score is 0; its data stay."""
         self._running = False
         self._rate(0)
         self._server.stop()
@@ -67,14 +67,14 @@ class Service:
 
     @property
     def score(self) -> int:
-        """How often it is chosen for new data, from 0, never, to 100; 0 too when the conscience forgot it."""
+        """How often it is chosen for new data, from 0 (never, or not registered) to 100."""
         known = self._conscience.find(self._rated, self.address)
         return 0 if known is None else known.score
 
     def lock(self, score: int = 0) -> None:
-        """Fix its score, whatever its state; with 0 it gets nothing new, though it goes on serving.
+        """Lock its score, whatever its state; with 0 it gets no new data, but goes on serving.
 
-        It holds until :meth:`unlock`, over stops and starts.
+        The lock holds until :meth:`unlock`, over stops and starts.
 
         :param score: 0 to 100.
         :raises ValueError: the score is out of bounds.
@@ -92,12 +92,12 @@ class Service:
         self._conscience.lock(self._rated, self.address, score)
 
     def unlock(self) -> None:
-        """Let its score be that of its state again: 100 while it is switched on, else 0."""
+        """Return its score to that of its state: 100 while it is started, else 0."""
         self._conscience.unlock(self._rated, self.address)
 
     @property
     def _rated(self) -> str:
-        """The type by which the conscience knows it."""
+        """The type that it is registered with."""
         if not self._registered:
             raise ValueError(f"the {self.kind} at {self.address} is not in the conscience: it has no score")
         return self._registered[0].kind
@@ -109,11 +109,11 @@ class Service:
         return self._server.open_connections()
 
     def serve(self, handler: Handler) -> None:
-        """Say who answers the requests."""
+        """Set the handler of requests."""
         self._server.handler = handler
 
     def apply_faults(self) -> None:
-        """Receive connections as the open fault plans have it."""
+        """Accept, refuse or block connections, as the open fault plans say."""
         if self._running:
             self._server.apply_faults()
 
@@ -135,15 +135,15 @@ class RawxService(Service):
 
     def chunks(self) -> list[str]:
         """Return the IDs of the chunks on disk."""
-        return self.store.ids()
+        return self.store.names()
 
 
 class B2Service(Service):
     """The B2 of a namespace: one account, with a bucket for the objects of the policy BACKBLAZE.
 
-    The conscience knows nothing of it, so it has no score.
+    It is not registered in the conscience, so it has no score.
 
-    :param directory: where its files are.
+    :param directory: where it keeps its files.
     :param account: ID of the account, which is that of its master key too.
     """
 
@@ -154,19 +154,19 @@ class B2Service(Service):
         self.bucket_name = f"openio-{account}"
         #: A credentials file with the key of the account, made when it starts, readable by its owner only.
         self.key_file = directory / "b2-appkey.conf"
-        #: Lives of tokens and sizes of parts; they may be changed at any time.
+        #: Lifetimes of tokens and sizes of parts; they may be changed at any time.
         self.limits = Limits()
         self._directory = directory
         self._store: B2Store | None = None
 
     @property
     def endpoint(self) -> str:
-        """Its URL, from which clients learn all others."""
+        """Its URL, where clients get all others from."""
         return f"http://{self.address}"
 
     @property
     def store(self) -> B2Store:
-        """What it keeps, while the namespace runs.
+        """Its store, while the namespace runs.
 
         :raises ValueError: the namespace does not run.
         """
@@ -180,7 +180,7 @@ class B2Service(Service):
         return self.store.keys.master().secret
 
     def open(self) -> B2Store:
-        """Open its files, made at the first time."""
+        """Open its store, which is made the first time."""
         store = B2Store(self._directory, self.account_id, self.limits)
         try:
             if not store.buckets.exists(self.bucket_name):
@@ -201,21 +201,17 @@ class B2Service(Service):
     def _write_key_file(self, key: str) -> None:
         place = f"{self.account_id}.{self.bucket_name}"
         lines = ["[backblaze]", f"{place}.application_key = {key}", f"{place}.api_url = {self.endpoint}", ""]
-        new = self.key_file.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("\n".join(lines))
-        new.replace(self.key_file)
+        replace_file(self.key_file, "\n".join(lines), mode=0o600)
 
     # -- for tests
 
     def expire_tokens(self) -> None:
-        """End the life of all authorisations given out; new ones can be had."""
+        """Let all authorisation tokens expire; clients can get new ones."""
         self.store.keys.expire()
 
     def expire_upload_urls(self) -> None:
-        """End the life of all upload URLs given out."""
-        self.store.places.expire()
+        """Let all upload URLs expire."""
+        self.store.upload_urls.expire()
 
     def make_bucket(self, name: str, *, public: bool = False) -> str:
         """Make a bucket; return its ID."""
@@ -226,15 +222,15 @@ class B2Service(Service):
     ) -> tuple[str, str]:
         """Make a key; return its ID and the key.
 
-        :param capabilities: what it allows, such as ``readFiles``.
-        :param bucket: name of the only bucket it is for.
-        :param prefix: how the names of the only files it is for begin.
+        :param capabilities: what the key allows, such as ``readFiles``.
+        :param bucket: name of the only bucket that the key is for.
+        :param prefix: prefix of the names of files that the key is for.
         """
         bucket_id = None if bucket is None else self.store.buckets.named(bucket).id
         key = self.store.keys.create("made", capabilities, bucket_id, prefix)
         return key.id, key.secret
 
     def file_names(self, bucket: str | None = None) -> list[str]:
-        """Return the names of the files that are there, in a bucket (default: that of objects)."""
+        """Return the names of the files in a bucket (default: the one for objects)."""
         wanted = Wanted(self.store.buckets.named(bucket or self.bucket_name).id, limit=sys.maxsize - 1)
         return [version.name for version in self.store.versions.names(wanted)[0]]

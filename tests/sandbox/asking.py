@@ -8,7 +8,7 @@ from typing import Any
 
 from oio.sandbox import Namespace
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.proxy import Proxy
+from oio.sandbox.proxy.service import Proxy
 from tests.chunkdata import HEADERS, md5
 from tests.rawsocket import RawSocket
 

@@ -178,4 +178,4 @@ def upload_headers(url: UploadUrl, name: str, data: bytes, *more: tuple[str, str
 
 def stored_files(namespace: Namespace) -> int:
     """Return how many files of data are on the disk."""
-    return len(namespace.b2.store.disk.names())
+    return sum(path.is_file() for path in namespace.b2.store.disk.directory.rglob("*"))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.store.accounts import AccountStore, ContainerEntry, Filter, NotEmpty, NotFound, Stale
-from oio.sandbox.store.container import ContainerState
+from oio.sandbox.account.store import AccountStore, Filter, NotEmpty, NotFound, Stale
+from oio.sandbox.metadata.container import ContainerState
 
 NAMES = st.text(alphabet=["a", "b", "/", "é"], min_size=1, max_size=4)
 
@@ -39,7 +39,7 @@ def sums(store: AccountStore, account: str = "acct") -> tuple[object, object, ob
 def test_accounts_are_there_again_after_the_store_was_reopened(tmp_path: Path) -> None:
     store = AccountStore(tmp_path / "account.db")
     store.update("acct", {"color": "blue"}, [])
-    store.update_container("acct", ContainerEntry("c", 5, objects=2, bytes=20))
+    store.update_container(ContainerState("acct", "c", 5, objects=2, bytes=20))
     store.close()
     again = AccountStore(tmp_path / "account.db")
     assert sums(again) == (1, 2, 20)
@@ -48,11 +48,11 @@ def test_accounts_are_there_again_after_the_store_was_reopened(tmp_path: Path) -
 
 
 def test_the_sums_follow_the_containers(store: AccountStore) -> None:
-    store.update_container("acct", ContainerEntry("a", 1, objects=1, bytes=10))
-    store.update_container("acct", ContainerEntry("b", 1, objects=2, bytes=20))
-    store.update_container("acct", ContainerEntry("a", 2, objects=5, bytes=50))
+    store.update_container(ContainerState("acct", "a", 1, objects=1, bytes=10))
+    store.update_container(ContainerState("acct", "b", 1, objects=2, bytes=20))
+    store.update_container(ContainerState("acct", "a", 2, objects=5, bytes=50))
     assert sums(store) == (2, 7, 70)
-    store.update_container("acct", ContainerEntry("a", dtime=3))
+    store.update_container(ContainerState("acct", "a", dtime=3))
     assert sums(store) == (1, 2, 20)
     store.reset_container("acct", "b", 2)
     assert sums(store) == (1, 0, 0)
@@ -61,26 +61,26 @@ def test_the_sums_follow_the_containers(store: AccountStore) -> None:
 @pytest.mark.parametrize(
     "stale",
     [
-        ContainerEntry("c"),
-        ContainerEntry("c", mtime=5),
-        ContainerEntry("c", mtime=4, objects=9),
-        ContainerEntry("c", dtime=5),
+        ContainerState("acct", "c"),
+        ContainerState("acct", "c", mtime=5),
+        ContainerState("acct", "c", mtime=4, objects=9),
+        ContainerState("acct", "c", dtime=5),
     ],
     ids=["no date", "the same date", "an older one", "destroyed before the last change"],
 )
-def test_old_news_are_refused(store: AccountStore, stale: ContainerEntry) -> None:
-    store.update_container("acct", ContainerEntry("c", mtime=5, objects=1))
+def test_old_news_are_refused(store: AccountStore, stale: ContainerState) -> None:
+    store.update_container(ContainerState("acct", "c", mtime=5, objects=1))
     with pytest.raises(Stale):
-        store.update_container("acct", stale)
+        store.update_container(stale)
     assert sums(store) == (1, 1, 0)
 
 
 def test_a_destroyed_container_stays_so_until_it_is_created_again(store: AccountStore) -> None:
     now = store.clock.now()
-    store.update_container("acct", ContainerEntry("c", dtime=now + 10))
-    store.update_container("acct", ContainerEntry("c", mtime=now + 5, objects=1))
+    store.update_container(ContainerState("acct", "c", dtime=now + 10))
+    store.update_container(ContainerState("acct", "c", mtime=now + 5, objects=1))
     assert sums(store) == (0, 0, 0)
-    store.update_container("acct", ContainerEntry("c", mtime=now + 11, objects=1))
+    store.update_container(ContainerState("acct", "c", mtime=now + 11, objects=1))
     assert sums(store) == (1, 1, 0)
 
 
@@ -91,7 +91,7 @@ def test_reports_that_come_in_the_wrong_order_leave_the_latest_state(store: Acco
 
 
 def test_an_account_with_containers_cannot_be_deleted(store: AccountStore) -> None:
-    store.update_container("acct", ContainerEntry("c", 1))
+    store.update_container(ContainerState("acct", "c", 1))
     with pytest.raises(NotEmpty):
         store.delete("acct")
     store.flush("acct")
@@ -108,7 +108,7 @@ def test_deletions_come_before_settings(store: AccountStore) -> None:
 
 def listed(store: AccountStore, wanted: Filter) -> list[str]:
     found = store.containers("acct", wanted)
-    return [item if isinstance(item, str) else item.name for item in found]
+    return [item.name for item in found]
 
 
 def expected(names: set[str], wanted: Filter) -> list[str]:
@@ -141,7 +141,7 @@ def test_pages_show_together_what_a_large_one_shows(
     shared.create("acct")
     shared.flush("acct")
     for name in names:
-        shared.update_container("acct", ContainerEntry(name, 1))
+        shared.update_container(ContainerState("acct", name, 1))
     collected: list[str] = []
     while page := listed(shared, wanted):
         assert len(page) <= wanted.limit
@@ -154,7 +154,7 @@ def test_pages_show_together_what_a_large_one_shows(
 @pytest.mark.pitfall(152)
 def test_a_marker_inside_a_prefix_gives_the_prefix_again(store: AccountStore) -> None:
     for name in ("b/1", "b/2", "c"):
-        store.update_container("acct", ContainerEntry(name, 1))
+        store.update_container(ContainerState("acct", name, 1))
     assert listed(store, Filter(marker="b/1", delimiter="/")) == ["b/", "c"]
     assert listed(store, Filter(marker="b/", delimiter="/")) == ["c"]
     assert listed(store, Filter(marker="b/")) == ["b/1", "b/2", "c"]
@@ -162,6 +162,6 @@ def test_a_marker_inside_a_prefix_gives_the_prefix_again(store: AccountStore) ->
 
 def test_a_container_named_like_the_prefix_does_not_hide_those_below_it(store: AccountStore) -> None:
     for name in ("a/", "a/b"):
-        store.update_container("acct", ContainerEntry(name, 1))
+        store.update_container(ContainerState("acct", name, 1))
     assert listed(store, Filter(limit=1, prefix="a/", delimiter="/")) == ["a/"]
     assert listed(store, Filter(limit=1, prefix="a/", delimiter="/", marker="a/")) == ["a/b"]

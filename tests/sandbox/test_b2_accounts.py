@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Namespace
-from oio.sandbox.store.b2_keys import CAPABILITIES
+from oio.sandbox.b2.keys import CAPABILITIES
 from tests.sandbox.b2asking import B2Account, basic, error
 
 AUTHORIZE = "/b2api/v1/b2_authorize_account"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.b2 import B2, OPERATIONS
+from oio.sandbox.b2.service import B2, OPERATIONS
+from oio.sandbox.b2.store import B2Store, Limits
 from oio.sandbox.messages import Request
-from oio.sandbox.store.b2 import B2Store, Limits
 
 FIELDS = (
     *("accountId", "bucketId", "bucketName", "bucketType", "bucketTypes", "bucketInfo", "fileId", "fileName"),
@@ -80,12 +80,12 @@ def test_every_request_is_answered(
     bucket = store.buckets.named("bucket").id
     key = store.keys.master()
     token, _ = store.keys.authorise(key.id, key.secret)
-    place = store.places.create(bucket)
+    upload_url = store.upload_urls.create(bucket)
     path, asked = f"/b2api/v{version}/{operation}", [*headers, ("Authorization", token)]
     if operation == "file":
         path = "/file/bucket/a%ff"
     elif operation == "b2_upload_file":
-        path, asked = f"{path}/{bucket}/{place.id}", [*headers, ("Authorization", place.token)]
+        path, asked = f"{path}/{bucket}/{upload_url.id}", [*headers, ("Authorization", upload_url.token)]
     known = USUAL | {"bucketId": bucket} | fields
     body = data if operation in {"b2_upload_file", "b2_upload_part"} else json.dumps(known).encode()
     answer = b2.handle(Request(method, path, asked, stream=_Stream(body)))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from oio.sandbox.chunks import Attributes, ChunkDamaged, ChunkExists, ChunkMissing, ChunkStore
+from oio.sandbox.rawx.chunks import Attributes, ChunkDamaged, ChunkStore
+from oio.sandbox.storage.files import NameTaken, NotStored
 from tests.chunkdata import ID, OTHER_ID
 
 ATTRIBUTES = Attributes("a/c/o/1/AB", "0", "plain/nb_copy=1", "SINGLE", hash="AB", size=4)
@@ -23,11 +24,11 @@ def store(tmp_path: Path) -> ChunkStore:
 def put(store: ChunkStore, chunk_id: str = ID) -> None:
     with store.create(chunk_id) as upload:
         upload.write(b"data")
-        upload.commit(ATTRIBUTES)
+        store.commit(upload, ATTRIBUTES)
 
 
 def restarted(store: ChunkStore) -> ChunkStore:
-    again = ChunkStore(store.volume)
+    again = ChunkStore(store.directory)
     again.remove_leftovers()
     return again
 
@@ -42,21 +43,21 @@ def test_a_committed_chunk_is_there_after_a_restart(store: ChunkStore) -> None:
 def test_a_chunk_that_is_not_committed_vanishes(store: ChunkStore) -> None:
     with store.create(ID) as upload:
         upload.write(b"data")
-    assert store.ids() == []
+    assert store.names() == []
     put(store)
 
 
 def test_an_upload_that_raises_vanishes(store: ChunkStore) -> None:
     with pytest.raises(ZeroDivisionError), store.create(ID):
         raise ZeroDivisionError
-    assert not any(path.is_file() for path in store.volume.rglob("*"))
+    assert not any(path.is_file() for path in store.directory.rglob("*"))
 
 
 def test_a_chunk_under_way_is_neither_readable_nor_writable(store: ChunkStore) -> None:
     with store.create(ID):
-        with pytest.raises(ChunkMissing):
+        with pytest.raises(NotStored):
             store.open(ID)
-        with pytest.raises(ChunkExists):
+        with pytest.raises(NameTaken):
             store.create(ID)
 
 
@@ -68,21 +69,21 @@ def test_leftovers_of_a_crash_are_removed(store: ChunkStore, suffix: str) -> Non
     leftover.write_bytes(b"{}")
     again = restarted(store)
     assert not leftover.exists()
-    assert again.ids() == [OTHER_ID]
+    assert again.names() == [OTHER_ID]
 
 
 def test_a_chunk_that_replaces_one_that_is_being_deleted_is_whole(store: ChunkStore) -> None:
     def replace() -> None:
         for _ in range(50):
-            with suppress(ChunkExists):
+            with suppress(NameTaken):
                 put(store)
-            with suppress(ChunkMissing):
+            with suppress(NotStored):
                 store.delete(ID)
 
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(replace) for _ in range(4)]:
             for _ in range(50):
-                with suppress(ChunkMissing), store.open(ID) as chunk:
+                with suppress(NotStored), store.open(ID) as chunk:
                     assert chunk.attributes == ATTRIBUTES
             done.result()
 
@@ -90,14 +91,14 @@ def test_a_chunk_that_replaces_one_that_is_being_deleted_is_whole(store: ChunkSt
 def test_links_live_and_die_alone(store: ChunkStore) -> None:
     put(store)
     store.link(ID, OTHER_ID, "a/c/p/2/CD")
-    with pytest.raises(ChunkExists):
+    with pytest.raises(NameTaken):
         store.link(ID, OTHER_ID, "a/c/p/2/CD")
     store.delete(ID)
     with store.open(OTHER_ID) as chunk:
         assert chunk.attributes.fullpath == "a/c/p/2/CD"
-    with pytest.raises(ChunkMissing):
+    with pytest.raises(NotStored):
         store.link(ID, ID[::-1], "a/c/p/2/CD")
-    with pytest.raises(ChunkMissing):
+    with pytest.raises(NotStored):
         store.delete(ID)
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from oio.sandbox.conscience import Conscience, Pool, Service
-from oio.sandbox.policies import STORAGE_POLICY, Policies
+from oio.sandbox.metadata.policies import STORAGE_POLICY, Policies
+from oio.sandbox.proxy.registry import Conscience, Pool, Service
 from oio.sandbox.refusals import NO_SUCH_POLICY, NO_SUCH_TYPE, POLICY_UNSATISFIABLE, UNAVAILABLE, Refusal
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from oio.sandbox import Namespace
-from oio.sandbox.store.directory import Target
+from oio.sandbox.metadata.directory import Target
 from tests.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
 from tests.rawsocket import RawSocket
 from tests.sandbox.asking import ask_proxy, ask_rdir, indexed, store_object

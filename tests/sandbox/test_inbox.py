@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from oio.sandbox.store.database import Clock, Database
-from oio.sandbox.store.inbox import INBOX, Inbox
+from oio.sandbox.storage.database import Clock, Database
+from oio.sandbox.storage.inbox import INBOX, Inbox
 
 SECOND = 1_000_000
 TABLES = f"{INBOX} CREATE TABLE IF NOT EXISTS known (number INTEGER NOT NULL);"

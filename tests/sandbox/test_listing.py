@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.store import beans
-from oio.sandbox.store.contents import MARKER_ID
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.listing import Page, Query, list_page
+from oio.sandbox.metadata import beans
+from oio.sandbox.metadata.contents import MARKER_ID, Content
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.listing import Query, list_objects
+from oio.sandbox.metadata.store import Metadata
+from oio.sandbox.storage.listing import Page
 
 TARGET = Target.named("account", "container")
 
@@ -64,9 +65,9 @@ def fill(metadata: Metadata, objects: Objects) -> None:
                 )
 
 
-def page(metadata: Metadata, query: Query) -> Page:
+def page(metadata: Metadata, query: Query) -> Page[Content]:
     with metadata.reading(TARGET) as container:
-        return list_page(container, query)
+        return list_objects(container, query)
 
 
 def expected(objects: Objects, query: Query) -> Listed:
@@ -88,8 +89,8 @@ def expected(objects: Objects, query: Query) -> Listed:
     return listed
 
 
-def shown(page: Page) -> Listed:
-    return Listed([(content.name, content.version) for content in page.objects], page.prefixes)
+def shown(page: Page[Content]) -> Listed:
+    return Listed([(content.name, content.version) for content in page.rows], page.folders)
 
 
 @settings(deadline=None)
@@ -115,7 +116,7 @@ def test_small_pages_show_together_what_a_large_one_shows(
         found = page(metadata, following)
         assert len(found) <= limit
         collected.objects += shown(found).objects
-        collected.prefixes += found.prefixes
+        collected.prefixes += found.folders
         if not found.truncated:
             break
         assert found.marker is not None
@@ -130,7 +131,7 @@ def test_all_versions_come_newest_first_with_their_markers(metadata: Metadata, o
     fill(metadata, objects)
     found = page(metadata, Query(versions=True))
     order = sorted(objects.items(), key=lambda item: item[0].encode())
-    assert [(content.name, content.version, content.deleted) for content in found.objects] == [
+    assert [(content.name, content.version, content.deleted) for content in found.rows] == [
         (name, version, deleted)
         for name, versions in order
         for version, deleted in reversed(list(enumerate(versions, start=1)))
@@ -174,6 +175,6 @@ def test_a_spent_deadline_ends_a_page_that_has_something_to_show(metadata: Metad
     fill(metadata, {name: [False] for name in ("a", "b/1", "b/2", "b/3", "b/4", "c/1", "d")})
     query = Query(limit=3, delimiter="/")
     with metadata.reading(TARGET) as container:
-        found = list_page(container, query, expired=lambda: True)
+        found = list_objects(container, query, expired=lambda: True)
     assert shown(found).objects == [("a", 1)]
-    assert (found.prefixes, found.truncated, found.marker) == (["b/"], True, "b/2")
+    assert (found.folders, found.truncated, found.marker) == (["b/"], True, "b/2")

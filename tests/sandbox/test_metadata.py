@@ -22,7 +22,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.metadata import Metadata
+from oio.sandbox.metadata import contents, versions
+from oio.sandbox.metadata.container import Container, ContainerState
+from oio.sandbox.metadata.contents import MARKER_ID, NewContent
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.layout import Chunk
+from oio.sandbox.metadata.store import Metadata
 from oio.sandbox.refusals import (
     CONTAINER_FULL,
     CONTENT_EXISTS,
@@ -31,12 +36,7 @@ from oio.sandbox.refusals import (
     NO_REFERENCE,
     Refusal,
 )
-from oio.sandbox.store import contents, versions
-from oio.sandbox.store.container import Container, ContainerState
-from oio.sandbox.store.contents import MARKER_ID, NewContent
-from oio.sandbox.store.database import Clock
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.layout import Chunk
+from oio.sandbox.storage.database import Clock
 
 TARGET = Target.named("account", "container")
 

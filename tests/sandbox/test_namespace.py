@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Fault, Namespace
-from oio.sandbox.ports import free_ports
+from oio.sandbox.http.ports import free_ports
 from tests.chunkdata import HEADERS, ID, PATH
 from tests.rawsocket import RawSocket, chunk
 from tests.sandbox.asking import KEEP, ask_proxy, scores, store_object

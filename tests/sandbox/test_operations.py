@@ -7,9 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from oio.sandbox import Fault, Namespace, account, b2, proxy, rdir
+from oio.sandbox import Fault, Namespace
+from oio.sandbox.account import service as account
+from oio.sandbox.b2 import service as b2
 from oio.sandbox.operations import OPERATIONS
-from oio.sandbox.routes import own
+from oio.sandbox.proxy import administration
+from oio.sandbox.proxy import service as proxy
+from oio.sandbox.rdir import service as rdir
 from tests.chunkdata import ID
 from tests.rawsocket import RawSocket
 from tests.sandbox.asking import KEEP
@@ -17,7 +21,7 @@ from tests.sandbox.asking import KEEP
 #: Method, path and name of each operation of each service.
 ASKED = [
     *(("proxy", method, f"/v3.0/OPENIO/{route}", route) for method, route in proxy.ROUTES),
-    *(("proxy", method, f"/v3.0/{route}", route) for method, route in own.ROUTES),
+    *(("proxy", method, f"/v3.0/{route}", route) for method, route in administration.ROUTES),
     *(
         ("account", method, path, path.strip("/").removeprefix("v1.0/"))
         for path, methods in account.ROUTES.items()

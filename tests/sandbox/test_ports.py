@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from oio.sandbox.ports import free_ports
+from oio.sandbox.http.ports import free_ports
 
 HOST = "127.0.0.1"
 
@@ -35,7 +35,7 @@ def test_no_port_is_given_twice() -> None:
 
 def test_processes_do_not_get_the_same_ports() -> None:
     program = (
-        "from oio.sandbox.ports import free_ports\nfor _ in range(5): print(*free_ports('127.0.0.1', 5))"
+        "from oio.sandbox.http.ports import free_ports\nfor _ in range(5): print(*free_ports('127.0.0.1', 5))"
     )
     command = [sys.executable, "-c", program]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oio.sandbox.conscience import Conscience, Service
 from oio.sandbox.messages import Request
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.policies import Policies
-from oio.sandbox.proxy import ROUTES, Proxy
-from oio.sandbox.routes.backend import Backend
+from oio.sandbox.metadata.policies import Policies
+from oio.sandbox.metadata.store import Metadata
+from oio.sandbox.proxy.backend import Backend
+from oio.sandbox.proxy.registry import Conscience, Service
+from oio.sandbox.proxy.service import ROUTES, Proxy
 from tests.sandbox.asking import ask, status
 
 URL = "http://10.0.0.1:6000/" + "AB" * 32

@@ -38,7 +38,7 @@ import sys
 
 def test_nothing_is_loaded_unless_used():
     assert "h11" not in sys.modules
-    assert "oio.sandbox.server" not in sys.modules
+    assert "oio.sandbox.http.server" not in sys.modules
     assert "eventlet" not in sys.modules
 """
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oio.sandbox import Namespace
-from oio.sandbox.chunks import ChunkStore
 from oio.sandbox.messages import FileSlice, Request
-from oio.sandbox.rawx import Rawx
+from oio.sandbox.rawx.chunks import ChunkStore
+from oio.sandbox.rawx.service import Rawx
 from oio.sandbox.services import RawxService
 from tests.chunkdata import HEADERS, ID, META, OTHER_ID, OTHER_PATH, PATH, md5
 from tests.rawsocket import RawSocket, chunk

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.rdir import ROUTES, Rdir
-from oio.sandbox.store.reverse import ReverseDirectory
+from oio.sandbox.rdir.service import ROUTES, Rdir
+from oio.sandbox.rdir.store import ReverseDirectory
 
 KEYS = st.tuples(st.sampled_from("AB"), st.sampled_from("CD"), st.sampled_from("0123456789"))
 WORDS = st.sampled_from(["", "v", "1", "-1", "x", "true", "9" * 25, "%ff"])

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from oio.sandbox.conscience import Conscience
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.policies import Policies
-from oio.sandbox.proxy import Proxy
-from oio.sandbox.routes.backend import Backend
+from oio.sandbox.metadata.policies import Policies
+from oio.sandbox.metadata.store import Metadata
+from oio.sandbox.proxy.backend import Backend
+from oio.sandbox.proxy.registry import Conscience
+from oio.sandbox.proxy.service import Proxy
 from tests.sandbox.asking import ask, status
 
 _versions = itertools.count(1)

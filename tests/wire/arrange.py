@@ -12,13 +12,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import unquote
 
-from oio.sandbox.conscience import Service
-from oio.sandbox.store import beans, contents, versions
-from oio.sandbox.store.accounts import ContainerEntry
-from oio.sandbox.store.container import FROZEN
-from oio.sandbox.store.directory import META2, Link, Target
-from oio.sandbox.store.layout import Chunk
-from oio.sandbox.store.reverse import CHUNKS, ChunkEntry
+from oio.sandbox.metadata import beans, contents, versions
+from oio.sandbox.metadata.container import FROZEN, ContainerState
+from oio.sandbox.metadata.directory import META2, Link, Target
+from oio.sandbox.metadata.layout import Chunk
+from oio.sandbox.proxy.registry import Service
+from oio.sandbox.rdir.store import CHUNKS, ChunkEntry
 from tests.wire.recorded import Exchange, Message
 from tests.wire.world import World
 
@@ -324,7 +323,7 @@ class _Accounts:
         if account not in self._met and not creating and response.status != 404:
             self._world.accounts.create(account)
         if response.status == 409:
-            self._world.accounts.update_container(account, ContainerEntry("something", mtime=1))
+            self._world.accounts.update_container(ContainerState(account, "something", mtime=1))
         elif isinstance(body, dict) and account not in self._described and not creating:
             self._describe(account, body)
         self._met.add(account)
@@ -337,8 +336,12 @@ class _Accounts:
         self._world.accounts.update(account, body["metadata"], [])
         shown = body.get("listing", [])
         entries = [
-            ContainerEntry(
-                f"{name}x" if is_prefix else name, round(mtime * 1e6) or 1, objects=objects, bytes=size
+            ContainerState(
+                account,
+                f"{name}x" if is_prefix else name,
+                round(mtime * 1e6) or 1,
+                objects=objects,
+                bytes=size,
             )
             for name, objects, size, is_prefix, mtime in shown
         ]
@@ -348,11 +351,11 @@ class _Accounts:
         # They hide behind a prefix, if there is one, or after all names.
         hiding = next((item[0] for item in shown if item[3]), "\U0010ffff")
         entries += [
-            ContainerEntry(f"{hiding}{number:05}", 1, **({} if number else missing))
+            ContainerState(account, f"{hiding}{number:05}", 1, **({} if number else missing))
             for number in range(body["containers"] - len(entries))
         ]
         for entry in entries:
-            self._world.accounts.update_container(account, entry)
+            self._world.accounts.update_container(entry)
 
 
 class _Chunks:

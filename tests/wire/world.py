@@ -7,22 +7,22 @@ import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oio.sandbox.account import Account
-from oio.sandbox.chunks import Attributes, ChunkStore
-from oio.sandbox.conscience import Conscience, Service
+from oio.sandbox.account.service import Account
+from oio.sandbox.account.store import AccountStore
 from oio.sandbox.events import Events
 from oio.sandbox.http.dialects import ACCOUNT, PROXY, RAWX, RDIR, Dialect, Reply
 from oio.sandbox.messages import FileSlice, Handler, Request
-from oio.sandbox.metadata import Metadata
-from oio.sandbox.policies import Policies
-from oio.sandbox.proxy import Proxy
-from oio.sandbox.rawx import Rawx
-from oio.sandbox.rdir import Rdir
-from oio.sandbox.routes.backend import Backend
-from oio.sandbox.store.accounts import AccountStore
-from oio.sandbox.store.database import Clock
-from oio.sandbox.store.directory import Target
-from oio.sandbox.store.reverse import ReverseDirectory
+from oio.sandbox.metadata.directory import Target
+from oio.sandbox.metadata.policies import Policies
+from oio.sandbox.metadata.store import Metadata
+from oio.sandbox.proxy.backend import Backend
+from oio.sandbox.proxy.registry import Conscience, Service
+from oio.sandbox.proxy.service import Proxy
+from oio.sandbox.rawx.chunks import Attributes, ChunkStore
+from oio.sandbox.rawx.service import Rawx
+from oio.sandbox.rdir.service import Rdir
+from oio.sandbox.rdir.store import ReverseDirectory
+from oio.sandbox.storage.database import Clock
 from tests.wire.recorded import Exchange, Message
 
 _PORTS = {"oioproxy": 6000, "meta0": 6006, "meta1": 6007, "meta2": 6008, "account": 6027}
@@ -126,7 +126,7 @@ class World:
         )
         with self.stores[address].create(chunk_id) as upload:
             upload.write(bytes(itertools.islice(itertools.cycle(described.head or b"\0"), int(total))))
-            upload.commit(attributes)
+            self.stores[address].commit(upload, attributes)
 
     def send(self, exchange: Exchange, address: str, request: Request) -> Sent:
         """Have a service answer a request that was recorded with it."""

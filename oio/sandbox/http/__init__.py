@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 as each service of the namespace speaks it: connections, answers, and faults committed on them."""
+"""HTTP/1.1 servers that speak as each service does, and inject faults."""

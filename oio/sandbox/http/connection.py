@@ -22,9 +22,10 @@ import h11
 
 from oio.sandbox.faults import FaultBoard
 from oio.sandbox.http.dialects import Dialect, Reply
+from oio.sandbox.http.injection import HangUp, Injection
 from oio.sandbox.http.log import RequestLog, RequestRecord
-from oio.sandbox.http.mischief import HangUp, Mischief
 from oio.sandbox.messages import (
+    FaultAware,
     FileSlice,
     FileSlices,
     Handler,
@@ -34,14 +35,13 @@ from oio.sandbox.messages import (
     NoBody,
     Request,
     Response,
-    Watchful,
 )
 
 _BLOCK: Final = 256 * 1024
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 #: Seconds given to a client that still sends to see the answer, or the end, before the connection is closed.
 _LINGER: Final = 2.0
-#: Lets a head wait for the first bytes of its body (Linux).
+#: Sends a head together with the first bytes of its body (Linux).
 _MORE: Final[int] = getattr(socket, "MSG_MORE", 0)
 
 _logger = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What all connections of a service have in common.
+    """What all connections of a service share.
 
     :param dialect: the HTTP habits of the service.
     :param address: where it listens, ``host:port``.
-    :param handler: the service itself.
+    :param handler: handler of the requests.
     :param log: where requests are recorded.
-    :param faults: which faults to commit.
+    :param faults: the faults to inject.
     """
 
     dialect: Dialect
@@ -90,7 +90,7 @@ class _Body:
                 self.complete = True
 
     def drain(self) -> None:
-        """Read what is left, as far as it comes."""
+        """Read the rest, as far as it arrives."""
         with contextlib.suppress(IncompleteBody):
             for _ in self:
                 pass
@@ -126,7 +126,7 @@ class Connection:
             self._sock.close()
 
     def _exchange(self) -> bool:
-        """Answer one request; tell whether another one may follow."""
+        """Answer one request; return whether another one may follow."""
         head = self._read_head()
         if not head:
             return False
@@ -140,26 +140,26 @@ class Connection:
         request = Request(event.method.decode(), event.target.decode(), headers, stream=body)
         kept = self._reply(request, event.http_version == b"1.0")
         if isinstance(body, NoBody) or not body.complete:
-            # What follows on the connection is not a request, and closing on unread bytes would reset it.
+            # What follows on the connection is not a request, and a close with unread bytes would reset it.
             self._linger()
             return False
         self._unread = bytes(parser.trailing_data[0]) if self._dialect.pipelines else b""
         return kept
 
     def _reply(self, request: Request, http_1_0: bool) -> bool:
-        """Execute and answer a request; tell whether the connection is kept."""
+        """Execute and answer a request; return whether the connection is kept."""
         kind, address = self._dialect.kind, self._endpoint.address
         record = RequestRecord(kind, address, self._number, request.method, request.target, request.headers)
         self._endpoint.log.add(record)
         strike = self._endpoint.faults.due(kind, address, request)
-        mischief = Mischief(strike, request, kind, self._sock) if strike else None
-        response = self._answer(request, mischief)
+        injection = Injection(strike, request, kind, self._sock) if strike else None
+        response = self._answer(request, injection)
         try:
-            if mischief:
-                response = mischief.executed(response)
+            if injection:
+                response = injection.executed(response)
             keep = not response.close and self._dialect.keeps(http_1_0, request.get("connection") or "")
             record.status = response.status
-            self._send(request.method, response, http_1_0, keep, mischief)
+            self._send(request.method, response, http_1_0, keep, injection)
         finally:
             if not isinstance(response.body, bytes):
                 response.body.close()
@@ -168,7 +168,7 @@ class Connection:
     # The request -------------------------------------------------------------------------------------------
 
     def _read_head(self) -> bytes:
-        """Return the request up to its empty line; empty when it does not come, or is too big."""
+        """Return the request up to its empty line; nothing when it does not arrive, or is too large."""
         data = self._unread
         while (end := data.find(b"\r\n\r\n")) < 0 and len(data) <= self._dialect.head_limit:
             more = self._sock.recv(_BLOCK)
@@ -199,7 +199,7 @@ class Connection:
         self._send_bare(f"400 Bad Request{what}")
 
     def _send_bare(self, status: str) -> None:
-        """Answer as the HTTP library under the rawx does by itself; the other services just close."""
+        """Answer as the HTTP library under the rawx does; the other services just close."""
         if self._dialect.needs_host:
             lines = [
                 f"HTTP/1.1 {status}",
@@ -224,40 +224,40 @@ class Connection:
 
     # The answer --------------------------------------------------------------------------------------------
 
-    def _answer(self, request: Request, mischief: Mischief | None) -> Response:
-        """Have the request executed; its body has been read as far as it comes when this returns."""
-        if mischief is None:
+    def _answer(self, request: Request, injection: Injection | None) -> Response:
+        """Execute the request, and read its body as far as it arrives."""
+        if injection is None:
             response = self._execute(request, None)
         else:
-            response = self._struck(request, mischief) or self._execute(request, mischief)
-        if isinstance(request.stream, _Body) and not (mischief and mischief.early):
+            response = self._struck(request, injection) or self._execute(request, injection)
+        if isinstance(request.stream, _Body) and not (injection and injection.early):
             request.stream.drain()
         return response
 
-    def _struck(self, request: Request, mischief: Mischief) -> Response | None:
-        """Strike before the request is executed; return the answer, if there is one already."""
+    def _struck(self, request: Request, injection: Injection) -> Response | None:
+        """Inject a fault before the request is executed; return the answer that it gives, if any."""
         handler = self._endpoint.handler
-        watchful = handler if isinstance(handler, Watchful) else None
+        aware = handler if isinstance(handler, FaultAware) else None
         try:
-            response = mischief.before()
+            response = injection.before()
         except HangUp:
-            if watchful:
-                watchful.struck(request, None)
+            if aware:
+                aware.met_fault(request, None)
             raise
         if response is None:
             return None
-        if watchful:
-            watchful.struck(request, response.status)
+        if aware:
+            aware.met_fault(request, response.status)
         if response.body:
             return response
         usual = self._failure(response.status)
         return replace(response, headers=[*usual.headers, *response.headers], body=usual.body)
 
-    def _execute(self, request: Request, mischief: Mischief | None) -> Response:
+    def _execute(self, request: Request, injection: Injection | None) -> Response:
         stream: Incoming = request.stream
-        if mischief:
+        if injection:
             length = request.get("content-length")
-            stream = mischief.incoming(stream, int(length) if length else None)
+            stream = injection.incoming(stream, int(length) if length else None)
         if self._dialect.streams:
             request = replace(request, stream=stream)
         else:
@@ -274,7 +274,7 @@ class Connection:
         return self._dialect.fail(status)
 
     def _send(
-        self, method: str, response: Response, http_1_0: bool, keep: bool, mischief: Mischief | None
+        self, method: str, response: Response, http_1_0: bool, keep: bool, injection: Injection | None
     ) -> None:
         body = response.body
         length = len(body) if isinstance(body, bytes) else body.length
@@ -284,7 +284,7 @@ class Connection:
             [
                 f"{protocol} {response.status} {self._dialect.phrase(response)}\r\n".encode(),
                 _encoded(head.before),
-                mischief.extra_lines() if mischief else b"",
+                injection.extra_lines() if injection else b"",
                 _encoded(head.own),
                 _encoded(head.after),
                 b"\r\n",
@@ -294,8 +294,8 @@ class Connection:
             body, length = b"", 0
         elif not length:
             body = b""
-        if mischief:
-            for block in mischief.outgoing(lines, _blocks(body), length):
+        if injection:
+            for block in injection.outgoing(lines, _blocks(body), length):
                 self._sock.sendall(block)
         elif isinstance(body, bytes):
             self._sock.sendall(lines + body)
@@ -327,7 +327,7 @@ class Connection:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
     def _linger(self) -> None:
-        """End the connection in good order: a close with unread bytes would be a reset."""
+        """Close in good order: a close with unread bytes would be a reset."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
             self._sock.settimeout(_LINGER)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each kind of service speaks HTTP: what it keeps alive, which lines its response heads always have.
+"""HTTP dialects of the services: keep-alive habits, reason phrases, lines of response heads.
 
-The real services are built on three HTTP servers, and clients have to get on with all of them: the
+The real services are built on three HTTP servers, and clients have to cope with all of them: the
 proxy closes every connection it is not asked to keep, the others keep every one they are not asked to close;
 one always says ``Content-Length``, one never says ``Date``. A :class:`Dialect` holds these habits as values.
 """
@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Final
 
 from oio.sandbox.messages import Headers, Response
-from oio.sandbox.store.b2_errors import CODES
 
 _KIB = 1024
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A response, and what the server knows about sending it; ``length`` is that of its body."""
+    """A response, and how it is sent; ``length`` is that of its body."""
 
     response: Response
     method: str
@@ -46,9 +46,9 @@ class Dialect:
     :param compose: makes the head of a response.
     :param keeps: whether the connection outlives the answer: ``(http_1_0, connection_header)``.
     :param phrases: reason phrases; statuses that are missing have the usual one.
-    :param failure: body of an answer that is not the service's own work; ``%(status)d`` in it is the status,
-        ``%(code)b`` what the service calls it.
-    :param codes: what it calls which status.
+    :param failure: body of answers made by the server alone; ``%(status)d`` in it is the status,
+        ``%(code)b`` its code.
+    :param codes: codes of statuses.
     :param streams: bodies are handed on as they arrive, and ``Expect: 100-continue`` is answered.
     :param needs_host: a request without ``Host`` is refused by the HTTP server itself.
     :param reads_chunked: chunked request bodies are understood. The proxy takes them for no body at all, and
@@ -72,7 +72,7 @@ class Dialect:
     codes: Mapping[int, str] = field(default_factory=dict)
 
     def fail(self, status: int) -> Response:
-        """Return an answer that is not the service's own work."""
+        """Return an answer of the server alone."""
         values = {b"status": status, b"code": self.codes.get(status, "").encode()}
         return Response(status, body=self.failure % values)
 
@@ -203,6 +203,20 @@ RAWX = Dialect(
     head_limit=68 * _KIB,
 )
 
+#: Codes of B2 errors by status, where no more precise code is known.
+B2_CODES: Final = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "cap_exceeded",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    416: "range_not_satisfiable",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "service_unavailable",
+}
+
 B2 = Dialect(
     "b2",
     _compose_b2,
@@ -212,5 +226,5 @@ B2 = Dialect(
     streams=True,
     needs_host=True,
     head_limit=64 * _KIB,
-    codes=CODES,
+    codes=B2_CODES,
 )

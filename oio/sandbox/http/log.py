@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of the requests that the services of a namespace receive."""
+"""Log of the requests that the services of a namespace receive."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values as requests and answers carry them: text in query strings and headers."""
+"""Values in query strings and headers: booleans, integers, escaped text."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def parse_query(text: str) -> dict[str, bytes]:
 
 
 def is_true(text: str, default: bool = False) -> bool:
-    """Return the boolean that a word stands for."""
+    """Return the boolean that a word means."""
     word = text.lower()
     return word in _TRUE or (default and word not in _FALSE)
 
 
 def parse_integer(text: str) -> int | None:
-    """Return the decimal number of a text, None when it is none."""
+    """Return the decimal integer in a text, None when there is none."""
     return int(text) if _INTEGER.fullmatch(text) else None
 
 
 def is_hexadecimal(text: str) -> bool:
-    """Whether a text is a not empty, whole number of bytes in hexadecimal."""
+    """Return whether a text is a whole number of bytes in hexadecimal, one at least."""
     return bool(re.fullmatch(r"([0-9a-fA-F]{2})+", text))
 
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single rows of a container, written as repair tools do, without checks across rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from oio.sandbox.refusals import CONTENT_EXISTS, NO_CONTENT, Refusal
+
+if TYPE_CHECKING:
+    from oio.sandbox.metadata.container import Container
+
+
+@dataclass(frozen=True)
+class Alias:
+    """One version of a name; dates are seconds, None for now."""
+
+    name: str
+    version: int
+    content: str
+    ctime: int | None = None
+    mtime: int | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Header:
+    """Content that an alias points at; it has no policy."""
+
+    id: str
+    hash: str
+    size: int
+    chunk_method: str
+    mime_type: str
+
+
+@dataclass(frozen=True)
+class ChunkRow:
+    """One chunk of a content."""
+
+    url: str
+    hash: str
+    size: int
+    content: str
+    pos: str
+
+
+Bean = Alias | Header | ChunkRow
+
+_UNSUPPORTED: Final = 1
+
+
+def insert(container: Container, bean: Bean, *, replace: bool) -> None:
+    """Add a row, in the place of the one that has its key if ``replace``."""
+    if replace:
+        delete(container, bean)
+    elif _exists(container, bean):
+        raise Refusal(CONTENT_EXISTS, "Bean already present")
+    table, row = _row(container, bean)
+    columns, marks = ", ".join(["base", *row]), ", ".join("?" * (len(row) + 1))
+    container.db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", (container.base, *row.values()))
+
+
+def delete(container: Container, bean: Bean) -> None:
+    """Remove the row of a bean, if it is there; what belongs to it stays."""
+    table, key = _key(bean)
+    condition = " AND ".join(f"{column} = ?" for column in ["base", *key])
+    container.db.execute(f"DELETE FROM {table} WHERE {condition}", (container.base, *key.values()))
+
+
+def update(container: Container, old: Bean, new: Bean) -> None:
+    """Replace a row by another."""
+    if isinstance(old, Header):
+        raise Refusal(_UNSUPPORTED, "Headers cannot be updated")
+    if not _exists(container, old):
+        raise Refusal(NO_CONTENT, "bean not found")
+    delete(container, old)
+    insert(container, new, replace=True)
+
+
+def _exists(container: Container, bean: Bean) -> bool:
+    table, key = _key(bean)
+    condition = " AND ".join(f"{column} = ?" for column in ["base", *key])
+    query = f"SELECT 1 FROM {table} WHERE {condition}"
+    return container.db.execute(query, (container.base, *key.values())).fetchone() is not None
+
+
+def _key(bean: Bean) -> tuple[str, dict[str, object]]:
+    if isinstance(bean, Alias):
+        return "aliases", {"name": bean.name, "version": bean.version}
+    if isinstance(bean, Header):
+        return "headers", {"id": bean.id}
+    return "chunks", {"content": bean.content, "url": bean.url}
+
+
+def _row(container: Container, bean: Bean) -> tuple[str, dict[str, object]]:
+    table, key = _key(bean)
+    if isinstance(bean, Alias):
+        now = container.clock.now() // 1_000_000
+        ctime = now if bean.ctime is None else bean.ctime
+        mtime = now if bean.mtime is None else bean.mtime
+        return table, key | {"content": bean.content, "deleted": bean.deleted, "ctime": ctime, "mtime": mtime}
+    if isinstance(bean, Header):
+        described = {"chunk_method": bean.chunk_method, "mime_type": bean.mime_type}
+        return table, key | {"size": bean.size, "hash": bean.hash, "policy": ""} | described
+    return table, key | {"pos": bean.pos, "size": bean.size, "hash": bean.hash}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The proxy: its routes, and the registry of services behind it."""

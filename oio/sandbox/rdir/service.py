@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of the rdir."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from oio.sandbox.http.calls import JsonCall, done, ok, refused, typed_field
+from oio.sandbox.messages import Request, Response
+from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
+from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
+from oio.sandbox.storage.listing import Page, Selection
+
+#: Bounds of the size of a page of containers; the real service ignores limits outside them too.
+_SMALLEST_PAGE: Final = 100
+_LARGEST_PAGE: Final = 4096
+
+
+class Rdir:
+    """The rdir service without its sockets; safe from many threads."""
+
+    def __init__(self, reverse: ReverseDirectory) -> None:
+        self._reverse = reverse
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            methods = ROUTES.get(request.path.strip("/"))
+            if methods is None:
+                raise Refusal(BAD_REQUEST, "Route not managed", 404)
+            handler = methods.get(request.method)
+            if handler is None:
+                raise Refusal(BAD_REQUEST, "Bad method", 405)
+            return handler(self._reverse, JsonCall(request))
+        except Refusal as refusal:
+            return refused(refusal)
+        except (UnicodeEncodeError, OverflowError) as exc:
+            return refused(bad_request(f"Unusable value: {exc}"))
+
+
+def _own_status(reverse: ReverseDirectory, _call: JsonCall) -> Response:
+    return ok({"opened_db_count": reverse.count()})
+
+
+def _volume(call: JsonCall) -> str:
+    volume = call.param("vol")
+    if not volume:
+        raise bad_request("no volume id")
+    return volume
+
+
+def _create(kind: str) -> Callable[[ReverseDirectory, JsonCall], Response]:
+    def create(reverse: ReverseDirectory, call: JsonCall) -> Response:
+        reverse.create(kind, _volume(call))
+        return Response(201)
+
+    return create
+
+
+# -- chunks
+
+
+def _push(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    reverse.push_chunk(_volume(call), _chunk(call), create=call.flag("create"))
+    return done()
+
+
+def _delete(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    reverse.delete_chunk(_volume(call), _chunk(call))
+    return done()
+
+
+def _chunk(call: JsonCall) -> ChunkEntry:
+    body = call.json_object()
+    container, content, chunk = (
+        str(typed_field(body, name, str)) for name in ("container_id", "content_id", "chunk_id")
+    )
+    return ChunkEntry(container, content, chunk, _number(body, "mtime"))
+
+
+def _number(body: dict[str, object], name: str) -> int:
+    value = typed_field(body, name, int, optional=True)
+    return value if isinstance(value, int) else 0
+
+
+def _fetch(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    volume, body = _volume(call), call.json_object()
+    after, container = (
+        typed_field(body, name, str, optional=True) for name in ("start_after", "container_id")
+    )
+    until = None
+    if typed_field(body, "rebuild", bool, optional=True):
+        # Without an incident there is nothing to rebuild, not even chunks of unknown date.
+        until = reverse.incident(volume) or -1
+    selection = _selection(_number(body, "limit"), str(after or ""), f"{container}|" if container else "")
+    page = reverse.chunks(volume, selection, until)
+    return ok([[entry.key, {"mtime": entry.mtime}] for entry in page.rows], _following(page))
+
+
+def _selection(limit: int, after: str, prefix: str) -> Selection:
+    """Return the selection of a listing; a limit of 0 or less is none."""
+    return Selection(limit=limit if limit > 0 else sys.maxsize, marker=after, prefix=prefix)
+
+
+def _following(page: Page[ChunkEntry]) -> list[tuple[str, str]]:
+    """Return the headers that say whether and where there are more chunks."""
+    marker = [("x-oio-list-marker", page.rows[-1].key)] if page.truncated else []
+    return [*marker, ("x-oio-list-truncated", "true" if page.truncated else "false")]
+
+
+def _status(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    volume, incident = _volume(call), reverse.incident(_volume(call))
+    selection = _selection(call.integer("max") or 0, call.param("marker") or "", call.param("prefix") or "")
+    page = reverse.chunks(volume, selection)
+    totals = Counter(entry.container for entry in page.rows)
+    to_rebuild = Counter(entry.container for entry in page.rows if entry.mtime <= incident)
+
+    def counted(total: int, lost: int) -> dict[str, int]:
+        return {"total": total} | ({"to_rebuild": lost} if incident else {})
+
+    status: dict[str, object] = {
+        "chunk": counted(totals.total(), to_rebuild.total()),
+        "container": {name: counted(total, to_rebuild[name]) for name, total in totals.items()},
+    }
+    return ok(status | ({"rebuild": {"incident_date": incident}} if incident else {}), _following(page))
+
+
+# -- administration
+
+
+def _show(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    holder = reverse.holder(_volume(call))
+    return ok({} if holder is None else {"lock": holder})
+
+
+def _lock(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    holder = reverse.lock(_volume(call), str(typed_field(call.json_object(), "who", str)))
+    if holder is not None:
+        raise Refusal(NOT_ALLOWED, f"Already locked by {holder}")
+    return done()
+
+
+def _unlock(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    reverse.unlock(_volume(call))
+    return done()
+
+
+def _incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    return ok({"date": reverse.incident(_volume(call))})
+
+
+def _set_incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    volume, body = _volume(call), call.json_object()
+    typed_field(body, "date", int)
+    reverse.set_incident(volume, _number(body, "date"))
+    return done()
+
+
+def _clear(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    removed = reverse.clear(
+        _volume(call), everything=call.flag("all"), before_incident=call.flag("before_incident")
+    )
+    return ok({"removed": removed, "repaired": 0, "errors": 0})
+
+
+# -- containers
+
+
+def _push_container(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    reverse.push_container(_volume(call), _container(call))
+    return done()
+
+
+def _delete_container(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    reverse.delete_container(_volume(call), _container(call).url)
+    return done()
+
+
+def _container(call: JsonCall) -> ContainerRecord:
+    body = call.json_object()
+    url, cid = (str(typed_field(body, name, str)) for name in ("container_url", "container_id"))
+    return ContainerRecord(url, cid, _number(body, "mtime"))
+
+
+def _fetch_containers(reverse: ReverseDirectory, call: JsonCall) -> Response:
+    volume, body = _volume(call), call.json_object()
+    prefix, marker = (str(typed_field(body, name, str, optional=True) or "") for name in ("prefix", "marker"))
+    limit = min(max(_number(body, "limit") or _LARGEST_PAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
+    page = reverse.containers(volume, Selection(limit=limit, marker=marker, prefix=prefix))
+    records = [
+        {
+            "container_id": record.id,
+            "container_url": record.url,
+            "extra_data": None,
+            "mtime": record.mtime,
+        }
+        for record in page.rows
+    ]
+    return ok({"records": records, "truncated": page.truncated})
+
+
+_Handler = Callable[[ReverseDirectory, JsonCall], Response]
+_V1: Final = "v1/rdir/"
+
+ROUTES: Final[dict[str, dict[str, _Handler]]] = {
+    "status": {"GET": _own_status},
+    f"{_V1}create": {"POST": _create(CHUNKS)},
+    f"{_V1}push": {"POST": _push},
+    f"{_V1}delete": {"DELETE": _delete},
+    f"{_V1}fetch": {"POST": _fetch},
+    f"{_V1}status": {"GET": _status},
+    f"{_V1}admin/show": {"GET": _show},
+    f"{_V1}admin/lock": {"POST": _lock},
+    f"{_V1}admin/unlock": {"POST": _unlock},
+    f"{_V1}admin/incident": {"GET": _incident, "POST": _set_incident},
+    f"{_V1}admin/clear": {"POST": _clear},
+    f"{_V1}meta2/create": {"POST": _create(CONTAINERS)},
+    f"{_V1}meta2/push": {"POST": _push_container},
+    f"{_V1}meta2/delete": {"POST": _delete_container},
+    f"{_V1}meta2/fetch": {"POST": _fetch_containers},
+}

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The routes of the proxy, by what they are about, and what they share."""

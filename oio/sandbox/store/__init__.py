@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""What the namespace remembers, in SQLite: the directory, containers, objects, accounts. No sockets here."""
