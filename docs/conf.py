@@ -11,6 +11,10 @@ from typing import Any, is_typeddict
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from docs.pitfall_tests import guards_by_row
 from oio import __version__
 
 project = "openio-sdk"
@@ -21,6 +25,8 @@ exclude_patterns = ["_build"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Client library for OpenIO SDS", "page_width": "60em"}
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["pitfalls.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 
@@ -30,6 +36,8 @@ _TYPES = {
     for node in ast.parse(_SOURCE.read_text(encoding="utf-8")).body
     if isinstance(node, ast.ClassDef)
 }
+
+_GUARDS = guards_by_row()
 
 
 def inherited_fields(name: str) -> Iterator[tuple[str, str, str]]:
@@ -59,7 +67,28 @@ def skip_imported(_app: Any, _what: str, _name: str, obj: Any, _skip: bool, _opt
     return True if str(getattr(obj, "__module__", "")).startswith("eventlet") else None
 
 
+class Guards(Directive):
+    """The tests marked with a row of the table of pitfalls: ``.. guards:: 29``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """List them; a row without any fails the build."""
+        guards = _GUARDS.get(int(self.arguments[0]))
+        if not guards:
+            raise self.error(f"no test is marked with pitfall {self.arguments[0]}")
+        items = (nodes.list_item("", nodes.paragraph("", "", nodes.literal(text=guard))) for guard in guards)
+        return [nodes.bullet_list("", *items)]
+
+
+def read_again(_app: Any, _env: Any, _added: Any, _changed: Any, _removed: Any) -> list[str]:
+    """Pages that must be built again although their own text is unchanged."""
+    return ["pitfalls"]
+
+
 def setup(app: Any) -> None:
     """Register what is above."""
+    app.add_directive("guards", Guards)
+    app.connect("env-get-outdated", read_again)
     app.connect("autodoc-process-docstring", add_inherited_fields)
     app.connect("autodoc-skip-member", skip_imported)
