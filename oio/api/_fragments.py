@@ -2,8 +2,8 @@
 """The safety layer before the erasure coding library.
 
 PyECLib's C code ends the process when it is given anything but ``bytes``, decodes garbage from fragments of
-another backend, trusts sizes, and writes to the syslog of the host when it refuses something. Nothing reaches it that was not checked here, and only exceptions of ours
-come back.
+another backend, trusts sizes, and writes to the syslog of the host when it refuses something. Nothing
+reaches it that was not checked here, and only exceptions of ours come back.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Namespace
-from tests.facade.helpers import CHUNK_SIZE
+from tests.kit.facade import CHUNK_SIZE
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from oio.api.backblaze_http import Backblaze
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.buckets import PART_SIZE, asked, client_of, listed, spoil, versions
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read
+from tests.kit.buckets import PART_SIZE, asked, client_of, listed, spoil, versions
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read
 
 POLICY = "BACKBLAZE"
 SMALL = bytes(number % 251 for number in range(5_000))

@@ -14,7 +14,7 @@ from oio.common import exceptions as exc
 from oio.common.fullpath import encode_fullpath
 from oio.common.utils import cid_from_name
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, create, header
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, create, header
 
 COPY = "B" * 64
 

@@ -15,7 +15,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read, routes
 
 COMMIT = "content/create"
 FROZEN = '{"status": 436, "message": "Invalid status: frozen"}'

@@ -12,7 +12,7 @@ from oio.api.ec import ECRebuildHandler
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CHUNK_SIZE, CONTAINER, chunks_on_disk, create, read
+from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, chunks_on_disk, create, read
 
 POLICIES = {"EC": (6, 3), "ECISAL63": (6, 3), "EC21": (2, 1)}
 SEGMENT = 1 << 20

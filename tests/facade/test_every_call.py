@@ -15,7 +15,7 @@ import pytest
 from oio.api.object_storage import ObjectStorageApi
 from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, create, header
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, create, header
 
 BOX = (ACCOUNT, CONTAINER)
 OBJECT = (*BOX, "o")

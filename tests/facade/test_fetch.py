@@ -13,7 +13,7 @@ from oio.api import io
 from oio.api._download import locate_bytes
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, create, read, routes
+from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, create, read, routes
 
 LAST = len(LARGE) - 1
 

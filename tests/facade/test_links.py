@@ -11,7 +11,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
 
 STRANGE = {
     **{

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from oio.common import exceptions as exc
 from oio.common.utils import depaginate
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, routes
-from tests.facade.rows import alias, fill, left, versions_of
+from tests.kit.facade import ACCOUNT, CONTAINER, routes
+from tests.kit.rows import alias, fill, left, versions_of
 
 STRANGE = [
     "%41",

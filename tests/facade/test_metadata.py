@@ -11,7 +11,7 @@ import urllib3
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read, routes
 
 #: Keys that spoil the headers of a location, one way or another.
 ODD_KEYS = ["a b", "a:b", "Size", "HASH", "length", "é", "hash", "name", "version", "x-foo", "foo", "Foo"]

@@ -11,7 +11,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read, routes
 
 CHUNK_SIZE = 1000
 DATA = bytes(number % 251 for number in range(13_500))

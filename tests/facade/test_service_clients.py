@@ -22,7 +22,7 @@ from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient, extract_chunk_qualities
 from oio.directory.client import DirectoryClient
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, create
+from tests.kit.facade import ACCOUNT, CONTAINER, create
 
 CONF = {"namespace": "OPENIO"}
 CID = "A" * 64

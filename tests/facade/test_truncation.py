@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read, routes
 
 CHUNK_SIZE = 1000
 """Small, for objects of many metachunks: those of EC21 have 2000 bytes, those of 6+3 have 6000."""

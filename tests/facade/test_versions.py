@@ -9,7 +9,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, read
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read
 
 TARGET = (ACCOUNT, CONTAINER, "o")
 CONTENTS = {1_000: b"first", 2_000: b"second", 3_000: b"third"}

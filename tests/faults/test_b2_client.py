@@ -14,7 +14,7 @@ from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_method import STORAGE_METHODS
 from oio.sandbox import Fault
-from tests.buckets import PART_SIZE, asked, versions
+from tests.kit.buckets import PART_SIZE, asked, versions
 
 DATA = random.Random(2).randbytes(3 * PART_SIZE + 1234)
 NAME = "C0FFEE/a b+é"

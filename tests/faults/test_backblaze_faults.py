@@ -13,9 +13,9 @@ import pytest
 from oio.api.backblaze_http import BackblazeException
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.buckets import PART_SIZE, asked, client_of, listed, versions
-from tests.faults.objects import Outcome, create, new_target, read, stored
-from tests.faults.watchdog import watched
+from tests.kit.buckets import PART_SIZE, asked, client_of, listed, versions
+from tests.kit.objects import Outcome, create, new_target, read, stored
+from tests.kit.watchdog import watched
 
 POLICY = "BACKBLAZE"
 SMALL = bytes(number % 251 for number in range(50_000))

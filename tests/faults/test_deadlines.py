@@ -12,7 +12,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults.objects import (
+from tests.kit.objects import (
     LARGE,
     SMALL,
     Target,
@@ -24,8 +24,8 @@ from tests.faults.objects import (
     new_target,
     stored,
 )
-from tests.faults.watchdog import watched
-from tests.scripted import full_backlog
+from tests.kit.scripted import full_backlog
+from tests.kit.watchdog import watched
 
 
 class Call(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from oio.common import exceptions as exc
-from tests.faults.ec_objects import FRAGMENT, LARGE, METACHUNK, PARITY, SEGMENT, SMALL, running_namespace
-from tests.faults.objects import fault, limits, part_of, read, stored
-from tests.faults.read_troubles import (
+from tests.kit.ec_objects import FRAGMENT, LARGE, METACHUNK, PARITY, SEGMENT, SMALL, running_namespace
+from tests.kit.objects import fault, limits, part_of, read, stored
+from tests.kit.read_troubles import (
     BEFORE_THE_DATA,
     EXACT,
     INSIDE_THE_DATA,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.faults.ec_objects import DATA, FRAGMENT, LARGE, METACHUNK, PARITY, SMALL, running_namespace
-from tests.faults.objects import (
+from tests.kit.ec_objects import DATA, FRAGMENT, LARGE, METACHUNK, PARITY, SMALL, running_namespace
+from tests.kit.objects import (
     assert_nothing_left,
     assert_stored,
     chunks_on_disk,
@@ -18,7 +18,7 @@ from tests.faults.objects import (
     limits,
     new_target,
 )
-from tests.faults.write_troubles import (
+from tests.kit.write_troubles import (
     AROUND_THE_DATA,
     INSIDE_THE_DATA,
     PLACES,

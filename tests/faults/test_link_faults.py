@@ -12,8 +12,9 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.faults import ec_objects
-from tests.faults.objects import (
+from tests.kit import ec_objects
+from tests.kit.commit_troubles import DONE, NOT_DONE, QUICK, REFUSALS, refusal
+from tests.kit.objects import (
     LARGE,
     SMALL,
     Target,
@@ -24,7 +25,6 @@ from tests.faults.objects import (
     read,
     stored,
 )
-from tests.faults.test_commit import DONE, NOT_DONE, QUICK, REFUSALS, refusal
 
 #: What may go wrong with a COPY, what is raised when that is so for too many, and whether it may be done.
 TROUBLES: dict[str, tuple[dict[str, Any], type[exc.OioException]]] = {

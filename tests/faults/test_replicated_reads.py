@@ -9,8 +9,8 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults.objects import CHUNK_SIZE, LARGE, SMALL, fault, limits, part_of, read, stored
-from tests.faults.read_troubles import (
+from tests.kit.objects import CHUNK_SIZE, LARGE, SMALL, fault, limits, part_of, read, stored
+from tests.kit.read_troubles import (
     BEFORE_THE_DATA,
     EXACT,
     INSIDE_THE_DATA,

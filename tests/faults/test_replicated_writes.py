@@ -10,7 +10,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults.objects import (
+from tests.kit.objects import (
     CHUNK_SIZE,
     LARGE,
     SMALL,
@@ -23,7 +23,7 @@ from tests.faults.objects import (
     new_target,
     stored,
 )
-from tests.faults.write_troubles import (
+from tests.kit.write_troubles import (
     AROUND_THE_DATA,
     INSIDE_THE_DATA,
     PLACES,

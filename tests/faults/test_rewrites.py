@@ -12,8 +12,8 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults import ec_objects
-from tests.faults.objects import (
+from tests.kit import ec_objects
+from tests.kit.objects import (
     CHUNK_SIZE,
     LARGE,
     Target,

@@ -14,7 +14,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.faults.objects import (
+from tests.kit.objects import (
     LARGE,
     SMALL,
     Target,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oio.sandbox.chunks import Attributes, ChunkDamaged, ChunkExists, ChunkMissing, ChunkStore
-from tests.chunkdata import ID, OTHER_ID
+from tests.kit.chunkdata import ID, OTHER_ID
 
 ATTRIBUTES = Attributes("a/c/o/1/AB", "0", "plain/nb_copy=1", "SINGLE", hash="AB", size=4)
 

@@ -10,8 +10,8 @@ import pytest
 from oio.sandbox import Fault, Namespace, account, b2, proxy, rdir
 from oio.sandbox.operations import OPERATIONS
 from oio.sandbox.routes import own
-from tests.chunkdata import ID
-from tests.rawsocket import RawSocket
+from tests.kit.chunkdata import ID
+from tests.kit.rawsocket import RawSocket
 from tests.sandbox.asking import KEEP
 
 #: Method, path and name of each operation of each service.

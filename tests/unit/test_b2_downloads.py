@@ -14,7 +14,7 @@ from oio.api._b2.session import BLOCK_SIZE
 from oio.api.backblaze_http import BackblazeException
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
-from tests.unit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, client_of, serving_b2
+from tests.kit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, client_of, serving_b2
 
 DATA = random.Random(1).randbytes(3 * BLOCK_SIZE + 123)
 SIZE = len(DATA)

@@ -24,8 +24,7 @@ from oio.api.backblaze_http import (
 )
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
-from tests.scripted import serving
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     BUCKET,
     BUCKET_ID,
     KEY,
@@ -37,7 +36,8 @@ from tests.unit.b2_service import (
     client_of,
     serving_b2,
 )
-from tests.unit.test_tls import CERTIFICATE, answer_over_tls
+from tests.kit.scripted import serving
+from tests.kit.tls import CERTIFICATE, answer_over_tls
 
 BASIC = "MGExYjJjM2Q0ZTVmOkswMDF0b3BzZWNyZXRrZXk="
 

@@ -12,8 +12,8 @@ from oio.api.backblaze_http import BackblazeException, Backoff
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
-from tests.scripted import full_backlog
-from tests.unit.b2_service import BUCKET, Cut, Refusal, Stall, client_of, serving_b2
+from tests.kit.b2_service import BUCKET, Cut, Refusal, Stall, client_of, serving_b2
+from tests.kit.scripted import full_backlog
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from oio.api.backblaze_http import BackblazeException
 from oio.common import exceptions as exc
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     BUCKET,
     BUCKET_ID,
     Cut,

@@ -21,7 +21,7 @@ from oio.api.backblaze_http import Backblaze, BackblazeException
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_method import STORAGE_METHODS
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     ACCOUNT_ID,
     BUCKET,
     KEY,

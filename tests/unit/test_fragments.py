@@ -9,7 +9,7 @@ import pytest
 
 from oio.api._fragments import codec_of
 from oio.common import exceptions as exc
-from tests.unit.ec_fakes import DATA, EC, method
+from tests.kit.ec_fakes import DATA, EC, method
 
 
 @pytest.mark.pitfall(51)
