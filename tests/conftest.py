@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
+import tempfile
 import threading
 import time
 
@@ -16,6 +18,23 @@ from oio.common import green
 
 #: Seconds that the other end of a connection may take to notice that it was closed.
 _PATIENCE = 5.0
+
+
+#: Where files are in memory: what is stored is synced hundreds of times a second, and read by nobody later.
+_MEMORY = "/dev/shm"
+#: Bytes that the largest tests need there.
+_ROOM = 4 << 30
+
+
+def pytest_configure(config):
+    """Let temporary files be in memory, where there is enough, unless somebody says where they are to be."""
+    if "TMPDIR" in os.environ or config.getoption("basetemp") or not os.access(_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ROOM:
+        directory = tempfile.TemporaryDirectory(dir=_MEMORY, prefix="oio-tests-")
+        config.add_cleanup(directory.cleanup)
+        # Processes that are started see it too, those of xdist first of all.
+        os.environ["TMPDIR"] = tempfile.tempdir = directory.name
 
 
 @pytest.hookimpl(optionalhook=True)
