@@ -31,10 +31,8 @@ def pytest_configure(config):
     if "TMPDIR" in os.environ or config.getoption("basetemp") or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM:
-        directory = tempfile.TemporaryDirectory(dir=_MEMORY, prefix="oio-tests-")
-        config.add_cleanup(directory.cleanup)
         # Processes that are started see it too, those of xdist first of all.
-        os.environ["TMPDIR"] = tempfile.tempdir = directory.name
+        os.environ["TMPDIR"] = tempfile.tempdir = _MEMORY
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from oio.api._buckets import Buckets
-from oio.api.backblaze_http import Backoff
+from oio.api.backblaze_http import Backblaze, Backoff
 from oio.sandbox import Namespace
 from oio.sandbox.store.b2_versions import Version, Wanted
 
@@ -21,9 +20,23 @@ IMPATIENT = Backoff(first=0.01, longest=0.02, patience=5.0)
 def client_of(namespace: Namespace, **kwargs: Any) -> Iterator[Any]:
     """A client that waits little between two attempts, and sends small parts."""
     namespace.b2.limits.minimum_part_size = PART_SIZE
-    with namespace.api(**kwargs) as client:
-        client._buckets = Buckets(part_size=PART_SIZE, backoff=IMPATIENT)
+    with impatient(), namespace.api(**kwargs) as client:
         yield client
+
+
+@contextlib.contextmanager
+def impatient() -> Iterator[None]:
+    """Let the clients of B2 that are made meanwhile be so: who makes them has no option for it."""
+    init = Backblaze.__init__
+
+    def start(self: Backblaze, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **{"part_size": PART_SIZE, "backoff": IMPATIENT, **kwargs})
+
+    Backblaze.__init__ = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Backblaze.__init__ = init  # type: ignore[method-assign]
 
 
 def versions(namespace: Namespace) -> list[Version]:
