@@ -116,17 +116,6 @@ def test_locate_describes_what_is_on_the_disks(api: Any, policy: str) -> None:
     assert not any("error" in chunk for chunk in described[1:])
 
 
-@everywhere
-def test_properties(api: Any, policy: str) -> None:
-    create(api, "o", b"data", policy=policy, properties={"colour": "red"})
-    api.object_set_properties(ACCOUNT, CONTAINER, "o", {"shape": "round"})
-    assert api.object_get_properties(ACCOUNT, CONTAINER, "o")["properties"] == {
-        "colour": "red",
-        "shape": "round",
-    }
-    assert read(api, "o") == b"data"
-
-
 def rebuild(api: Any, chunk: dict[str, Any], others: list[dict[str, Any]], **kwargs: Any) -> Any:
     storage_method = STORAGE_METHODS.load(located(api, "o")[0]["chunk_method"])
     return ECRebuildHandler(others, position(chunk)[1], storage_method, **kwargs).rebuild()

@@ -5,27 +5,25 @@ from __future__ import annotations
 
 import doctest
 from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 
+#: Packages whose examples have a client of a namespace: all that is made of requests.
+PACKAGES = (
+    "oio.account",
+    "oio.api",
+    "oio.blob",
+    "oio.conscience",
+    "oio.container",
+    "oio.directory",
+    "oio.rdir",
+)
 MODULES = [
-    "oio.account.client",
-    "oio.api._account_api",
-    "oio.api._change_api",
-    "oio.api._container_api",
-    "oio.api._link_api",
-    "oio.api._listing_api",
-    "oio.api._creation_api",
-    "oio.api._object_api",
-    "oio.api.object_storage",
-    "oio.api.types",
-    "oio.blob.client",
-    "oio.conscience.client",
-    "oio.container._metadata",
-    "oio.container.client",
-    "oio.directory.client",
-    "oio.rdir.client",
+    module.name
+    for package in PACKAGES
+    for module in walk_packages(import_module(package).__path__, f"{package}.")
 ]
 EXAMPLES = [
     example

@@ -196,6 +196,25 @@ def test_all_versions_are_there_whatever_the_page_size(api: Any, limit: int | No
     ]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+@pytest.mark.parametrize("counts", [{}, {"a": 1}, {"a": 2, "b": 1, "c": 1}, {"a": 1, "b": 1001, "c": 2}])
+def test_no_version_is_lost_between_pages(offline_api: Any, counts: dict[str, int], limit: int) -> None:
+    """A page of the service that ends inside a name loses the others of it."""
+    rows = [{"name": name, "version": n} for name, count in counts.items() for n in range(count)]
+
+    def page(method: str, url: str, params: Any = None, **kwargs: Any) -> Any:
+        found = [row for row in rows if row["name"] > (params.get("marker") or "")]
+        headers = {"x-oio-list-truncated": str(len(found) > params["max"]).lower()}
+        found = found[: params["max"]]
+        if found:
+            headers["x-oio-list-marker"] = str(found[-1]["name"])
+        return SimpleNamespace(status=200, headers=headers), {"objects": found}
+
+    offline_api.container._direct_request = Mock(side_effect=page)
+    found = offline_api.object_list_all("a", "c", versions=True, limit=limit)
+    assert [(row["name"], row["version"]) for row in found] == [tuple(row.values()) for row in rows]
+
+
 @pytest.mark.pitfall(140)
 def test_too_many_versions_for_the_service_are_told(offline_api: Any) -> None:
     def page(method: str, url: str, params: Any = None, **kwargs: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read
 
 CHUNK_SIZE = 1000
 DATA = bytes(number % 251 for number in range(13_500))
@@ -61,37 +61,6 @@ def assert_is(namespace: Namespace, api: Any, name: str, data: bytes, policy: st
 
 
 # --- the object's own policy -------------------------------------------------------------------------
-
-
-@pytest.mark.pitfall(128)
-@pytest.mark.parametrize("policy", POLICIES)
-def test_changes_of_data_keep_the_policy_of_the_object(api: Any, namespace: Namespace, policy: str) -> None:
-    create(api, "o", DATA[:6500], policy=policy)
-    for other in (None, "SINGLE", "EC"):
-        create(api, "o", DATA[6500:7000], append=True, policy=other)
-        assert_is(namespace, api, "o", DATA[:7000], policy)
-        api.object_truncate(ACCOUNT, CONTAINER, "o", size=6500)
-        assert_is(namespace, api, "o", DATA[:6500], policy)
-    api.object_truncate(ACCOUNT, CONTAINER, "o", size=0)
-    assert_is(namespace, api, "o", b"", policy)
-    create(api, "o", DATA, append=True)
-    assert_is(namespace, api, "o", DATA, policy)
-
-
-def test_appending_to_nothing_takes_the_policy_of_the_call(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA, append=True, policy="EC21")
-    assert_is(namespace, api, "o", DATA, "EC21")
-
-
-def test_appending_to_an_object_without_chunks_is_refused_before_anything_is_stored(
-    api: Any, namespace: Namespace
-) -> None:
-    create(api, "o")
-    api.object_drain(ACCOUNT, CONTAINER, "o")
-    namespace.forget_requests()
-    with pytest.raises(exc.ContentDrained):
-        create(api, "o", append=True)
-    assert routes(namespace) == ["proxy POST content/get_properties"]
 
 
 @pytest.mark.pitfall(128)
@@ -153,92 +122,6 @@ def test_object_goes_from_policy_to_policy(api: Any, namespace: Namespace) -> No
         assert len(chunks) == len(api.object_locate(ACCOUNT, CONTAINER, "o")[1])
         before = after
     assert {key for key in first if before[key] != first[key]} == {"id"}
-
-
-@pytest.mark.pitfall(110)
-def test_policy_that_the_object_has_is_a_conflict_and_moves_nothing(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA, policy="EC21")
-    namespace.forget_requests()
-    with pytest.raises(exc.Conflict, match="already using the EC21 storage policy") as caught:
-        change(api, "o", "EC21")
-    assert caught.value.http_status == 409
-    assert routes(namespace) == ["proxy GET content/locate"]
-    assert_is(namespace, api, "o", DATA, "EC21")
-
-
-def test_unknown_policy_moves_nothing(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA[:100])
-    with pytest.raises(exc.ClientException, match="'NONESUCH'"):
-        change(api, "o", "NONESUCH")
-    assert_is(namespace, api, "o", DATA[:100], "TWOCOPIES")
-
-
-@pytest.mark.parametrize("pieces", [[0], [0, 0], [1500, 0, 700], [3, 3]])
-@pytest.mark.parametrize("policy", ["SINGLE", "EC21"])
-@pytest.mark.pitfall(120)
-def test_policy_of_an_object_of_unknown_hash_can_be_changed(
-    api: Any, namespace: Namespace, policy: str, pieces: list[int]
-) -> None:
-    """What was appended to, or cut, has no hash, and the service wants to hear the same."""
-    size = 0
-    for piece in pieces:
-        create(api, "o", DATA[size : size + piece], append=True)
-        size += piece
-    change(api, "o", policy)
-    assert_is(namespace, api, "o", DATA[:size], policy)
-    api.object_truncate(ACCOUNT, CONTAINER, "o", size=size // 2)
-    change(api, "o", "THREECOPIES")
-    assert_is(namespace, api, "o", DATA[: size // 2], "THREECOPIES")
-
-
-@pytest.mark.pitfall(119)
-@pytest.mark.parametrize("kind", [int, str])
-def test_policy_of_a_version_is_changed_alone(api: Any, kind: Any) -> None:
-    api.container_create(ACCOUNT, CONTAINER)
-    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
-    old = create(api, "o", b"old", policy="SINGLE")["version"]
-    new = create(api, "o", b"new", policy="SINGLE")
-    assert change(api, "o", "EC21", version=kind(old))[3]["version"] == old
-    assert read(api, "o", version=old) == b"old"
-    assert api.object_get_properties(ACCOUNT, CONTAINER, "o", version=old)["policy"] == "EC21"
-    latest = api.object_get_properties(ACCOUNT, CONTAINER, "o")
-    assert (latest["id"], latest["policy"]) == (new["id"], "SINGLE")
-    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "1"})
-
-
-@pytest.mark.pitfall(146)
-def test_object_is_named_by_its_ids(api: Any, namespace: Namespace) -> None:
-    created = create(api, "o", DATA)
-    cid = created["container_id"].lower()
-    api.object_change_policy(None, None, None, "EC21", cid=cid, content_id=created["id"])
-    assert_is(namespace, api, "o", DATA, "EC21")
-    api.object_change_policy(None, None, "o", "SINGLE", cid=cid)
-    assert_is(namespace, api, "o", DATA, "SINGLE")
-
-
-def test_what_has_no_data_has_no_other_policy(api: Any) -> None:
-    create(api, "o")
-    api.object_drain(ACCOUNT, CONTAINER, "o")
-    with pytest.raises(exc.ContentDrained):
-        change(api, "o", "SINGLE")
-    with pytest.raises(exc.NoSuchObject):
-        change(api, "nothing", "SINGLE")
-    with pytest.raises(exc.NoSuchContainer):
-        api.object_change_policy(ACCOUNT, "nothing", "o", "SINGLE")
-
-
-@pytest.mark.pitfall(126)
-def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA[:1500], policy="SINGLE")
-    before = sorted(chunks_on_disk(namespace))
-    (path,) = [path for rawx in namespace.rawx for path in rawx.volume.rglob(before[0])]
-    sound = path.read_bytes()
-    path.write_bytes(b"\0" * len(sound))
-    with pytest.raises(exc.CorruptedChunk):
-        change(api, "o", "THREECOPIES")
-    assert sorted(chunks_on_disk(namespace)) == before
-    path.write_bytes(sound)
-    assert_is(namespace, api, "o", DATA[:1500], "SINGLE")
 
 
 def test_object_that_is_not_what_its_description_says_is_left_alone(api: Any, namespace: Namespace) -> None:
