@@ -20,19 +20,21 @@ from oio.common import green
 _PATIENCE = 5.0
 
 
-#: Where files are in memory: what is stored is synced hundreds of times a second, and read by nobody later.
+#: Where files are in memory: tests sync theirs hundreds of times a second, and nobody reads them later.
 _MEMORY = "/dev/shm"
 #: Bytes that the largest tests need there.
 _ROOM = 4 << 30
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    """Let temporary files be in memory, where there is enough, unless somebody says where they are to be."""
-    if "TMPDIR" in os.environ or config.getoption("basetemp") or not os.access(_MEMORY, os.W_OK):
+    """Let the directories of tests be in memory, unless there is little of it, or an option says where."""
+    if config.option.basetemp or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM:
-        # Processes that are started see it too, those of xdist first of all.
-        os.environ["TMPDIR"] = tempfile.tempdir = _MEMORY
+        directory = tempfile.TemporaryDirectory(dir=_MEMORY, prefix="oio-tests-")
+        config.add_cleanup(directory.cleanup)
+        config.option.basetemp = directory.name
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -25,9 +25,11 @@ POLICIES = {
 
 
 @pytest.fixture(scope="session")
-def namespace() -> Iterator[Namespace]:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
     # The default policy is none of those: who forgets to name one is seen.
-    with Namespace(rawx=9, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES") as running:
+    with Namespace(
+        tmp_path_factory.mktemp("namespace"), rawx=9, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES"
+    ) as running:
         yield running
 
 

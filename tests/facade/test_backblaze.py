@@ -25,8 +25,10 @@ LARGE = bytes(number % 253 for number in range(2 * PART_SIZE + 500))
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=3, chunk_size=1000, default_policy=POLICY) as running:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    with Namespace(
+        tmp_path_factory.mktemp("namespace"), rawx=3, chunk_size=1000, default_policy=POLICY
+    ) as running:
         yield running
 
 

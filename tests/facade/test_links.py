@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,8 +27,8 @@ STRANGE = {
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=10, chunk_size=1 << 18) as running:
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18) as running:
         yield running
 
 

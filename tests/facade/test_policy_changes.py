@@ -29,8 +29,10 @@ POLICIES = {
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=17, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES") as running:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    with Namespace(
+        tmp_path_factory.mktemp("namespace"), rawx=17, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES"
+    ) as running:
         yield running
 
 
@@ -58,9 +60,6 @@ def assert_is(namespace: Namespace, api: Any, name: str, data: bytes, policy: st
         known = api.blob_client.chunk_head(chunk["url"])
         assert (known["content_policy"], known["content_id"]) == (policy, meta["id"])
         assert (known["content_version"], known["content_path"]) == (meta["version"], name)
-
-
-# --- the object's own policy -------------------------------------------------------------------------
 
 
 @pytest.mark.pitfall(128)

@@ -18,8 +18,10 @@ DATA = bytes(number % 251 for number in range(20_000))
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=9, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES") as running:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    with Namespace(
+        tmp_path_factory.mktemp("namespace"), rawx=9, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES"
+    ) as running:
         yield running
 
 
@@ -68,9 +70,6 @@ def test_metachunks_of_another_chunk_size_can_be_cut(api: Any, namespace: Namesp
         _, chunks = api_of_other.object_locate(*target)
         assert {chunk["pos"] for chunk in chunks} == {"0", "1", "2", "3"}
     assert meta["length"] == "1000"
-
-
-# --- versions, IDs -----------------------------------------------------------------------------------
 
 
 # --- refusals ----------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ def api(namespace: Namespace) -> Iterator[Any]:
         for account in client.account_list():
             for container, *_ in client.container_list(account):
                 client.container_flush(account, container)
+                client.container_delete(account, container)
     assert versions(namespace) == []
 
 

@@ -24,8 +24,8 @@ KEEP = [("Connection", "keep-alive")]
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=2) as running:
+def namespace(tmp_path) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=2) as running:
         yield running
 
 
