@@ -78,9 +78,9 @@ def test_cleaning_without_a_rawx_does_not_hide_why_it_was_needed(api: Any, names
 
 @pytest.mark.pitfall(27)
 def test_slow_upload_leaves_the_commit_its_own_time(api: Any, namespace: Namespace) -> None:
-    fault = Fault("slow", operation="PUT", nth=2, seconds=0.6)
+    fault = Fault("slow", operation="PUT", nth=2, seconds=1.2)
     with namespace.faults(fault) as plan:
-        create(api, "o", LARGE, policy="SINGLE", read_timeout=0.5)
+        create(api, "o", LARGE, policy="SINGLE", read_timeout=1.0)
     plan.assert_met()
     assert read(api, "o") == LARGE
 

@@ -122,5 +122,5 @@ def test_what_goes_wrong_when_cleaning_does_not_hide_why_the_write_failed(layout
     refusals = [Fault("status", operation="PUT", address=rawx.address) for rawx in namespace.rawx[:2]]
     plan = namespace.faults(*refusals, Fault(action, operation="DELETE"))
     with plan, pytest.raises(exc.ServiceBusy, match="quorum not reached"):
-        create(api, target, b"data", read_timeout=0.5)
+        create(api, target, b"data", **limits(action, read_timeout=1.0))
     plan.assert_met()
