@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oio.api._b2.download import locate_answer, read_range
-from oio.api._b2.session import BLOCK_SIZE
 from oio.api.backblaze_http import BackblazeException
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from tests.kit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, client_of, serving_b2
 
+BLOCK_SIZE = 131072
+"""What a stream gives at once."""
 DATA = random.Random(1).randbytes(3 * BLOCK_SIZE + 123)
 SIZE = len(DATA)
 

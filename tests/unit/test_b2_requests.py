@@ -286,7 +286,7 @@ def test_credentials_do_not_show_their_key(tmp_path, monkeypatch):
 
 def test_library_for_backblaze_is_loaded_by_who_uses_it():
     program = (
-        "import sys, oio.api.object_storage, oio.api._strategies, oio.api.io;"
+        "import sys, oio.api.object_storage, oio.api.io;"
         "assert 'requests' not in sys.modules;"
         "import oio.api.backblaze_http;"
         "assert 'requests' in sys.modules"

@@ -9,7 +9,6 @@ import threading
 
 import pytest
 
-from oio.api._ec_sources import number
 from oio.api.ec import (
     ECChunkDownloadHandler,
     ec_encode,
@@ -227,7 +226,7 @@ def test_the_position_tells_the_index_of_a_chunk_without_one():
     with at_the_seam(chunks):
         assert b"".join(fetch_stream_ec({0: located}, None, EC)) == DATA
         with pytest.raises(ValueError, match="'0' has no index"):
-            number([{"url": "http://h0/0", "pos": "0"}])
+            ECChunkDownloadHandler(EC, [{"url": "http://h0/0", "pos": "0"}], 0, 1, {}).get_stream()
         with pytest.raises(ValueError, match="no chunk"):
             ECChunkDownloadHandler(EC, [], 0, 1, {}).get_stream()
 
