@@ -154,27 +154,6 @@ def test_other_object_in_the_place_of_a_cached_one_is_read_and_described(store: 
             caching.object_fetch(*store.target())
 
 
-@pytest.mark.pitfall(57)
-def test_changes_by_the_same_client_drop_the_cached_location(store: Store) -> None:
-    with client_of(store.namespace, cache={}) as caching:
-        own = store.by(caching)
-        own.create(b"first")
-        assert own.read() == b"first"
-        store.namespace.forget_requests()
-        assert own.read(ranges=[(1, 2)]) == b"ir"
-        assert not any("proxy" in route for route in routes(store.namespace))
-        for change, expected in (
-            (lambda: own.create(b"second"), b"second"),
-            (lambda: own.append(b" more"), b"second more"),
-            (lambda: own.truncate(3), b"sec"),
-        ):
-            change()
-            assert own.read() == expected
-        own.delete()
-        with pytest.raises(exc.NoSuchObject):
-            own.read()
-
-
 # --- damage and loss ----------------------------------------------------------------------------------
 
 FLIPS: dict[str, Callable[[bytes], bytes]] = {

@@ -70,12 +70,6 @@ def test_failed_cleaning_does_not_hide_why_it_was_needed(
     assert caplog.text.count("Failed to delete chunk") == 3
 
 
-@pytest.mark.pitfall(31)
-def test_cleaning_without_a_rawx_does_not_hide_why_it_was_needed(api: Any, namespace: Namespace) -> None:
-    with namespace.faults(Fault("reset", operation="DELETE", phase="head")), pytest.raises(exc.EtagMismatch):
-        create(api, "o", etag="0" * 32)
-
-
 @pytest.mark.pitfall(27)
 def test_slow_upload_leaves_the_commit_its_own_time(api: Any, namespace: Namespace) -> None:
     fault = Fault("slow", operation="PUT", nth=2, seconds=1.2)

@@ -63,18 +63,6 @@ def test_objects_of_any_size(api: Any, namespace: Namespace, policy: str, size: 
 
 
 @everywhere
-@pytest.mark.pitfall(43, 44)
-def test_ranges(api: Any, policy: str) -> None:
-    create(api, "o", LARGE, policy=policy)
-    size = len(LARGE)
-    borders = [0, SEGMENT // 2, SEGMENT, 2 * SEGMENT]
-    for start in {max(0, border + step) for border in borders for step in (-1, 0, 1)}:
-        assert read(api, "o", ranges=[(start, start)]) == LARGE[start : start + 1]
-    assert read(api, "o", ranges=[(SEGMENT - 3, size)]) == LARGE[SEGMENT - 3 :]
-    assert read(api, "o", ranges=[(None, 9), (5, 6)]) == LARGE[-9:] + LARGE[5:7]
-
-
-@everywhere
 def test_head_looks_at_as_many_chunks_as_are_needed(api: Any, policy: str) -> None:
     k, m = POLICIES[policy]
     create(api, "o", LARGE, policy=policy)

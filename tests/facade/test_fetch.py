@@ -57,17 +57,6 @@ def test_stream_has_one_reader(api: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(problems) == 2
 
 
-@pytest.mark.pitfall(55)
-def test_rawx_out_of_reach_make_no_object_unrecoverable(api: Any, namespace: Namespace) -> None:
-    create(api, "o", policy="THREECOPIES")
-    faults = [
-        Fault("refuse", address=namespace.rawx[0].address),
-        Fault("status", operation="GET", status=404),
-    ]
-    with namespace.faults(*faults), pytest.raises(exc.ServiceUnavailable):
-        read(api, "o")
-
-
 # --- the cache of locations --------------------------------------------------------------------------
 
 
@@ -98,21 +87,6 @@ def test_object_is_located_again_once_and_never_after_the_first_byte(namespace: 
             read(api, "o")
         plan.assert_met()
         assert "proxy GET content/locate" not in routes(namespace)
-
-
-def test_changes_drop_the_cached_location(namespace: Namespace) -> None:
-    with namespace.api(cache={}) as api:
-        create(api, "o", b"first")
-        read(api, "o")
-        create(api, "o", b"second")
-        assert read(api, "o") == b"second"
-        api.object_set_properties(ACCOUNT, CONTAINER, "o", {"k": "v"})
-        assert api.object_locate(ACCOUNT, CONTAINER, "o")[0]["properties"] == {"k": "v"}
-        api.object_del_properties(ACCOUNT, CONTAINER, "o", ["k"])
-        assert api.object_locate(ACCOUNT, CONTAINER, "o")[0]["properties"] == {}
-        api.object_delete(ACCOUNT, CONTAINER, "o")
-        with pytest.raises(exc.NoSuchObject):
-            read(api, "o")
 
 
 # --- descriptions that do not add up -----------------------------------------------------------------

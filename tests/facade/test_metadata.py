@@ -408,14 +408,6 @@ def test_listing_describes_the_container(api: Any) -> None:
 # --- deletions ---------------------------------------------------------------------------------------
 
 
-def test_deleted_object_is_gone_with_its_chunks(api: Any, namespace: Namespace) -> None:
-    create(api, "o", LARGE)
-    assert api.object_delete(ACCOUNT, CONTAINER, "o") is True
-    assert chunks_on_disk(namespace) == []
-    with pytest.raises(exc.NoSuchObject, match="Object 'o' does not exist"):
-        api.object_delete(ACCOUNT, CONTAINER, "o")
-
-
 @pytest.mark.pitfall(142)
 def test_deletion_without_a_version_is_not_repeated(api: Any, namespace: Namespace) -> None:
     api.container_create(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects keep their policy through every change of their data, and get another one when they are to."""
+"""Objects whose data are stored again, because they are cut or get another policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read, routes
 
 CHUNK_SIZE = 1000
 DATA = bytes(number % 251 for number in range(13_500))
@@ -157,3 +157,89 @@ def test_memory_does_not_grow_with_the_object() -> None:
         # The services are in this process too.
         assert peak < size // 2
         assert len(chunks_on_disk(namespace)) == 2
+
+
+# --- truncation --------------------------------------------------------------------------------------
+
+
+def listed(api: Any, name: str) -> list[str]:
+    """IDs of the chunks of an object."""
+    _, chunks = api.object_locate(ACCOUNT, CONTAINER, name)
+    return [chunk["url"].rpartition("/")[2] for chunk in chunks]
+
+
+def test_metachunks_of_another_chunk_size_can_be_cut(api: Any, namespace: Namespace) -> None:
+    """A namespace may get smaller chunks than it had."""
+    create(api, "o", DATA[:1000])
+    meta, chunks = api.object_locate(ACCOUNT, CONTAINER, "o")
+    with Namespace(rawx=3, chunk_size=300) as other, other.api() as api_of_other:
+        create(api_of_other, "o", b"")
+        target = (ACCOUNT, CONTAINER, "o")
+        found, _ = api_of_other.object_locate(*target)
+        # As if it had been stored before: with a chunk of three times the size that chunks have now.
+        api_of_other.container.content_update(
+            *target, size=1000, chunks=chunks, content_id=found["id"], stgpol="THREECOPIES"
+        )
+        api_of_other.object_truncate(*target, size=950)
+        assert read(api_of_other, "o") == DATA[:950]
+        _, chunks = api_of_other.object_locate(*target)
+        assert {chunk["pos"] for chunk in chunks} == {"0", "1", "2", "3"}
+    assert meta["length"] == "1000"
+
+
+@pytest.mark.pitfall(157)
+@pytest.mark.parametrize("size", [0, 2])
+def test_what_has_no_data_is_not_cut(api: Any, namespace: Namespace, size: int) -> None:
+    """The real service crashes when it is asked to cut a delete marker."""
+    container = "versioned"
+    api.container_create(ACCOUNT, container, system={"sys.m2.policy.version": "-1"})
+    api.object_create(ACCOUNT, container, obj_name="o", data=b"data")
+    api.object_delete(ACCOUNT, container, "o")
+    marker = api.object_list(ACCOUNT, container, versions=True)["objects"][0]
+    assert marker["deleted"]
+    create(api, "drained")
+    api.object_drain(ACCOUNT, CONTAINER, "drained")
+    namespace.forget_requests()
+    for version in (None, marker["version"]):
+        with pytest.raises(exc.NoSuchObject):
+            api.object_truncate(ACCOUNT, container, "o", size=size, version=version)
+    with pytest.raises(exc.ContentDrained):
+        api.object_truncate(ACCOUNT, CONTAINER, "drained", size=size)
+    assert set(routes(namespace)) == {"proxy GET content/locate"}
+    api.container_flush(ACCOUNT, container)
+
+
+def damage(namespace: Namespace, chunk: str) -> None:
+    """Change the last byte of a chunk on the disk of its rawx."""
+    (path,) = [path for rawx in namespace.rawx for path in rawx.volume.rglob(chunk)]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.pitfall(126)
+def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Namespace) -> None:
+    target = (ACCOUNT, CONTAINER, "o")
+    create(api, "o", DATA[:1000], policy="SINGLE")
+    damage(namespace, *listed(api, "o"))
+    with pytest.raises(exc.CorruptedChunk):
+        api.object_truncate(*target, size=999)
+    assert sorted(listed(api, "o")) == sorted(chunks_on_disk(namespace))
+    # Who looks at no checksum can keep what is before the damage, and reads no more.
+    namespace.forget_requests()
+    api.object_truncate(*target, size=999, verify_checksum=False)
+    assert [header(record, "range") for record in namespace.requests if record.method == "GET"] == [
+        None,
+        "bytes=0-998",
+    ]
+    assert_is(namespace, api, "o", DATA[:999], "SINGLE")
+
+
+@pytest.mark.pitfall(126)
+def test_sound_copy_is_cut_in_place_of_a_damaged_one(api: Any, namespace: Namespace) -> None:
+    target = (ACCOUNT, CONTAINER, "o")
+    create(api, "o", DATA[:1000], policy="THREECOPIES")
+    for chunk in listed(api, "o")[:2]:
+        damage(namespace, chunk)
+    api.object_truncate(*target, size=999)
+    assert_is(namespace, api, "o", DATA[:999], "THREECOPIES")

@@ -128,20 +128,6 @@ def test_data_of_a_version_are_its_own(
     assert len(chunks_on_disk(namespace)) == 6
 
 
-@spelled
-@pytest.mark.pitfall(119)
-def test_version_is_deleted_alone(
-    api: Any, namespace: Namespace, three_versions: dict[int, Any], spell: Any
-) -> None:
-    assert api.object_delete(*TARGET, version=spell(2_000))
-    assert listed(api) == [3_000, 1_000]
-    assert api.object_delete(*TARGET, version=spell(3_000))
-    assert read(api, "o") == b"first"
-    assert api.object_delete(*TARGET, version=spell(1_000))
-    assert listed(api) == []
-    assert chunks_on_disk(namespace) == []
-
-
 def test_appended_data_are_those_of_the_latest_version(api: Any, three_versions: dict[int, Any]) -> None:
     create(api, "o", b" one", append=True)
     assert [read(api, "o", version=version) for version in CONTENTS] == [b"first", b"second", b"third one"]

@@ -68,16 +68,6 @@ def test_commit_that_cannot_be_sent_leaves_no_chunk(namespace, api):
     assert_nothing_left(namespace, api, target)
 
 
-@pytest.mark.pitfall(40, 131)
-def test_object_of_a_container_that_does_not_exist_leaves_no_chunk(namespace, api):
-    target = new_target()
-    with pytest.raises(exc.NoSuchContainer):
-        create(api, target, SMALL, autocreate=False)
-    # Chunks were stored, since the container is looked at by the commit only.
-    assert [request.method for request in namespace.requests].count("PUT") == 3
-    assert_nothing_left(namespace, api, target)
-
-
 @pytest.mark.pitfall(40)
 def test_commit_asks_for_the_creation_of_the_container(namespace, api):
     create(api, new_target(), SMALL)
@@ -94,15 +84,6 @@ def test_object_of_a_frozen_container_leaves_no_chunk(namespace, api):
         create(api, target, SMALL)
     assert caught.value.status == 436
     assert chunks_on_disk(namespace) == set()
-
-
-@pytest.mark.pitfall(30)
-def test_version_that_exists_keeps_its_chunks_and_the_refused_one_leaves_none(namespace, api):
-    target = new_target()
-    create(api, target, SMALL, version=1)
-    with pytest.raises(exc.Conflict):
-        create(api, target, b"other data", version=1)
-    assert_stored(namespace, api, target, SMALL)
 
 
 @pytest.mark.pitfall(31)
@@ -152,17 +133,6 @@ def test_object_of_somebody_else_is_not_taken_for_ours(namespace, api):
         create(api, target, SMALL)
     plan.assert_met()
     assert read(api, target) == (b"of somebody else", None)
-
-
-@pytest.mark.pitfall(29, 143)
-def test_what_cannot_be_looked_up_afterwards_stays_uncertain(namespace, api):
-    target = new_target()
-    lost_answer = trouble("commit-then-timeout")
-    no_look = Fault("status", service="proxy", operation="content/locate")
-    with namespace.faults(lost_answer, no_look) as plan, pytest.raises(exc.OioTimeout):
-        create(api, target, SMALL, **QUICK)
-    plan.assert_met()
-    assert_stored(namespace, api, target, SMALL)
 
 
 @pytest.mark.parametrize(

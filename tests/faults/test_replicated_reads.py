@@ -54,20 +54,6 @@ def test_read_of_wrong_bytes(shared_namespace, shared_api, objects, where, data,
         assert rawx.address in str(error)
 
 
-@pytest.mark.pitfall(126)
-def test_read_of_chunks_that_rot_on_disk(namespace, api):
-    target = stored(api, LARGE)
-    for rawx in namespace.rawx:
-        for chunk in rawx.chunks():
-            file = rawx.store.path(chunk)
-            content = bytearray(file.read_bytes())
-            content[len(content) // 2] ^= 1
-            file.write_bytes(content)
-    data, error = read(api, target)
-    assert isinstance(error, exc.CorruptedChunk)
-    assert len(data) < len(LARGE)
-
-
 @pytest.mark.pitfall(46)
 def test_three_rawx_cut_in_turn_give_the_whole_between_them(shared_namespace, shared_api, objects):
     cuts = [

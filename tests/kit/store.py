@@ -111,6 +111,8 @@ class Store:
         assert (int(meta["length"]), meta["policy"]) == (len(data), policy or self.policy)
         assert self.read(name) == self.read(name, verify_checksum="strict") == data
         assert self.parts(name) == parts_on_disk(self.namespace)
+        container = self.api.container_get_properties(ACCOUNT, self.container)
+        assert container["system"]["sys.m2.usage"] == str(len(data))
 
     def forget(self, parts: list[str]) -> None:
         """Delete what a test has found left, as it should be."""

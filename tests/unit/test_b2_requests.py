@@ -34,24 +34,11 @@ from tests.kit.b2_service import (
     Refusal,
     Waits,
     client_of,
-    serving_b2,
 )
 from tests.kit.scripted import serving
 from tests.kit.tls import CERTIFICATE, answer_over_tls
 
 BASIC = "MGExYjJjM2Q0ZTVmOkswMDF0b3BzZWNyZXRrZXk="
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
-
-
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
 
 
 # --- files by their metadata, listings ---

@@ -23,12 +23,6 @@ def service():
         yield service
 
 
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
-
-
 def refusal(status, **headers):
     class Response:
         pass

@@ -19,23 +19,10 @@ from tests.kit.b2_service import (
     Pipe,
     Refusal,
     client_of,
-    serving_b2,
 )
 
 DATA = b"0123456789" * 500
 SHA1 = hashlib.sha1(DATA).hexdigest()
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
-
-
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
 
 
 @pytest.mark.parametrize(

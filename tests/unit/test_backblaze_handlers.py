@@ -30,19 +30,12 @@ from tests.kit.b2_service import (
     Pipe,
     Refusal,
     client_of,
-    serving_b2,
 )
 
 METHOD = STORAGE_METHODS.load(f"backblaze/account_id={KEY_ID},bucket_name={BUCKET}")
 CID = "C0FFEE"
 META = {"container_id": CID, "chunk_size": 10}
 DATA = bytes(number % 251 for number in range(1000))
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
 
 
 @pytest.fixture
