@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
+import tempfile
 import threading
 import time
 
@@ -18,6 +20,23 @@ from oio.common import green
 _PATIENCE = 5.0
 
 
+#: Where files are in memory: tests sync theirs hundreds of times a second, and nobody reads them later.
+_MEMORY = "/dev/shm"
+#: Bytes that the largest tests need there.
+_ROOM = 4 << 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Let the directories of tests be in memory, unless there is little of it, or an option says where."""
+    if config.option.basetemp or not os.access(_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free >= _ROOM:
+        directory = tempfile.TemporaryDirectory(dir=_MEMORY, prefix="oio-tests-")
+        config.add_cleanup(directory.cleanup)
+        config.option.basetemp = directory.name
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Four workers at least: most of the time of these tests is spent waiting."""
@@ -25,8 +44,12 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_finish():
-    """Set aside all that exists before the first test: looking for what a test leaves is quick then."""
     green.get_hub()
+    _set_aside()
+
+
+def _set_aside() -> None:
+    """Set aside all that exists: looking for what a test leaves is quick then."""
     gc.collect()
     gc.freeze()
 
@@ -40,26 +63,31 @@ def _descriptors() -> dict[str, str]:
     return {number: target for number, target in found.items() if not target.startswith("/proc/")}
 
 
-def _green_threads() -> set[int]:
+def _green_threads() -> int:
+    """How many there are: none, between two tests."""
     hub = green.get_hub().greenlet
-    return {
-        id(item)
-        for item in gc.get_objects()
-        if isinstance(item, greenlet) and not item.dead and item is not hub and item.parent is not None
-    }
+    found = [item for item in gc.get_objects() if isinstance(item, greenlet)]
+    return sum(not item.dead and item is not hub and item.parent is not None for item in found)
 
 
-def _left_behind(threads, descriptors, green_threads) -> list[str]:
+def _left_behind(threads, descriptors) -> list[str]:
     left = [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads]
     left += [f"descriptor {k} of {v}" for k, v in _descriptors().items() if descriptors.get(k) != v]
-    left += ["green thread"] * len(_green_threads() - green_threads)
-    return left
+    # Looked for last: it takes a while.
+    return left or ["green thread"] * _green_threads()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def new_module():
+    """What tests of other modules keep, such as their results, is not looked at again."""
+    yield
+    _set_aside()
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """No thread, green thread, socket or other descriptor outlives a test."""
-    before = set(threading.enumerate()), _descriptors(), _green_threads()
+    before = set(threading.enumerate()), _descriptors()
     yield
     end = time.monotonic() + _PATIENCE
     while (left := _left_behind(*before)) and time.monotonic() < end:

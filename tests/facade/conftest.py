@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oio.sandbox import Namespace
-from tests.facade.helpers import CHUNK_SIZE
+from tests.kit.facade import CHUNK_SIZE
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=3, chunk_size=CHUNK_SIZE) as running:
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=3, chunk_size=CHUNK_SIZE) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from oio.account.client import AccountClient
 from oio.common import exceptions as exc
 from oio.common.http_urllib3 import urllib3
 from oio.sandbox import Fault, Namespace
-from tests.recording import RecordingPool, answer
+from tests.kit.recording import RecordingPool, answer
 
 CONF = {"namespace": "OPENIO"}
 BROKEN = urllib3.exceptions.ProtocolError("Connection broken")

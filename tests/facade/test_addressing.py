@@ -15,8 +15,8 @@ from oio.api.object_storage import ObjectStorageApi
 from oio.common import exceptions as exc
 from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
-from tests.facade.every_call import CONTAINER_CALLS, OBJECT_CALLS, make
-from tests.facade.helpers import ACCOUNT, CONTAINER, create, read
+from tests.kit.every_call import CONTAINER_CALLS, OBJECT_CALLS, make
+from tests.kit.facade import ACCOUNT, CONTAINER, create, read
 
 CID = cid_from_name(ACCOUNT, CONTAINER)
 

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import itertools
 import pickle
 import resource
 from collections.abc import Iterator
@@ -17,8 +15,8 @@ import pytest
 from oio.api.backblaze_http import Backblaze
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.buckets import PART_SIZE, asked, client_of, listed, spoil, versions
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read
+from tests.kit.buckets import PART_SIZE, asked, client_of, listed, versions
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read
 
 POLICY = "BACKBLAZE"
 SMALL = bytes(number % 251 for number in range(5_000))
@@ -27,8 +25,10 @@ LARGE = bytes(number % 253 for number in range(2 * PART_SIZE + 500))
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=3, chunk_size=1000, default_policy=POLICY) as running:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    with Namespace(
+        tmp_path_factory.mktemp("namespace"), rawx=3, chunk_size=1000, default_policy=POLICY
+    ) as running:
         yield running
 
 
@@ -52,14 +52,6 @@ def poor_api(namespace: Namespace) -> Iterator[Any]:
         yield client
 
 
-@pytest.fixture
-def versioned(api: Any) -> Any:
-    """A client of a container that keeps versions."""
-    api.container_create(ACCOUNT, CONTAINER)
-    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
-    return api
-
-
 def assert_is(namespace: Namespace, api: Any, name: str, data: bytes) -> None:
     """The object has these data, and its files are all that there is in the bucket."""
     meta = api.object_get_properties(ACCOUNT, CONTAINER, name)
@@ -70,45 +62,6 @@ def assert_is(namespace: Namespace, api: Any, name: str, data: bytes) -> None:
 
 
 # --- creation -------------------------------------------------------------------------------------------
-
-
-def blocks(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), 999):
-        yield data[start : start + 999]
-
-
-SOURCES = {
-    "bytes": lambda data: {"data": data},
-    "bytearray": lambda data: {"data": bytearray(data)},
-    "file": lambda data: {"data": io.BytesIO(data)},
-    "file_or_path": lambda data: {"file_or_path": io.BytesIO(data)},
-    "generator": lambda data: {"data": blocks(data)},
-    "raw stream": lambda data: {"data": io.BufferedReader(io.BytesIO(data))},
-}
-
-
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("size", [0, 1, len(SMALL), PART_SIZE, PART_SIZE + 1, len(LARGE)])
-def test_object_of_any_source_and_size(namespace: Namespace, api: Any, source: str, size: int) -> None:
-    data = LARGE[:size]
-    md5 = hashlib.md5(data).hexdigest()
-    result = api.object_create_ext(ACCOUNT, CONTAINER, obj_name="o", **SOURCES[source](data))
-    (chunk,), written, checksum, meta = result
-    assert (written, checksum, meta["etag"], meta["policy"]) == (size, md5, md5, POLICY)
-    assert chunk.keys() == {"url", "real_url", "pos", "size", "hash", "score"}
-    assert (chunk["pos"], chunk["size"], chunk["hash"]) == ("0", size, md5.upper())
-    assert chunk["url"].startswith("b2/")
-    assert len(chunk["url"]) == len("b2/") + 64
-    assert_is(namespace, api, "o", data)
-
-
-def test_object_of_a_path(namespace: Namespace, api: Any, tmp_path: Any) -> None:
-    path = tmp_path / "name"
-    path.write_bytes(LARGE)
-    api.object_create(ACCOUNT, CONTAINER, str(path), mime_type="text/plain")
-    assert_is(namespace, api, "name", LARGE)
-    (file,) = versions(namespace)
-    assert file.type == "text/plain"
 
 
 def test_the_chunks_of_the_namespace_do_not_cut_an_object_in_files(namespace: Namespace, api: Any) -> None:
@@ -159,66 +112,6 @@ def test_object_of_450_mb(namespace: Namespace) -> None:
     assert versions(namespace) == []
 
 
-def test_append_makes_a_file_more(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    create(api, "o", LARGE, append=True)
-    create(api, "o", b"", append=True)
-    create(api, "o", b"end", append=True)
-    assert len(versions(namespace)) == 4
-    assert_is(namespace, api, "o", SMALL + LARGE + b"end")
-
-
-def test_append_to_nothing_creates(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL, append=True)
-    assert_is(namespace, api, "o", SMALL)
-
-
-def test_append_keeps_to_the_bucket_of_the_object(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL, policy="SINGLE")
-    create(api, "o", SMALL, append=True)
-    assert versions(namespace) == []
-    assert read(api, "o") == SMALL * 2
-
-
-def test_etag_is_compared_and_nothing_is_left_when_it_differs(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL, etag=hashlib.md5(SMALL).hexdigest().upper())
-    api.object_delete(ACCOUNT, CONTAINER, "o")
-    for data in (SMALL, LARGE, b""):
-        with pytest.raises(exc.EtagMismatch):
-            create(api, "o", data, etag="0" * 32)
-        assert versions(namespace) == []
-
-
-@pytest.mark.parametrize("size", [100, PART_SIZE, 2 * PART_SIZE])
-def test_source_that_fails_leaves_nothing(namespace: Namespace, api: Any, size: int) -> None:
-    def source() -> Iterator[bytes]:
-        yield bytes(size)
-        raise RuntimeError("no more")
-
-    with pytest.raises(exc.SourceReadError, match="no more"):
-        create(api, "o", source())
-    assert versions(namespace) == []
-
-
-def test_refused_commit_leaves_nothing(namespace: Namespace, api: Any) -> None:
-    fault = Fault("status", service="proxy", operation="content/create", status=403)
-    for data in (SMALL, LARGE):
-        with namespace.faults(fault) as plan, pytest.raises(exc.Forbidden):
-            create(api, "o", data)
-        plan.assert_met()
-        assert versions(namespace) == []
-
-
-def test_uncertain_commit_loses_nothing(namespace: Namespace, api: Any) -> None:
-    with (
-        namespace.faults(Fault("commit-then-timeout", service="proxy", operation="content/create")),
-        namespace.faults(Fault("status", service="proxy", operation="content/locate", nth=2)),
-        pytest.raises(exc.OioTimeout),
-    ):
-        create(api, "o", SMALL, read_timeout=0.5)
-    assert_is(namespace, api, "o", SMALL)
-
-
 def test_version_that_exists_keeps_its_data(namespace: Namespace, api: Any) -> None:
     """Also where the IDs of chunks are made of versions: B2 takes any number of files of one name."""
     prepare = api.container.content_prepare
@@ -236,65 +129,7 @@ def test_version_that_exists_keeps_its_data(namespace: Namespace, api: Any) -> N
     assert_is(namespace, api, "o", SMALL)
 
 
-def test_object_by_container_id(namespace: Namespace, api: Any) -> None:
-    cid = create(api, "o", SMALL)["container_id"]
-    api.object_create(None, None, data=LARGE, obj_name="p", cid=cid)
-    assert read(api, "p") == LARGE
-    _, stream = api.object_fetch(None, None, "p", cid=cid)
-    assert b"".join(stream) == LARGE
-    assert {file.name.partition("/")[0] for file in versions(namespace)} == {cid}
-    assert api.object_delete(None, None, "p", cid=cid)
-    assert_is(namespace, api, "o", SMALL)
-
-
-def test_figures_of_time(api: Any) -> None:
-    figures: dict[str, Any] = {}
-    create(api, "o", SMALL, perfdata=figures)
-    assert [key.partition(".")[0] for key in figures["b2"]] == ["upload"]
-    read(api, "o", perfdata=figures)
-    assert figures["ttlb"] > 0
-    assert figures["data_size"] == 2 * len(SMALL)
-
-
 # --- reading --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def namespace_of_one() -> Iterator[Namespace]:
-    """A namespace with an object of three files."""
-    with Namespace(rawx=1, chunk_size=1000, default_policy=POLICY) as running:
-        with client_of(running) as client:
-            for part in (SMALL, LARGE, b"end"):
-                create(client, "o", part, append=True)
-        yield running
-
-
-@pytest.fixture
-def stored(namespace_of_one: Namespace) -> Iterator[Any]:
-    """A client, and the data of the object."""
-    with client_of(namespace_of_one) as client:
-        yield client, b"".join([SMALL, LARGE, b"end"])
-
-
-BOUNDS = [0, 1, len(SMALL) - 1, len(SMALL), len(SMALL) + len(LARGE) - 1, len(SMALL) + len(LARGE) + 2]
-
-
-@pytest.mark.parametrize(
-    ("first", "last"), [pair for pair in itertools.product(BOUNDS, BOUNDS) if pair[0] <= pair[1]]
-)
-@pytest.mark.parametrize("verify", [True, False, "strict"])
-def test_range_is_mapped_over_the_files(stored: Any, first: int, last: int, verify: Any) -> None:
-    api, data = stored
-    assert read(api, "o", ranges=[(first, last)], verify_checksum=verify) == data[first : last + 1]
-
-
-@pytest.mark.parametrize("ranges", [[(3, None)], [(None, 5)], [(0, 0), (5_001, 7_000), (0, 0), (None, 1)]])
-def test_ranges_of_any_form(stored: Any, ranges: Any) -> None:
-    api, data = stored
-    wanted = b""
-    for first, last in ranges:
-        wanted += data[-last:] if first is None else data[first : None if last is None else last + 1]
-    assert read(api, "o", ranges=ranges) == wanted
 
 
 def test_range_asks_for_its_own_bytes_only(namespace: Namespace, api: Any) -> None:
@@ -304,71 +139,6 @@ def test_range_asks_for_its_own_bytes_only(namespace: Namespace, api: Any) -> No
     assert read(api, "o", ranges=[(5_010, 5_019)]) == LARGE[10:20]
     (record,) = [record for record in namespace.requests if record.service == "b2"]
     assert header(record, "range") == "bytes=10-19"
-
-
-def test_range_beyond_the_end_is_refused_before_anything_is_asked_of_the_bucket(stored: Any) -> None:
-    api, data = stored
-    with pytest.raises(exc.UnsatisfiableRange):
-        read(api, "o", ranges=[(len(data), None)])
-
-
-def test_nothing_is_asked_of_the_bucket_before_the_first_block(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    namespace.forget_requests()
-    api.object_fetch(ACCOUNT, CONTAINER, "o")
-    assert asked(namespace) == []
-
-
-def test_stream_that_is_left_frees_its_connection(namespace: Namespace, api: Any) -> None:
-    create(api, "o", bytes(5 * PART_SIZE))
-    _, stream = api.object_fetch(ACCOUNT, CONTAINER, "o")
-    with stream:
-        next(stream)
-    assert list(stream) == []
-    assert read(api, "o") == bytes(5 * PART_SIZE)
-
-
-def test_object_that_is_found_in_a_cache(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with client_of(namespace, cache={}) as caching:
-        assert read(caching, "o") == SMALL
-        create(api, "o", LARGE)
-        assert read(caching, "o") == LARGE
-
-
-FLIP = {
-    "flipped bit": lambda data: bytes([data[0] ^ 1]) + data[1:],
-    "flipped last bit": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
-}
-
-
-@pytest.mark.parametrize("change", FLIP)
-@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["one upload", "parts"])
-def test_data_that_changed_in_the_bucket_are_told(
-    namespace: Namespace, api: Any, data: bytes, change: str
-) -> None:
-    create(api, "o", data)
-    spoil(namespace, FLIP[change])
-    for options in ({}, {"verify_checksum": "strict", "ranges": [(5, 10)]}):
-        with pytest.raises(exc.CorruptedChunk):
-            read(api, "o", **options)
-    # Nobody can tell from a part of it, or wants to know.
-    assert len(read(api, "o", verify_checksum=False)) == len(data)
-
-
-@pytest.mark.parametrize("trust_level", [1, 2])
-def test_file_that_is_gone(namespace: Namespace, api: Any, trust_level: int) -> None:
-    create(api, "o", SMALL)
-    create(api, "o", SMALL, append=True)
-    assert api.object_head(ACCOUNT, CONTAINER, "o", trust_level=trust_level)
-    file = versions(namespace)[0]
-    namespace.b2.store.versions.delete(str(file.id), file.name)
-    with pytest.raises(exc.UnrecoverableContent, match="b2/"):
-        read(api, "o")
-    assert not api.object_head(ACCOUNT, CONTAINER, "o", trust_level=trust_level)
-    assert api.object_head(ACCOUNT, CONTAINER, "o")
-    described = list(api.object_locate(ACCOUNT, CONTAINER, "o", chunk_info=True)[1])
-    assert sorted("error" in chunk for chunk in described) == [False, True]
 
 
 def test_file_that_is_shorter_than_what_was_stored(namespace: Namespace, api: Any) -> None:
@@ -389,66 +159,6 @@ def test_what_is_known_of_a_file(api: Any) -> None:
 
 
 # --- deletion -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("data", [SMALL, LARGE, b""], ids=["one upload", "parts", "nothing"])
-def test_deletion_takes_the_files_too(namespace: Namespace, api: Any, data: bytes) -> None:
-    create(api, "o", data)
-    create(api, "o", data, append=True)
-    assert api.object_delete(ACCOUNT, CONTAINER, "o")
-    assert versions(namespace) == []
-
-
-def test_deletion_by_content_id(namespace: Namespace, api: Any) -> None:
-    content = create(api, "o", SMALL)["id"]
-    assert api.object_delete(ACCOUNT, CONTAINER, None, content_id=content)
-    assert versions(namespace) == []
-
-
-def test_deletion_of_nothing(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with pytest.raises(exc.NoSuchObject):
-        api.object_delete(ACCOUNT, CONTAINER, "p")
-    with pytest.raises(exc.NoSuchContainer):
-        api.object_delete(ACCOUNT, "nowhere", "p")
-    assert_is(namespace, api, "o", SMALL)
-
-
-def test_delete_marker_leaves_the_files(namespace: Namespace, versioned: Any) -> None:
-    version = create(versioned, "o", SMALL)["version"]
-    versioned.object_delete(ACCOUNT, CONTAINER, "o")
-    assert len(versions(namespace)) == 1
-    assert read(versioned, "o", version=version) == SMALL
-    versioned.object_delete(ACCOUNT, CONTAINER, "o", version=version)
-    assert versions(namespace) == []
-
-
-def test_deletion_of_one_version_leaves_the_others(namespace: Namespace, versioned: Any) -> None:
-    first, second = (create(versioned, "o", data)["version"] for data in (SMALL, LARGE))
-    assert len(versions(namespace)) == 2
-    versioned.object_delete(ACCOUNT, CONTAINER, "o", version=second)
-    assert len(versions(namespace)) == 1
-    assert read(versioned, "o") == read(versioned, "o", version=first) == SMALL
-
-
-def test_refused_deletion_leaves_the_object(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with (
-        namespace.faults(Fault("status", service="proxy", operation="content/delete", status=403)),
-        pytest.raises(exc.Forbidden),
-    ):
-        api.object_delete(ACCOUNT, CONTAINER, "o")
-    assert_is(namespace, api, "o", SMALL)
-
-
-def test_deletion_whose_answer_is_lost_takes_the_files(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with (
-        namespace.faults(Fault("commit-then-reset", service="proxy", operation="content/delete")),
-        pytest.raises(exc.OioNetworkException),
-    ):
-        api.object_delete(ACCOUNT, CONTAINER, "o")
-    assert versions(namespace) == []
 
 
 def test_deletion_without_credentials_leaves_the_file(namespace: Namespace, api: Any, poor_api: Any) -> None:
@@ -492,33 +202,6 @@ def test_deletion_of_other_objects_asks_nothing_of_the_bucket(namespace: Namespa
     assert asked(namespace) == []
 
 
-def test_deletion_of_many(namespace: Namespace, api: Any) -> None:
-    names = [f"o{number}" for number in range(12)]
-    for number, name in enumerate(names):
-        create(api, name, SMALL, policy=[POLICY, "SINGLE"][number % 2])
-    create(api, "kept", SMALL)
-    results = api.object_delete_many(ACCOUNT, CONTAINER, [*names, "nothing"])
-    assert results == [*((name, True) for name in names), ("nothing", False)]
-    assert_is(namespace, api, "kept", SMALL)
-
-
-def test_flush_takes_the_files_of_all_versions(namespace: Namespace, versioned: Any) -> None:
-    for name in ("o", "p", "o", "q", "o"):
-        create(versioned, name, SMALL)
-    create(versioned, "r", SMALL, policy="SINGLE")
-    versioned.object_delete(ACCOUNT, CONTAINER, "p")
-    assert len(versions(namespace)) == 5
-    versioned.container_flush(ACCOUNT, CONTAINER)
-    assert versions(namespace) == []
-
-
-def test_fast_flush_takes_the_files_too(namespace: Namespace, versioned: Any) -> None:
-    for name in ("o", "p", "o"):
-        create(versioned, name, SMALL)
-    versioned.container_flush(ACCOUNT, CONTAINER, fast=True)
-    assert versions(namespace) == []
-
-
 def test_flush_without_credentials_tells_what_it_leaves(
     namespace: Namespace, api: Any, poor_api: Any, caplog: Any
 ) -> None:
@@ -529,113 +212,7 @@ def test_flush_without_credentials_tells_what_it_leaves(
     namespace.b2.store.versions.delete(str(file.id), file.name)
 
 
-def test_purge_takes_the_files_of_the_old_versions(namespace: Namespace, versioned: Any) -> None:
-    for number in range(4):
-        create(versioned, "o", bytes([number]) * 100)
-        create(versioned, "p", bytes([number]) * 100, policy=["SINGLE", POLICY][number % 2])
-    versioned.container_purge(ACCOUNT, CONTAINER, maxvers=2)
-    assert read(versioned, "o") == bytes([3]) * 100
-    kept = {
-        name
-        for row in versioned.object_list(ACCOUNT, CONTAINER, versions=True)["objects"]
-        if row["policy"] == POLICY
-        for name in listed(versioned, ACCOUNT, CONTAINER, row["name"], version=row["version"])
-    }
-    assert len(kept) == 3
-    assert {file.name for file in versions(namespace)} == kept
-
-
-def test_drained_object_has_no_file(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    api.object_drain(ACCOUNT, CONTAINER, "o")
-    assert versions(namespace) == []
-    with pytest.raises(exc.ContentDrained):
-        read(api, "o")
-    with pytest.raises(exc.ContentDrained):
-        create(api, "o", SMALL, append=True)
-    assert api.object_delete(ACCOUNT, CONTAINER, "o")
-
-
 # --- changes --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("other", [POLICY, "SINGLE", "EC21"])
-def test_overwritten_object_leaves_no_file(namespace: Namespace, api: Any, other: str) -> None:
-    create(api, "o", SMALL)
-    create(api, "o", LARGE, policy=other)
-    assert read(api, "o") == LARGE
-    assert len(versions(namespace)) == (other == POLICY)
-    create(api, "o", SMALL)
-    assert_is(namespace, api, "o", SMALL)
-
-
-def test_new_version_leaves_the_file_of_the_old_one(namespace: Namespace, versioned: Any) -> None:
-    first = create(versioned, "o", SMALL)["version"]
-    create(versioned, "o", LARGE)
-    assert len(versions(namespace)) == 2
-    assert (read(versioned, "o"), read(versioned, "o", version=first)) == (LARGE, SMALL)
-
-
-def test_object_that_is_not_overwritten_keeps_its_file(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with (
-        namespace.faults(Fault("status", service="proxy", operation="content/create", status=500)),
-        namespace.faults(Fault("status", service="proxy", operation="content/locate", nth=3)),
-        pytest.raises(exc.OioException),
-    ):
-        create(api, "o", LARGE)
-    assert read(api, "o") == SMALL
-    kept = listed(api, ACCOUNT, CONTAINER, "o")
-    # The creation may still happen for all that is known: the new file stays.
-    (left,) = [file for file in versions(namespace) if file.name not in kept]
-    namespace.b2.store.versions.delete(str(left.id), left.name)
-
-
-@pytest.mark.parametrize(
-    "size", [0, 1, len(SMALL) - 1, len(SMALL), len(SMALL) + 1, len(SMALL) + PART_SIZE + 7]
-)
-def test_truncated_object(namespace: Namespace, api: Any, size: int) -> None:
-    create(api, "o", SMALL)
-    create(api, "o", LARGE, append=True)
-    create(api, "o", SMALL, append=True)
-    api.object_truncate(ACCOUNT, CONTAINER, "o", size=size)
-    assert_is(namespace, api, "o", (SMALL + LARGE)[:size])
-
-
-def test_failed_truncation_leaves_the_object(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with (
-        namespace.faults(Fault("status", service="proxy", operation="content/update", status=403)),
-        pytest.raises(exc.Forbidden),
-    ):
-        api.object_truncate(ACCOUNT, CONTAINER, "o", size=10)
-    assert_is(namespace, api, "o", SMALL)
-
-
-@pytest.mark.parametrize("other", ["SINGLE", "THREECOPIES", "EC21"])
-@pytest.mark.parametrize("data", [SMALL, LARGE, b""], ids=["one upload", "parts", "nothing"])
-def test_policy_is_changed_from_and_to(namespace: Namespace, api: Any, other: str, data: bytes) -> None:
-    create(api, "o", data, properties={"color": "blue"})
-    version = api.object_get_properties(ACCOUNT, CONTAINER, "o")["version"]
-    api.object_change_policy(ACCOUNT, CONTAINER, "o", other)
-    assert versions(namespace) == []
-    assert read(api, "o") == data
-    api.object_change_policy(ACCOUNT, CONTAINER, "o", POLICY)
-    assert_is(namespace, api, "o", data)
-    meta = api.object_get_properties(ACCOUNT, CONTAINER, "o")
-    assert (meta["version"], meta["properties"]) == (version, {"color": "blue"})
-
-
-def test_refused_change_of_policy_leaves_the_object(namespace: Namespace, api: Any) -> None:
-    create(api, "o", SMALL)
-    with pytest.raises(exc.Conflict):
-        api.object_change_policy(ACCOUNT, CONTAINER, "o", POLICY)
-    with (
-        namespace.faults(Fault("status", service="proxy", operation="content/create", status=403)),
-        pytest.raises(exc.Forbidden),
-    ):
-        api.object_change_policy(ACCOUNT, CONTAINER, "o", "SINGLE")
-    assert_is(namespace, api, "o", SMALL)
 
 
 def test_link_is_refused_before_anything_is_done(namespace: Namespace, api: Any) -> None:
@@ -816,13 +393,3 @@ def test_threads_share_a_client(namespace: Namespace, api: Any) -> None:
     assert asked(namespace).count("b2_authorize_account") == 1
     # One upload at a time each, and used again.
     assert asked(namespace).count("b2_get_upload_url") <= 8
-
-
-def test_durable_objects(tmp_path: Any) -> None:
-    with Namespace(tmp_path / "namespace", rawx=1, default_policy=POLICY) as running:
-        with client_of(running) as api:
-            create(api, "o", LARGE)
-        running.stop()
-        running.start()
-        with client_of(running) as api:
-            assert_is(running, api, "o", LARGE)

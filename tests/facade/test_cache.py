@@ -11,8 +11,8 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.utils import cid_from_name
 from oio.sandbox import Fault, Namespace
-from tests.facade.every_call import CONTAINER_CALLS, OBJECT_CALLS, make
-from tests.facade.helpers import ACCOUNT, CONTAINER, create, read, routes
+from tests.kit.every_call import CONTAINER_CALLS, OBJECT_CALLS, make
+from tests.kit.facade import ACCOUNT, CONTAINER, create, read, routes
 
 CID = cid_from_name(ACCOUNT, CONTAINER)
 TARGET = (ACCOUNT, CONTAINER, "o")

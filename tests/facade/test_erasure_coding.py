@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from oio.api.ec import ECRebuildHandler
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CHUNK_SIZE, CONTAINER, chunks_on_disk, create, read
+from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, chunks_on_disk, create, read
 
 POLICIES = {"EC": (6, 3), "ECISAL63": (6, 3), "EC21": (2, 1)}
 SEGMENT = 1 << 20
@@ -23,8 +24,8 @@ everywhere = pytest.mark.parametrize("policy", POLICIES)
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=10, chunk_size=CHUNK_SIZE) as running:
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=CHUNK_SIZE) as running:
         yield running
 
 
@@ -59,18 +60,6 @@ def test_objects_of_any_size(api: Any, namespace: Namespace, policy: str, size: 
     assert len({(position(chunk)[0], chunk["real_url"].split("/")[2]) for chunk in chunks}) == len(chunks)
     api.object_delete(ACCOUNT, CONTAINER, "o")
     assert chunks_on_disk(namespace) == []
-
-
-@everywhere
-@pytest.mark.pitfall(43, 44)
-def test_ranges(api: Any, policy: str) -> None:
-    create(api, "o", LARGE, policy=policy)
-    size = len(LARGE)
-    borders = [0, SEGMENT // 2, SEGMENT, 2 * SEGMENT]
-    for start in {max(0, border + step) for border in borders for step in (-1, 0, 1)}:
-        assert read(api, "o", ranges=[(start, start)]) == LARGE[start : start + 1]
-    assert read(api, "o", ranges=[(SEGMENT - 3, size)]) == LARGE[SEGMENT - 3 :]
-    assert read(api, "o", ranges=[(None, 9), (5, 6)]) == LARGE[-9:] + LARGE[5:7]
 
 
 @everywhere
@@ -114,17 +103,6 @@ def test_locate_describes_what_is_on_the_disks(api: Any, policy: str) -> None:
     described = located(api, "o", chunk_info=True)[1]
     assert "404" in described[0]["error"]
     assert not any("error" in chunk for chunk in described[1:])
-
-
-@everywhere
-def test_properties(api: Any, policy: str) -> None:
-    create(api, "o", b"data", policy=policy, properties={"colour": "red"})
-    api.object_set_properties(ACCOUNT, CONTAINER, "o", {"shape": "round"})
-    assert api.object_get_properties(ACCOUNT, CONTAINER, "o")["properties"] == {
-        "colour": "red",
-        "shape": "round",
-    }
-    assert read(api, "o") == b"data"
 
 
 def rebuild(api: Any, chunk: dict[str, Any], others: list[dict[str, Any]], **kwargs: Any) -> Any:

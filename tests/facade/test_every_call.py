@@ -7,6 +7,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,10 +16,12 @@ import pytest
 from oio.api.object_storage import ObjectStorageApi
 from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, create, header
+from tests.kit.facade import ACCOUNT, CONTAINER, create, header
 
 BOX = (ACCOUNT, CONTAINER)
 OBJECT = (*BOX, "o")
+LARGE = bytes(2000)
+"""Two metachunks."""
 
 
 def _fetch(api: Any, *args: Any, **kwargs: Any) -> None:
@@ -118,6 +121,13 @@ CALLS: dict[str, list[Callable[..., Any]]] = {
     "object_update": [lambda api, **kw: api.object_update(*OBJECT, {"k": "v"}, **kw)],
 }
 OTHERS = {"close"}
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
+    """A namespace of small chunks, so that objects of two metachunks are quick to store."""
+    with Namespace(tmp_path / "namespace", rawx=3, chunk_size=len(LARGE) // 2) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,17 +4,26 @@
 from __future__ import annotations
 
 import doctest
-import pkgutil
 from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 
-PACKAGES = ("api", "account", "blob", "conscience", "container", "directory", "rdir")
+#: Packages whose examples have a client of a namespace: all that is made of requests.
+PACKAGES = (
+    "oio.account",
+    "oio.api",
+    "oio.blob",
+    "oio.conscience",
+    "oio.container",
+    "oio.directory",
+    "oio.rdir",
+)
 MODULES = [
     module.name
     for package in PACKAGES
-    for module in pkgutil.walk_packages(import_module(f"oio.{package}").__path__, f"oio.{package}.")
+    for module in walk_packages(import_module(package).__path__, f"{package}.")
 ]
 EXAMPLES = [
     example

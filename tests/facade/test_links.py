@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
 
 STRANGE = {
     **{
@@ -26,8 +27,8 @@ STRANGE = {
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=10, chunk_size=1 << 18) as running:
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18) as running:
         yield running
 
 

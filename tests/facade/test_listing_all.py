@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from oio.common import exceptions as exc
 from oio.common.utils import depaginate
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, routes
-from tests.facade.rows import alias, fill, left, versions_of
+from tests.kit.facade import ACCOUNT, CONTAINER, routes
+from tests.kit.rows import alias, fill, left, versions_of
 
 STRANGE = [
     "%41",
@@ -194,6 +194,25 @@ def test_all_versions_are_there_whatever_the_page_size(api: Any, limit: int | No
         ("two", 2001, True),
         ("two", 2000, False),
     ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+@pytest.mark.parametrize("counts", [{}, {"a": 1}, {"a": 2, "b": 1, "c": 1}, {"a": 1, "b": 1001, "c": 2}])
+def test_no_version_is_lost_between_pages(offline_api: Any, counts: dict[str, int], limit: int) -> None:
+    """A page of the service that ends inside a name loses the others of it."""
+    rows = [{"name": name, "version": n} for name, count in counts.items() for n in range(count)]
+
+    def page(method: str, url: str, params: Any = None, **kwargs: Any) -> Any:
+        found = [row for row in rows if row["name"] > (params.get("marker") or "")]
+        headers = {"x-oio-list-truncated": str(len(found) > params["max"]).lower()}
+        found = found[: params["max"]]
+        if found:
+            headers["x-oio-list-marker"] = str(found[-1]["name"])
+        return SimpleNamespace(status=200, headers=headers), {"objects": found}
+
+    offline_api.container._direct_request = Mock(side_effect=page)
+    found = offline_api.object_list_all("a", "c", versions=True, limit=limit)
+    assert [(row["name"], row["version"]) for row in found] == [tuple(row.values()) for row in rows]
 
 
 @pytest.mark.pitfall(140)

@@ -16,8 +16,8 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.limits import Limits
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, header, routes
-from tests.facade.rows import alias, fill, left, versions_of
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, routes
+from tests.kit.rows import alias, fill, left, versions_of
 
 ALL_VERSIONS = {"sys.m2.policy.version": "-1"}
 FOREVER = 7

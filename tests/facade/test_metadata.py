@@ -12,7 +12,7 @@ import urllib3
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read, routes
 
 #: Keys that spoil the headers of a location, one way or another.
 ODD_KEYS = ["a b", "a:b", "Size", "HASH", "length", "é", "hash", "name", "version", "x-foo", "foo", "Foo"]
@@ -420,14 +420,6 @@ def test_listing_describes_the_container(api: Any) -> None:
 
 
 # --- deletions ---------------------------------------------------------------------------------------
-
-
-def test_deleted_object_is_gone_with_its_chunks(api: Any, namespace: Namespace) -> None:
-    create(api, "o", LARGE)
-    assert api.object_delete(ACCOUNT, CONTAINER, "o") is True
-    assert chunks_on_disk(namespace) == []
-    with pytest.raises(exc.NoSuchObject, match="Object 'o' does not exist"):
-        api.object_delete(ACCOUNT, CONTAINER, "o")
 
 
 @pytest.mark.pitfall(142)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects keep their policy through every change of their data, and get another one when they are to."""
+"""Objects whose data are stored again, because they are cut or get another policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, read, routes
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read, routes
 
 CHUNK_SIZE = 1000
 DATA = bytes(number % 251 for number in range(13_500))
@@ -29,8 +29,10 @@ POLICIES = {
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=17, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES") as running:
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    with Namespace(
+        tmp_path_factory.mktemp("namespace"), rawx=17, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES"
+    ) as running:
         yield running
 
 
@@ -58,40 +60,6 @@ def assert_is(namespace: Namespace, api: Any, name: str, data: bytes, policy: st
         known = api.blob_client.chunk_head(chunk["url"])
         assert (known["content_policy"], known["content_id"]) == (policy, meta["id"])
         assert (known["content_version"], known["content_path"]) == (meta["version"], name)
-
-
-# --- the object's own policy -------------------------------------------------------------------------
-
-
-@pytest.mark.pitfall(128)
-@pytest.mark.parametrize("policy", POLICIES)
-def test_changes_of_data_keep_the_policy_of_the_object(api: Any, namespace: Namespace, policy: str) -> None:
-    create(api, "o", DATA[:6500], policy=policy)
-    for other in (None, "SINGLE", "EC"):
-        create(api, "o", DATA[6500:7000], append=True, policy=other)
-        assert_is(namespace, api, "o", DATA[:7000], policy)
-        api.object_truncate(ACCOUNT, CONTAINER, "o", size=6500)
-        assert_is(namespace, api, "o", DATA[:6500], policy)
-    api.object_truncate(ACCOUNT, CONTAINER, "o", size=0)
-    assert_is(namespace, api, "o", b"", policy)
-    create(api, "o", DATA, append=True)
-    assert_is(namespace, api, "o", DATA, policy)
-
-
-def test_appending_to_nothing_takes_the_policy_of_the_call(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA, append=True, policy="EC21")
-    assert_is(namespace, api, "o", DATA, "EC21")
-
-
-def test_appending_to_an_object_without_chunks_is_refused_before_anything_is_stored(
-    api: Any, namespace: Namespace
-) -> None:
-    create(api, "o")
-    api.object_drain(ACCOUNT, CONTAINER, "o")
-    namespace.forget_requests()
-    with pytest.raises(exc.ContentDrained):
-        create(api, "o", append=True)
-    assert routes(namespace) == ["proxy POST content/get_properties"]
 
 
 @pytest.mark.pitfall(128)
@@ -155,92 +123,6 @@ def test_object_goes_from_policy_to_policy(api: Any, namespace: Namespace) -> No
     assert {key for key in first if before[key] != first[key]} == {"id"}
 
 
-@pytest.mark.pitfall(110)
-def test_policy_that_the_object_has_is_a_conflict_and_moves_nothing(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA, policy="EC21")
-    namespace.forget_requests()
-    with pytest.raises(exc.Conflict, match="already using the EC21 storage policy") as caught:
-        change(api, "o", "EC21")
-    assert caught.value.http_status == 409
-    assert routes(namespace) == ["proxy GET content/locate"]
-    assert_is(namespace, api, "o", DATA, "EC21")
-
-
-def test_unknown_policy_moves_nothing(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA[:100])
-    with pytest.raises(exc.ClientException, match="'NONESUCH'"):
-        change(api, "o", "NONESUCH")
-    assert_is(namespace, api, "o", DATA[:100], "TWOCOPIES")
-
-
-@pytest.mark.parametrize("pieces", [[0], [0, 0], [1500, 0, 700], [3, 3]])
-@pytest.mark.parametrize("policy", ["SINGLE", "EC21"])
-@pytest.mark.pitfall(120)
-def test_policy_of_an_object_of_unknown_hash_can_be_changed(
-    api: Any, namespace: Namespace, policy: str, pieces: list[int]
-) -> None:
-    """What was appended to, or cut, has no hash, and the service wants to hear the same."""
-    size = 0
-    for piece in pieces:
-        create(api, "o", DATA[size : size + piece], append=True)
-        size += piece
-    change(api, "o", policy)
-    assert_is(namespace, api, "o", DATA[:size], policy)
-    api.object_truncate(ACCOUNT, CONTAINER, "o", size=size // 2)
-    change(api, "o", "THREECOPIES")
-    assert_is(namespace, api, "o", DATA[: size // 2], "THREECOPIES")
-
-
-@pytest.mark.pitfall(119)
-@pytest.mark.parametrize("kind", [int, str])
-def test_policy_of_a_version_is_changed_alone(api: Any, kind: Any) -> None:
-    api.container_create(ACCOUNT, CONTAINER)
-    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
-    old = create(api, "o", b"old", policy="SINGLE")["version"]
-    new = create(api, "o", b"new", policy="SINGLE")
-    assert change(api, "o", "EC21", version=kind(old))[3]["version"] == old
-    assert read(api, "o", version=old) == b"old"
-    assert api.object_get_properties(ACCOUNT, CONTAINER, "o", version=old)["policy"] == "EC21"
-    latest = api.object_get_properties(ACCOUNT, CONTAINER, "o")
-    assert (latest["id"], latest["policy"]) == (new["id"], "SINGLE")
-    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "1"})
-
-
-@pytest.mark.pitfall(146)
-def test_object_is_named_by_its_ids(api: Any, namespace: Namespace) -> None:
-    created = create(api, "o", DATA)
-    cid = created["container_id"].lower()
-    api.object_change_policy(None, None, None, "EC21", cid=cid, content_id=created["id"])
-    assert_is(namespace, api, "o", DATA, "EC21")
-    api.object_change_policy(None, None, "o", "SINGLE", cid=cid)
-    assert_is(namespace, api, "o", DATA, "SINGLE")
-
-
-def test_what_has_no_data_has_no_other_policy(api: Any) -> None:
-    create(api, "o")
-    api.object_drain(ACCOUNT, CONTAINER, "o")
-    with pytest.raises(exc.ContentDrained):
-        change(api, "o", "SINGLE")
-    with pytest.raises(exc.NoSuchObject):
-        change(api, "nothing", "SINGLE")
-    with pytest.raises(exc.NoSuchContainer):
-        api.object_change_policy(ACCOUNT, "nothing", "o", "SINGLE")
-
-
-@pytest.mark.pitfall(126)
-def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Namespace) -> None:
-    create(api, "o", DATA[:1500], policy="SINGLE")
-    before = sorted(chunks_on_disk(namespace))
-    (path,) = [path for rawx in namespace.rawx for path in rawx.volume.rglob(before[0])]
-    sound = path.read_bytes()
-    path.write_bytes(b"\0" * len(sound))
-    with pytest.raises(exc.CorruptedChunk):
-        change(api, "o", "THREECOPIES")
-    assert sorted(chunks_on_disk(namespace)) == before
-    path.write_bytes(sound)
-    assert_is(namespace, api, "o", DATA[:1500], "SINGLE")
-
-
 def test_object_that_is_not_what_its_description_says_is_left_alone(api: Any, namespace: Namespace) -> None:
     """Each metachunk is what it was, but all of them are not."""
     create(api, "o", DATA[:1500], policy="SINGLE")
@@ -275,3 +157,89 @@ def test_memory_does_not_grow_with_the_object() -> None:
         # The services are in this process too.
         assert peak < size // 2
         assert len(chunks_on_disk(namespace)) == 2
+
+
+# --- truncation --------------------------------------------------------------------------------------
+
+
+def listed(api: Any, name: str) -> list[str]:
+    """IDs of the chunks of an object."""
+    _, chunks = api.object_locate(ACCOUNT, CONTAINER, name)
+    return [chunk["url"].rpartition("/")[2] for chunk in chunks]
+
+
+def test_metachunks_of_another_chunk_size_can_be_cut(api: Any, namespace: Namespace) -> None:
+    """A namespace may get smaller chunks than it had."""
+    create(api, "o", DATA[:1000])
+    meta, chunks = api.object_locate(ACCOUNT, CONTAINER, "o")
+    with Namespace(rawx=3, chunk_size=300) as other, other.api() as api_of_other:
+        create(api_of_other, "o", b"")
+        target = (ACCOUNT, CONTAINER, "o")
+        found, _ = api_of_other.object_locate(*target)
+        # As if it had been stored before: with a chunk of three times the size that chunks have now.
+        api_of_other.container.content_update(
+            *target, size=1000, chunks=chunks, content_id=found["id"], stgpol="THREECOPIES"
+        )
+        api_of_other.object_truncate(*target, size=950)
+        assert read(api_of_other, "o") == DATA[:950]
+        _, chunks = api_of_other.object_locate(*target)
+        assert {chunk["pos"] for chunk in chunks} == {"0", "1", "2", "3"}
+    assert meta["length"] == "1000"
+
+
+@pytest.mark.pitfall(157)
+@pytest.mark.parametrize("size", [0, 2])
+def test_what_has_no_data_is_not_cut(api: Any, namespace: Namespace, size: int) -> None:
+    """The real service crashes when it is asked to cut a delete marker."""
+    container = "versioned"
+    api.container_create(ACCOUNT, container, system={"sys.m2.policy.version": "-1"})
+    api.object_create(ACCOUNT, container, obj_name="o", data=b"data")
+    api.object_delete(ACCOUNT, container, "o")
+    marker = api.object_list(ACCOUNT, container, versions=True)["objects"][0]
+    assert marker["deleted"]
+    create(api, "drained")
+    api.object_drain(ACCOUNT, CONTAINER, "drained")
+    namespace.forget_requests()
+    for version in (None, marker["version"]):
+        with pytest.raises(exc.NoSuchObject):
+            api.object_truncate(ACCOUNT, container, "o", size=size, version=version)
+    with pytest.raises(exc.ContentDrained):
+        api.object_truncate(ACCOUNT, CONTAINER, "drained", size=size)
+    assert set(routes(namespace)) == {"proxy GET content/locate"}
+    api.container_flush(ACCOUNT, container)
+
+
+def damage(namespace: Namespace, chunk: str) -> None:
+    """Change the last byte of a chunk on the disk of its rawx."""
+    (path,) = [path for rawx in namespace.rawx for path in rawx.volume.rglob(chunk)]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.pitfall(126)
+def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Namespace) -> None:
+    target = (ACCOUNT, CONTAINER, "o")
+    create(api, "o", DATA[:1000], policy="SINGLE")
+    damage(namespace, *listed(api, "o"))
+    with pytest.raises(exc.CorruptedChunk):
+        api.object_truncate(*target, size=999)
+    assert sorted(listed(api, "o")) == sorted(chunks_on_disk(namespace))
+    # Who looks at no checksum can keep what is before the damage, and reads no more.
+    namespace.forget_requests()
+    api.object_truncate(*target, size=999, verify_checksum=False)
+    assert [header(record, "range") for record in namespace.requests if record.method == "GET"] == [
+        None,
+        "bytes=0-998",
+    ]
+    assert_is(namespace, api, "o", DATA[:999], "SINGLE")
+
+
+@pytest.mark.pitfall(126)
+def test_sound_copy_is_cut_in_place_of_a_damaged_one(api: Any, namespace: Namespace) -> None:
+    target = (ACCOUNT, CONTAINER, "o")
+    create(api, "o", DATA[:1000], policy="THREECOPIES")
+    for chunk in listed(api, "o")[:2]:
+        damage(namespace, chunk)
+    api.object_truncate(*target, size=999)
+    assert_is(namespace, api, "o", DATA[:999], "THREECOPIES")

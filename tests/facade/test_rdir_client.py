@@ -11,8 +11,8 @@ import pytest
 from oio.common import exceptions as exc
 from oio.rdir.client import RDIR_ACCT, RdirClient, RdirDispatcher
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, create, header
-from tests.recording import RecordingPool, answer
+from tests.kit.facade import ACCOUNT, CONTAINER, create, header
+from tests.kit.recording import RecordingPool, answer
 
 CONF = {"namespace": "OPENIO"}
 CID, OTHER_CID, CONTENT = "A" * 64, "B" * 64, "C" * 32

@@ -13,7 +13,6 @@ from unittest.mock import Mock
 import pytest
 
 from oio.account.client import AccountClient
-from oio.api._operations.paging import all_versions
 from oio.blob.client import BlobClient, extract_headers_meta
 from oio.common import exceptions as exc
 from oio.common.constants import CHUNK_HEADERS
@@ -22,7 +21,7 @@ from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient, extract_chunk_qualities
 from oio.directory.client import DirectoryClient
 from oio.sandbox import Fault, Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, create
+from tests.kit.facade import ACCOUNT, CONTAINER, create
 
 CONF = {"namespace": "OPENIO"}
 CID = "A" * 64
@@ -132,49 +131,6 @@ def test_only_the_service_says_whether_a_page_is_the_last(
     seen.return_value = answer(body={"objects": [], "prefixes": []}, **headers)
     page = offline_api.object_list("a", "c")
     assert (page["truncated"], page.get("next_marker")) == (truncated, marker)
-
-
-class Versions:
-    """Lists versions as the service does: a page that ends inside a name loses the others of it."""
-
-    def __init__(self, **counts: int) -> None:
-        self.rows = [{"name": name, "version": n} for name, count in counts.items() for n in range(count)]
-        self.pages = 0
-
-    def page(self, limit: int, marker: str | None) -> dict[str, Any]:
-        self.pages += 1
-        rows = [row for row in self.rows if marker is None or row["name"] > marker]
-        page = {"objects": rows[:limit], "truncated": len(rows) > limit}
-        return page | ({"next_marker": rows[limit - 1]["name"]} if page["truncated"] else {})
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 1000])
-@pytest.mark.parametrize("counts", [{}, {"a": 1}, {"a": 2, "b": 1, "c": 1}, {"a": 1, "b": 1001, "c": 2}])
-def test_no_version_is_lost_between_pages(counts: dict[str, int], size: int) -> None:
-    versions = Versions(**counts)
-    assert list(all_versions(versions.page, size)) == versions.rows
-
-
-def test_name_with_too_many_versions_for_a_page_is_told() -> None:
-    with pytest.raises(exc.OioException, match="object 'a' has more than 10000 versions"):
-        list(all_versions(Versions(a=10001).page))
-
-
-def test_listing_of_versions_survives_an_empty_page() -> None:
-    pages = iter(
-        [
-            {"objects": [], "truncated": True, "next_marker": "m"},
-            {"objects": [{"name": "z"}], "truncated": False},
-        ]
-    )
-    asked = []
-
-    def list_page(**kwargs: Any) -> dict[str, Any]:
-        asked.append(kwargs["marker"])
-        return next(pages)
-
-    assert list(all_versions(list_page)) == [{"name": "z"}]
-    assert asked == [None, "m"]
 
 
 # --- the container client ----------------------------------------------------------------------------

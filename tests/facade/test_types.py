@@ -33,7 +33,7 @@ from oio.api.types import (
     Uploaded,
     WrittenChunk,
 )
-from tests.facade.helpers import ACCOUNT, CONTAINER, create
+from tests.kit.facade import ACCOUNT, CONTAINER, create
 from tests.wire.calls import load_call
 from tests.wire.recorded import NAMES
 

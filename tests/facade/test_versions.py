@@ -9,7 +9,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
-from tests.facade.helpers import ACCOUNT, CONTAINER, chunks_on_disk, create, read
+from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read
 
 TARGET = (ACCOUNT, CONTAINER, "o")
 CONTENTS = {1_000: b"first", 2_000: b"second", 3_000: b"third"}
@@ -126,20 +126,6 @@ def test_data_of_a_version_are_its_own(
     assert api.object_get_properties(*TARGET, version=1_000)["length"] == "2"
     assert [read(api, "o", version=version) for version in (2_000, 3_000)] == [b"second", b"third"]
     assert len(chunks_on_disk(namespace)) == 6
-
-
-@spelled
-@pytest.mark.pitfall(119)
-def test_version_is_deleted_alone(
-    api: Any, namespace: Namespace, three_versions: dict[int, Any], spell: Any
-) -> None:
-    assert api.object_delete(*TARGET, version=spell(2_000))
-    assert listed(api) == [3_000, 1_000]
-    assert api.object_delete(*TARGET, version=spell(3_000))
-    assert read(api, "o") == b"first"
-    assert api.object_delete(*TARGET, version=spell(1_000))
-    assert listed(api) == []
-    assert chunks_on_disk(namespace) == []
 
 
 def test_appended_data_are_those_of_the_latest_version(api: Any, three_versions: dict[int, Any]) -> None:

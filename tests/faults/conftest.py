@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Namespace
-from tests.faults.objects import running_namespace
+from tests.kit.objects import running_namespace
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_method import STORAGE_METHODS
 from oio.sandbox import Fault
-from tests.buckets import PART_SIZE, asked, versions
+from tests.kit.buckets import PART_SIZE, asked, versions
+from tests.kit.objects import limits
 
 DATA = random.Random(2).randbytes(3 * PART_SIZE + 1234)
 NAME = "C0FFEE/a b+é"
@@ -91,7 +92,7 @@ PASSING = [
 @pytest.mark.parametrize("fault", PASSING, ids=name_of)
 def test_file_is_stored_whatever_happens_once(namespace, bucket, make_client, fault):
     with namespace.faults(fault) as plan:
-        client = make_client(read_timeout=0.5)
+        client = make_client(**limits(fault.action, read_timeout=1.0))
         client.put(bucket, NAME, DATA[:PART_SIZE])
     plan.assert_met()
     assert read(client, bucket) == DATA[:PART_SIZE]

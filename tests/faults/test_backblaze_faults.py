@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 from oio.api.backblaze_http import BackblazeException
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.buckets import PART_SIZE, asked, client_of, listed, versions
-from tests.faults.objects import Outcome, create, new_target, read, stored
-from tests.faults.watchdog import watched
+from tests.kit.buckets import PART_SIZE, asked, client_of, listed, versions
+from tests.kit.deadlines import kept_by
+from tests.kit.objects import Outcome, create, new_target, read, stored
 
 POLICY = "BACKBLAZE"
 SMALL = bytes(number % 251 for number in range(50_000))
@@ -41,6 +40,7 @@ def api(namespace: Namespace) -> Iterator[Any]:
         for account in client.account_list():
             for container, *_ in client.container_list(account):
                 client.container_flush(account, container)
+                client.container_delete(account, container)
     assert versions(namespace) == []
 
 
@@ -213,12 +213,10 @@ def test_upload_that_stalls_ends_with_the_deadline(
 ) -> None:
     target = new_target()
     data = UPLOADS.get(operation, SMALL)
-    with namespace.faults(Fault("stall", service="b2", operation=operation, phase=phase)) as plan:
-        deadline = time.monotonic() + 1.5
-        error = watched(lambda: create(api, target, data, deadline=deadline))
-        assert isinstance(error, exc.DeadlineReached)
-        assert versions(namespace) == []
-    plan.assert_met()
+    stall = Fault("stall", service="b2", operation=operation, phase=phase)
+    error = kept_by(namespace, stall, call=lambda deadline: create(api, target, data, deadline=deadline))
+    assert isinstance(error, exc.DeadlineReached)
+    assert versions(namespace) == []
     assert_absent(namespace, api, target)
 
 
@@ -338,19 +336,15 @@ def test_damaged_download_never_passes_for_the_object(
 @pytest.mark.parametrize("after_bytes", [0, 30_000])
 def test_read_that_stalls_ends_with_the_deadline(namespace: Namespace, api: Any, after_bytes: int) -> None:
     target = stored(api, SMALL)
-    with namespace.faults(
-        Fault("stall", service="b2", operation="download", after_bytes=after_bytes)
-    ) as plan:
-        outcome = watched(lambda: read(api, target, deadline=time.monotonic() + 1.0))
-    plan.assert_met()
+    stall = Fault("stall", service="b2", operation="download", after_bytes=after_bytes)
+    outcome = kept_by(namespace, stall, call=lambda deadline: read(api, target, deadline=deadline))
     assert isinstance(outcome.error, exc.DeadlineReached)
 
 
 def test_read_that_drips_ends_with_the_deadline(namespace: Namespace, api: Any) -> None:
     target = stored(api, SMALL)
-    with namespace.faults(Fault("drip", service="b2", operation="download", seconds=0.05)) as plan:
-        outcome = watched(lambda: read(api, target, deadline=time.monotonic() + 1.0))
-    plan.assert_met()
+    drip = Fault("drip", service="b2", operation="download", seconds=0.05)
+    outcome = kept_by(namespace, drip, call=lambda deadline: read(api, target, deadline=deadline))
     assert isinstance(outcome.error, exc.DeadlineReached)
 
 

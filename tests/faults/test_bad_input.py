@@ -13,7 +13,7 @@ from oio import ObjectStorageApi
 from oio.common import exceptions as exc
 from oio.common.utils import cid_from_name
 from oio.sandbox import Fault
-from tests.faults.objects import LARGE, SMALL, chunks_on_disk, read, stored
+from tests.kit.objects import LARGE, SMALL, chunks_on_disk, read, stored
 
 
 class Mistake(NamedTuple):

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.faults.objects import (
+from tests.kit.commit_troubles import COMMIT, DONE, NOT_DONE, QUICK, REFUSALS, refusal, trouble
+from tests.kit.objects import (
     SMALL,
     assert_nothing_left,
     assert_stored,
@@ -32,13 +32,7 @@ PHASES = {
     "commit-then-reset": "body",
 }
 
-COMMIT = "content/create"
 DELETE = "content/delete"
-
-
-def refusal(http: int, status: int, operation: str = COMMIT) -> Fault:
-    body = json.dumps({"status": status, "message": "because"})
-    return Fault("status", service="proxy", operation=operation, status=http, body=body)
 
 
 def requests_to(namespace: Namespace, route: str) -> list[Any]:
@@ -46,22 +40,6 @@ def requests_to(namespace: Namespace, route: str) -> list[Any]:
 
 
 # --- definitive -----------------------------------------------------------------------------------------
-
-
-REFUSALS = [
-    (400, 400, exc.BadRequest),
-    (403, 403, exc.Forbidden),
-    (404, 406, exc.NoSuchContainer),
-    (404, 431, exc.NoSuchContainer),
-    (409, 421, exc.Conflict),
-    (409, 424, exc.Conflict),
-    (413, 413, exc.TooLarge),
-    (500, 425, exc.ClientException),
-    (500, 445, exc.ClientException),
-    (500, 480, exc.ClientException),
-    (500, 481, exc.ClientException),
-    (503, 436, exc.ServiceBusy),
-]
 
 
 @pytest.mark.parametrize(("http", "status", "expected"), REFUSALS)
@@ -90,16 +68,6 @@ def test_commit_that_cannot_be_sent_leaves_no_chunk(namespace, api):
     assert_nothing_left(namespace, api, target)
 
 
-@pytest.mark.pitfall(40, 131)
-def test_object_of_a_container_that_does_not_exist_leaves_no_chunk(namespace, api):
-    target = new_target()
-    with pytest.raises(exc.NoSuchContainer):
-        create(api, target, SMALL, autocreate=False)
-    # Chunks were stored, since the container is looked at by the commit only.
-    assert [request.method for request in namespace.requests].count("PUT") == 3
-    assert_nothing_left(namespace, api, target)
-
-
 @pytest.mark.pitfall(40)
 def test_commit_asks_for_the_creation_of_the_container(namespace, api):
     create(api, new_target(), SMALL)
@@ -118,15 +86,6 @@ def test_object_of_a_frozen_container_leaves_no_chunk(namespace, api):
     assert chunks_on_disk(namespace) == set()
 
 
-@pytest.mark.pitfall(30)
-def test_version_that_exists_keeps_its_chunks_and_the_refused_one_leaves_none(namespace, api):
-    target = new_target()
-    create(api, target, SMALL, version=1)
-    with pytest.raises(exc.Conflict):
-        create(api, target, b"other data", version=1)
-    assert_stored(namespace, api, target, SMALL)
-
-
 @pytest.mark.pitfall(31)
 @pytest.mark.parametrize("trouble", ["status", "stall", "commit-then-reset"])
 def test_trouble_with_the_removal_of_chunks_does_not_hide_the_refusal(namespace, api, trouble):
@@ -137,52 +96,6 @@ def test_trouble_with_the_removal_of_chunks_does_not_hide_the_refusal(namespace,
 
 
 # --- uncertain ------------------------------------------------------------------------------------------
-
-
-def page(status: int) -> Fault:
-    return Fault(
-        "status",
-        service="proxy",
-        operation=COMMIT,
-        status=status,
-        body="<html>Bad gateway</html>",
-        content_type="text/html",
-    )
-
-
-def trouble(action: str, **settings: Any) -> Fault:
-    return Fault(action, service="proxy", operation=COMMIT, **settings)
-
-
-class Doubt(NamedTuple):
-    """What happens to a commit that is not executed, and what is raised."""
-
-    fault: Fault
-    expected: type[exc.OioException]
-
-
-NOT_DONE = {
-    "500": Doubt(refusal(500, 500), exc.ClientException),
-    "503": Doubt(refusal(503, 503), exc.ServiceBusy),
-    "503 without a body": Doubt(trouble("status", status=503), exc.ServiceBusy),
-    "502 of a gateway": Doubt(page(502), exc.ClientException),
-    "504 of a gateway": Doubt(page(504), exc.ClientException),
-    "200 of a gateway": Doubt(page(200), exc.OioProtocolError),
-    "timeout": Doubt(trouble("stall", phase="head"), exc.OioTimeout),
-    "end of the connection": Doubt(trouble("truncate", phase="head"), exc.OioNetworkException),
-    "reset": Doubt(trouble("reset", phase="head"), exc.OioNetworkException),
-}
-
-DONE = {
-    "timeout": trouble("commit-then-timeout"),
-    "reset": trouble("commit-then-reset"),
-    "truncated head": trouble("truncate", phase="head", after_bytes=8),
-    "stalled head": trouble("stall", phase="head", after_bytes=8),
-    "broken status": trouble("corrupt", phase="head", after_bytes=9),
-    "broken protocol": trouble("corrupt", phase="head", after_bytes=0),
-}
-
-QUICK = {"read_timeout": 1.0}
 
 
 @pytest.mark.parametrize("doubt", NOT_DONE.values(), ids=NOT_DONE)
@@ -220,17 +133,6 @@ def test_object_of_somebody_else_is_not_taken_for_ours(namespace, api):
         create(api, target, SMALL)
     plan.assert_met()
     assert read(api, target) == (b"of somebody else", None)
-
-
-@pytest.mark.pitfall(29, 143)
-def test_what_cannot_be_looked_up_afterwards_stays_uncertain(namespace, api):
-    target = new_target()
-    lost_answer = trouble("commit-then-timeout")
-    no_look = Fault("status", service="proxy", operation="content/locate")
-    with namespace.faults(lost_answer, no_look) as plan, pytest.raises(exc.OioTimeout):
-        create(api, target, SMALL, **QUICK)
-    plan.assert_met()
-    assert_stored(namespace, api, target, SMALL)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.utils import cid_from_name
 from oio.sandbox import Fault
-from tests.faults.objects import CHUNK_SIZE, LARGE, SMALL, create, eventually, new_target, read, stored
+from tests.kit.objects import CHUNK_SIZE, LARGE, SMALL, create, eventually, new_target, read, stored
 
 CHUNK_META = {
     "chunk_pos": "0",

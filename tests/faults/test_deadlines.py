@@ -12,7 +12,8 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults.objects import (
+from tests.kit.deadlines import kept_by
+from tests.kit.objects import (
     LARGE,
     SMALL,
     Target,
@@ -24,8 +25,8 @@ from tests.faults.objects import (
     new_target,
     stored,
 )
-from tests.faults.watchdog import watched
-from tests.scripted import full_backlog
+from tests.kit.scripted import full_backlog
+from tests.kit.watchdog import watched
 
 
 class Call(NamedTuple):
@@ -59,12 +60,14 @@ ACCOUNT_CALLS = {
 
 
 class Trouble(NamedTuple):
-    """A fault, what it interrupts, and the seconds that all which comes before may take."""
+    """A fault, and what it interrupts."""
 
     action: str
     settings: dict[str, Any]
     doing: str
-    seconds: float = 1.0
+
+    def came(self, error: Any) -> bool:
+        return self.doing in str(error)
 
 
 TROUBLES = {
@@ -72,8 +75,8 @@ TROUBLES = {
     "stall before the head": Trouble("stall", {"phase": "head"}, "waiting for the answer"),
     "stall inside the head": Trouble("stall", {"phase": "head", "after_bytes": 20}, "waiting for the answer"),
     "dripping head": Trouble("drip", {"phase": "head", "seconds": 0.1}, "waiting for the answer"),
-    "stall inside the body": Trouble("stall", {"after_bytes": 1}, "reading the answer", 1.0),
-    "dripping body": Trouble("drip", {"seconds": 0.3}, "reading the answer", 1.0),
+    "stall inside the body": Trouble("stall", {"after_bytes": 1}, "reading the answer"),
+    "dripping body": Trouble("drip", {"seconds": 0.3}, "reading the answer"),
 }
 
 
@@ -96,9 +99,9 @@ def check(namespace, service, call: Call, trouble: Trouble, target: Target) -> N
         # Asking the proxy where the account service is takes time too.
         if service is namespace.account:
             api.account_list()
-        with namespace.faults(the_fault) as plan:
-            error = watched(lambda: call.make(api, target, time.monotonic() + trouble.seconds))
-    plan.assert_met()
+        error = kept_by(
+            namespace, the_fault, call=lambda deadline: call.make(api, target, deadline), came=trouble.came
+        )
     assert isinstance(error, exc.OioTimeout)
     assert error.service == service.address
     assert f"{call.request}: {trouble.doing}: timeout" in str(error)
@@ -154,9 +157,9 @@ READ_TROUBLES = {
     "stall before the head": Trouble("stall", {"phase": "head"}, "waiting for"),
     "stall inside the head": Trouble("stall", {"phase": "head", "after_bytes": 20}, "waiting for"),
     "dripping head": Trouble("drip", {"phase": "head", "seconds": 0.1}, "waiting for"),
-    "stall before the data": Trouble("stall", {}, "reading from", 1.0),
-    "stall inside the data": Trouble("stall", {"after_bytes": 70_000}, "reading from", 1.0),
-    "dripping data": Trouble("drip", {"seconds": 0.01}, "reading from", 1.0),
+    "stall before the data": Trouble("stall", {}, "reading from"),
+    "stall inside the data": Trouble("stall", {"after_bytes": 70_000}, "reading from"),
+    "dripping data": Trouble("drip", {"seconds": 0.01}, "reading from"),
 }
 
 
@@ -166,9 +169,10 @@ def test_read_from_rawx_that_do_not_answer(namespace, trouble):
     with namespace.api() as api:
         target = stored(api, LARGE)
     the_fault = fault(trouble.action, "GET", **trouble.settings)
-    with namespace.faults(the_fault) as plan, namespace.api() as api:
-        error = watched(lambda: fetch(api, target, time.monotonic() + trouble.seconds))
-    plan.assert_met()
+    with namespace.api() as api:
+        error = kept_by(
+            namespace, the_fault, call=lambda deadline: fetch(api, target, deadline), came=trouble.came
+        )
     # All the time was used up by the first one, there is none left for another.
     assert isinstance(error, exc.DeadlineReached)
     assert f"Deadline reached while {trouble.doing} {namespace.rawx[0].address}" in str(error)
@@ -178,9 +182,9 @@ def test_read_from_rawx_that_do_not_answer(namespace, trouble):
 WRITE_TROUBLES = {
     "stall when connecting": Trouble("stall", {"phase": "connect"}, "Connection timeout"),
     "stall before the data": Trouble("stall", {"phase": "head"}, "Chunk write timeout"),
-    "stall inside the data": Trouble("stall", {"after_bytes": 70_000}, "Chunk write timeout", 1.0),
-    "stall after the data": Trouble("commit-then-timeout", {}, "Chunk write timeout", 1.0),
-    "dripping answer": Trouble("drip", {"phase": "head", "seconds": 0.01}, "Chunk write timeout", 1.0),
+    "stall inside the data": Trouble("stall", {"after_bytes": 70_000}, "Chunk write timeout"),
+    "stall after the data": Trouble("commit-then-timeout", {}, "Chunk write timeout"),
+    "dripping answer": Trouble("drip", {"phase": "head", "seconds": 0.01}, "Chunk write timeout"),
 }
 
 
@@ -189,9 +193,13 @@ WRITE_TROUBLES = {
 def test_write_to_rawx_that_do_not_answer(namespace, trouble):
     the_fault = fault(trouble.action, "PUT", **trouble.settings)
     target = new_target()
-    with namespace.faults(the_fault) as plan, namespace.api() as api:
-        error = watched(lambda: create(api, target, LARGE, deadline=time.monotonic() + trouble.seconds))
-    plan.assert_met()
+    with namespace.api() as api:
+        error = kept_by(
+            namespace,
+            the_fault,
+            call=lambda deadline: create(api, target, LARGE, deadline=deadline),
+            came=trouble.came,
+        )
     # What was stored has been deleted, in time granted for that alone.
     assert chunks_on_disk(namespace) == set()
     assert isinstance(error, exc.DeadlineReached)
@@ -205,11 +213,13 @@ def test_presence_of_chunks_on_rawx_that_do_not_answer(namespace, trouble):
         target = stored(api, SMALL)
     trouble = TROUBLES[trouble]
     the_fault = fault(trouble.action, "HEAD", **trouble.settings)
-    with namespace.faults(the_fault) as plan, namespace.api() as api:
-        error = watched(
-            lambda: api.object_head(*target, trust_level=2, deadline=time.monotonic() + trouble.seconds)
+    with namespace.api() as api:
+        error = kept_by(
+            namespace,
+            the_fault,
+            call=lambda deadline: api.object_head(*target, trust_level=2, deadline=deadline),
+            came=trouble.came,
         )
-    plan.assert_met()
     assert isinstance(error, exc.OioTimeout)
     assert error.service in {rawx.address for rawx in namespace.rawx}
     assert trouble.doing in str(error)

@@ -3,42 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import pytest
 
 from oio.common import exceptions as exc
-from tests.faults.ec_objects import FRAGMENT, LARGE, METACHUNK, PARITY, SEGMENT, SMALL, running_namespace
-from tests.faults.objects import fault, limits, part_of, read, stored
-from tests.faults.read_troubles import (
-    BEFORE_THE_DATA,
-    EXACT,
-    INSIDE_THE_DATA,
-    PLACES,
-    QUICK,
-    WITHOUT_CONNECTION,
-    Trouble,
-    in_head,
-    place,
-)
-
-
-class Read(NamedTuple):
-    """What is read, and how many bytes the first answer of a rawx to it has."""
-
-    data: bytes
-    ranges: list[tuple[int, int]] | None
-    answer: int
-
-
-READS = {
-    "small": Read(SMALL, None, 248),
-    "small range": Read(SMALL, [(100, 899)], 248),
-    "large": Read(LARGE, None, 2 * FRAGMENT),
-    "large range": Read(LARGE, [(SEGMENT + 7, METACHUNK + 99)], FRAGMENT),
-}
-
-FAULTY = (0, 1, PARITY, PARITY + 1)
+from tests.kit.ec_objects import DATA, FRAGMENT, LARGE, METACHUNK, PARITY, SEGMENT, SMALL, running_namespace
+from tests.kit.layouts import LAYOUTS
+from tests.kit.objects import fault, part_of, read, stored
 
 
 @pytest.fixture
@@ -67,132 +37,32 @@ def objects(namespace):
         return {data: stored(api, data) for data in (SMALL, LARGE)}
 
 
-def check(namespace, api, target, what: Read, trouble: Trouble, faulty: int, **kwargs: Any) -> None:
-    """Read while some rawx have a trouble, and see that the result is the right one."""
-    struck = namespace.rawx[:faulty]
-    faults = [fault(trouble.action, "GET", address=rawx.address, **trouble.settings) for rawx in struck]
-    with namespace.faults(*faults) as plan:
-        data, error = read(api, target, what.ranges, **limits(trouble.action, **QUICK), **kwargs)
-    # Not all of them are asked: which fragments they hold is a matter of chance.
-    assert faulty <= PARITY or any(each.bars_the_door or plan.hits(each) for each in faults)
-    expected = part_of(what.data, what.ranges)
-    if faulty <= PARITY or trouble.of_all is EXACT:
-        assert error is None
-        assert data == expected
-        return
-    assert isinstance(error, trouble.of_all), error
-    assert error.reqid
-    assert len(data) < len(expected)
-    assert expected.startswith(data)
-    for rawx in struck:
-        assert rawx.address in str(error)
-
-
-@pytest.mark.parametrize("faulty", FAULTY)
-@pytest.mark.parametrize("what", READS.values(), ids=READS)
-@pytest.mark.parametrize("trouble", WITHOUT_CONNECTION.values(), ids=WITHOUT_CONNECTION)
-@pytest.mark.pitfall(50, 55, 56, 64)
-def test_read_from_rawx_out_of_reach(own_namespace, trouble, what, faulty):
-    with own_namespace.api() as api:
-        target = stored(api, what.data)
-        api.close()
-        check(own_namespace, api, target, what, trouble, faulty)
-
-
-@pytest.mark.parametrize("faulty", FAULTY[1:])
-@pytest.mark.parametrize("what", READS.values(), ids=READS)
-@pytest.mark.parametrize("trouble", BEFORE_THE_DATA.values(), ids=BEFORE_THE_DATA)
-@pytest.mark.pitfall(50, 55, 59, 64, 138)
-def test_read_with_trouble_before_the_data(namespace, api, objects, trouble, what, faulty):
-    check(namespace, api, objects[what.data], what, trouble, faulty)
-
-
-@pytest.mark.parametrize("faulty", FAULTY[1:])
-@pytest.mark.parametrize("what", READS.values(), ids=READS)
-@pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("trouble", INSIDE_THE_DATA.values(), ids=INSIDE_THE_DATA)
-@pytest.mark.pitfall(46, 49, 50, 59, 64, 127, 137, 138)
-def test_read_with_trouble_inside_the_data(namespace, api, objects, trouble, where, what, faulty):
-    settings = {**trouble.settings, "after_bytes": place(where, what.answer)}
-    check(namespace, api, objects[what.data], what, trouble._replace(settings=settings), faulty)
-
-
-@pytest.mark.parametrize("faulty", FAULTY[1:])
-@pytest.mark.parametrize("what", READS.values(), ids=READS)
-def test_read_of_data_that_come_drop_by_drop(namespace, api, objects, what, faulty):
-    drip = Trouble("drip", {"after_bytes": place("middle", what.answer), "seconds": 0.02})
-    check(namespace, api, objects[what.data], what, drip, faulty)
-
-
-#: Where the headers of the fragments are, of the first segment and of the second.
-HEADERS = [0, 4, 12, 59, 67]
-
-
-@pytest.mark.parametrize(
-    ("segment", "faulty"), [*((0, faulty) for faulty in FAULTY[1:]), (1, 1), (1, PARITY)]
-)
-@pytest.mark.parametrize("at", HEADERS)
-@pytest.mark.pitfall(53, 126, 137)
-def test_read_of_fragments_with_damaged_headers(namespace, api, objects, at, segment, faulty):
-    corrupt = Trouble("corrupt", {"after_bytes": at + segment * FRAGMENT})
-    check(namespace, api, objects[LARGE], READS["large"], corrupt, faulty)
-
-
-@pytest.mark.parametrize("faulty", FAULTY[1:])
-@pytest.mark.parametrize("what", READS.values(), ids=READS)
-@pytest.mark.parametrize("at", [100, 200, -1])
 @pytest.mark.pitfall(126)
-def test_strict_read_of_wrong_bytes(namespace, api, objects, at, what, faulty):
-    target = objects[what.data]
-    struck = namespace.rawx[:faulty]
-    faults = [fault("corrupt", "GET", address=rawx.address, after_bytes=at) for rawx in struck]
-    with namespace.faults(*faults):
-        data, error = read(api, target, what.ranges, verify_checksum="strict")
-    expected = part_of(what.data, what.ranges)
-    if faulty <= PARITY:
-        assert (data, error) == (expected, None)
-    else:
-        assert isinstance(error, exc.CorruptedChunk)
-        assert expected.startswith(data)
-        assert any(rawx.address in str(error) for rawx in struck)
+def test_padding_is_no_part_of_the_data(namespace, api, objects):
+    """The last byte of the last data fragment of a short segment stands for nothing."""
+    padding = fault("corrupt", "GET", address=namespace.rawx[DATA - 1].address, after_bytes=-1)
+    for verify in (True, "strict"):
+        with namespace.faults(padding) as plan:
+            assert read(api, objects[SMALL], verify_checksum=verify) == (SMALL, None)
+        plan.assert_met()
 
 
-@pytest.mark.parametrize("faulty", FAULTY[1:])
-@pytest.mark.parametrize("what", [READS["small"], READS["large"]], ids=["small", "large"])
+@pytest.mark.parametrize("faulty", [1, PARITY, PARITY + 1])
+@pytest.mark.parametrize("stored_data", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.pitfall(126)
 def test_read_of_wrong_bytes_is_repaired_before_anything_is_given_or_told(
-    namespace, api, objects, what, faulty
+    namespace, api, objects, stored_data, faulty
 ):
-    struck = namespace.rawx[:faulty]
+    struck = LAYOUTS["EC"].pick(namespace, faulty)
     faults = [fault("corrupt", "GET", address=rawx.address, after_bytes=-1) for rawx in struck]
     with namespace.faults(*faults):
-        data, error = read(api, objects[what.data])
-    if what.data is SMALL and faulty <= PARITY:
+        data, error = read(api, objects[stored_data])
+    if stored_data is SMALL and faulty <= PARITY:
         assert (data, error) == (SMALL, None)
-    elif error is None:
-        # Only fragments of parity were struck.
-        assert data == what.data
     else:
         assert isinstance(error, exc.CorruptedChunk)
         assert any(rawx.address in str(error) for rawx in struck)
-        assert len(data) < len(what.data)
-
-
-@pytest.mark.pitfall(138)
-def test_whatever_bit_of_a_head_flips_reads_are_exact_or_fail(namespace, api, objects):
-    flipped = 0
-    for position in range(0, 2000, 29):
-        flip = in_head("corrupt", after_bytes=position)
-        faults = [
-            fault(flip.action, "GET", address=rawx.address, **flip.settings) for rawx in namespace.rawx[:4]
-        ]
-        with namespace.faults(*faults) as plan:
-            data, error = read(api, objects[SMALL], [(10, 989)], **QUICK)
-        if not any(map(plan.hits, faults)):
-            break
-        flipped += 1
-        assert error or data == SMALL[10:990]
-    assert flipped > 25
+        assert len(data) < len(stored_data)
 
 
 def flip(rawx, chunk, at: int) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from oio.sandbox import Fault, Namespace
 from oio.sandbox.services import RawxService
-from tests.chunkdata import HEADERS, ID, META, OTHER_PATH, PATH, md5
-from tests.rawsocket import RawSocket, chunk
+from tests.kit.chunkdata import HEADERS, ID, META, OTHER_PATH, PATH, md5
+from tests.kit.rawsocket import RawSocket, chunk
 
 DATA = bytes(range(256)) * 40
 STATUS = "/v3.0/OPENIO/conscience/info"
@@ -24,8 +24,8 @@ KEEP = [("Connection", "keep-alive")]
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    with Namespace(rawx=2) as running:
+def namespace(tmp_path) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=2) as running:
         yield running
 
 

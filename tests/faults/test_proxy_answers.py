@@ -13,9 +13,9 @@ import pytest
 from oio import ObjectStorageApi
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
-from tests.faults.objects import LARGE, SMALL, Target, create, new_target, read, stored
-from tests.rawsocket import RawSocket
-from tests.scripted import Peer, serving
+from tests.kit.objects import LARGE, SMALL, Target, create, new_target, read, stored
+from tests.kit.rawsocket import RawSocket
+from tests.kit.scripted import Peer, serving
 
 Call = Callable[[Any, Target], Any]
 

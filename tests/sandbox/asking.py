@@ -9,8 +9,8 @@ from typing import Any
 from oio.sandbox import Namespace
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.proxy.service import Proxy
-from tests.chunkdata import HEADERS, md5
-from tests.rawsocket import RawSocket
+from tests.kit.chunkdata import HEADERS, md5
+from tests.kit.rawsocket import RawSocket
 
 KEEP = [("Connection", "keep-alive")]
 

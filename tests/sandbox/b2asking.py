@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from oio.sandbox import Namespace
 from oio.sandbox.services import B2Service
-from tests.rawsocket import Answer, RawSocket
+from tests.kit.rawsocket import Answer, RawSocket
 
 Lines = Sequence[tuple[str, str]]
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from oio.sandbox import Namespace
-from tests.rawsocket import RawSocket
+from tests.kit.rawsocket import RawSocket
 from tests.sandbox.b2asking import B2Account, digest, error
 
 DATA = bytes(range(100))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oio.sandbox import Fault, Namespace
-from tests.rawsocket import RawSocket, head
+from tests.kit.rawsocket import RawSocket, head
 from tests.sandbox.b2asking import B2Account, digest, error, stored_files, upload_headers
 
 DATA = b"data" * 50_000

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oio.sandbox import Namespace
 from oio.sandbox.b2.uploads import Tail
 from oio.sandbox.storage.database import Clock
-from tests.rawsocket import RawSocket, head
+from tests.kit.rawsocket import RawSocket, head
 from tests.sandbox.b2asking import B2Account, digest, error, stored_files, upload_headers
 
 # -- uploads

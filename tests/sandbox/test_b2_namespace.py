@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from oio.sandbox import Namespace
-from tests.chunkdata import md5
-from tests.rawsocket import RawSocket, head
+from tests.kit.chunkdata import md5
+from tests.kit.rawsocket import RawSocket, head
 from tests.sandbox.asking import ask_proxy
 from tests.sandbox.b2asking import B2Account, stored_files, upload_headers
 

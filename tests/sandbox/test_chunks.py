@@ -11,7 +11,7 @@ import pytest
 
 from oio.sandbox.rawx.chunks import Attributes, ChunkDamaged, ChunkStore
 from oio.sandbox.storage.files import NameTaken, NotStored
-from tests.chunkdata import ID, OTHER_ID
+from tests.kit.chunkdata import ID, OTHER_ID
 
 ATTRIBUTES = Attributes("a/c/o/1/AB", "0", "plain/nb_copy=1", "SINGLE", hash="AB", size=4)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from oio.sandbox import Namespace
-from tests.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
-from tests.rawsocket import RawSocket, chunk
+from tests.kit.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
+from tests.kit.rawsocket import RawSocket, chunk
 from tests.sandbox.asking import KEEP, indexed
 
 COMMAND = [sys.executable, "-W", "error", "-m", "oio.sandbox"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from oio.sandbox import Namespace
 from oio.sandbox.metadata.directory import Target
-from tests.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
-from tests.rawsocket import RawSocket
+from tests.kit.chunkdata import HEADERS, ID, OTHER_ID, OTHER_PATH, PATH
+from tests.kit.rawsocket import RawSocket
 from tests.sandbox.asking import ask_proxy, ask_rdir, indexed, store_object
 
 CONTENT_ID = "20BF2194FD420500CD4729AE0B5CBC07"

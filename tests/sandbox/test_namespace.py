@@ -15,8 +15,8 @@ import pytest
 
 from oio.sandbox import Fault, Namespace
 from oio.sandbox.http.ports import free_ports
-from tests.chunkdata import HEADERS, ID, PATH
-from tests.rawsocket import RawSocket, chunk
+from tests.kit.chunkdata import HEADERS, ID, PATH
+from tests.kit.rawsocket import RawSocket, chunk
 from tests.sandbox.asking import KEEP, ask_proxy, scores, store_object
 
 

@@ -14,8 +14,8 @@ from oio.sandbox.operations import OPERATIONS
 from oio.sandbox.proxy import administration
 from oio.sandbox.proxy import service as proxy
 from oio.sandbox.rdir import service as rdir
-from tests.chunkdata import ID
-from tests.rawsocket import RawSocket
+from tests.kit.chunkdata import ID
+from tests.kit.rawsocket import RawSocket
 from tests.sandbox.asking import KEEP
 
 #: Method, path and name of each operation of each service.

@@ -18,8 +18,8 @@ from oio.sandbox.messages import FileSlice, Request
 from oio.sandbox.rawx.chunks import ChunkStore
 from oio.sandbox.rawx.service import Rawx
 from oio.sandbox.services import RawxService
-from tests.chunkdata import HEADERS, ID, META, OTHER_ID, OTHER_PATH, PATH, md5
-from tests.rawsocket import RawSocket, chunk
+from tests.kit.chunkdata import HEADERS, ID, META, OTHER_ID, OTHER_PATH, PATH, md5
+from tests.kit.rawsocket import RawSocket, chunk
 
 MIB = 1 << 20
 

@@ -7,8 +7,8 @@ import pytest
 
 from oio.sandbox import Namespace
 from oio.sandbox.services import Service
-from tests.chunkdata import HEADERS, PATH
-from tests.rawsocket import RawSocket
+from tests.kit.chunkdata import HEADERS, PATH
+from tests.kit.rawsocket import RawSocket
 
 TARGETS = {"proxy": "/v3.0/status", "account": "/status", "rawx": "/info"}
 

@@ -16,8 +16,8 @@ from oio.common.configuration import NS_CONF_CACHE, set_namespace_options
 from oio.common.http_urllib3 import urllib3
 from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
-from tests.recording import RecordingPool, answer
-from tests.scripted import Peer, full_backlog, serving
+from tests.kit.recording import RecordingPool, answer
+from tests.kit.scripted import Peer, full_backlog, serving
 
 CONF = {"namespace": "NS"}
 NOBODY = "127.0.0.1:1"

@@ -12,7 +12,7 @@ from oio.api.backblaze_http import Backblaze, BackblazeException, Backoff
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     ACCOUNT_ID,
     BUCKET,
     KEY,

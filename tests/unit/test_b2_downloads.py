@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from oio.api.backblaze_http import BackblazeException
 from oio.b2.download import locate_answer, read_range
-from oio.b2.session import BLOCK_SIZE
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
-from tests.unit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, client_of, serving_b2
+from tests.kit.b2_service import BUCKET, Cut, Damage, Refusal, Stall, serving_b2
 
+BLOCK_SIZE = 131072
+"""What a stream gives at once."""
 DATA = random.Random(1).randbytes(3 * BLOCK_SIZE + 123)
 SIZE = len(DATA)
 
@@ -25,12 +26,6 @@ def service():
     with serving_b2() as service:
         service.add("file", DATA)
         yield service
-
-
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
 
 
 def read(client, start=None, end=None, name="file", **options):

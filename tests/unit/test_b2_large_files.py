@@ -18,18 +18,12 @@ from oio.b2.sizes import MAX_PARTS, part_size_for
 from oio.b2.upload import Part, Source
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
-from tests.unit.b2_service import BUCKET, Cut, Pipe, Refusal, Stall, client_of, serving_b2
+from tests.kit.b2_service import BUCKET, Cut, Pipe, Refusal, Stall, client_of
 
 PART = 4096
 DATA = random.Random(1).randbytes(4 * PART + 17)
 SHA1 = hashlib.sha1(DATA).hexdigest()
 SIX_PARTS = random.Random(1).randbytes(6 * PART)
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
 
 
 @pytest.fixture

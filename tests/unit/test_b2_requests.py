@@ -24,8 +24,7 @@ from oio.api.backblaze_http import (
 )
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
-from tests.scripted import serving
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     BUCKET,
     BUCKET_ID,
     KEY,
@@ -35,23 +34,11 @@ from tests.unit.b2_service import (
     Refusal,
     Waits,
     client_of,
-    serving_b2,
 )
-from tests.unit.test_tls import CERTIFICATE, answer_over_tls
+from tests.kit.scripted import serving
+from tests.kit.tls import CERTIFICATE, answer_over_tls
 
 BASIC = "MGExYjJjM2Q0ZTVmOkswMDF0b3BzZWNyZXRrZXk="
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
-
-
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
 
 
 # --- files by their metadata, listings ---
@@ -286,7 +273,7 @@ def test_credentials_do_not_show_their_key(tmp_path, monkeypatch):
 
 def test_library_for_backblaze_is_loaded_by_who_uses_it():
     program = (
-        "import sys, oio.api.object_storage, oio.api._data.strategies, oio.api.io;"
+        "import sys, oio.api.object_storage, oio.api.io;"
         "assert 'requests' not in sys.modules;"
         "import oio.api.backblaze_http;"
         "assert 'requests' in sys.modules"

@@ -12,8 +12,8 @@ from oio.b2.retry import Attempts
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
-from tests.scripted import full_backlog
-from tests.unit.b2_service import BUCKET, Cut, Refusal, Stall, client_of, serving_b2
+from tests.kit.b2_service import BUCKET, Cut, Refusal, Stall, client_of, serving_b2
+from tests.kit.scripted import full_backlog
 
 
 @pytest.fixture
@@ -21,12 +21,6 @@ def service():
     with serving_b2() as service:
         service.add("file", b"data")
         yield service
-
-
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
 
 
 def refusal(status, **headers):

@@ -12,30 +12,17 @@ import pytest
 
 from oio.api.backblaze_http import BackblazeException
 from oio.common import exceptions as exc
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     BUCKET,
     BUCKET_ID,
     Cut,
     Pipe,
     Refusal,
     client_of,
-    serving_b2,
 )
 
 DATA = b"0123456789" * 500
 SHA1 = hashlib.sha1(DATA).hexdigest()
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
-
-
-@pytest.fixture
-def client(service):
-    with client_of(service) as client:
-        yield client
 
 
 @pytest.mark.parametrize(

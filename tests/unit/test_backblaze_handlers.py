@@ -21,7 +21,7 @@ from oio.api.backblaze_http import Backblaze, BackblazeException
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_method import STORAGE_METHODS
-from tests.unit.b2_service import (
+from tests.kit.b2_service import (
     ACCOUNT_ID,
     BUCKET,
     KEY,
@@ -30,19 +30,12 @@ from tests.unit.b2_service import (
     Pipe,
     Refusal,
     client_of,
-    serving_b2,
 )
 
 METHOD = STORAGE_METHODS.load(f"backblaze/account_id={KEY_ID},bucket_name={BUCKET}")
 CID = "C0FFEE"
 META = {"container_id": CID, "chunk_size": 10}
 DATA = bytes(number % 251 for number in range(1000))
-
-
-@pytest.fixture
-def service():
-    with serving_b2() as service:
-        yield service
 
 
 @pytest.fixture

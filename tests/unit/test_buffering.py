@@ -9,8 +9,7 @@ import pytest
 
 from oio.api.replication import ReplicatedWriteHandler
 from oio.common.storage_method import STORAGE_METHODS
-from tests.unit.fakes import chunks_on, network, stored
-from tests.unit.test_replicated_writes import SYSMETA
+from tests.kit.fakes import SYSMETA, chunks_on, network, stored
 
 
 class Trickle:

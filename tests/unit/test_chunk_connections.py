@@ -10,7 +10,7 @@ import pytest
 
 from oio.common import http_eventlet
 from oio.common.http_eventlet import ConnectionPool, CustomHttpConnection, http_connect
-from tests.scripted import Peer, serving
+from tests.kit.scripted import Peer, serving
 
 
 class Owner:

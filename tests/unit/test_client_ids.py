@@ -9,7 +9,7 @@ import pytest
 
 from oio.blob.client import BlobClient
 from oio.common.utils import cid_from_name
-from tests.scripted import Peer, serving
+from tests.kit.scripted import Peer, serving
 
 ACCEPTED = re.compile(r"[0-9A-F]{24,64}")
 

@@ -10,7 +10,7 @@ from oio.conscience import client as conscience_module
 from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
-from tests.recording import RecordingPool, answer
+from tests.kit.recording import RecordingPool, answer
 
 CONF = {"namespace": "NS"}
 SERVICE = {"seq": 1, "type": "rdir", "host": "10.0.0.1:6300", "args": ""}

@@ -14,7 +14,7 @@ from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
 from oio.rdir.client import RdirClient, RdirDispatcher
-from tests.recording import RecordingPool, answer
+from tests.kit.recording import RecordingPool, answer
 
 CONF = {"namespace": "NS"}
 REFERENCE = ("a", "c")

@@ -11,7 +11,7 @@ import pytest
 from oio.api.io import close_source
 from oio.common import green
 from oio.common.http_eventlet import http_connect, shutdown_and_close
-from tests.scripted import Peer, serving
+from tests.kit.scripted import Peer, serving
 
 
 @pytest.mark.pitfall(2)

@@ -19,8 +19,8 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_functions import fetch_stream_ec
-from tests.unit.ec_fakes import DATA, EC, SEGMENT, Chunks, fetch, method, rebuild
-from tests.unit.fakes import at_the_seam
+from tests.kit.ec_fakes import DATA, EC, SEGMENT, Chunks, fetch, method, rebuild
+from tests.kit.fakes import at_the_seam
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from oio.api.ec import ECRebuildHandler, ECWriteHandler, ec_encode
 from oio.common import exceptions as exc
 from oio.common import green
-from tests.unit.ec_fakes import Chunks, encoded, fetch, method
-from tests.unit.fakes import at_the_seam, network, stored
+from tests.kit.ec_fakes import Chunks, encoded, fetch, method
+from tests.kit.fakes import at_the_seam, network, stored
 
 ALGORITHMS = ["liberasurecode_rs_vand", "isa_l_rs_vand", "isa_l_rs_cauchy", "isa_l_rs_vand_inv"]
 PLACES = st.integers(0, 3000)

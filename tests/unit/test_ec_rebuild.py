@@ -8,8 +8,8 @@ import pytest
 from oio.api.ec import ECRebuildHandler
 from oio.common import exceptions as exc
 from oio.common import green
-from tests.unit.ec_fakes import DATA, EC, Chunks, fetch, method, rebuild
-from tests.unit.fakes import at_the_seam
+from tests.kit.ec_fakes import DATA, EC, Chunks, fetch, method, rebuild
+from tests.kit.fakes import at_the_seam
 
 
 @pytest.mark.parametrize("missing", range(9))

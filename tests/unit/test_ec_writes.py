@@ -11,17 +11,14 @@ import pytest
 from oio.api.ec import EcChunkWriter, EcMetachunkWriter, ECWriteHandler
 from oio.common import exceptions as exc
 from oio.common import green
-from tests.unit.ec_fakes import DATA, EC, encoded
-from tests.unit.fakes import FakeResponse, network, stored
+from tests.kit import fakes
+from tests.kit.ec_fakes import DATA, EC, encoded
+from tests.kit.fakes import FakeResponse, network, stored
 
 SYSMETA = {
-    "id": "20BF2194FD420500CD4729AE0B5CBC07",
-    "version": "1554086800000000",
-    "content_path": "obj",
+    **fakes.SYSMETA,
     "chunk_method": "ec/algo=liberasurecode_rs_vand,k=6,m=3",
     "policy": "EC",
-    "container_id": "7B6C" * 16,
-    "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
     "chunk_size": 1000,
 }
 

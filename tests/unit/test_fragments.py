@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from oio.api._data.ec.codec import codec_of
 from oio.common import exceptions as exc
-from tests.unit.ec_fakes import DATA, EC, method
+from tests.kit.ec_fakes import DATA, EC, method
 
 
 @pytest.mark.pitfall(51)
 def test_errors_of_the_library_become_ours():
     codec = codec_of(EC)
     fragments = dict(enumerate(EC.driver.encode(DATA[:500])))
-    with pytest.raises(exc.ECError, match="decode"):
+    with pytest.raises(exc.ECError, match="5 fragments, 6 are needed"):
         codec.decode({index: fragments[index] for index in range(1, 6)}, 500)
-    with pytest.raises(exc.ECError, match="reconstruct"):
+    with pytest.raises(exc.ECError, match="1 fragments, 6 are needed"):
         codec.reconstruct([fragments[8]], 0)
+    with pytest.raises(exc.ECError, match="reconstruct"):
+        codec.reconstruct([fragments[index] for index in range(6)], "first")
 
 
 @pytest.mark.pitfall(53, 137)
@@ -30,7 +34,8 @@ def test_errors_of_the_library_become_ours():
         (lambda fragment: b"", "fragment of 0 bytes"),
         (lambda fragment: bytes(len(fragment)), "not a fragment"),
         (lambda fragment: fragment[:63] + bytes(4) + fragment[67:], "not a fragment"),
-        (lambda fragment: bytes([fragment[0] ^ 1]) + fragment[1:], "get_metadata"),
+        (lambda fragment: bytes([fragment[0] ^ 1]) + fragment[1:], "damaged header"),
+        (lambda fragment: fragment[:67] + bytes(4) + fragment[71:], "damaged header"),
         (lambda _fragment: method(8, 3).driver.encode(DATA[:500])[8], "bytes, not"),
         (lambda _fragment: method(6, 5).driver.encode(DATA[:500])[10], "index 10"),
         (lambda _fragment: method(algo="isa_l_rs_vand").driver.encode(DATA[:500])[0], "backend"),
@@ -43,3 +48,32 @@ def test_only_whole_fragments_of_ours_reach_the_library(spoil, reason):
     assert codec_of(EC).check(fragment, 500) == (0, 500)
     with pytest.raises(exc.ECError, match=reason):
         codec_of(EC).check(spoil(fragment), 500)
+
+
+def with_header(fragment, **changes):
+    """The fragment with another version of the library, or checksum of the header."""
+    version, checksum = struct.unpack_from("<II", fragment, 63)
+    fields = {"version": version, "checksum": checksum, **changes}
+    return fragment[:63] + struct.pack("<II", *fields.values()) + fragment[71:]
+
+
+@pytest.mark.pitfall(53)
+def test_fragments_of_old_versions_of_the_library_are_taken(monkeypatch):
+    new = EC.driver.encode(DATA[:500])
+    monkeypatch.setenv("LIBERASURECODE_WRITE_LEGACY_CRC", "1")
+    old = EC.driver.encode(DATA[:500])
+    assert all(a[:67] == b[:67] and a[67:71] != b[67:71] for a, b in zip(new, old, strict=True))
+    assert [codec_of(EC).check(fragment, 500) for fragment in old] == [(index, 500) for index in range(9)]
+    assert codec_of(EC).decode({index: old[index] for index in range(3, 9)}, 500) == DATA[:500]
+    damaged = old[0][:20] + b"?" + old[0][21:]
+    with pytest.raises(exc.ECError, match="damaged header"):
+        codec_of(EC).check(damaged, 500)
+
+
+@pytest.mark.pitfall(53)
+def test_headers_have_checksums_since_a_version():
+    fragment = EC.driver.encode(DATA[:500])[0]
+    codec = codec_of(EC)
+    assert codec.check(with_header(fragment, version=0x0101FF, checksum=0), 500) == (0, 500)
+    with pytest.raises(exc.ECError, match="damaged header"):
+        codec.check(with_header(fragment, version=0x010200, checksum=0), 500)

@@ -8,7 +8,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, urllib3
-from tests.scripted import Peer, serving
+from tests.kit.scripted import Peer, serving
 
 MaxRetryError = urllib3.exceptions.MaxRetryError
 REQUEST_ID = "0123456789ABCDEF"

@@ -12,7 +12,7 @@ import urllib3
 from oio.api.io import ChunkReader
 from oio.api.object_storage import ObjectStorageApi
 from oio.common import exceptions as exc
-from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam
+from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam
 
 CHUNK = {"url": "http://rawx:6010/0A"}
 

@@ -12,7 +12,7 @@ from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
-from tests.scripted import Peer, serving
+from tests.kit.scripted import Peer, serving
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_functions import fetch_stream
 from oio.common.storage_method import STORAGE_METHODS
-from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on
+from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on
 
 PLAIN = STORAGE_METHODS.load("plain/nb_copy=3")
 

@@ -16,19 +16,9 @@ from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.generator_io import GeneratorIO
 from oio.common.storage_method import STORAGE_METHODS
-from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
+from tests.kit.fakes import SYSMETA, FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
 
 THREE = STORAGE_METHODS.load("plain/nb_copy=3")
-SYSMETA = {
-    "id": "20BF2194FD420500CD4729AE0B5CBC07",
-    "version": "1554086800000000",
-    "content_path": "obj",
-    "chunk_method": "plain/nb_copy=3",
-    "policy": "THREECOPIES",
-    "container_id": "7B6C" * 16,
-    "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
-    "chunk_size": 100,
-}
 
 
 def write(data=b"some data", hosts=("a", "b", "c"), **kwargs):

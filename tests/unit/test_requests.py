@@ -15,8 +15,8 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
 from oio.common.http_api import HttpApi
-from tests.recording import RecordingPool, answer
-from tests.scripted import Peer, serving
+from tests.kit.recording import RecordingPool, answer
+from tests.kit.scripted import Peer, serving
 
 MASTER, ADMIN = "x-oio-force-master", "x-oio-admin"
 

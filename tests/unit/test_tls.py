@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ssl
 import warnings
-from pathlib import Path
 
 import pytest
 import urllib3
@@ -15,18 +14,8 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_eventlet import http_connect
 from oio.common.http_urllib3 import tls_context
-from tests.scripted import Peer, serving
-
-FILES = Path(__file__).parent.parent / "data" / "tls"
-CERTIFICATE = str(FILES / "certificate.pem")
-
-
-def answer_over_tls(peer: Peer) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE, FILES / "key.pem")
-    with context.wrap_socket(peer.sock, server_side=True) as peer.sock:
-        while peer.read_head():
-            peer.answer(200, b"[]")
+from tests.kit.scripted import Peer, serving
+from tests.kit.tls import CERTIFICATE, FILES, answer_over_tls
 
 
 def answer_garbage(peer: Peer) -> None:

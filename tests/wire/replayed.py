@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote
 
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
-from tests.scripted import Peer, serving
+from tests.kit.scripted import Peer, serving
 from tests.wire.big import RECORDED_HASH, big, erasure_coded_chunks, replicated_chunks
 from tests.wire.recorded import Capture, Exchange, Message
 

@@ -15,7 +15,7 @@ from oio.account.client import AccountClient
 from oio.common import exceptions as exc
 from oio.common.constants import OBJECT_METADATA_KEYS
 from oio.rdir.client import RdirClient
-from tests.recording import Asked, RecordingPool, answer
+from tests.kit.recording import Asked, RecordingPool, answer
 from tests.wire.recorded import NAMES, Exchange, Message, load
 from tests.wire.spoken import (
     FALSE,

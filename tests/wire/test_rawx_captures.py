@@ -13,7 +13,7 @@ import pytest
 
 from oio.sandbox import Namespace
 from oio.sandbox.services import RawxService
-from tests.rawsocket import Answer, RawSocket, chunk, head, rendered
+from tests.kit.rawsocket import Answer, RawSocket, chunk, head, rendered
 
 CAPTURES = Path(__file__).parent / "captures"
 NAMES = sorted(

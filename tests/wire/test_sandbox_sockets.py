@@ -11,7 +11,7 @@ import pytest
 
 from oio.sandbox import Namespace
 from oio.sandbox.messages import Request
-from tests.rawsocket import RawSocket, chunk, rendered
+from tests.kit.rawsocket import RawSocket, chunk, rendered
 from tests.wire.recorded import Exchange, load
 from tests.wire.replay import Replay
 from tests.wire.test_sandbox_answers import DIFFERENCES, PRELUDES, REPLAYED

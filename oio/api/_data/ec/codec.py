@@ -2,7 +2,8 @@
 """Codec of segments: the safety layer around the erasure coding library.
 
 PyECLib's C code aborts the process when it is given anything but ``bytes``, decodes garbage from fragments of
-another backend, and trusts sizes. Nothing reaches it unchecked, and only exceptions of ours come back.
+another backend, trusts sizes, and writes to the syslog of the host when it refuses something. Nothing
+reaches it unchecked, and only exceptions of ours come back.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.common.exceptions import ECError
@@ -24,7 +25,37 @@ _MAGIC = 0x0B0C5ECC
 #: its kind; backend and its version; magic number, version of the library, checksum of what is before.
 _HEADER = struct.Struct("<IIIQ B32s B BI II I9x")
 _CHECKED = 59
+#: Headers written by earlier versions of the library have no checksum.
+_FIRST_CHECKED_VERSION = 0x010200
 _KNOWN_LENGTHS = 4096
+
+
+def _is_checksum(value: int, header: bytes) -> bool:
+    """Whether ``value`` is the checksum of a header, as any version of the library computes it."""
+    return value == zlib.crc32(header) or value == _old_crc32(header)
+
+
+def _old_crc32(data: bytes) -> int:
+    """The CRC-32 of old versions of the library, whose register is a signed integer."""
+    register = -1
+    for byte in data:
+        # Python shifts like C does: the sign comes in from the left.
+        register = _signed(_crc_table()[(register ^ byte) & 0xFF]) ^ (register >> 8)
+    return ~register & 0xFFFFFFFF
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 32) if number & 0x80000000 else number
+
+
+@functools.cache
+def _crc_table() -> list[int]:
+    table = []
+    for number in range(256):
+        for _ in range(8):
+            number = (number >> 1) ^ (0xEDB88320 if number & 1 else 0)
+        table.append(number)
+    return table
 
 
 class FragmentCodec:
@@ -94,9 +125,8 @@ class FragmentCodec:
         )
         if magic != _MAGIC or version == 0:
             raise ECError("not a fragment")
-        if checksum != zlib.crc32(fragment[:_CHECKED]):
-            # Old versions of the library computed it otherwise, and it knows about that.
-            self._call("get_metadata", fragment)
+        if version >= _FIRST_CHECKED_VERSION and not _is_checksum(checksum, fragment[:_CHECKED]):
+            raise ECError("fragment with a damaged header")
         if backend != self._backend:
             raise ECError(f"fragment of the backend {backend}, not {self._backend}")
         if not 0 < length <= self.segment_size or segment_length not in (None, length):
@@ -117,6 +147,7 @@ class FragmentCodec:
         if self._is_systematic and self._data_indexes <= fragments.keys():
             # All the data fragments are here: nothing to decode (pitfall 134).
             return self._join(fragments, segment_length)
+        self._check_count(fragments)
         segment: bytes = self._call("decode", list(fragments.values()))
         if len(segment) != segment_length:
             raise ECError(f"{len(segment)} bytes decoded, not {segment_length}")
@@ -138,8 +169,14 @@ class FragmentCodec:
         :param missing: its index
         :raises ECError: the library cannot
         """
-        fragment: bytes = self._call("reconstruct", list(fragments), [missing])[0]
+        known = list(fragments)
+        self._check_count(known)
+        fragment: bytes = self._call("reconstruct", known, [missing])[0]
         return fragment
+
+    def _check_count(self, fragments: Collection[Any]) -> None:
+        if len(fragments) < self.k:
+            raise ECError(f"{len(fragments)} fragments, {self.k} are needed")
 
     def _call(self, method: str, *args: Any) -> Any:
         from pyeclib.ec_iface import ECDriverError

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oio.sandbox import Namespace
+from tests.kit.placement import place_in_order
 
 POLICY = "EC"
 DATA, PARITY = 6, 3
@@ -25,7 +26,8 @@ LARGE = random.Random(4).randbytes(METACHUNK + SEGMENT + 5000)
 
 @contextlib.contextmanager
 def running_namespace(path: Path) -> Iterator[Namespace]:
-    """As many rawx as a metachunk has chunks."""
+    """As many rawx as a metachunk has chunks: fragment ``n`` of each goes to ``rawx[n]``."""
     settings = {"chunk_size": 2 * SEGMENT // DATA + 100, "default_policy": POLICY}
     with Namespace(path / "namespace", rawx=DATA + PARITY, **settings) as running:
+        place_in_order(running)
         yield running

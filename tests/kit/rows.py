@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.facade.helpers import ACCOUNT, CONTAINER
+from tests.kit.facade import ACCOUNT, CONTAINER
 
 _BATCH = 2000
 

@@ -10,6 +10,18 @@ from typing import Any
 
 from oio.api import io
 
+SYSMETA = {
+    "id": "20BF2194FD420500CD4729AE0B5CBC07",
+    "version": "1554086800000000",
+    "content_path": "obj",
+    "chunk_method": "plain/nb_copy=3",
+    "policy": "THREECOPIES",
+    "container_id": "7B6C" * 16,
+    "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
+    "chunk_size": 100,
+}
+"""Of the object that chunks are written of."""
+
 
 class FakeResponse:
     """What readers and writers need of a response."""

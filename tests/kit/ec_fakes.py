@@ -8,7 +8,7 @@ import hashlib
 from oio.api.ec import ECRebuildHandler
 from oio.common.storage_functions import fetch_stream_ec
 from oio.common.storage_method import ECStorageMethod
-from tests.unit.fakes import FakeConnection, FakeResponse, at_the_seam
+from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam
 
 SEGMENT = 1000
 

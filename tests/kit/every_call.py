@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.facade.helpers import ACCOUNT
+from tests.kit.facade import ACCOUNT
 
 Call = Callable[..., Any]
 

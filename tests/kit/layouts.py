@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layouts of objects on rawx that tests of faults strike: copies and erasure-coded fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from oio.sandbox import Namespace
+from tests.kit import ec_objects, objects
+from tests.kit.ec_objects import FRAGMENT, METACHUNK, SEGMENT
+from tests.kit.objects import CHUNK_SIZE
+
+
+class Read(NamedTuple):
+    """What is read, and how many bytes the first answer of a rawx to it has."""
+
+    data: bytes
+    ranges: list[tuple[int, int]] | None
+    answer: int
+
+
+class Write(NamedTuple):
+    """What is stored, which of its metachunks is struck, and how many bytes the chunks of this one have."""
+
+    data: bytes
+    metachunk: int
+    length: int
+
+
+class Layout(NamedTuple):
+    """How objects are stored.
+
+    ``struck`` are the numbers of the rawx that are struck, in their order; ``spare`` is how many of them may
+    fail when an object is read, and ``quorum`` how many must be well when one is written.
+    """
+
+    running: Callable[[Path], AbstractContextManager[Namespace]]
+    metachunk: int
+    struck: tuple[int, ...]
+    spare: int
+    quorum: int
+    reads: dict[str, Read]
+    writes: dict[str, Write]
+    #: So many rawx are struck when it is read, and when it is written.
+    faulty: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def objects(self) -> set[bytes]:
+        """The data of what is read."""
+        return {read.data for read in self.reads.values()}
+
+    def pick(self, namespace: Namespace, faulty: int) -> list[Any]:
+        """The rawx to strike."""
+        return [namespace.rawx[number] for number in self.struck[:faulty]]
+
+
+LAYOUTS = {
+    "copies": Layout(
+        objects.running_namespace,
+        CHUNK_SIZE,
+        struck=(0, 1, 2),
+        spare=2,
+        quorum=2,
+        reads={
+            "small": Read(objects.SMALL, None, 1000),
+            "small range": Read(objects.SMALL, [(100, 899)], 800),
+            "large": Read(objects.LARGE, None, CHUNK_SIZE),
+            "large range": Read(objects.LARGE, [(CHUNK_SIZE // 2, 2 * CHUNK_SIZE + 99)], CHUNK_SIZE // 2),
+        },
+        writes={
+            "small": Write(objects.SMALL, 1, 1000),
+            "large, first metachunk": Write(objects.LARGE, 1, CHUNK_SIZE),
+            "large, last metachunk": Write(objects.LARGE, 3, 5000),
+        },
+        faulty=((1, 3), (1, 2, 3)),
+    ),
+    "EC": Layout(
+        ec_objects.running_namespace,
+        METACHUNK,
+        # Of these fragments, one is parity.
+        struck=(0, 7, 2, 4),
+        spare=ec_objects.PARITY,
+        quorum=ec_objects.DATA + 1,
+        reads={
+            "small": Read(ec_objects.SMALL, None, 248),
+            "small range": Read(ec_objects.SMALL, [(100, 899)], 248),
+            "large": Read(ec_objects.LARGE, None, 2 * FRAGMENT),
+            "large range": Read(ec_objects.LARGE, [(SEGMENT + 7, METACHUNK + 99)], FRAGMENT),
+        },
+        writes={
+            "small": Write(ec_objects.SMALL, 1, 248),
+            "large, first metachunk": Write(ec_objects.LARGE, 1, 2 * FRAGMENT),
+            "large, last metachunk": Write(ec_objects.LARGE, 2, FRAGMENT + 914),
+        },
+        faulty=((1, 3, 4), (1, 2, 3, 4)),
+    ),
+}
+
+
+def _cases(kind: str, wanted: Callable[[str], bool] = lambda _name: True) -> Iterator[Any]:
+    for name, layout in LAYOUTS.items():
+        counts = layout.faulty[kind == "writes"]
+        for what, value in getattr(layout, kind).items():
+            for faulty in counts if wanted(what) else ():
+                yield pytest.param(layout, value, faulty, id=f"{name}-{what}-{faulty}")
+
+
+def everywhere(kind: str, **kwargs: Any) -> pytest.MarkDecorator:
+    """Run a test for each layout, object and number of rawx that are struck.
+
+    :param kind: ``reads`` or ``writes``
+    """
+    return pytest.mark.parametrize(
+        ("layout", "what", "faulty"), list(_cases(kind, **kwargs)), indirect=["layout"]
+    )
+
+
+each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS, indirect=True)

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server with TLS, and the certificate that signs itself."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from tests.kit.scripted import Peer
+
+FILES = Path(__file__).parent.parent / "data" / "tls"
+CERTIFICATE = str(FILES / "certificate.pem")
+
+
+def answer_over_tls(peer: Peer) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, FILES / "key.pem")
+    with context.wrap_socket(peer.sock, server_side=True) as peer.sock:
+        while peer.read_head():
+            peer.answer(200, b"[]")
