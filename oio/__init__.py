@@ -8,21 +8,22 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from oio._version import __version__
 
 if TYPE_CHECKING:
     from oio.api.object_storage import ObjectStorageApi
 
 __all__ = ["ObjectStorageApi", "__version__"]
 
-__version__ = "1.0.0.dev0"
-
 
 def __getattr__(name: str) -> Any:
     """Import the facade at first use: ``import oio`` alone must stay free of green threads and of EC."""
     if name == "ObjectStorageApi":
-        return import_module("oio.api.object_storage").ObjectStorageApi
+        from oio.api.object_storage import ObjectStorageApi
+
+        return ObjectStorageApi
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError, ProtocolError
 
-import oio
+from oio._version import __version__
 from oio.b2.errors import BackblazeException
 from oio.common import exceptions as exc
 from oio.common import green
@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     import requests
     from requests.adapters import HTTPAdapter
 
-USER_AGENT = f"openio-sdk/{oio.__version__} python/{platform.python_version()}"
+USER_AGENT = f"openio-sdk/{__version__} python/{platform.python_version()}"
 BLOCK_SIZE = 131072
 """Bytes that are sent or received at once."""
 _POOL_SIZE = 32

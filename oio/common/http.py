@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from pkgutil import resolve_name
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +25,9 @@ def __getattr__(name: str) -> Any:
             DeprecationWarning,
             stacklevel=2,
         )
-        return resolve_name("oio.common.http_eventlet:CustomHttpConnection")
+        from oio.common.http_eventlet import CustomHttpConnection
+
+        return CustomHttpConnection
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
