@@ -59,11 +59,6 @@ class FragmentCodec:
         sample = bytes(range(256)) * self.k
         return self._join(dict(enumerate(self.encode(sample))), len(sample)) == sample
 
-    def segment_lengths(self, metachunk_size: int) -> list[int]:
-        """Bytes of each segment of a metachunk."""
-        full, rest = divmod(metachunk_size, self.segment_size)
-        return [self.segment_size] * full + ([rest] if rest else [])
-
     def chunk_size(self, metachunk_size: int) -> int:
         """Bytes of each chunk of a metachunk.
 
@@ -95,7 +90,7 @@ class FragmentCodec:
         if magic != _MAGIC or version == 0:
             raise ECError("not a fragment")
         if checksum != zlib.crc32(fragment[:_CHECKED]):
-            # Old versions of the library computed it otherwise, and it knows about that.
+            # Old versions of the library computed it in another way, which the library itself knows.
             self._call("get_metadata", fragment)
         if backend != self._backend:
             raise ECError(f"fragment of the backend {backend}, not {self._backend}")
