@@ -47,7 +47,7 @@ class AccountClient(HttpApi):
 
     def __init__(
         self,
-        conf: dict[str, Any],
+        conf: JsonObject,
         endpoint: str | None = None,
         proxy_endpoint: str | None = None,
         refresh_delay: float = 3600.0,
@@ -122,7 +122,7 @@ class AccountClient(HttpApi):
         account: str | None,
         method: str,
         action: str,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, object] | None = None,
         data: str | bytes | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> Answer:
@@ -135,11 +135,11 @@ class AccountClient(HttpApi):
         """
         options = kwargs.get("options")
         given = kwargs if options is None else cast("RequestOptions", options.for_request())
-        query: dict[str, Any] = {} if account is None else {"id": account}
+        query: dict[str, object] = {} if account is None else {"id": account}
         query.update(params or {})
         wish = given.get("force_master")
         if true_value(self.force_master if wish is None else wish):
-            # The service has no regard for the header that the proxy knows.
+            # The service ignores the header that the proxy knows.
             query["force_master"] = 1
         self._maybe_refresh_endpoint(**given)
         route = f"/{action.lstrip('/')}"
@@ -150,19 +150,30 @@ class AccountClient(HttpApi):
                 raise
             return self._send(method, route, given, query, data)
 
+    def _ask(
+        self,
+        name: str | None,
+        method: str,
+        action: str,
+        given: RequestOptions,
+        params: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Send a request without a body, by the method that programs may replace."""
+        return self.account_request(name, method, action, params, **given)
+
     def _read(
         self,
         name: str | None,
         action: str,
         given: RequestOptions,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, object] | None = None,
     ) -> JsonObject:
         """Get the JSON object that describes an account or something in it."""
-        resp, body = self.account_request(name, "GET", action, params, **given)
+        resp, body = self._ask(name, "GET", action, given, params)
         return expect(dict, resp, body, self._service)
 
     def _post(self, name: str | None, action: str, given: RequestOptions) -> None:
-        self.account_request(name, "POST", action, **given)
+        self._ask(name, "POST", action, given)
 
     def _write(
         self, name: str | None, action: str, given: RequestOptions, described: Mapping[str, object]
@@ -176,7 +187,7 @@ class AccountClient(HttpApi):
 
         :returns: True when created, False when it existed
         """
-        resp, _ = self.account_request(account, "PUT", "create", **kwargs)
+        resp, _ = self._ask(account, "PUT", "create", kwargs)
         return bool(resp.status == _CREATED)
 
     def account_delete(self, account: str | None, **kwargs: Unpack[RequestOptions]) -> None:
@@ -188,7 +199,7 @@ class AccountClient(HttpApi):
 
     def account_list(self, **kwargs: Unpack[RequestOptions]) -> list[str]:
         """List the names of the accounts, in no order."""
-        resp, body = self.account_request(None, "GET", "list", **kwargs)
+        resp, body = self._ask(None, "GET", "list", kwargs)
         return expect(list, resp, body, self._service)
 
     def account_show(self, account: str | None, **kwargs: Unpack[RequestOptions]) -> JsonObject:
@@ -250,7 +261,7 @@ class AccountClient(HttpApi):
         self,
         account: str,
         container: str,
-        metadata: dict[str, Any] | None = None,
+        metadata: JsonObject | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> Any:
         """Tell the account the state of a container.

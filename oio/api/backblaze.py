@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backblaze B2: each metachunk is one file of a bucket, and B2 takes care of its copies.
+"""Published names of the data path of Backblaze B2: one file of a bucket for each metachunk.
 
 The file of a chunk is named ``<container ID>/<last part of the chunk's URL>``. The argument `backblaze_info`
 of the handlers is what :meth:`oio.api.backblaze_http.BackblazeUtils.get_credentials` returns.
@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING, Any
 from oio.api import io
 from oio.api._data.bucket import FileSource, FileWriter, delete_files, file_name
 from oio.api._data.layout import Metachunk
-from oio.api._data.metachunks import UploadRequest
+from oio.api._data.metachunks import Checksum, UploadRequest
 from oio.api._data.read import read_pieces
-from oio.api._data.source import Source
+from oio.api._data.source import Readable, Source
 from oio.api.backblaze_http import Backblaze, BackblazeException
 from oio.b2.clients import Bucket
 from oio.b2.sizes import MAX_FILE_SIZE
-from oio.common.chunks import Chunk
+from oio.common.answers import JsonMapping, JsonObject
+from oio.common.chunks import Chunk, ChunkDict
 from oio.common.options import Options
 from oio.common.ranges import get_meta_ranges
 from oio.common.storage_method import StorageMethod
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from typing_extensions import Unpack
 
     from oio.common.keywords import SharedOptions
@@ -44,10 +43,8 @@ __all__ = [
 CLIENT = "client"
 """Key, in `backblaze_info`, of a client to use, instead of a new one for each operation."""
 
-_Described = dict[str, Any]
-"""Chunk as the services, and the published API, describe it."""
-_Meta = Mapping[str, Any]
 _Info = Mapping[str, Any]
+"""Credentials."""
 
 
 @contextlib.contextmanager
@@ -85,9 +82,9 @@ class BackblazeChunkWriteHandler:
 
     def __init__(
         self,
-        sysmeta: dict[str, Any],
-        meta_chunk: list[_Described],
-        checksum: _Hash,
+        sysmeta: JsonObject,
+        meta_chunk: list[ChunkDict],
+        checksum: Checksum,
         storage_method: StorageMethod,
         backblaze_info: _Info,
         **kwargs: Unpack[SharedOptions],
@@ -100,7 +97,7 @@ class BackblazeChunkWriteHandler:
         self._info = backblaze_info
         self._options = Options.of(kwargs)
 
-    def stream(self, source: Any) -> tuple[int, list[_Described]]:
+    def stream(self, source: Readable) -> tuple[int, list[ChunkDict]]:
         """Write the rest of a source, but no more than the chunk may have.
 
         :param source: its ``read(size)`` returns bytes
@@ -146,9 +143,9 @@ class BackblazeWriteHandler(io.WriteHandler):
 
     def __init__(
         self,
-        source: Any,
-        sysmeta: dict[str, Any],
-        chunk_prep: Any,
+        source: Readable,
+        sysmeta: JsonObject,
+        chunk_prep: io.ChunkPreparer,
         storage_method: StorageMethod,
         backblaze_info: _Info,
         **kwargs: Any,
@@ -159,12 +156,12 @@ class BackblazeWriteHandler(io.WriteHandler):
     def _metachunk_size(self) -> int:
         return self.file_size
 
-    def _writer(self, chunks: list[Chunk], checksum: _Hash, first: bool) -> FileWriter:
+    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> FileWriter:
         quorum = self.storage_method.quorum
         request = UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options)
         return FileWriter(self._bucket, file_name(self.sysmeta["container_id"], chunks[0]), request)
 
-    def stream(self) -> tuple[list[_Described], int, str]:
+    def stream(self) -> tuple[list[ChunkDict], int, str]:
         """Upload the data of the source, as one file or several.
 
         :returns: the chunks to be saved in the container, the number of bytes transferred, and the MD5 of the
@@ -192,8 +189,8 @@ class BackblazeDownloadHandler:
 
     def __init__(
         self,
-        sysmeta: _Meta,
-        meta_chunks: Mapping[int, list[_Described]],
+        sysmeta: JsonMapping,
+        meta_chunks: Mapping[int, list[ChunkDict]],
         backblaze_info: _Info,
         headers: Mapping[str, object] | None,
         range_start: int | None = None,
@@ -245,8 +242,8 @@ class BackblazeChunkDownloadHandler:
 
     def __init__(
         self,
-        meta: _Meta,
-        chunks: list[_Described],
+        meta: JsonMapping,
+        chunks: list[ChunkDict],
         offset: int,
         size: int | None,
         headers: Mapping[str, object] | None = None,
@@ -288,8 +285,8 @@ class BackblazeDeleteHandler:
 
     def __init__(
         self,
-        meta: _Meta,
-        chunks: Mapping[int, list[_Described]] | Iterable[_Described],
+        meta: JsonMapping,
+        chunks: Mapping[int, list[ChunkDict]] | Iterable[ChunkDict],
         backblaze_info: _Info,
         **kwargs: Unpack[SharedOptions],
     ) -> None:

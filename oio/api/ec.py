@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published names of erasure coding, which take and give chunks as dicts."""
+"""Published names of erasure coding; chunks come in and go out as dicts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from oio.api._data.ec.codec import codec_of
 from oio.api._data.ec.read import RangeReader
 from oio.api._data.ec.rebuild import ChunkRebuilder
 from oio.api._data.ec.write import FragmentSender, FragmentsWriter, SegmentCutter, metachunk_size, put_headers
-from oio.api._data.metachunks import UploadRequest
-from oio.api._data.source import Source
-from oio.blob.connect import OWN_THREAD_FAILURES
+from oio.api._data.metachunks import Checksum, UploadRequest
+from oio.api._data.source import Readable, Source
+from oio.blob.connect import OWN_THREAD_FAILURES, ChunkAnswer, Connection
 from oio.common import green
-from oio.common.chunks import Chunk
+from oio.common.answers import JsonObject
+from oio.common.chunks import Chunk, ChunkDict, Failure
 from oio.common.options import Options
 from oio.common.storage_method import ECStorageMethod
 
@@ -37,7 +38,7 @@ __all__ = [
 def meta_chunk_range_to_segment_range(
     meta_start: int | None, meta_end: int | None, segment_size: int
 ) -> tuple[int | None, int | None]:
-    """Converts a meta chunk range to a segment range.
+    """Convert a range of a metachunk to a range of segments.
 
     :param meta_start: first byte, or None for the last ``meta_end`` bytes
     :param meta_end: last byte, inclusive, or None for the end of the metachunk
@@ -63,7 +64,7 @@ def meta_chunk_range_to_segment_range(
 def segment_range_to_fragment_range(
     segment_start: int | None, segment_end: int | None, segment_size: int, fragment_size: int
 ) -> tuple[int | None, int | None]:
-    """Converts a segment range into a fragment range.
+    """Convert a range of segments to a range of fragments.
 
     :returns: a tuple (fragment_start, fragment_end): the first byte of the first fragment, or None if this
         is a suffix byte range; the last byte of the last fragment, or None if this is a prefix byte range
@@ -82,7 +83,7 @@ def segment_range_to_fragment_range(
 
 
 def ec_encode(storage_method: ECStorageMethod, n: int) -> Generator[list[bytes] | None, bytes, None]:
-    """Encode EC segments
+    """Encode segments.
 
     A coroutine: prime it with ``send(None)``, then send it blocks of any size.
 
@@ -111,11 +112,11 @@ def ec_encode(storage_method: ECStorageMethod, n: int) -> Generator[list[bytes] 
 class _Sender(FragmentSender):
     """Sender that notes in the dict of a chunk what becomes of it, and whose steps its owner takes."""
 
-    def __init__(self, described: dict[str, Any], headers: Mapping[str, Any], options: Options) -> None:
+    def __init__(self, described: ChunkDict, headers: Mapping[str, object], options: Options) -> None:
         super().__init__(Chunk.of(described), headers, options)
         self.described = described
 
-    def fail(self, phase: str, error: Any) -> None:
+    def fail(self, phase: str, error: Failure) -> None:
         super().fail(phase, error)
         self.described["error"] = self.error
 
@@ -127,14 +128,16 @@ class _Sender(FragmentSender):
         """Send what ends the body, in one write (pitfall 14)."""
         self.maybe_stored = self.described["maybe_stored"] = True
         try:
+            conn = self.conn
+            assert conn is not None
             with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
-                self.conn.send(end)
+                conn.send(end)
         except OWN_THREAD_FAILURES as err:
             self.fail("finish", err)
 
 
 class EcChunkWriter:
-    """Writes an EC chunk
+    """Writer of one chunk.
 
     :param chunk: dict with ``url``, ``pos``; it gets an ``error`` when it fails, and a true ``maybe_stored``
         when its server may hold it
@@ -145,21 +148,21 @@ class EcChunkWriter:
 
     def __init__(
         self,
-        chunk: dict[str, Any],
-        conn: Any,
+        chunk: ChunkDict,
+        conn: Connection,
         write_timeout: float | None = None,
         chunk_checksum_algo: str | None = "md5",
         **_kwargs: Any,
     ) -> None:
-        own = {"write_timeout": write_timeout, "chunk_checksum_algo": chunk_checksum_algo}
-        self._sender = _Sender(chunk, {}, Options.of({**_kwargs, **own}))
+        options = Options.of(_kwargs, write_timeout=write_timeout, chunk_checksum_algo=chunk_checksum_algo)
+        self._sender = _Sender(chunk, {}, options)
         self._sender.conn = conn
 
     @classmethod
     def connect(
         cls,
-        chunk: dict[str, Any],
-        sysmeta: dict[str, Any],
+        chunk: ChunkDict,
+        sysmeta: JsonObject,
         reqid: str | None = None,
         connection_timeout: float | None = None,
         write_timeout: float | None = None,
@@ -170,28 +173,24 @@ class EcChunkWriter:
         :param sysmeta: metadata of the object
         :param kwargs: ``headers`` of the request, ``chunk_checksum_algo``, ``deadline``...
         """
-        own = {
-            "reqid": reqid,
-            "connection_timeout": connection_timeout,
-            "write_timeout": write_timeout,
-        }
-        options = Options.of({**kwargs, **own})
+        options = Options.of(
+            kwargs, reqid=reqid, connection_timeout=connection_timeout, write_timeout=write_timeout
+        )
         sender = _Sender(chunk, put_headers(sysmeta, options), options)
-        sender.connect()
-        return cls(chunk, sender.conn, options=options)
+        return cls(chunk, sender.connect(), options=options)
 
     @property
-    def chunk(self) -> dict[str, Any]:
+    def chunk(self) -> ChunkDict:
         """Description of the chunk."""
         return self._sender.described
 
     @property
-    def conn(self) -> Any:
-        """The connection, as long as it is open."""
+    def conn(self) -> Connection | None:
+        """The connection, while it is open."""
         return self._sender.conn
 
     @property
-    def checksum(self) -> Any:
+    def checksum(self) -> Checksum | None:
         """Of the fragments sent so far; None when none is wanted."""
         return self._sender.checksum
 
@@ -205,7 +204,7 @@ class EcChunkWriter:
         """Whether the chunk is lost."""
         return self._sender.error is not None
 
-    def start(self, pool: Any) -> None:
+    def start(self, pool: green.ContextPool) -> None:
         """Spawn the green thread that sends what is queued."""
         self._sender.thread = pool.spawn(self._sender.run)
 
@@ -220,8 +219,8 @@ class EcChunkWriter:
             # Two green threads never write to one socket (pitfall 17).
             self._sender.thread.wait()
 
-    def finish(self, metachunk_size: int, metachunk_hash: str) -> dict[str, Any] | None:
-        """Send metachunk_size and metachunk_hash as trailers
+    def finish(self, metachunk_size: int, metachunk_hash: str) -> ChunkDict | None:
+        """Send the size and the checksum of the metachunk as trailers.
 
         :returns: the chunk when it failed
         """
@@ -230,15 +229,17 @@ class EcChunkWriter:
             sender.end(sender.end_of_body(metachunk_size, metachunk_hash))
         return self.chunk if self.failed else None
 
-    def getresponse(self) -> Any:
+    def getresponse(self) -> ChunkAnswer:
         """Read the HTTP response from the connection."""
         sender = self._sender
+        conn = sender.conn
+        assert conn is not None
         with green.ChunkWriteTimeout(sender.options.limits.writing(sender.chunk.netloc)):
-            return sender.conn.getresponse()
+            return conn.getresponse()
 
 
 class EcMetachunkWriter(io.MetachunkWriter):
-    """Writes the chunks of one metachunk.
+    """Writer of the chunks of one metachunk.
 
     :param sysmeta: metadata of the object
     :param meta_chunk: the chunks, dicts with ``url``, ``pos`` and maybe ``num``; those that fail get an
@@ -254,9 +255,9 @@ class EcMetachunkWriter(io.MetachunkWriter):
 
     def __init__(
         self,
-        sysmeta: dict[str, Any],
-        meta_chunk: list[dict[str, Any]],
-        global_checksum: Any,
+        sysmeta: JsonObject,
+        meta_chunk: list[ChunkDict],
+        global_checksum: Checksum,
         storage_method: ECStorageMethod,
         reqid: str | None = None,
         connection_timeout: float | None = None,
@@ -280,7 +281,7 @@ class EcMetachunkWriter(io.MetachunkWriter):
         self._chunks = [Chunk.of(chunk) for chunk in meta_chunk]
         _check_indexes(self._chunks)
 
-    def stream(self, source: Any, size: int) -> tuple[int, str, list[dict[str, Any]]]:
+    def stream(self, source: Readable, size: int) -> tuple[int, str, list[ChunkDict]]:
         """Write at most ``size`` bytes of a source.
 
         :returns: the bytes transferred, their checksum (hexadecimal), and the chunks: those that were written
@@ -301,7 +302,7 @@ class EcMetachunkWriter(io.MetachunkWriter):
 
 
 class ECWriteHandler(io.WriteHandler):
-    """Handles writes to an EC content.
+    """Writer of an erasure-coded object.
 
     For initialization parameters, see :class:`oio.api.io.WriteHandler`.
     """
@@ -311,7 +312,7 @@ class ECWriteHandler(io.WriteHandler):
     def _metachunk_size(self) -> int:
         return metachunk_size(self.storage_method, int(self.sysmeta["chunk_size"]))
 
-    def _writer(self, chunks: list[Chunk], checksum: Any, first: bool) -> FragmentsWriter:
+    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> FragmentsWriter:
         quorum = self.storage_method.quorum
         request = UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options)
         return FragmentsWriter(request, self.storage_method)
@@ -328,9 +329,7 @@ def _check_indexes(chunks: list[Chunk]) -> None:
 
 
 class ECStream:
-    """Reads an EC meta chunk.
-
-    Handles the different readers.
+    """Stream of a metachunk.
 
     :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
     :param readers: reads the fragments; None when there is nothing to read
@@ -368,18 +367,18 @@ class ECStream:
         if self.readers is not None:
             self.readers.team.close()
 
-    def get_iter(self) -> Iterator[dict[str, Any]]:
+    def get_iter(self) -> Iterator[JsonObject]:
         """The parts: dicts with ``start``, ``end`` (inclusive, in the metachunk) and ``iter``, the data."""
         if self.readers is not None:
             for start, end in self.range_infos:
                 yield {"start": start, "end": end, "iter": self.readers.blocks()}
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[JsonObject]:
         return self.get_iter()
 
 
 class ECChunkDownloadHandler:
-    """Handles the download of an EC meta chunk
+    """Reader of a metachunk.
 
     :param storage_method: an :class:`~oio.common.storage_method.ECStorageMethod`
     :param chunks: its chunks, dicts with ``url``, ``num`` (or ``pos``), ``size`` of the metachunk
@@ -393,10 +392,10 @@ class ECChunkDownloadHandler:
     def __init__(
         self,
         storage_method: ECStorageMethod,
-        chunks: list[dict[str, Any]],
+        chunks: list[ChunkDict],
         meta_start: int | None,
         meta_end: int | None,
-        headers: Mapping[str, Any],
+        headers: Mapping[str, object],
         connection_timeout: float | None = None,
         read_timeout: float | None = None,
         reqid: str | None = None,
@@ -408,8 +407,10 @@ class ECChunkDownloadHandler:
         self.meta_end = meta_end
         self.headers = dict(headers or {})
         self.reqid = reqid
-        own = {"connection_timeout": connection_timeout, "read_timeout": read_timeout, "reqid": reqid}
-        self._options = Options.of({**_kwargs, **own}).per_request()
+        options = Options.of(
+            _kwargs, reqid=reqid, connection_timeout=connection_timeout, read_timeout=read_timeout
+        )
+        self._options = options.per_request()
 
     def _range(self, size: int) -> tuple[int, int]:
         start, end = self.meta_start, self.meta_end
@@ -450,7 +451,7 @@ class ECChunkDownloadHandler:
 
 
 class ECRebuildHandler:
-    """Rebuilds a missing or damaged chunk, bit for bit.
+    """Rebuilder of a missing or damaged chunk, bit for bit.
 
     :param meta_chunk: the other chunks of its metachunk, dicts with ``url``, ``pos`` (or ``num``) and, if
         known, ``size`` and ``hash`` of the metachunk
@@ -462,7 +463,7 @@ class ECRebuildHandler:
 
     def __init__(
         self,
-        meta_chunk: list[dict[str, Any]],
+        meta_chunk: list[ChunkDict],
         missing: int,
         storage_method: ECStorageMethod,
         connection_timeout: float | None = None,
@@ -472,20 +473,21 @@ class ECRebuildHandler:
         self.meta_chunk = meta_chunk
         self.missing = int(missing)
         self.storage_method = storage_method
-        timeouts = {"connection_timeout": connection_timeout, "read_timeout": read_timeout}
-        self._options = Options.of({**_kwargs, **timeouts}).per_request()
+        options = Options.of(
+            _kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout
+        ).per_request()
         chunks = [Chunk.of(chunk) for chunk in meta_chunk]
-        self._rebuilder = ChunkRebuilder(chunks, self.missing, storage_method, self._options)
+        self._rebuilder = ChunkRebuilder(chunks, self.missing, storage_method, options)
 
     def rebuild(self) -> tuple[int, Iterator[bytes]]:
         """Rebuild the chunk.
 
-        All the other chunks are asked for at once; those whose size is not that of most of them are left out.
+        All the other chunks are asked for at once; those that differ in size from most of them are left out.
         The chunk is held in memory until each of its sources is verified against its own checksum, so nothing
         is left to go wrong, nor to close, when this returns.
 
         :returns: the bytes of the chunk, and an iterator of its fragments
         :raises oio.common.exceptions.UnrecoverableContent: when fewer than k good chunks are left
-        :raises oio.common.exceptions.DeadlineReached:
+        :raises oio.common.exceptions.DeadlineReached: no time is left
         """
         return self._rebuilder.rebuild()

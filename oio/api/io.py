@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.api._data.links import MetachunkLinker as _Linker
+from oio.api._data.metachunks import Checksum, ObjectWriter
 from oio.api._data.metachunks import MetachunkWriter as _Writer
-from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.parallel import FIRST_BLOCK, LARGEST_BLOCK
 from oio.api._data.prepared import Preparer
-from oio.api._data.source import Source
+from oio.api._data.source import Readable, Source
 from oio.blob.quorum import check_quorum
 from oio.blob.reader import (
     READ_CHUNK_SIZE,
@@ -27,7 +27,8 @@ from oio.blob.reader import (
     make_iter_from_resp,
 )
 from oio.blob.sender import PUT_QUEUE_DEPTH
-from oio.common.chunks import Chunk, Outcome
+from oio.common.answers import JsonMapping, JsonObject
+from oio.common.chunks import Chunk, ChunkDict, Outcome
 from oio.common.http_eventlet import http_connect
 from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
 from oio.common.options import Options
@@ -36,7 +37,9 @@ from oio.common.storage_method import StorageMethod
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.blob.client import BlobClient
     from oio.common.keywords import RequestOptions
+    from oio.container.client import ContainerClient
 
 __all__ = [
     "CHUNK_TIMEOUT",
@@ -73,7 +76,7 @@ CLIENT_TIMEOUT = SOURCE_TIMEOUT
 
 
 class IOBaseWrapper(io.RawIOBase):
-    """Wrap any object that has a ``read`` method into an :class:`io.IOBase`.
+    """File made of any object that has a ``read`` method.
 
     Closing the wrapper leaves the wrapped object open: it is the caller's.
 
@@ -81,7 +84,7 @@ class IOBaseWrapper(io.RawIOBase):
     :raises AttributeError: when it has no ``read``
     """
 
-    def __init__(self, wrapped: Any) -> None:
+    def __init__(self, wrapped: Readable) -> None:
         super().__init__()
         self._wrapped = wrapped
         self._read = wrapped.read
@@ -97,11 +100,10 @@ class IOBaseWrapper(io.RawIOBase):
             size = len(self._rest) if n < 0 else n
             data, self._rest = self._rest[:size], self._rest[size:]
             return data + (self.read(-1) if n < 0 else b"")
-        data = self._read(n)
-        if data is None:
+        block = self._read(n)
+        if block is None:
             return b""
-        if isinstance(data, str):
-            data = data.encode("utf-8")
+        data = block.encode("utf-8") if isinstance(block, str) else bytes(block)
         if n >= 0 and len(data) > n:
             data, self._rest = data[:n], data[n:]
         return data
@@ -114,7 +116,7 @@ class IOBaseWrapper(io.RawIOBase):
 
 
 class Closeable:
-    """Iterates over several iterables in turn, and closes those that can be closed."""
+    """Iterator over several iterables in turn, which closes those that can be closed."""
 
     def __init__(self, *iterables: Any) -> None:
         self._iterables = iterables
@@ -148,13 +150,13 @@ def chain(iterable: Iterable[Any]) -> Any:
     return []
 
 
-def consume(it: Iterable[Any]) -> None:
+def consume(it: Iterable[object]) -> None:
     """Run an iterable to its end."""
     for _ in it:
         pass
 
 
-def iters_to_raw_body(parts_iter: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
+def iters_to_raw_body(parts_iter: Iterator[JsonMapping]) -> Iterator[bytes]:
     """The bytes of the first part of a body; nothing when it has no part."""
     part = next(parts_iter, None)
     if part is None:
@@ -179,7 +181,7 @@ def exp_ramp_gen(start: int, maximum: int) -> Iterator[int]:
 # --- writing -----------------------------------------------------------------------------------------
 
 
-def describe_outcomes(described: Iterable[dict[str, Any]], outcomes: Iterable[Outcome]) -> None:
+def describe_outcomes(described: Iterable[ChunkDict], outcomes: Iterable[Outcome]) -> None:
     """Note in the dicts of a caller what became of their chunks.
 
     :param described: chunks, in the order of the outcomes
@@ -193,10 +195,14 @@ def describe_outcomes(described: Iterable[dict[str, Any]], outcomes: Iterable[Ou
         chunk["maybe_stored"] = outcome.maybe_stored
 
 
-class WriteHandler:
-    """Base of the strategies that upload an object.
+ChunkPreparer: TypeAlias = Callable[[], Iterable[list[ChunkDict]]] | dict[int, list[ChunkDict]]
+"""Metachunks of an upload, lists of chunks: given one by one, or all of them by their positions."""
 
-    :param source: what to read the data from: an object with a ``read`` method
+
+class WriteHandler:
+    """Base of the writers of objects.
+
+    :param source: has a ``read`` method that gives the data
     :param sysmeta: metadata of the object; ``chunk_size`` is in bytes
     :param chunk_preparer: callable that gives an iterable of metachunks (lists of chunk dicts), or a dict
         of metachunk position -> list of chunks
@@ -211,11 +217,11 @@ class WriteHandler:
 
     def __init__(
         self,
-        source: Any,
-        sysmeta: dict[str, Any],
-        chunk_preparer: Any,
+        source: Readable,
+        sysmeta: JsonObject,
+        chunk_preparer: ChunkPreparer,
         storage_method: StorageMethod,
-        headers: Mapping[str, Any] | None = None,
+        headers: Mapping[str, object] | None = None,
         connection_timeout: float | None = None,
         write_timeout: float | None = None,
         read_timeout: float | None = None,
@@ -224,19 +230,17 @@ class WriteHandler:
         **_kwargs: Any,
     ) -> None:
         self.options = Options.of(
-            {
-                **_kwargs,
-                "headers": headers,
-                "connection_timeout": connection_timeout,
-                "write_timeout": write_timeout,
-                "read_timeout": read_timeout,
-                "deadline": deadline,
-                "chunk_checksum_algo": chunk_checksum_algo,
-            }
+            _kwargs,
+            headers=headers,
+            connection_timeout=connection_timeout,
+            write_timeout=write_timeout,
+            read_timeout=read_timeout,
+            deadline=deadline,
+            chunk_checksum_algo=chunk_checksum_algo,
         )
         self.source = Source(source, self.options.limits)
         self.sysmeta = sysmeta
-        self.chunk_prep: Callable[[], Iterable[list[dict[str, Any]]]]
+        self.chunk_prep: Callable[[], Iterable[list[ChunkDict]]]
         if isinstance(chunk_preparer, dict):
             self.chunk_prep = lambda: (chunk_preparer[pos] for pos in sorted(chunk_preparer))
         else:
@@ -261,17 +265,17 @@ class WriteHandler:
         """Bytes of a full metachunk."""
         return int(self.sysmeta["chunk_size"])
 
-    def _writer(self, chunks: list[Chunk], checksum: Any, first: bool) -> _Writer:
+    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> _Writer:
         """Make the writer of one metachunk."""
         raise TypeError(f"{type(self).__name__} is no strategy: it does not write")
 
-    def stream(self) -> tuple[list[dict[str, Any]], int, str]:
+    def stream(self) -> tuple[list[ChunkDict], int, str]:
         """Upload a stream of data, metachunk after metachunk, as long as there is something left to read.
 
         :returns: the chunks to be saved in the container, the number of bytes transferred, and the checksum
             (hexadecimal MD5) of the data that went through
         """
-        taken: list[dict[str, Any]] = []
+        taken: list[ChunkDict] = []
 
         def metachunks() -> Iterator[list[Chunk]]:
             for described in self.chunk_prep():
@@ -288,7 +292,7 @@ class WriteHandler:
 
 
 class MetachunkPreparer:
-    """Get metadata for a new object and continuously yield new metachunks.
+    """Iterable of the metachunks of a new object, with its description.
 
     The first metachunk is asked for at once; the others when the iterator is advanced.
 
@@ -300,7 +304,7 @@ class MetachunkPreparer:
 
     def __init__(
         self,
-        container_client: Any,
+        container_client: ContainerClient,
         account: str,
         container: str,
         obj_name: str,
@@ -323,22 +327,22 @@ class MetachunkPreparer:
             content_id=options.content_id,
             version=options.version,
         )
-        self._all_chunks: list[dict[str, Any]] = []
+        self._all_chunks: list[ChunkDict] = []
 
     @property
-    def obj_meta(self) -> dict[str, Any]:
+    def obj_meta(self) -> JsonObject:
         """Description of the object."""
         return self._preparer.meta
 
-    def __call__(self) -> Iterator[list[dict[str, Any]]]:
+    def __call__(self) -> Iterator[list[ChunkDict]]:
         """Yield metachunks, lists of chunks, as long as one is asked for."""
         for chunks in self._preparer:
             described = [chunk.described() for chunk in chunks]
             self._all_chunks.extend(described)
             yield described
 
-    def all_chunks_so_far(self) -> list[dict[str, Any]]:
-        """All the chunks yielded so far, for who must remove them."""
+    def all_chunks_so_far(self) -> list[ChunkDict]:
+        """All the chunks yielded so far, to remove them after a failure."""
         return self._all_chunks
 
 
@@ -364,7 +368,7 @@ class MetachunkWriter:
         self.storage_method = storage_method
         self._quorum = quorum if quorum is not None else storage_method.quorum  # type: ignore[union-attr]
         self.checksum_algo = chunk_checksum_algo
-        self.options = Options.of({**_kwargs, "chunk_checksum_algo": chunk_checksum_algo})
+        self.options = Options.of(_kwargs, chunk_checksum_algo=chunk_checksum_algo)
         self.reqid: str | None = _kwargs.get("reqid")
         self.chunk_buffer_min = int(self.options.buffer_min or FIRST_BLOCK)
         self.chunk_buffer_max = int(self.options.buffer_max or LARGEST_BLOCK)
@@ -372,20 +376,18 @@ class MetachunkWriter:
 
     @property
     def quorum(self) -> int:
-        """Minimum number of chunks required to validate an upload"""
+        """Number of chunks that must be written at least."""
         return self._quorum
 
     def buffer_size(self) -> int:
         """Bytes to read next from the source: small at first, for a quick start, then more."""
         return next(self._buffer_sizes)
 
-    def quorum_or_fail(self, successes: list[Any], failures: list[Any]) -> None:
-        """Compare the number of uploads against the quorum.
+    def quorum_or_fail(self, successes: Sequence[object], failures: Iterable[ChunkDict]) -> None:
+        """Compare the number of uploads with the quorum.
 
         :param successes: a list of chunk objects whose upload succeeded
-        :type successes: `list` or `tuple`
         :param failures: a list of chunk objects whose upload failed; their ``error`` says why
-        :type failures: `list` or `tuple`
         :raises oio.common.exceptions.SourceReadError: if the source of the data failed
         :raises oio.common.exceptions.SourceReadTimeout: if the source of the data gave nothing in time
         :raises oio.common.exceptions.Conflict: if a chunk exists already
@@ -401,7 +403,7 @@ class MetachunkWriter:
 
 
 class MetachunkLinker(MetachunkWriter):
-    """Links the chunks of one metachunk, all at once.
+    """Linker of the chunks of one metachunk, all at once.
 
     :param sysmeta: metadata of the object that the links are for, with keys ``container_id content_path
         version policy full_path``
@@ -416,10 +418,10 @@ class MetachunkLinker(MetachunkWriter):
 
     def __init__(
         self,
-        sysmeta: Mapping[str, Any],
-        meta_chunk_target: list[dict[str, Any]],
+        sysmeta: JsonMapping,
+        meta_chunk_target: list[ChunkDict],
         storage_method: StorageMethod | None,
-        blob_client: Any,
+        blob_client: BlobClient,
         quorum: int | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
@@ -430,7 +432,7 @@ class MetachunkLinker(MetachunkWriter):
         self._linker = _Linker(sysmeta, chunks, self.quorum, blob_client, self.options)
 
     @property
-    def links(self) -> list[dict[str, Any]]:
+    def links(self) -> list[ChunkDict]:
         """One for each chunk, in the same order.
 
         Those that failed have an ``error``, those that the service may hold all the same a true
@@ -438,7 +440,7 @@ class MetachunkLinker(MetachunkWriter):
         """
         return [outcome.described() for outcome in self._linker.outcomes]
 
-    def link(self) -> list[dict[str, Any]]:
+    def link(self) -> list[ChunkDict]:
         """Make the links.
 
         :returns: those that were made
@@ -449,7 +451,7 @@ class MetachunkLinker(MetachunkWriter):
 
 
 class LinkHandler:
-    """Links the chunks of an object.
+    """Linker of the chunks of an object.
 
     :param sysmeta: metadata of the object that the links are for, see :class:`MetachunkLinker`
     :param meta_chunks_target: metachunk position -> its chunks
@@ -460,10 +462,10 @@ class LinkHandler:
 
     def __init__(
         self,
-        sysmeta: Mapping[str, Any],
-        meta_chunks_target: Mapping[int, list[dict[str, Any]]],
+        sysmeta: JsonMapping,
+        meta_chunks_target: Mapping[int, list[ChunkDict]],
         storage_method: StorageMethod,
-        blob_client: Any,
+        blob_client: BlobClient,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
         self.sysmeta = sysmeta
@@ -473,7 +475,7 @@ class LinkHandler:
         self.extra_kwargs = kwargs
         self._linkers: list[MetachunkLinker] = []
 
-    def link(self) -> list[dict[str, Any]]:
+    def link(self) -> list[ChunkDict]:
         """Link metachunk after metachunk.
 
         :returns: the links that were made, as chunks to be saved in a container
@@ -489,7 +491,7 @@ class LinkHandler:
         return made
 
     @property
-    def pairs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    def pairs(self) -> list[tuple[ChunkDict, ChunkDict]]:
         """Chunks, and the links to them, of the metachunks so far; a link may have failed."""
         return [
             pair
@@ -497,6 +499,6 @@ class LinkHandler:
             for pair in zip(linker.meta_chunk_target, linker.links, strict=True)
         ]
 
-    def all_chunks_so_far(self) -> list[dict[str, Any]]:
-        """All the links so far, for who must remove them."""
+    def all_chunks_so_far(self) -> list[ChunkDict]:
+        """All the links so far, to remove them after a failure."""
         return [link for linker in self._linkers for link in linker.links]

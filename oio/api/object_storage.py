@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api.types import ClientOptions
+    from oio.common.perfdata import Perfdata
 
 __all__ = ["ObjectStorageAPI", "ObjectStorageApi", "patch_kwargs"]
 
@@ -107,8 +108,8 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
     def __init__(
         self,
         namespace: str,
-        logger: Any = None,
-        perfdata: dict[str, Any] | None = None,
+        logger: logging.Logger | None = None,
+        perfdata: Perfdata | None = None,
         **kwargs: Unpack[ClientOptions],
     ) -> None:
         if not isinstance(namespace, str) or not namespace:
@@ -120,7 +121,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         self._global_kwargs = self._call_defaults(perfdata, given)
         pool = given.get("pool_manager")
         self._owns_pool = pool is None
-        self._pool_manager: Any = pool or get_pool_manager(
+        self._pool_manager = pool or get_pool_manager(
             **{name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
         )
         self._conf = {"namespace": namespace}
@@ -139,7 +140,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         self._chunk_connections = POOL.hold(self)
 
     @classmethod
-    def _call_defaults(cls, perfdata: dict[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _call_defaults(cls, perfdata: Perfdata | None, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options of the constructor that are defaults of the calls."""
         checked = {name: check_option(name, given[name]) for name in given if name != "deadline"}
         names = (*cls.EXTRA_KEYWORDS, *_DEFAULTS_OF_CALLS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replication: each metachunk is written whole to several chunk servers."""
+"""Published names of replication; chunks come in and go out as dicts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 from oio.api import io
 from oio.api._data.copies import CopiesWriter
-from oio.api._data.metachunks import UploadRequest
-from oio.api._data.source import Source
-from oio.common.chunks import Chunk
+from oio.api._data.metachunks import Checksum, UploadRequest
+from oio.api._data.source import Readable, Source
+from oio.common.answers import JsonObject
+from oio.common.chunks import Chunk, ChunkDict
 from oio.common.storage_method import StorageMethod
 
 __all__ = ["FakeChecksum", "ReplicatedMetachunkWriter", "ReplicatedWriteHandler"]
 
 
 class FakeChecksum:
-    """Acts as a checksum object but does not compute anything
+    """Checksum object that computes nothing, and gives what it was made with.
 
     >>> FakeChecksum("6bf6").hexdigest()
     '6bf6'
@@ -27,15 +28,15 @@ class FakeChecksum:
         self.checksum = actual_checksum
 
     def hexdigest(self) -> str:
-        """Returns the checksum passed as constructor parameter"""
+        """Get the checksum that was given to the constructor."""
         return self.checksum
 
-    def update(self, *_args: Any, **_kwargs: Any) -> None:
-        """Does nothing."""
+    def update(self, *_args: object, **_kwargs: object) -> None:
+        """Ignore data."""
 
 
 class ReplicatedMetachunkWriter(io.MetachunkWriter):
-    """Writes the copies of one metachunk.
+    """Writer of the copies of one metachunk.
 
     :param sysmeta: metadata of the object
     :param meta_chunk: the chunks, dicts with ``url``, ``pos`` and maybe ``real_url``; those that fail get an
@@ -53,15 +54,15 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
 
     def __init__(
         self,
-        sysmeta: dict[str, Any],
-        meta_chunk: list[dict[str, Any]],
-        checksum: Any,
+        sysmeta: JsonObject,
+        meta_chunk: list[ChunkDict],
+        checksum: Checksum,
         storage_method: StorageMethod | None,
         quorum: int | None = None,
         connection_timeout: float | None = None,
         write_timeout: float | None = None,
         read_timeout: float | None = None,
-        headers: Mapping[str, Any] | None = None,
+        headers: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -78,7 +79,7 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
         self.checksum = checksum
         self._first = bool(kwargs.get("first"))
 
-    def stream(self, source: Any, size: int | None = None) -> tuple[int, str, list[dict[str, Any]]]:
+    def stream(self, source: Readable, size: int | None = None) -> tuple[int, str, list[ChunkDict]]:
         """Write at most ``size`` bytes of a source, or all of it, to all chunks.
 
         :returns: the bytes transferred, their checksum (hexadecimal; empty when neither side computed one),
@@ -97,11 +98,11 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
 
 
 class ReplicatedWriteHandler(io.WriteHandler):
-    """Handles writes to a replicated content.
+    """Writer of a replicated object.
 
     For initialization parameters, see :class:`oio.api.io.WriteHandler`.
     """
 
-    def _writer(self, chunks: list[Chunk], checksum: Any, first: bool) -> CopiesWriter:
+    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> CopiesWriter:
         quorum = self.storage_method.quorum
         return CopiesWriter(UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options))

@@ -155,7 +155,7 @@ class Chunk(TypedDict):
     """Piece of the data of an object, or of the redundancy of it, on one rawx or in Backblaze."""
 
     url: str
-    """Its name for ever: ``http://service/ID``, or ``b2/ID`` for a file in Backblaze."""
+    """Its permanent name: ``http://service/ID``, or ``b2/ID`` for a file in Backblaze."""
     real_url: str
     """Where it can be read now; the same in Backblaze."""
     pos: str
@@ -234,17 +234,17 @@ class ListedObject(_ListedObject, total=False):
 
 @final
 class ListedPrefix(TypedDict):
-    """What stands for several names in a listing."""
+    """Prefix in a listing, which stands for several names."""
 
     prefix: str
-    """What they have in common, up to the delimiter."""
+    """Beginning of these names, up to the delimiter."""
 
 
 class _ObjectListing(TypedDict):
     objects: list[ListedObject]
     """In the order of their names, and the versions of each from the newest one on."""
     prefixes: list[str]
-    """What stands for several names each, up to the delimiter."""
+    """Prefixes of names, up to the delimiter, which stand for several names each."""
     properties: dict[str, str]
     """Properties of the user of the container."""
     system: dict[str, str]

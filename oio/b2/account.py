@@ -72,7 +72,7 @@ class _Pending:
         self.error: exc.OioException | None = None
 
     def concerns(self, deadline: float | None) -> bool:
-        """Whether its failure is also that of a thread that has waited for it, and has this deadline."""
+        """Whether its failure also holds for a thread that has waited for it, with this deadline."""
         more_time = self.deadline < (float("inf") if deadline is None else deadline)
         return not (more_time and self.error is not None and is_transient(self.error))
 
@@ -122,7 +122,7 @@ class Account:
                 if self._grant is not None and self._grant is not failed:
                     return self._grant
                 pending, is_ours = self._pending, False
-                # After a fork, nobody is left to finish that of the parent.
+                # After a fork, no thread of this process will finish the parent's.
                 if pending is None or pending.pid != os.getpid():
                     pending, is_ours = _Pending(limits.deadline), True
                     self._pending = pending
@@ -146,7 +146,7 @@ class Account:
 
     @staticmethod
     def _wait(pending: _Pending, limits: B2Limits) -> None:
-        """Wait for an authorisation; in an outage, not every thread that has waited tries again."""
+        """Wait for an authorisation; in an outage, its failure ends the wait of the other threads too."""
         green.adopt_thread()
         while not pending.done:
             # No event wakes green threads of several OS threads.

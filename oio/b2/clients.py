@@ -44,7 +44,7 @@ class B2Clients:
 
     @staticmethod
     def has_credentials(options: Options) -> bool:
-        """Tell whether there is a file of credentials: without one, nobody has objects in Backblaze here."""
+        """Tell whether there is a file of credentials; without one, no object is in Backblaze."""
         return bool(options.key_file) or os.path.exists(DEFAULT_KEY_FILE)
 
     def bucket(self, storage_method: object, options: Options) -> Bucket:

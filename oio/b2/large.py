@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _MARK = "oio_upload"
-"""Name of the file information by which a started file is found when the answer to its start was lost."""
+"""File information that marks a started file, to find it when the answer to its start was lost."""
 _THREAD_FAILURES = (Exception, green.Timeout)
 """Failures in a green thread of ours, where no timeout of the host's can strike."""
 _logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class LargeFiles:
         """
         known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
         if known:
-            # The service takes it at the start only, when it is unknown of most sources.
+            # The service takes it at the start only, when few sources can tell it.
             file = replace(file, info={**file.info, "large_file_sha1": known})
         file_id = self.start(bucket_id, file, limits)["fileId"]
         try:
@@ -76,7 +76,7 @@ class LargeFiles:
         except BaseException:  # Unfinished parts are billed, whatever stopped us.
             self._give_up(file_id, file.name, limits)
             raise
-        return {**answer, "contentSha1": known or "none"}
+        return answer | {"contentSha1": known or "none"}
 
     def start(self, bucket_id: str, file: Description, limits: B2Limits) -> JsonObject:
         """Begin a large file: a single one, whatever the number of attempts.
@@ -108,10 +108,10 @@ class LargeFiles:
                     return found
             else:
                 with reading_answer():
-                    return {**answer, "fileId": str(answer["fileId"])}
+                    return answer | {"fileId": str(answer["fileId"])}
 
     def _find_started(self, bucket_id: str, name: str, mark: str, limits: B2Limits) -> JsonObject | None:
-        """Look for the file of a start whose answer was lost: nobody else would ever cancel it."""
+        """Look for the file of a start whose answer was lost: it would never be cancelled otherwise."""
         body = {"bucketId": bucket_id, "namePrefix": name}
         try:
             while True:

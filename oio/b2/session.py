@@ -170,10 +170,10 @@ class B2Session:
 
     def __init__(self, ca_certs: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         if ca_certs is not None:
-            # Now, and not as a failure of each request.
+            # A wrong file fails now, not at each request.
             tls_context(ca_certs)
         session = requests.Session()
-        # The environment is none of our business; a netrc file would replace our tokens.
+        # Settings of the environment are for others; a netrc file would replace our tokens.
         session.trust_env = False
         session.verify = ca_certs or True
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -200,7 +200,7 @@ class B2Session:
 
         :param body: bytes, or a :class:`FileBody`
         :param what: what is done, for exceptions
-        :raises BackblazeException: the status is none of success
+        :raises BackblazeException: the status is not one of success
         :raises OioNetworkException: there is no answer
         :raises DeadlineReached: before anything is sent
         """
@@ -265,7 +265,7 @@ class B2Session:
             # An empty body would be sent as chunked, which B2 refuses.
             request.data = b""
         prepared = self._session.prepare_request(request)
-        # Its own form of the URL has characters decoded, and dots resolved.
+        # requests decodes characters of the URL, and resolves dots.
         prepared.url = url
         return prepared
 
@@ -282,7 +282,7 @@ def decode_json(raw: bytes, what: str) -> object:
     try:
         found: object = jsonlib.loads(raw)
     except (ValueError, RecursionError):
-        # Not shown: it may hold a token all the same.
+        # The body is not shown: it may hold a token.
         raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
     return found
 

@@ -41,7 +41,7 @@ class Source:
     """Data of a file: read once, and never further than asked.
 
     :param file: where they are read
-    :param size: how many bytes to take, which the file must have; all that it gives by default
+    :param size: how many bytes to take, which the file must have; by default, all that it gives
     """
 
     def __init__(self, file: Readable, size: int | None) -> None:
@@ -254,7 +254,7 @@ def send_upload(
     """
     damaged = failed = False
     while True:
-        # A failure to get one was repeated already.
+        # Asking for one repeats its own failures.
         url = urls.take(limits, fresh=failed)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:

@@ -7,9 +7,9 @@ import contextlib
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from oio.blob.description import extract_headers_meta, object_metadata, owner_of_copy
@@ -18,7 +18,7 @@ from oio.blob.sender import ChunkSender
 from oio.blob.writer import write_chunk
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.answers import JsonObject
+from oio.common.answers import JsonMapping, JsonObject
 from oio.common.chunks import Chunk
 from oio.common.constants import (
     CHECKHASH_HEADER,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from oio.common.keywords import ChunkOptions, RequestOptions, ServiceOptions
 
-    Data: TypeAlias = Any
+    Data: TypeAlias = Iterable[object] | IO[bytes]
     """Iterable of blocks of bytes, or file."""
 
 __all__ = [
@@ -79,7 +79,7 @@ class BlobClient(HttpApi):
 
     def __init__(
         self,
-        conf: dict[str, Any] | None = None,
+        conf: JsonObject | None = None,
         connection_pool: urllib3.PoolManager | None = None,
         perfdata: JsonObject | None = None,
         endpoint: str | None = None,
@@ -98,7 +98,7 @@ class BlobClient(HttpApi):
         if self._limits.read is None:
             self._limits = replace(self._limits, read=CHUNK_TIMEOUT)
 
-    def _options(self, given: Mapping[str, Any]) -> Options:
+    def _options(self, given: JsonMapping) -> Options:
         """Options of a call."""
         ready: Options | None = given.get("options")
         if ready is not None:
@@ -126,11 +126,11 @@ class BlobClient(HttpApi):
         full = _with_scheme(url)
         if urlsplit(full).port is not None:
             return full
-        # The headers and the figures of a chunk are none of the conscience's business.
+        # The conscience has no use for the headers and the figures of a chunk.
         return self.resolve_url(full, options=replace(options, headers={}, perfdata=None))
 
-    def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
-        # Each operation has its own idea of success, and chunk_delete_many gives refusals back.
+    def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
+        # Each operation decides what success is, and chunk_delete_many gives refusals back.
         pass
 
     def _call(self, method: str, url: str, options: Options) -> Any:
@@ -165,7 +165,7 @@ class BlobClient(HttpApi):
 
     def chunk_get(
         self, url: str, check_headers: bool = True, **kwargs: Unpack[ChunkOptions]
-    ) -> tuple[JsonObject, Any]:
+    ) -> tuple[JsonObject, Generator[bytes, None, None]]:
         """Read a chunk, or the range of it that is asked for in the headers.
 
         :param check_headers: refuse a chunk whose description lacks something mandatory
@@ -191,7 +191,7 @@ class BlobClient(HttpApi):
             raise
 
     def chunk_put(
-        self, url: str, meta: Mapping[str, Any], data: Data, **kwargs: Unpack[ChunkOptions]
+        self, url: str, meta: JsonMapping, data: Data, **kwargs: Unpack[ChunkOptions]
     ) -> tuple[int, str]:
         """Write a chunk.
 
@@ -204,7 +204,7 @@ class BlobClient(HttpApi):
         """
         return write_chunk(self._sender(url, meta, self._options(kwargs)), data)
 
-    def _sender(self, url: str, meta: Mapping[str, Any], options: Options) -> ChunkSender:
+    def _sender(self, url: str, meta: JsonMapping, options: Options) -> ChunkSender:
         headers = headers_from_object_metadata(object_metadata(meta))
         headers.update(options.headers)
         described = {"url": url, "real_url": self._address(url, options), "pos": meta["chunk_pos"]}
@@ -252,7 +252,7 @@ class BlobClient(HttpApi):
                 "content_id": content_id,
             }
             meta.update(owner_of_copy(meta.get("full_path"), fullpath, new_owner))
-            # Hashed once, by the original.
+            # The original computes the checksum.
             sender = self._sender(to_url, meta, replace(options, checksum_algo=None))
             try:
                 original.check(to_url, *write_chunk(sender, original))
@@ -318,7 +318,7 @@ class BlobClient(HttpApi):
         target: str,
         link: str | None,
         fullpath: str,
-        headers: Mapping[str, Any] | None = None,
+        headers: Mapping[str, object] | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> tuple[Any, str]:
         """Give a chunk a second name, on the same service; its data are not copied.
@@ -344,13 +344,13 @@ class BlobClient(HttpApi):
 
 
 class _Original(Iterator[bytes]):
-    """The data of a chunk to copy, which fail before their end when they are not what was stored.
+    """Data of a chunk to copy; reading them fails before their end when they differ from what was stored.
 
     :param meta: description of the chunk
     :param blocks: its data
     """
 
-    def __init__(self, url: str, meta: Mapping[str, Any], blocks: Iterator[bytes]) -> None:
+    def __init__(self, url: str, meta: JsonMapping, blocks: Iterator[bytes]) -> None:
         self._url = url
         self._blocks = blocks
         self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
@@ -366,7 +366,7 @@ class _Original(Iterator[bytes]):
         self._digest.update(block)
         return block
 
-    def check(self, url: str, size: Any, checksum: str | None) -> None:
+    def check(self, url: str, size: int | str | None, checksum: str | None) -> None:
         """Compare what was read with what is said of a chunk, as far as it is known (pitfall 100).
 
         :raises CorruptedChunk: they differ
@@ -390,15 +390,15 @@ def _similar_id(chunk_id: str) -> str:
     return kept + secrets.token_hex(len(chunk_id))[: len(chunk_id) - len(kept)].upper()
 
 
-def _with_headers(options: Options, headers: Mapping[str, Any]) -> Options:
+def _with_headers(options: Options, headers: Mapping[str, object]) -> Options:
     return replace(options, headers={**options.headers, **headers})
 
 
-def _with_closed_range(headers: Mapping[str, Any]) -> JsonObject:
-    """Copy headers; a range that is not closed would silently give the whole chunk (pitfall 48)."""
+def _with_closed_range(headers: Mapping[str, object]) -> dict[str, object]:
+    """Copy headers; a range that is not closed would give the whole chunk (pitfall 48)."""
     copy = {name: value for name, value in headers.items() if name.lower() != "range"}
     for value in [headers[name] for name in headers if name.lower() == "range"]:
-        ranges = ranges_from_http_header(value)
+        ranges = ranges_from_http_header(str(value))
         if len(ranges) != 1 or None in ranges[0]:
             raise ValueError(f"Range must be one first and one last byte, such as 'bytes=0-9': {value!r}")
         copy["Range"] = value

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.chunks import Failure
 from oio.common.utils import group_chunk_errors
 
 
-def check_quorum(quorum: int, stored: int, failed: Sequence[tuple[str, Any]], reqid: str | None) -> None:
+def check_quorum(
+    quorum: int, stored: int, failed: Sequence[tuple[str, Failure | None]], reqid: str | None
+) -> None:
     """Compare the number of chunks that are, or may still be, stored with the quorum.
 
     :param failed: URL of each other chunk, and its error

@@ -7,13 +7,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from oio.blob.connect import FAILURES, connect
+from oio.blob.connect import FAILURES, ChunkAnswer, connect
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.chunks import Chunk
+from oio.common.answers import JsonObject
+from oio.common.chunks import Chunk, ChunkDict
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.http import (
     CONTENT_RANGE,
@@ -35,12 +36,12 @@ _LARGEST_READ = 4 * READ_CHUNK_SIZE
 _QUICK = 0.01
 _CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
-#: One part of a response: first and last byte, length of the whole, headers, and what to read it from.
-Part = tuple[int, "int | None", "int | None", Any, Any]
+#: Part of a response: first and last byte, length of the chunk, headers, and the response.
+Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]], ChunkAnswer]"
 
 
-def close_source(source: Any, logger: Any = None) -> None:
-    """Safely close the connection behind source."""
+def close_source(source: object, logger: logging.Logger | None = None) -> None:
+    """Close the connection of a response; never raises."""
     try:
         close = getattr(getattr(source, "conn", None), "close", None)
         if close is not None:
@@ -50,7 +51,7 @@ def close_source(source: Any, logger: Any = None) -> None:
 
 
 def discard_bytes(buf_size: int, start: int) -> int:
-    """Discard the right amount of bytes so the reader yields only full records.
+    """Bytes to drop at the start of a read, so that it gives full records only.
 
     >>> discard_bytes(512, 10), discard_bytes(512, 1800)
     (502, 248)
@@ -58,8 +59,8 @@ def discard_bytes(buf_size: int, start: int) -> int:
     return (buf_size - start % buf_size) % buf_size
 
 
-def make_iter_from_resp(resp: Any) -> Iterator[Part]:
-    """Makes a part iterator from a HTTP response
+def make_iter_from_resp(resp: ChunkAnswer) -> Iterator[Part]:
+    """Make an iterator over the parts of a response.
 
     :returns: an iterator of one tuple: (start, end, length, headers, body_file), where ``end`` is inclusive
         and ``length`` is that of the whole chunk; the last two are None when the response does not tell
@@ -68,7 +69,7 @@ def make_iter_from_resp(resp: Any) -> Iterator[Part]:
     return iter([(*_served_range(resp), resp.getheaders(), resp)])
 
 
-def _served_range(resp: Any) -> tuple[int, int | None, int | None]:
+def _served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
     """First and last byte of a response, and length of the whole chunk; None for what it does not tell."""
     if resp.status != 206:
         length = resp.getheader("Content-Length")
@@ -82,10 +83,10 @@ def _served_range(resp: Any) -> tuple[int, int | None, int | None]:
 
 
 class ChunkReader:
-    """Reads a chunk.
+    """Reader of a chunk.
 
-    The candidates are tried in turn until one answers. When one fails in the middle, the next is asked for
-    the rest, from the exact byte.
+    The candidates are tried in turn until one answers. When one fails half-way, the next is asked for the
+    rest, from the exact byte.
 
     :param chunk_iter: the candidates, dicts with ``url`` and maybe ``real_url``; when it is an iterator, it
         may be shared by several readers, so that each candidate is used once
@@ -95,23 +96,23 @@ class ChunkReader:
     :param read_timeout: seconds for the head of an answer, and for each block
     :param align: start at a multiple of ``buf_size``, and drop what comes before
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
-        (given a response and its chunk, tells why they cannot be used, or None), ``exact`` (True; False for
-        who counts the bytes itself, and takes a range that ends elsewhere than asked), ``read_size``: bytes
-        to read at once; by default more and more while they come quickly; ``perfdata``
+        (given a response and its chunk, tells why they cannot be used, or None), ``exact`` (True; False
+        accepts a range that ends elsewhere than asked, when the caller counts the bytes), ``read_size``:
+        bytes to read at once; by default more and more while they come quickly; ``perfdata``
     """
 
     def __init__(
         self,
-        chunk_iter: Iterable[Any],
+        chunk_iter: Iterable[Chunk | ChunkDict],
         buf_size: int | None,
-        headers: Mapping[str, Any],
+        headers: Mapping[str, object],
         connection_timeout: float | None = None,
         read_timeout: float | None = None,
         align: bool = False,
         **_kwargs: Any,
     ) -> None:
-        given = {**_kwargs, "connection_timeout": connection_timeout, "read_timeout": read_timeout}
-        self._start(chunk_iter, headers, Options.of(given), buf_size=buf_size, align=align)
+        options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
+        self._start(chunk_iter, headers, options, buf_size=buf_size, align=align)
         self._exact = _kwargs.get("exact", True)
         self._read_size = _kwargs.get("read_size")
         self._check_head = _kwargs.get("check_head")
@@ -121,10 +122,10 @@ class ChunkReader:
     def with_options(
         cls,
         chunks: Iterable[Chunk],
-        headers: Mapping[str, Any],
+        headers: Mapping[str, object],
         options: Options,
         *,
-        check_head: Callable[[Any, Chunk], str | None] | None = None,
+        check_head: Callable[[ChunkAnswer, Chunk], str | None] | None = None,
         exact: bool = True,
         read_size: int | None = None,
     ) -> ChunkReader:
@@ -137,8 +138,8 @@ class ChunkReader:
 
     def _start(
         self,
-        chunks: Iterable[Any],
-        headers: Mapping[str, Any],
+        chunks: Iterable[Chunk | ChunkDict],
+        headers: Mapping[str, object],
         options: Options,
         buf_size: int | None = None,
         align: bool = False,
@@ -146,15 +147,15 @@ class ChunkReader:
         self.chunk_iter = iter(chunks)
         self.buf_size = buf_size
         self.align = align
-        self.request_headers = dict(headers)
+        self.request_headers: dict[str, Any] = dict(headers)
         self._options = options
         self._netloc = ""
-        self._response: Any = None
+        self._response: ChunkAnswer | None = None
         self._served: tuple[int, int | None, int | None] | None = None
         #: Status of the last answer that could be used.
         self.status: int | None = None
         #: Why each candidate failed: URL, HTTP status (0 for the network), reason.
-        self.errors: list[tuple[str, int, Any]] = []
+        self.errors: list[tuple[str, int, object]] = []
         #: URL of each candidate that gave data.
         self.served: list[str] = []
 
@@ -166,7 +167,7 @@ class ChunkReader:
 
     @property
     def reqid(self) -> str | None:
-        """:returns: the request ID or None"""
+        """ID of the request; None when there is none."""
         return identify(self.request_headers)[0] or None
 
     # --- ranges ---
@@ -177,10 +178,9 @@ class ChunkReader:
         return None if closed is None else (int(closed[1]), int(closed[2]))
 
     def recover(self, nb_bytes: int) -> None:
-        """Recover the request.
+        """Change the range of the request, to go on from another source.
 
-        :param nb_bytes: number of bytes already consumed (since the last recovery) that we need to discard
-            if we perform a recovery from another source.
+        :param nb_bytes: bytes already consumed since the last recovery, which are not asked for again
         :raises ValueError: if the range header is not one that can be recovered
         :raises oio.common.exceptions.UnsatisfiableRange: if more was consumed than was asked for
         :raises oio.common.exceptions.EmptyByteRange: if there is nothing more to read
@@ -202,10 +202,9 @@ class ChunkReader:
         self.request_headers["Range"] = http_header_from_ranges([(start, end)])
 
     def fill_ranges(self, start: int, end: int, length: int) -> None:
-        """Fill the request ranges.
+        """Ask for the closed range that is being served, whatever was asked for before.
 
-        Whatever was asked for, it becomes the closed range that is being served: chunk servers honour no
-        other, and a recovery starts from it (pitfalls 47 and 48).
+        Chunk servers honour no other, and a recovery starts from it (pitfalls 47 and 48).
         """
         if length == 0 or end is None or end < start:
             return
@@ -213,7 +212,7 @@ class ChunkReader:
 
     # --- sources ---
 
-    def _failed(self, chunk: Chunk, status: int, reason: Any, doing: str) -> None:
+    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str) -> None:
         """Note why a candidate cannot be used, and stop when there is no time for another."""
         self.errors.append((chunk.url, status, reason))
         self.logger.warning("Failed %s: %s: %s (reqid=%s)", doing, chunk.url, reason, self.reqid)
@@ -222,7 +221,7 @@ class ChunkReader:
             text = f"Deadline reached while {doing}: {reason}"
             raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
 
-    def _open(self, chunk: Chunk) -> Any:
+    def _open(self, chunk: Chunk) -> ChunkAnswer | None:
         """Ask a candidate for the data; None when it cannot give them."""
         limits, perfdata = self._options.limits, self._options.perfdata
         conn = source = None
@@ -258,12 +257,12 @@ class ChunkReader:
         self.served.append(chunk.url)
         return source
 
-    def _problem(self, source: Any, chunk: Chunk) -> str | None:
+    def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
         """Why a response is not the one that was asked for; None when it is."""
         start, end, _ = self._served = _served_range(source)
         asked = self._asked()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
-            # Also a 200 with the whole chunk: rawx ignore the ranges they do not understand.
+            # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
         announced = source.getheader("Content-Length")
         if self._exact and announced is not None and end is not None and int(announced) != end - start + 1:
@@ -298,30 +297,27 @@ class ChunkReader:
 
     @staticmethod
     def get_next_part(parts_iter: Iterator[Part]) -> Part | None:
-        """Gets next part of the body
-
-        NOTE: for the moment only return one part (single range only)
-        """
+        """Get the next part of the body; there is one only."""
         return next(parts_iter, None)
 
-    def get_iter(self) -> Generator[dict[str, Any], None, None]:
+    def get_iter(self) -> Generator[JsonObject, None, None]:
         """Connect to the first candidate that answers.
 
         :returns: a generator of one part, a dict with ``start``, ``end`` (inclusive), ``length``, ``headers``
             and ``iter``, a generator of the data. Closing it closes the connection.
         :raises oio.common.exceptions.ClientException: the subclass of the status that all candidates gave
         :raises oio.common.exceptions.ServiceUnavailable: when no candidate answers, for several reasons
-        :raises oio.common.exceptions.DeadlineReached:
+        :raises oio.common.exceptions.DeadlineReached: no time is left
         """
         source, chunk = self._get_source()
         if source is None:
             raise self._no_source_left()
         return _started(self._iter_parts(source, chunk))
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[JsonObject]:
         return self.get_iter()
 
-    def _iter_parts(self, source: Any, chunk: Any) -> Generator[dict[str, Any], None, None]:
+    def _iter_parts(self, source: ChunkAnswer, chunk: Chunk) -> Generator[JsonObject, None, None]:
         data = None
         try:
             yield {}
@@ -339,15 +335,15 @@ class ChunkReader:
             close_source(source, self.logger)
 
     def iter_from_resp(
-        self, source: Any, parts_iter: Iterator[Part], part: Any, chunk: Any
+        self, source: ChunkAnswer, parts_iter: Iterator[Part], part: object, chunk: Chunk | ChunkDict
     ) -> Generator[bytes, None, None]:
-        """The data of a part, from ``source`` and, when it fails, from the next candidates.
+        """Give the data of a part, from ``source`` and, when it fails, from the next candidates.
 
         :raises oio.common.exceptions.OioException: when no candidate is left
         """
         return self._data(source, Chunk.of(chunk))
 
-    def _data(self, source: Any, chunk: Chunk) -> Generator[bytes, None, None]:
+    def _data(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
         blocks = _started(self._blocks(source, chunk))
         return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
 
@@ -356,7 +352,7 @@ class ChunkReader:
         asked = self._asked()
         return discard_bytes(self.buf_size, asked[0]) if self.align and self.buf_size and asked else 0
 
-    def _blocks(self, source: Any, chunk: Chunk) -> Generator[bytes, None, None]:
+    def _blocks(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
         """An empty block, then the data from ``source`` and, when it fails, from the next candidates.
 
         Another empty block means that the beginning of a record, which was given, will come again.
@@ -374,11 +370,12 @@ class ChunkReader:
                     raise
                 except FAILURES as err:
                     rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
-                    source, chunk = self._replace(source, chunk, err, given - rest)
+                    found = self._replace(source, chunk, err, given - rest)
                     if rest:
                         yield b""
-                    if source is None:
+                    if found is None:
                         return
+                    source, chunk = found
                     given = skip = 0
                     left, size = self._begin(source)
                     continue
@@ -389,16 +386,16 @@ class ChunkReader:
         finally:
             close_source(source, self.logger)
 
-    def _begin(self, source: Any) -> tuple[int | None, int]:
+    def _begin(self, source: ChunkAnswer) -> tuple[int | None, int]:
         """Number of bytes that a response has, and of those to read first; follow its range."""
-        # A source that an application's test has put in place was not looked at yet.
+        # The source may be one that an application's test has put in place.
         start, end, length = self._served or _served_range(source)
         self._served = None
         if end is not None and length and end >= start:
             self.request_headers["Range"] = f"bytes={start}-{end}"
         return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
 
-    def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
+    def _read(self, source: ChunkAnswer, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
         """Read a block of a body exactly as long as announced.
 
         :returns: the block, empty at the end of a body of unknown length; how many bytes to read next
@@ -406,7 +403,7 @@ class ChunkReader:
         limit = self._options.limits.reading(self._netloc)
         begin = time.monotonic()
         with green.ChunkReadTimeout(limit):
-            block: bytes = source.read(size if left is None else min(size, left))
+            block = source.read(size if left is None else min(size, left))
         spent = time.monotonic() - begin
         if self._options.perfdata is not None:
             add_duration(self._options.perfdata, "rawx", f"download.{chunk.url}", begin)
@@ -417,27 +414,29 @@ class ChunkReader:
                 raise OSError(f"the body has {len(block) - left} bytes too many")
         if self._read_size:
             return block, self._read_size
-        # A slow source gets as little to do within the limit as before.
+        # A slow source is asked for no more than before within the limit.
         return block, min(size * 2, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
 
-    def _replace(self, source: Any, chunk: Chunk, error: BaseException, given: int) -> tuple[Any, Any]:
+    def _replace(
+        self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int
+    ) -> tuple[ChunkAnswer, Chunk] | None:
         """The next source, which goes on after the ``given`` bytes; None when nothing is left to read."""
         close_source(source, self.logger)
         self._failed(chunk, 0, error, f"reading from {chunk.netloc}")
         try:
             self.recover(given)
         except exc.EmptyByteRange:
-            return None, None
-        source, candidate = self._get_source()
-        if source is None:
+            return None
+        other, candidate = self._get_source()
+        if other is None:
             raise self._no_source_left() from error
-        return source, Chunk.of(candidate)
+        return other, Chunk.of(candidate)
 
     def stream(self) -> Generator[bytes, None, None]:
-        """Get a generator over chunk data.
+        """Get a generator of the data.
 
-        After calling this method, the `headers` field will be available (even if no data is read from the
-        generator). Closing the generator closes the connection.
+        The headers are known when this returns, even if no data are read. Closing the generator closes the
+        connection.
         """
         source, chunk = self._get_source()
         if source is None:
@@ -473,7 +472,7 @@ def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
     return generator
 
 
-def mismatch(response: Any, expected: Mapping[str, Any]) -> str | None:
+def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
     """How the chunk of a response differs from the one that is expected, as far as both tell; None if not.
 
     :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS`, and values
@@ -485,6 +484,6 @@ def mismatch(response: Any, expected: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_copy(response: Any, chunk: Chunk) -> str | None:
+def check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
     """How the answer of a chunk server differs from a copy of a metachunk; None if it does not."""
     return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from oio.blob.connect import FAILURES, OWN_THREAD_FAILURES, connect
+from oio.blob.connect import FAILURES, OWN_THREAD_FAILURES, ChunkAnswer, Connection, connect
 from oio.common import green
-from oio.common.chunks import Chunk, Outcome
+from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.options import Options
 from oio.common.perfdata import add_duration
@@ -45,19 +45,19 @@ class ChunkSender:
     def __init__(
         self,
         chunk: Chunk,
-        headers: Mapping[str, Any],
+        headers: Mapping[str, object],
         options: Options,
         failures: list[ChunkSender] | None = None,
     ) -> None:
         self.chunk = chunk
         self.options = options
-        self.error: Any = None
+        self.error: Failure | None = None
         #: The server may hold the chunk, whatever was heard from it.
         self.maybe_stored = False
         #: Checksum that the server has computed.
         self.received_hash: str | None = None
         self.sent = 0
-        self.conn: Any = None
+        self.conn: Connection | None = None
         self.ready = green.Event()
         self._headers = headers
         self._failures = failures
@@ -74,7 +74,7 @@ class ChunkSender:
         chunk = self.chunk if size is None else replace(self.chunk, size=size, hash=checksum)
         return Outcome(chunk, self.error, self.maybe_stored)
 
-    def fail(self, phase: str, error: Any) -> None:
+    def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
         if self.error is None:
             self.error = self._describe(phase, error)
@@ -85,7 +85,7 @@ class ChunkSender:
             )
         self.close()
 
-    def _describe(self, phase: str, error: Any) -> Any:
+    def _describe(self, phase: str, error: Failure) -> Failure:
         return f"{phase}: {error}" if "mismatch" in phase else error
 
     def close(self) -> None:
@@ -112,10 +112,10 @@ class ChunkSender:
             if end is not None:
                 self._finish(end)
 
-    def connect(self) -> None:
-        """Send the head of the request.
+    def connect(self) -> Connection:
+        """Send the head of the request, and get the connection.
 
-        :raises DeadlineReached:
+        :raises DeadlineReached: no time is left
         """
         options, begin = self.options, time.monotonic()
         position, index = self.chunk.position, self.chunk.index
@@ -126,10 +126,11 @@ class ChunkSender:
         }
         try:
             with green.ConnectionTimeout(options.limits.connecting(self._netloc)):
-                self.conn = connect(self.chunk, "PUT", headers, options.ssl_context)
+                self.conn = conn = connect(self.chunk, "PUT", headers, options.ssl_context)
         finally:
             if options.perfdata is not None:
                 add_duration(options.perfdata, "rawx", f"connect.{self.chunk.url}", begin)
+        return conn
 
     def pump(self) -> bytes | None:
         """Send what is queued.
@@ -139,15 +140,17 @@ class ChunkSender:
         begin, writing = time.monotonic(), self.options.limits.writing
         block: bytes | None
         try:
+            conn = self.conn
+            assert conn is not None
             while True:
                 block, is_last = self._queue.get()
                 if is_last:
                     break
                 with green.ChunkWriteTimeout(writing(self._netloc)):
-                    self.conn.send(block)
+                    conn.send(block)
         except OWN_THREAD_FAILURES as err:
             self.fail("write", err)
-            # Who waits for a place in the queue must not wait for ever (pitfalls 15 and 16).
+            # A writer that waits for a place in the queue must not wait for ever (pitfalls 15 and 16).
             while not self._queue.empty():
                 self._queue.get_nowait()
             block = None
@@ -161,10 +164,12 @@ class ChunkSender:
         # From here on, the server may have the chunk whatever we hear from it.
         self.maybe_stored = True
         try:
+            conn = self.conn
+            assert conn is not None
             with green.ChunkWriteTimeout(self.options.limits.writing(self._netloc)):
-                self.conn.send(end)
+                conn.send(end)
                 phase = "resp"
-                resp = self.conn.getresponse()
+                resp = conn.getresponse()
             self._note(resp)
         except OWN_THREAD_FAILURES as err:
             self.fail(phase, err)
@@ -173,7 +178,7 @@ class ChunkSender:
         if self.options.perfdata is not None:
             add_duration(self.options.perfdata, "rawx", f"upload_finish.{self.chunk.url}", begin)
 
-    def _note(self, resp: Any) -> None:
+    def _note(self, resp: ChunkAnswer) -> None:
         if resp.status != 201:
             if resp.status == 409 and getattr(self.conn, "said_twice", False):
                 self.fail("resp", "HTTP 409 (maybe because of the first time that it was sent)")
@@ -187,13 +192,13 @@ class ChunkSender:
         if size is not None and str(size) != str(self.sent):
             self.fail("chunk size mismatch", f"{size} received, {self.sent} sent")
 
-    # --- for who gives the data ---
+    # --- in the thread of the writer ---
 
     def put(self, block: bytes, size: int, is_last: bool = False) -> None:
         """Queue a frame that holds `size` bytes of data; a server too slow for too long fails.
 
         :param is_last: it ends the body
-        :raises DeadlineReached:
+        :raises DeadlineReached: no time is left
         """
         if self.error is not None:
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing of one chunk that is not part of an upload."""
+"""Writer of one chunk on its own, outside an upload."""
 
 from __future__ import annotations
 

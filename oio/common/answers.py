@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of answers against the protocol."""
+"""Checks of answers against the protocol of the services."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from oio.common import exceptions as exc
 
 JsonObject: TypeAlias = "dict[str, Any]"
 JsonArray: TypeAlias = "list[Any]"
+JsonMapping: TypeAlias = "Mapping[str, Any]"
+"""JSON object that is only read."""
 
 _T = TypeVar("_T", JsonObject, JsonArray)
 
 ANSWER_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
-"""What it is like to use an answer that lacks something."""
+"""Exceptions of code that uses an answer which lacks something."""
 
 
-def expect(kind: type[_T], resp: Any, body: Any, service: str | None = None) -> _T:
+def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) -> _T:
     """Return the body of an answer, which must be a JSON object (`kind` is ``dict``) or array (``list``).
 
     :param resp: the response
@@ -39,12 +41,12 @@ def expect(kind: type[_T], resp: Any, body: Any, service: str | None = None) -> 
 
 
 def is_page(resp: Any) -> bool:
-    """Tell a web page, of some other server, from the answer of a service of the namespace."""
+    """Tell a web page of another server from the answer of a service of the namespace."""
     return "html" in resp.headers.get("Content-Type", "").lower()
 
 
 def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = None) -> None:
-    """Refuse what no service of the namespace says: it tells nothing of what was asked for.
+    """Refuse an answer that comes from no service of the namespace: it says nothing about the request.
 
     :raises OioProtocolError: the answer is a web page, or sends us elsewhere, or is not the final one
     """

@@ -9,11 +9,17 @@ objects of a container also iterate over its keys: in a cache that has no iterat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.common.utils import cid_from_name
 
-Cache: TypeAlias = "MutableMapping[str, Any]"
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.common.answers import JsonArray, JsonObject
+    from oio.common.keywords import RequestOptions
+
+Cache: TypeAlias = MutableMapping[str, Any]
 
 
 def _key(account: str | None, reference: str | None, path: str | None, cid: str | None) -> str:
@@ -27,7 +33,7 @@ def _key(account: str | None, reference: str | None, path: str | None, cid: str 
     return f"meta/{cid}" if path is None else f"meta/{cid}/{path}"
 
 
-def _copy(meta: Mapping[str, Any]) -> dict[str, Any]:
+def _copy(meta: Mapping[str, object]) -> JsonObject:
     """Copy metadata, so that what the caller does to them is not seen by the next one."""
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in meta.items()}
 
@@ -37,8 +43,8 @@ def get_cached_container_metadata(
     reference: str | None = None,
     cid: str | None = None,
     cache: Cache | None = None,
-    **_kwargs: Any,
-) -> dict[str, Any] | None:
+    **_kwargs: Unpack[RequestOptions],
+) -> JsonObject | None:
     """Get the metadata of a container; ``None`` when they are not in the cache."""
     if cache is None:
         return None
@@ -47,12 +53,12 @@ def get_cached_container_metadata(
 
 
 def set_cached_container_metadata(
-    container_meta: Mapping[str, Any],
+    container_meta: Mapping[str, object],
     account: str | None = None,
     reference: str | None = None,
     cid: str | None = None,
     cache: Cache | None = None,
-    **_kwargs: Any,
+    **_kwargs: Unpack[RequestOptions],
 ) -> None:
     """Put the metadata of a container in the cache."""
     if cache is not None:
@@ -64,7 +70,7 @@ def del_cached_container_metadata(
     reference: str | None = None,
     cid: str | None = None,
     cache: Cache | None = None,
-    **_kwargs: Any,
+    **_kwargs: Unpack[RequestOptions],
 ) -> None:
     """Remove the metadata of a container from the cache."""
     if cache is not None:
@@ -79,8 +85,8 @@ def get_cached_object_metadata(
     version: int | str | None = None,
     properties: bool = True,
     cache: Cache | None = None,
-    **_kwargs: Any,
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]] | None]:
+    **_kwargs: Unpack[RequestOptions],
+) -> tuple[JsonObject | None, JsonArray | None]:
     """Get the metadata and the chunks of an object; ``(None, None)`` when they are not in the cache.
 
     :param properties: whether the properties are wanted: metadata cached without them are not enough then.
@@ -96,8 +102,8 @@ def get_cached_object_metadata(
 
 
 def set_cached_object_metadata(
-    content_meta: Mapping[str, Any],
-    chunks: Iterable[Mapping[str, Any]],
+    content_meta: Mapping[str, object],
+    chunks: Iterable[Mapping[str, object]],
     account: str | None = None,
     reference: str | None = None,
     path: str | None = None,
@@ -105,7 +111,7 @@ def set_cached_object_metadata(
     version: int | str | None = None,
     properties: bool = True,
     cache: Cache | None = None,
-    **_kwargs: Any,
+    **_kwargs: Unpack[RequestOptions],
 ) -> None:
     """Put the metadata and the chunks of an object in the cache, but for the scores, which soon change.
 
@@ -126,7 +132,7 @@ def del_cached_object_metadata(
     path: str | None = None,
     cid: str | None = None,
     cache: Cache | None = None,
-    **_kwargs: Any,
+    **_kwargs: Unpack[RequestOptions],
 ) -> None:
     """Remove the metadata and the chunks of an object from the cache, whatever the version that changed."""
     if cache is not None and path is not None:
@@ -145,8 +151,8 @@ def forget_object(
 ) -> None:
     """Remove from the cache what is out of date once an object has changed.
 
-    That is all there is of it, or of all the objects when only its content ID is known; and the metadata of
-    its container, whose counters change with it.
+    Its own entry goes, or those of all objects when only its content ID is known; and that of its container,
+    whose counters change too.
     """
     if path is None:
         forget_container(account, reference, cid, cache)

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks as values, and what became of one that was sent."""
+"""Chunks as values, and the outcomes of sending them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 _MD5_DIGITS = 32
+
+ChunkDict: TypeAlias = "dict[str, Any]"
+"""Chunk as the services and the published API describe it: ``url``, maybe ``real_url pos size hash``..."""
+Failure: TypeAlias = "BaseException | str"
+"""Why a chunk is lost: an exception, or a text that says more than one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Piece of the data of an object, or of the redundancy of it, on one chunk server or in a bucket.
 
-    :param url: its name for ever
+    :param url: its permanent name
     :param address: URL where it can be reached now
     :param position: index of its metachunk
     :param index: index of its fragment, with erasure coding
@@ -78,10 +83,10 @@ class Chunk:
         known = (self.hash or "").lower()
         return known if len(known) == _MD5_DIGITS and known.strip("0") else None
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> ChunkDict:
         """Describe it as the services, and the published API, do."""
         pos = str(self.position)
-        described: dict[str, Any] = {"url": self.url, "real_url": self.address, "pos": pos}
+        described: ChunkDict = {"url": self.url, "real_url": self.address, "pos": pos}
         if self.size is not None:
             described["size"] = self.size
         if self.hash is not None:
@@ -95,24 +100,24 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a chunk that was sent.
+    """Outcome of sending a chunk.
 
     :param chunk: as it was stored, with the size and the checksum of its metachunk
-    :param error: why it is lost, an exception or a text; None when it is stored
+    :param error: why it is lost; None when it is stored
     :param maybe_stored: its server may hold it, whatever the error
     """
 
     chunk: Chunk
-    error: Any = None
+    error: Failure | None = None
     maybe_stored: bool = False
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> ChunkDict:
         """Describe it as the published API does: a chunk with ``error`` and ``maybe_stored``."""
         return self.chunk.described() | {"error": self.error, "maybe_stored": self.maybe_stored}
 
 
 def to_remove(outcomes: Iterable[Outcome], *, only_failed: bool = False) -> list[Chunk]:
-    """Chunks that a server may hold, and nobody will know of.
+    """Chunks that a server may hold, and no object names.
 
     :param only_failed: the others were committed
     """

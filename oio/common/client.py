@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.answers import is_page
+from oio.common.answers import JsonObject, is_page
 from oio.common.configuration import load_namespace_conf
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import nothing_was_sent
@@ -25,7 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 
 #: Requests that may be sent twice whatever became of the first.
 _REPEATABLE = frozenset({"GET", "HEAD"})
-#: Statuses, in the body of a 409, that say that what is to be created exists: user, content, container.
+#: Statuses, in the body of a 409, of a creation whose subject exists: user, content, container.
 _EXISTS = frozenset({408, 421, 433})
 
 
@@ -53,7 +54,7 @@ class ProxyClient(HttpApi):
 
     def __init__(
         self,
-        conf: dict[str, Any],
+        conf: JsonObject,
         request_prefix: str = "",
         no_ns_in_url: bool = False,
         endpoint: str | None = None,
@@ -87,9 +88,9 @@ class ProxyClient(HttpApi):
     def _policy(self, retry: Retry, method: str, url: str, given: RequestParts) -> Retry:
         if method.upper() in _REPEATABLE:
             return retry.also_on(exc.OioNetworkException)
-        return retry if self._is_repeatable(url, given.get("params") or {}) else retry.times(1)
+        return retry if self._is_repeatable(url, dict(given.get("params") or {})) else retry.times(1)
 
-    def _is_repeatable(self, url: str, params: Any) -> bool:
+    def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
         """Whether a POST that a busy service has refused may be sent again."""
         return True
 
@@ -99,7 +100,8 @@ class ProxyClient(HttpApi):
 
     def _elsewhere(self, url: str, failure: exc.OioException, tried: list[tuple[str, str]]) -> str | None:
         # Another proxy gets a request when no connection can be made (pitfall 125).
-        asked: Any = urlsplit(url)[:2]
+        parts = urlsplit(url)
+        asked = parts.scheme, parts.netloc
         if asked not in self._proxies or not nothing_was_sent(failure):
             return None
         tried.append(asked)
@@ -111,21 +113,21 @@ class ProxyClient(HttpApi):
                 return f"{other[0]}://{other[1]}{url.partition(asked[1])[2]}"
         return None
 
-    def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
+    def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
         if resp.status == 404 and is_page(resp):
-            # Some other server knows nothing of what is missing here.
+            # A page comes from another server, which cannot tell what is missing here.
             text = resp.data.decode("utf-8", errors="replace")
             raise exc.ClientException(404, None, text, reqid=reqid, service=service)
         super()._refused(resp, answer, reqid, service)
 
 
-def _parse_endpoints(endpoints: Any) -> list[tuple[str, str]]:
+def _parse_endpoints(endpoints: str) -> list[tuple[str, str]]:
     texts = re.split(r"\s*[;,]\s*", endpoints) if isinstance(endpoints, str) else []
     return [_parse_endpoint(text) for text in filter(None, texts)] or [_parse_endpoint(endpoints)]
 
 
-def _parse_endpoint(endpoint: Any) -> tuple[str, str]:
-    """Get the scheme and the ``host:port`` of a proxy, without the credentials that a URL may hold.
+def _parse_endpoint(endpoint: str) -> tuple[str, str]:
+    """Get the scheme and the ``host:port`` of a proxy, without the credentials that a URL may have.
 
     :raises ConfigurationException: this is no address of a proxy
     """

@@ -38,7 +38,7 @@ class NamespaceConfiguration(dict[str, Any]):
     """
 
     def __init__(
-        self, namespace: str, options: Mapping[str, Any] | None = None, files: Sequence[str] = ()
+        self, namespace: str, options: Mapping[str, object] | None = None, files: Sequence[str] = ()
     ) -> None:
         super().__init__(options or {})
         self["namespace"] = namespace
@@ -105,7 +105,7 @@ def load_namespace_conf(
 
 
 def set_namespace_options(
-    namespace: str, options: Mapping[str, Any], remove: Sequence[str] | None = None
+    namespace: str, options: Mapping[str, object], remove: Sequence[str] | None = None
 ) -> NamespaceConfiguration:
     """Change the options of a namespace for this process; the files stay as they are.
 
@@ -124,7 +124,7 @@ def set_namespace_options(
     return conf
 
 
-def validate_service_conf(conf: Mapping[str, Any]) -> None:
+def validate_service_conf(conf: Mapping[str, object]) -> None:
     """Check that the configuration of a service names its namespace.
 
     :raises InvalidServiceConfigError: it does not.
@@ -183,7 +183,7 @@ def parse_config(conf_path: str) -> dict[str, Any]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser that raises where the standard one would end the process (pitfalls row 111)."""
+    """Parser that raises where the standard one would end the process (pitfall 111)."""
 
     def error(self, message: str) -> NoReturn:
         raise CommandError(message)

@@ -163,7 +163,7 @@ M2_PROP_VERSIONING_POLICY = "sys.m2.policy.version"
 MAX_ACCOUNT_BYTES = 63
 MAX_CONTAINER_BYTES = 1023
 MAX_OBJECT_BYTES = 1023
-"""Longest names, in UTF-8: the services cut longer ones without a word (pitfalls row 147)."""
+"""Longest names, in UTF-8: the services cut longer ones without a word (pitfall 147)."""
 
 #: Suffixes of the headers that describe an object itself; any other one is a property of the user.
 OBJECT_METADATA_KEYS = (

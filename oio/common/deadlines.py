@@ -14,7 +14,7 @@ class SoftDeadline(float):
     """Deadline deduced from the read timeout of a call.
 
     It bounds one phase of the call and is renewed at the next one, whereas a plain ``float`` is the
-    caller's: it bounds the whole call, and nobody may renew it.
+    caller's: it bounds the whole call, and is never renewed.
     """
 
     __slots__ = ()

@@ -13,7 +13,7 @@ FALSE_VALUES = frozenset(("false", "0", "no", "off", "f", "n"))
 METRIC_SYMBOLS = ("", "K", "M", "G", "T", "P", "E", "Z", "Y")
 
 
-def _is_absent(value: Any) -> bool:
+def _is_absent(value: object) -> bool:
     return value is None or value in {"", "None"}
 
 
@@ -39,7 +39,7 @@ def float_value(value: Any, default: _T) -> float | _T:
     return default if _is_absent(value) else float(value)
 
 
-def true_value(value: Any) -> bool:
+def true_value(value: object) -> bool:
     """Tell if the value is ``True`` or one of the words that mean it, in any letter case.
 
     >>> true_value("Yes"), true_value("maybe"), true_value(None)
@@ -48,7 +48,7 @@ def true_value(value: Any) -> bool:
     return value is True or (isinstance(value, (str, int)) and str(value).lower() in TRUE_VALUES)
 
 
-def text_value(value: Any) -> str:
+def text_value(value: object) -> str:
     """Convert to the text that a header carries; bytes stand for the characters of the same numbers.
 
     >>> text_value(b"abc"), text_value(12)
@@ -57,7 +57,7 @@ def text_value(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def boolean_value(value: Any, default: bool = False) -> bool:
+def boolean_value(value: object, default: bool = False) -> bool:
     """Convert a boolean or a word to a boolean; ``default`` when the value is ``None`` or empty.
 
     :raises ValueError: the value is none of the known words.

@@ -23,7 +23,7 @@ class OioException(Exception):
     'no answer (service=127.0.0.1:6000)'
     """
 
-    def __init__(self, *args: Any, reqid: str | None = None, service: str | None = None) -> None:
+    def __init__(self, *args: object, reqid: str | None = None, service: str | None = None) -> None:
         super().__init__(*args)
         self.reqid = reqid
         self.service = service
@@ -268,14 +268,14 @@ class StatusMessageException(OioException):
         self,
         http_status: Any = None,
         status: Any = None,
-        message: Any = None,
+        message: object = None,
         *,
         reqid: str | None = None,
         service: str | None = None,
     ) -> None:
         if http_status is None:
             http_status = self.default_http_status
-        # The base must know the arguments, or copies and pickles lose them (pitfalls row 81).
+        # The base must know the arguments, or copies and pickles lose them (pitfall 81).
         super().__init__(http_status, status, message, reqid=reqid, service=service)
         self.http_status = http_status
         self.status = status
@@ -383,12 +383,12 @@ def from_status(status: int, reason: str = "n/a") -> ClientException:
     return _CLASS_OF_STATUS.get(status, ClientException)(status, None, reason)
 
 
-def from_response(resp: Any, body: Any = None) -> ClientException:
+def from_response(resp: Any, body: object = None) -> ClientException:
     """Make the exception for an HTTP response.
 
     :param resp: the response: anything with ``status`` or ``status_code``, and ``reason``.
     :param body: its body: JSON already decoded, text or bytes. An object gives message and status, anything
-        else is the message (pitfalls rows 78, 79). Without a body, the reason phrase stands for the status.
+        else is the message (pitfalls 78 and 79). Without a body, the reason phrase stands for the status.
     """
     http_status = getattr(resp, "status", None)
     if http_status is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -17,8 +17,8 @@ class GeneratorIO(io.RawIOBase):
     r"""Read a generator of bytes as a file.
 
     :param gen: iterable of blocks: bytes, or text, which is encoded as UTF-8. A single block is one block,
-        not a sequence of integers (pitfalls row 38). ``None`` stands for the end of the data, like
-        ``StopIteration`` raised by the generator itself (row 39).
+        not a sequence of integers (pitfall 38). ``None`` stands for the end of the data, like
+        ``StopIteration`` raised by the generator itself (pitfall 39).
     :param sub_generator: accept items that are themselves iterables of blocks.
 
     Closing it closes the generator.
@@ -27,18 +27,18 @@ class GeneratorIO(io.RawIOBase):
     b'abcd\xc3'
     """
 
-    def __init__(self, gen: Iterable[Any] | bytes | str, sub_generator: bool = True) -> None:
+    def __init__(self, gen: Iterable[object] | bytes | str, sub_generator: bool = True) -> None:
         super().__init__()
         if isinstance(gen, (bytes, bytearray, memoryview, str)):
             gen = (gen,)
         self._gen = gen
         self._blocks = self._flatten(iter(gen), sub_generator)
         self._rest = memoryview(b"")
-        #: Called when the generator gives an empty block: who reads may look at the time.
+        #: Called when the generator gives an empty block, for a reader that must look at the time.
         self.after_nothing: Callable[[], None] = lambda: None
 
     @classmethod
-    def _flatten(cls, items: Iterator[Any], sub_generator: bool) -> Iterator[memoryview]:
+    def _flatten(cls, items: Iterator[object], sub_generator: bool) -> Iterator[memoryview]:
         while True:
             try:
                 item = next(items, None)

@@ -6,8 +6,8 @@ number of OS threads: each gets a hub of its own, which is closed when the threa
 child starts with a fresh hub, because an epoll descriptor would be shared with the parent.
 
 The timeouts of this module are green: they are raised in the middle of whatever the green thread does, and
-they derive from BaseException. They never leave the public API: whoever sets one converts it to an exception
-of the library.
+they derive from BaseException. They never leave the public API: the code that sets one converts it to an
+exception of the library.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def get_hub() -> Any:
 
 def _renew_hub_after_fork() -> None:
     if not hasattr(_local, "own") or patcher.already_patched or _getcurrent().parent is not None:
-        # The hub is the host's, or we were called from one of its green threads: its business.
+        # The hub is the host's, or we were called from one of its green threads: it is left alone.
         return
     del eventlet_hubs._threadlocal.hub
     del _local.own
@@ -335,7 +335,7 @@ class _SSLContext(_green_ssl.GreenSSLContext):  # type: ignore[misc]
     __slots__ = ()
 
     def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
-        # When shaking hands fails, nobody else knows the new socket, which has taken over the connection.
+        # When the handshake fails, only we know the new socket, which has taken over the connection.
         wrapped = super().wrap_socket(sock, *args, **{**kwargs, "do_handshake_on_connect": False})
         try:
             wrapped.do_handshake()

@@ -130,7 +130,7 @@ def headers_from_object_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
         container_id full_path``, and maybe ``oio_version metachunk_hash metachunk_size chunk_hash``.
     :raises KeyError: a mandatory key is missing.
 
-    A full path that is a list stays one: it is to be sent as several headers.
+    A full path that is a list stays one: it is sent as several headers.
     """
     headers: dict[str, Any] = {"transfer-encoding": "chunked"}
     for key, header_key in _PUT_KEYS.items():

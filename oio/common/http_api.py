@@ -29,14 +29,14 @@ from oio.common.http_urllib3 import (
 )
 from oio.common.json import json as jsonlib
 from oio.common.limits import Limits, RequestTimes
-from oio.common.perfdata import add_figure
+from oio.common.perfdata import Perfdata, add_figure
 from oio.common.retry import Attempts, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from oio.common.keywords import HttpOptions, RequestOptions, SendOptions
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     """A response, and its body: an object when it was JSON, else bytes."""
     Place: TypeAlias = tuple[str, str]
     """Scheme and ``host:port`` of a service."""
-    Params: TypeAlias = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
+    Params: TypeAlias = Mapping[str, object] | Iterable[tuple[str, object]] | None
 
     class RequestExtras(RequestOptions, total=False):
         """What one request may have besides its options."""
 
-        json: Any
+        json: object
         """An object to send as JSON, instead of a body."""
         path: None
         """Of no effect: applications' tests know it in listings."""
@@ -84,7 +84,7 @@ class HttpApi:
     'http://127.0.0.1:6000'
     """
 
-    logger: Any = _LOGGER
+    logger: logging.Logger = _LOGGER
     #: Policy of the requests that do not bring their own.
     _retry = Retry()
 
@@ -119,7 +119,7 @@ class HttpApi:
         if self._owns_pool:
             self.pool_manager.clear()
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -173,7 +173,7 @@ class HttpApi:
             repeated request would create exists
         :raises DeadlineReached: before anything is sent
         :raises OioNetworkException: or OioTimeout, when there is no proper answer
-        :raises OioProtocolError: the answer is none of a service
+        :raises OioProtocolError: the answer does not come from a service
         :raises ClientException: or a subclass, for statuses from 400 on
         """
         wanted = kwargs.get("request_attempts")
@@ -250,7 +250,7 @@ class HttpApi:
             self._refused(resp, answer, reqid, service)
         return resp, answer
 
-    def _refused(self, resp: Any, answer: Any, reqid: str | None, service: str | None) -> None:
+    def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
         """Raise the exception that stands for an answer that is no result."""
         if resp.status >= 400:
             # No variable here names it: it would keep itself by its traceback, and the connections with it.
@@ -303,7 +303,7 @@ class HttpApi:
         return headers
 
 
-def _encode_query(params: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> str:
+def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
     pairs = []
     for key, value in params.items() if isinstance(params, Mapping) else params:
         if value is not None:
@@ -331,7 +331,7 @@ def _decode_body(raw: bytes) -> Any:
         return raw
 
 
-def _add_perfdata(perfdata: dict[str, Any], service_type: str, overall: float, header: str | None) -> None:
+def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header: str | None) -> None:
     """Add the time of a request (seconds) to the caller's figures, never replacing them (pitfall 121)."""
     figures = perfdata.setdefault(service_type, {})
     add_figure(figures, "overall", overall)
@@ -341,7 +341,7 @@ def _add_perfdata(perfdata: dict[str, Any], service_type: str, overall: float, h
             add_figure(figures, name, int(value) / 1e6)
 
 
-def _refusal(resp: Any, answer: Any, reqid: str | None, service: str | None) -> exc.OioException:
+def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) -> exc.OioException:
     """Make the exception that stands for an answer with an error status."""
     error = exc.from_response(resp, answer)
     error.reqid, error.service = reqid, service

@@ -30,14 +30,14 @@ _OF_PARENT = "Read on a source of the parent process"
 
 
 def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
-    """Close a socket in both directions, whoever else holds it; never raises (pitfalls 2 and 7).
+    """Close a socket in both directions, even when other code holds it; never raises (pitfalls 2 and 7).
 
     :param pid: process that uses it; the children that it has forked close their copy, and no more
     """
     if sock is None:
         return
     if pid is None or pid == os.getpid():
-        # When it is closed already, or was never connected, that is what we wanted.
+        # A socket that is closed already, or was never connected, is as we want it.
         with contextlib.suppress(OSError):
             sock.shutdown(_native_socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ class CustomHTTPResponse(green.HTTPResponse):
     def force_close(self) -> None:
         """Close the response and its socket, whatever is left to read."""
         shutdown_and_close(self._sock, self._pid)
-        # Somebody has closed it under us, or is reading from it, and will see the end.
+        # Another thread has closed it, or is reading from it, and will see the end.
         with contextlib.suppress(ValueError, RuntimeError):
             super().close()
 
@@ -180,7 +180,7 @@ class ConnectionPool:
             if connection is None:
                 return None
             fresh = time.monotonic() - since < self.max_idle_seconds
-            # A server that left, or says something unasked, makes the socket readable.
+            # A server that has closed, or sends something unasked, makes the socket readable.
             if fresh and connection.sock is not None and not green.is_readable(connection.sock):
                 return connection
             shutdown_and_close(connection.sock)
@@ -212,7 +212,7 @@ class ConnectionPool:
         return self._count
 
     def forget(self) -> None:
-        """Drop everything without a word to the servers: after a fork the sockets are the parent's."""
+        """Drop everything without closing it for the servers: after a fork the sockets are the parent's."""
         left, holders = self._idle, self._holders - len(self._releases)
         self._start()
         self._holders = holders
@@ -282,7 +282,7 @@ class ChunkConnection:
         self._connection.endheaders()
 
     def _replace(self, error: Exception) -> None:
-        """Say everything again on a fresh connection, if the dead one had been kept from before."""
+        """Send everything again on a fresh connection, if the dead one had been kept from before."""
         replay, self._replay = self._replay, None
         if replay is None:
             self.close()
@@ -299,7 +299,7 @@ class ChunkConnection:
 
     @property
     def sock(self) -> Any:
-        """The socket, for those who tune it."""
+        """The socket, for code that tunes it."""
         return self._connection.sock
 
     def set_cork(self, enabled: bool = True) -> bool:

@@ -149,7 +149,7 @@ class _GreenHTTPSConnection(_GreenMixin, HTTPSConnection):
 
 @functools.cache
 def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None) -> ssl.SSLContext:
-    """One context for each setting: making one reads all the system's certificates (pitfalls row 124).
+    """One context for each setting: making one reads all the system's certificates (pitfall 124).
 
     :param ca_certs: PEM file of the authorities to trust, instead of the system's
     :param cert_reqs: ``CERT_NONE`` accepts any certificate of any host
@@ -214,7 +214,7 @@ class SafePoolManager(urllib3.PoolManager):
 
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
-        # urllib3 waits for the pools to be collected, which a traceback may put off for long.
+        # urllib3 closes pools when they are collected, which a traceback may put off for long.
         pools = self._forget()
         for key in pools.keys():  # noqa: SIM118 - its iterator refuses to work
             pools[key].close()
@@ -225,7 +225,7 @@ class SafePoolManager(urllib3.PoolManager):
 
 
 def _forget_after_fork() -> None:
-    # The sockets are the parent's too: leave them without a word.
+    # The sockets are the parent's too: they are dropped, not shut down.
     for manager in list(_MANAGERS):
         manager._forget()
 
@@ -309,9 +309,9 @@ def oio_exception_from_httperror(
 
 
 def nothing_was_sent(error: exc.OioException) -> bool:
-    """Tell whether an exception that :func:`oio_exception_from_httperror` raised is that of a connection.
+    """Tell whether no connection could be made, given an exception of :func:`oio_exception_from_httperror`.
 
-    Then no byte of the request has left: somebody else may be asked the same.
+    Then no byte of the request has left: another service may be asked the same.
     """
     reason = getattr(error.__cause__, "reason", None) or error.__cause__
     return isinstance(reason, (urllib3_exceptions.NewConnectionError, urllib3_exceptions.ConnectTimeoutError))

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from oio.common.limits import Limits
     from oio.common.options import Options
+    from oio.common.perfdata import Perfdata
 
 
 class SharedOptions(TypedDict, total=False):
     """Options that calls and requests have in common."""
 
-    headers: Mapping[str, Any] | None
+    headers: Mapping[str, object] | None
     """Extra headers to pass to the services."""
     reqid: str | bytes | None
     """ID of the request, seen by all the services; by default a new one for each call."""
@@ -31,7 +32,7 @@ class SharedOptions(TypedDict, total=False):
     """Limit of each answer and of each block that is read (seconds)."""
     write_timeout: float | str | None
     """Limit of each block that is sent, and of its answer (seconds)."""
-    perfdata: dict[str, Any] | None
+    perfdata: Perfdata | None
     """Dict that gets performance figures (seconds)."""
     force_master: bool | str | None
     """Read from the master of each replicated database."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from oio.common import exceptions as exc
 from oio.common.constants import CONNECTION_TIMEOUT, READ_TIMEOUT
@@ -72,10 +72,10 @@ class Limits:
     @classmethod
     def of(
         cls,
-        connection_timeout: Any = None,
-        read_timeout: Any = None,
-        write_timeout: Any = None,
-        deadline: Any = None,
+        connection_timeout: float | str | None = None,
+        read_timeout: float | str | None = None,
+        write_timeout: float | str | None = None,
+        deadline: float | str | None = None,
     ) -> Limits:
         """Make limits of the keywords of the published API, which may be text."""
         return cls(
@@ -143,9 +143,9 @@ class Limits:
         return RequestTimes(min(connect, left), left if explicit is None else min(read, left), left)
 
     def blame(self, err: exc.OioException, reqid: str | None = None) -> None:
-        """Say that a failure comes of the deadline, when it has passed.
+        """Raise another exception for a failure after the deadline, which is its cause.
 
-        :raises DeadlineReached: it has
+        :raises DeadlineReached: the deadline has passed
         """
         if self.deadline is not None and self.deadline <= self.clock():
             raise exc.DeadlineReached(f"Deadline reached: {err}", reqid=reqid, service=err.service) from err

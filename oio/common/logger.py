@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loggers of services and of command line tools.
 
-The library itself logs under the name ``oio`` and sets no handler: that is its host's business. A program
-that asks for it gets a logger that writes to syslog from :func:`get_logger`.
+The library itself logs under the name ``oio`` and sets no handler, which is left to its host. A program gets
+a logger that writes to syslog from :func:`get_logger`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def get_logger(
 
 
 class _ConsoleHandler(_StreamHandler):
-    """Handler of ours, which is not to be taken for one of the host."""
+    """Console handler of ours, told apart from handlers of the host."""
 
 
 def _has(logger: logging.Logger, kind: type[logging.Handler]) -> bool:
@@ -73,7 +73,7 @@ def _syslog_handler(conf: Mapping[str, Any], fmt: str) -> logging.Handler:
         raise ConfigurationException(f"log_facility: unknown facility {name!r}")
     address = conf.get("log_address") or "/dev/log"
     if isinstance(address, str) and not Path(address).is_socket():
-        # No syslog here, as in most containers: UDP needs nobody to listen.
+        # No syslog here, as in most containers: UDP needs no listener.
         address = ("localhost", SYSLOG_UDP_PORT)
     handler = SysLogHandler(address, facility)
     prefix = conf.get("syslog_prefix")

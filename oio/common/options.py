@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of a call: what it was asked for, made once and passed down as one argument."""
+"""Options of a call, made once of its keywords and passed down as one argument."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
@@ -13,6 +14,20 @@ from oio.common.easy_value import text_value
 from oio.common.limits import NO_LIMITS, Limits
 from oio.common.retry import Retry
 from oio.common.utils import request_id
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from ssl import SSLContext
+
+    import urllib3
+    from typing_extensions import Unpack
+
+    from oio.common.cache import Cache
+    from oio.common.keywords import ChunkOptions
+    from oio.common.perfdata import Perfdata
+
+KeyFile: TypeAlias = "str | bytes | PathLike[str] | None"
+"""Path of a file of credentials; None for the default one."""
 
 _TIMES = {
     "connection_timeout": "connection",
@@ -48,7 +63,7 @@ _IN_REQUESTS = ("autocreate", "tls", "admin_mode", "force_master", "pool_manager
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What one call was asked for: defaults of the client, and keywords of the caller.
+    """Options of one call: defaults of the client, and keywords of the caller.
 
     :param reqid: request ID, seen by all the services
     :param headers: of all requests, the request ID included
@@ -75,36 +90,37 @@ class Options:
     """
 
     reqid: str = ""
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, object] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
     retry: Retry | None = None
     autocreate: bool | None = None
     tls: bool | None = None
     admin_mode: bool | None = None
     force_master: bool | None = None
-    pool_manager: Any = None
-    perfdata: dict[str, Any] | None = None
-    timeout: Any = None
+    pool_manager: urllib3.PoolManager | None = None
+    perfdata: Perfdata | None = None
+    timeout: float | urllib3.Timeout | None = None
     cid: str | None = None
     content_id: str | None = None
     version: int | str | None = None
-    cache: Any = None
+    cache: Cache | None = None
     verify_checksum: bool | str = True
     checksum_algo: str | None = "md5"
     buffer_min: int | None = None
     buffer_max: int | None = None
-    ssl_context: Any = None
-    key_file: Any = None
+    ssl_context: SSLContext | None = None
+    key_file: KeyFile = None
     backblaze_api_url: str | None = None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Options:
+    def of(cls, given: Mapping[str, Any], **named: Unpack[ChunkOptions]) -> Options:
         """Make options of keywords of the published API; unknown ones are left out.
 
-        :param given: keywords; a key ``options`` holds ready-made ones
+        :param given: keywords; a key ``options`` holds ready-made ones, which win
+        :param named: keywords that a published signature names
         """
         ready: Options | None = given.get("options")
-        return cls.make(given.items()) if ready is None else ready
+        return cls.make(chain(given.items(), named.items())) if ready is None else ready
 
     @classmethod
     def make(
@@ -126,7 +142,7 @@ class Options:
             if name in _FIELDS:
                 changes[_FIELDS[name]] = value
             elif name in _TIMES:
-                # The clients of services take text; the class of a deadline tells who set it.
+                # Clients of services take text; the class of a deadline tells whether the caller has set it.
                 times[_TIMES[name]] = float(value) if isinstance(value, str) else value
             elif name == "headers":
                 headers = value
@@ -143,7 +159,7 @@ class Options:
             if limits.read is not None and limits.deadline is None:
                 limits = limits.renewed()
             if not reqid:
-                reqid, headers = identify(headers, request_id(begin))
+                reqid = headers[REQID_HEADER] = request_id(begin)
         return replace(base, reqid=reqid, headers=headers, limits=limits, **changes)
 
     def for_request(self) -> dict[str, Any]:
@@ -191,7 +207,7 @@ class Options:
 _BARE = Options()
 
 
-def identify(headers: Mapping[str, Any] | None, reqid: Any = None) -> tuple[str, dict[str, Any]]:
+def identify(headers: Mapping[str, object] | None, reqid: object = None) -> tuple[str, dict[str, object]]:
     """Find the ID of a request: that of its headers, whatever their letter case, else the one given.
 
     :returns: the ID, empty when there is none, and a copy of the headers, with the ID under one name only:

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of the time spent, which a caller asks for with ``perfdata={}``.
 
-They are added to what the caller's dict holds, which several calls may share, in several threads (pitfalls
-row 121).
+They are added to what the caller's dict holds, which several calls may share, in several threads (pitfall
+121).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from oio.common.deadlines import monotonic_time
 
+Perfdata: TypeAlias = "dict[str, Any]"
+"""Figures: numbers, or dicts of numbers by kind of service."""
 
-def add_figure(figures: dict[str, Any], key: str, amount: float) -> None:
+
+def add_figure(figures: dict[str, float], key: str, amount: float) -> None:
     """Add to a figure."""
     figures.setdefault(key, 0)
     # No call comes between reading and writing, so no other thread does.
     figures[key] += amount
 
 
-def add_duration(perfdata: dict[str, Any] | None, service: str, key: str, start: float) -> None:
+def add_duration(perfdata: Perfdata | None, service: str, key: str, start: float) -> None:
     """Add the time since ``start`` (monotonic seconds) to the figures of a kind of service.
 
     Without a dict, nothing is measured.

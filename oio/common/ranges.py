@@ -93,7 +93,7 @@ def get_meta_ranges(
 
     :param chunks: the chunks of each metachunk; the first one tells its size.
     """
-    # Sorted as numbers: 10 comes after 9 (pitfalls row 43).
+    # Sorted as numbers: 10 comes after 9 (pitfall 43).
     positions = sorted(chunks)
     meta_sizes = [chunks[pos][0]["size"] for pos in positions]
     return [

@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from oio.common import green
 from oio.common.easy_value import int_value
@@ -50,14 +49,14 @@ class Retry:
     sleep: Callable[[float], None] = _sleep
 
     @classmethod
-    def of(cls, request_attempts: Any) -> Retry:
+    def of(cls, request_attempts: int | str | None) -> Retry:
         """Make the policy that the option ``request_attempts``, which may be text, stands for.
 
         :raises OioException: it is less than 1
         """
         return cls().times(request_attempts)
 
-    def times(self, request_attempts: Any) -> Retry:
+    def times(self, request_attempts: int | str | None) -> Retry:
         """The same policy, with this number of attempts; unchanged when it is None or an empty text.
 
         :raises OioException: it is less than 1

@@ -17,8 +17,8 @@ def reading_source(seconds: float | None) -> Iterator[None]:
     :param seconds: the limit; None for no limit
     :raises SourceReadTimeout: the source gives nothing in time
     :raises SourceReadError: from whatever exception the source raised
-    :raises DeadlineReached: by the source, for which it is too late. A source that is another's, read like
-        this, raises the three itself
+    :raises DeadlineReached: from the source itself. A source that wraps another one, read like this, may
+        raise all three
     """
     try:
         with green.SourceReadTimeout(seconds):

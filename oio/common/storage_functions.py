@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published functions between the description of an object and the reading of its chunks."""
+"""Published functions that sort and read the chunks of an object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from oio.api._data.layout import RANDOM, Metachunk, order
 from oio.api._data.read import MetachunkSource, read_pieces
 from oio.api._data.strategies import load_class
-from oio.common.chunks import Chunk
+from oio.common.answers import JsonObject
+from oio.common.chunks import Chunk, ChunkDict
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from oio.common.options import Options
 from oio.common.ranges import Range, get_meta_ranges, obj_range_to_meta_chunk_range
@@ -26,13 +27,13 @@ __all__ = [
 ]
 
 
-def _make_object_metadata(headers: Mapping[str, str]) -> dict[str, Any]:
+def _make_object_metadata(headers: Mapping[str, str]) -> JsonObject:
     """Make the description of an object from response headers; those that are not known are properties.
 
     The services do not escape the names of properties: what looks like a property may be forged, and what
-    looks like metadata is only reliable when nothing is missing (pitfalls row 158).
+    looks like metadata is only reliable when nothing is missing (pitfall 158).
     """
-    meta: dict[str, Any] = {}
+    meta: JsonObject = {}
     properties: dict[str, str] = {}
     for header, value in headers.items():
         if not header.lower().startswith(OBJECT_METADATA_PREFIX):
@@ -58,14 +59,14 @@ def wrand_choice_index(scores: Sequence[float]) -> int:
 
 
 def _sort_chunks(
-    raw_chunks: Iterable[dict[str, Any]], ec_security: bool, logger: Logger | None = None
-) -> dict[int, list[dict[str, Any]]]:
+    raw_chunks: Iterable[ChunkDict], ec_security: bool, logger: Logger | None = None
+) -> dict[int, list[ChunkDict]]:
     """Group chunks by metachunk, and put them in the order in which to read them.
 
     :param raw_chunks: chunks of an object. They get key ``offset``, the start of their metachunk in the
         object, and with erasure coding key ``num``, the index of their fragments.
     :param ec_security: the object is erasure-coded.
-    :param logger: where to tell which chunks are set aside.
+    :param logger: gets a warning for each chunk that is left out.
     :return: for each position, the chunks to read, the preferred ones first. Those whose hash or size differs
         from most of the others are left out.
     """
@@ -82,10 +83,10 @@ def _sort_chunks(
 
 
 def fetch_stream(
-    chunks: Mapping[int, list[dict[str, Any]]],
+    chunks: Mapping[int, list[ChunkDict]],
     ranges: Iterable[Range] | None,
     storage_method: StorageMethod,
-    headers: Mapping[str, Any] | None = None,
+    headers: Mapping[str, object] | None = None,
     **kwargs: Any,
 ) -> Generator[bytes, None, None]:
     """Read a replicated object. Nothing is asked for before the first ``next()``.
@@ -101,9 +102,9 @@ def fetch_stream(
     :raises oio.common.exceptions.UnrecoverableContent: when too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: when what was read of a metachunk is not what was stored
     :raises oio.common.exceptions.ServiceUnavailable: when a metachunk cannot be read for now
-    :raises oio.common.exceptions.DeadlineReached:
+    :raises oio.common.exceptions.DeadlineReached: no time is left
     """
-    options = Options.of({**kwargs, "headers": headers}).per_request()
+    options = Options.of(kwargs, headers=headers).per_request()
     suspects: set[str] = set()
     # A strategy reads without clients of services.
     strategy = load_class(storage_method)(storage_method, None, "", options)  # type: ignore[arg-type]

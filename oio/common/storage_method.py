@@ -176,7 +176,7 @@ def _positive_int(params: Mapping[str, str], key: str, default: str | None = Non
 
 @contextlib.contextmanager
 def _deprecation_accepted(ec_type: str) -> Iterator[None]:
-    """Silence PyECLib's advice to leave a backend: what objects are stored with is no choice of the reader's.
+    """Silence PyECLib's advice to leave a backend: readers do not choose what objects are stored with.
 
     The filters of warnings are the host's, and shared by its threads: no other backend touches them.
     """
@@ -189,7 +189,7 @@ def _deprecation_accepted(ec_type: str) -> Iterator[None]:
 
 
 def _new_ec_driver(ec_type: str, ec_nb_data: int, ec_nb_parity: int) -> Any:
-    # Imported here, for programs that use no such policy (pitfalls row 83).
+    # Imported here, for programs that use no such policy (pitfall 83).
     try:
         from pyeclib.ec_iface import ECDriver, ECDriverError
     except ImportError as err:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small tools shared by several layers."""
+"""Text, IDs, paging, small collections and the process: what several layers share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import statistics
 import urllib.parse
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from functools import partial
 from hashlib import new as new_hash
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -57,7 +58,9 @@ CPU_COUNT = os.cpu_count() or 1
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+_Chunk = TypeVar("_Chunk")
 _Err = TypeVar("_Err")
+_Page = TypeVar("_Page")
 
 
 def encode(value: str | bytes, codec: str = "utf-8") -> bytes:
@@ -91,7 +94,7 @@ def request_id(prefix: str = "") -> str:
 
 
 def cid_from_name(account: str, ref: str) -> str:
-    """Get the ID of a container, in upper case: the services know no other (pitfalls row 146).
+    """Get the ID of a container, in upper case: the services know no other (pitfall 146).
 
     >>> cid_from_name("acct", "ref")[:16]
     '7B6C08110E07DB93'
@@ -136,7 +139,7 @@ def lower_dict_keys(mapping: Mapping[str, _V]) -> dict[str, _V]:
     return {key.lower(): value for key, value in mapping.items()}
 
 
-def group_chunk_errors(chunk_errors: Iterable[tuple[Any, _Err]]) -> dict[_Err, list[Any]]:
+def group_chunk_errors(chunk_errors: Iterable[tuple[_Chunk, _Err]]) -> dict[_Err, list[_Chunk]]:
     """Group chunks by error.
 
     :param chunk_errors: pairs of chunk and error. Errors that read alike are one.
@@ -145,7 +148,7 @@ def group_chunk_errors(chunk_errors: Iterable[tuple[Any, _Err]]) -> dict[_Err, l
     {'HTTP 404': ['c0', 'c2'], 'HTTP 503': ['c1']}
     """
     first_alike: dict[tuple[type, str], _Err] = {}
-    groups: dict[_Err, list[Any]] = {}
+    groups: dict[_Err, list[_Chunk]] = {}
     for chunk, err in chunk_errors:
         err = first_alike.setdefault((type(err), str(err)), err)
         groups.setdefault(err, []).append(chunk)
@@ -153,11 +156,11 @@ def group_chunk_errors(chunk_errors: Iterable[tuple[Any, _Err]]) -> dict[_Err, l
 
 
 def depaginate(
-    func: Callable[..., Any],
+    func: Callable[..., _Page],
     item_key: Callable[[Any], Any] | None = None,
-    listing_key: Callable[[Any], Any] | None = None,
-    marker_key: Callable[[Any], Any] | None = None,
-    truncated_key: Callable[[Any], bool] | None = None,
+    listing_key: Callable[[_Page], Iterable[Any]] | None = None,
+    marker_key: Callable[[_Page], object] | None = None,
+    truncated_key: Callable[[_Page], bool] | None = None,
     *args: Any,
     attempts: int = 1,
     **kwargs: Any,
@@ -169,16 +172,16 @@ def depaginate(
     :param listing_key: gets the items of a page; by default, the page is their list.
     :param marker_key: gets the marker of the next page; the last item by default.
     :param truncated_key: tells if another page follows; by default, when the page is not empty.
-    :param attempts: how many times to ask for a page when the service is busy (pitfalls row 91).
-    :raises OioException: a page says that another one follows, and not where (row 141).
+    :param attempts: how many times to ask for a page when the service is busy (pitfall 91).
+    :raises OioException: a page says that another one follows, and not where (pitfall 141).
 
     >>> pages = {None: [1, 2], 2: [3], 3: []}
     >>> list(depaginate(lambda marker=None: pages[marker]))
     [1, 2, 3]
     """
     while True:
-        page = _get_page(func, attempts, args, kwargs)
-        items = listing_key(page) if listing_key else page
+        page = _get_page(partial(func, *args, **kwargs), attempts)
+        items: Any = listing_key(page) if listing_key else page
         # Not "yield from map(...)": a StopIteration of item_key would end the listing early.
         for item in items:
             yield item_key(item) if item_key else item
@@ -190,13 +193,13 @@ def depaginate(
         kwargs["marker"] = marker
 
 
-def _get_page(func: Callable[..., Any], attempts: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _get_page(ask: Callable[[], _Page], attempts: int) -> _Page:
     for _ in range(attempts - 1):
         try:
-            return func(*args, **kwargs)
+            return ask()
         except ServiceBusy:
             continue
-    return func(*args, **kwargs)
+    return ask()
 
 
 def compute_perfdata_stats(perfdata: MutableMapping[str, Any], prefix: str = "upload.") -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from oio.common.answers import JsonObject, expect, reading_answer
+from oio.common.answers import JsonMapping, JsonObject, expect, reading_answer
 from oio.common.client import ProxyClient
 from oio.common.utils import monotonic_time
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from oio.common.keywords import ProxyOptions, RequestOptions, SharedOptions
 
-    Described: TypeAlias = Mapping[str, Any] | Iterable[Any]
+    Described: TypeAlias = JsonMapping | Iterable[JsonMapping]
     """A service, or several."""
 
 _ADDRESS_LIFETIME = 60.0
@@ -33,7 +33,7 @@ class LbClient(ProxyClient):
     :param kwargs: options of :class:`~oio.common.client.ProxyClient`
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
+    def __init__(self, conf: JsonObject, **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/lb", **kwargs)
 
     def next_instances(
@@ -122,7 +122,7 @@ class ConscienceClient(ProxyClient):
     'http://127.0.0.1:6000/v3.0/NS/lb'
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
+    def __init__(self, conf: JsonObject, **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/conscience", **kwargs)
         kwargs["pool_manager"] = self.pool_manager
         self.lb = LbClient(conf, **kwargs)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
-from oio.common.answers import ANSWER_ERRORS, expect, reading_answer, unexpected
+from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, reading_answer, unexpected
 from oio.common.client import ProxyClient
 from oio.common.constants import OBJECT_HEADERS
 from oio.container._metadata import check_chunks, extract_content_headers_meta, is_trustworthy
@@ -18,6 +18,7 @@ from oio.container._params import container_params, property_names
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.common.chunks import ChunkDict
     from oio.common.http_api import Answer, RequestExtras
     from oio.common.keywords import RequestOptions
 
@@ -36,11 +37,11 @@ def _content_params(
     given: RequestOptions | None = None,
     content: str | None = None,
     version: int | str | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Name an object by its path, or by its content ID, and possibly one version of it."""
     if not cid and given and (options := given.get("options")) is not None:
         cid = options.cid
-    params: dict[str, Any] = {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
+    params: JsonObject = {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
     if path is not None:
         params["path"] = path
     if content:
@@ -56,19 +57,19 @@ class ContentRoutes(ProxyClient):
         """Make the URL of a route of another group than ``container``."""
         return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
 
-    def _is_repeatable(self, url: str, params: Any) -> bool:
+    def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
         # A second creation may be refused because of the first, a second update drops the chunks of the
         # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls 33 and
         # 142).
         return not (url.endswith(_COMMITS) or (params.get("version") is None and url.endswith(_DELETIONS)))
 
-    def _expect(self, resp: Any, body: Any) -> dict[str, Any]:
+    def _expect(self, resp: Any, body: object) -> JsonObject:
         return expect(dict, resp, body, self.proxy_netloc)
 
     def _post(
         self,
         action: str,
-        params: dict[str, Any],
+        params: JsonObject,
         given: RequestOptions,
         data: str | None = None,
         **more: Unpack[RequestExtras],
@@ -113,7 +114,7 @@ class ContentRoutes(ProxyClient):
         versions: bool = False,
         deleted: bool = False,
         **kwargs: Unpack[RequestOptions],
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[Any, JsonObject]:
         """List the objects of a container.
 
         :param limit: size of the page, 1000 by default
@@ -135,7 +136,7 @@ class ContentRoutes(ProxyClient):
             delimiter=delimiter,
             properties=properties,
         )
-        # For these two, presence counts and not the value (pitfalls row 92).
+        # For these two, presence counts and not the value (pitfall 92).
         if versions:
             params["all"] = 1
         if deleted:
@@ -155,7 +156,7 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         position: int = 0,
         **kwargs: Unpack[RequestOptions],
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    ) -> tuple[JsonObject, list[ChunkDict]]:
         """Ask where to store data of a new object; nothing is changed, and the container is not looked at.
 
         :param size: bytes to store; 1 gives one metachunk
@@ -164,7 +165,7 @@ class ContentRoutes(ProxyClient):
         :returns: description of the object, with ``chunk_size`` (bytes), and list of chunks
         """
         params = _content_params(account, reference, path, cid, kwargs, content_id, version)
-        description: dict[str, Any] = {"size": size, "position": position}
+        description: JsonObject = {"size": size, "position": position}
         if stgpol is not None:
             description["policy"] = stgpol
         resp, body = self._post("prepare2", params, kwargs, data=json.dumps(description))
@@ -185,7 +186,7 @@ class ContentRoutes(ProxyClient):
         path: str | None = None,
         size: int | None = None,
         checksum: str | None = None,
-        data: dict[str, Any] | None = None,
+        data: JsonObject | None = None,
         cid: str | None = None,
         content_id: str | None = None,
         stgpol: str | None = None,
@@ -223,7 +224,7 @@ class ContentRoutes(ProxyClient):
         reference: str | None = None,
         path: str | None = None,
         size: int | None = None,
-        chunks: Iterable[dict[str, Any]] = (),
+        chunks: Iterable[ChunkDict] = (),
         cid: str | None = None,
         content_id: str | None = None,
         stgpol: str | None = None,
@@ -231,7 +232,7 @@ class ContentRoutes(ProxyClient):
     ) -> None:
         """Replace the metachunks of an object at the positions of `chunks`. Never sent twice.
 
-        :param content_id: of the object; without it the service loses the chunks (pitfalls row 145)
+        :param content_id: of the object; without it the service loses the chunks (pitfall 145)
         :raises ValueError: content ID, policy or size is missing
         """
         for name, value in (("content_id", content_id), ("stgpol", stgpol), ("size", size)):
@@ -243,12 +244,12 @@ class ContentRoutes(ProxyClient):
 
     @staticmethod
     def _content_headers(
-        size: int | None, checksum: str | None, given: RequestOptions, *fields: Any
-    ) -> dict[str, Any]:
+        size: int | None, checksum: str | None, given: RequestOptions, *fields: object
+    ) -> dict[str, object]:
         """Headers of a request that describes an object, with those of its caller, which win."""
         options = given.get("options")
         headers = (given.get("headers") if options is None else options.headers) or {}
-        own = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
+        own: dict[str, object] = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
         names = ("id", "policy", "version", "mime_type", "chunk_method")
         own.update({OBJECT_HEADERS[name]: value for name, value in zip(names, fields, strict=True)})
         return {name: value for name, value in own.items() if value is not None}
@@ -264,13 +265,13 @@ class ContentRoutes(ProxyClient):
         properties: bool = True,
         content_id: str | None = None,
         **kwargs: Unpack[RequestOptions],
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    ) -> tuple[JsonObject, list[ChunkDict]]:
         """Get the description of an object, and its chunks.
 
         :param content: content ID, which can replace `path` (also as `content_id`)
         :param properties: give the properties too, in one request when that can be done faithfully, else in
             three. Those named exactly like a field of the description (``hash``, ``size``...) are only seen
-            by :meth:`content_get_properties` (pitfalls row 148).
+            by :meth:`content_get_properties` (pitfall 148).
         """
         params = _content_params(account, reference, path, cid, kwargs, content or content_id, version)
         if properties:
@@ -297,7 +298,9 @@ class ContentRoutes(ProxyClient):
             meta["properties"] = known["properties"]
         return meta, chunks
 
-    def _locate(self, params: dict[str, Any], properties: bool, given: RequestOptions) -> tuple[Any, Any]:
+    def _locate(
+        self, params: JsonObject, properties: bool, given: RequestOptions
+    ) -> tuple[Any, list[ChunkDict]]:
         params["properties"] = properties
         resp, body = self._send("GET", self._make_uri("content/locate"), given, params)
         try:
@@ -316,7 +319,7 @@ class ContentRoutes(ProxyClient):
         version: int | str | None = None,
         content_id: str | None = None,
         **kwargs: Unpack[RequestOptions],
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Get the description of an object, with all its properties, even those named like a field.
 
         :param properties: ignored
@@ -492,13 +495,13 @@ class ContentRoutes(ProxyClient):
         account: str | None = None,
         reference: str | None = None,
         path: str | None = None,
-        data: dict[str, Any] | None = None,
+        data: JsonObject | None = None,
         cid: str | None = None,
         stgpol: str | None = None,
         version: int | str | None = None,
         position: int | str | None = None,
         **kwargs: Unpack[RequestOptions],
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Ask for services that can take the missing chunks of a metachunk.
 
         :param data: ``{"notin": [...], "broken": [...]}``, chunks as located: those that are left, and those

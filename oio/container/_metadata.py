@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Description of an object in headers, and whether it can be believed."""
+"""Descriptions of objects in headers, and checks that they can be believed."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from oio.common.answers import JsonObject
+from oio.common.chunks import ChunkDict
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from oio.common.http_urllib3 import urllib3
 
@@ -20,7 +23,7 @@ CHUNK_SYSMETA_PREFIX = "__OIO_CHUNK__"
 _ESCAPED_VALUE = re.compile(r"[A-Za-z0-9._~%!*'()-]*")
 
 
-def extract_chunk_qualities(properties: Any, raw: bool = False) -> dict[str, Any]:
+def extract_chunk_qualities(properties: Any, raw: bool = False) -> JsonObject:
     """Take the placement of chunks from the properties of an object.
 
     :param properties: dict of properties, or list of ``{"key": name, "value": text}`` when `raw`
@@ -37,7 +40,7 @@ def extract_chunk_qualities(properties: Any, raw: bool = False) -> dict[str, Any
     }
 
 
-def extract_content_headers_meta(headers: Any) -> dict[str, Any]:
+def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     """Make the description of an object from the headers of a response.
 
     :param headers: mapping of names, in any case, to values
@@ -47,7 +50,7 @@ def extract_content_headers_meta(headers: Any) -> dict[str, Any]:
     {'properties': {}, 'mime_type': 'text/plain'}
     """
     properties: dict[str, str] = {}
-    meta: dict[str, Any] = {"properties": properties}
+    meta: JsonObject = {"properties": properties}
     for name, value in headers.items():
         key = name.lower()
         if not key.startswith(CONTENT_HEADER_PREFIX):
@@ -60,7 +63,7 @@ def extract_content_headers_meta(headers: Any) -> dict[str, Any]:
     return meta
 
 
-def is_trustworthy(resp: Any) -> bool:
+def is_trustworthy(resp: object) -> bool:
     """Tell whether the headers of a ``locate`` with properties describe the object, and nothing else.
 
     Keys of properties are sent raw: some hide the headers that follow, some double a real one, some are
@@ -90,7 +93,7 @@ def is_trustworthy(resp: Any) -> bool:
     return seen.issuperset(SYSMETA_KEYS)
 
 
-def check_chunks(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
     """Give back chunks that tell where they are, and which part of the object they hold.
 
     :raises LookupError: one does not; or TypeError, ValueError

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from oio.common.answers import JsonObject
     from oio.common.keywords import RequestOptions
 
 
 def container_params(
     account: str | None, reference: str | None, cid: str | None, given: RequestOptions | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """Name a container: by its ID when it is known, else by its account and its own name.
 
     Another spelling of the ID would be that of another container (pitfall 146).
@@ -25,7 +26,7 @@ def container_params(
 
 
 def property_names(names: Iterable[str] | None) -> list[str]:
-    """Name the properties to remove: that none stands for all of them must be meant (pitfall 103)."""
+    """Name the properties to remove: an empty list removes all of them, so it must be given (pitfall 103)."""
     if names is None:
         raise ValueError("properties must be the names of those to remove, an empty list for all of them")
     return list(names)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from oio.common.answers import reading_answer
+from oio.common.answers import JsonMapping, JsonObject, reading_answer
 from oio.common.easy_value import boolean_value
 from oio.container._content import ContentRoutes
 from oio.container._metadata import (
@@ -52,7 +52,7 @@ class ContainerClient(ContentRoutes):
     'http://127.0.0.1:6000/v3.0/NS/container'
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
+    def __init__(self, conf: JsonObject, **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/container", **kwargs)
 
     def container_create(
@@ -125,7 +125,7 @@ class ContainerClient(ContentRoutes):
         reference: str | None = None,
         cid: str | None = None,
         **kwargs: Unpack[RequestOptions],
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Get the user properties of a container, as ``{"properties": {...}}``."""
         resp, body = self._send("GET", "/show", kwargs, container_params(account, reference, cid, kwargs))
         return self._expect(resp, body)
@@ -137,7 +137,7 @@ class ContainerClient(ContentRoutes):
         properties: Iterable[str] | None = None,
         cid: str | None = None,
         **kwargs: Unpack[RequestOptions],
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Get all the properties of a container.
 
         :param properties: sent, but ignored by the service
@@ -274,7 +274,7 @@ class ContainerClient(ContentRoutes):
     def _set_status(
         self, action: str, account: str | None, reference: str | None, cid: str | None, kwargs: RequestOptions
     ) -> None:
-        params = {**container_params(account, reference, cid, kwargs), "type": "meta2"}
+        params = container_params(account, reference, cid, kwargs) | {"type": "meta2"}
         self._send("POST", self._make_uri(f"admin/{action}"), kwargs, params)
 
     def container_snapshot(
@@ -296,7 +296,7 @@ class ContainerClient(ContentRoutes):
 
     def container_raw_insert(
         self,
-        bean: Any,
+        bean: JsonMapping | Iterable[JsonMapping],
         account: str | None = None,
         reference: str | None = None,
         cid: str | None = None,
@@ -319,8 +319,8 @@ class ContainerClient(ContentRoutes):
 
     def container_raw_update(
         self,
-        old: Iterable[dict[str, Any]],
-        new: Iterable[dict[str, Any]],
+        old: Iterable[JsonObject],
+        new: Iterable[JsonObject],
         account: str | None = None,
         reference: str | None = None,
         cid: str | None = None,
@@ -344,7 +344,7 @@ class ContainerClient(ContentRoutes):
         self,
         account: str | None = None,
         reference: str | None = None,
-        data: Iterable[dict[str, Any]] = (),
+        data: Iterable[JsonObject] = (),
         cid: str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Client of the directory: references (accounts' names for things), and the services linked to them."""
+"""Client of the directory: references (names of things in accounts), and the services linked to them."""
 
 from __future__ import annotations
 
 import builtins
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect
@@ -34,7 +34,7 @@ class DirectoryClient(ProxyClient):
     'http://127.0.0.1:6000/v3.0/NS/reference'
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
+    def __init__(self, conf: JsonObject, **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/reference", **kwargs)
 
     def create(

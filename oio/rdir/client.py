@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect, reading_answer
@@ -59,7 +59,7 @@ class RdirClient(HttpApi):
 
     def __init__(
         self,
-        conf: dict[str, Any],
+        conf: JsonObject,
         endpoint: str | None = None,
         logger: logging.Logger | None = None,
         request_attempts: int | str | None = 1,
@@ -102,7 +102,7 @@ class RdirClient(HttpApi):
         url = f"{self._find(volume, options).rstrip('/')}/v1/rdir/{route}"
         query = dict(params or {}, vol=volume)
         try:
-            # The attempts that the caller asks for are those at the directory.
+            # The number of attempts of the caller is for the requests to the directory.
             return self._send(method, url, {"options": replace(options, retry=None)}, query, json=json)
         except exc.OioNetworkException:
             self._endpoints.pop(volume, None)
@@ -238,13 +238,13 @@ class RdirClient(HttpApi):
     def admin_lock(self, volume: str, who: str, **kwargs: Unpack[RequestOptions]) -> None:
         """Lock a volume, so that one rebuilder at a time works on it.
 
-        :param who: who asks
+        :param who: name of the rebuilder
         :raises Forbidden: it is locked
         """
         self._ask(volume, "POST", "admin/lock", kwargs, json={"who": who})
 
     def admin_unlock(self, volume: str, **kwargs: Unpack[RequestOptions]) -> None:
-        """Unlock a volume, whoever has locked it."""
+        """Unlock a volume, whatever the name that it was locked with."""
         self._ask(volume, "POST", "admin/unlock", kwargs)
 
     def admin_incident_get(self, volume: str, **kwargs: Unpack[RequestOptions]) -> int:
@@ -360,7 +360,7 @@ class RdirDispatcher:
     >>> dispatcher.close()
     """
 
-    def __init__(self, conf: dict[str, Any], **kwargs: Unpack[ProxyOptions]) -> None:
+    def __init__(self, conf: JsonObject, **kwargs: Unpack[ProxyOptions]) -> None:
         self.rdir = RdirClient(conf, **kwargs)
         self.directory = self.rdir.directory
         self.conscience = self.rdir.conscience

@@ -54,6 +54,7 @@ TREE = {
     exc.CommandError: Exception,
     exc.ECError: Exception,
     exc.EmptyByteRange: Exception,
+    exc.UnknownOption: UserWarning,
 }
 
 STATUSES = {

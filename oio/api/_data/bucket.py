@@ -8,9 +8,9 @@ import secrets
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from oio.api._data.metachunks import UploadRequest, new_checksum
+from oio.api._data.metachunks import Checksum, UploadRequest, new_checksum
 from oio.api._data.strategies import Stores, Strategy
 from oio.b2.errors import BackblazeException
 from oio.b2.names import DEFAULT_MIME_TYPE
@@ -21,11 +21,10 @@ from oio.common.constants import STRLEN_CHUNKID
 from oio.common.perfdata import add_duration
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from oio.api._data.layout import Metachunk
     from oio.api._data.source import Source
     from oio.b2.clients import Bucket
+    from oio.common.answers import JsonObject
     from oio.common.options import Options
     from oio.common.storage_method import BackblazeStorageMethod, StorageMethod
 
@@ -64,7 +63,7 @@ class _FileData:
     :param checksums: to be updated
     """
 
-    def __init__(self, source: Source, size: int | None, checksums: Iterable[_Hash]) -> None:
+    def __init__(self, source: Source, size: int | None, checksums: Iterable[Checksum]) -> None:
         self._source = source
         self._room = size
         self._checksums = checksums
@@ -109,7 +108,7 @@ class FileWriter:
         stored = self._put(chunk, data)
         if stored != data.size:
             raise exc.OioException(f"Backblaze has {stored} bytes of {chunk.url}, not {data.size}")
-        digest: str = checksum.hexdigest()
+        digest = checksum.hexdigest()
         self.outcomes = [Outcome(replace(chunk, size=data.size, hash=digest.upper()), maybe_stored=True)]
         return data.size, digest
 
@@ -183,7 +182,7 @@ class FileSource:
         return self.used
 
     def exclude_damaged(self) -> bool:
-        # There is no other copy, but data that were damaged on the way may arrive intact the next time.
+        # There is no other copy, but data damaged on the way may arrive intact the next time.
         again, self._may_reread = self._may_reread, False
         return again
 
@@ -212,14 +211,14 @@ class BucketStrategy(Strategy):
     def prepared(self, chunks: list[Chunk]) -> list[Chunk]:
         """Give chunks names that were never used.
 
-        The prepared ones may be made of the version, which the caller can choose. A chunk server refuses a
-        chunk that it has; B2 would hide an existing file behind the new one.
+        The names that the services prepare may depend on the version, which the caller can choose. A chunk
+        server refuses a chunk that it has; B2 would hide an existing file behind the new one.
         """
         urls = [f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}" for _ in chunks]
         return [replace(chunk, url=url, address=url) for chunk, url in zip(chunks, urls, strict=True)]
 
     def writer(
-        self, meta: dict[str, Any], chunks: list[Chunk], checksum: _Hash, first: bool, options: Options
+        self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
     ) -> FileWriter:
         request = UploadRequest(meta, chunks, checksum, first, self.method.quorum, options)
         return FileWriter(self.bucket, file_name(self.cid, chunks[0]), request)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import collections
 import contextlib
 from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from oio.api._data.metachunks import UploadRequest, new_checksum
+from oio.api._data.metachunks import Checksum, UploadRequest, new_checksum
 from oio.api._data.parallel import ParallelWriter
 from oio.api._data.servers import ChunkServerStrategy
 from oio.blob.reader import ChunkReader, check_copy
@@ -19,11 +19,13 @@ from oio.common.http import headers_from_object_metadata
 if TYPE_CHECKING:
     from oio.api._data.layout import Metachunk
     from oio.api._data.source import Source
+    from oio.common.answers import JsonObject
     from oio.common.options import Options
+    from oio.common.storage_method import StorageMethod
 
 
 class CopiesWriter(ParallelWriter):
-    """Writes the copies of one metachunk."""
+    """Writer of the copies of one metachunk."""
 
     def _senders(self) -> list[ChunkSender]:
         headers = {**headers_from_object_metadata(self._request.meta), **self._options.headers}
@@ -107,12 +109,12 @@ class CopiesStrategy(ChunkServerStrategy):
     """Replication."""
 
     @staticmethod
-    def family(method: Any) -> tuple[Any, ...]:
-        # Of copies, there may be any number.
+    def family(method: StorageMethod) -> tuple[object, ...]:
+        # The number of copies may change.
         return (method.name,)
 
     def writer(
-        self, meta: dict[str, Any], chunks: list[Chunk], checksum: Any, first: bool, options: Options
+        self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
     ) -> CopiesWriter:
         return CopiesWriter(UploadRequest(meta, chunks, checksum, first, self.method.quorum, options))
 

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layout of an object: its metachunks, their chunks in the order of preference, and ranges of bytes."""
+"""Layout of an object: its metachunks, their chunks in order of preference, and the ranges to read."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from logging import Logger
 
 from oio.common import exceptions as exc
-from oio.common.answers import ANSWER_ERRORS, unexpected
+from oio.common.answers import ANSWER_ERRORS, JsonMapping, unexpected
 from oio.common.chunks import Chunk
 from oio.common.ranges import ClosedRange, Range, close_range
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 
-# Not the shared generator: a program that seeds it must get the same numbers with and without us.
+# A generator of our own: a program that seeds the shared one must get the same numbers with and without us.
 RANDOM = random.Random()
 
 
@@ -41,7 +41,7 @@ class Metachunk:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the bytes of an object that are asked for are.
+    """Places of the bytes of an object that are asked for.
 
     :param meta: description of the object
     :param metachunks: all of them, in order
@@ -49,7 +49,7 @@ class Layout:
     :param size: number of bytes that are asked for
     """
 
-    meta: Mapping[str, Any]
+    meta: JsonMapping
     metachunks: tuple[Metachunk, ...]
     method: StorageMethod
     ranges: tuple[ClosedRange, ...] | None
@@ -67,13 +67,11 @@ class Layout:
         ]
 
 
-def lay_out(
-    meta: Mapping[str, Any], located: Iterable[Mapping[str, Any]], ranges: list[Range], logger: Any
-) -> Layout:
+def lay_out(meta: JsonMapping, located: Iterable[JsonMapping], ranges: list[Range], logger: Logger) -> Layout:
     """Find the chunks that hold some ranges of an object, or all of it.
 
     :param meta: description of the object
-    :param located: its chunks, as the services tell them
+    :param located: its chunks, as the services describe them
     :raises UnsatisfiableRange: a range begins after the last byte
     :raises UnrecoverableContent: the chunks do not make up the object
     :raises OioProtocolError: the description lacks something
@@ -106,13 +104,13 @@ def _close(start: int | None, end: int | None, length: int) -> ClosedRange:
     return bounds
 
 
-def order(chunks: Iterable[Chunk], is_ec: bool, logger: Any = None) -> tuple[Metachunk, ...]:
+def order(chunks: Iterable[Chunk], is_ec: bool, logger: Logger | None = None) -> tuple[Metachunk, ...]:
     """Group chunks by metachunk, and put them in the order in which to read them.
 
     Those whose checksum or size differs from most of the others are left out.
 
     :param is_ec: they are fragments, which have an index
-    :param logger: where to tell which are set aside
+    :param logger: gets a warning for each that is left out
     """
     positions: dict[int, list[Chunk]] = {}
     for chunk in chunks:
@@ -131,7 +129,7 @@ def order(chunks: Iterable[Chunk], is_ec: bool, logger: Any = None) -> tuple[Met
     return tuple(metachunks)
 
 
-def _majority(position: int, chunks: list[Chunk], logger: Any) -> list[Chunk]:
+def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:
     """Keep the chunks that most of their metachunk agree with (pitfall 63)."""
     first = chunks[0]
     for chunk in chunks:
@@ -156,8 +154,8 @@ def _preference(chunk: Chunk) -> float:
     return -(score + RANDOM.random() * 10) if score > 0 else 0
 
 
-def _spares_last(position: int, chunks: list[Chunk], logger: Any) -> list[Chunk]:
-    """Put after the others the chunks whose fragments are those of a preferred one (pitfall 54)."""
+def _spares_last(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:
+    """Move to the end the chunks whose fragment another, preferred one has too (pitfall 54)."""
     firsts: dict[int | None, Chunk] = {}
     spares = []
     for chunk in chunks:

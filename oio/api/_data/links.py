@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from oio.blob.connect import OWN_THREAD_FAILURES
@@ -21,6 +21,8 @@ from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
     from oio.blob.client import BlobClient
+    from oio.common.answers import JsonMapping
+    from oio.common.chunks import Failure
     from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ _SERVER_ERROR = 500
 
 
 class MetachunkLinker:
-    """Links the chunks of one metachunk, all at once.
+    """Linker of the chunks of one metachunk, all at once.
 
     :param meta: description of the object that the links are for, with keys ``container_id content_path
         version policy full_path``
@@ -41,7 +43,7 @@ class MetachunkLinker:
 
     def __init__(
         self,
-        meta: Mapping[str, Any],
+        meta: JsonMapping,
         targets: Iterable[Chunk],
         quorum: int,
         blob: BlobClient,
@@ -55,15 +57,15 @@ class MetachunkLinker:
         #: One for each chunk, in the same order: the link, and what became of it.
         self.outcomes: list[Outcome] = [Outcome(link) for link in self._named(meta)]
 
-    def _named(self, meta: Mapping[str, Any]) -> Iterator[Chunk]:
-        """Describe the links, under the IDs that chunks have where these are predictable."""
+    def _named(self, meta: JsonMapping) -> Iterator[Chunk]:
+        """Describe the links; their IDs are those of namespaces where chunk IDs are predictable."""
         taken = set()
         for target in self.targets:
             chunk_id = compute_chunk_id(
                 meta["container_id"], meta["content_path"], meta["version"], target.pos, meta["policy"]
             )
             place = (urlsplit(target.url).netloc, chunk_id)
-            # Two chunks of one position may have come to the same service.
+            # Two chunks of one position may be on the same service.
             yield _link_to(target, _random_id() if place in taken else chunk_id)
             taken.add(place)
 
@@ -91,7 +93,7 @@ class MetachunkLinker:
         target = self.targets[index]
         self._copy(index)
         if self.outcomes[index].error == f"HTTP {_CONFLICT}":
-            # What has this name is not ours: an interrupted call may have left it (pitfall 30).
+            # The chunk of this name is not ours: an interrupted call may have left it (pitfall 30).
             self.outcomes[index] = Outcome(_link_to(target, _random_id()))
             self._copy(index)
         if error := self.outcomes[index].error:
@@ -99,9 +101,9 @@ class MetachunkLinker:
 
     def _copy(self, index: int) -> None:
         target, link = self.targets[index], self.outcomes[index].chunk
-        # Whatever happens from here on, the service may have it, unless it says no.
+        # From here on, the service may have the link, unless it refuses it.
         self.outcomes[index] = Outcome(link, maybe_stored=True)
-        error: Any
+        error: Failure
         maybe_stored = True
         try:
             self._blob.chunk_link(target.address, link.address, self._full_path, options=self._options)
@@ -125,7 +127,7 @@ def _random_id() -> str:
 
 
 def _link_to(target: Chunk, chunk_id: str) -> Chunk:
-    """Describe a link to a chunk: a neighbour of it, that is alike."""
+    """Describe a link to a chunk: on the same server, with the same data."""
     url, address = (
         urlunsplit(urlsplit(where)._replace(path=f"/{chunk_id}")) for where in (target.url, target.address)
     )

@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing of an object: metachunk after metachunk, as long as its source gives data."""
+"""Writer of an object: metachunk after metachunk, as long as its source gives data."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from oio.common import exceptions as exc
 from oio.common.chunks import Chunk, Outcome
 
 if TYPE_CHECKING:
     from oio.api._data.source import Source
+    from oio.common.answers import JsonObject
     from oio.common.options import Options
+
+
+class Checksum(Protocol):
+    """Checksum of :mod:`hashlib`, or of an application."""
+
+    def update(self, data: bytes, /) -> object:
+        """Add data."""
+
+    def hexdigest(self) -> str:
+        """Get the checksum of the data so far, in hexadecimal digits."""
 
 
 class MetachunkWriter(Protocol):
@@ -27,7 +38,7 @@ class MetachunkWriter(Protocol):
     def write(self, source: Source, size: int | None) -> tuple[int, str]:
         """Write at most `size` bytes of a source, or all of it.
 
-        :returns: number of bytes, and their checksum (hexadecimal; empty when nobody computed one)
+        :returns: number of bytes, and their checksum (hexadecimal; empty when none was computed)
         """
 
 
@@ -45,8 +56,8 @@ class ObjectWriter:
     :param source: of the data
     :param metachunks: gives the chunks of each metachunk, as they are needed
     :param metachunk_size: bytes of a full metachunk
-    :param writer_of: makes the writer of a metachunk, given its chunks, the checksum of the object (to be
-        updated), and whether it is the first one
+    :param writer_of: makes the writer of a metachunk, given its chunks, the checksum of the object, which it
+        updates, and whether it is the first one
     """
 
     def __init__(
@@ -54,7 +65,7 @@ class ObjectWriter:
         source: Source,
         metachunks: Iterable[list[Chunk]],
         metachunk_size: int,
-        writer_of: Callable[[list[Chunk], Any, bool], MetachunkWriter],
+        writer_of: Callable[[list[Chunk], Checksum, bool], MetachunkWriter],
     ) -> None:
         self._source = source
         self._metachunks = metachunks
@@ -86,27 +97,27 @@ class ObjectWriter:
 
 
 class UploadRequest(NamedTuple):
-    """What a metachunk writer is for, as the constructors of the published API take it.
+    """What a metachunk writer has to write, and how.
 
     :param meta: description of the object
     :param chunks: of the metachunk
-    :param checksum: of the object, to be updated with the data
+    :param checksum: of the object; the data are added to it
     :param first: nothing went into the checksum before
     :param quorum: number of chunks that must be written at least
     """
 
-    meta: dict[str, Any]
+    meta: JsonObject
     chunks: list[Chunk]
-    checksum: Any
+    checksum: Checksum
     first: bool
     quorum: int
     options: Options
 
 
-def new_checksum(request: UploadRequest, algorithm: str) -> Any:
+def new_checksum(request: UploadRequest, algorithm: str) -> Checksum:
     """The checksum of a metachunk.
 
-    Up to the end of the first one, that of the object is the same: hash once (pitfall 136).
+    For the first one, it is the checksum of the object as well: the data are hashed once (pitfall 136).
     """
     if request.first and algorithm == "md5":
         return request.checksum

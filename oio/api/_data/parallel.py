@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing of a metachunk to all of its chunk servers at once."""
+"""Writer of a metachunk to all of its chunk servers at once."""
 
 from __future__ import annotations
 
 import abc
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.blob.quorum import check_quorum
 from oio.blob.sender import ChunkSender
@@ -16,7 +16,7 @@ from oio.common.chunks import Outcome
 from oio.common.perfdata import add_duration
 
 if TYPE_CHECKING:
-    from oio.api._data.metachunks import UploadRequest
+    from oio.api._data.metachunks import Checksum, UploadRequest
     from oio.api._data.source import Source
 
 FIRST_BLOCK, LARGEST_BLOCK = 32768, 262144
@@ -44,7 +44,7 @@ class ParallelWriter(abc.ABC):
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         """Send the data, and the end of each body.
 
-        :returns: number of bytes, and their checksum (hexadecimal; empty when nobody computed one)
+        :returns: number of bytes, and their checksum (hexadecimal; empty when none was computed)
         """
 
     @abc.abstractmethod
@@ -58,7 +58,7 @@ class ParallelWriter(abc.ABC):
     def write(self, source: Source, size: int | None) -> tuple[int, str]:
         """Write at most `size` bytes of a source, or all of it.
 
-        :returns: number of bytes, and their checksum (hexadecimal; empty when nobody computed one)
+        :returns: number of bytes, and their checksum (hexadecimal; empty when none was computed)
         :raises oio.common.exceptions.OioException: too few chunks are stored,
             see :func:`~oio.blob.quorum.check_quorum`
         """
@@ -108,10 +108,10 @@ class ParallelWriter(abc.ABC):
             self._options.limits.blame(err, self._options.reqid)
             raise
 
-    def _blocks(self, source: Source, size: int | None, checksum: Any) -> Iterator[bytes]:
+    def _blocks(self, source: Source, size: int | None, checksum: Checksum | None) -> Iterator[bytes]:
         """Blocks of at most `size` bytes of the source, hashed.
 
-        :param checksum: of the metachunk, updated besides that of the object; None for none
+        :param checksum: of the metachunk; the data are added to it, and to that of the object. None for none
         """
         options, of_object = self._options, self._request.checksum
         wanted = options.buffer_min or FIRST_BLOCK

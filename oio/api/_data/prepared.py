@@ -6,18 +6,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.common.answers import ANSWER_ERRORS, unexpected
 from oio.common.chunks import Chunk
 
 if TYPE_CHECKING:
+    from oio.common.answers import JsonObject
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
     from oio.container.client import ContainerClient
 
 
 class Preparer:
-    """Asks for the chunks of a new object, or of new data of one; the first metachunk at once.
+    """Iterable of the chunks of a new object, or of new data of one; it asks for the first metachunk at once.
 
     :param container: its ``content_prepare`` is called
     :param target: names of the account, the container and the object
@@ -49,7 +51,7 @@ class Preparer:
 
     def _ask(
         self, position: int, content_id: str | None, version: int | str | None, options: Options
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    ) -> tuple[JsonObject, list[ChunkDict]]:
         return self._container.content_prepare(
             *self._target,
             size=1,
@@ -61,7 +63,7 @@ class Preparer:
         )
 
     @staticmethod
-    def _placed(chunks: list[dict[str, Any]], position: int) -> list[Chunk]:
+    def _placed(chunks: list[ChunkDict], position: int) -> list[Chunk]:
         """Set the positions, which the service numbers from 0 in each answer."""
         try:
             placed = [Chunk.of(chunk) for chunk in chunks]

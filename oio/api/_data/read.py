@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of metachunks: counted, verified, and read again without the chunks that are wrong."""
+"""Reader of metachunks: it counts, verifies, and reads again without the chunks that are wrong."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class MetachunkSource(Protocol):
         """The bytes from ``start`` to ``end``, inclusive."""
 
     def find_damaged(self) -> list[str]:
-        """URL of the chunks that made the bytes wrong: those that can be told, else all that were used."""
+        """URL of the chunks that made the bytes wrong, or of all that were used when that cannot be told."""
 
     def exclude_damaged(self) -> bool:
-        """Leave out what may be wrong of that which was used; False when nothing else can be tried."""
+        """Leave out chunks that may be wrong; False when no other set of them can be tried."""
 
 
 def read_pieces(
@@ -51,7 +51,7 @@ def read_pieces(
     :raises oio.common.exceptions.UnrecoverableContent: too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: the data of a metachunk are not those that were stored
     :raises oio.common.exceptions.ServiceUnavailable: a metachunk cannot be read for now
-    :raises oio.common.exceptions.DeadlineReached:
+    :raises oio.common.exceptions.DeadlineReached: no time is left
     """
     for metachunk, start, end in pieces:
         try:
@@ -70,7 +70,7 @@ class _Reading:
     def __init__(self, metachunk: Metachunk, source: MetachunkSource, verify: bool | str) -> None:
         self._source = source
         self._size = metachunk.size
-        # The checksums of 7.3.0 are MD5; others say nothing to us.
+        # The checksums of 7.3.0 are MD5; others cannot be compared.
         self._expected = metachunk.chunks[0].md5
         self._verify = bool(verify) and self._expected is not None
         self._strict = self._verify and verify == "strict"

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
@@ -12,6 +12,7 @@ from oio.common import exceptions as exc
 from oio.common.chunks import Chunk
 
 if TYPE_CHECKING:
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.options import Options
 
 
@@ -38,11 +39,11 @@ def delete_chunks(stores: Stores, chunks: Iterable[Chunk], cid: str, options: Op
 class ChunkServerStrategy(Strategy):
     """Base of replication and erasure coding."""
 
-    def head(self, chunk: Chunk, xattr: bool, options: Options) -> dict[str, Any]:
+    def head(self, chunk: Chunk, xattr: bool, options: Options) -> JsonObject:
         return self.stores.blob.chunk_head(chunk.address, xattr=xattr, options=options)
 
     def delete(self, chunks: Iterable[Chunk], options: Options) -> None:
         delete_chunks(self.stores, chunks, self.cid, options)
 
-    def linker(self, meta: Mapping[str, Any], chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
+    def linker(self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
         return MetachunkLinker(meta, chunks, self.method.quorum, self.stores.blob, options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Source of the data of an upload: read once, in time, to its first end."""
+"""Source of the data of an upload: read once, within time limits, up to its first end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import io
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -18,22 +19,34 @@ from oio.common.sources import reading_source
 from oio.common.utils import shorten
 
 
+class Readable(Protocol):
+    """Anything that data can be read from."""
+
+    def read(self, size: int, /) -> bytes | bytearray | memoryview | str | None:
+        """Read at most `size` bytes, or text which is encoded as UTF-8; nothing at the end."""
+
+
+FileOrPath: TypeAlias = "Readable | str | bytes | PathLike[str] | None"
+"""Binary file to upload, or its path."""
+Data: TypeAlias = "Readable | bytes | bytearray | memoryview | str | Iterable[object] | None"
+"""Data to upload: bytes, text which is encoded as UTF-8, a binary file, or an iterable of bytes."""
+
+
 class Source:
     """Bytes to upload.
 
-    :param wrapped: has a ``read(size)`` that returns bytes, or text which is encoded as UTF-8
     :param limits: of the time of each read
     """
 
-    def __init__(self, wrapped: Any, limits: Limits) -> None:
+    def __init__(self, wrapped: Readable, limits: Limits) -> None:
         # The phase of a call does not bound an upload of any length.
         self._limits = limits.per_request() if limits.is_phase else limits
         self._ahead = b""
-        self._is_memory = type(wrapped) is io.BytesIO
-        self._is_generator = isinstance(wrapped, GeneratorIO)
         self._wrapped = wrapped
-        if self._is_generator:
-            wrapped.after_nothing = self._wait
+        self._memory = wrapped if type(wrapped) is io.BytesIO else None
+        self._generator = wrapped if isinstance(wrapped, GeneratorIO) else None
+        if self._generator is not None:
+            self._generator.after_nothing = self._wait
 
     def read(self, size: int) -> bytes:
         """Read `size` bytes, or all that are left before the end; nothing at the end.
@@ -42,9 +55,8 @@ class Source:
         :raises SourceReadError: from the exception that the source raised
         :raises DeadlineReached: no time is left for it
         """
-        if self._is_memory:
-            data: bytes = self._wrapped.read(size)
-            return data
+        if self._memory is not None:
+            return self._memory.read(size)
         blocks, wanted = [], size
         if self._ahead:
             blocks.append(self._ahead[:wanted])
@@ -60,19 +72,19 @@ class Source:
 
     def is_exhausted(self) -> bool:
         """Whether the end was reached."""
-        if self._is_memory:
-            return bool(self._wrapped.tell() >= len(self._wrapped.getbuffer()))
+        if self._memory is not None:
+            return self._memory.tell() >= len(self._memory.getbuffer())
         if not self._ahead:
             self._ahead = self.read(1)
         return not self._ahead
 
     def _next(self, size: int) -> bytes:
-        """Read what there is now, but not more than `size` bytes if the source does not insist."""
+        """Read what there is now; a source may give more than `size` bytes all the same."""
         self._limits.reading_source()
-        if self._is_generator:
-            # Its read would wait until there is as much as that.
+        if self._generator is not None:
+            # Its read would wait for that many bytes.
             buffer = bytearray(size)
-            return bytes(memoryview(buffer)[: self._wrapped.readinto(buffer)])
+            return bytes(memoryview(buffer)[: self._generator.readinto(buffer)])
         data = self._wrapped.read(size)
         if data is None:
             return b""
@@ -80,17 +92,17 @@ class Source:
 
     def _wait(self) -> None:
         self._limits.reading_source()
-        # The limit of the read can only strike when others have their turn.
+        # The limit of the read can only strike when other green threads have their turn.
         green.sleep(0)
 
 
-# --- what a caller gives ---
+# --- arguments of a caller ---
 
 
-def open_source(file_or_path: Any, data: Any) -> AbstractContextManager[Any]:
-    """Open what to read the data of an object from; what is opened here is closed with its context.
+def open_source(file_or_path: FileOrPath, data: Data) -> AbstractContextManager[Readable]:
+    """Open the source of the data of an object; a file that is opened here is closed with its context.
 
-    :param file_or_path: not looked at when there are `data`
+    :param file_or_path: not used when there are `data`
     :raises MissingData: there is neither data nor file
     :raises FileNotFound: there is no file at the path
     """
@@ -98,12 +110,12 @@ def open_source(file_or_path: Any, data: Any) -> AbstractContextManager[Any]:
         return nullcontext(_readable_data(data))
     if file_or_path is None:
         raise exc.MissingData("neither data nor file_or_path is given")
-    if isinstance(file_or_path, (str, bytes, os.PathLike)):
+    if isinstance(file_or_path, (str, bytes, PathLike)):
         return _open_file(file_or_path)
     return nullcontext(_readable("file_or_path", file_or_path))
 
 
-def _readable_data(data: Any) -> Any:
+def _readable_data(data: Any) -> Readable:
     if isinstance(data, str):
         data = data.encode("utf-8")
     if isinstance(data, (bytes, bytearray, memoryview)):
@@ -115,7 +127,7 @@ def _readable_data(data: Any) -> Any:
     raise TypeError(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
 
 
-def _readable(argument: str, source: Any) -> Any:
+def _readable(argument: str, source: Readable) -> Readable:
     if not hasattr(source, "read"):
         raise TypeError(
             f"{argument} must be a path or a file, not {type(source).__name__}: {shorten(source)}"
@@ -125,7 +137,7 @@ def _readable(argument: str, source: Any) -> Any:
     return source
 
 
-def _open_file(path: Any) -> AbstractContextManager[Any]:
+def _open_file(path: str | bytes | PathLike[str]) -> AbstractContextManager[Readable]:
     try:
         return Path(os.fsdecode(path)).open("rb")
     except FileNotFoundError as err:
@@ -134,10 +146,10 @@ def _open_file(path: Any) -> AbstractContextManager[Any]:
         raise exc.SourceReadError(f"File {os.fsdecode(path)!r} cannot be read: {err}") from err
 
 
-def default_name(file_or_path: Any) -> str | None:
+def default_name(file_or_path: object) -> str | None:
     """Deduce the name of an object from that of its file."""
     path = file_or_path
-    if not isinstance(path, (str, bytes, os.PathLike)):
+    if not isinstance(path, (str, bytes, PathLike)):
         path = getattr(file_or_path, "name", None)
         if not isinstance(path, (str, bytes)):
             return None

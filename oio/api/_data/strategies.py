@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from oio.api._data.layout import Metachunk
     from oio.api._data.links import MetachunkLinker
-    from oio.api._data.metachunks import MetachunkWriter
+    from oio.api._data.metachunks import Checksum, MetachunkWriter
     from oio.api._data.read import MetachunkSource
     from oio.b2.clients import B2Clients
     from oio.blob.client import BlobClient
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.options import Options
 
 _CLASSES = {
@@ -31,7 +32,7 @@ _CLASSES = {
 }
 """Loaded at first use: some depend on libraries that may be absent (pitfall 83)."""
 _KEEPING_FILES = ("backblaze",)
-"""Types of chunk methods whose data stay when the services forget the object: the client must remove them."""
+"""Types of chunk methods whose data outlive the object in the services: the client must remove them."""
 
 
 class Stores(Protocol):
@@ -39,7 +40,7 @@ class Stores(Protocol):
 
     @property
     def logger(self) -> Logger:
-        """Where to tell what is not worth an exception."""
+        """Logger of what is not worth an exception."""
 
     @property
     def blob(self) -> BlobClient:
@@ -67,7 +68,7 @@ class Strategy(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
-    def family(method: Any) -> tuple[Any, ...]:
+    def family(method: Any) -> tuple[object, ...]:
         """What the chunks of one object must have in common."""
 
     def metachunk_size(self, chunk_size: int) -> int:
@@ -80,12 +81,12 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def writer(
-        self, meta: dict[str, Any], chunks: list[Chunk], checksum: Any, first: bool, options: Options
+        self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
     ) -> MetachunkWriter:
         """Make the writer of one metachunk.
 
         :param meta: description of the object
-        :param checksum: of the object (MD5), to be updated with the data
+        :param checksum: of the object (MD5); the data are added to it
         :param first: nothing went into the checksum before
         """
 
@@ -93,11 +94,11 @@ class Strategy(abc.ABC):
     def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> MetachunkSource:
         """Make the source of the bytes of one metachunk.
 
-        :param suspects: addresses of servers that have just failed; to be added to
+        :param suspects: addresses of servers that have just failed; others are added to it
         """
 
     @abc.abstractmethod
-    def head(self, chunk: Chunk, xattr: bool, options: Options) -> dict[str, Any]:
+    def head(self, chunk: Chunk, xattr: bool, options: Options) -> JsonObject:
         """Ask what is known of a chunk.
 
         :param xattr: False to know only whether it exists
@@ -112,8 +113,8 @@ class Strategy(abc.ABC):
         :param options: of the call; the time for cleaning is added to its deadline
         """
 
-    def linker(self, meta: Mapping[str, Any], chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
-        """Make what links the chunks of one metachunk to an object with this description.
+    def linker(self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
+        """Make the linker of the chunks of one metachunk, for an object with this description.
 
         :raises InvalidStorageMethod: such chunks cannot be linked
         """
@@ -153,7 +154,7 @@ def strategy_of(method: StorageMethod, stores: Stores, cid: str, options: Option
     return load_class(method)(method, stores, cid, options)
 
 
-def keeps_files(chunk_method: Any) -> bool:
+def keeps_files(chunk_method: object) -> bool:
     """Tell whether the data of an object stay when the services forget it.
 
     >>> keeps_files("backblaze/account_id=A,bucket_name=B"), keeps_files("plain"), keeps_files(None)
@@ -162,7 +163,7 @@ def keeps_files(chunk_method: Any) -> bool:
     return str(chunk_method or "").partition("/")[0] in _KEEPING_FILES
 
 
-def check_linkable(meta: Mapping[str, Any]) -> None:
+def check_linkable(meta: JsonMapping) -> None:
     """Refuse an object whose chunks cannot have second names.
 
     :param meta: its description

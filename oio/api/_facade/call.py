@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Call of the API: keywords and defaults made into options, checks, and exceptions that leave it."""
+"""Calls of the API: keywords and defaults made into options, checks, and the exceptions that leave them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from oio.common.missing import explain_account, explain_container, explain_objec
 from oio.common.options import KNOWN_NAMES, Options
 
 if TYPE_CHECKING:
+    from logging import Logger
     from types import FrameType
 
     from oio.account.client import AccountClient
@@ -44,7 +45,7 @@ class ApiBase(abc.ABC):
     """
 
     namespace: str
-    logger: Any
+    logger: Logger
     account: AccountClient
     container: ContainerClient
     directory: DirectoryClient
@@ -79,7 +80,7 @@ class ApiBase(abc.ABC):
     def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
         """Get the names of a container, which chunks carry and a container ID does not tell.
 
-        :raises NotFound: nobody knows them
+        :raises NotFound: the directory does not know them
         """
         if account is not None and container is not None:
             return account, container
@@ -107,7 +108,7 @@ class Call:
 
     __slots__ = ("_api", "_given", "options")
 
-    def __init__(self, api: ApiBase, given: Mapping[str, Any]) -> None:
+    def __init__(self, api: ApiBase, given: Mapping[str, object]) -> None:
         self._api = api
         self._given = given
 
@@ -139,7 +140,7 @@ class AccountCall(Call):
 
     __slots__ = ("_account",)
 
-    def __init__(self, api: ApiBase, given: Mapping[str, Any], account: Any) -> None:
+    def __init__(self, api: ApiBase, given: Mapping[str, object], account: str | None) -> None:
         super().__init__(api, given)
         self._account = account
 
@@ -153,8 +154,8 @@ class AccountCall(Call):
 class ContainerCall(Call):
     """One call of the API about a container, given by names or by ``cid``.
 
-    :param forgets: drops what the call, even one that fails, makes out of date in the cache of the caller;
-        takes account, container and ``cid cache``
+    :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
+        takes account, container, and keywords ``cid`` and ``cache``
     """
 
     __slots__ = ("_account", "_container", "_forgets")
@@ -162,9 +163,9 @@ class ContainerCall(Call):
     def __init__(
         self,
         api: ApiBase,
-        given: Mapping[str, Any],
-        account: Any,
-        container: Any,
+        given: Mapping[str, object],
+        account: str | None,
+        container: str | None,
         *,
         forgets: Callable[..., None] | None = None,
     ) -> None:
@@ -215,11 +216,11 @@ class ObjectCall(ContainerCall):
     def __init__(
         self,
         api: ApiBase,
-        given: Mapping[str, Any],
-        account: Any,
-        container: Any,
-        obj: Any,
-        version: Any = None,
+        given: Mapping[str, object],
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
         *,
         changes: bool = False,
     ) -> None:
@@ -242,9 +243,9 @@ class ObjectCall(ContainerCall):
 
 
 class NoticeCall(ObjectCall):
-    """One call of the API about an object, which earlier clients let raise the answer of the service.
+    """One call of the API about an object, whose exceptions for what is missing are NotFound too.
 
-    The exception that tells what is missing is a NotFound too.
+    Earlier clients raised the answer of the service as it was.
     """
 
     __slots__ = ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of the arguments of the object storage API against values that services cut, ignore or misread.
 
-Each refuses with a ValueError or a TypeError that names the argument and its value. It is a BadRequest too,
-which is what programs expect that have left the checks to the services.
+Each raises a ValueError or a TypeError that names the argument and its value. It is a BadRequest too: that is
+what programs expect which leave the checks to the services.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from oio.common import constants
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
 from oio.common.easy_value import float_value, int_value, text_value
 from oio.common.exceptions import BadRequest
+from oio.common.options import KeyFile
+from oio.common.ranges import Range
 from oio.common.utils import shorten
 from oio.container._metadata import CHUNK_SYSMETA_PREFIX
 
@@ -41,6 +43,10 @@ _SYSTEM_NUMBERS = {
 }
 _VERSION = re.compile(r"-?[0-9]{1,23}")
 
+_T = TypeVar("_T")
+_Check: TypeAlias = Callable[[str, object], object]
+"""Gives a value back, maybe in another form; takes the name of its argument too."""
+
 
 class _WrongArgument(BadRequest):
     """A mistake in the arguments of a call: nothing was sent.
@@ -51,7 +57,7 @@ class _WrongArgument(BadRequest):
     def __init__(self, text: str, *, reqid: str | None = None, service: str | None = None) -> None:
         super().__init__(None, None, text, reqid=reqid, service=service)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message,), self.__dict__
 
     def __str__(self) -> str:
@@ -66,8 +72,8 @@ class WrongType(_WrongArgument, TypeError):
     """A mistake in the type of an argument."""
 
 
-def check_text(argument: str, value: Any) -> str:
-    """Refuse what is not a text that can be sent.
+def check_text(argument: str, value: object) -> str:
+    """Refuse a value that is no text, or cannot be sent.
 
     :param argument: its name
     """
@@ -82,21 +88,22 @@ def check_text(argument: str, value: Any) -> str:
     return value
 
 
-def check_name(argument: str, value: Any, kind: str | None = None) -> str:
+def check_name(argument: str, value: object, kind: str | None = None) -> str:
     """Refuse a name that is empty, or that the services would cut without a word (pitfall 147).
 
     :param kind: ``account``, ``container`` or ``obj``; by default, the argument tells
     """
-    if not check_text(argument, value):
+    name = check_text(argument, value)
+    if not name:
         raise WrongValue(f"{argument} must not be empty")
     limit = _MAX_BYTES[kind or argument]
-    size = len(value.encode("utf-8"))
+    size = len(name.encode("utf-8"))
     if size > limit:
-        raise WrongValue(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(value)}")
-    return str(value)
+        raise WrongValue(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(name)}")
+    return str(name)
 
 
-def check_names(argument: str, values: Any, kind: str) -> list[str]:
+def check_names(argument: str, values: object, kind: str) -> list[str]:
     """Refuse a collection of names that is a single text, or holds a wrong name.
 
     :param kind: see :func:`check_name`
@@ -108,23 +115,23 @@ def check_names(argument: str, values: Any, kind: str) -> list[str]:
     return [check_name(kind, value) for value in values]
 
 
-def check_cid(value: Any, argument: str = "cid") -> str:
-    """Refuse what is no container ID; give it back as the services spell it (pitfall 146)."""
+def check_cid(value: object, argument: str = "cid") -> str:
+    """Refuse a value that is no container ID; give it back as the services spell it (pitfall 146)."""
     match = _CID.fullmatch(check_text(argument, value))
     if match is None:
         raise WrongValue(f"{argument} must be made of hexadecimal digits: {shorten(value)}")
     return match[1].upper()
 
 
-def check_content_id(argument: str, value: Any) -> str:
-    """Refuse what is no content ID: an even number of hexadecimal digits, 64 at most."""
+def check_content_id(argument: str, value: object) -> str:
+    """Refuse a value that is no content ID: an even number of hexadecimal digits, 64 at most."""
     if not _CONTENT_ID.fullmatch(check_text(argument, value)):
         raise WrongValue(f"{argument} must be made of 2 to 64 hexadecimal digits, in pairs: {shorten(value)}")
     return str(value)
 
 
-def check_version(value: Any, argument: str = "version") -> int | str:
-    """Refuse what is no version of an object: an integer, or its decimal digits (pitfall 119)."""
+def check_version(value: object, argument: str = "version") -> int | str:
+    """Refuse a value that is no version of an object: an integer, or its decimal digits (pitfall 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise WrongType(f"{argument} must be an int or a str, not {type(value).__name__}: {shorten(value)}")
     if not _VERSION.fullmatch(str(value)):
@@ -143,7 +150,7 @@ def check_number(name: str, value: Any) -> float | None:
         raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
     if number is None:
         return None
-    # No time at all to read is a deadline that is spent, like one in the past.
+    # No time at all to read amounts to a deadline in the past.
     lowest = {"deadline": -math.inf, "read_timeout": 0.0}.get(name, math.ulp(0.0))
     if not math.isfinite(number) or number < lowest:
         raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
@@ -155,8 +162,8 @@ def _number(name: str, value: Any) -> float | None:
     return int_value(value, None) if name.startswith("chunk_") else float_value(value, None)
 
 
-def check_checksum_algo(name: str, value: Any) -> str | None:
-    """Refuse what chunk servers cannot verify: they compute MD5, whatever is announced.
+def check_checksum_algo(name: str, value: object) -> str | None:
+    """Refuse a checksum that chunk servers cannot verify: they compute MD5, whatever is announced.
 
     :returns: the name of the algorithm; None when checksums are left to them
     """
@@ -168,7 +175,7 @@ def check_checksum_algo(name: str, value: Any) -> str | None:
     raise WrongValue(f"{name} must be 'md5' or None, not {shorten(value)}: {reason}")
 
 
-def check_headers(name: str, headers: Any) -> Any:
+def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
     """Refuse headers that no request can carry, or that would be several."""
     if headers is None:
         return None
@@ -179,7 +186,7 @@ def check_headers(name: str, headers: Any) -> Any:
     return headers
 
 
-def check_header(name: Any, value: Any) -> Any:
+def check_header(name: object, value: _T) -> _T:
     """Refuse a header that no request can carry, or that would be several; the request ID becomes one."""
     text = f"{name}: {text_value(value)}"
     try:
@@ -191,21 +198,25 @@ def check_header(name: Any, value: Any) -> Any:
     return value
 
 
-def check_key_file(name: str, path: Any) -> Any:
-    """Refuse a path of credentials that is none."""
-    if path is not None and (not isinstance(path, (str, bytes, os.PathLike)) or not os.fspath(path)):
+def check_key_file(name: str, path: object) -> KeyFile:
+    """Refuse what is no path of a file of credentials."""
+    if path is None:
+        return None
+    if not isinstance(path, (str, bytes, os.PathLike)) or not os.fspath(path):
         raise TypeError(f"{name} must be a path, not {shorten(path)}")
     return path
 
 
-def check_url(name: str, url: Any) -> Any:
-    """Refuse an address of Backblaze that is none."""
-    if url is not None and not (isinstance(url, str) and _HTTP_URL.fullmatch(url)):
-        raise ValueError(f"{name} must be an URL such as https://host:port, not {shorten(url)}")
+def check_url(name: str, url: object) -> str | None:
+    """Refuse what is no address of Backblaze."""
+    if url is None:
+        return None
+    if not (isinstance(url, str) and _HTTP_URL.fullmatch(url)):
+        raise ValueError(f"{name} must be a URL such as https://host:port, not {shorten(url)}")
     return url
 
 
-def check_limit(value: Any, argument: str = "limit") -> int | None:
+def check_limit(value: object, argument: str = "limit") -> int | None:
     """Refuse a page size below 1; it may be given as text."""
     if value is None:
         return None
@@ -218,8 +229,8 @@ def check_limit(value: Any, argument: str = "limit") -> int | None:
     return value
 
 
-def check_size(argument: str, value: Any) -> int:
-    """Refuse a number of bytes that is none, or below 0."""
+def check_size(argument: str, value: object) -> int:
+    """Refuse a value that is no number of bytes, or below 0."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongType(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     if value < 0:
@@ -227,27 +238,30 @@ def check_size(argument: str, value: Any) -> int:
     return value
 
 
-def check_integer(argument: str, value: Any) -> int | None:
-    """Refuse what is no integer; None stands for the default."""
+def check_integer(argument: str, value: object) -> int | None:
+    """Refuse a value that is no integer; None stands for the default."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise WrongType(f"{argument} must be an int, not {type(value).__name__}: {shorten(value)}")
     return value
 
 
-def check_listing(**texts: Any) -> None:
+def check_listing(**texts: object) -> None:
     """Refuse markers, prefixes and delimiters that are no text."""
     for argument, value in texts.items():
         if value is not None:
             check_text(argument, value)
 
 
-def check_delimiter(value: Any) -> None:
+def check_delimiter(value: object) -> None:
     """Refuse a delimiter of which the services would only use a part."""
-    if value is not None and (len(check_text("delimiter", value)) > 1 or not value.isascii()):
-        raise WrongValue(f"delimiter must be one ASCII character: {shorten(value)}")
+    if value is None:
+        return
+    text = check_text("delimiter", value)
+    if len(text) > 1 or not text.isascii():
+        raise WrongValue(f"delimiter must be one ASCII character: {shorten(text)}")
 
 
-def check_properties(argument: str, properties: Any) -> dict[str, str]:
+def check_properties(argument: str, properties: object) -> dict[str, str]:
     """Refuse properties that are no dict of text to text, or whose keys would break headers (pitfall 158).
 
     :returns: a copy; empty for None
@@ -266,9 +280,10 @@ def check_properties(argument: str, properties: Any) -> dict[str, str]:
     return dict(properties)
 
 
-def check_system(argument: str, system: Any) -> dict[str, str]:
-    """Refuse system properties that are no dict of text to text, or are no number where the services count
-    with them: they would store any text, and go by something else (pitfall 151).
+def check_system(argument: str, system: object) -> dict[str, str]:
+    """Refuse system properties that are no dict of text to text, or that are no number where one is needed.
+
+    The services would store any text, and go by something else (pitfall 151).
 
     :returns: a copy; empty for None
     """
@@ -280,7 +295,7 @@ def check_system(argument: str, system: Any) -> dict[str, str]:
     return checked
 
 
-def check_property_names(argument: str, names: Any) -> list[str]:
+def check_property_names(argument: str, names: object) -> list[str]:
     """Refuse names of properties that are a single text, or hold something else than text."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise WrongType(
@@ -289,33 +304,35 @@ def check_property_names(argument: str, names: Any) -> list[str]:
     return [check_text(argument, name) for name in names]
 
 
-def _check_key(argument: str, key: Any) -> None:
-    check_text(f"a key of {argument}", key)
-    if not key:
+def _check_key(argument: str, key: object) -> None:
+    text = check_text(f"a key of {argument}", key)
+    if not text:
         raise WrongValue(f"{argument} has an empty key")
-    if any(unicodedata.category(char) == "Cc" for char in key):
-        raise WrongValue(f"{argument} has a key with control characters: {shorten(key)}")
-    if key.startswith(CHUNK_SYSMETA_PREFIX):
-        raise WrongValue(f"{argument} has a key that the services keep for themselves: {shorten(key)}")
+    if any(unicodedata.category(char) == "Cc" for char in text):
+        raise WrongValue(f"{argument} has a key with control characters: {shorten(text)}")
+    if text.startswith(CHUNK_SYSMETA_PREFIX):
+        raise WrongValue(f"{argument} has a key that the services keep for themselves: {shorten(text)}")
 
 
-def check_header_value(argument: str, value: Any) -> str | None:
+def check_header_value(argument: str, value: object) -> str | None:
     """Refuse a text that cannot be sent in a header."""
     if value is None:
         return None
-    if not check_text(argument, value).isascii() or not value.isprintable():
-        raise WrongValue(f"{argument} must be made of printable ASCII characters: {shorten(value)}")
-    return str(value)
+    text = check_text(argument, value)
+    if not text.isascii() or not text.isprintable():
+        raise WrongValue(f"{argument} must be made of printable ASCII characters: {shorten(text)}")
+    return str(text)
 
 
-def check_policy(value: Any) -> str | None:
+def check_policy(value: object) -> str | None:
     """Refuse an empty policy, which the service takes for one of its own (a single copy)."""
-    if value is not None and not check_header_value("policy", value):
+    policy = check_header_value("policy", value)
+    if policy == "":
         raise WrongValue("policy must not be empty; None stands for the default one")
-    return value  # type: ignore[no-any-return]
+    return policy
 
 
-def check_ranges(ranges: Any) -> list[tuple[int | None, int | None]]:
+def check_ranges(ranges: object) -> list[Range]:
     """Refuse ranges that are not pairs of positions in the right order.
 
     :returns: pairs of first and last byte; empty for None
@@ -327,7 +344,7 @@ def check_ranges(ranges: Any) -> list[tuple[int | None, int | None]]:
     return [_check_range(item) for item in ranges]
 
 
-def _check_range(item: Any) -> tuple[int | None, int | None]:
+def _check_range(item: object) -> Range:
     if not isinstance(item, Sequence) or isinstance(item, (str, bytes)) or len(item) != 2:
         raise WrongType(f"ranges must be made of pairs (first byte, last byte): {shorten(item)}")
     start, end = item
@@ -341,12 +358,12 @@ def _check_range(item: Any) -> tuple[int | None, int | None]:
     return start, end
 
 
-def _unless_none(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+def _unless_none(check: _Check) -> _Check:
     """Make a check that lets None pass."""
     return lambda name, value: None if value is None else check(name, value)
 
 
-_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+_OPTIONS: dict[str, _Check] = {
     **dict.fromkeys((*TIMEOUT_KEYS, "deadline", "chunk_buffer_max", "chunk_buffer_min"), check_number),
     "backblaze_api_url": check_url,
     "chunk_checksum_algo": check_checksum_algo,
@@ -361,7 +378,7 @@ _OPTIONS: dict[str, Callable[[str, Any], Any]] = {
 """Option -> its check."""
 
 
-def check_option(name: str, value: Any) -> Any:
+def check_option(name: str, value: object) -> object:
     """Refuse an option that makes no sense.
 
     :returns: the same, numbers and IDs being in the form that the services want

@@ -211,7 +211,7 @@ class CopiesApi(ApiBase):
             Snapshot(self._services, (account, container), (dst_account, dst_container), size, options).take()
 
 
-def _check_end(end: str, account: Any, container: Any, obj: Any, content_id: Any) -> None:
+def _check_end(end: str, account: object, container: object, obj: object, content_id: object) -> None:
     """Check the arguments that tell an object.
 
     :param end: what their names begin with

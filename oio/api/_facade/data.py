@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from oio.api._data.layout import lay_out
 from oio.api._data.source import Source, default_name, open_source
@@ -33,10 +33,9 @@ from oio.common.cache import del_cached_object_metadata
 from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from typing_extensions import Unpack
 
+    from oio.api._data.source import Data, FileOrPath, Readable
     from oio.api._operations.services import Services
     from oio.api.types import (
         CreateOptions,
@@ -48,9 +47,9 @@ if TYPE_CHECKING:
         Uploaded,
         WrittenChunk,
     )
-    from oio.common.options import Options
-
-KeyFile: TypeAlias = "str | bytes | PathLike[str] | None"
+    from oio.common.answers import JsonMapping, JsonObject
+    from oio.common.chunks import ChunkDict
+    from oio.common.options import KeyFile, Options
 
 
 class DataApi(ApiBase):
@@ -60,8 +59,8 @@ class DataApi(ApiBase):
         self,
         account: str | None,
         container: str | None,
-        file_or_path: Any = None,
-        data: Any = None,
+        file_or_path: FileOrPath = None,
+        data: Data = None,
         etag: str | None = None,
         obj_name: str | None = None,
         mime_type: str | None = None,
@@ -103,8 +102,8 @@ class DataApi(ApiBase):
         self,
         account: str | None,
         container: str | None,
-        file_or_path: Any = None,
-        data: Any = None,
+        file_or_path: FileOrPath = None,
+        data: Data = None,
         etag: str | None = None,
         obj_name: str | None = None,
         mime_type: str | None = None,
@@ -157,7 +156,7 @@ class DataApi(ApiBase):
         """
         if not obj_name and file_or_path is not None:
             obj_name = default_name(file_or_path)
-        given: Mapping[str, Any] = kwargs
+        given: Mapping[str, object] = kwargs
         if "meta_pos" in given:
             raise WrongValue(f"meta_pos must not be given, objects are made whole: {given['meta_pos']!r}")
         if metadata is not None:
@@ -201,8 +200,8 @@ class DataApi(ApiBase):
         account: str | None,
         container: str | None,
         obj_name: str,
-        source: Any,
-        sysmeta: Mapping[str, Any],
+        source: Readable,
+        sysmeta: JsonMapping,
         *,
         commit: Commit,
         policy: str | None,
@@ -274,8 +273,8 @@ class DataApi(ApiBase):
     def _open(
         self,
         target: tuple[str | None, str | None, str | None],
-        meta: dict[str, Any],
-        chunks: list[dict[str, Any]],
+        meta: JsonObject,
+        chunks: list[ChunkDict],
         ranges: list[Range],
         options: Options,
         services: Services,
@@ -389,7 +388,7 @@ class DataApi(ApiBase):
             truncate(self._original(account, container, obj, version, options), remaining)
 
 
-def _container_properties(value: Any) -> dict[str, dict[str, str]]:
+def _container_properties(value: object) -> dict[str, dict[str, str]]:
     if not isinstance(value, dict) or not value.keys() <= {"properties", "system"}:
         raise WrongType(f"container_properties must be a dict of 'properties' and 'system': {value!r}")
     check = {"properties": check_properties, "system": check_system}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls about objects that leave their data as they are, or remove them."""
+"""Calls about objects that do not write data: location, properties, removal, notification."""
 
 from __future__ import annotations
 

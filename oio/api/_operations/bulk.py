@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on many things: requests about many names, and actions on several things in parallel."""
+"""Bulk work: requests about many names, and actions on several things in parallel."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certainty of a failure: whether a change that failed is certain to leave nothing."""
+"""Certainty of failures: changes that failed, and certainly left nothing."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._operations.cleaning import is_definitive
 from oio.common import exceptions as exc
@@ -14,6 +14,8 @@ from oio.common.cache import forget_object
 if TYPE_CHECKING:
     from oio.api._operations.leftovers import Leftovers
     from oio.api._operations.services import Services
+    from oio.common.answers import JsonObject
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 
@@ -26,7 +28,7 @@ class Target(NamedTuple):
 
 
 class Product(NamedTuple):
-    """What is to be committed.
+    """Result of an upload, before its commit.
 
     :param meta: description of the object
     :param chunks: that are stored, as the services describe them
@@ -34,8 +36,8 @@ class Product(NamedTuple):
     :param checksum: MD5 of the data; empty or None when it is not known
     """
 
-    meta: dict[str, Any]
-    chunks: list[dict[str, Any]]
+    meta: JsonObject
+    chunks: list[ChunkDict]
     size: int
     checksum: str | None
 
@@ -55,7 +57,7 @@ class Commit:
 
     properties: Mapping[str, str] = field(default_factory=dict)
     checksum: str | None = None
-    container_properties: Mapping[str, Any] | None = None
+    container_properties: Mapping[str, object] | None = None
     append: bool = False
     change_policy: bool = False
     update: bool = False
@@ -75,7 +77,7 @@ class Commit:
                 options=options,
             )
             return
-        data: dict[str, Any] = {"chunks": chunks, "properties": {**meta["properties"], **self.properties}}
+        data: JsonObject = {"chunks": chunks, "properties": {**meta["properties"], **self.properties}}
         if self.container_properties is not None:
             data["container_properties"] = self.container_properties
         services.container.content_create(
@@ -114,7 +116,7 @@ def publish(
         try:
             commit.before(options.renewed())
         except BaseException:
-            # Whatever became of that, nobody knows of the new chunks.
+            # Whatever became of that request, the services do not know the new chunks.
             undo()
             raise
     try:
@@ -124,7 +126,7 @@ def publish(
         if is_definitive(err):
             undo()
             raise
-        # The service may do it all the same, now or later: chunks must stay (pitfall 29).
+        # The service may commit them all the same, now or later: chunks must stay (pitfall 29).
         if not _was_committed(services, target, commit, product, options):
             raise
         services.logger.warning("Creation of %r succeeded in spite of: %s", target.name, err)

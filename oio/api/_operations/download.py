@@ -7,7 +7,7 @@ import functools
 import inspect
 import time
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.layout import Layout
 from oio.api._data.read import read_pieces
@@ -19,6 +19,8 @@ from oio.common.utils import compute_perfdata_stats
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
+    from oio.common.answers import JsonObject
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 
@@ -30,7 +32,7 @@ def locate(
     version: int | str | None,
     properties: bool,
     options: Options,
-) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+) -> tuple[JsonObject, list[ChunkDict], bool]:
     """Locate an object: description, chunks, and whether they come from the cache."""
     cache = options.cache if options.content_id is None else None
     if cache is not None:
@@ -72,7 +74,7 @@ class ObjectStream(Iterator[bytes]):
 
     def __init__(self, layout: Layout, strategy: Strategy, options: Options) -> None:
         suspects: set[str] = set()
-        # The read timeout is that of each request; it does not bound the whole stream.
+        # The read timeout bounds each request, not the whole stream.
         reading = options.per_request()
         self._blocks: Generator[bytes, None, None] = read_pieces(
             layout.pieces(),
@@ -98,7 +100,7 @@ class ObjectStream(Iterator[bytes]):
             return block
         if self._cut_short is not None:
             self._refuse_two_readers()
-            # Who goes on reading must not take this for the end of the object.
+            # A reader that goes on must not take this for the end of the object.
             raise exc.OioException(f"The stream was cut short: {self._cut_short}")
         begin = time.monotonic()
         try:
@@ -135,7 +137,7 @@ class ObjectStream(Iterator[bytes]):
                 compute_perfdata_stats(perfdata, prefix)
 
     def close(self) -> None:
-        """Close the connections to the rawx services; that is the end for who goes on reading."""
+        """Close the connections to the rawx services, and end the iteration."""
         self._refuse_two_readers()
         self._cut_short = self._first = None
         self._ended = True

@@ -66,9 +66,9 @@ def flush(services: Services, account: str | None, container: str | None, option
 class _PageDeletion:
     """Deletion of the versions that a page of a listing has.
 
-    Objects of one version are deleted by name, many at once, unless the container says that this only hides
-    them; others version by version. Where it is the namespace that keeps versions, the next page shows them
-    again, with their delete markers.
+    Objects of one version are deleted by name, many at once, unless the container keeps versions, where this
+    only hides them; others are deleted version by version. When the namespace keeps versions, the next page
+    shows them again, with their delete markers.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class _PageDeletion:
         self.progress = False
         #: The versions that the service says are deleted.
         self.gone: set[_Key] = set()
-        #: The last reason not to delete one.
+        #: Why the last version that is left could not be deleted.
         self.refusal: exc.ClientException | None = None
 
     def delete(self, rows: list[ListedObject], system: Mapping[str, str]) -> None:
@@ -124,7 +124,7 @@ class _PageDeletion:
                 self._send(row["name"], row["version"])
                 self.gone.add(_key(row))
             except exc.BadRequest:
-                # Versions were kept, and are no more: the service takes them in their order only.
+                # Versions are no longer kept: the service only deletes them in their order.
                 self._send(row["name"], None)
             self.progress = True
         except exc.NotFound:

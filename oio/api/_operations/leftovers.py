@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leftovers: files that stay in Backblaze when the versions of objects that name them are changed.
 
-Chunk servers learn from the namespace which chunks to drop. Of Backblaze, nobody but the client takes care:
-where it has credentials, it deletes the files that no version of an object names any more.
+Chunk servers learn from the namespace which chunks to drop. Only the client takes care of Backblaze: where it
+has credentials, it deletes the files that no version of an object names any more.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.strategies import Strategy, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
@@ -21,6 +21,9 @@ from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
+    from oio.api.types import ListedObject
+    from oio.common.answers import JsonMapping, JsonObject
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 _PARALLEL = 8
@@ -39,17 +42,17 @@ class Leftovers:
     ) -> None:
         self._services = services
         self._target = account, container
-        # What is gone must not come back empty; a replica that is late would name what is gone, or worse.
+        # A deleted container must not come back empty; a replica that is late would name deleted chunks.
         self._options = replace(options, autocreate=None, force_master=True)
         self._has_credentials = services.b2.has_credentials(options)
-        self._noted: list[tuple[Mapping[str, Any], list[Chunk], Strategy]] = []
+        self._noted: list[tuple[JsonMapping, list[Chunk], Strategy]] = []
 
     def look_at(
         self, name: str | None, version: int | str | None = None, content_id: str | None = None
     ) -> None:
         """Note the files of a version of an object, if there are some.
 
-        Nothing is asked for where there are no credentials, which is where nobody uses Backblaze.
+        Without credentials, nothing is asked for: nobody uses Backblaze then.
 
         :param version: the latest by default
         :param content_id: in the place of the name
@@ -63,11 +66,11 @@ class Leftovers:
             return
         self.note(meta, located)
 
-    def look_at_all(self, versions: Iterable[tuple[str, Any]]) -> None:
+    def look_at_all(self, versions: Iterable[tuple[str, int | str | None]]) -> None:
         """Note the files of several versions, given by names and versions."""
         in_parallel(lambda version: self.look_at(*version), list(versions), _PARALLEL)
 
-    def look_at_listed(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def look_at_listed(self, rows: Iterable[ListedObject]) -> None:
         """Note the files of the versions of a listing, which tells those that have some."""
         stored = [row for row in rows if keeps_files(row.get("chunk_method"))]
         if stored and not self._has_credentials:
@@ -75,7 +78,7 @@ class Leftovers:
             return
         self.look_at_all((row["name"], row["version"]) for row in stored)
 
-    def note(self, meta: Mapping[str, Any], located: Iterable[Mapping[str, Any]]) -> None:
+    def note(self, meta: JsonMapping, located: Iterable[JsonMapping]) -> None:
         """Note the files of a version, if it has some.
 
         :param meta: its description
@@ -90,7 +93,7 @@ class Leftovers:
         try:
             STORAGE_METHODS.load(chunk_method)
         except exc.InvalidStorageMethod as err:
-            self._services.logger.warning("Nobody knows where the data of %r are: %s", meta["name"], err)
+            self._services.logger.warning("Unknown where the data of %r are: %s", meta["name"], err)
             return
         if not self._has_credentials:
             self._services.logger.warning(_UNKNOWN, [meta["name"]])
@@ -106,7 +109,7 @@ class Leftovers:
         try:
             yield
         except exc.OioException:
-            # Nobody knows what was done; the versions tell.
+            # The change may have been made: the versions that are left tell.
             self.sweep()
             raise
         self.sweep()
@@ -117,7 +120,7 @@ class Leftovers:
         if noted:
             in_parallel(lambda known: self._sweep_one(*known), noted, _PARALLEL)
 
-    def _sweep_one(self, meta: Mapping[str, Any], chunks: list[Chunk], strategy: Strategy) -> None:
+    def _sweep_one(self, meta: JsonMapping, chunks: list[Chunk], strategy: Strategy) -> None:
         try:
             _, kept = self._locate(meta["name"], meta["version"], self._options.for_cleaning())
         except (exc.NotFound, exc.ContentDrained):
@@ -131,8 +134,8 @@ class Leftovers:
             strategy.delete(doomed, self._options)
 
     def _locate(
-        self, name: str | None, version: Any, options: Options, content_id: str | None = None
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        self, name: str | None, version: int | str | None, options: Options, content_id: str | None = None
+    ) -> tuple[JsonObject, list[ChunkDict]]:
         account, container = self._target
         return self._services.container.content_locate(
             account, container, name, content=content_id, version=version, properties=False, options=options

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.strategies import strategy_for
 from oio.api._operations.commit import Commit, Product, Target
@@ -15,12 +15,13 @@ from oio.common.utils import cid_from_name
 if TYPE_CHECKING:
     from oio.api._data.layout import Layout
     from oio.api._operations.services import Services
+    from oio.common.answers import JsonObject
     from oio.common.options import Options
 
 
 def link_object(
     services: Services, target: Target, layout: Layout, properties: Mapping[str, str], options: Options
-) -> dict[str, Any]:
+) -> JsonObject:
     """Make the links, and commit the object.
 
     :param target: the new object
@@ -33,7 +34,7 @@ def link_object(
     same = {key: found.get(key) for key in ("mime_type", "chunk_method", "hash")}
     size = {"length": str(layout.size), "size": str(layout.size)}
     meta = upload.describe(upload.prepare().meta, {**same, **size})
-    # Not those of the preparation, which are about chunks that nobody will write.
+    # The properties of the preparation describe chunks that are not written.
     meta["properties"] = dict(properties)
     cid = options.cid or cid_from_name(target.account, target.container)
     strategy = strategy_for(found["chunk_method"], services, cid, options)
@@ -50,12 +51,12 @@ def link_object(
                 made += linker.link()
             finally:
                 outcomes += linker.outcomes
-    except BaseException:  # Nobody knows of the links, whatever stopped us.
+    except BaseException:  # The services do not know the links, whatever stopped us.
         undo()
         raise
     # The checksum of an object that was written in parts is not known.
     chunks = [chunk.described() for chunk in made]
     upload.publish(Product(meta, chunks, layout.size, meta["hash"] or None), undo)
-    # Nobody knows of those that failed, but a service may hold them all the same.
+    # A service may hold the links that failed, which no object names.
     strategy.delete(to_remove(outcomes, only_failed=True), options)
     return meta

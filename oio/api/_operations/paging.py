@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
 from oio.common import exceptions as exc
@@ -15,6 +15,7 @@ from oio.common.retry import Attempts, Retry
 if TYPE_CHECKING:
     from oio.account.client import AccountClient
     from oio.api.types import ContainerRow, ListedObject, ListedPrefix, ObjectListing
+    from oio.common.answers import JsonObject
     from oio.common.limits import Limits
     from oio.common.options import Options
     from oio.container.client import ContainerClient
@@ -24,7 +25,7 @@ _MAX_PAGE_SIZE = 10000
 """The service gives no larger pages."""
 _PATIENCE = Retry(attempts=3)
 _LAST = "\U0010fffd"
-"""End of a marker that leaves behind all the names with a prefix, as the service has it."""
+"""End of a marker that skips all the names with a prefix; the service uses the same."""
 _TRUNCATED_HEADER = "x-oio-list-truncated"
 _MARKER_HEADER = "x-oio-list-marker"
 
@@ -86,7 +87,7 @@ def object_page(
     return _make_page(headers, body)
 
 
-def _make_page(headers: Mapping[str, Any], body: dict[str, Any]) -> ObjectListing:
+def _make_page(headers: Mapping[str, str], body: JsonObject) -> ObjectListing:
     """Make the result of a listing from the answer of the service.
 
     :raises OioProtocolError: more is to come, but not where (pitfall 141); or it is not a listing
@@ -108,7 +109,7 @@ def _make_page(headers: Mapping[str, Any], body: dict[str, Any]) -> ObjectListin
     return page
 
 
-def _described(objects: list[dict[str, Any]]) -> Iterator[ListedObject]:
+def _described(objects: list[JsonObject]) -> Iterator[ListedObject]:
     previous = None
     for obj in objects:
         described = {key.replace("-", "_"): value for key, value in obj.items()}
@@ -174,7 +175,7 @@ def all_entries(
                     continue
                 border = _border(entries[-1])
             else:
-                # The marker may be a name inside of the last prefix: the others of it are of no interest.
+                # The marker may be a name inside the last prefix, whose other names must be skipped.
                 border = max([page["next_marker"], *map(_border, entries[-1:])])
             if after is not None and border <= after:
                 raise exc.OioException(f"the listing is truncated, and does not go on after {after!r}")
@@ -188,8 +189,8 @@ def folding(
 ) -> ListPage[ObjectListing]:
     """Fold names into prefixes as the service does it, which loses versions when it does it itself.
 
-    It puts its answers together from pages of its own, and goes on after the last name of each of them, be it
-    whole or not (pitfall 140).
+    The service puts its answers together from pages of its own, and goes on after the last name of each of
+    them, even when some of its versions are missing (pitfall 140).
 
     :param list_page: gets a page of versions that is not folded
     """

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from oio.api._data.strategies import Strategy, strategy_for
 from oio.api._operations.bulk import in_parallel
@@ -16,15 +16,14 @@ from oio.common.storage_method import STORAGE_METHODS
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
+    from oio.common.answers import JsonMapping
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 _PARALLEL_HEADS = 8
 
-_Located = Mapping[str, Any]
-"""Chunk as the services tell it."""
 
-
-def count_missing(chunk_method: str, located: Iterable[_Located]) -> int:
+def count_missing(chunk_method: str, located: Iterable[JsonMapping]) -> int:
     """Count the chunks that the metachunks of an object should have, and are not known."""
     expected = STORAGE_METHODS.load(chunk_method).expected_chunks
     known = Counter(Chunk.of(chunk).position for chunk in located)
@@ -32,10 +31,10 @@ def count_missing(chunk_method: str, located: Iterable[_Located]) -> int:
 
 
 def describe_chunks(
-    services: Services, meta: Mapping[str, Any], located: Iterable[_Located], cid: str, options: Options
-) -> Iterator[dict[str, Any]]:
+    services: Services, meta: JsonMapping, located: Iterable[JsonMapping], cid: str, options: Options
+) -> Iterator[ChunkDict]:
     """Add to each chunk, in the order of their positions, what its server knows of it, or an ``error``."""
-    # The read timeout is that of each request; the caller may take its time between two.
+    # The read timeout bounds each request; the caller may take its time between two of them.
     options = options.per_request()
     strategy = _strategy_of(services, meta, cid, options)
     for chunk in sorted(located, key=_place):
@@ -49,8 +48,8 @@ def describe_chunks(
 
 def is_readable(
     services: Services,
-    meta: Mapping[str, Any],
-    located: Iterable[_Located],
+    meta: JsonMapping,
+    located: Iterable[JsonMapping],
     cid: str,
     every: bool,
     options: Options,
@@ -85,12 +84,12 @@ def is_readable(
     return True
 
 
-def _strategy_of(services: Services, meta: Mapping[str, Any], cid: str, options: Options) -> Strategy:
+def _strategy_of(services: Services, meta: JsonMapping, cid: str, options: Options) -> Strategy:
     with reading_answer():
         chunk_method = meta["chunk_method"]
     return strategy_for(chunk_method, services, cid, options)
 
 
-def _place(chunk: _Located) -> tuple[int, int]:
+def _place(chunk: JsonMapping) -> tuple[int, int]:
     known = Chunk.of(chunk)
     return known.position, known.index or 0

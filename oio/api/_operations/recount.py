@@ -43,7 +43,7 @@ def refresh_container(
 
 def _reset(services: Services, account: str, container: str, attempts: int, options: Options) -> None:
     """Set the counters of a container to 0 in its account."""
-    # At once: the time of the reset is a later one each time.
+    # Without pauses: each reset has a later time than the one before.
     tries = Attempts(Retry(attempts=attempts, on=(exc.Conflict,), unit=0), options.limits.per_request())
     while True:
         try:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.layout import Layout, Metachunk, lay_out
 from oio.api._data.source import Source, open_source
@@ -25,6 +25,8 @@ from oio.common.utils import cid_from_name
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
+    from oio.common.answers import JsonMapping
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 _PATIENCE = 24 * 3600.0
@@ -32,7 +34,7 @@ _PATIENCE = 24 * 3600.0
 
 
 class _Copied(Iterator[bytes]):
-    """The beginning of what is read of an object, all of which is read, so that it is verified.
+    """Beginning of the data of an object, all of which are read, so that they are verified.
 
     :param size: bytes that are wanted
     """
@@ -85,8 +87,8 @@ class Original:
 
     services: Services
     target: Target
-    meta: Mapping[str, Any]
-    located: list[dict[str, Any]]
+    meta: JsonMapping
+    located: list[ChunkDict]
     options: Options
 
     @property
@@ -100,21 +102,21 @@ class Original:
         leftovers.note(self.meta, self.located)
         return leftovers
 
-    def copy(self, layout: Layout, size: int, upload: Upload, sysmeta: Mapping[str, Any]) -> Uploaded:
+    def copy(self, layout: Layout, size: int, upload: Upload, sysmeta: JsonMapping) -> Uploaded:
         """Store the first bytes of a part of the object.
 
         :param layout: of the part
         """
         cid = self.options.cid or cid_from_name(*self.target[:2])
         strategy = strategy_for(self.meta["chunk_method"], self.services, cid, self.options)
-        # The figures of an upload are those of the bytes that are sent.
+        # Figures of an upload are about the bytes that are sent, not about those that are read.
         reading = replace(self.options, perfdata=None)
         try:
             with _reading(ObjectStream(layout, strategy, reading), size, self.options) as source:
                 return upload.run(source, sysmeta)
         except exc.CorruptedChunk as err:
             self.services.logger.warning("Reading %r again, from other chunks: %s", self.target.name, err)
-        # Once a block is given, what turns out to be damaged cannot be read from elsewhere: verify it before.
+        # Once a block is given, damaged data cannot be read again from elsewhere: verify them before.
         reading = replace(reading, verify_checksum="strict")
         with _reading(ObjectStream(layout, strategy, reading), size, self.options) as source:
             return upload.run(source, sysmeta)
@@ -136,7 +138,7 @@ def change_policy(original: Original, policy: str) -> Uploaded:
     upload = Upload(
         original.services,
         original.target,
-        # The checksum must be told as it is known, even if it is not.
+        # The checksum must be sent as it is known, even when it is empty.
         Commit(change_policy=True, checksum=checksum),
         replace(original.options, version=meta["version"]),
         policy=policy,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshot of a container: a copy of its database, then links in the places of the chunks that both name.
+"""Snapshot of a container: a copy of its database, whose chunks are then replaced by links.
 
 Until all its chunks are links, the copy must not be used, nor emptied: it names the chunks of the source.
 """
@@ -7,10 +7,10 @@ Until all its chunks are links, the copy must not be used, nor emptied: it names
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.servers import delete_chunks
 from oio.api._data.strategies import check_linkable, keeps_files, strategy_for
@@ -31,6 +31,8 @@ from oio.common.utils import cid_from_name
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
     from oio.api.types import ListedObject
+    from oio.common.answers import JsonMapping
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 _DISABLED, _ENABLED = 437, 439
@@ -42,7 +44,7 @@ _LEFT = (
 _ENABLING = Retry(attempts=3, on=(exc.OioException,), unit=0)
 """Attempts to enable the source: that may be done twice."""
 _PARALLEL_OBJECTS = 8
-"""The source is frozen until all are done."""
+"""Objects linked at once: the source is frozen until all are done."""
 
 _Bean = dict[str, str | int | None]
 """Row of the database of a container."""
@@ -81,8 +83,8 @@ class Snapshot:
         :raises OioException: it could not be taken, and nothing is left of it, as far as the services can be
             reached
         """
-        # Where nobody uses Backblaze, this is not worth a listing: what is there all the same is refused
-        # later.
+        # Without credentials, nobody uses Backblaze: a listing is not worth it. Objects that are there all
+        # the same are refused later.
         if self._services.b2.has_credentials(self._options):
             with self._about_source():
                 for row in listed_versions(self._client, *self._source, self._source_options):
@@ -122,7 +124,7 @@ class Snapshot:
                 with self._about_source():
                     self._client.container_freeze(*self._source, options=_once(self._source_options))
             except exc.OioException as err:
-                # What somebody else has frozen, or disabled, must stay so.
+                # A container that somebody else has frozen, or disabled, must stay so.
                 frozen = not _is_refusal(err) and getattr(err, "status", None) != _DISABLED
                 raise
             yield
@@ -192,7 +194,7 @@ class Snapshot:
         if ours:
             self._remove()
         else:
-            logger.warning(_LEFT, name, "nobody knows if it was made, or will be")
+            logger.warning(_LEFT, name, "unknown whether it was made, or will be")
 
     def _remove(self) -> None:
         """Remove the copy and its links, best effort."""
@@ -272,7 +274,7 @@ class _Links:
             account, container = self._copy
             forget_object(account, container, name, cache=self._options.cache)
 
-    def _link(self, meta: Mapping[str, Any], located: list[dict[str, Any]]) -> list[tuple[_Bean, _Bean]]:
+    def _link(self, meta: JsonMapping, located: list[ChunkDict]) -> list[tuple[_Bean, _Bean]]:
         with reading_answer():
             of_link = {
                 "container_id": self._cid,
@@ -283,7 +285,7 @@ class _Links:
             }
             chunk_method, content_id = meta["chunk_method"], meta["id"]
             chunks = sorted(map(Chunk.of, located), key=_position)
-        # The read timeout is that of each request.
+        # The read timeout bounds each request.
         options = self._options.per_request()
         strategy = strategy_for(chunk_method, self._services, self._cid, options)
         beans = []
@@ -315,7 +317,7 @@ class _Links:
 def _once(options: Options) -> Options:
     """Options of a request that is sent once: the second would be refused because of the first (pitfall 33).
 
-    Then nobody would know whether somebody else had frozen the source, or made the copy.
+    That refusal would look as if somebody else had frozen the source, or made the copy.
     """
     return replace(options.renewed(), retry=Retry(attempts=1))
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upload: prepare, store the chunks, commit; and clean up after a failure."""
+"""Upload: preparation, chunks, commit, and the cleaning after a failure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
@@ -22,23 +22,26 @@ from oio.common.storage_method import DRAINED, STORAGE_METHODS
 from oio.common.utils import cid_from_name, compute_perfdata_stats
 
 if TYPE_CHECKING:
+    from oio.api._data.metachunks import Checksum, MetachunkWriter
     from oio.api._data.source import Source
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.options import Options
+    from oio.common.perfdata import Perfdata
 
 _POLICY_STATUSES = (480, 481)
 
 
 class Joined(NamedTuple):
-    """Object that new chunks are for, and that has others: all must be of one family (pitfall 128)."""
+    """Existing object that gets more chunks, which must be of the same family (pitfall 128)."""
 
     content_id: str
     version: str
     chunk_method: str
 
     @classmethod
-    def to(cls, meta: Mapping[str, Any]) -> Joined:
+    def to(cls, meta: JsonMapping) -> Joined:
         """Make it of the description of the object.
 
         :raises ContentDrained: its chunks were removed
@@ -85,7 +88,7 @@ class Upload:
         self._leftovers = leftovers
         self._cid = options.cid or cid_from_name(target.account, target.container)
 
-    def run(self, source: Source, sysmeta: Mapping[str, Any]) -> Uploaded:
+    def run(self, source: Source, sysmeta: JsonMapping) -> Uploaded:
         """Upload the data of a source, and commit the object.
 
         :param sysmeta: ``mime_type``, and ``etag``: the MD5 that the data are expected to have
@@ -97,7 +100,7 @@ class Upload:
         strategy = strategy_for(meta["chunk_method"], self._services, self._cid, options)
         writing = options.per_request()
 
-        def writer_of(chunks: list[Chunk], checksum: Any, first: bool) -> Any:
+        def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
             return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
 
         size = strategy.metachunk_size(int(meta["chunk_size"]))
@@ -113,14 +116,14 @@ class Upload:
                 raise exc.EtagMismatch(
                     f"given etag {etag} != computed {written.checksum}", reqid=options.reqid
                 )
-        except BaseException:  # Nobody knows of the chunks, whatever stopped us.
+        except BaseException:  # The services do not know the chunks, whatever stopped us.
             undo()
             raise
         meta["etag"] = written.checksum
         chunks = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
-            # Nobody knows of those that failed, but a server may hold them all the same.
+            # A server may hold the chunks that failed, which no object names.
             strategy.delete(to_remove(writer.outcomes, only_failed=True), options)
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
@@ -157,7 +160,7 @@ class Upload:
 
     def _ask_for_chunks(self) -> Preparer:
         options, joined = self._options, self._joined
-        # Chunk IDs may be made of version and position: with this version, they would be those in place.
+        # Chunk IDs may depend on version and position: this version would give those of existing chunks.
         content_id = options.content_id if joined is None else joined.content_id
         version = options.version if joined is None else None
         try:
@@ -179,7 +182,7 @@ class Upload:
             text = f"{policy}: {err.message}"
             raise type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service) from err
 
-    def describe(self, prepared: Mapping[str, Any], sysmeta: Mapping[str, Any]) -> dict[str, Any]:
+    def describe(self, prepared: JsonMapping, sysmeta: JsonMapping) -> JsonObject:
         """Make the description that the chunks are stored with."""
         # The preparation keeps its own version, see _ask_for_chunks.
         meta = {**prepared, **sysmeta}
@@ -194,7 +197,7 @@ class Upload:
         )
         return meta
 
-    def publish(self, product: Product, undo: Any) -> None:
+    def publish(self, product: Product, undo: Callable[[], None]) -> None:
         """Commit what was stored, see :func:`~oio.api._operations.commit.publish`."""
         leftovers = self._leftovers
         if leftovers is None:
@@ -220,13 +223,13 @@ class Upload:
             )
 
 
-def _measure(perfdata: dict[str, Any], size: int) -> None:
+def _measure(perfdata: Perfdata, size: int) -> None:
     for prefix in ("connect.", "upload."):
         compute_perfdata_stats(perfdata, prefix)
     add_figure(perfdata, "data_size", size)
 
 
-def _family(chunk_method: str) -> tuple[Any, ...]:
+def _family(chunk_method: str) -> tuple[object, ...]:
     """What chunks must have in common to be of one object."""
     method = STORAGE_METHODS.load(chunk_method)
     return load_class(method).family(method)

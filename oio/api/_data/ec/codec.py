@@ -90,11 +90,6 @@ class FragmentCodec:
         sample = bytes(range(256)) * self.k
         return self._join(dict(enumerate(self.encode(sample))), len(sample)) == sample
 
-    def segment_lengths(self, metachunk_size: int) -> list[int]:
-        """Bytes of each segment of a metachunk."""
-        full, rest = divmod(metachunk_size, self.segment_size)
-        return [self.segment_size] * full + ([rest] if rest else [])
-
     def chunk_size(self, metachunk_size: int) -> int:
         """Bytes of each chunk of a metachunk.
 

@@ -30,7 +30,7 @@ _MAX_GUESSES = 100
 class FragmentsSource:
     """The chunks of a metachunk, see :class:`~oio.api._data.read.MetachunkSource`.
 
-    :param suspects: addresses of servers that have just failed; to be added to
+    :param suspects: addresses of servers that have just failed; others are added to it
     """
 
     def __init__(

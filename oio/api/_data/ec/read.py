@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
 from oio.api._data.ec.sources import ChunkFamily, SegmentPlan, SourceTeam
@@ -23,7 +23,7 @@ class RangeReader:
     :param start: first byte
     :param end: last byte, inclusive
     :param headers: of the requests
-    :param suspects: addresses of servers that have just failed; to be added to
+    :param suspects: addresses of servers that have just failed; others are added to it
     :param ranged: False when all of the metachunk is read, without ranges
     :raises ValueError: a chunk has no index
     """
@@ -35,7 +35,7 @@ class RangeReader:
         size: int,
         start: int,
         end: int,
-        headers: Mapping[str, Any],
+        headers: Mapping[str, object],
         options: Options,
         suspects: set[str] | None = None,
         ranged: bool = True,
@@ -50,7 +50,7 @@ class RangeReader:
         """The bytes, a segment at a time.
 
         :raises ServiceUnavailable: too few fragments can be read; or NotFound when all chunks are gone
-        :raises DeadlineReached:
+        :raises DeadlineReached: no time is left
         """
         offset = self._plan.offset
         try:

@@ -39,13 +39,13 @@ class ChunkRebuilder:
     def rebuild(self) -> tuple[int, Iterator[bytes]]:
         """Rebuild the chunk.
 
-        All the other chunks are asked for at once; those whose size is not that of most of them are left out.
+        All the other chunks are asked for at once; those that differ in size from most of them are left out.
         The chunk is held in memory until each of its sources is verified against its own checksum, so nothing
         is left to go wrong, nor to close, when this returns.
 
         :returns: the bytes of the chunk, and an iterator of its fragments
         :raises oio.common.exceptions.UnrecoverableContent: fewer than k good chunks are left
-        :raises oio.common.exceptions.DeadlineReached:
+        :raises oio.common.exceptions.DeadlineReached: no time is left
         :raises ValueError: a chunk has no index
         """
         options = self._options
@@ -59,9 +59,9 @@ class ChunkRebuilder:
             return size, iter(self._rebuild_from(team, len(plan.sizes)))
 
     def _elect_size(self, team: SourceTeam) -> int:
-        """Bytes of the chunks: what most of them have.
+        """Elect the size of the chunks (bytes): the one that most of them have.
 
-        Between equals, the size of the metachunk decides, else the larger is less likely to be cut short.
+        A tie is for the size that goes with the metachunk, else for the larger one: a chunk may be cut short.
         """
         known = [source.chunk.size for source in team.active if source.chunk.size is not None]
         expected = self._codec.chunk_size(known[0]) if known else None
@@ -95,7 +95,7 @@ class ChunkRebuilder:
                 team.drop(source, exc.CorruptedChunk("its data do not match their checksum"))
             if len(team.active) >= self._codec.k and all(source.is_whole for source in team.active):
                 return fragments
-            # Those who joined late can only be verified when they are read from their beginning.
+            # A chunk that joined late can only be verified when it is read from its beginning.
             for source in list(team.active):
                 team.release(source)
 

@@ -12,9 +12,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from oio.blob.connect import FAILURES, OWN_THREAD_FAILURES, connect
+from oio.blob.connect import FAILURES, OWN_THREAD_FAILURES, ChunkAnswer, Connection, connect
 from oio.blob.reader import mismatch
 from oio.common import exceptions as exc
 from oio.common import green
@@ -40,7 +40,7 @@ class SegmentPlan:
 
     :param offset: where the first of these segments begins in the metachunk
     :param chunk_offset: where its fragment begins in a chunk
-    :param lengths: bytes of each segment; None for what only the fragments tell
+    :param lengths: bytes of each segment; None where only the fragments tell
     :param sizes: bytes of their fragments
     :param full_size: bytes of the fragments of a whole segment
     """
@@ -88,7 +88,7 @@ class ChunkFamily:
     """
 
     codec: FragmentCodec
-    headers: Mapping[str, Any]
+    headers: Mapping[str, object]
     options: Options
     chunk_size: int | None = None
     metachunk_size: int | None = None
@@ -98,7 +98,7 @@ class ChunkFamily:
 class Request(NamedTuple):
     """What is asked of a chunk: headers, and the first byte that the answer must give."""
 
-    headers: Mapping[str, Any]
+    headers: Mapping[str, object]
     first: int
 
 
@@ -116,9 +116,12 @@ class FragmentSource:
         self.segment = self._first = segment
         #: It gave an answer that can be used.
         self.is_open = False
+        #: What it is busy with, for the log.
+        self.doing = "connecting to"
         self._family = family
-        self._conn: Any = None
-        self._response: Any = None
+        self._conn: Connection | None = None
+        #: There once it is open.
+        self._response: ChunkAnswer
         self._rest = b""
         self._digest = hashlib.new("md5", usedforsecurity=False) if family.verify else None
 
@@ -140,16 +143,17 @@ class FragmentSource:
         chunk, family, netloc = self.chunk, self._family, self.netloc
         options, begin = family.options, time.monotonic()
         with green.ConnectionTimeout(options.limits.connecting(netloc)):
-            self._conn = connect(chunk, "GET", request.headers, options.ssl_context)
+            self._conn = conn = connect(chunk, "GET", request.headers, options.ssl_context)
+        self.doing = "waiting for"
         with green.ChunkReadTimeout(options.limits.reading(netloc)):
-            self._response = response = self._conn.getresponse()
+            self._response = response = conn.getresponse()
         if options.perfdata is not None:
             add_duration(options.perfdata, "rawx", f"connect.{chunk.url}", begin)
         self._check_head(response, request.first)
-        self.is_open = True
+        self.is_open, self.doing = True, "reading from"
 
-    def _check_head(self, response: Any, first: int) -> None:
-        """Refuse an answer that is not the one that was asked for."""
+    def _check_head(self, response: ChunkAnswer, first: int) -> None:
+        """Refuse an answer to another question than ours."""
         status, start = response.status, 0
         if status == 206:
             if (response.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
@@ -158,7 +162,7 @@ class FragmentSource:
         elif status != 200:
             raise exc.from_status(status, getattr(response, "reason", "") or "no reason")
         if start != first:
-            # Also a 200 with the whole chunk: rawx ignore the ranges they do not understand.
+            # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             raise exc.CorruptedChunk(f"bytes from {start} on came, not from {first} (HTTP {status})")
         expected = {
             "chunk_size": self._family.chunk_size,
@@ -214,7 +218,7 @@ class FragmentSource:
         stored = self._response.getheader(CHUNK_HEADERS["chunk_hash"])
         if not stored or self._digest is None or not self.is_whole:
             return True
-        return bool(stored.lower() == self._digest.hexdigest())
+        return stored.lower() == self._digest.hexdigest()
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
@@ -235,8 +239,8 @@ class SourceTeam:
 
     :param chunks: those with a null score come last
     :param plan: which fragments to read; None for whole chunks, until it is known
-    :param suspects: addresses of servers that have just failed, whose chunks come last (pitfall 56); to be
-        added to
+    :param suspects: addresses of servers that have just failed, whose chunks come last (pitfall 56); others
+        are added to it
     :param ranged: False to ask for the whole chunks at first, without a range
     :raises ValueError: a chunk has no index
     """
@@ -358,12 +362,13 @@ class SourceTeam:
         self.errors.append((url, status, reason))
         if not status:
             self._suspects.add(source.netloc)
-        _LOGGER.warning("Failed reading %s, using a spare: %s (reqid=%s)", url, reason, reqid)
+        doing = f"{source.doing} {source.netloc}"
+        _LOGGER.warning("Failed %s, using a spare: %s: %s (reqid=%s)", doing, url, reason, reqid)
         source.close()
         self.active.remove(source)
         left = self._family.options.limits.left()
         if left is not None and left <= 0:
-            text = f"Deadline reached while reading {url}: {reason}"
+            text = f"Deadline reached while {doing}: {reason}"
             raise exc.DeadlineReached(text, reqid=reqid, service=source.netloc)
 
     def release(self, source: FragmentSource) -> None:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api._data.ec.write import FragmentsWriter, metachunk_size
-from oio.api._data.metachunks import UploadRequest
+from oio.api._data.metachunks import Checksum, UploadRequest
 from oio.api._data.servers import ChunkServerStrategy
 
 if TYPE_CHECKING:
     from oio.api._data.layout import Metachunk
+    from oio.common.answers import JsonObject
     from oio.common.chunks import Chunk
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
@@ -23,14 +24,14 @@ class ErasureStrategy(ChunkServerStrategy):
     method: ECStorageMethod
 
     @staticmethod
-    def family(method: ECStorageMethod) -> tuple[Any, ...]:
+    def family(method: ECStorageMethod) -> tuple[object, ...]:
         return (method.ec_type, method.ec_nb_data, method.ec_nb_parity)
 
     def metachunk_size(self, chunk_size: int) -> int:
         return metachunk_size(self.method, chunk_size)
 
     def writer(
-        self, meta: dict[str, Any], chunks: list[Chunk], checksum: Any, first: bool, options: Options
+        self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
     ) -> FragmentsWriter:
         request = UploadRequest(meta, chunks, checksum, first, self.method.quorum, options)
         return FragmentsWriter(request, self.method)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
 from oio.api._data.metachunks import new_checksum
@@ -18,9 +18,10 @@ from oio.common.http import headers_from_object_metadata
 from oio.common.perfdata import add_duration
 
 if TYPE_CHECKING:
-    from oio.api._data.metachunks import UploadRequest
+    from oio.api._data.metachunks import Checksum, UploadRequest
     from oio.api._data.source import Source
-    from oio.common.chunks import Chunk
+    from oio.common.answers import JsonMapping
+    from oio.common.chunks import Chunk, Failure
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
 
@@ -64,7 +65,7 @@ class SegmentCutter:
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-def put_headers(meta: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def put_headers(meta: JsonMapping, options: Options) -> dict[str, object]:
     """Make the headers of the requests that store the chunks of an object.
 
     :param meta: description of the object
@@ -78,7 +79,7 @@ def put_headers(meta: Mapping[str, Any], options: Options) -> dict[str, Any]:
 
 
 class FragmentSender(ChunkSender):
-    """Sender of the fragments of one chunk; parameters are those of its base.
+    """Sender of the fragments of one chunk; it takes the parameters of its base.
 
     :raises ValueError: the chunk has no index
     """
@@ -86,7 +87,7 @@ class FragmentSender(ChunkSender):
     def __init__(
         self,
         chunk: Chunk,
-        headers: Mapping[str, Any],
+        headers: Mapping[str, object],
         options: Options,
         failures: list[ChunkSender] | None = None,
     ) -> None:
@@ -96,9 +97,9 @@ class FragmentSender(ChunkSender):
         self.index = chunk.index
         algorithm = options.checksum_algo
         #: Of the fragments.
-        self.checksum: Any = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
+        self.checksum: Checksum | None = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
 
-    def _describe(self, phase: str, error: Any) -> str:
+    def _describe(self, phase: str, error: Failure) -> str:
         return f"{phase}: {error}"
 
     def send(self, fragment: bytes) -> None:
