@@ -65,6 +65,9 @@ class FragmentCodec:
         self._driver = storage_method.driver
         self.k = int(storage_method.ec_nb_data)
         self.n = self.k + int(storage_method.ec_nb_parity)
+        # Codes of exclusive ors bear fewer losses than they have parity fragments: fewer than their distance.
+        kind, _, distance = str(storage_method.ec_type).partition("flat_xor_hd_")
+        self._enough = self.n - int(distance) + 1 if distance and not kind else self.k
         self.segment_size = int(storage_method.ec_segment_size)
         self._sizes: dict[int, int] = {}
 
@@ -139,8 +142,8 @@ class FragmentCodec:
     def decode(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
         """Put a segment together from checked fragments.
 
-        :param fragments: index -> fragment, at least k of them
-        :raises ECError: when the library cannot
+        :param fragments: index -> fragment
+        :raises ECError: when there are too few, or the library cannot
         """
         if self._is_systematic and all(index in fragments for index in range(self.k)):
             # Nothing is lost: nothing to decode (pitfalls row 134).
@@ -162,7 +165,7 @@ class FragmentCodec:
         )
 
     def reconstruct(self, fragments: Iterable[bytes], missing: int) -> bytes:
-        """Make a lost fragment again from at least k checked ones.
+        """Make a lost fragment again from checked ones.
 
         :param missing: its index
         :raises ECError: when the library cannot
@@ -173,8 +176,8 @@ class FragmentCodec:
         return fragment
 
     def _check_count(self, fragments: Collection[Any]) -> None:
-        if len(fragments) < self.k:
-            raise ECError(f"{len(fragments)} fragments, {self.k} are needed")
+        if len(fragments) < self._enough:
+            raise ECError(f"cannot decode {len(fragments)} fragments, {self._enough} are needed")
 
     def _call(self, method: str, *args: Any) -> Any:
         from pyeclib.ec_iface import ECDriverError
