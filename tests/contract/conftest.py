@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One namespace for all policies, and a container of its own for each test."""
+"""A namespace that serves all policies, and what a test stores in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,12 +25,11 @@ POLICIES = {
 """Bytes of a metachunk, or of a part."""
 
 
-@pytest.fixture(scope="session")
-def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
     # The default policy is none of those: who forgets to name one is seen.
-    with Namespace(
-        tmp_path_factory.mktemp("namespace"), rawx=9, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES"
-    ) as running:
+    settings = {"chunk_size": CHUNK_SIZE, "default_policy": "TWOCOPIES"}
+    with Namespace(tmp_path / "namespace", rawx=9, **settings) as running:
         yield running
 
 

@@ -106,7 +106,7 @@ def test_purge_takes_the_old_versions(store: Store) -> None:
 
 def test_objects_are_there_after_a_restart(tmp_path, policy: str) -> None:
     settings = {"rawx": 9, "chunk_size": 1000, "default_policy": policy}
-    with Namespace(tmp_path / "namespace", **settings) as running:
+    with Namespace(tmp_path / "durable", **settings) as running:
         with client_of(running) as api:
             Store(running, api, policy, 1000).create(bytes(2500), container="box")
         running.stop()

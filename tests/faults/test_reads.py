@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -24,22 +25,31 @@ from tests.kit.read_troubles import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def layout(request) -> Layout:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def namespace(layout, tmp_path_factory):
-    with layout.running(tmp_path_factory.mktemp("shared")) as running:
-        yield running
+def stores(tmp_path_factory):
+    """A namespace of each layout, and the objects to read in it."""
+    with contextlib.ExitStack() as stack:
+        made = {}
+        for name, layout in LAYOUTS.items():
+            namespace = stack.enter_context(layout.running(tmp_path_factory.mktemp(name)))
+            with namespace.api() as api:
+                made[layout.spare] = namespace, {data: stored(api, data) for data in layout.objects}
+        yield made
 
 
-@pytest.fixture(scope="module")
-def objects(namespace, layout):
-    """The objects to read."""
-    with namespace.api() as api:
-        return {data: stored(api, data) for data in layout.objects}
+@pytest.fixture
+def namespace(stores, layout):
+    return stores[layout.spare][0]
+
+
+@pytest.fixture
+def objects(stores, layout):
+    return stores[layout.spare][1]
 
 
 def check(layout, namespace, api, target, what: Read, trouble: Trouble, faulty: int, **kwargs: Any) -> None:

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, replace
 from typing import Any
 
+from oio.common import exceptions as exc
 from oio.sandbox import Namespace
 from tests.kit import buckets
-from tests.kit.facade import ACCOUNT
-
-_numbers = count(1)
+from tests.kit.facade import ACCOUNT, CONTAINER
 
 
 def parts_on_disk(namespace: Namespace) -> list[str]:
@@ -57,7 +56,7 @@ class Store:
     api: Any
     policy: str
     unit: int
-    container: str = field(default_factory=lambda: f"box-{next(_numbers)}")
+    container: str = CONTAINER
 
     def by(self, api: Any) -> Store:
         """The same with another client."""
@@ -125,6 +124,5 @@ class Store:
 
     def close(self) -> None:
         """Delete all objects."""
-        if self.container in {row[0] for row in self.api.container_list(ACCOUNT)}:
+        with contextlib.suppress(exc.NoSuchContainer):
             self.api.container_flush(ACCOUNT, self.container)
-            self.api.container_delete(ACCOUNT, self.container)

@@ -16,12 +16,28 @@ from tests.kit.ec_fakes import DATA, EC, method
 def test_errors_of_the_library_become_ours():
     codec = codec_of(EC)
     fragments = dict(enumerate(EC.driver.encode(DATA[:500])))
-    with pytest.raises(exc.ECError, match="5 fragments, 6 are needed"):
+    with pytest.raises(exc.ECError, match="decode 5 fragments, 6 are needed"):
         codec.decode({index: fragments[index] for index in range(1, 6)}, 500)
-    with pytest.raises(exc.ECError, match="1 fragments, 6 are needed"):
+    with pytest.raises(exc.ECError, match="decode 1 fragments, 6 are needed"):
         codec.reconstruct([fragments[8]], 0)
     with pytest.raises(exc.ECError, match="reconstruct"):
         codec.reconstruct([fragments[index] for index in range(6)], "first")
+
+
+@pytest.mark.pitfall(52)
+def test_exclusive_ors_are_not_asked_for_more_than_they_bear():
+    """The library would fail, and write about it to the syslog of the host."""
+    xor = method(5, 5, "flat_xor_hd_3")
+    codec = codec_of(xor)
+    fragments = dict(enumerate(xor.driver.encode(DATA[:500])))
+    eight = {index: fragments[index] for index in range(2, 10)}
+    assert codec.decode(eight, 500) == DATA[:500]
+    assert codec.reconstruct(eight.values(), 0) == fragments[0]
+    assert codec.decode({index: fragments[index] for index in range(5)}, 500) == DATA[:500]
+    del eight[9]
+    for call in (lambda: codec.decode(eight, 500), lambda: codec.reconstruct(eight.values(), 0)):
+        with pytest.raises(exc.ECError, match="decode 7 fragments, 8 are needed"):
+            call()
 
 
 @pytest.mark.pitfall(53, 137)

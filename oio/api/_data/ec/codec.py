@@ -65,6 +65,9 @@ class FragmentCodec:
         self._driver = storage_method.driver
         self.k = int(storage_method.ec_nb_data)
         self.n = self.k + int(storage_method.ec_nb_parity)
+        # XOR codes survive fewer losses than they have parity fragments: one less than their distance.
+        kind, _, distance = str(storage_method.ec_type).partition("flat_xor_hd_")
+        self._enough = self.n - int(distance) + 1 if distance and not kind else self.k
         self.segment_size = int(storage_method.ec_segment_size)
         self._data_indexes = set(range(self.k))
         self._sizes: dict[int, int] = {}
@@ -136,8 +139,8 @@ class FragmentCodec:
     def decode(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
         """Decode a segment from checked fragments.
 
-        :param fragments: index -> fragment, at least k of them
-        :raises ECError: the library cannot
+        :param fragments: index -> fragment
+        :raises ECError: there are too few, or the library cannot
         """
         if self._is_systematic and self._data_indexes <= fragments.keys():
             # All the data fragments are here: nothing to decode (pitfall 134).
@@ -159,7 +162,7 @@ class FragmentCodec:
         return b"".join(parts)
 
     def reconstruct(self, fragments: Iterable[bytes], missing: int) -> bytes:
-        """Rebuild a lost fragment from at least k checked ones.
+        """Rebuild a lost fragment from checked ones.
 
         :param missing: its index
         :raises ECError: the library cannot
@@ -170,8 +173,8 @@ class FragmentCodec:
         return fragment
 
     def _check_count(self, fragments: Collection[Any]) -> None:
-        if len(fragments) < self.k:
-            raise ECError(f"{len(fragments)} fragments, {self.k} are needed")
+        if len(fragments) < self._enough:
+            raise ECError(f"cannot decode {len(fragments)} fragments, {self._enough} are needed")
 
     def _call(self, method: str, *args: Any) -> Any:
         from pyeclib.ec_iface import ECDriverError
