@@ -240,7 +240,7 @@ def test_snapshot_that_was_not_made_is_not_removed(namespace, api, before, caplo
             take(api)
         plan.assert_met()
     assert asked(namespace, "container/destroy") == 0
-    assert "Half-made snapshot account/snapshot may be left: nobody knows" in caplog.text
+    assert "Half-made snapshot account/snapshot may be left: unknown whether it was made" in caplog.text
     assert_nothing_left(namespace, api, before)
 
 
