@@ -15,8 +15,10 @@ from oio.api._facade.copies import CopiesApi
 from oio.api._facade.data import DataApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
+from oio.api._operations.download import ObjectStream
 from oio.b2.clients import B2Clients
 from oio.blob.client import BlobClient
+from oio.common.arguments import WrongValue
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.decorators import patch_kwargs
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from oio.api.types import ClientOptions
     from oio.common.perfdata import Perfdata
 
-__all__ = ["ObjectStorageAPI", "ObjectStorageApi", "patch_kwargs"]
+__all__ = ["ObjectStorageAPI", "ObjectStorageApi", "ObjectStream", "patch_kwargs"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -68,14 +70,17 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
     * ``deadline``: end of the time granted to the call (seconds of :func:`time.monotonic`)
     * ``connection_timeout``, ``read_timeout``, ``write_timeout``: limits of each request (seconds)
     * ``perfdata``: a dict that gets performance figures (seconds)
-    * ``cid``: ID of the container, with None for the names of the account and of the container
     * ``force_master``, ``admin_mode``, ``request_attempts``, ``tls``, ``cache``: see below
+
+    Methods about containers and objects also take ``cid``, the ID of the container, with None for its name
+    and that of its account. The families of options in :mod:`oio.api.types` have them all.
 
     A keyword that no method knows is ignored, with a warning of class
     :class:`~oio.common.exceptions.UnknownOption` at the line of the caller.
 
     :param namespace: name of the namespace
-    :param logger: where to log, by default the logger of this module
+    :param logger: where to log, by default the logger of this module; failures of single chunk servers are
+        logged by ``oio.blob`` and ``oio.api._data``
     :param perfdata: default of the keyword of this name
     :param kwargs:
         * ``endpoint``: URL or ``host:port`` of the proxy; by default that of the namespace's configuration.
@@ -113,7 +118,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         **kwargs: Unpack[ClientOptions],
     ) -> None:
         if not isinstance(namespace, str) or not namespace:
-            raise ValueError(f"namespace must be a name: {namespace!r}")
+            raise WrongValue(f"namespace must be a name: {namespace!r}")
         self.namespace = namespace
         self.logger = logger or _LOGGER
         given: Mapping[str, Any] = kwargs

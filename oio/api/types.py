@@ -36,6 +36,7 @@ __all__ = [
     "CreatedObject",
     "DescribedChunk",
     "FetchedObject",
+    "LinkOptions",
     "LinkedObject",
     "ListedObject",
     "ListedPrefix",
@@ -82,7 +83,7 @@ class _ObjectMeta(TypedDict):
     length: str
     """The same as ``size``."""
     hash: str
-    """MD5 of the data in upper-case hexadecimal digits; empty when it is not known, after an append say."""
+    """MD5 of the data in upper-case hexadecimal digits; empty when it is not known, as after an append."""
     hash_method: str
     """``md5``"""
     policy: str
@@ -390,6 +391,13 @@ class CreateOptions(ContainerOptions, total=False):
     """Version of the new object."""
     change_policy: bool
     """Replace the chunks of the object of this version, which exists."""
+
+
+class LinkOptions(CallOptions, total=False):
+    """Options of the method that links objects."""
+
+    key_file: str | bytes | PathLike[str] | None
+    """Credentials for Backblaze, instead of the constructor's, where the copy replaces an object there."""
 
 
 class ClientOptions(HttpOptions, total=False):

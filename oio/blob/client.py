@@ -355,7 +355,7 @@ class _Original(Iterator[bytes]):
         self._blocks = blocks
         self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
         self._size = 0
-        self._digest = hashlib.new("md5")
+        self._digest = hashlib.new("md5", usedforsecurity=False)
 
     def __next__(self) -> bytes:
         block = next(self._blocks, None)

@@ -13,7 +13,7 @@ from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import text_value
 from oio.common.limits import NO_LIMITS, Limits
 from oio.common.retry import Retry
-from oio.common.utils import request_id
+from oio.common.utils import cid_from_name, request_id
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -185,6 +185,10 @@ class Options:
             return self
         reqid, headers = identify(self.headers, request_id(prefix))
         return replace(self, reqid=reqid, headers=headers)
+
+    def cid_of(self, account: str | None, container: str | None) -> str:
+        """ID of the container that a call is about; there are names when it is not given."""
+        return self.cid or cid_from_name(str(account), str(container))
 
     # --- the same, for another part of the call ---
 

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retry policy and back-off: the loop that repeats requests."""
+"""Retry policy and back-off."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from oio.common import green
 from oio.common.easy_value import int_value
 from oio.common.exceptions import OioException, ServiceBusy
 from oio.common.limits import Limits
+
+_T = TypeVar("_T")
 
 _LAST_BACKOFF = 6
 """Number of attempts after which pauses no longer grow."""
@@ -96,6 +99,18 @@ class Attempts:
         self._retry = retry
         self._limits = limits
         self.failed = 0
+
+    def run(self, action: Callable[[], _T]) -> _T:
+        """Do something until it succeeds.
+
+        :raises OioException: the last failure, when it is final, or no attempt or time is left
+        """
+        while True:
+            try:
+                return action()
+            except OioException as err:
+                if not self.again(err):
+                    raise
 
     def again(self, error: BaseException) -> bool:
         """Pause before the next attempt.

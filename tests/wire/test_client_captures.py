@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from oio.api._facade.call import NotFoundObject
-from oio.api._facade.checks import WrongValue
 from oio.common import exceptions as exc
+from oio.common.arguments import WrongValue
 from tests.wire.calls import Call, load_call, make, recorded_result
 from tests.wire.recorded import NAMES, Capture, load
 from tests.wire.replayed import Replay, replaying

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, unexpected
 from oio.common.chunks import Chunk
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
     from oio.container.client import ContainerClient
+
+_MANDATORY = ("id", "version", "policy", "chunk_method")
+"""Keys of the description that chunks are stored with."""
 
 
 class Preparer:
@@ -45,6 +49,9 @@ class Preparer:
         self._first = first
         #: Description of the object.
         self.meta, chunks = self._ask(first, content_id, version, options)
+        for key in _MANDATORY:
+            if not self.meta.get(key):
+                raise exc.OioProtocolError(f"answer has no {key} of the object")
         self._first_chunks = self._placed(chunks, first)
         # A long upload needs the time of one request for each of them (pitfall 27).
         self._options = options

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.arguments import WrongType
 from oio.common.generator_io import GeneratorIO
 from oio.common.limits import Limits
 from oio.common.sources import reading_source
@@ -124,16 +125,16 @@ def _readable_data(data: Any) -> Readable:
         return _readable("data", data)
     if isinstance(data, Iterable) and not isinstance(data, Mapping):
         return GeneratorIO(data)
-    raise TypeError(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
+    raise WrongType(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
 
 
 def _readable(argument: str, source: Readable) -> Readable:
     if not hasattr(source, "read"):
-        raise TypeError(
+        raise WrongType(
             f"{argument} must be a path or a file, not {type(source).__name__}: {shorten(source)}"
         )
     if isinstance(source, io.TextIOBase):
-        raise TypeError(f"{argument} must be opened in binary mode: {shorten(source)}")
+        raise WrongType(f"{argument} must be opened in binary mode: {shorten(source)}")
     return source
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from oio.api._facade.call import AccountCall, ApiBase, Call, warn_deprecated
-from oio.api._facade.checks import WrongType, check_properties, check_property_names
+from oio.api._facade.checks import check_properties, check_property_names
 from oio.api._operations.recount import refresh_account, refresh_accounts
 from oio.common.answers import reading_answer
+from oio.common.arguments import WrongType
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,7 +36,7 @@ class AccountApi(ApiBase):
     def account_delete(self, account: str | None = None, **kwargs: Unpack[CallOptions]) -> None:
         """Delete an account.
 
-        :raises NoSuchAccount: there is none of this name
+        :raises NoSuchAccount: no such account
         :raises Conflict: it has containers
 
         >>> api.account_create("gone")
@@ -49,7 +50,7 @@ class AccountApi(ApiBase):
         """Make an account forget its containers, which stay where they are, with their objects.
 
         :param account: name of the account to flush
-        :raises NoSuchAccount: there is none of this name
+        :raises NoSuchAccount: no such account
 
         >>> api.account_flush("doc")
         >>> api.container_list("doc")
@@ -65,7 +66,7 @@ class AccountApi(ApiBase):
         The containers send their counters by events: those of the account are right a moment later.
 
         :param account: name of the account to refresh, or None to refresh all accounts (slow)
-        :raises NoSuchAccount: there is none of this name
+        :raises NoSuchAccount: no such account
         :raises Conflict: the account knows of an event of a container that is to come
 
         >>> api.account_refresh("doc")
@@ -99,7 +100,7 @@ class AccountApi(ApiBase):
         """Get information about an account.
 
         :returns: ``id``, ``bytes``, ``objects``, ``containers``, ``ctime`` (text, seconds), ``metadata``...
-        :raises NoSuchAccount: there is none of this name
+        :raises NoSuchAccount: no such account
 
         >>> api.account_show("doc")["id"]
         'doc'

@@ -175,14 +175,13 @@ class ContainerCall(Call):
         self._forgets = forgets
 
     def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        options = self.options
-        if self._forgets is not None and options.cache is not None:
-            self._forget(options)
+        if self.options.cache is not None:
+            self._forget(self.options)
         super().__exit__(kind, err, trace)
 
     def _forget(self, options: Options) -> None:
-        assert self._forgets is not None
-        self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
+        if self._forgets is not None:
+            self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
 
     def _check(self) -> None:
         if self.options.cid is None or self._account is not None:
@@ -211,7 +210,7 @@ class ObjectCall(ContainerCall):
     :param changes: the call makes what is cached of the object out of date
     """
 
-    __slots__ = ("_obj", "_version")
+    __slots__ = ("_changes", "_obj", "_version")
 
     def __init__(
         self,
@@ -224,12 +223,14 @@ class ObjectCall(ContainerCall):
         *,
         changes: bool = False,
     ) -> None:
-        super().__init__(api, given, account, container, forgets=forget_object if changes else None)
+        super().__init__(api, given, account, container)
+        self._changes = changes
         self._obj = obj
         self._version = version
 
     def _forget(self, options: Options) -> None:
-        forget_object(self._account, self._container, self._obj, cid=options.cid, cache=options.cache)
+        if self._changes:
+            forget_object(self._account, self._container, self._obj, cid=options.cid, cache=options.cache)
 
     def _check(self) -> None:
         super()._check()

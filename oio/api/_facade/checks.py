@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from oio.common import constants
+from oio.common.arguments import WrongType, WrongValue
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES, TIMEOUT_KEYS
 from oio.common.easy_value import float_value, int_value, text_value
-from oio.common.exceptions import BadRequest
 from oio.common.options import KeyFile
 from oio.common.ranges import Range
 from oio.common.utils import shorten
@@ -46,30 +46,6 @@ _VERSION = re.compile(r"-?[0-9]{1,23}")
 _T = TypeVar("_T")
 _Check: TypeAlias = Callable[[str, object], object]
 """Gives a value back, maybe in another form; takes the name of its argument too."""
-
-
-class _WrongArgument(BadRequest):
-    """A mistake in the arguments of a call: nothing was sent.
-
-    :param text: which argument is wrong, and why
-    """
-
-    def __init__(self, text: str, *, reqid: str | None = None, service: str | None = None) -> None:
-        super().__init__(None, None, text, reqid=reqid, service=service)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.message,), self.__dict__
-
-    def __str__(self) -> str:
-        return str(self.message)
-
-
-class WrongValue(_WrongArgument, ValueError):
-    """A mistake in the value of an argument."""
-
-
-class WrongType(_WrongArgument, TypeError):
-    """A mistake in the type of an argument."""
 
 
 def check_text(argument: str, value: object) -> str:
@@ -203,7 +179,7 @@ def check_key_file(name: str, path: object) -> KeyFile:
     if path is None:
         return None
     if not isinstance(path, (str, bytes, os.PathLike)) or not os.fspath(path):
-        raise TypeError(f"{name} must be a path, not {shorten(path)}")
+        raise WrongType(f"{name} must be a path, not {shorten(path)}")
     return path
 
 
@@ -212,7 +188,7 @@ def check_url(name: str, url: object) -> str | None:
     if url is None:
         return None
     if not (isinstance(url, str) and _HTTP_URL.fullmatch(url)):
-        raise ValueError(f"{name} must be a URL such as https://host:port, not {shorten(url)}")
+        raise WrongValue(f"{name} must be a URL such as https://host:port, not {shorten(url)}")
     return url
 
 

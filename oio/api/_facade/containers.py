@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn_deprecated
 from oio.api._facade.checks import (
-    WrongValue,
     check_cid,
     check_integer,
     check_names,
@@ -21,6 +20,7 @@ from oio.api._operations.bulk import Results, in_bulk
 from oio.api._operations.emptying import flush, flush_fast, purge, versions_to_keep
 from oio.api._operations.recount import count_damage, refresh_container
 from oio.common import exceptions as exc
+from oio.common.arguments import WrongValue
 from oio.common.cache import (
     del_cached_container_metadata,
     forget_container,

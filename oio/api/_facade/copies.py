@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.strategies import check_linkable
 from oio.api._facade.call import ApiBase, Call, warn_deprecated
-from oio.api._facade.checks import (
-    WrongValue,
-    check_content_id,
-    check_limit,
-    check_name,
-    check_properties,
-    check_version,
-)
+from oio.api._facade.checks import check_content_id, check_limit, check_name, check_properties, check_version
 from oio.api._operations.commit import Target
 from oio.api._operations.link import link_object
 from oio.api._operations.snapshot import Snapshot
 from oio.common import exceptions as exc
+from oio.common.arguments import WrongValue
 from oio.common.missing import explain_container, explain_object
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import BulkOptions, CreateOptions, LinkedObject
+    from oio.api.types import BulkOptions, LinkedObject, LinkOptions
     from oio.common.options import Options
 
 _DIRECTIVES = ("COPY", "REPLACE")
@@ -50,7 +44,7 @@ class CopiesApi(ApiBase):
         properties_directive: str = "COPY",
         properties: dict[str, str] | None = None,
         metadata: dict[str, str] | None = None,
-        **kwargs: Unpack[CreateOptions],
+        **kwargs: Unpack[LinkOptions],
     ) -> LinkedObject:
         """Make a shallow copy of an object: another object, which lives on when the first is deleted, but
         whose chunks share their data with those of the first.

@@ -12,8 +12,6 @@ from oio.api._data.source import Source, default_name, open_source
 from oio.api._data.strategies import strategy_of
 from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
 from oio.api._facade.checks import (
-    WrongType,
-    WrongValue,
     check_header_value,
     check_key_file,
     check_name,
@@ -29,8 +27,8 @@ from oio.api._operations.rewrite import Original, change_policy, truncate
 from oio.api._operations.upload import Upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.arguments import WrongType, WrongValue
 from oio.common.cache import del_cached_object_metadata
-from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -281,7 +279,7 @@ class DataApi(ApiBase):
         at_once: bool = False,
     ) -> tuple[FetchedObject, ObjectStream]:
         # There are names when there is no ID.
-        cid = options.cid or cid_from_name(str(target[0]), str(target[1]))
+        cid = options.cid_of(*target[:2])
         meta["container_id"] = cid
         meta["ns"] = self.namespace
         layout = lay_out(meta, chunks, ranges, self.logger)
@@ -340,7 +338,7 @@ class DataApi(ApiBase):
         :raises Conflict: the object has this policy
         :raises ClientException: the policy is unknown
         :raises ContentDrained: the chunks of the object were removed
-        :raises OioException: the object cannot be read, see :meth:`object_fetch`, or not be stored, see
+        :raises OioException: the object cannot be read, see :meth:`object_fetch`, or cannot be stored, see
             :meth:`object_create_ext`
 
         >>> chunks, size, _, meta = api.object_change_policy("doc", "box", "hello", "SINGLE")
@@ -377,7 +375,7 @@ class DataApi(ApiBase):
         :raises NoSuchObject: there is no such object
         :raises ContentDrained: the chunks of the object were removed
         :raises OioException: the object has fewer bytes; or what has to be stored again cannot be read, see
-            :meth:`object_fetch`, or not be stored, see :meth:`object_create_ext`
+            :meth:`object_fetch`, or cannot be stored, see :meth:`object_create_ext`
 
         >>> api.object_truncate("doc", "box", "hello", size=4)
         >>> b"".join(api.object_fetch("doc", "box", "hello")[1])

@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
-from oio.api._facade.checks import WrongValue, check_names, check_properties, check_property_names
+from oio.api._facade.checks import check_names, check_properties, check_property_names
 from oio.api._operations.bulk import in_bulk
 from oio.api._operations.download import locate
 from oio.api._operations.leftovers import Leftovers
 from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
+from oio.common.arguments import WrongValue
 from oio.common.cache import forget_object
 from oio.common.easy_value import boolean_value
-from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,7 +110,7 @@ class ObjectApi(ApiBase):
             )
             if not chunk_info:
                 return meta, chunks
-            cid = options.cid or cid_from_name(str(account), str(container))
+            cid = options.cid_of(account, container)
             return meta, describe_chunks(self._services, meta, chunks, cid, options)
 
     def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[ObjectMeta, Any]:
@@ -169,7 +170,7 @@ class ObjectApi(ApiBase):
             properties=False,
             options=options,
         )
-        cid = options.cid or cid_from_name(str(account), str(container))
+        cid = options.cid_of(account, container)
         return is_readable(self._services, meta, chunks, cid, trust_level == 2, options)
 
     # --- properties ---
@@ -245,7 +246,8 @@ class ObjectApi(ApiBase):
                 meta = self.container.content_get_properties(
                     account, container, content=options.content_id, version=version, options=options
                 )
-                obj, version = meta["name"], meta["version"]
+                with reading_answer():
+                    obj, version = meta["name"], meta["version"]
             self.container.content_set_properties(
                 account, container, obj, checked, version=version, clear=bool(clear), options=options
             )
@@ -398,7 +400,7 @@ class ObjectApi(ApiBase):
         objs: Iterable[str],
         **kwargs: Unpack[BulkOptions],
     ) -> list[tuple[str, bool]]:
-        """Delete several objects, as many as one likes. Each is deleted as :meth:`object_delete` does it.
+        """Delete several objects, any number of them. Each is deleted as :meth:`object_delete` does it.
 
         When it fails, some of them may be deleted.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from oio.api._operations.cleaning import is_definitive
+from oio.api._operations.certainty import is_definitive
 from oio.common import exceptions as exc
 from oio.common.cache import forget_object
 

@@ -156,7 +156,7 @@ def flush_fast(services: Services, account: str | None, container: str | None, o
             now = page["objects"], page["system"]
             if now == before:
                 raise exc.OioException(
-                    f"container {container or options.cid!r} is not emptied, nor does it change"
+                    f"container {container or options.cid!r} did not change after a flush request"
                 )
             before = now
 

@@ -17,7 +17,6 @@ from oio.api._operations.bulk import in_parallel
 from oio.common import exceptions as exc
 from oio.common.chunks import Chunk
 from oio.common.storage_method import STORAGE_METHODS
-from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
@@ -99,7 +98,7 @@ class Leftovers:
             self._services.logger.warning(_UNKNOWN, [meta["name"]])
             return
         account, container = self._target
-        cid = self._options.cid or cid_from_name(str(account), str(container))
+        cid = self._options.cid_of(account, container)
         strategy = strategy_for(chunk_method, self._services, cid, self._options)
         self._noted.append((meta, [Chunk.of(chunk) for chunk in located], strategy))
 

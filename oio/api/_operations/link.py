@@ -10,7 +10,6 @@ from oio.api._data.strategies import strategy_for
 from oio.api._operations.commit import Commit, Product, Target
 from oio.api._operations.upload import Upload
 from oio.common.chunks import Chunk, Outcome, to_remove
-from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from oio.api._data.layout import Layout
@@ -36,7 +35,7 @@ def link_object(
     meta = upload.describe(upload.prepare().meta, {**same, **size})
     # The properties of the preparation describe chunks that are not written.
     meta["properties"] = dict(properties)
-    cid = options.cid or cid_from_name(target.account, target.container)
+    cid = options.cid_of(*target[:2])
     strategy = strategy_for(found["chunk_method"], services, cid, options)
     outcomes: list[Outcome] = []
 

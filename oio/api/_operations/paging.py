@@ -297,12 +297,6 @@ def patiently(list_page: ListPage[_P], limits: Limits) -> ListPage[_P]:
     limits = limits.per_request()
 
     def ask(*, limit: int | None, marker: str | None) -> _P:
-        attempts = Attempts(_PATIENCE, limits)
-        while True:
-            try:
-                return list_page(limit=limit, marker=marker)
-            except exc.ServiceBusy as err:
-                if not attempts.again(err):
-                    raise
+        return Attempts(_PATIENCE, limits).run(lambda: list_page(limit=limit, marker=marker))
 
     return ask

@@ -45,13 +45,9 @@ def _reset(services: Services, account: str, container: str, attempts: int, opti
     """Set the counters of a container to 0 in its account."""
     # Without pauses: each reset has a later time than the one before.
     tries = Attempts(Retry(attempts=attempts, on=(exc.Conflict,), unit=0), options.limits.per_request())
-    while True:
-        try:
-            services.account.container_reset(account, container, time.time(), options=options.renewed())
-            return
-        except exc.Conflict as err:
-            if not tries.again(err):
-                raise
+    tries.run(
+        lambda: services.account.container_reset(account, container, time.time(), options=options.renewed())
+    )
 
 
 def refresh_account(services: Services, account: str, options: Options) -> None:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from oio.api._data.layout import Layout, Metachunk, lay_out
 from oio.api._data.source import Source, open_source
-from oio.api._data.strategies import strategy_for
+from oio.api._data.strategies import Strategy, strategy_for
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.leftovers import Leftovers
 from oio.api._operations.upload import Joined, Upload
 from oio.common import exceptions as exc
-from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
@@ -107,17 +106,27 @@ class Original:
 
         :param layout: of the part
         """
-        cid = self.options.cid or cid_from_name(*self.target[:2])
+        cid = self.options.cid_of(*self.target[:2])
         strategy = strategy_for(self.meta["chunk_method"], self.services, cid, self.options)
         # Figures of an upload are about the bytes that are sent, not about those that are read.
         reading = replace(self.options, perfdata=None)
         try:
-            with _reading(ObjectStream(layout, strategy, reading), size, self.options) as source:
-                return upload.run(source, sysmeta)
+            return self._copy(layout, size, strategy, upload, sysmeta, reading)
         except exc.CorruptedChunk as err:
             self.services.logger.warning("Reading %r again, from other chunks: %s", self.target.name, err)
-        # Once a block is given, damaged data cannot be read again from elsewhere: verify them before.
-        reading = replace(reading, verify_checksum="strict")
+        # Once a block is given, damage that is found later cannot be mended from elsewhere: verify it before.
+        strict = replace(reading, verify_checksum="strict")
+        return self._copy(layout, size, strategy, upload, sysmeta, strict)
+
+    def _copy(
+        self,
+        layout: Layout,
+        size: int,
+        strategy: Strategy,
+        upload: Upload,
+        sysmeta: JsonMapping,
+        reading: Options,
+    ) -> Uploaded:
         with _reading(ObjectStream(layout, strategy, reading), size, self.options) as source:
             return upload.run(source, sysmeta)
 

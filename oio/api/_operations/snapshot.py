@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.servers import delete_chunks
 from oio.api._data.strategies import check_linkable, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
-from oio.api._operations.cleaning import is_definitive
+from oio.api._operations.certainty import is_definitive
 from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer

@@ -19,7 +19,7 @@ from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
 from oio.common.perfdata import add_figure
 from oio.common.storage_method import DRAINED, STORAGE_METHODS
-from oio.common.utils import cid_from_name, compute_perfdata_stats
+from oio.common.utils import compute_perfdata_stats
 
 if TYPE_CHECKING:
     from oio.api._data.metachunks import Checksum, MetachunkWriter
@@ -86,7 +86,7 @@ class Upload:
         self._joined = joined
         self._first = first
         self._leftovers = leftovers
-        self._cid = options.cid or cid_from_name(target.account, target.container)
+        self._cid = options.cid_of(*target[:2])
 
     def run(self, source: Source, sysmeta: JsonMapping) -> Uploaded:
         """Upload the data of a source, and commit the object.
