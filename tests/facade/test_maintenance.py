@@ -135,7 +135,7 @@ def test_fast_flush_notices_that_nothing_changes(offline_api: Any) -> None:
     page = {"objects": [{"name": "o", "version": 1}], "system": {"sys.m2.version": "3"}}
     answers = {"flush": answer(204, x_oio_truncated="true"), "list": answer(body=page)}
     offline_api.container._direct_request = answering(answers)
-    with pytest.raises(exc.OioException, match="container 'c' is not emptied, nor does it change"):
+    with pytest.raises(exc.OioException, match="container 'c' did not change after a flush request"):
         offline_api.container_flush("a", "c", fast=True)
 
 
