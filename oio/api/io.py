@@ -29,9 +29,11 @@ from oio.blob.reader import (
 from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common.answers import JsonMapping, JsonObject
 from oio.common.chunks import Chunk, ChunkDict, Outcome
+from oio.common.deadlines import SoftDeadline
 from oio.common.http_eventlet import http_connect
 from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
 from oio.common.options import Options
+from oio.common.sources import block_of
 from oio.common.storage_method import StorageMethod
 
 if TYPE_CHECKING:
@@ -100,10 +102,7 @@ class IOBaseWrapper(io.RawIOBase):
             size = len(self._rest) if n < 0 else n
             data, self._rest = self._rest[:size], self._rest[size:]
             return data + (self.read(-1) if n < 0 else b"")
-        block = self._read(n)
-        if block is None:
-            return b""
-        data = block.encode("utf-8") if isinstance(block, str) else bytes(block)
+        data = block_of(self._read(n))
         if n >= 0 and len(data) > n:
             data, self._rest = data[:n], data[n:]
         return data
@@ -291,6 +290,36 @@ class WriteHandler:
         return stored, written.size, written.checksum
 
 
+class _KeywordPreparer(Preparer):
+    """Preparer that hands the keywords of its caller to the client as they came.
+
+    :param given: keywords of ``content_prepare``
+    """
+
+    def __init__(
+        self,
+        container: ContainerClient,
+        target: tuple[str, str, str],
+        policy: str | None,
+        given: Mapping[str, Any],
+        first: int,
+    ) -> None:
+        self._given = given
+        super().__init__(container, target, policy, Options.of(given), first)
+
+    def _ask(
+        self, position: int, content_id: str | None, version: int | str | None, options: Options
+    ) -> tuple[JsonObject, list[ChunkDict]]:
+        given = dict(self._given)
+        if position != self._first:
+            if options.limits.is_phase:
+                given["deadline"] = SoftDeadline(options.limits.deadline or 0)
+            given.update(content_id=content_id, version=version)
+        return self._container.content_prepare(
+            *self._target, size=1, position=position, stgpol=self._policy, **given
+        )
+
+
 class MetachunkPreparer:
     """Iterable of the metachunks of a new object, with its description.
 
@@ -316,17 +345,13 @@ class MetachunkPreparer:
         self.obj_name = obj_name
         self.policy = policy
         self.container_client = container_client
+        first = int(kwargs.pop("meta_pos", None) or 0)
         self.extra_kwargs = kwargs
-        options = Options.of(kwargs)
-        self._preparer = Preparer(
-            container_client,
-            (account, container, obj_name),
-            policy,
-            options,
-            first=int(kwargs.get("meta_pos") or 0),
-            content_id=options.content_id,
-            version=options.version,
+        self._preparer = _KeywordPreparer(
+            container_client, (account, container, obj_name), policy, kwargs, first
         )
+        #: Chunks of the first metachunk.
+        self.first_body = [chunk.described() for chunk in self._preparer.first_chunks]
         self._all_chunks: list[ChunkDict] = []
 
     @property
@@ -336,10 +361,13 @@ class MetachunkPreparer:
 
     def __call__(self) -> Iterator[list[ChunkDict]]:
         """Yield metachunks, lists of chunks, as long as one is asked for."""
-        for chunks in self._preparer:
-            described = [chunk.described() for chunk in chunks]
+        described = self.first_body
+        metachunks = iter(self._preparer)
+        next(metachunks)
+        while True:
             self._all_chunks.extend(described)
             yield described
+            described = [chunk.described() for chunk in next(metachunks)]
 
     def all_chunks_so_far(self) -> list[ChunkDict]:
         """All the chunks yielded so far, to remove them after a failure."""

@@ -16,7 +16,6 @@ from oio.api._facade.data import DataApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
 from oio.api._operations.download import ObjectStream
-from oio.b2.clients import B2Clients
 from oio.blob.client import BlobClient
 from oio.common.arguments import WrongValue
 from oio.common.client import ProxyClient
@@ -29,7 +28,7 @@ from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Unpack
 
@@ -109,6 +108,8 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
 
     _blob_client: BlobClient | None = None
     _proxy_client: ProxyClient | None = None
+    _owns_pool = False
+    _chunk_connections: Callable[[], object] | None = None
 
     def __init__(
         self,
@@ -141,15 +142,14 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         self.container = ContainerClient(self._conf, endpoint=self._endpoint, **self._client_options)
         # The endpoint of an account client is the account service.
         self.account = AccountClient(self._conf, proxy_endpoint=self._endpoint, **self._client_options)
-        self._b2_clients = B2Clients()
         self._chunk_connections = POOL.hold(self)
 
     @classmethod
     def _call_defaults(cls, perfdata: Perfdata | None, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options of the constructor that are defaults of the calls."""
-        checked = {name: check_option(name, given[name]) for name in given if name != "deadline"}
         names = (*cls.EXTRA_KEYWORDS, *_DEFAULTS_OF_CALLS)
-        defaults = {"autocreate": True, **{name: checked[name] for name in names if name in checked}}
+        checked = {name: check_option(name, given[name]) for name in names if name in given}
+        defaults = {"autocreate": True, **checked}
         if perfdata is not None:
             defaults["perfdata"] = perfdata
         if "ca_certs" in given or "cert_reqs" in given:
@@ -187,7 +187,8 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         """Close the idle connections. A call made later opens new ones."""
         if self._owns_pool:
             self._pool_manager.clear()
-        self._chunk_connections()
+        if self._chunk_connections is not None:
+            self._chunk_connections()
         self._b2_clients.close()
 
     def __enter__(self) -> ObjectStorageApi:

@@ -170,12 +170,32 @@ class ChunkReader:
         """ID of the request; None when there is none."""
         return identify(self.request_headers)[0] or None
 
+    @property
+    def connection_timeout(self) -> float | None:
+        """Seconds to connect to each candidate; None for the default."""
+        return self._options.limits.connection
+
+    @property
+    def read_timeout(self) -> float | None:
+        """Seconds for the head of an answer, and for each block; None for the default."""
+        return self._options.limits.read
+
+    @property
+    def deadline(self) -> float | None:
+        """End of the whole reading (monotonic seconds); None without one."""
+        return self._options.limits.deadline
+
     # --- ranges ---
 
     def _asked(self) -> tuple[int, int] | None:
         """The closed range that is asked for, if any."""
-        closed = _CLOSED_RANGE.fullmatch(self.request_headers.get("Range") or "")
-        return None if closed is None else (int(closed[1]), int(closed[2]))
+        value = self.request_headers.get("Range")
+        if not value:
+            return None
+        if closed := _CLOSED_RANGE.fullmatch(value):
+            return int(closed[1]), int(closed[2])
+        start, end = ranges_from_http_header(value)[0]
+        return None if start is None or end is None else (start, end)
 
     def recover(self, nb_bytes: int) -> None:
         """Change the range of the request, to go on from another source.
@@ -376,7 +396,8 @@ class ChunkReader:
                     if found is None:
                         return
                     source, chunk = found
-                    given = skip = 0
+                    # The rest begins in the middle of what is dropped, when less came.
+                    given, skip = 0, max(0, skip - given)
                     left, size = self._begin(source)
                     continue
                 given += len(block)

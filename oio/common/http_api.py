@@ -65,6 +65,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
+#: Options that win over a header of the caller.
+_ASSIGNED = frozenset({"admin_mode", "force_master"})
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
 _SERVER_SHARE = 0.99
 
@@ -272,7 +274,7 @@ class HttpApi:
                 None,
                 given.get("deadline") if limits is None else limits.deadline,
             )
-        doing = f"{method} {url.partition(service)[2]}"
+        doing = f"{method} {urlsplit(url).path}"
         reqid = given.get("reqid")
         return limits.for_request(
             self._limits, doing, reqid=reqid if isinstance(reqid, str) else None, service=service
@@ -287,8 +289,10 @@ class HttpApi:
             wish = given.get(option)
             if wish is None:
                 wish = getattr(self, option, None)
-            if wish is True or (wish and true_value(wish)):
-                headers.setdefault(header, text)
+            if (wish is True or (wish and true_value(wish))) and (
+                option in _ASSIGNED or header not in headers
+            ):
+                headers[header] = text
         if reqid := given.get("reqid"):
             headers[REQID_HEADER] = reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
         if len(headers.get(REQID_HEADER, "")) > STRLEN_REQID:

@@ -132,7 +132,8 @@ class Limits:
         :param service: ``host:port``, for the exception
         :raises DeadlineReached: no time is left
         """
-        connect = self.connection or defaults.connection or CONNECTION_TIMEOUT
+        wanted = defaults.connection if self.connection is None else self.connection
+        connect = CONNECTION_TIMEOUT if wanted is None else wanted
         explicit = defaults.read if self.read is None else self.read
         read = READ_TIMEOUT if explicit is None else explicit
         if self.deadline is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
-from oio.common.easy_value import text_value
+from oio.common.easy_value import int_value, text_value
 from oio.common.limits import NO_LIMITS, Limits
 from oio.common.retry import Retry
 from oio.common.utils import cid_from_name, request_id
@@ -58,6 +58,7 @@ _FIELDS = {
 """Keyword of the published API -> field; those of time, headers and attempts are made otherwise."""
 KNOWN_NAMES = frozenset({*_FIELDS, *_TIMES, "content", "content_id", "headers", "reqid", "request_attempts"})
 """Options that every call takes."""
+_SIZES = frozenset({"chunk_buffer_max", "chunk_buffer_min"})
 _IN_REQUESTS = ("autocreate", "tls", "admin_mode", "force_master", "pool_manager", "perfdata", "timeout")
 
 
@@ -135,12 +136,12 @@ class Options:
         :param begin: begin a call: give it a request ID, which starts with this, and its first phase
         """
         base = _BARE if defaults is None else defaults
-        limits, headers, reqid = base.limits, None, None
+        limits, headers, reqid = base.limits, base.headers, base.reqid
         changes: dict[str, Any] = {}
         times: dict[str, Any] = {}
         for name, value in given:
             if name in _FIELDS:
-                changes[_FIELDS[name]] = value
+                changes[_FIELDS[name]] = int_value(value, None) if name in _SIZES else value
             elif name in _TIMES:
                 # Clients of services take text; the class of a deadline tells whether the caller has set it.
                 times[_TIMES[name]] = float(value) if isinstance(value, str) else value
@@ -154,7 +155,8 @@ class Options:
                 changes["retry"] = Retry.of(value)
         if times:
             limits = replace(limits, is_phase=type(times.get("deadline")) is SoftDeadline, **times)
-        reqid, headers = identify(headers, reqid)
+        own = base.reqid if headers is base.headers else ""
+        reqid, headers = identify(headers, reqid, own)
         if begin is not None:
             if limits.read is not None and limits.deadline is None:
                 limits = limits.renewed()
@@ -211,16 +213,21 @@ class Options:
 _BARE = Options()
 
 
-def identify(headers: Mapping[str, object] | None, reqid: object = None) -> tuple[str, dict[str, object]]:
+def identify(
+    headers: Mapping[str, object] | None, reqid: object = None, default: str = ""
+) -> tuple[str, dict[str, object]]:
     """Find the ID of a request: that of its headers, whatever their letter case, else the one given.
 
+    :param default: ID in the headers that the one given replaces
     :returns: the ID, empty when there is none, and a copy of the headers, with the ID under one name only:
         services must not get it twice (pitfall 68)
     """
     copy = dict(headers) if headers else {}
     if copy:
         for name in [name for name in copy if name.lower() == REQID_HEADER]:
-            reqid = copy.pop(name) or reqid
+            found = copy.pop(name)
+            if found != default:
+                reqid = found or reqid
     if not reqid:
         return "", copy
     # Longer ones are cut by the services, and would not be found in their logs (pitfall 69).

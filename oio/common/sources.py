@@ -10,6 +10,18 @@ from oio.common import exceptions as exc
 from oio.common import green
 
 
+def block_of(data: object) -> bytes:
+    """Make bytes of what a source gave: nothing stands for its end, text is encoded as UTF-8.
+
+    :raises TypeError: it is something else; a number would be as many zeros
+    """
+    if type(data) is bytes:
+        return data
+    if data is None:
+        return b""
+    return data.encode("utf-8") if isinstance(data, str) else bytes(memoryview(data))  # type: ignore[arg-type]
+
+
 @contextlib.contextmanager
 def reading_source(seconds: float | None) -> Iterator[None]:
     """Bound a read of the caller's source, and turn what it raises into exceptions of the library.

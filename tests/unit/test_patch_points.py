@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import urllib3
 
-from oio.api.io import ChunkReader
+from oio.api._data.source import Source
+from oio.api.io import ChunkReader, IOBaseWrapper, MetachunkPreparer
 from oio.api.object_storage import ObjectStorageApi
 from oio.common import exceptions as exc
+from oio.common.limits import Limits
 from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam
 
 CHUNK = {"url": "http://rawx:6010/0A"}
@@ -86,3 +89,82 @@ def test_real_answer_that_says_little_is_not_believed(patched_api):
         (properties, {"properties": {"k": "v"}}),
     ]
     assert patched_api.object_locate("a", "c", "o") == ({"name": "o", "properties": {"k": "v"}}, CHUNKS)
+
+
+class HalfMade(ObjectStorageApi):
+    """An API of an application's tests, whose constructor makes nothing but what the tests look at."""
+
+    def __init__(self, **defaults):
+        self.namespace = "NS"
+        self.logger = Mock()
+        self.account, self.container, self._blob_client = Mock(), Mock(), Mock()
+        self._global_kwargs = defaults
+
+
+def test_api_that_is_half_made_can_be_called_and_closed():
+    with HalfMade() as api:
+        api.container.container_create.return_value = True
+        api.account.account_create.return_value = True
+        assert api.container_create("a", "c") is True
+        assert api.account_create("a") is True
+
+
+def test_defaults_that_change_are_those_of_the_next_call():
+    api = HalfMade(read_timeout=5.0)
+    api.container_create("a", "c")
+    api._global_kwargs["read_timeout"] = 7.0
+    api.container_create("a", "c")
+    first, second = (call.kwargs["options"].limits.read for call in api.container.container_create.mock_calls)
+    assert (first, second) == (5.0, 7.0)
+
+
+def test_defaults_of_a_subclass_may_have_headers():
+    api = HalfMade(headers={"x": "y"}, reqid="R")
+    api.container_create("a", "c")
+    (call,) = api.container.container_create.mock_calls
+    assert call.kwargs["options"].headers == {"x": "y", "x-oio-req-id": "R"}
+
+
+def prepared(**kwargs):
+    meta = {"id": "ID", "version": "1", "chunk_method": "plain"}
+    return MetachunkPreparer(Mock(content_prepare=Mock(return_value=(meta, CHUNKS))), "a", "c", "o", **kwargs)
+
+
+def test_preparer_hands_its_keywords_on_as_they_came():
+    preparer = prepared(meta_pos=2, reqid="R", read_timeout=5.0, wish="kept")
+    asked = {"size": 1, "stgpol": None, "reqid": "R", "read_timeout": 5.0, "wish": "kept"}
+    prepare = preparer.container_client.content_prepare
+    prepare.assert_called_once_with("a", "c", "o", position=2, **asked)
+    metachunks = preparer()
+    first, second = next(metachunks), next(metachunks)
+    assert first is preparer.first_body
+    assert [chunk["pos"] for chunk in first + second] == ["2", "3"]
+    assert preparer.all_chunks_so_far() == first + second
+    later = dict(prepare.call_args.kwargs)
+    assert later.pop("deadline") > 0
+    assert later == {**asked, "position": 3, "content_id": "ID", "version": "1"}
+
+
+def test_deadline_of_the_caller_is_that_of_every_metachunk():
+    preparer = prepared(deadline=1e9, read_timeout=5.0)
+    metachunks = preparer()
+    consumed = next(metachunks), next(metachunks)
+    assert len(consumed) == 2
+    assert preparer.container_client.content_prepare.call_args.kwargs["deadline"] == 1e9
+
+
+@pytest.mark.parametrize("given", [3, [1, 2]])
+def test_source_that_gives_no_data_is_refused(given):
+    with pytest.raises(TypeError):
+        IOBaseWrapper(SimpleNamespace(read=lambda _size: given)).read(10)
+    with pytest.raises(exc.SourceReadError, match="TypeError"):
+        Source(SimpleNamespace(read=lambda _size: given), Limits()).read(10)
+
+
+def test_closed_source_is_refused():
+    closed = io.BytesIO(b"data")
+    source = Source(closed, Limits())
+    closed.close()
+    for use in (lambda: source.read(1), source.is_exhausted):
+        with pytest.raises(exc.SourceReadError, match="closed"):
+            use()

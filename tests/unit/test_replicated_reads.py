@@ -276,6 +276,25 @@ def test_aligned_blocks_begin_at_a_multiple_of_their_size():
     assert b"".join(blocks) == DATA[512:4096]
 
 
+@pytest.mark.parametrize("cut", [0, 100, 502, 600])
+def test_aligned_blocks_stay_aligned_after_a_failure(cut):
+    copies = Copies(DATA, ("cut", cut), None)
+    blocks = read_with(copies, reader(copies, 512, {"Range": "bytes=10-4095"}, align=True))
+    assert b"".join(blocks) == DATA[512:4096]
+
+
+def test_first_of_several_ranges_is_the_one_that_must_come():
+    copies = Copies(DATA, "whole")
+    with pytest.raises(exc.ClientException, match="range"):
+        read_with(copies, reader(copies, headers={"Range": "bytes=0-9,20-29"}))
+
+
+def test_reader_knows_its_limits():
+    chunk_reader = ChunkReader([], None, {}, connection_timeout=1.0, read_timeout=2.0, deadline=3.0)
+    limits = chunk_reader.connection_timeout, chunk_reader.read_timeout, chunk_reader.deadline
+    assert limits == (1.0, 2.0, 3.0)
+
+
 def test_headers_and_status_are_there_before_the_data():
     copies = Copies(DATA, ("head", {"X-Test": "1"}))
     with at_the_seam(copies):

@@ -124,6 +124,11 @@ def test_wish_of_a_call_wins_over_that_of_the_constructor(name, constructor, cal
     assert asked.headers.get(header) == ("1" if expected else None)
 
 
+@pytest.mark.parametrize(("name", "header"), [("force_master", MASTER), ("admin_mode", ADMIN)])
+def test_wish_wins_over_a_header_of_the_caller(name, header):
+    assert ask(call={name: True, "headers": {header: "0"}}).headers[header] == "1"
+
+
 def test_headers_may_be_bytes():
     asked = ask(call={"headers": {"x-name": b"caf\xe9", "x-number": 5}, "reqid": b"MINE"})
     assert asked.headers["x-name"] == "café"

@@ -152,6 +152,21 @@ def test_headers_have_the_request_id_once_and_are_not_the_callers():
     assert headers == {"X-Oio-Req-Id": "A", "x": "y"}
 
 
+def test_keywords_of_the_caller_win_over_headers_and_id_of_the_defaults():
+    defaults = Options.of({"headers": {"x": "y"}, "reqid": "D"})
+    assert Options.make([], defaults).headers == {"x": "y", "x-oio-req-id": "D"}
+    assert Options.make([("reqid", "C")], defaults).headers == {"x": "y", "x-oio-req-id": "C"}
+    assert Options.make([("headers", {"a": "b"})], defaults).headers == {"a": "b", "x-oio-req-id": "D"}
+    own = {"X-oio-req-id": "C"}
+    assert Options.make([("headers", own)], defaults).headers == {"x-oio-req-id": "C"}
+    assert Options.make([("reqid", None)], defaults, begin="new-").reqid.startswith("new-")
+
+
+def test_sizes_of_blocks_may_be_text():
+    made = Options.of({"chunk_buffer_min": "10", "chunk_buffer_max": ""})
+    assert (made.buffer_min, made.buffer_max) == (10, None)
+
+
 def test_soft_deadline_of_the_published_functions_is_a_phase():
     assert Options.of({"deadline": SoftDeadline(5.0)}).limits.hard_deadline is None
     assert Options.of({"deadline": 5.0}).limits.hard_deadline == 5.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.container.client import ContainerClient
 
-_MANDATORY = ("id", "version", "policy", "chunk_method")
+_MANDATORY = ("id", "version", "chunk_method")
 """Keys of the description that chunks are stored with."""
 
 
@@ -52,7 +52,9 @@ class Preparer:
         for key in _MANDATORY:
             if not self.meta.get(key):
                 raise exc.OioProtocolError(f"answer has no {key} of the object")
-        self._first_chunks = self._placed(chunks, first)
+        self.meta.setdefault("properties", {})
+        #: Chunks of the first metachunk.
+        self.first_chunks = self._placed(chunks, first)
         # A long upload needs the time of one request for each of them (pitfall 27).
         self._options = options
 
@@ -80,7 +82,7 @@ class Preparer:
 
     def __iter__(self) -> Iterator[list[Chunk]]:
         """The chunks of each metachunk, as long as they are asked for."""
-        yield self._first_chunks
+        yield self.first_chunks
         for position in itertools.count(self._first + 1):
             meta, chunks = self._ask(
                 position, self.meta.get("id"), self.meta.get("version"), self._options.renewed()

@@ -16,7 +16,7 @@ from oio.common import green
 from oio.common.arguments import WrongType
 from oio.common.generator_io import GeneratorIO
 from oio.common.limits import Limits
-from oio.common.sources import reading_source
+from oio.common.sources import block_of, reading_source
 from oio.common.utils import shorten
 
 
@@ -56,7 +56,7 @@ class Source:
         :raises SourceReadError: from the exception that the source raised
         :raises DeadlineReached: no time is left for it
         """
-        if self._memory is not None:
+        if self._memory is not None and not self._memory.closed:
             return self._memory.read(size)
         blocks, wanted = [], size
         if self._ahead:
@@ -73,7 +73,7 @@ class Source:
 
     def is_exhausted(self) -> bool:
         """Whether the end was reached."""
-        if self._memory is not None:
+        if self._memory is not None and not self._memory.closed:
             return self._memory.tell() >= len(self._memory.getbuffer())
         if not self._ahead:
             self._ahead = self.read(1)
@@ -86,10 +86,7 @@ class Source:
             # Its read would wait for that many bytes.
             buffer = bytearray(size)
             return bytes(memoryview(buffer)[: self._generator.readinto(buffer)])
-        data = self._wrapped.read(size)
-        if data is None:
-            return b""
-        return data.encode("utf-8") if isinstance(data, str) else bytes(data)
+        return block_of(self._wrapped.read(size))
 
     def _wait(self) -> None:
         self._limits.reading_source()

@@ -8,10 +8,12 @@ import difflib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.api._facade.checks import check_name, check_option, check_version
 from oio.api._operations.services import Services
+from oio.b2.clients import B2Clients
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException, UnknownOption
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from oio.account.client import AccountClient
-    from oio.b2.clients import B2Clients
     from oio.blob.client import BlobClient
     from oio.common.client import ProxyClient
     from oio.container.client import ContainerClient
@@ -49,9 +50,21 @@ class ApiBase(abc.ABC):
     account: AccountClient
     container: ContainerClient
     directory: DirectoryClient
-    _b2_clients: B2Clients
-    _global_kwargs: dict[str, Any]
-    _defaults: Options | None = None
+    _global_kwargs: Mapping[str, Any]
+    _defaults: tuple[dict[str, Any], Options] | None = None
+    """Copy of the keywords that the options were made of, and the options."""
+
+    @cached_property
+    def _b2_clients(self) -> B2Clients:
+        # Two threads may make one each: either authorises for itself, and nothing is lost.
+        return B2Clients()
+
+    @property
+    def _options(self) -> Options:
+        """Options of a call without keywords: subclasses may change them."""
+        if self._defaults is None or self._defaults[0] != self._global_kwargs:
+            self._defaults = dict(self._global_kwargs), Options.of(self._global_kwargs)
+        return self._defaults[1]
 
     @property
     @abc.abstractmethod
@@ -71,10 +84,10 @@ class ApiBase(abc.ABC):
             self.logger,
             self.account,
             self.container,
-            self.directory,
+            lambda: self.directory,
             lambda: self.blob_client,
             lambda: self.proxy_client,
-            self._b2_clients,
+            lambda: self._b2_clients,
         )
 
     def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
@@ -116,10 +129,8 @@ class Call:
         api, given = self._api, self._given
         if not given.keys() <= self.known:
             warn_unknown(given.keys() - self.known, self.known)
-        if api._defaults is None:
-            api._defaults = Options.of(api._global_kwargs)
         checked = [(name, check_option(name, value)) for name, value in given.items()] if given else []
-        self.options = Options.make(checked, api._defaults, begin=self.prefix)
+        self.options = Options.make(checked, api._options, begin=self.prefix)
         self._check()
         return self.options
 

@@ -24,19 +24,25 @@ class Services:
 
     :param namespace: its name
     :param logger: where to tell what is not worth an exception
+    :param get_directory: gives the client of the directory
     :param get_blob: gives the client of the chunk servers, which is made when it is first needed
     :param get_proxy: gives the client of the routes of the proxy that have no namespace
-    :param b2: clients of Backblaze
+    :param get_b2: gives the clients of Backblaze
     """
 
     namespace: str
     logger: Logger
     account: AccountClient
     container: ContainerClient
-    directory: DirectoryClient
+    get_directory: Callable[[], DirectoryClient]
     get_blob: Callable[[], BlobClient]
     get_proxy: Callable[[], ProxyClient]
-    b2: B2Clients
+    get_b2: Callable[[], B2Clients]
+
+    @property
+    def directory(self) -> DirectoryClient:
+        """Client of the directory."""
+        return self.get_directory()
 
     @property
     def blob(self) -> BlobClient:
@@ -47,3 +53,8 @@ class Services:
     def proxy(self) -> ProxyClient:
         """Client of the routes of the proxy that have no namespace."""
         return self.get_proxy()
+
+    @property
+    def b2(self) -> B2Clients:
+        """Clients of Backblaze."""
+        return self.get_b2()
