@@ -277,8 +277,8 @@ def test_aligned_blocks_begin_at_a_multiple_of_their_size():
 
 
 @pytest.mark.parametrize("cut", [0, 100, 502, 600])
-def test_aligned_blocks_stay_aligned_after_a_failure(cut):
-    copies = Copies(DATA, ("cut", cut), None)
+def test_aligned_blocks_stay_aligned_after_two_failures(cut):
+    copies = Copies(DATA, ("cut", cut), ("cut", 700), None)
     blocks = read_with(copies, reader(copies, 512, {"Range": "bytes=10-4095"}, align=True))
     assert b"".join(blocks) == DATA[512:4096]
 
