@@ -293,8 +293,12 @@ class WriteHandler:
 class _KeywordPreparer(Preparer):
     """Preparer that hands the keywords of its caller to the client as they came.
 
+    Nothing is asked of the description: the caller commits the chunks, or a test of his does not.
+
     :param given: keywords of ``content_prepare``
     """
+
+    mandatory = ()
 
     def __init__(
         self,
@@ -314,7 +318,8 @@ class _KeywordPreparer(Preparer):
         if position != self._first:
             if options.limits.is_phase:
                 given["deadline"] = SoftDeadline(options.limits.deadline or 0)
-            given.update(content_id=content_id, version=version)
+            known = {"content_id": content_id, "version": version}
+            given.update({name: value for name, value in known.items() if value is not None})
         return self._container.content_prepare(
             *self._target, size=1, position=position, stgpol=self._policy, **given
         )
@@ -391,10 +396,12 @@ class MetachunkWriter:
         chunk_checksum_algo: str | None = "md5",
         **_kwargs: Any,
     ) -> None:
-        if storage_method is None and quorum is None:
-            raise ValueError("storage_method and quorum are both missing: one must tell the quorum")
+        if quorum is None:
+            if storage_method is None:
+                raise ValueError("storage_method and quorum are both missing: one must tell the quorum")
+            quorum = storage_method.quorum
         self.storage_method = storage_method
-        self._quorum = quorum if quorum is not None else storage_method.quorum  # type: ignore[union-attr]
+        self._quorum = quorum
         self.checksum_algo = chunk_checksum_algo
         self.options = Options.of(_kwargs, chunk_checksum_algo=chunk_checksum_algo)
         self.reqid: str | None = _kwargs.get("reqid")

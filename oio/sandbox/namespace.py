@@ -107,6 +107,7 @@ class Namespace:
         try:
             self._lay_out(rawx, port)
         except BaseException:
+            # Nobody else has the namespace yet.
             self.close()
             raise
 
@@ -241,6 +242,7 @@ class Namespace:
         try:
             self.start()
         except BaseException:
+            # The block does not begin, so nothing else would close it.
             self.close()
             raise
         return self

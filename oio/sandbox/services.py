@@ -187,6 +187,7 @@ class B2Service(Service):
                 store.buckets.create(self.bucket_name)
             self._write_key_file(store.keys.master().secret)
         except BaseException:
+            # Nobody else has the store yet.
             store.close()
             raise
         self._store = store

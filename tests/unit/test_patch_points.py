@@ -145,6 +145,25 @@ def test_preparer_hands_its_keywords_on_as_they_came():
     assert later == {**asked, "position": 3, "content_id": "ID", "version": "1"}
 
 
+def test_preparer_asks_nothing_of_the_description():
+    client = Mock(content_prepare=Mock(return_value=({}, CHUNKS)))
+    metachunks = MetachunkPreparer(client, "a", "c", "o")()
+    assert [chunk["pos"] for chunk in next(metachunks) + next(metachunks)] == ["0", "1"]
+    assert client.content_prepare.call_args.kwargs == {"size": 1, "position": 1, "stgpol": None}
+
+
+@pytest.mark.parametrize("missing", ["id", "version", "policy", "chunk_method"])
+def test_upload_stores_nothing_when_the_description_lacks_what_the_commit_needs(missing):
+    meta = {"id": "ID", "version": "1", "policy": "SINGLE", "chunk_method": "plain"}
+    api = HalfMade()
+    api.container.content_prepare.return_value = {**meta, missing: None}, CHUNKS
+    asked = []
+    with at_the_seam(lambda *args: asked.append(args)), pytest.raises(exc.OioProtocolError, match=missing):
+        api.object_create("a", "c", obj_name="o", data=b"data")
+    assert asked == []
+    api.container.content_create.assert_not_called()
+
+
 def test_deadline_of_the_caller_is_that_of_every_metachunk():
     preparer = prepared(deadline=1e9, read_timeout=5.0)
     metachunks = preparer()

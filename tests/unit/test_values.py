@@ -55,6 +55,10 @@ def test_step_never_goes_beyond_the_deadline(step, clock):
         getattr(limits, step)("rawx-1")
 
 
+def test_limit_of_a_call_wins_even_when_it_is_nothing(clock):
+    assert Limits(connection=0.0, read=0.0, clock=clock).for_request(Limits(1.0, 2.0)) == (0.0, 0.0, 0.0)
+
+
 def test_request_connects_and_reads_within_what_is_left(clock):
     defaults = Limits(connection=1.0)
     assert Limits(clock=clock).for_request(defaults) == (1.0, 30.0, 31.0)

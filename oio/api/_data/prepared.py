@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, unexpected
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
     from oio.container.client import ContainerClient
-
-_MANDATORY = ("id", "version", "chunk_method")
-"""Keys of the description that chunks are stored with."""
 
 
 class Preparer:
@@ -32,6 +29,9 @@ class Preparer:
     :param content_id: wanted ID of the object
     :param version: wanted version of the object
     """
+
+    mandatory: ClassVar[tuple[str, ...]] = ("id", "version", "policy", "chunk_method")
+    """Keys of the description that chunks are stored and committed with."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Preparer:
         self._first = first
         #: Description of the object.
         self.meta, chunks = self._ask(first, content_id, version, options)
-        for key in _MANDATORY:
+        for key in self.mandatory:
             if not self.meta.get(key):
                 raise exc.OioProtocolError(f"answer has no {key} of the object")
         self.meta.setdefault("properties", {})

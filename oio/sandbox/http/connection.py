@@ -267,6 +267,7 @@ class Connection:
         except (HangUp, IncompleteBody):
             raise
         except Exception:
+            # A mistake in a handler is told to the client, and the server goes on.
             _logger.exception("%s failed on %s %s", self._endpoint.address, request.method, request.target)
             return self._failure(HTTPStatus.INTERNAL_SERVER_ERROR)
 

@@ -140,6 +140,7 @@ class FileStore:
             except FileNotFoundError:
                 return Stored(file, None)
             except BaseException:
+                # Nobody else has the file yet.
                 file.close()
                 raise
 
