@@ -4,12 +4,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
+import random
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+from oio.sandbox.metadata.policies import STORAGE_POLICY
+
+_FAILED = 1
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
 
@@ -17,23 +24,65 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
-    if importlib.util.find_spec("h11") is None:
-        print("The sandbox needs h11: pip install 'openio-sdk[sandbox]'", file=sys.stderr)
+    try:
+        importlib.import_module("oio.sandbox.namespace")
+    except ModuleNotFoundError as err:
+        if err.name != "h11":
+            raise
+        print(err, file=sys.stderr)
         return _USAGE_ERROR
     if options.command == "demo":
         return _demonstrate(options.files)
+    if options.command == "chaos":
+        return _torment(options)
     return _run(options)
 
 
 def _demonstrate(files: Sequence[Path]) -> int:
     from oio.sandbox.demo import demonstrate
 
-    # Ended in good order, a demonstration leaves no file and no process.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_in_good_order()
     try:
         return demonstrate(files)
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _torment(options: argparse.Namespace) -> int:
+    from oio.sandbox.chaos.run import Settings, run
+
+    _end_in_good_order()
+    try:
+        settings = Settings(
+            seed=random.randrange(10**6) if options.seed is None else options.seed,
+            release=options.release,
+            threads=options.threads,
+            policies=tuple(options.policies or Settings.policies),
+            seconds=options.seconds,
+            operations=options.operations,
+            cache=options.cache,
+            record=options.record,
+        )
+        return 0 if run(settings, lambda line: print(line, flush=True)) else _FAILED
+    except (ValueError, OSError, ImportError) as exc:
+        print(_explanation(exc), file=sys.stderr)
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _end_in_good_order() -> None:
+    """Let Ctrl-C and SIGTERM end what runs by an exception, so that it leaves no file and no process."""
+    for end in (signal.SIGINT, signal.SIGTERM):
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        if signal.getsignal(end) is not signal.SIG_IGN:
+            signal.signal(end, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # An interruption may come between the opening of a file and the `with` that closes it.
+    warnings.simplefilter("ignore", ResourceWarning)
+    signal.default_int_handler(number, frame)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,12 +113,47 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="until the account service and the rdir know of a change (default: at once)",
     )
-    commands = parser.add_subparsers(title="instead of running one", dest="command", metavar="[demo]")
+    add("--release", default="7.3", help="what the services answer like: 7.3 or 2026 (default: %(default)s)")
+    commands = parser.add_subparsers(title="instead of running one", dest="command", metavar="[demo|chaos]")
     demo = commands.add_parser("demo", help="store files with each policy, stop a node, read them back")
     demo.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="default: some made for the occasion"
     )
+    _add_chaos(commands)
     return parser
+
+
+def _add_chaos(commands: Any) -> None:
+    chaos = commands.add_parser(
+        "chaos", help="let threads do everything at once while services fail, and check all results"
+    )
+    add = chaos.add_argument
+    add(
+        "--release",
+        # That of the command without "chaos" holds, too.
+        default=argparse.SUPPRESS,
+        help="what the services answer like: 7.3 or 2026 (default: 7.3)",
+    )
+    add("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    add("--operations", type=_positive, metavar="N", help="how many operations, instead of seconds")
+    add("--seed", type=int, help="of all choices (default: any; it is printed)")
+    add("--threads", type=_positive, default=8, help="that share one client (default: %(default)s)")
+    add(
+        "--policy",
+        action="append",
+        dest="policies",
+        choices=sorted(STORAGE_POLICY),
+        metavar="POLICY",
+        help="of the objects; may be given several times (default: THREECOPIES and EC)",
+    )
+    add("--cache", action="store_true", help="give the client a cache of locations")
+    add("--record", type=Path, metavar="FILE", help="gets phases, failures and problems, as lines of JSON")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be 1 or more: {text!r}")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -91,6 +175,7 @@ def _run(options: argparse.Namespace) -> int:
             strict=options.strict,
             worm=options.worm,
             event_delay=options.event_delay,
+            release=options.release,
         )
         with namespace:
             print("from oio import ObjectStorageApi")
@@ -106,7 +191,7 @@ def _run(options: argparse.Namespace) -> int:
             )
             print("# Ctrl-C ends it.", file=sys.stderr)
             signal.sigwait(ends)
-    except (ValueError, OSError) as exc:
+    except (ValueError, OSError, ImportError) as exc:
         print(_explanation(exc), file=sys.stderr)
         return _USAGE_ERROR
     return 0

@@ -13,6 +13,7 @@ from oio.sandbox.account.store import AccountStore
 from oio.sandbox.metadata.container import ContainerState
 from oio.sandbox.metadata.directory import Target
 from oio.sandbox.rawx.chunks import ChunkStore
+from oio.sandbox.rawx.service import FullPath
 from oio.sandbox.rdir.store import ChunkEntry, ContainerRecord, ReverseDirectory
 from oio.sandbox.storage.files import NotStored
 
@@ -72,11 +73,12 @@ class VolumeEvents:
     reverse: ReverseDirectory
     volume: str
 
-    def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
+    def stored(self, chunk: FullPath, chunk_id: str) -> None:
         """Report a new chunk."""
-        self.reverse.chunk_stored(
-            self.volume, ChunkEntry(container_id, content_id, chunk_id, int(time.time()))
+        entry = ChunkEntry(
+            chunk.cid, chunk.content_id, chunk_id, int(time.time()), chunk.path, int(chunk.version)
         )
+        self.reverse.chunk_stored(self.volume, entry)
 
     def deleted(self, chunk_id: str) -> None:
         """Report that a chunk was deleted."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib
+import importlib.util
 import ipaddress
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from oio.sandbox import operations
+from oio.sandbox.account.regional_store import RegionalStore
 from oio.sandbox.account.service import Account
 from oio.sandbox.account.store import AccountStore
 from oio.sandbox.b2.service import B2
@@ -27,7 +29,7 @@ from oio.sandbox.http.log import RequestLog, RequestRecord
 from oio.sandbox.http.ports import free_ports
 from oio.sandbox.http.server import Server
 from oio.sandbox.metadata.directory import Target
-from oio.sandbox.metadata.policies import Policies
+from oio.sandbox.metadata.policies import REFUSED_KINDS, Policies
 from oio.sandbox.metadata.store import Metadata
 from oio.sandbox.proxy.backend import Backend
 from oio.sandbox.proxy.registry import Conscience
@@ -36,6 +38,7 @@ from oio.sandbox.proxy.service import Proxy
 from oio.sandbox.rawx.service import Rawx
 from oio.sandbox.rdir.service import Rdir
 from oio.sandbox.rdir.store import ReverseDirectory
+from oio.sandbox.releases import R7_3, release_named
 from oio.sandbox.services import B2Service, RawxService, Service
 from oio.sandbox.storage.files import replace_file
 from oio.sandbox.storage.inbox import Inbox
@@ -62,6 +65,10 @@ class Namespace:
     :param strict: enforce quotas, and refuse properties of containers that make no sense (real services only
         store them).
     :param worm: objects cannot be deleted, but by administrators (``admin_mode``).
+    :param release: what the services answer like: ``"7.3"``, or ``"2026"`` for the development head of April
+        2026, which needs the package ``blake3``. A directory may go from 7.3 to 2026, and not back.
+    :param shallow_copy: whether the rawx make links (``COPY``); None for what is usual: they do in 7.3, and
+        do not in 2026. ``namespace.rawx[0].shallow_copy`` is that of one of them.
     :param event_delay: seconds until the account service and the rdir know of a change, about 1 in a cluster;
         0: before it is answered; infinity: not before :meth:`settle`.
     :raises ValueError: an argument cannot be used.
@@ -86,8 +93,14 @@ class Namespace:
         strict: bool = False,
         worm: bool = False,
         event_delay: float = 0.0,
+        release: str = "7.3",
+        shallow_copy: bool | None = None,
     ) -> None:
         _check(name=name, rawx=rawx, chunk_size=chunk_size, host=host, port=port, event_delay=event_delay)
+        self._release = release_named(release)
+        if self._release.chunk_hashes and importlib.util.find_spec("blake3") is None:
+            raise ImportError(f"release={release!r} needs blake3: pip install 'openio-sdk[sandbox]'")
+        self._shallow_copy = self._release.shallow_copy if shallow_copy is None else shallow_copy
         self.name = name
         self.host = host
         self.log = RequestLog()
@@ -101,6 +114,7 @@ class Namespace:
         #: Registry of the services and their scores.
         self.conscience = Conscience(name)
         self._inboxes: list[Inbox] = []
+        self._metadata: Metadata | None = None
         self._running = contextlib.ExitStack()
         self._temporary = path is None
         self.path = Path(tempfile.mkdtemp(prefix="oio-sandbox-") if path is None else path).absolute()
@@ -120,6 +134,8 @@ class Namespace:
                 raise ValueError(
                     f"{key}={value!r}: the namespace in {self.path} has {key} {self._found[key]!r}"
                 )
+        if self._found.get("release", R7_3.name) != R7_3.name and self._release is R7_3:
+            raise ValueError(f"release={self.release!r}: the namespace in {self.path} is of a later release")
         ports = list(self._found.get("ports", []))
         ports += free_ports(self.host, rawx + 2 - len(ports)) if rawx + 2 > len(ports) else []
         ports[0] = port or ports[0]
@@ -133,6 +149,8 @@ class Namespace:
             "rdir": rdir,
             "b2": b2,
         }
+        if self._release is not R7_3:
+            self._layout["release"] = self.release
         self.proxy = self._service(PROXY, ports[0], "oioproxy", *_BEHIND_THE_PROXY)
         self.account = self._service(ACCOUNT, ports[1], "account")
         self.rdir = self._service(RDIR, rdir, "rdir")
@@ -141,7 +159,7 @@ class Namespace:
         self.b2 = B2Service(server, self.conscience, self.path / "b2", b2["account"])
         self._policies = Policies(
             self._default_policy,
-            refused_kinds=frozenset(),
+            refused_kinds=REFUSED_KINDS if self._release.later_fields else frozenset(),
             bucket=(self.b2.account_id, self.b2.bucket_name),
         )
 
@@ -155,7 +173,7 @@ class Namespace:
         volume = self.path / f"rawx-{number}"
         slots = f"rawx,rawx-{'odd' if number % 2 else 'even'}"
         registered = _described("rawx", server.address, slots, f"sandbox.{number}", volume)
-        return RawxService(server, self.conscience, registered, volume)
+        return RawxService(server, self.conscience, registered, volume, shallow_copy=self._shallow_copy)
 
     def _read_layout(self) -> dict[str, Any]:
         file = self.path / _LAYOUT
@@ -187,9 +205,12 @@ class Namespace:
             stack.enter_context(_lock(self.path / "lock"))
             if self._read_layout() != self._found:
                 raise OSError(f"another namespace has run in {self.path} since this one was made")
-            accounts = AccountStore(self.path / "account.sqlite", self._event_delay)
+            store = RegionalStore if self._release.regions else AccountStore
+            accounts = store(self.path / "account.sqlite", self._event_delay)
             stack.callback(accounts.close)
-            reverse = ReverseDirectory(self.path / "rdir.sqlite", self._event_delay)
+            reverse = ReverseDirectory(
+                self.path / "rdir.sqlite", self._event_delay, with_paths=self._release.paths_in_rdir
+            )
             stack.callback(reverse.close)
             self._inboxes[:] = [accounts.inbox, reverse.inbox]
             stack.callback(self._inboxes.clear)
@@ -204,12 +225,15 @@ class Namespace:
                 self.path / "metadata.sqlite",
                 namespace=self.name,
                 meta2=self.proxy.address,
+                release=self._release,
                 max_versions=self._max_versions,
                 strict=self._strict,
                 delete_chunks=events.chunks_unowned,
                 report=events.container_changed,
             )
             stack.callback(metadata.close)
+            self._metadata = metadata
+            stack.callback(setattr, self, "_metadata", None)
             self._assign_volumes(metadata)
             backend = Backend(metadata, self.conscience, self._policies, self._chunk_size, self._worm)
             self.proxy.serve(Proxy(backend))
@@ -218,7 +242,8 @@ class Namespace:
             for rawx in self.rawx:
                 rawx.store.remove_leftovers()
                 names = frozenset({rawx.address})
-                rawx.serve(Rawx(self.name, names, rawx.store, events.of_volume(rawx.address)))
+                index = events.of_volume(rawx.address)
+                rawx.serve_chunks(Rawx(self.name, names, rawx.store, index, self._release))
             stack.callback(self.b2.close)
             self.b2.serve(B2(self.b2.open(), self.b2.endpoint))
             for service in [self.b2, *self.rawx, self.rdir, self.account, self.proxy]:
@@ -273,6 +298,33 @@ class Namespace:
         module = importlib.import_module("oio.api.object_storage")
         b2 = {"key_file": self.b2_key_file, "backblaze_api_url": self.b2_endpoint}
         return module.ObjectStorageApi(self.name, endpoint=self.endpoint, **(b2 | kwargs))
+
+    @property
+    def release(self) -> str:
+        """What the services answer like."""
+        return self._release.name
+
+    def shard(self, account: str, container: str, *bounds: str) -> list[str]:
+        """Divide the objects of a container among shards, as operators do with those that grow too large.
+
+        :param bounds: the last name of each shard but the last one, in ascending order.
+        :return: the IDs of the shards, in order.
+        :raises ValueError: the release has no shards, the namespace does not run, the container is divided
+            already, or the bounds are not in order.
+
+        >>> with Namespace(rawx=3, release="2026") as namespace, namespace.api() as api:
+        ...     for name in ("a", "z"):
+        ...         _ = api.object_create("account", "container", obj_name=name, data=b"data")
+        ...     shards = namespace.shard("account", "container", "m")
+        ...     listed = api.object_list("account", "container")["objects"]
+        ...     len(shards), [item["name"] for item in listed]
+        (2, ['a', 'z'])
+        """
+        if not self._release.shards:
+            raise ValueError(f"release={self.release!r}: it has no shards")
+        if self._metadata is None:
+            raise ValueError(f"namespace {self.name} is not running")
+        return self._metadata.divide(Target.named(account, container), bounds)
 
     @property
     def services(self) -> list[Service]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
+from oio.sandbox.account import regional
 from oio.sandbox.account import service as account
 from oio.sandbox.b2 import service as b2
 from oio.sandbox.faults import METHODS, Fault
@@ -18,9 +19,11 @@ from oio.sandbox.rdir import service as rdir
 #: Requests for the chunks of a rawx are named by the method, or by the ID of a chunk.
 OPERATIONS: Final = {
     "proxy": sorted({route for _, route in [*proxy.ROUTES, *administration.ROUTES]}),
-    "account": sorted({path.strip("/").removeprefix("v1.0/") for path in account.ROUTES}),
+    "account": sorted(
+        {path.strip("/").removeprefix("v1.0/") for path in [*account.ROUTES, *regional.ROUTES]}
+    ),
     "rdir": sorted({path.removeprefix("v1/") for path in rdir.ROUTES}),
-    "rawx": ["info", "stat"],
+    "rawx": ["info", "list", "stat"],
     "b2": b2.NAMES,
 }
 

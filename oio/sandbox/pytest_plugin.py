@@ -25,12 +25,28 @@ if TYPE_CHECKING:
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option and the ini value that choose the release of the services."""
+    about = "what the services of oio_namespace answer like: 7.3 (the default) or 2026"
+    parser.getgroup("oio").addoption("--oio-release", metavar="RELEASE", help=about)
+    parser.addini("oio_release", about, default="7.3")
+
+
 @pytest.fixture(scope="session")
-def oio_namespace() -> Iterator[Namespace]:
+def oio_release(pytestconfig: pytest.Config) -> str:
+    """Return what the services answer like: ``--oio-release``, or ``oio_release`` of the ini file.
+
+    A suite that runs against several releases overrides it.
+    """
+    return str(pytestconfig.getoption("--oio-release") or pytestconfig.getini("oio_release"))
+
+
+@pytest.fixture(scope="session")
+def oio_namespace(oio_release: str) -> Iterator[Namespace]:
     """Return a running :class:`~oio.sandbox.namespace.Namespace`, the same for the whole session."""
     from oio.sandbox.namespace import Namespace
 
-    with Namespace() as namespace:
+    with Namespace(release=oio_release) as namespace:
         yield namespace
 
 

@@ -15,6 +15,7 @@ from oio.sandbox.messages import Handler
 from oio.sandbox.proxy.registry import Conscience
 from oio.sandbox.proxy.registry import Service as Registered
 from oio.sandbox.rawx.chunks import ChunkStore
+from oio.sandbox.rawx.service import Rawx
 from oio.sandbox.storage.files import replace_file
 
 _BEST: Final = 100
@@ -125,13 +126,41 @@ class RawxService(Service):
     """A rawx of a namespace.
 
     :param volume: its directory.
+    :param shallow_copy: whether it makes links.
     """
 
-    def __init__(self, server: Server, conscience: Conscience, registered: Registered, volume: Path) -> None:
+    def __init__(
+        self,
+        server: Server,
+        conscience: Conscience,
+        registered: Registered,
+        volume: Path,
+        *,
+        shallow_copy: bool = True,
+    ) -> None:
         super().__init__(server, conscience, registered)
         self.volume = volume
+        self._shallow_copy = shallow_copy
+        self._rawx: Rawx | None = None
         #: The chunks in its directory.
         self.store = ChunkStore(volume)
+
+    def serve_chunks(self, rawx: Rawx) -> None:
+        """Set the handler of requests."""
+        self._rawx = rawx
+        rawx.shallow_copy = self._shallow_copy
+        self.serve(rawx)
+
+    @property
+    def shallow_copy(self) -> bool:
+        """Whether it makes links (``COPY``), or answers 405; may be changed at any time."""
+        return self._shallow_copy
+
+    @shallow_copy.setter
+    def shallow_copy(self, value: bool) -> None:
+        self._shallow_copy = value
+        if self._rawx is not None:
+            self._rawx.shallow_copy = value
 
     def chunks(self) -> list[str]:
         """Return the IDs of the chunks on disk."""

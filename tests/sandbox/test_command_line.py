@@ -72,6 +72,13 @@ def test_options_reach_the_namespace(tmp_path: Path) -> None:
     accounts.close()
 
 
+def test_the_release_is_an_option(tmp_path: Path) -> None:
+    options = ("--path", str(tmp_path), "--name", "NS", "--rawx", "1", "--release", "2026")
+    with running(*options) as (_, lines), RawSocket(endpoint_in(lines)) as connection:
+        config = json.loads(connection.ask("GET", "/v3.0/config", KEEP).body)
+    assert config["ns.region"] == "localhost"
+
+
 def test_nothing_is_half_made_after_a_kill_in_the_middle_of_an_upload(tmp_path: Path) -> None:
     with running("--path", str(tmp_path), "--name", "NS", "--rawx", "1") as (process, lines):
         with RawSocket(endpoint_in(lines)) as connection:
@@ -104,6 +111,21 @@ def test_a_missing_h11_is_explained() -> None:
     ended = finished(sys.executable, "-c", program)
     assert ended.returncode == 2
     assert ended.stderr == "The sandbox needs h11: pip install 'openio-sdk[sandbox]'\n"
+
+
+@pytest.mark.pitfall("D11")
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from oio.sandbox import Namespace",
+        "import oio.sandbox; oio.sandbox.Namespace",
+        "from oio.sandbox.namespace import Namespace",
+        "from oio.sandbox.demo import demonstrate",
+    ],
+)
+def test_whoever_misses_h11_is_told_what_to_install(use: str) -> None:
+    ended = finished(sys.executable, "-c", f"import sys; sys.modules['h11'] = None; {use}")
+    assert "ModuleNotFoundError: The sandbox needs h11: pip install 'openio-sdk[sandbox]'\n" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,25 @@ def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end:
     assert rows[-1].split()[0] == "picture.bin"
     assert (process.returncode, complaint) == (130, "")
     assert not list(tmp_path.glob("oio-demo-*"))
+
+
+INTERRUPTED_WHILE_IT_OPENS = """
+import os, signal, sys, time
+from oio.sandbox import __main__, demo
+
+def interrupted(files):
+    dropped = open(files[0], "rb")
+    os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        # Here, and not while the file is dropped, which would swallow what the handler raises.
+        time.sleep(0.001)
+
+demo.demonstrate = interrupted
+sys.exit(__main__.main(["demo", sys.executable]))
+"""
+
+
+def test_an_interruption_that_drops_an_open_file_says_nothing() -> None:
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED_WHILE_IT_OPENS]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "")

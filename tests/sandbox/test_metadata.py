@@ -123,7 +123,7 @@ def test_everything_is_there_again_after_it_was_reopened(tmp_path: Path, store: 
         found = contents.find(container, "o")
         assert (found.version, found.id, found.size) == (content.version, content.id, 10)
         assert contents.properties_of(container, found) == {"color": "blue"}
-        assert contents.chunks_of(container, found.id) == content.chunks
+        assert contents.chunks_of(container, found) == content.chunks
     assert counters(again) == (1, 10)
     again.close()
 
@@ -315,7 +315,7 @@ def test_appending_adds_metachunks_and_truncating_drops_them(store: Store) -> No
         contents.append(container, appended)
         content = contents.find(container, "o")
         assert (content.size, content.hash) == (30, "")
-        assert sorted(chunk.pos for chunk in contents.chunks_of(container, content.id)) == [
+        assert sorted(chunk.pos for chunk in contents.chunks_of(container, content)) == [
             "0",
             "1",
             "2",
@@ -471,7 +471,7 @@ def test_a_snapshot_shares_nothing_but_chunk_urls(store: Store) -> None:
     put(store, new("later"))
     with store.reading(copy) as container:
         found = contents.find(container, "o")
-        assert contents.chunks_of(container, found.id) == content.chunks
+        assert contents.chunks_of(container, found) == content.chunks
         assert contents.properties_of(container, found) == {"color": "blue"}
         assert container.get("sys.user.name") == "copy"
         with refused_with(NO_CONTENT):
@@ -556,4 +556,4 @@ def test_counters_are_those_of_the_rows_and_every_chunk_has_an_owner_or_is_delet
 def _owned_chunks(container: Container) -> list[str]:
     """Return the chunks of the versions that a client can find."""
     found = contents.contents(container, "1")
-    return [chunk.url for content in found for chunk in contents.chunks_of(container, content.id)]
+    return [chunk.url for content in found for chunk in contents.chunks_of(container, content)]

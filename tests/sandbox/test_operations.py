@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from oio.sandbox import Fault, Namespace
+from oio.sandbox.account import regional
 from oio.sandbox.account import service as account
 from oio.sandbox.b2 import service as b2
 from oio.sandbox.operations import OPERATIONS
@@ -24,7 +25,7 @@ ASKED = [
     *(("proxy", method, f"/v3.0/{route}", route) for method, route in administration.ROUTES),
     *(
         ("account", method, path, path.strip("/").removeprefix("v1.0/"))
-        for path, methods in account.ROUTES.items()
+        for path, methods in (account.ROUTES | regional.ROUTES).items()
         for method in methods
     ),
     *(
@@ -32,7 +33,7 @@ ASKED = [
         for path, methods in rdir.ROUTES.items()
         for method in methods
     ),
-    *(("rawx", "GET", f"/{path}", path) for path in ("info", "stat")),
+    *(("rawx", "GET", f"/{path}", path) for path in ("info", "list", "stat")),
     *(("rawx", method, f"/{ID}", method) for method in ("GET", "HEAD", "PUT", "DELETE", "COPY")),
     ("rawx", "GET", f"/{ID}", ID),
     *(("b2", "POST", f"/b2api/v1/{name}", name) for name in b2.NAMES if name != "download"),

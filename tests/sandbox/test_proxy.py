@@ -18,6 +18,7 @@ from oio.sandbox.metadata.store import Metadata
 from oio.sandbox.proxy.backend import Backend
 from oio.sandbox.proxy.registry import Conscience, Service
 from oio.sandbox.proxy.service import ROUTES, Proxy
+from oio.sandbox.releases import R7_3, R2026, Release
 from tests.sandbox.asking import ask, status
 
 URL = "http://10.0.0.1:6000/" + "AB" * 32
@@ -103,8 +104,16 @@ WORDS = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    path: Path = tmp_path_factory.mktemp("proxy")
-    metadata = Metadata(path / "metadata.db", namespace="NS", meta2="h:1")
+    yield from made_proxy(tmp_path_factory.mktemp("proxy"), R7_3)
+
+
+@pytest.fixture(scope="module", params=[R7_3, R2026], ids=["7.3", "2026"])
+def any_proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    yield from made_proxy(tmp_path_factory.mktemp("any"), request.param)
+
+
+def made_proxy(path: Path, release: Release) -> Iterator[Proxy]:
+    metadata = Metadata(path / "metadata.db", namespace="NS", meta2="h:1", release=release)
     conscience = Conscience("NS")
     for number in range(3):
         conscience.register(Service("rawx", f"10.0.0.{number}:6000"))
@@ -120,12 +129,12 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     body=st.just(b"") | st.binary(max_size=8) | JSON.map(lambda value: json.dumps(value).encode()),
 )
 def test_any_request_gets_an_answer(
-    proxy: Proxy, route: tuple[str, str], query: dict[str, str], meta: dict[str, str], body: bytes
+    any_proxy: Proxy, route: tuple[str, str], query: dict[str, str], meta: dict[str, str], body: bytes
 ) -> None:
     named = {"acct": "a", "ref": "r"} | query
     text = "&".join(f"{key}={quote(value, errors='surrogatepass')}" for key, value in named.items())
     headers = [(f"x-oio-content-meta-{name}", value) for name, value in meta.items()]
-    response = proxy.handle(Request(route[0], f"/v3.0/NS/{route[1]}?{text}", headers, body))
+    response = any_proxy.handle(Request(route[0], f"/v3.0/NS/{route[1]}?{text}", headers, body))
     assert isinstance(response.body, bytes)
     if response.status >= 400:
         assert json.loads(response.body).keys() == {"status", "message"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oio.sandbox import Namespace
 from oio.sandbox.messages import FileSlice, Request
 from oio.sandbox.rawx.chunks import ChunkStore
-from oio.sandbox.rawx.service import Rawx
+from oio.sandbox.rawx.service import FullPath, Rawx
 from oio.sandbox.services import RawxService
 from tests.kit.chunkdata import HEADERS, ID, META, OTHER_ID, OTHER_PATH, PATH, md5
 from tests.kit.rawsocket import RawSocket, chunk
@@ -178,7 +178,7 @@ def test_dates_end_in_utc(connection: RawSocket) -> None:
 class Nobody:
     """Somebody who does not care which chunks there are."""
 
-    def stored(self, container_id: str, content_id: str, chunk_id: str) -> None:
+    def stored(self, chunk: FullPath, chunk_id: str) -> None:
         pass
 
     def deleted(self, chunk_id: str) -> None:

@@ -9,6 +9,7 @@ by then.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +18,8 @@ from oio.sandbox.metadata.container import FROZEN, ContainerState
 from oio.sandbox.metadata.directory import META2, Link, Target
 from oio.sandbox.metadata.layout import Chunk
 from oio.sandbox.proxy.registry import Service
-from oio.sandbox.rdir.store import CHUNKS, ChunkEntry
+from oio.sandbox.rawx.service import Rawx
+from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord
 from tests.wire.recorded import Exchange, Message
 from tests.wire.world import World
 
@@ -41,7 +43,16 @@ _METADATA = {
 }
 _SERVICES = {"conscience/list", "local/list"}
 #: Requests that succeed only on an object that is there.
-_NEEDING = {"delete", "drain", "truncate", "touch", "set_properties", "del_properties", "update"}
+_NEEDING = {
+    "transition",
+    "delete",
+    "drain",
+    "truncate",
+    "touch",
+    "set_properties",
+    "del_properties",
+    "update",
+}
 _READING = {"list", "locate", "show", "get_properties", "prepare", "prepare2"}
 
 
@@ -55,10 +66,19 @@ def arrange_services(world: World, exchanges: list[Exchange]) -> None:
                 world.conscience.register(Service(kind, item["addr"], health=50, tags=tags))
 
 
+def arrange_copies(world: World, exchanges: list[Exchange]) -> None:
+    """Have the rawx that refused to copy chunks refuse it."""
+    for exchange in exchanges:
+        if exchange.method == "COPY" and exchange.response and exchange.response.status == 405:
+            rawx, _ = world.services[exchange.peer]
+            assert isinstance(rawx, Rawx)
+            rawx.shallow_copy = False
+
+
 def arrange_state(world: World, exchanges: list[Exchange]) -> None:
     """Make the accounts, references, containers, objects and chunks that answers show."""
     arrangers = {
-        "proxy": _Containers(world).arrange,
+        "proxy": Containers(world).arrange,
         "account": _Accounts(world).arrange,
         "rawx": _Chunks(world).arrange,
         "rdir": _Volumes(world).arrange,
@@ -68,7 +88,16 @@ def arrange_state(world: World, exchanges: list[Exchange]) -> None:
             arrangers[exchange.service](exchange, exchange.response)
 
 
-class _Containers:
+def arrange_volumes(world: World, exchanges: list[Exchange]) -> None:
+    """Make the indexes of volumes that answers show, and the references that name their rdir."""
+    for exchange in exchanges:
+        if exchange.response is not None and exchange.service == "rdir":
+            _Volumes(world).arrange(exchange, exchange.response)
+        elif exchange.response is not None and exchange.route == "reference/show":
+            Containers(world).arrange(exchange, exchange.response)
+
+
+class Containers:
     """References, containers and objects."""
 
     def __init__(self, world: World) -> None:
@@ -87,6 +116,8 @@ class _Containers:
         elif group in {"container", "content", "admin"} and not action.startswith("prepare"):
             target = self._target(exchange)
             self._container(target, exchange, response)
+            if response.get("x-oio-delete-marker"):
+                self._set(target, {"sys.m2.policy.version": "-1"})
             if exchange.error == 436:
                 self._set(target, {"sys.status": str(FROZEN)})
             if (
@@ -211,7 +242,7 @@ class _Containers:
             with self._world.metadata.writing(target) as container:
                 versions.drain(container, contents.find(container, name))
         elif name and exchange.error == 426 and self._is_new(target, name, None):
-            self._insert(target, {"name": name, "version": 1600000000000001, "deleted": True}, [], {})
+            self.insert(target, {"name": name, "version": 1600000000000001, "deleted": True}, [], {})
 
     def _create(self, target: Target, exchange: Exchange, response: Message, name: str) -> None:
         """Make the object that is in the way of one that is refused, or that is appended to or changed."""
@@ -220,6 +251,15 @@ class _Containers:
             self._invent(target, name, str(version + (exchange.error == 424)))
         elif response.status < 400:
             self._objects.add((target, name, None))
+        if "change_policy" in exchange.query and response.status < 400:
+            self._begin_transition(target, name, version, exchange.request.get(_META + "policy") or "")
+
+    def _begin_transition(self, target: Target, name: str, version: int, policy: str) -> None:
+        """Ask for the change of policy, where that has to be done before."""
+        if self._world.metadata.release.transitions:
+            with self._world.metadata.writing(target) as container:
+                content = contents.find(container, name, version)
+                contents.begin_transition(container, content, policy, internal=True)
 
     def _is_new(self, target: Target, name: str, version: int | None) -> bool:
         if (target, name, version) in self._objects or target in self._changed & self._described:
@@ -245,7 +285,7 @@ class _Containers:
             lines = [line for line in response.headers if line[0].startswith(_META)]
             properties = {key.removeprefix(_META): unquote(value) for key, value in lines}
             properties = {key: value for key, value in properties.items() if key not in _METADATA}
-        self._insert(
+        self.insert(
             target, {"name": name, "deleted": meta["deleted"] == "True"} | dates | item, chunks, properties
         )
 
@@ -256,7 +296,7 @@ class _Containers:
             if self._is_new(target, item["name"], item["version"]):
                 chunks = [Chunk(self._world.chunk_url(), "0", item["size"] or 0, item["hash"] or "")]
                 kept = [] if item["chunk-method"] in {None, contents.DRAINED} else chunks
-                self._insert(target, item, kept, item.get("properties", {}))
+                self.insert(target, item, kept, item.get("properties", {}))
         for prefix in prefixes:
             self._invent(target, f"{prefix}x")
         if response.get("x-oio-list-truncated") == "true":
@@ -266,11 +306,11 @@ class _Containers:
         """Make an object of which nothing is known but that it was there."""
         if self._is_new(target, name, None):
             chunk = Chunk(self._world.chunk_url(), "0", 10, "0" * 32)
-            self._insert(
+            self.insert(
                 target, {"name": name, "version": int(version or 1600000000000000), "size": 10}, [chunk], {}
             )
 
-    def _insert(
+    def insert(
         self, target: Target, item: dict[str, Any], chunks: list[Chunk], properties: dict[str, str]
     ) -> None:
         alias = beans.Alias(
@@ -315,7 +355,8 @@ class _Accounts:
     def arrange(self, exchange: Exchange, response: Message) -> None:
         account, body = exchange.query.get("id"), response.json
         if exchange.route == "/v1.0/account/list":
-            for name in body:
+            names = body if isinstance(body, list) else [item["id"] for item in body["listing"]]
+            for name in names:
                 self._world.accounts.create(name)
         if not account:
             return
@@ -354,8 +395,16 @@ class _Accounts:
             ContainerState(account, f"{hiding}{number:05}", 1, **({} if number else missing))
             for number in range(body["containers"] - len(entries))
         ]
-        for entry in entries:
+        for entry in [_by_region(entries[0], body), *entries[1:]] if entries else []:
             self._world.accounts.update_container(entry)
+
+
+def _by_region(state: ContainerState, account: dict[str, Any]) -> ContainerState:
+    """Return the state of one container that makes the sums of its account by region and policy."""
+    for region, sums in account.get("regions", {}).items():
+        details = {f"{kind}_details": sums[f"{kind}-details"] for kind in ("objects", "bytes")}
+        return replace(state, region=region, **details)
+    return state
 
 
 class _Chunks:
@@ -382,11 +431,17 @@ class _Volumes:
         self._world = world
 
     def arrange(self, exchange: Exchange, response: Message) -> None:
-        volume, body = exchange.query["vol"], response.json
-        self._world.reverse.create(CHUNKS, volume)
+        volume, body = exchange.query.get("vol"), response.json
+        if volume is None or response.status == 404:
+            return
+        self._world.reverse.create(CONTAINERS if "/meta2/" in exchange.route else CHUNKS, volume)
         if exchange.route == "/v1/rdir/fetch":
             for key, value in body:
-                self._push(volume, ChunkEntry(*key.split("|"), value["mtime"]))
+                self._push(volume, _entry(key, value))
+        elif exchange.route == "/v1/rdir/meta2/fetch":
+            for record in body["records"]:
+                known = ContainerRecord(record["container_url"], record["container_id"], record["mtime"])
+                self._world.reverse.push_container(volume, known)
         elif exchange.route == "/v1/rdir/status":
             for container, totals in body["container"].items():
                 for number in range(totals["total"]):
@@ -394,3 +449,10 @@ class _Volumes:
 
     def _push(self, volume: str, entry: ChunkEntry) -> None:
         self._world.reverse.push_chunk(volume, entry, create=False)
+
+
+def _entry(key: str, value: dict[str, Any]) -> ChunkEntry:
+    container, *content, chunk = key.split("|")
+    if content:
+        return ChunkEntry(container, *content, chunk, value["mtime"])
+    return ChunkEntry(container, value["content_id"], chunk, value["mtime"], value["path"], value["version"])

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands for the large object of the recordings: as long, and equal in all the places that are known."""
+"""What stands for the large objects of the recordings: as long, and equal where anything is known."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from functools import cache
 from typing import Any
 
 from pyeclib.ec_iface import ECDriver
 
-from tests.wire.recorded import DIRECTORY, Message, load
+from tests.wire.recorded import DIRECTORY, DIRECTORY_2026, Message, load, load_2026
 
 RECORDED_HASH = "4ed42cc0460e3b44df5ed6148d0b9beb"
 
@@ -19,6 +20,13 @@ _CHUNK_SIZE = 1 << 20
 _SEGMENT = 1 << 20
 _HEADER = 80
 _DATA_FRAGMENTS = 6
+#: Bytes of a fragment of a whole segment.
+_FRAGMENT = 174_844
+#: Erasure-coded objects of the development head, by their sizes: where they were read.
+_READ_2026 = {
+    12_000_001: ["object_fetch__multichunk_EC", "object_fetch__range_EC"],
+    1_500_000: ["object_fetch__changed_policy"],
+}
 
 
 @cache
@@ -31,10 +39,34 @@ def big() -> bytes:
 
 
 @cache
-def erasure_coded_chunks() -> list[bytes]:
-    """Return the contents of its chunks, as the policy EC of the recorded namespace makes them."""
-    driver = ECDriver(k=_DATA_FRAGMENTS, m=3, ec_type="liberasurecode_rs_vand")
-    segments = [driver.encode(big()[at : at + _SEGMENT]) for at in range(0, _SIZE, _SEGMENT)]
+def big_of(size: int) -> bytes:
+    """Return the erasure-coded object of a size."""
+    if size not in _READ_2026:
+        return big()
+    data = bytearray(number % 251 for number in range(size))
+    for name in _READ_2026[size]:
+        for response in _fragments_read(name):
+            index = int(str(response.get("x-oio-chunk-meta-chunk-pos")).partition(".")[2])
+            start = int(re.split("[ -]", str(response.get("content-range")))[1])
+            if index < _DATA_FRAGMENTS:
+                place = start // _FRAGMENT * _SEGMENT + index * (_FRAGMENT - _HEADER)
+                data[place : place + len(response.head) - _HEADER] = response.head[_HEADER:]
+        recorded = json.loads((DIRECTORY_2026 / f"{name}.json").read_text(encoding="utf-8"))
+        known = base64.b64decode(recorded["outcome"]["return"]["data"]["base64"])
+        place = 10_485_000 if "range" in name else 0
+        data[place : place + len(known)] = known
+    return bytes(data)
+
+
+def _fragments_read(name: str) -> list[Message]:
+    return [e.response for e in load_2026(name).exchanges if e.service == "rawx" and e.response is not None]
+
+
+@cache
+def erasure_coded_chunks(size: int = _SIZE) -> list[bytes]:
+    """Return the contents of its chunks, as the policy EC of the recorded namespaces makes them."""
+    driver, data = ECDriver(k=_DATA_FRAGMENTS, m=3, ec_type="liberasurecode_rs_vand"), big_of(size)
+    segments = [driver.encode(data[at : at + _SEGMENT]) for at in range(0, len(data), _SEGMENT)]
     return [b"".join(fragments) for fragments in zip(*segments, strict=True)]
 
 
@@ -66,9 +98,8 @@ def _beginnings_of_fragments() -> list[tuple[int, bytes]]:
     for exchange in load("object_create__multichunk_EC").exchanges:
         if exchange.service == "rawx":
             index = int((exchange.request.get("x-oio-chunk-meta-chunk-pos") or "").partition(".")[2])
-            fragment_size = 174_844
             if index < _DATA_FRAGMENTS:
-                found.append((index * (fragment_size - _HEADER), exchange.request.head[_HEADER:]))
+                found.append((index * (_FRAGMENT - _HEADER), exchange.request.head[_HEADER:]))
     return found
 
 

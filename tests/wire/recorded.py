@@ -13,7 +13,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 DIRECTORY = Path(__file__).parent / "captures"
-NAMES = [item["file"].removesuffix(".json") for item in json.loads((DIRECTORY / "index.json").read_text())]
+#: Those of the development head, whose format is the same.
+DIRECTORY_2026 = Path(__file__).parent / "captures-2026"
+
+
+def names_in(directory: Path) -> list[str]:
+    """Return the names of the captures in a directory."""
+    return [item["file"].removesuffix(".json") for item in json.loads((directory / "index.json").read_text())]
+
+
+NAMES = names_in(DIRECTORY)
+NAMES_2026 = names_in(DIRECTORY_2026)
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,8 @@ class Exchange:
     request: Message
     response: Message | None
     closed: bool | None
+    #: The service has closed the connection without an answer.
+    dropped: bool = False
 
     @property
     def method(self) -> str:
@@ -109,11 +121,12 @@ class Capture:
     name: str
     operation: str
     exchanges: list[Exchange]
+    release: str = "7.3"
 
     @property
     def chunk_size(self) -> int:
         """Chunk size of the namespace when it was recorded."""
-        return 10485760 if self.name.startswith("raw_") else 1048576
+        return 10485760 if self.release == "2026" or self.name.startswith("raw_") else 1048576
 
 
 @cache
@@ -123,8 +136,16 @@ def load(name: str) -> Capture:
     return Capture(name, data["operation"], [_exchange(item) for item in data["exchanges"]])
 
 
+@cache
+def load_2026(name: str) -> Capture:
+    """Return a capture of the development head by its name."""
+    data = json.loads((DIRECTORY_2026 / f"{name}.json").read_text(encoding="utf-8"))
+    return Capture(name, data["operation"], [_exchange(item) for item in data["exchanges"]], "2026")
+
+
 def _exchange(item: dict[str, Any]) -> Exchange:
-    response = None if item["response"] is None else _message(item["response"])
+    dropped = item["response"] is not None and item["response"]["status"] is None
+    response = None if dropped or item["response"] is None else _message(item["response"])
     return Exchange(
         service=item["service"],
         peer=item["peer"],
@@ -132,6 +153,7 @@ def _exchange(item: dict[str, Any]) -> Exchange:
         request=_message(item["request"]),
         response=response,
         closed=item.get("server_closed_after"),
+        dropped=dropped,
     )
 
 

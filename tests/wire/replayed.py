@@ -13,12 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote
 
+from oio.common.checksums import checksum_like
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from tests.kit.scripted import Peer, serving
-from tests.wire.big import RECORDED_HASH, big, erasure_coded_chunks, replicated_chunks
+from tests.wire.big import RECORDED_HASH, big, big_of, erasure_coded_chunks, replicated_chunks
 from tests.wire.recorded import Capture, Exchange, Message
 
-_ADDRESS = re.compile(r"127\.0\.0\.1:60\d\d")
+_ADDRESS = re.compile(r"127\.0\.0\.1:[67]0\d\d")
 _HASH_HEADER = "x-oio-chunk-meta-chunk-hash"
 _METACHUNK_HASH_HEADER = "x-oio-chunk-meta-metachunk-hash"
 _BODILESS = (204, 304)
@@ -56,8 +57,14 @@ class Replay:
         self._exchanges: dict[tuple[str, str, str], list[Exchange]] = defaultdict(list)
         self._services = {exchange.peer: exchange.service for exchange in capture.exchanges}
         self._described = [e.response for e in capture.exchanges if _route(e.target) in _DESCRIPTIONS]
+        self._query = capture.exchanges[0].query if capture.exchanges else {}
         self._snapshot = capture.operation == "container_snapshot"
-        self._read = {e.target for e in capture.exchanges if e.service == "rawx" and e.method == "GET"}
+        self._flush = capture.operation == "container_flush"
+        self._read = {
+            f"http://{e.peer}{e.target}"
+            for e in capture.exchanges
+            if e.service == "rawx" and e.method == "GET"
+        }
         for exchange in capture.exchanges:
             self._exchanges[exchange.peer, exchange.method, _path(exchange.target)].append(exchange)
             self._make_up(exchange)
@@ -68,14 +75,29 @@ class Replay:
             recorded = response.get(_HASH_HEADER)
             assert recorded
             if response.get(_METACHUNK_HASH_HEADER):
-                content = erasure_coded_chunks()[_index(response)]
-                self.hashes[RECORDED_HASH] = hashlib.md5(big()).hexdigest()
+                content = erasure_coded_chunks(_metachunk_size(response))[_index(response)]
+                self._make_up_object(response)
             elif recorded.lower() in replicated_chunks():
                 content = replicated_chunks()[recorded.lower()]
                 self.hashes[RECORDED_HASH] = hashlib.md5(big()).hexdigest()
             else:
                 content = _whole(response)
-            self.hashes[recorded.lower()] = hashlib.md5(content).hexdigest()
+            self.hashes[recorded.lower()] = _hash_like(recorded, content)
+
+    def _make_up_object(self, fragment: Message) -> None:
+        """Replace the checksums of an erasure-coded object, which is one metachunk."""
+        data = big_of(_metachunk_size(fragment))
+        self.hashes[RECORDED_HASH] = hashlib.md5(data).hexdigest()
+        recorded = [fragment.get(_METACHUNK_HASH_HEADER)]
+        recorded += [
+            described.get(f"{OBJECT_METADATA_PREFIX}hash") for described in self._described if described
+        ]
+        self.hashes |= {each.lower(): _hash_like(each, data) for each in recorded if each}
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Parameters of the first recorded request."""
+        return self._query
 
     @property
     def peers(self) -> dict[str, str]:
@@ -144,13 +166,18 @@ class Replay:
             return _properties(self._described[0])
         if route == "container/get_properties" and self._snapshot:
             return _compose(b'{"status":406,"message":"no such user"}', "404 Not found")
+        if route == "container/get_properties":
+            return _compose(b'{"properties":{},"system":{}}', "200 OK")
+        if route == "container/list" and self._flush:
+            return _compose(b'{"objects":[]}', "200 OK", ["x-oio-list-truncated: false"])
         return None
 
     def _overrides(self, sent: Sent, exchange: Exchange) -> dict[str, str]:
         """Checksum of what a rawx got, when it is not what was recorded."""
         if sent.method != "PUT" or exchange.request.body is not None or exchange.response is None:
             return {}
-        actual, recorded = hashlib.md5(sent.body).hexdigest(), exchange.response.get(_HASH_HEADER)
+        recorded = exchange.response.get(_HASH_HEADER)
+        actual = _hash_like(recorded or "0" * 32, sent.body)
         if recorded:
             self.hashes[recorded.lower()] = actual
         return {_HASH_HEADER: actual.upper()}
@@ -181,8 +208,14 @@ class Replay:
         if isinstance(chunks, list):
             for chunk in chunks:
                 # Without score, fragments of data too are read after the others.
-                chunk["score"] = 100 if "/" + chunk["url"].rpartition("/")[2] in self._read else 0
+                chunk["score"] = 100 if self.recorded(chunk["real_url"]) in self._read else 0
         return json.dumps(chunks)
+
+
+def _hash_like(recorded: str, content: bytes) -> str:
+    computed = checksum_like(recorded)
+    computed.update(content)
+    return computed.hexdigest()
 
 
 def _path(target: str) -> str:
@@ -222,7 +255,8 @@ def _whole(response: Message) -> bytes:
         return response.body
     if response.get(_METACHUNK_HASH_HEADER):
         start = int(re.split("[ -]", response.get("content-range") or "bytes 0-")[1])
-        return erasure_coded_chunks()[_index(response)][start : start + response.length]
+        chunk = erasure_coded_chunks(_metachunk_size(response))[_index(response)]
+        return chunk[start : start + response.length]
     return response.head.ljust(response.length, b"~")
 
 
@@ -236,6 +270,10 @@ def _in_range(response: Message, byte_range: str | None) -> Message:
     headers = [(key, value) for key, value in response.headers if key.lower() != "content-range"]
     headers.append(("Content-Range", f"bytes {first}-{first + len(data) - 1}/{len(chunk)}"))
     return replace(response, headers=headers, body=data, length=len(data), head=data)
+
+
+def _metachunk_size(response: Message) -> int:
+    return int(response.get("x-oio-chunk-meta-metachunk-size") or 0)
 
 
 def _index(response: Message) -> int:
@@ -254,8 +292,9 @@ def replaying(capture: Capture) -> Iterator[Replay]:
             replay.ports[peer] = server.address
         nobody = stack.enter_context(socket.socket())
         nobody.bind(("", 0))
+        first = 7000 if capture.release == "2026" else 6000
         for number in range(100):
             replay.ports.setdefault(
-                f"127.0.0.1:{6000 + number}", f"127.0.1.{number}:{nobody.getsockname()[1]}"
+                f"127.0.0.1:{first + number}", f"127.0.1.{number}:{nobody.getsockname()[1]}"
             )
         yield replay

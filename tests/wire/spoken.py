@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +30,7 @@ class Route:
     :param body: gives the arguments for a body; None where bodies are ignored
     :param always: parameters that the client always sends, and what they are when nobody says
     :param needs: arguments that must be there
+    :param twice: parameters that the client also sends, with what it says in the body
     """
 
     client: Any
@@ -38,6 +39,7 @@ class Route:
     body: Callable[[Any], Arguments] | None = None
     always: dict[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    twice: tuple[str, ...] = ()
 
 
 #: Parameters that are flags, and those whose presence is enough.
@@ -166,6 +168,11 @@ def _pushed(body: Any) -> Arguments:
     if "chunk_id" not in arguments:
         raise Unspeakable
     return arguments
+
+
+def _forgotten(body: Any) -> Arguments:
+    arguments = fields("container_url", "container_id")(body)
+    return {"container_path" if name == "container_url" else name: arguments[name] for name in arguments}
 
 
 def _proxy() -> dict[tuple[str, str], Route]:
@@ -298,10 +305,16 @@ def _proxy() -> dict[tuple[str, str], Route]:
 def _account() -> dict[tuple[str, str], Route]:
     """Routes of the account service."""
 
-    def about(method: str, *args: Any, needs: Any = ("account",), always: Any = None, **query: str) -> Route:
-        return Route(
-            AccountClient, method, {"id": "account", **query}, *args, needs=needs, always=always or {}
-        )
+    def about(
+        method: str,
+        *args: Any,
+        needs: Any = ("account",),
+        always: Any = None,
+        twice: tuple[str, ...] = (),
+        **query: str,
+    ) -> Route:
+        parameters = {"id": "account", **query}
+        return Route(AccountClient, method, parameters, *args, needs=needs, always=always or {}, twice=twice)
 
     def bucket(method: str, *args: Any) -> Route:
         return Route(AccountClient, method, {"id": "bucket"}, *args, needs=("bucket",))
@@ -328,8 +341,8 @@ def _account() -> dict[tuple[str, str], Route]:
         ("GET", "container/show"): about(
             "container_show", needs=("account", "container"), container="container"
         ),
-        ("PUT", "container/update"): about("container_update", _state),
-        ("PUT", "container/reset"): about("container_reset", _reset),
+        ("PUT", "container/update"): about("container_update", _state, twice=("container",)),
+        ("PUT", "container/reset"): about("container_reset", _reset, twice=("container",)),
         ("GET", "account/buckets"): about("bucket_list", **pages),
         ("GET", "account/show-bucket"): bucket("bucket_show"),
         ("PUT", "account/update-bucket"): bucket("bucket_update", changes),
@@ -352,9 +365,7 @@ def _rdir() -> dict[tuple[str, str], Route]:
         ("POST", "rdir/fetch"): about(
             "chunk_fetch", "volume", fields("limit", "start_after", "rebuild", "container_id")
         ),
-        ("GET", "rdir/status"): about(
-            "status", "volume", always={"max": "1000"}, max="page_size", prefix="prefix"
-        ),
+        ("GET", "rdir/status"): about("status", "volume", always={"max": "1000"}, max="max", prefix="prefix"),
         ("GET", "admin/show"): about("admin_show", "volume"),
         ("POST", "admin/lock"): about("admin_lock", "volume", fields("who", needed=True)),
         ("POST", "admin/unlock"): about("admin_unlock", "volume"),
@@ -363,12 +374,86 @@ def _rdir() -> dict[tuple[str, str], Route]:
         ("POST", "admin/clear"): about("admin_clear", "volume", all="clear_all"),
         ("POST", "meta2/create"): about("meta2_index_create", "volume_id"),
         ("POST", "meta2/push"): about("meta2_index_push", "volume_id", fields(*containers, "mtime")),
-        ("POST", "meta2/delete"): about("meta2_index_delete", "volume_id", fields(*containers)),
+        ("POST", "meta2/delete"): about("meta2_index_delete", "volume_id", _forgotten),
         ("POST", "meta2/fetch"): about("meta2_index_fetch", "volume_id", fields("prefix", "marker", "limit")),
     }
 
 
 ROUTES = {"proxy": _proxy(), "account": _account(), "rdir": _rdir()}
+
+
+def _later() -> dict[str, dict[tuple[str, str], Route]]:
+    """Routes of the services of 2026: what is named elsewhere, and what is new."""
+    listing = ROUTES["proxy"]["GET", "container/list"]
+    insertion = ROUTES["proxy"]["POST", "container/raw_insert"]
+    containers = ROUTES["account"]["GET", "account/containers"]
+    buckets = ROUTES["account"]["GET", "account/buckets"]
+    named = {"id": "account", "container": "container"}
+    region = {"region": "region"}
+
+    def told(method: str, query: dict[str, str], *fields_of_body: str) -> Route:
+        body = fields(*fields_of_body, needed=True)
+        return Route(AccountClient, method, {**named, **query}, body, needs=("account", "container"))
+
+    return {
+        "proxy": ROUTES["proxy"]
+        | {
+            ("GET", "container/list"): replace(
+                listing, query={**listing.query, "version_marker": "version_marker"}
+            ),
+            ("POST", "content/delete_many"): replace(
+                ROUTES["proxy"]["POST", "content/delete_many"], body=_names_alone
+            ),
+            ("POST", "container/raw_insert"): replace(
+                insertion, query={**insertion.query, "path": "path", "content": "content_id"}
+            ),
+        },
+        "account": ROUTES["account"]
+        | {
+            ("GET", "account/list"): Route(AccountClient, "account_list", {}),
+            ("GET", "account/containers"): replace(containers, query={**containers.query, **region}),
+            ("GET", "account/buckets"): replace(buckets, query={**buckets.query, **region}),
+            ("PUT", "container/update"): Route(
+                AccountClient,
+                "container_update",
+                {**named, **region},
+                lambda body: {"metadata": {k: v for k, v in whole("_")(body)["_"].items() if k != "name"}},
+                needs=("account", "container", "region"),
+            ),
+            ("PUT", "container/reset"): told("container_reset", {}, "mtime"),
+            ("POST", "container/delete"): told("container_delete", {}, "dtime"),
+        },
+        "rdir": ROUTES["rdir"]
+        | {("POST", "rdir/push"): _push_of_today(), ("DELETE", "rdir/delete"): _drop()},
+    }
+
+
+def _names_alone(body: Any) -> Arguments:
+    """Names of objects; versions are deleted one by one."""
+    found = items("contents", "paths")(body)
+    if found.keys() != {"paths"}:
+        raise Unspeakable
+    return found
+
+
+def _push_of_today() -> Route:
+    names = ("container_id", "content_id", "chunk_id", "path", "version", "mtime")
+    route = ROUTES["rdir"]["POST", "rdir/push"]
+
+    def pushed(body: Any) -> Arguments:
+        if not isinstance(body, dict) or not body.keys() >= set(names) or isinstance(body["version"], str):
+            raise Unspeakable
+        return dict(body)
+
+    return replace(route, body=pushed)
+
+
+def _drop() -> Route:
+    names = ("container_id", "content_id", "chunk_id")
+    return Route(RdirClient, "chunk_delete", {"vol": "volume_id"}, fields(*names, needed=True), needs=names)
+
+
+ROUTES_2026 = _later()
 
 #: Routes of the account service that have two names.
 SAME = {
@@ -404,13 +489,14 @@ def path_of(exchange: Exchange) -> str:
     return SAME.get(path, path)
 
 
-def call_of(exchange: Exchange) -> tuple[Route, Arguments]:
+def call_of(exchange: Exchange, routes: Any = ROUTES) -> tuple[Route, Arguments]:
     """Return the method that makes a request, and its arguments.
 
+    :param routes: those of the services, by their names
     :raises Unspeakable: there is none
     """
     path = path_of(exchange)
-    route = ROUTES.get(exchange.service, {}).get((exchange.method, path))
+    route = routes.get(exchange.service, {}).get((exchange.method, path))
     proper = exchange.service != "proxy" or urlsplit(exchange.target).path == f"/v3.0/OPENIO/{path}"
     if route is None or not proper or exchange.request.chunked or exchange.http_1_0:
         raise Unspeakable

@@ -15,9 +15,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from oio.api._data.ec.codec import codec_of
 from oio.api._facade.call import NotFoundObject
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
+from oio.common.storage_method import STORAGE_METHODS
 from tests.wire.calls import Call, load_call, make, recorded_result
 from tests.wire.recorded import NAMES, Capture, load
 from tests.wire.replayed import Replay, replaying
@@ -73,17 +75,11 @@ DIFFERENT = {
         Raises(WrongValue, "system['sys.m2.quota'] must be an integer: 'notanumber'"),
         "the service stores any text, and then has no quota (pitfalls row 151)",
     ),
+    "object_delete_many__empty": ([], "nothing is asked about no names"),
     "object_create__missing_data": (
         Raises(exc.MissingData, "neither data nor file_or_path is given"),
         "the exception has a text",
     ),
-    **{
-        f"object_fetch__range_unsatisfiable_{policy}": (
-            Raises(exc.UnsatisfiableRange, "(9000000, 9000010)"),
-            "not an empty stream (pitfalls row 133)",
-        )
-        for policy in ("SINGLE", "THREECOPIES", "EC")
-    },
     **{
         f"object_fetch__drained_{policy}": (
             Raises(exc.ContentDrained, "The content is drained"),
@@ -142,12 +138,16 @@ DEPRECATED = re.compile(r".*deprecated|object_show__")
 
 #: Requests that we make and the recorded client did not, or the other way round; and why.
 MORE_DELETIONS = "chunks of a refused object are removed (pitfalls rows 34 and 131)"
+LOCATED_AGAIN = "an object of which nothing can be read may have been replaced meanwhile (row S3)"
 OTHER_REQUESTS = {
     "container_create__bad_system_property": "nothing is sent of what is refused",
+    "object_delete_many__empty": "nothing is asked about no names",
     "object_truncate__ok": "cut after the metachunk, which is read whole, to verify it, before it is cut",
     "object_truncate__boundary": "no data are moved (pitfalls row 129)",
     "object_truncate__zero": "the first metachunk is made empty (pitfalls row 159)",
     "container_snapshot__not_found": "what is not there was not frozen, and is not to be enabled",
+    "object_fetch__all_chunks_missing_EC": LOCATED_AGAIN,
+    "object_fetch__all_chunks_missing_THREECOPIES": LOCATED_AGAIN,
     "object_create__etag_mismatch": MORE_DELETIONS,
     "object_create__no_autocreate": MORE_DELETIONS,
     "object_create__in_snapshot_EC": MORE_DELETIONS,
@@ -163,6 +163,10 @@ MORE_REQUESTS = {
     ("object_fastcopy", "content/get_properties"),
     # A half-made snapshot is removed when it fails, but not what was there before.
     ("container_snapshot", "container/get_properties"),
+    # A service that says that it has deleted all may have left shards alone (pitfalls row W12).
+    ("container_flush", "container/list"),
+    # What is frozen is not always read from its master.
+    ("container_purge", "container/get_properties"),
 }
 #: Parameters that say the same otherwise, or more.
 SPELLED_OTHERWISE = {"False": "0", "True": "1"}
@@ -185,9 +189,28 @@ FREE = {
     ("container_purge", "container/list"): {"max"},
     # Older versions and delete markers are to be deleted too (pitfalls row 94).
     ("container_flush", "container/list"): {"all"},
+    # Services of 2026 look for it there, and not in the body.
+    ("container_refresh", "container/reset"): {"container"},
+    ("account_refresh", "container/reset"): {"container"},
+    ("container_refresh", "container/update"): {"container"},
 }
 
 
+UNKNOWN = ("", 0)
+"""Path and version of what nobody has told."""
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write fragments without checksums of their data, as the recorded client does.
+
+    How ours differ from them is tested with the fragments.
+    """
+    method = STORAGE_METHODS.load("ec/algo=liberasurecode_rs_vand,k=6,m=3")
+    monkeypatch.setattr(codec_of(method), "_driver", method.unchecked_driver)  # type: ignore[arg-type,attr-defined]
+
+
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.pitfall(34, 92, 108, 131, 132, 133, 155)
 @pytest.mark.parametrize("name", REPLAYED)
 def test_client_meets_the_recorded_services(name: str, tmp_path: Path) -> None:
@@ -237,7 +260,7 @@ def check_result(name: str, call: Call, replay: Replay, result: Any) -> None:
         assert any(described[key] != expected[key] for key in expected)
         described.update(expected)
         expected = recorded
-    assert "exception" not in call.outcome, f"{call.outcome['exception']} is missing"
+    assert name in DIFFERENT or "exception" not in call.outcome, f"{call.outcome['exception']} is missing"
     if expected is ANYTHING:
         assert result
         return
@@ -336,6 +359,9 @@ def request_key(
             content = {key: value for key, value in content.items() if value is not None}
             # The date of the day.
             content.update({key: type(content[key]).__name__ for key in ("mtime", "dtime") if key in content})
+            if route == "rdir/push":
+                # Services of 2026 refuse an entry without them.
+                content = {key: value for key, value in content.items() if value not in UNKNOWN}
             for key in ("chunks", "old", "new"):
                 if key in content:
                     content[key] = sorted(map(what_matters, content[key]), key=json.dumps)

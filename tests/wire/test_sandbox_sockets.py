@@ -43,6 +43,9 @@ class SocketWorld:
         """Open new connections from now on."""
         self._connections.clear()
 
+    def foresee(self, exchange: Exchange) -> None:
+        """Throw the dice anew: a running namespace chooses by itself."""
+
     def send(self, exchange: Exchange, address: str, request: Request) -> Sent:
         """Send a request on the connection of its number."""
         connection = self._connection(exchange, address)

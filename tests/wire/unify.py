@@ -40,8 +40,16 @@ VOLATILE = frozenset(
     | {"x-oio-perfdata", "date", "content-length", "x-oio-content-meta-ctime", "x-oio-content-meta-mtime"}
     # Of bodies that were recorded in part.
     | {"x-oio-chunk-meta-chunk-hash"}
+    | {"ttime", "x-oio-content-meta-ttime", "score.put", "score.get", "sys.last_vacuum"}
+    | {f"sys.m2.{stage}.timestamp" for stage in ("sharding", "draining", "flushing")}
+    | {f"x-oio-container-meta-sys-m2-{stage}-timestamp" for stage in ("sharding", "draining", "flushing")}
+    | {"x-oio-container-meta-sys-last-vacuum"}
     | {"x-oio-container-meta-sys-m2-ctime", "server", "last-modified", "last-update-date"}
 )
+
+
+#: A rawx gives the parameters in any order.
+_CHUNK_METHOD = "x-oio-chunk-meta-content-chunk-method"
 
 
 class Mismatch(AssertionError):
@@ -93,6 +101,9 @@ class Unifier:
                 and not actual.isdigit()
             ):
                 raise Mismatch(f"{where}: {actual!r} is not a number as {recorded!r}")
+        elif key == _CHUNK_METHOD:
+            if _parameters(recorded) != _parameters(actual):
+                raise Mismatch(f"{where}: {actual!r}, recorded {recorded!r}")
         elif isinstance(recorded, str | int) and not isinstance(recorded, bool):
             self._unify_texts(str(recorded), str(actual), where)
         elif recorded != actual and not isinstance(recorded, float):
@@ -138,6 +149,11 @@ class Unifier:
                 self._actual[token[-_CHUNK_ID:]] = value[-_CHUNK_ID:]
         elif known != value:
             raise Mismatch(f"{where}: {value!r}, recorded {token!r}, which stands for {known!r}")
+
+
+def _parameters(method: str) -> tuple[str, list[str]]:
+    kind, _, parameters = method.partition("/")
+    return kind, sorted(parameters.split(","))
 
 
 def _same_json(recorded: str, actual: str) -> bool:

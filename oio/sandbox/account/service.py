@@ -7,8 +7,11 @@ import html
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from oio.sandbox.account import regional
+from oio.sandbox.account.bodies import Failure, date_of, metadata_of
+from oio.sandbox.account.regional_store import RegionalStore
 from oio.sandbox.account.store import Filter, NotEmpty, NotFound, Stale, decimal
 from oio.sandbox.http.values import is_true, parse_query
 from oio.sandbox.messages import Response
@@ -22,17 +25,6 @@ if TYPE_CHECKING:
 _JSON: Final = ("Content-Type", "text/json; charset=utf-8")
 _DEFAULT_PAGE: Final = 1000
 _LARGEST_PAGE: Final = 10000
-#: Dates above this one are microseconds, others are seconds.
-_MICROSECONDS: Final = 31494784780800
-
-
-class _Failure(Exception):
-    """A failure: HTTP status and text."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(status, text)
-        self.status = status
-        self.text = text
 
 
 @dataclass(frozen=True)
@@ -46,13 +38,13 @@ class _Ask:
     def account(self) -> str:
         account = self.query.get("id")
         if not account:
-            raise _Failure(400, "Missing account ID")
+            raise Failure(400, "Missing account ID")
         return account
 
     def bucket(self) -> str:
         bucket = self.query.get("id")
         if not bucket:
-            raise _Failure(400, "Missing bucket ID")
+            raise Failure(400, "Missing bucket ID")
         return bucket
 
     def filter(self) -> Filter:
@@ -74,7 +66,10 @@ class _Ask:
 
 
 class Account:
-    """The account service without its sockets; safe from many threads."""
+    """The account service without its sockets; safe from many threads.
+
+    On a :class:`RegionalStore` it answers as the later service does.
+    """
 
     def __init__(self, store: AccountStore) -> None:
         self._store = store
@@ -83,23 +78,32 @@ class Account:
         """Answer one request."""
         try:
             return self._answer(request)
-        except _Failure as failure:
-            return Response(failure.status, (), html.escape(failure.text).encode())
+        except Failure as failure:
+            headers = []
+            if isinstance(self._store, RegionalStore):
+                headers = [("x-oio-req-id", str(request.get("x-oio-req-id")))]
+            return Response(failure.status, headers, html.escape(failure.text).encode())
 
     def _answer(self, request: Request) -> Response:
-        methods = ROUTES.get(request.path)
-        if methods is None:
-            raise _Failure(404, "The requested URL was not found on the server.")
         method = "GET" if request.method == "HEAD" else request.method
-        handler = methods.get(method)
-        if handler is None:
-            raise _Failure(405, "The method is not allowed for the requested URL.")
         query = {key: value.decode(errors="replace") for key, value in parse_query(request.query).items()}
         try:
-            return handler(_Ask(self._store, query, request.body))
+            if isinstance(self._store, RegionalStore):
+                return regional.answer(self._store, request.path, method, query, request.body)
+            return _handler(request.path, method)(_Ask(self._store, query, request.body))
         except (ValueError, TypeError, AttributeError, OverflowError) as exc:
             # The real service does not check its input either.
-            raise _Failure(500, f"Unmanaged error: {exc}") from exc
+            raise Failure(500, f"Unmanaged error: {exc}") from exc
+
+
+def _handler(path: str, method: str) -> _Handler:
+    methods = ROUTES.get(path)
+    if methods is None:
+        raise Failure(404, "The requested URL was not found on the server.")
+    handler = methods.get(method)
+    if handler is None:
+        raise Failure(405, "The method is not allowed for the requested URL.")
+    return handler
 
 
 # -- accounts
@@ -124,15 +128,15 @@ def _delete(ask: _Ask) -> Response:
     try:
         ask.store.delete(ask.account())
     except NotFound as exc:
-        raise _Failure(404, "No such account") from exc
+        raise Failure(404, "No such account") from exc
     except NotEmpty as exc:
-        raise _Failure(409, "Account not empty") from exc
+        raise Failure(409, "Account not empty") from exc
     return _done()
 
 
 def _update(ask: _Ask) -> Response:
     account = ask.account()
-    metadata, to_delete = _metadata(ask.body())
+    metadata, to_delete = metadata_of(ask.body())
     ask.store.update(account, metadata, to_delete)
     return _done()
 
@@ -145,7 +149,7 @@ def _shown(ask: _Ask) -> dict[str, object]:
     try:
         return ask.store.show(ask.account())
     except NotFound as exc:
-        raise _Failure(404, "Account not found") from exc
+        raise Failure(404, "Account not found") from exc
 
 
 def _refresh(ask: _Ask) -> Response:
@@ -160,7 +164,7 @@ def _maintain(action: Callable[[str], None], account: str) -> Response:
     try:
         action(account)
     except NotFound as exc:
-        raise _Failure(404, account) from exc
+        raise Failure(404, account) from exc
     return _done()
 
 
@@ -181,7 +185,7 @@ def _containers(ask: _Ask) -> Response:
 def _show_container(ask: _Ask) -> Response:
     account, name = ask.account(), ask.query.get("container")
     if not name:
-        raise _Failure(400, "Missing container ID")
+        raise Failure(400, "Missing container ID")
     try:
         entry, replicated = ask.store.container(account, name)
     except NotFound:
@@ -197,14 +201,14 @@ def _update_container(ask: _Ask) -> Response:
     body = ask.body()
     account, name = ask.query.get("id"), body.get("name")
     if not account or not isinstance(name, str) or not name:
-        raise _Failure(400, "Missing account or container")
-    numbers = {key: int(str(body.get(key) or 0)) for key in COUNTERS}
+        raise Failure(400, "Missing account or container")
+    numbers: dict[str, Any] = {key: int(str(body.get(key) or 0)) for key in COUNTERS}
     bucket = body.get("bucket")
     state = ContainerState(
         account,
         name,
-        mtime=_date(body.get("mtime")),
-        dtime=_date(body.get("dtime")),
+        mtime=date_of(body.get("mtime")),
+        dtime=date_of(body.get("dtime")),
         bucket=bucket if isinstance(bucket, str) else None,
         **numbers,
     )
@@ -219,24 +223,18 @@ def _reset_container(ask: _Ask) -> Response:
     body = ask.body()
     name = body.get("name")
     if not isinstance(name, str) or not name:
-        raise _Failure(400, "Missing account or container")
+        raise Failure(400, "Missing account or container")
     try:
-        ask.store.reset_container(ask.account(), name, _date(body.get("mtime")))
+        ask.store.reset_container(ask.account(), name, date_of(body.get("mtime")))
     except NotFound as exc:
-        raise _Failure(404, f"Container {name} not found") from exc
+        raise Failure(404, f"Container {name} not found") from exc
     except Stale as exc:
         raise _stale() from exc
     return _done()
 
 
-def _stale() -> _Failure:
-    return _Failure(409, "No update needed, event older than last container update")
-
-
-def _date(value: object) -> int:
-    """Return a date, given in seconds or microseconds, in microseconds."""
-    number = float(str(value or 0))
-    return int(number) if number > _MICROSECONDS else round(number * 1_000_000)
+def _stale() -> Failure:
+    return Failure(409, "No update needed, event older than last container update")
 
 
 # -- buckets
@@ -260,12 +258,12 @@ def _show_bucket(ask: _Ask) -> Response:
     try:
         return _json(ask.store.show_bucket(ask.bucket()))
     except NotFound as exc:
-        raise _Failure(404, "Bucket not found") from exc
+        raise Failure(404, "Bucket not found") from exc
 
 
 def _update_bucket(ask: _Ask) -> Response:
     bucket = ask.bucket()
-    metadata, to_delete = _metadata(ask.body())
+    metadata, to_delete = metadata_of(ask.body())
     ask.store.update_bucket(bucket, metadata, to_delete)
     return _json(ask.store.show_bucket(bucket))
 
@@ -275,22 +273,11 @@ def _refresh_bucket(ask: _Ask) -> Response:
     try:
         ask.store.show_bucket(bucket)
     except NotFound as exc:
-        raise _Failure(404, f"Bucket {bucket} not found") from exc
+        raise Failure(404, f"Bucket {bucket} not found") from exc
     return _done()
 
 
-# -- bodies and answers
-
-
-def _metadata(body: dict[str, object]) -> tuple[dict[str, str], list[str]]:
-    """Return what to set and what to delete; numbers become texts, nothing else does."""
-    metadata, to_delete = body.get("metadata") or {}, body.get("to_delete") or []
-    if not isinstance(metadata, dict) or not isinstance(to_delete, list):
-        raise TypeError("expected an object of metadata and an array of names")
-    for value in metadata.values():
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise TypeError(f"Invalid input of type: '{type(value).__name__}'")
-    return {key: str(value) for key, value in metadata.items()}, [str(name) for name in to_delete]
+# -- answers
 
 
 def _json(value: object) -> Response:

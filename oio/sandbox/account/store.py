@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-_SCHEMA: Final = f"""
+SCHEMA: Final = f"""
 {INBOX}
 CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY, ctime INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -39,10 +39,14 @@ CREATE TABLE IF NOT EXISTS bucket_metadata (
 ) WITHOUT ROWID;
 """
 
+_COLUMNS: Final = (
+    *("account", "name", "mtime", "dtime", "objects", "bytes"),
+    *("damaged_objects", "missing_chunks", "bucket"),
+)
 _KEEP_DESTROYED: Final = 60 * 1_000_000
 _SUMS: Final = ", ".join(f"coalesce(sum({counter}), 0) AS {counter}" for counter in COUNTERS)
 #: Containers for the parts of multipart uploads: their bytes count for the bucket, their objects do not.
-_SEGMENTS: Final = "+segments"
+SEGMENTS: Final = "+segments"
 
 
 class NotFound(Exception):
@@ -80,9 +84,11 @@ class AccountStore:
     :param delay: seconds until news of containers are applied.
     """
 
+    schema = SCHEMA
+
     def __init__(self, path: Path, delay: float = 0.0) -> None:
         self.clock = Clock()
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, self.schema)
         self.inbox = Inbox(self._database, self._apply, delay)
 
     def close(self) -> None:
@@ -105,7 +111,7 @@ class AccountStore:
     def delete(self, account: str) -> None:
         """Delete an account without containers."""
         with self._account(account) as db:
-            if db.execute(f"SELECT 1 FROM containers WHERE account = ? AND {_ALIVE}", (account,)).fetchone():
+            if db.execute(f"SELECT 1 FROM containers WHERE account = ? AND {ALIVE}", (account,)).fetchone():
                 raise NotEmpty(account)
             for table, column in (
                 ("accounts", "id"),
@@ -123,7 +129,7 @@ class AccountStore:
         """Delete metadata, then set others; the account is created if it has to be."""
         with self.inbox.open() as db:
             self._create(db, account)
-            _update_metadata(db, "account", account, metadata, to_delete)
+            update_metadata(db, "account", account, metadata, to_delete)
 
     def show(self, account: str) -> dict[str, object]:
         """Return the description of an account."""
@@ -132,10 +138,10 @@ class AccountStore:
             sums = db.execute(
                 f"SELECT {_SUMS}, count(*) AS containers, "
                 "count(CASE WHEN name = bucket THEN 1 END) AS buckets "
-                f"FROM containers WHERE account = ? AND {_ALIVE}",
+                f"FROM containers WHERE account = ? AND {ALIVE}",
                 (account,),
             ).fetchone()
-            metadata = _metadata(db, "account", account)
+            metadata = read_metadata(db, "account", account)
         return {"id": account, **dict(sums), "ctime": decimal(ctime), "replication_enabled": False} | {
             "metadata": metadata
         }
@@ -185,7 +191,7 @@ class AccountStore:
             new = empty
         _replace(db, replace(new, mtime=mtime, dtime=dtime))
         db.execute(
-            f"DELETE FROM containers WHERE NOT {_ALIVE} AND dtime < ?",
+            f"DELETE FROM containers WHERE NOT {ALIVE} AND dtime < ?",
             (self.clock.now() - _KEEP_DESTROYED,),
         )
 
@@ -204,7 +210,7 @@ class AccountStore:
         with self._account(account) as db:
             entry = self._entry(db, account, name)
             bucket = entry.bucket if entry else None
-            return entry, _metadata(db, "bucket", bucket or "").get("replication_enabled") == "true"
+            return entry, read_metadata(db, "bucket", bucket or "").get("replication_enabled") == "true"
 
     @staticmethod
     def _entry(
@@ -223,13 +229,13 @@ class AccountStore:
 
             def rows(after: str) -> Iterable[ContainerState]:
                 found = db.execute(
-                    f"SELECT * FROM containers WHERE account = ? AND name > ? AND name >= ? AND {_ALIVE} "
+                    f"SELECT * FROM containers WHERE account = ? AND name > ? AND name >= ? AND {ALIVE} "
                     "ORDER BY name",
                     (account, after, wanted.prefix),
                 )
                 return (ContainerState(*row) for row in found)
 
-            return _page(rows, wanted, attrgetter("name")).items
+            return page_of(rows, wanted, attrgetter("name")).items
 
     # -- buckets
 
@@ -240,20 +246,20 @@ class AccountStore:
             def rows(after: str) -> Iterable[str]:
                 found = db.execute(
                     "SELECT DISTINCT bucket FROM containers WHERE account = ? AND name = bucket "
-                    f"AND bucket > ? AND bucket >= ? AND {_ALIVE} ORDER BY bucket",
+                    f"AND bucket > ? AND bucket >= ? AND {ALIVE} ORDER BY bucket",
                     (account, after, wanted.prefix),
                 )
                 return (row["bucket"] for row in found)
 
-            page = _page(rows, wanted, str, fold=False)
+            page = page_of(rows, wanted, str, fold=False)
             return [{"name": name} | _bucket_sums(db, name) for name in page.rows]
 
     def show_bucket(self, bucket: str) -> dict[str, object]:
         """Return the description of a bucket, with its metadata."""
         with self.inbox.open() as db:
-            metadata = _metadata(db, "bucket", bucket)
+            metadata = read_metadata(db, "bucket", bucket)
             owner = db.execute(
-                f"SELECT account FROM containers WHERE bucket = ? AND {_ALIVE}", (bucket,)
+                f"SELECT account FROM containers WHERE bucket = ? AND {ALIVE}", (bucket,)
             ).fetchone()
             if owner is None and not metadata:
                 raise NotFound(bucket)
@@ -267,21 +273,31 @@ class AccountStore:
     def update_bucket(self, bucket: str, metadata: Mapping[str, str], to_delete: Iterable[str]) -> None:
         """Delete metadata of a bucket, then set others."""
         with self.inbox.open() as db:
-            _update_metadata(db, "bucket", bucket, metadata, to_delete)
+            update_metadata(db, "bucket", bucket, metadata, to_delete)
 
 
-_ALIVE: Final = "dtime <= mtime"
+ALIVE: Final = "dtime <= mtime"
 
 
 def _replace(db: sqlite3.Connection, state: ContainerState) -> None:
-    db.execute("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(state))
+    db.execute(
+        "INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [getattr(state, column) for column in _COLUMNS],
+    )
 
 
-def _page(
-    rows: Callable[[str], Iterable[Row]], wanted: Filter, name_of: Callable[[Row], str], *, fold: bool = True
+def page_of(
+    rows: Callable[[str], Iterable[Row]],
+    wanted: Selection,
+    name_of: Callable[[Row], str],
+    *,
+    fold: bool = True,
 ) -> Page[Row]:
+    """Return one page of rows, chosen and folded as ``wanted`` says."""
+    buckets_only = isinstance(wanted, Filter) and wanted.s3_buckets_only
+
     def select(found: Iterator[Row]) -> Iterable[Row]:
-        return (row for row in found if not wanted.s3_buckets_only or is_bucket_name(name_of(row)))
+        return (row for row in found if not buckets_only or is_bucket_name(name_of(row)))
 
     # The whole delimiter is looked for, but the name of a folder ends with its first character.
     return list_page(
@@ -289,7 +305,7 @@ def _page(
         wanted if fold else replace(wanted, delimiter=""),
         name_of,
         select=select,
-        shown=wanted.shown,
+        shown=wanted.shown if isinstance(wanted, Filter) else "",
         folder_size=1,
     )
 
@@ -297,25 +313,27 @@ def _page(
 def _bucket_sums(db: sqlite3.Connection, bucket: str) -> dict[str, object]:
     sums = dict(
         db.execute(
-            f"SELECT {_SUMS}, coalesce(max(mtime), 0) AS mtime FROM containers WHERE bucket = ? AND {_ALIVE}",
+            f"SELECT {_SUMS}, coalesce(max(mtime), 0) AS mtime FROM containers WHERE bucket = ? AND {ALIVE}",
             (bucket,),
         ).fetchone()
     )
     (sums["objects"],) = db.execute(
-        f"SELECT coalesce(sum(objects), 0) FROM containers WHERE bucket = ? AND {_ALIVE} AND name NOT LIKE ?",
-        (bucket, "%" + _SEGMENTS),
+        f"SELECT coalesce(sum(objects), 0) FROM containers WHERE bucket = ? AND {ALIVE} AND name NOT LIKE ?",
+        (bucket, "%" + SEGMENTS),
     ).fetchone()
     return sums
 
 
-def _metadata(db: sqlite3.Connection, owner: str, name: str) -> dict[str, str]:
+def read_metadata(db: sqlite3.Connection, owner: str, name: str) -> dict[str, str]:
+    """Return the metadata of an ``account`` or a ``bucket``."""
     rows = db.execute(f"SELECT key, value FROM {owner}_metadata WHERE {owner} = ?", (name,))
     return {row["key"]: row["value"] for row in rows}
 
 
-def _update_metadata(
+def update_metadata(
     db: sqlite3.Connection, owner: str, name: str, metadata: Mapping[str, str], to_delete: Iterable[str]
 ) -> None:
+    """Delete metadata of an ``account`` or a ``bucket``, then set others."""
     table = f"{owner}_metadata"
     db.executemany(f"DELETE FROM {table} WHERE {owner} = ? AND key = ?", [(name, key) for key in to_delete])
     db.executemany(

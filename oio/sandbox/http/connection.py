@@ -18,7 +18,12 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
-import h11
+try:
+    import h11
+except ModuleNotFoundError as err:
+    raise ModuleNotFoundError(
+        "The sandbox needs h11: pip install 'openio-sdk[sandbox]'", name=err.name
+    ) from err
 
 from oio.sandbox.faults import FaultBoard
 from oio.sandbox.http.dialects import Dialect, Reply
@@ -358,3 +363,6 @@ def _blocks(body: bytes | FileSlice | FileSlices) -> Iterator[bytes]:
     while left and (block := body.file.read(min(_BLOCK, left))):
         left -= len(block)
         yield block
+    if left:
+        # The file is shorter than was announced.
+        raise HangUp(reset=False)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from oio.sandbox.metadata.layout import host_only
 from oio.sandbox.refusals import CONTENT_EXISTS, NO_CONTENT, Refusal
 
 if TYPE_CHECKING:
@@ -49,14 +52,18 @@ class ChunkRow:
 Bean = Alias | Header | ChunkRow
 
 _UNSUPPORTED: Final = 1
+_COPIES: Final = re.compile(r"\bnb_copy=(\d+)")
 
 
 def insert(container: Container, bean: Bean, *, replace: bool) -> None:
     """Add a row, in the place of the one that has its key if ``replace``."""
+    bean = _kept(container, bean)
     if replace:
         delete(container, bean)
     elif _exists(container, bean):
         raise Refusal(CONTENT_EXISTS, "Bean already present")
+    elif isinstance(bean, ChunkRow) and _complete(container, bean):
+        raise Refusal(CONTENT_EXISTS, "Too many copies of the same chunk")
     table, row = _row(container, bean)
     columns, marks = ", ".join(["base", *row]), ", ".join("?" * (len(row) + 1))
     container.db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", (container.base, *row.values()))
@@ -64,6 +71,7 @@ def insert(container: Container, bean: Bean, *, replace: bool) -> None:
 
 def delete(container: Container, bean: Bean) -> None:
     """Remove the row of a bean, if it is there; what belongs to it stays."""
+    bean = _found(container, bean)
     table, key = _key(bean)
     condition = " AND ".join(f"{column} = ?" for column in ["base", *key])
     container.db.execute(f"DELETE FROM {table} WHERE {condition}", (container.base, *key.values()))
@@ -73,10 +81,38 @@ def update(container: Container, old: Bean, new: Bean) -> None:
     """Replace a row by another."""
     if isinstance(old, Header):
         raise Refusal(_UNSUPPORTED, "Headers cannot be updated")
+    old = _found(container, old)
     if not _exists(container, old):
         raise Refusal(NO_CONTENT, "bean not found")
     delete(container, old)
     insert(container, new, replace=True)
+
+
+def _kept(container: Container, bean: Bean) -> Bean:
+    """Return a row as the container keeps it: where chunk IDs are computed, those given are lost."""
+    if isinstance(bean, ChunkRow) and container.release.computed_ids:
+        return dataclasses.replace(bean, url=host_only(bean.url, bean.pos))
+    return bean
+
+
+def _found(container: Container, bean: Bean) -> Bean:
+    """Return the row that a bean names: its URL may be kept whole, or computed."""
+    return bean if _exists(container, bean) else _kept(container, bean)
+
+
+def _complete(container: Container, row: ChunkRow) -> bool:
+    """Whether a metachunk has all its copies already, where that is looked at."""
+    header = container.db.execute(
+        "SELECT chunk_method FROM headers WHERE base = ? AND id = ?", (container.base, row.content)
+    ).fetchone()
+    copies = _COPIES.search(header["chunk_method"]) if header and container.release.computed_ids else None
+    if copies is None:
+        return False
+    (count,) = container.db.execute(
+        "SELECT count(*) FROM chunks WHERE base = ? AND content = ? AND pos = ?",
+        (container.base, row.content, row.pos),
+    ).fetchone()
+    return int(count) >= int(copies[1])
 
 
 def _exists(container: Container, bean: Bean) -> bool:

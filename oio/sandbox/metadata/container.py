@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.refusals import CONTAINER_FROZEN, CONTAINER_FULL, Refusal
+from oio.sandbox.releases import R7_3, Release
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,33 +23,40 @@ DISABLED: Final = 4294967294
 
 _USER: Final = "user."
 _STATUS_NAMES: Final = {FROZEN: "frozen", DISABLED: "disabled"}
+_BY_POLICY: Final = ("objects", "usage")
 _TABLES_WITH_VERSION: Final = ("admin", "aliases", "chunks", "contents", "properties")
 
 
-def initial_properties(namespace: str, target: Target, now: int) -> dict[str, str]:
+def initial_properties(namespace: str, target: Target, now: int, release: Release = R7_3) -> dict[str, str]:
     """Return the system properties of a new container, created at ``now`` (microseconds)."""
-    return {
-        "schema_version": "1.8",
-        "sys.account": target.account,
-        "sys.m2.chunks.missing": "0",
-        "sys.m2.ctime": str(now),
-        "sys.m2.init": "1",
-        "sys.m2.objects": "0",
-        "sys.m2.objects.damaged": "0",
-        "sys.m2.usage": "0",
-        "sys.m2.version": "0",
-        "sys.name": f"{target.cid}.1",
-        "sys.ns": namespace,
-        "sys.status": str(ENABLED),
-        "sys.type": "meta2",
-        "sys.user.name": target.name,
-    } | {f"version:main.{table}": "1:0" for table in _TABLES_WITH_VERSION}
+    counters = ("sys.m2.shards",) if release.shards else ("sys.m2.chunks.missing", "sys.m2.objects.damaged")
+    tables = [*_TABLES_WITH_VERSION, *(["shard_ranges"] if release.shards else [])]
+    return (
+        {
+            "schema_version": "1.8",
+            "sys.account": target.account,
+            "sys.m2.ctime": str(now),
+            "sys.m2.init": "1",
+            "sys.m2.objects": "0",
+            "sys.m2.usage": "0",
+            "sys.m2.version": "0",
+            "sys.name": f"{target.cid}.1",
+            "sys.ns": namespace,
+            "sys.status": str(ENABLED),
+            "sys.type": "meta2",
+            "sys.user.name": target.name,
+        }
+        | {f"version:main.{table}": "1:0" for table in tables}
+        | dict.fromkeys(counters, "0")
+    )
 
 
 class Container:
     """A container open in a transaction.
 
     ``orphans`` collects the URLs of the chunks that objects have lost.
+
+    :param root: the container through which this one, a shard of it, was asked for.
     """
 
     def __init__(
@@ -58,15 +67,37 @@ class Container:
         *,
         clock: Clock,
         max_versions: int,
+        release: Release = R7_3,
+        root: Target | None = None,
     ) -> None:
         self.db = db
         self.base = base
         self.target = target
         self.clock = clock
+        self.release = release
         self.orphans: list[str] = []
-        self._max_versions = max_versions
+        #: Whether locks of the mode GOVERNANCE do not count.
+        self.bypasses_governance = False
+        #: URLs of chunks that the transaction has added.
+        self.added: set[str] = set()
+        self._root = root
+        #: Versions kept when the container does not say.
+        self.kept_versions = max_versions
         #: Bytes that the transaction has added.
         self._added = 0
+
+    @property
+    def shard(self) -> str | None:
+        """The ID of this container, if it was asked for through its root."""
+        return self.target.cid if self._root else None
+
+    @cached_property
+    def chunks_cid(self) -> str:
+        """The container that the IDs of chunks are computed of: for a shard, its root."""
+        if self._root:
+            return self._root.cid
+        root = self.get("sys.m2.sharding.root") if self.release.shards else None
+        return root or self.target.cid
 
     # -- properties
 
@@ -147,11 +178,11 @@ class Container:
         """How many versions of an object are kept: < 0 no limit, 0 and 1 versioning is off."""
         text = self.get("sys.m2.policy.version")
         if text is None:
-            return self._max_versions
+            return self.kept_versions
         try:
             return int(text)
         except ValueError:
-            return self._max_versions
+            return self.kept_versions
 
     @property
     def versioned(self) -> bool:
@@ -160,11 +191,25 @@ class Container:
 
     # -- counters
 
-    def count(self, objects: int = 0, usage: int = 0) -> None:
+    def count(self, objects: int = 0, usage: int = 0, policy: str = "") -> None:
         """Add to the counters of objects and bytes."""
         self.set("sys.m2.objects", str(self.number("sys.m2.objects") + objects))
         self.set("sys.m2.usage", str(self.number("sys.m2.usage") + usage))
+        if self.release.regions and policy:
+            for counter, more in (("objects", objects), ("usage", usage)):
+                key = f"sys.m2.{counter}.{policy}"
+                sum_ = self.number(key) + more
+                self.update({key: str(sum_) if sum_ else ""})
         self._added += usage
+
+    def details(self, counter: str) -> dict[str, int]:
+        """Return one counter by storage policy."""
+        prefix = f"sys.m2.{counter}."
+        return {
+            key[len(prefix) :]: self.number(key)
+            for key in self.properties()
+            if self.release.regions and key.startswith(prefix)
+        }
 
     def check_quota(self) -> None:
         """Raise :class:`Refusal` when the transaction has made the container exceed its quota."""
@@ -184,8 +229,19 @@ class Container:
         ).fetchone()
         self.set("sys.m2.objects", str(row["objects"]))
         self.set("sys.m2.usage", str(row["usage"]))
-        self.set("sys.m2.objects.damaged", str(damaged_objects))
-        self.set("sys.m2.chunks.missing", str(missing_chunks))
+        if self.release.regions:
+            self.remove(
+                f"sys.m2.{counter}.{policy}" for counter in _BY_POLICY for policy in self.details(counter)
+            )
+            for row in self.db.execute(
+                "SELECT policy, count(*) AS objects, sum(size) AS usage FROM headers WHERE base = ? "
+                "GROUP BY policy",
+                (self.base,),
+            ).fetchall():
+                self.update({f"sys.m2.{name}.{row['policy']}": str(row[name] or "") for name in _BY_POLICY})
+        else:
+            self.set("sys.m2.objects.damaged", str(damaged_objects))
+            self.set("sys.m2.chunks.missing", str(missing_chunks))
         self.bump()
 
     def has_chunks(self) -> bool:
@@ -198,7 +254,11 @@ class Container:
     def unowned(self) -> list[str]:
         """Return the orphans that no object of this container has."""
         owned = "SELECT 1 FROM chunks WHERE base = ? AND url = ?"
-        return [url for url in self.orphans if not self.db.execute(owned, (self.base, url)).fetchone()]
+        return [
+            url
+            for url in self.orphans
+            if url not in self.added and not self.db.execute(owned, (self.base, url)).fetchone()
+        ]
 
 
 #: Names of the counters of a container.
@@ -221,6 +281,9 @@ class ContainerState:
     damaged_objects: int = 0
     missing_chunks: int = 0
     bucket: str | None = None
+    region: str | None = None
+    objects_details: Mapping[str, int] = field(default_factory=dict)
+    bytes_details: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -239,4 +302,7 @@ class ContainerState:
             damaged_objects=container.number("sys.m2.objects.damaged"),
             missing_chunks=container.number("sys.m2.chunks.missing"),
             bucket=container.get("sys.m2.bucket.name"),
+            region=container.get("sys.m2.bucket.region"),
+            objects_details=container.details("objects"),
+            bytes_details=container.details("usage"),
         )

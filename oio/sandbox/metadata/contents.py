@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.metadata.layout import Chunk, metachunk_sizes
+from oio.sandbox.http.values import is_true
+from oio.sandbox.metadata.layout import Chunk, Owner, metachunk_sizes
 from oio.sandbox.refusals import (
+    CONSTRAINT,
     CONTENT_DELETED,
     CONTENT_DRAINED,
     CONTENT_EXISTS,
@@ -30,6 +33,9 @@ MARKER_MIME_TYPE: Final = "application/x-deleted;swift_versions_deleted=1"
 DRAINED: Final = "drained"
 
 _NAME_BYTES: Final = 1023
+#: Property of containers whose objects may be locked, and prefix of the properties that lock them.
+_LOCKS: Final = "sys.m2.bucket.objectlock.enabled"
+_LOCK: Final = "x-object-sysmeta-s3api-"
 _COLUMNS: Final = (
     "aliases.name, aliases.version, aliases.content, aliases.deleted, aliases.ctime, aliases.mtime, "
     "headers.size, headers.hash, headers.policy, headers.chunk_method, headers.mime_type"
@@ -139,12 +145,17 @@ def refuse_drained(content: Content) -> None:
         raise Refusal(CONTENT_DRAINED, "The content is drained")
 
 
-def chunks_of(container: Container, content_id: str) -> list[Chunk]:
+def chunks_of(container: Container, content: Content) -> list[Chunk]:
     """Return the chunks of a content."""
     rows = container.db.execute(
-        "SELECT url, pos, size, hash FROM chunks WHERE base = ? AND content = ?", (container.base, content_id)
+        "SELECT url, pos, size, hash FROM chunks WHERE base = ? AND content = ?", (container.base, content.id)
     )
-    return [Chunk(*row) for row in rows]
+    owner = _owner(container, content.name, content.version, content.policy or "")
+    return [owner.shown(Chunk(*row)) for row in rows]
+
+
+def _owner(container: Container, name: str, version: int, policy: str) -> Owner:
+    return Owner(container.chunks_cid, name, version, policy)
 
 
 def properties_of(container: Container, content: Content) -> dict[str, str]:
@@ -161,9 +172,20 @@ def properties_of(container: Container, content: Content) -> dict[str, str]:
 
 def insert_chunks(container: Container, content_id: str, chunks: Iterable[Chunk]) -> None:
     """Add chunks to a content."""
+    added = list(chunks)
     container.db.executemany(
         "INSERT INTO chunks (base, content, url, pos, size, hash) VALUES (?, ?, ?, ?, ?, ?)",
-        [(container.base, content_id, chunk.url, chunk.pos, chunk.size, chunk.hash) for chunk in chunks],
+        [(container.base, content_id, chunk.key, chunk.pos, chunk.size, chunk.hash) for chunk in added],
+    )
+    container.added |= {chunk.url for chunk in added}
+
+
+def _insert_new_chunks(container: Container, new: NewContent, content_id: str, version: int) -> None:
+    """Add the chunks of a new content; when chunk IDs are computed, those given are lost."""
+    owner = _owner(container, new.name, version, new.policy)
+    computed = container.release.computed_ids
+    insert_chunks(
+        container, content_id, [owner.computed(chunk) if computed else chunk for chunk in new.chunks]
     )
 
 
@@ -172,20 +194,53 @@ def drop_chunks(container: Container, content_id: str, chunks: Iterable[Chunk]) 
     doomed = list(chunks)
     container.db.executemany(
         "DELETE FROM chunks WHERE base = ? AND content = ? AND url = ?",
-        [(container.base, content_id, chunk.url) for chunk in doomed],
+        [(container.base, content_id, chunk.key) for chunk in doomed],
     )
     container.orphans += [chunk.url for chunk in doomed]
 
 
 def drop(container: Container, content: Content) -> None:
-    """Remove one version of an object with all that belongs to it."""
+    """Remove one version of an object with all that belongs to it, unless it is locked."""
+    _refuse_locked(container, content)
     key = (container.base, content.name, content.version)
     container.db.execute("DELETE FROM aliases WHERE base = ? AND name = ? AND version = ?", key)
     container.db.execute("DELETE FROM properties WHERE base = ? AND name = ? AND version = ?", key)
     if not content.deleted:
-        drop_chunks(container, content.id, chunks_of(container, content.id))
-        container.db.execute("DELETE FROM headers WHERE base = ? AND id = ?", (container.base, content.id))
-        container.count(objects=-1, usage=-(content.size or 0))
+        drop_chunks(container, content.id, chunks_of(container, content))
+        _drop_header(container, content)
+        container.count(objects=-1, usage=-(content.size or 0), policy=content.policy or "")
+
+
+def _refuse_locked(container: Container, content: Content) -> None:
+    """Raise :class:`Refusal` when the version of an object is under legal hold, or has to be retained."""
+    if not (container.release.locks and is_true(container.get(_LOCKS) or "")):
+        return
+    held = properties_of(container, content)
+    if held.get(f"{_LOCK}legal-hold-status") == "ON":
+        raise _locked("legal hold")
+    until = _date(held.get(f"{_LOCK}retention-retainuntildate", ""))
+    bypassed = container.bypasses_governance and held.get(f"{_LOCK}retention-mode") == "GOVERNANCE"
+    if until * 1_000_000 > container.clock.now() and not bypassed:
+        raise _locked("retain-until-date")
+
+
+def _locked(reason: str) -> Refusal:
+    return Refusal(CONSTRAINT, f"Step error: (19) object locked: deletion prevented by {reason}", 403)
+
+
+def _date(text: str) -> float:
+    """Return a date in seconds since 1970, 0 when there is none."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0
+
+
+def _drop_header(container: Container, content: Content) -> None:
+    container.db.execute("DELETE FROM headers WHERE base = ? AND id = ?", (container.base, content.id))
+    if container.release.transitions:
+        key = (container.base, content.id)
+        container.db.execute("DELETE FROM transitions WHERE base = ? AND content = ?", key)
 
 
 def insert_alias(
@@ -213,9 +268,9 @@ def _insert(
 ) -> None:
     insert_alias(container, new.name, version, content_id, ctime=ctime)
     _insert_header(container, new, content_id)
-    insert_chunks(container, content_id, new.chunks)
+    _insert_new_chunks(container, new, content_id, version)
     _insert_properties(container, new.name, version, new.properties)
-    container.count(objects=1, usage=new.size)
+    container.count(objects=1, usage=new.size, policy=new.policy)
 
 
 def _insert_header(container: Container, new: NewContent, content_id: str) -> None:
@@ -243,7 +298,7 @@ def _resize(container: Container, content: Content, size: int) -> None:
         "UPDATE aliases SET mtime = ? WHERE base = ? AND name = ? AND version = ?",
         (container.clock.now() // 1_000_000, container.base, content.name, content.version),
     )
-    container.count(usage=size - (content.size or 0))
+    container.count(usage=size - (content.size or 0), policy=content.policy or "")
     container.bump()
 
 
@@ -309,7 +364,7 @@ def append(container: Container, new: NewContent) -> None:
         create(container, new)
         return
     refuse_drained(content)
-    existing = chunks_of(container, content.id)
+    existing = chunks_of(container, content)
     if {chunk.url for chunk in existing} & {chunk.url for chunk in new.chunks}:
         raise bad_request("The content has one of these chunks already")
     offset = max((chunk.metachunk for chunk in existing), default=-1) + 1
@@ -324,21 +379,53 @@ def change_policy(container: Container, new: NewContent) -> None:
     content = find(container, new.name, new.version)
     if content.deleted:
         raise bad_request("Delete marker")
+    if container.release.transitions and target_policy(container, content) != new.policy:
+        raise bad_request(f"Invalid policy (does not match target policy {new.policy})")
     if (content.size, content.hash) != (new.size, new.hash):
         raise bad_request(
             f"Different content (current: size={content.size}, hash={content.hash} ; "
             f"new: size={new.size}, hash={new.hash})"
         )
     content_id = _checked_id(container, new)
-    drop_chunks(container, content.id, chunks_of(container, content.id))
-    container.db.execute("DELETE FROM headers WHERE base = ? AND id = ?", (container.base, content.id))
+    drop_chunks(container, content.id, chunks_of(container, content))
+    _drop_header(container, content)
     _insert_header(container, new, content_id)
-    insert_chunks(container, content_id, new.chunks)
+    _insert_new_chunks(container, new, content_id, content.version)
+    container.count(objects=-1, usage=-new.size, policy=content.policy or "")
+    container.count(objects=1, usage=new.size, policy=new.policy)
     container.db.execute(
         "UPDATE aliases SET content = ? WHERE base = ? AND name = ? AND version = ?",
         (content_id, container.base, content.name, content.version),
     )
     container.bump()
+
+
+def target_policy(container: Container, content: Content) -> str | None:
+    """Return the policy that an object is about to get, None when no change was asked for."""
+    if not container.release.transitions:
+        return None
+    row = container.db.execute(
+        "SELECT policy FROM transitions WHERE base = ? AND content = ?", (container.base, content.id)
+    ).fetchone()
+    return None if row is None else str(row["policy"])
+
+
+def begin_transition(container: Container, content: Content, policy: str, *, internal: bool) -> None:
+    """Let an object be about to get a policy; to the one that it has, take that back.
+
+    :param internal: leave no trace among the properties of the object.
+    """
+    if content.deleted:
+        raise bad_request("Delete marker")
+    key = (container.base, content.id)
+    container.db.execute("DELETE FROM transitions WHERE base = ? AND content = ?", key)
+    if policy != content.policy:
+        container.db.execute(
+            "INSERT INTO transitions (base, content, policy) VALUES (?, ?, ?)", (*key, policy)
+        )
+    if not internal:
+        date = str(container.clock.now() // 1_000_000)
+        set_properties(container, content, {"ttime": date}, flush=False)
 
 
 def force(container: Container, new: NewContent) -> None:
@@ -358,7 +445,7 @@ def force(container: Container, new: NewContent) -> None:
 
 def update(container: Container, content: Content, chunks: Sequence[Chunk]) -> None:
     """Replace the chunks of some metachunks."""
-    existing = chunks_of(container, content.id)
+    existing = chunks_of(container, content)
     given = metachunk_sizes(chunks)
     sizes = metachunk_sizes(existing) | given
     drop_chunks(container, content.id, [chunk for chunk in existing if chunk.metachunk in given])
@@ -373,7 +460,7 @@ def truncate(container: Container, content: Content, size: int) -> None:
     refuse_drained(content)
     if size > (content.size or 0):
         raise bad_request("truncate operation cannot grow contents")
-    chunks = chunks_of(container, content.id)
+    chunks = chunks_of(container, content)
     end = 0
     kept: set[int] = set()
     for index, metachunk_size in metachunk_sizes(chunks).items():

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.refusals import CONTENT_BROKEN, Refusal
 
@@ -25,6 +26,8 @@ class Chunk:
     pos: str
     size: int
     hash: str
+    #: What the container keeps in the place of the URL: host and position, when the ID is computed.
+    kept: str | None = None
 
     @property
     def metachunk(self) -> int:
@@ -36,6 +39,54 @@ class Chunk:
         index, fragment = position(self.pos)
         suffix = "" if fragment is None else f".{fragment}"
         return Chunk(self.url, f"{index + offset}{suffix}", self.size, self.hash)
+
+    @property
+    def key(self) -> str:
+        """What the container knows the chunk by."""
+        return self.kept or self.url
+
+
+_HOST: Final = re.compile(r"https?://[^/]+/")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The version of an object whose chunk IDs are computed."""
+
+    cid: str
+    name: str
+    version: int
+    policy: str
+
+    def chunk_id(self, pos: str) -> str:
+        """Return the ID of the chunk at a position, the same for all copies of a metachunk.
+
+        >>> Owner("AB", "name", 1, "SINGLE").chunk_id("0")[:8]
+        'B7293B96'
+        """
+        text = f"{self.cid}{self.name}{self.version}{pos}{self.policy}"
+        return hashlib.sha256(text.encode()).hexdigest().upper()
+
+    def computed(self, chunk: Chunk) -> Chunk:
+        """Return a chunk of which only the host and the position are kept."""
+        host = _HOST.match(chunk.url)
+        if host is None:
+            return chunk
+        return replace(chunk, url=host[0] + self.chunk_id(chunk.pos), kept=host_only(chunk.url, chunk.pos))
+
+    def shown(self, chunk: Chunk) -> Chunk:
+        """Return a chunk as it is kept with its URL."""
+        return self.computed(chunk) if "#" in chunk.url else chunk
+
+
+def host_only(url: str, pos: str) -> str:
+    """Return what is kept of a chunk whose ID is computed.
+
+    >>> host_only("http://127.0.0.1:6010/ABCD", "0.3")
+    'http://127.0.0.1:6010/#0.3'
+    """
+    host = _HOST.match(url)
+    return f"{host[0]}#{pos}" if host else url
 
 
 def position(text: str) -> tuple[int, int | None]:

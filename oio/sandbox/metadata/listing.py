@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from oio.sandbox.metadata.contents import Content, contents
+from oio.sandbox.metadata.shards import parts
 from oio.sandbox.storage.listing import Page, Selection, list_page
 
 if TYPE_CHECKING:
@@ -26,20 +27,36 @@ class Query(Selection):
 
     versions: bool = False
     deleted: bool = False
+    #: Version of the name of ``marker`` to go on after, None to go on after all of them.
+    version_marker: int | None = None
 
 
 def list_objects(
-    container: Container, query: Query, expired: Callable[[], bool] = lambda: False
+    container: Container,
+    query: Query,
+    expired: Callable[[], bool] = lambda: False,
+    seen: list[Container] | None = None,
 ) -> Page[Content]:
     """Return one page of the objects of a container, as the real service cuts it.
 
     :param expired: tells whether to answer with what was found so far.
+    :param seen: receives the containers that were read, which are shards of this one if it has some.
     """
+    # Only the first round may begin inside a name: another one would find the same rows for ever.
+    version_markers = [query.version_marker]
 
     def rows(start: str) -> Iterable[Content]:
+        version_marker = version_markers.pop() if version_markers else None
         # A walk that begins before the prefix ends at the first name without it.
-        condition, value = ("aliases.name > ?", start) if start else ("aliases.name >= ?", query.prefix)
-        return contents(container, condition, value)
+        values: list[object]
+        condition, values = ("aliases.name > ?", [start]) if start else ("aliases.name >= ?", [query.prefix])
+        if version_marker is not None:
+            condition = "(aliases.name > ? OR (aliases.name = ? AND aliases.version < ?))"
+            values = [start, start, version_marker]
+        for part in parts(container, start, inclusive=version_marker is not None):
+            if seen is not None:
+                seen.append(part)
+            yield from contents(part, condition, *values)
 
     def select(found: Iterator[Content]) -> Iterator[Content]:
         previous = None

@@ -36,6 +36,8 @@ STORAGE_POLICY: Final = {
     "ECISAL63": "NONE:ECISAL63",
 }
 
+SERVICE_UPDATE_POLICY: Final = "meta2=KEEP|3|1;sqlx=KEEP|1|1|;rdir=KEEP|1|1|"
+
 SERVICE_POOLS: Final = {
     "zonedrawx3": "1,rawx-europe,rawx;1,rawx-usa,rawx;1,rawx-asia,rawx",
     "rawx2": "1,rawx-even,rawx;1,rawx-odd,rawx;warn_dist=0",

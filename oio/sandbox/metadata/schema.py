@@ -52,8 +52,22 @@ CREATE TABLE IF NOT EXISTS properties (
     value TEXT NOT NULL, PRIMARY KEY (base, name, version, key)
 ) WITHOUT ROWID;
 
+-- Policies that objects are about to get.
+CREATE TABLE IF NOT EXISTS transitions (
+    base INTEGER NOT NULL, content TEXT NOT NULL, policy TEXT NOT NULL, PRIMARY KEY (base, content)
+) WITHOUT ROWID;
+
+-- Names up to which each shard of a container goes, that one included; empty for the last.
+CREATE TABLE IF NOT EXISTS shards (
+    base INTEGER NOT NULL, lower TEXT NOT NULL, upper TEXT NOT NULL, cid TEXT NOT NULL,
+    PRIMARY KEY (base, lower)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, news TEXT NOT NULL);
 """
 
 #: The tables with a row for each thing of a base.
-BASE_TABLES: Final = ("base_properties", "aliases", "headers", "chunks", "properties")
+BASE_TABLES: Final = (
+    *("base_properties", "aliases", "headers", "chunks", "properties"),
+    *("transitions", "shards"),
+)

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from oio.sandbox.metadata import sharding, shards
 from oio.sandbox.metadata.container import (
     DISABLED,
     ENABLED,
@@ -16,7 +17,7 @@ from oio.sandbox.metadata.container import (
     initial_properties,
 )
 from oio.sandbox.metadata.directory import META2, Directory, Target
-from oio.sandbox.metadata.outbox import Outbox
+from oio.sandbox.metadata.outbox import News, Outbox
 from oio.sandbox.metadata.schema import BASE_TABLES, METADATA
 from oio.sandbox.refusals import (
     CONSTRAINT,
@@ -29,6 +30,7 @@ from oio.sandbox.refusals import (
     Refusal,
     bad_request,
 )
+from oio.sandbox.releases import R7_3, Release
 from oio.sandbox.storage.database import Clock, Database
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Metadata:
     :param path: file of the database.
     :param namespace: name of the namespace.
     :param meta2: address that the directory gives as the service of containers.
+    :param release: what the containers behave like.
     :param max_versions: versions kept of an object when its container does not say (1: versioning is off).
     :param strict: enforce quotas, and refuse malformed system properties; real services only store them.
     :param delete_chunks: called with the URLs of chunks without owner after a change, when it is durable.
@@ -54,6 +57,7 @@ class Metadata:
         *,
         namespace: str,
         meta2: str,
+        release: Release = R7_3,
         max_versions: int = 1,
         strict: bool = False,
         delete_chunks: Callable[[Sequence[str]], None] = lambda _urls: None,
@@ -61,6 +65,7 @@ class Metadata:
     ) -> None:
         self.namespace = namespace
         self.meta2 = meta2
+        self.release = release
         self.max_versions = max_versions
         self.strict = strict
         self._outbox = Outbox(delete_chunks, report)
@@ -101,28 +106,38 @@ class Metadata:
     # -- containers
 
     @contextmanager
-    def reading(self, target: Target, *, even_disabled: bool = False) -> Iterator[Container]:
-        """Open a container to read it; raise :class:`Refusal` when it is missing or disabled."""
+    def reading(
+        self, target: Target, name: str | None = None, *, even_disabled: bool = False
+    ) -> Iterator[Container]:
+        """Open a container to read it; raise :class:`Refusal` when it is missing or disabled.
+
+        :param name: the object that it is opened for, which may be in a shard of it.
+        """
         with self._database.reading() as db:
             container = self._open(db, target)
             if not even_disabled:
                 container.refuse_when(DISABLED)
-            yield container
+            yield container if name is None else shards.part_of(container, name)
 
     @contextmanager
     def writing(
-        self, target: Target, *, even: Sequence[int] = (), silent: bool = False
+        self, target: Target, name: str | None = None, *, even: Sequence[int] = (), silent: bool = False
     ) -> Iterator[Container]:
         """Open a container to change it in one transaction.
 
         Chunks without owner are deleted, and the state is reported, only when the change is durable.
 
+        :param name: the object that it is opened for, which may be in a shard of it.
         :param even: statuses, besides enabled, in which the change is allowed.
         :param silent: do not report the state.
         """
         with self._transaction() as db:
             container = self._open(db, target)
             container.refuse_when(*({FROZEN, DISABLED} - set(even)))
+            if name is not None:
+                container = shards.part_of(container, name)
+                if container.shard and container.status in {FROZEN, DISABLED} - set(even):
+                    raise shards.ShardFrozen(container.shard)
             yield container
             if self.strict:
                 container.check_quota()
@@ -146,7 +161,7 @@ class Metadata:
             if db.execute("SELECT 1 FROM bases WHERE cid = ?", (target.cid,)).fetchone():
                 return False
             container = self._insert(db, target, now)
-            container.update({**initial_properties(self.namespace, target, now), **system})
+            container.update({**initial_properties(self.namespace, target, now, self.release), **system})
             container.update({f"user.{key}": value for key, value in properties.items()}, keep_empty=True)
             news = self._outbox.put(db, container.base, ContainerState.of(container, now))
         self._outbox.send(news)
@@ -165,15 +180,74 @@ class Metadata:
         with self._transaction() as db:
             container = self._open(db, target)
             news = None
-            if not force and container.has_chunks():
+            divided = bool(shards.ranges(container))
+            if not force and (divided or container.has_chunks()):
                 container.set("sys.status", str(ENABLED))
             else:
                 self._drop(db, container)
                 state = ContainerState(container.target.account, container.target.name, mtime=0, dtime=now)
                 news = self._outbox.put(db, container.base, state)
         if news is None:
-            raise Refusal(CONTAINER_NOT_EMPTY, "Container not empty")
+            message = "Table 'shard_ranges' not empty" if divided else "Container not empty"
+            raise Refusal(CONTAINER_NOT_EMPTY, message)
         self._outbox.send(news)
+
+    def divide(
+        self, target: Target, names: Sequence[str], places: Sequence[Target] | None = None
+    ) -> list[str]:
+        """Divide a container into shards; return their IDs.
+
+        :param names: the last name of each shard but the last one, in ascending order.
+        :param places: the names of the shards, None for the usual ones.
+        :raises ValueError: the container is divided, is a shard, or the names are not in order.
+        """
+        made, news = [], []
+        with self._transaction() as db:
+            root = self._open(db, target)
+            if shards.ranges(root) or root.get("sys.m2.sharding.root"):
+                raise ValueError(f"{root.target.name!r} is divided already")
+            now = self.clock.now()
+            for index, (lower, upper) in enumerate(shards.bounds(names)):
+                place = places[index] if places else shards.target_of(root.target, now, index)
+                directory = Directory(db)
+                directory.create(place, {})
+                directory.link(place, META2, self.meta2)
+                shard = self._insert(db, place, now)
+                shard.update(initial_properties(self.namespace, place, now, self.release))
+                shards.move(root, shard, lower, upper, self.meta2)
+                made.append(place.cid)
+                news.append(self._changed(db, shard))
+            shards.mark(root, len(made))
+            news.append(self._changed(db, root))
+        for item in news:
+            self._outbox.send(item)
+        return made
+
+    def create_shard(self, place: Target, parent: Target, bounds: tuple[str, str], timestamp: str) -> None:
+        """Make a shard that has nothing yet, of a container that is prepared to be divided."""
+        with self._transaction() as db:
+            source = self._open(db, parent)
+            directory = Directory(db)
+            directory.create(place, {})
+            directory.link(place, META2, self.meta2)
+            shard = self._insert(db, place, self.clock.now())
+            shard.update(initial_properties(self.namespace, place, self.clock.now(), self.release))
+            shard.set("sys.peers", self.meta2)
+            sharding.describe_new(source, shard, *bounds, timestamp)
+
+    def _changed(self, db: sqlite3.Connection, container: Container) -> News:
+        """Date a change of a container, and return its news."""
+        changed = self.clock.now()
+        db.execute("UPDATE bases SET changed = ? WHERE id = ?", (changed, container.base))
+        return self._outbox.put(db, container.base, ContainerState.of(container, changed))
+
+    def freeze_shard(self, target: Target, name: str) -> None:
+        """Freeze the shard of an object, if it has one and its root is frozen."""
+        with self._transaction() as db:
+            root = self._open(db, target)
+            part = shards.part_of(root, name)
+            if part.shard and root.status == FROZEN:
+                shards.freeze(part)
 
     def change_status(self, target: Target, action: str) -> None:
         """Freeze, enable or disable a container."""
@@ -231,7 +305,9 @@ class Metadata:
         return self._container(db, base["id"], named)
 
     def _container(self, db: sqlite3.Connection, base: int, target: Target) -> Container:
-        return Container(db, base, target, clock=self.clock, max_versions=self.max_versions)
+        return Container(
+            db, base, target, clock=self.clock, max_versions=self.max_versions, release=self.release
+        )
 
     def _insert(self, db: sqlite3.Connection, target: Target, now: int) -> Container:
         cursor = db.execute("INSERT INTO bases (cid, changed) VALUES (?, ?)", (target.cid, now))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
     from oio.sandbox.metadata.container import Container
 
 _KEEP_DELETED: Final = 7 * 24 * 3600
-_FLUSH_PAGE: Final = 1000
+FLUSH_PAGE: Final = 1000
+#: State of draining and flushing: nothing is left to do.
+_DONE: Final = 3
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What a deletion has deleted or made: a version, which is a delete marker or not."""
+
+    version: int
+    marker: bool
 
 
 def delete(
@@ -36,7 +47,7 @@ def delete(
     *,
     marker: bool = False,
     versioned: bool | None = None,
-) -> None:
+) -> Deleted:
     """Delete an object, or hide it behind a delete marker when its container keeps versions.
 
     :param marker: ask for a delete marker, whatever was given.
@@ -52,18 +63,22 @@ def delete(
             raise bad_request("Versioning not enabled and delete marker specified")
         if content.deleted:
             raise bad_request("Delete marker specified on a delete marker")
-    if marker or (versioned and version is None and not content.deleted):
-        _mark(container, content)
+    hides = not content.deleted or container.release.version_markers
+    if marker or (versioned and version is None and hides):
+        deleted = Deleted(_mark(container, content), marker=True)
     else:
         drop(container, content)
+        deleted = Deleted(content.version, content.deleted)
     container.bump()
+    return deleted
 
 
-def _mark(container: Container, content: Content) -> None:
+def _mark(container: Container, content: Content) -> int:
     version = content.version + 1
     if any(contents(container, "aliases.name = ? AND aliases.version = ?", content.name, version)):
         raise Refusal(CONTENT_EXISTS, "Delete marker error: Alias already present")
     insert_alias(container, content.name, version, MARKER_ID)
+    return version
 
 
 def purge(container: Container, name: str | None = None, max_versions: int | None = None) -> None:
@@ -99,15 +114,38 @@ def drain(container: Container, content: Content) -> None:
     """Delete the data of an object and keep its metadata; a delete marker has no data."""
     if content.deleted:
         return
-    drop_chunks(container, content.id, chunks_of(container, content.id))
+    drop_chunks(container, content.id, chunks_of(container, content))
     container.db.execute(
         "UPDATE headers SET chunk_method = ? WHERE base = ? AND id = ?", (DRAINED, container.base, content.id)
     )
 
 
-def flush(container: Container) -> bool:
-    """Delete up to 1000 versions and markers; return whether some are left."""
-    selection = list(islice(contents(container, "1"), _FLUSH_PAGE + 1))
-    for content in selection[:_FLUSH_PAGE]:
+def flush(container: Container, limit: int = FLUSH_PAGE) -> bool:
+    """Delete versions and markers up to a limit; return whether some are left."""
+    selection = list(islice(contents(container, "1"), limit + 1))
+    for content in selection[:limit]:
         drop(container, content)
-    return len(selection) > _FLUSH_PAGE
+    left = len(selection) > limit
+    if container.release.locks:
+        _date_stage(container, "flushing", done=not left)
+    return left
+
+
+def drain_all(container: Container, limit: int = FLUSH_PAGE) -> bool:
+    """Drain objects up to a limit, where that was asked for; return whether some are left."""
+    if container.get("sys.m2.draining.state") is None:
+        raise bad_request("No draining in progress")
+    selection = [content for content in contents(container, "1") if not (content.deleted or content.drained)]
+    for content in selection[:limit]:
+        drain(container, content)
+    left = len(selection) > limit
+    _date_stage(container, "draining", done=not left)
+    return left
+
+
+def _date_stage(container: Container, stage: str, *, done: bool) -> None:
+    container.set(f"sys.m2.{stage}.timestamp", str(container.clock.now()))
+    if done:
+        container.set(f"sys.m2.{stage}.state", str(_DONE))
+    else:
+        container.remove([f"sys.m2.{stage}.state"])

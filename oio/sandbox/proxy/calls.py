@@ -22,6 +22,8 @@ class Call(JsonCall):
     def __init__(self, request: Request) -> None:
         self._begin = time.monotonic_ns()
         super().__init__(request)
+        #: The shard of the container that the request was sent on to.
+        self.shard: str | None = None
         timeout = self.header("x-oio-timeout") or ""
         microseconds = parse_integer(timeout) or 0
         if microseconds <= 0:

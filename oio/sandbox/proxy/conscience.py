@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from oio.sandbox.http.calls import done, ok, typed_field
 from oio.sandbox.http.values import is_true, parse_integer
 from oio.sandbox.messages import Response
-from oio.sandbox.metadata.policies import SERVICE_POOLS, STORAGE_POLICY
+from oio.sandbox.metadata.policies import SERVICE_POOLS, SERVICE_UPDATE_POLICY, STORAGE_POLICY
 from oio.sandbox.proxy.calls import Call
-from oio.sandbox.proxy.registry import SERVICE_TYPES, Service
+from oio.sandbox.proxy.registry import LATER_SERVICE_TYPES, SERVICE_TYPES, Service
 from oio.sandbox.refusals import NOT_FOUND, POLICY_UNSATISFIABLE, Refusal, bad_request
 
 if TYPE_CHECKING:
@@ -19,31 +19,44 @@ if TYPE_CHECKING:
     from oio.sandbox.proxy.backend import Backend
 
 _UNSET: Final = -2
+_FAILED: Final = 500
+#: The policy that later services do not have, and its data security.
+_GONE: Final = "BACKBLAZE"
 
 
 def _info(backend: Backend, call: Call) -> Response:
+    later = backend.release.later_fields
     if call.param("what") == "types":
-        return ok(list(SERVICE_TYPES))
+        return ok(list(LATER_SERVICE_TYPES if later else SERVICE_TYPES))
     options = {
-        "flat_bitlength": 17,
+        **({} if later else {"flat_bitlength": 17}),
         "storage_policy": backend.policies.default,
-        "service_update_policy": "meta2=KEEP|3|1;sqlx=KEEP|1|1|;rdir=KEEP|1|1|",
+        "service_update_policy": SERVICE_UPDATE_POLICY,
     }
     return ok(
         {
             "ns": backend.namespace,
             "chunksize": backend.chunk_size,
             "options": options,
-            "storage_policy": STORAGE_POLICY,
+            "storage_policy": {
+                name: text for name, text in STORAGE_POLICY.items() if not (later and name == _GONE)
+            },
             "service_pools": SERVICE_POOLS,
-            "data_security": backend.policies.data_security,
+            "data_security": {
+                name: text
+                for name, text in backend.policies.data_security.items()
+                if not (later and name == _GONE)
+            },
         }
     )
 
 
 def _list(backend: Backend, call: Call) -> Response:
-    full = is_true(call.param("full") or "")
-    return ok([service.description(full=full) for service in backend.conscience.services(_kind(call))])
+    full, later = is_true(call.param("full") or ""), backend.release.later_fields
+    found = backend.conscience.services(_kind(call))
+    if later and call.has("cs"):
+        raise Refusal(_FAILED, "Conscience error: client creation")
+    return ok([service.description(full=full, scores=later) for service in found])
 
 
 def _local(backend: Backend, call: Call) -> Response:

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Final
 from oio.sandbox.http.calls import done, ok, typed_field
 from oio.sandbox.http.values import escape, is_hexadecimal, is_true, parse_integer
 from oio.sandbox.messages import Response
-from oio.sandbox.metadata import contents, versions
+from oio.sandbox.metadata import contents, shards, versions
 from oio.sandbox.metadata.container import DISABLED, FROZEN
 from oio.sandbox.metadata.directory import Target
 from oio.sandbox.metadata.listing import Query, list_objects
 from oio.sandbox.proxy.calls import Call, text_properties
-from oio.sandbox.proxy.descriptions import container_headers, listed_object, listing_headers
+from oio.sandbox.proxy.descriptions import (
+    container_headers,
+    described_chunk,
+    listed_object,
+    listing_headers,
+)
 from oio.sandbox.refusals import (
+    CONTAINER_DRAINING,
     CONTAINER_EXISTS,
+    CONTAINER_FLUSHING,
     NO_CONTAINER,
     NO_CONTENT,
     NO_REFERENCE,
@@ -39,7 +46,7 @@ _POLICY: Final = "sys.m2.policy.storage"
 #: System properties that hold a number.
 _NUMBERS: Final = ("sys.m2.quota", "sys.m2.policy.version", "sys.m2.keep_deleted_delay")
 #: Actions on the service of a container, which change nothing here.
-_HARMLESS: Final = ("status", "ping", "has", "info", "drop_cache", "sync", "leave", "debug", "vacuum")
+_HARMLESS: Final = ("status", "ping", "has", "info", "drop_cache", "sync", "leave", "debug")
 _ANY_STATUS: Final = (FROZEN, DISABLED)
 
 
@@ -48,8 +55,16 @@ _ANY_STATUS: Final = (FROZEN, DISABLED)
 
 def _create(backend: Backend, call: Call) -> Response:
     properties, system = _wanted_properties(call.json_object())
+    region = call.header("x-oio-region")
+    if backend.release.regions and region and region.lower() != backend.region.lower():
+        raise bad_request(f"Request addressed to region {region}, but we are in {backend.region}")
     created = create_container(backend, call.target(), properties, system)
-    return Response(201) if created else done()
+    return Response(201, served_by(backend)) if created else done(served_by(backend))
+
+
+def served_by(backend: Backend) -> list[tuple[str, str]]:
+    """Return the header that names the service behind the proxy, where it is sent."""
+    return [("x-backend-service-id", backend.metadata.meta2)] if backend.release.later_fields else []
 
 
 def create_container(
@@ -112,13 +127,20 @@ def _create_one(backend: Backend, account: str, item: object) -> dict[str, objec
 
 def _destroy(backend: Backend, call: Call) -> Response:
     backend.metadata.destroy(call.target(), force=call.flag("force"))
-    return done()
+    return done(served_by(backend))
 
 
 def _flush(backend: Backend, call: Call) -> Response:
     with backend.metadata.writing(call.target(), even=[FROZEN]) as container:
-        truncated = versions.flush(container)
-    return done([("x-oio-truncated", _boolean(truncated))])
+        truncated = versions.flush(container, backend.flush_limit)
+    return done([("x-oio-truncated", boolean(truncated))])
+
+
+def _drain(backend: Backend, call: Call) -> Response:
+    limit = call.integer("limit") or backend.flush_limit
+    with backend.metadata.writing(call.target()) as container:
+        truncated = versions.drain_all(container, limit)
+    return done([("x-oio-truncated", boolean(truncated))])
 
 
 def _purge(backend: Backend, call: Call) -> Response:
@@ -170,7 +192,10 @@ def _touch(backend: Backend, call: Call) -> Response:
     return done()
 
 
-def _dedup(_backend: Backend, _call: Call) -> Response:
+def _dedup(backend: Backend, call: Call) -> Response:
+    if backend.release.later_fields:
+        with backend.metadata.reading(call.target(), even_disabled=True):
+            pass
     raise Refusal(NOT_FOUND, "No handler found", 500)
 
 
@@ -200,9 +225,15 @@ def _set_properties(backend: Backend, call: Call) -> Response:
     if backend.metadata.strict and system.get(_POLICY):
         backend.policies.get(system[_POLICY])
     with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
-        container.set_user_properties(properties, flush=call.flag("flush"))
+        # The later service keeps the others whatever the request says.
+        flush = call.flag("flush") and not backend.release.later_fields
+        container.set_user_properties(properties, flush=flush)
         container.update(system)
-    return ok({})
+    return _changed(backend)
+
+
+def _changed(backend: Backend) -> Response:
+    return done() if backend.release.later_fields else ok({})
 
 
 def _del_properties(backend: Backend, call: Call) -> Response:
@@ -211,7 +242,7 @@ def _del_properties(backend: Backend, call: Call) -> Response:
         raise bad_request("Bad names")
     with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
         container.remove_user_properties(names or container.user_properties())
-    return ok({})
+    return _changed(backend)
 
 
 # -- listing
@@ -219,39 +250,72 @@ def _del_properties(backend: Backend, call: Call) -> Response:
 
 def _list(backend: Backend, call: Call) -> Response:
     query = Query(
-        limit=_page_size(call),
+        limit=page_size(call),
         marker=call.param("marker") or "",
         end_marker=call.param("end_marker") or call.param("marker_end") or "",
         prefix=call.param("prefix") or "",
-        delimiter=(call.param("delimiter") or "")[:1],
+        delimiter=_delimiter(backend, call),
         versions=call.has("all"),
         deleted=call.has("deleted"),
+        version_marker=_version_marker(backend, call),
     )
-    with_properties = is_true(call.param("properties") or "")
     selection = _selection(call)
     with backend.metadata.reading(call.target()) as container:
         if selection:
-            page: Page[Content] = Page([*_selected(container, *selection)])
+            page: Page[Content] = Page([*_selected(container, call, *selection)])
         else:
-            page = list_objects(container, query, call.expired)
+            seen: list[Container] = []
+            page = list_objects(container, query, call.expired, seen)
+            call.shard = seen[-1].shard if seen else None
         system = container.system_properties()
         headers = listing_headers(container.properties())
         body = {
             "prefixes": page.folders,
             "properties": container.user_properties(),
             "system": {key: value for key, value in system.items() if key.startswith("sys.")},
-            "objects": [
-                listed_object(content, contents.properties_of(container, content) if with_properties else {})
-                for content in page.rows
-            ],
+            "objects": [_listed(backend, call, container, content) for content in page.rows],
         }
     if page.marker is not None:
         headers.append(("x-oio-list-marker", escape(page.marker)))
-    headers.append(("x-oio-list-truncated", _boolean(page.truncated)))
+        if backend.release.version_markers and query.versions and page.last is not None:
+            headers.append(("x-oio-list-version-marker", str(page.last.version)))
+    headers.append(("x-oio-list-truncated", boolean(page.truncated)))
     return ok(body, headers)
 
 
-def _page_size(call: Call) -> int:
+def _listed(backend: Backend, call: Call, root: Container, content: Content) -> dict[str, object]:
+    container = shards.part_of(root, content.name)
+    shown = is_true(call.param("properties") or "")
+    properties = contents.properties_of(container, content) if shown else {}
+    later = backend.release.later_fields
+    item = listed_object(content, properties, twice=not later)
+    if later and is_true(call.param("chunks") or ""):
+        item["chunks"] = [
+            described_chunk(backend.conscience, it) for it in contents.chunks_of(container, content)
+        ]
+    return item
+
+
+def _delimiter(backend: Backend, call: Call) -> str:
+    text = call.param("delimiter") or ""
+    return text if backend.release.later_fields else text[:1]
+
+
+def _version_marker(backend: Backend, call: Call) -> int | None:
+    if not backend.release.version_markers or not call.param("marker"):
+        return None
+    return parse_integer(call.param("version_marker") or "")
+
+
+def _vacuum(backend: Backend, call: Call) -> Response:
+    # Services of today tell of the copies that the request names, which may be none.
+    if backend.release.shards and not call.param("local"):
+        return ok({})
+    return _peer_status(backend, call)
+
+
+def page_size(call: Call) -> int:
+    """Return how many rows a page may have."""
     text = call.param("max")
     size = _DEFAULT_PAGE if text is None else parse_integer(text)
     if size is None:
@@ -259,23 +323,46 @@ def _page_size(call: Call) -> int:
     return min(size, _LARGEST_PAGE) if size > 0 else _DEFAULT_PAGE
 
 
-def _selection(call: Call) -> tuple[str, str] | None:
+def _selection(call: Call) -> tuple[str, tuple[object, ...]] | None:
     """Return the SQL condition of a listing by chunk or by hash, which request headers ask for."""
     url, digest = call.header("x-oio-list-chunk-id"), call.header("x-oio-list-content-hash")
     if url:
-        return "aliases.content IN (SELECT content FROM chunks WHERE base = aliases.base AND url = ?)", url
+        # Of a chunk whose ID is computed, only host and position are kept.
+        host, _, _ = url.rpartition("/")
+        named = "url = ? OR substr(url, 1, ?) = ?"
+        condition = f"aliases.content IN (SELECT content FROM chunks WHERE base = aliases.base AND ({named}))"
+        return condition, (url, len(host) + 2, f"{host}/#")
     if digest:
         if not is_hexadecimal(digest):
             raise bad_request("Invalid content hash")
-        return "headers.hash = ?", digest.upper()
+        return "headers.hash = ?", (digest.upper(),)
     return None
 
 
-def _selected(container: Container, condition: str, value: str) -> list[Content]:
-    found = list(contents.contents(container, condition, value))
+def _selected(root: Container, call: Call, condition: str, values: tuple[object, ...]) -> list[Content]:
+    url = call.header("x-oio-list-chunk-id")
+    found = [
+        content
+        for container in shards.parts(root)
+        for content in contents.contents(container, condition, *values)
+        if not url or url in {chunk.url for chunk in contents.chunks_of(container, content)}
+    ]
     if not found:
         raise Refusal(NO_CONTENT, "Content not found")
     return found
+
+
+# -- stages
+
+
+_STAGES: Final = {"draining": CONTAINER_DRAINING, "flushing": CONTAINER_FLUSHING}
+
+
+def refuse_stages(container: Container, action: str) -> None:
+    """Refuse what cannot be done while a container is drained or flushed."""
+    for stage, status in _STAGES.items():
+        if container.get(f"sys.m2.{stage}.state") in {"1", "2"}:
+            raise Refusal(status, f"Container {stage} needed or in progress, cannot {action}")
 
 
 # -- status
@@ -295,7 +382,8 @@ def _peer_status(backend: Backend, call: Call) -> Response:
         return ok({backend.metadata.meta2: {"status": {"status": 200, "message": "OK"}, "body": ""}})
 
 
-def _boolean(value: bool) -> str:
+def boolean(value: bool) -> str:
+    """Write a header that is true or false."""
     return "true" if value else "false"
 
 
@@ -312,9 +400,11 @@ ROUTES: Final = {
     ("POST", "container/dedup"): _dedup,
     ("POST", "container/purge"): _purge,
     ("POST", "container/flush"): _flush,
+    ("POST", "container/drain"): _drain,
     ("POST", "container/snapshot"): _snapshot,
     ("POST", "admin/freeze"): _change_status,
     ("POST", "admin/enable"): _change_status,
     ("POST", "admin/disable"): _change_status,
     **{("POST", f"admin/{action}"): _peer_status for action in _HARMLESS},
+    ("POST", "admin/vacuum"): _vacuum,
 }

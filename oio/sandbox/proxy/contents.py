@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from oio.sandbox.http.calls import done, ok, typed_field
@@ -11,8 +12,9 @@ from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer
 from oio.sandbox.metadata import contents, versions
 from oio.sandbox.metadata.container import FROZEN
 from oio.sandbox.metadata.layout import Chunk, check_metachunks, check_object, metachunk_sizes
+from oio.sandbox.metadata.shards import ShardFrozen
 from oio.sandbox.proxy.calls import Call, text_properties
-from oio.sandbox.proxy.containers import create_container, max_versions_asked
+from oio.sandbox.proxy.containers import create_container, max_versions_asked, refuse_stages
 from oio.sandbox.proxy.descriptions import content_headers, described_chunk
 from oio.sandbox.proxy.placement import PLACEMENT_ROUTES, QUALITY
 from oio.sandbox.refusals import (
@@ -27,7 +29,7 @@ from oio.sandbox.refusals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from oio.sandbox.messages import Response
     from oio.sandbox.metadata.container import Container
@@ -36,22 +38,50 @@ if TYPE_CHECKING:
 
 _HASH_BYTES: Final = (16, 20, 32, 64)
 _BULK: Final = 100
+_BULK_LATER: Final = 250
+
+
+@contextmanager
+def _reading(backend: Backend, call: Call) -> Iterator[Container]:
+    """Open the container, or the shard of it, that holds the object of a request."""
+    with backend.metadata.reading(call.target(), call.param("path")) as container:
+        call.shard = container.shard
+        yield container
+
+
+@contextmanager
+def _writing(
+    backend: Backend, call: Call, *, name: str | None = None, even: Sequence[int] = ()
+) -> Iterator[Container]:
+    """As :func:`_reading`, to change the object of a request, or the one of ``name``."""
+    try:
+        with backend.metadata.writing(call.target(), name or call.param("path"), even=even) as container:
+            call.shard = container.shard
+            container.bypasses_governance = is_true(call.param("bypass_governance") or "")
+            yield container
+    except ShardFrozen as refusal:
+        call.shard = refusal.shard
+        raise
 
 
 # -- reading
 
 
 def _locate(backend: Backend, call: Call) -> Response:
-    with backend.metadata.reading(call.target()) as container:
+    if backend.release.shards and is_true(call.header("x-oio-force-master") or ""):
+        backend.metadata.freeze_shard(call.target(), call.param("path") or "")
+    with _reading(backend, call) as container:
         content = _find(container, call)
         if content.deleted and not call.has("deleted"):
             raise Refusal(CONTENT_DELETED, "Alias deleted")
         contents.refuse_drained(content)
-        chunks = [] if content.deleted else contents.chunks_of(container, content.id)
+        chunks = [] if content.deleted else contents.chunks_of(container, content)
         shown = is_true(call.param("properties") or "", default=True)
         properties = contents.properties_of(container, content) if shown else {}
+        target_policy = contents.target_policy(container, content)
     return ok(
-        [described_chunk(backend.conscience, chunk) for chunk in chunks], content_headers(content, properties)
+        [described_chunk(backend.conscience, chunk) for chunk in chunks],
+        content_headers(content, properties, target_policy),
     )
 
 
@@ -60,13 +90,14 @@ def _find(container: Container, call: Call) -> Content:
 
 
 def _get_properties(backend: Backend, call: Call) -> Response:
-    with backend.metadata.reading(call.target()) as container:
+    with _reading(backend, call) as container:
         content = _find(container, call)
-        return ok({"properties": contents.properties_of(container, content)}, content_headers(content))
+        headers = content_headers(content, target_policy=contents.target_policy(container, content))
+        return ok({"properties": contents.properties_of(container, content)}, headers)
 
 
 def _touch(backend: Backend, call: Call) -> Response:
-    with backend.metadata.writing(call.target(), even=[FROZEN]) as container:
+    with _writing(backend, call, even=[FROZEN]) as container:
         _find(container, call)
     return done()
 
@@ -175,7 +206,9 @@ def _create_container(backend: Backend, call: Call, asked: object) -> None:
 
 
 def _store(backend: Backend, call: Call, new: contents.NewContent) -> None:
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
+        if backend.release.locks and call.flag("restore_drained"):
+            refuse_stages(container, "restore")
         policy = backend.policies.get(new.policy)
         # Other data are refused as such before their size is compared with that of the chunks.
         check_object(policy, new.chunks, 0 if call.flag("change_policy") else new.size)
@@ -206,7 +239,7 @@ def _simulated_versioning(call: Call) -> bool | None:
 def _update(backend: Backend, call: Call) -> Response:
     chunks = _chunks(call.json() or [])
     size, content_id = _announced_size(call), _content_id(call)
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         policy = backend.policies.get(call.content_header("policy") or "")
         check_metachunks(policy, chunks)
         if sum(metachunk_sizes(chunks).values()) < size:
@@ -227,20 +260,20 @@ def _truncate(backend: Backend, call: Call) -> Response:
         raise bad_request(f"Missing/invalid size parameter: {text}")
     if size < 0:
         raise bad_request("Negative truncate size!")
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         contents.truncate(container, _find(container, call), size)
     return done()
 
 
 def _drain(backend: Backend, call: Call) -> Response:
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         versions.drain(container, _find(container, call))
     return done()
 
 
 def _purge(backend: Backend, call: Call) -> Response:
     name, kept = call.path(), max_versions_asked(call)
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         versions.purge(container, name, kept)
         container.bump()
     return done()
@@ -255,7 +288,7 @@ def _set_properties(backend: Backend, call: Call) -> Response:
     if body is not None and "properties" not in body:
         raise bad_request('No "properties" field')
     properties = {} if body is None else text_properties(body["properties"])
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         contents.set_properties(container, _find(container, call), properties, flush=call.has("flush"))
     return done()
 
@@ -267,7 +300,7 @@ def _del_properties(backend: Backend, call: Call) -> Response:
     for index, name in enumerate(names):
         if not isinstance(name, str):
             raise bad_request(f"Invalid string at {index}")
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         contents.delete_properties(container, _find(container, call), names)
     return done()
 
@@ -277,9 +310,9 @@ def _del_properties(backend: Backend, call: Call) -> Response:
 
 def _delete(backend: Backend, call: Call) -> Response:
     _check_deletable(backend, call)
-    with backend.metadata.writing(call.target()) as container:
+    with _writing(backend, call) as container:
         _force_versioning(container, call)
-        versions.delete(
+        deleted = versions.delete(
             container,
             call.param("path"),
             call.integer("version"),
@@ -287,6 +320,19 @@ def _delete(backend: Backend, call: Call) -> Response:
             marker=call.flag("delete_marker"),
             versioned=_simulated_versioning(call),
         )
+    if not backend.release.version_markers:
+        return done()
+    headers = [("x-oio-version-id", str(deleted.version))]
+    return done([*headers, *([("x-oio-delete-marker", "true")] if deleted.marker else [])])
+
+
+def _transition(backend: Backend, call: Call) -> Response:
+    body = call.json_object()
+    policy = backend.policies.get(str(typed_field(body, "policy", str)))
+    internal = bool(typed_field(body, "internal_transition", bool, optional=True))
+    with _writing(backend, call) as container:
+        content = _find(container, call)
+        contents.begin_transition(container, content, policy.name, internal=internal)
     return done()
 
 
@@ -301,10 +347,10 @@ def _delete_many(backend: Backend, call: Call) -> Response:
         raise bad_request("Invalid array of contents")
     if not items:
         raise bad_request("At least one element is needed")
-    if len(items) > _BULK:
+    if len(items) > (_BULK_LATER if backend.release.version_markers else _BULK):
         raise Refusal(TOO_LARGE, "Payload Too Large")
-    names = [_item_name(item) for item in items]
-    return ok({"contents": [_delete_one(backend, call, name) for name in names]})
+    named = [(_item_name(item), _item_version(backend, item)) for item in items]
+    return ok({"contents": [_delete_one(backend, call, name, version) for name, version in named]})
 
 
 def _item_name(item: object) -> str:
@@ -316,18 +362,28 @@ def _item_name(item: object) -> str:
     return name
 
 
-def _delete_one(backend: Backend, call: Call, name: str) -> dict[str, object]:
+def _item_version(backend: Backend, item: object) -> str | None:
+    if not backend.release.version_markers or not isinstance(item, dict) or item.get("version") is None:
+        return None
+    return str(item["version"])
+
+
+def _delete_one(backend: Backend, call: Call, name: str, version: str | None) -> dict[str, object]:
     status, message = 204, "ok"
     try:
         if not name:
             raise bad_request("Missing path and content")
         _check_deletable(backend, call)
-        with backend.metadata.writing(call.target()) as container:
+        number = None if version is None else parse_integer(version)
+        if version is not None and number is None:
+            raise bad_request("Invalid content version")
+        with _writing(backend, call, name=name) as container:
             _force_versioning(container, call)
-            versions.delete(container, name, versioned=_simulated_versioning(call))
+            versions.delete(container, name, number, versioned=_simulated_versioning(call))
     except Refusal as refusal:
         status, message = refusal.status, refusal.message
-    return {"name": name, "status": status, "message": message}
+    given = {} if version is None else {"version": version}
+    return {"name": name, **given, "status": status, "message": message}
 
 
 def _named(handler: Callable[[Backend, Call], Response]) -> Callable[[Backend, Call], Response]:
@@ -356,5 +412,6 @@ ROUTES: Final = {
     ("POST", "content/drain"): _named(_drain),
     ("POST", "content/purge"): _purge,
     ("POST", "content/delete"): _named(_delete),
+    ("POST", "content/transition"): _named(_transition),
     ("POST", "content/delete_many"): _delete_many,
 }

@@ -36,8 +36,11 @@ def _header_name(key: str) -> str:
     return re.sub(rb"[^0-9A-Za-z-]", b"-", key.encode()).decode()
 
 
-def listed_object(content: Content, properties: Mapping[str, str]) -> dict[str, object]:
-    """Return an object as ``container/list`` gives it."""
+def listed_object(content: Content, properties: Mapping[str, str], *, twice: bool) -> dict[str, object]:
+    """Return an object as ``container/list`` gives it.
+
+    :param twice: give the content ID under its former name too.
+    """
     item: dict[str, object] = {
         "name": content.name,
         "version": content.version,
@@ -45,7 +48,7 @@ def listed_object(content: Content, properties: Mapping[str, str]) -> dict[str, 
         "mtime": content.mtime,
         "deleted": content.deleted,
         "id": content.id,
-        "content": content.id,
+        **({"content": content.id} if twice else {}),
         "policy": content.policy,
         "chunk-method": content.chunk_method,
         "hash": content.hash,
@@ -55,7 +58,9 @@ def listed_object(content: Content, properties: Mapping[str, str]) -> dict[str, 
     return item | ({"properties": dict(properties)} if properties else {})
 
 
-def content_headers(content: Content, properties: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+def content_headers(
+    content: Content, properties: Mapping[str, str] | None = None, target_policy: str | None = None
+) -> list[tuple[str, str]]:
     """Return the headers that describe an object, its user properties among them, sorted by name.
 
     The keys of user properties go raw, whatever they hold (pitfalls row 158).
@@ -78,6 +83,8 @@ def content_headers(content: Content, properties: Mapping[str, str] | None = Non
             "policy": str(content.policy),
             "size": str(content.size),
         }
+    if target_policy:
+        values["target-policy"] = target_policy
     own = {key: escape(value) for key, value in (properties or {}).items() if key not in values}
     return sorted((_CONTENT + key, value) for key, value in (own | values).items())
 

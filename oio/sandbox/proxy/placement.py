@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Final
 from oio.sandbox.http.calls import ok, typed_field
 from oio.sandbox.http.values import escape, parse_integer
 from oio.sandbox.metadata.contents import Content, new_content_id
+from oio.sandbox.metadata.layout import Owner
 from oio.sandbox.proxy.calls import Call
 from oio.sandbox.proxy.descriptions import content_headers
 from oio.sandbox.refusals import NO_SUCH_POLICY, Refusal, bad_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from oio.sandbox.messages import Response
     from oio.sandbox.metadata.policies import Policy
     from oio.sandbox.proxy.backend import Backend
@@ -63,14 +66,22 @@ def _prepared(backend: Backend, call: Call) -> tuple[list[tuple[str, str]], Chun
         chunk_method=policy.chunk_method,
         mime_type="application/octet-stream",
     )
+    ids = _ids(backend, call, content)
     chunks: Chunks = []
     properties: dict[str, str] = {}
     # The highest position comes first.
-    for index in reversed(range(first, first + -(-max(size, 1) // backend.chunk_size))):
-        made, quality = _metachunk(backend, policy, index)
+    for index in reversed(range(first, first + _metachunks(backend, policy, size))):
+        made, quality = _metachunk(backend, policy, index, ids)
         chunks += made
         properties |= quality
     return [("x-oio-ns-chunk-size", str(backend.chunk_size)), *content_headers(content)], chunks, properties
+
+
+def _metachunks(backend: Backend, policy: Policy, size: int) -> int:
+    """Return the number of metachunks for data of a size, one at least."""
+    # Of EC, 7.3 gives chunks for more metachunks than are needed.
+    filled = policy.required if backend.release.later_fields else 1
+    return -(-max(size, 1) // (backend.chunk_size * filled))
 
 
 def _size(asked: dict[str, object]) -> int:
@@ -111,21 +122,31 @@ def _policy(backend: Backend, name: object) -> Policy:
     return backend.policies.get(name)
 
 
-def _metachunk(backend: Backend, policy: Policy, index: int) -> tuple[Chunks, dict[str, str]]:
+def _ids(backend: Backend, call: Call, content: Content) -> Callable[[str], str]:
+    """Return what gives the ID of the chunk at a position."""
+    if not backend.release.computed_ids:
+        return _random_id
+    owner = Owner(call.target().cid, content.name, content.version, content.policy or "")
+    return owner.chunk_id
+
+
+def _metachunk(
+    backend: Backend, policy: Policy, index: int, ids: Callable[[str], str]
+) -> tuple[Chunks, dict[str, str]]:
     """Return the chunks of one metachunk, the highest position first, and the quality of each."""
     if policy.kind == "backblaze":
-        url = f"b2/{_chunk_id()}"
+        url = f"b2/{_random_id(str(index))}"
         return [_chunk(url, url, str(index), backend.chunk_size, _BEST)], {}
     chunks: Chunks = []
     qualities: dict[str, str] = {}
     places = backend.conscience.poll(backend.conscience.pool_of(policy))
     for fragment, place in reversed(list(enumerate(places))):
-        chunk_id = _chunk_id()
+        pos = f"{index}.{fragment}" if policy.kind == "ec" else str(index)
+        chunk_id = ids(pos)
         url = f"http://{place.service.name}/{chunk_id}"
         real_url = f"http://{place.service.address}/{chunk_id}"
-        pos = f"{index}.{fragment}" if policy.kind == "ec" else str(index)
         chunks.append(_chunk(url, real_url, pos, backend.chunk_size, place.service.score))
-        qualities[QUALITY + url] = _quality(place)
+        qualities[QUALITY + url] = _quality(backend, place)
     return chunks, qualities
 
 
@@ -133,14 +154,17 @@ def _chunk(url: str, real_url: str, pos: str, size: int, score: int) -> dict[str
     return {"url": url, "real_url": real_url, "pos": pos, "size": size, "hash": _NO_HASH, "score": score}
 
 
-def _chunk_id() -> str:
+def _random_id(_pos: str) -> str:
     return os.urandom(32).hex().upper()
 
 
-def _quality(place: Place) -> str:
+def _quality(backend: Backend, place: Place) -> str:
     """Return the quality of a placement, all services being equally near."""
     distances = {"expected_dist": 1, "final_dist": 1, "warn_dist": 0}
     slots = {"expected_slot": place.expected_slot, "final_slot": place.final_slot}
+    if backend.release.later_fields:
+        slots |= {"cur_items": "1.1.1.1", "strict_location_constraint": "1.1.1.1"}
+        slots |= {"fair_location_constraint": "0.0.0.0"}
     return json.dumps(distances | slots, separators=(",", ":"))
 
 
@@ -160,10 +184,20 @@ def _spare(backend: Backend, call: Call) -> Response:
     )
     chunks, properties = [], []
     for place in places:
-        url = f"http://{place.service.name}/{_chunk_id()}"
+        url = f"http://{place.service.name}/{_spare_id(backend, call, policy)}"
         chunks.append({"id": url, "pos": "", "hash": "", "size": 0})
-        properties.append({"alias": "", "version": 0, "key": QUALITY + url, "value": _quality(place)})
-    return ok({"aliases": [], "headers": [], "chunks": chunks, "properties": properties})
+        quality = _quality(backend, place)
+        properties.append({"alias": "", "version": 0, "key": QUALITY + url, "value": quality})
+    beans: dict[str, object] = {"aliases": [], "headers": [], "chunks": chunks, "properties": properties}
+    return ok(beans | ({"shard_ranges": []} if backend.release.shards else {}))
+
+
+def _spare_id(backend: Backend, call: Call, policy: Policy) -> str:
+    """Return the ID of a chunk that takes the place of another one: where it is computed, the same."""
+    name, version, pos = call.param("path"), call.integer("version"), call.param("position")
+    if not backend.release.computed_ids or name is None or version is None or pos is None:
+        return _random_id("")
+    return Owner(call.target().cid, name, version, policy.name).chunk_id(pos)
 
 
 def _hosts(body: dict[str, object], name: str) -> list[str]:

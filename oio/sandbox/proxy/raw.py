@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 def _insert(backend: Backend, call: Call) -> Response:
+    if backend.release.computed_ids and not (call.param("path") and call.content_id()):
+        raise bad_request("Missing path and content")
     rows = _array(call.json())
     with backend.metadata.writing(call.target(), even=[FROZEN] if call.has("frozen") else []) as container:
         for bean in rows:

@@ -27,6 +27,12 @@ SERVICE_TYPES: Final = (
     *("rawx", "rdir", "redis", "xcute"),
 )
 
+#: Those of the development head.
+LATER_SERVICE_TYPES: Final = (
+    *("account", "beanstalkd", "echo", "foundationdb", "meta0", "meta1", "meta2", "oioproxy", "rawx", "rdir"),
+    *("redis", "xcute"),
+)
+
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}")
 
 Tags = dict[str, object]
@@ -66,12 +72,18 @@ class Service:
         """Slots that it is in: its type, and those of ``tag.slots``."""
         return frozenset({self.kind, *str(self.tags.get("tag.slots", "")).split(",")} - {""})
 
-    def description(self, *, full: bool) -> dict[str, object]:
-        """Return the item of ``conscience/list``, with its statistics if ``full``."""
+    def description(self, *, full: bool, scores: bool = False) -> dict[str, object]:
+        """Return the item of ``conscience/list``, with its statistics if ``full``.
+
+        :param scores: tell the scores and locks for reading and for writing apart, though they are the same.
+        """
         tags = {key: value for key, value in self.tags.items() if full or not key.startswith("stat.")}
         if self.service_id:
             tags["tag.service_id"] = self.service_id
-        return {"addr": self.address, "score": self.score, "tags": tags | {"tag.lock": self.lock is not None}}
+        locks = ["tag.lock", *(["tag.putlock", "tag.getlock"] if scores else [])]
+        tags |= dict.fromkeys(locks, self.lock is not None)
+        both = {"scores": {"score.put": self.score, "score.get": self.score}} if scores else {}
+        return {"addr": self.address, "score": self.score, **both, "tags": tags}
 
 
 class Place(NamedTuple):

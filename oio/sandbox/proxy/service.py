@@ -11,10 +11,11 @@ from typing import Final
 
 from oio.sandbox.http.calls import refused
 from oio.sandbox.messages import Request, Response
-from oio.sandbox.proxy import administration, conscience, containers, contents, directory, raw
+from oio.sandbox.proxy import administration, conscience, containers, contents, directory, raw, sharding
 from oio.sandbox.proxy.backend import Backend
 from oio.sandbox.proxy.calls import Call
-from oio.sandbox.refusals import NOT_FOUND, Refusal, bad_request
+from oio.sandbox.proxy.containers import served_by
+from oio.sandbox.refusals import NO_SUCH_POLICY, NOT_FOUND, Refusal, bad_request
 
 _PATH_BYTES: Final = 2048
 #: Routes that take one request to a meta2, and report how long it took.
@@ -24,6 +25,12 @@ _MEASURED: Final = frozenset(
         *("content/truncate", "content/delete", "content/drain"),
     }
 )
+#: Routes that came later.
+_LATER: Final = frozenset({"content/transition", "container/drain", *(route for _, route in sharding.ROUTES)})
+#: Status of failures behind the proxy, which do not say whose they are.
+_UNKNOWN: Final = 500
+#: Routes that work by stages, and say so even when they are refused.
+_STAGED: Final = ("container/flush", "container/drain")
 _PATH: Final = re.compile(r"/+v3\.0/(?P<whole>.+?)/?")
 
 
@@ -36,6 +43,7 @@ ROUTES: Final[dict[tuple[str, str], Handler]] = {
     **directory.ROUTES,
     **conscience.ROUTES,
     **raw.ROUTES,
+    **sharding.ROUTES,
 }
 
 
@@ -47,13 +55,28 @@ class Proxy:
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
+        call = None
         try:
-            return self._handler(request)(self._backend, Call(request))
+            call = Call(request)
+            return self._handler(request)(self._backend, call)
         except Refusal as refusal:
-            return refused(refusal)
+            return self._refused(refusal, request, call)
         except (UnicodeEncodeError, OverflowError, sqlite3.DataError) as exc:
             # Half a surrogate pair, or an integer of more than 64 bits, in a JSON body.
             return refused(bad_request(f"Unusable value: {exc}"))
+
+    def _refused(self, refusal: Refusal, request: Request, call: Call | None) -> Response:
+        later = self._backend.release.later_fields
+        if later and refusal.status == NO_SUCH_POLICY:
+            refusal = refusal.answered_with(400)
+        answer = refused(refusal)
+        if not later or refusal.http == _UNKNOWN:
+            return answer
+        staged = request.path.rstrip("/").endswith(_STAGED)
+        headers = [*served_by(self._backend), *([("x-oio-truncated", "false")] if staged else [])]
+        if call is not None and call.shard:
+            headers.append(("x-oio-shard-hexid", call.shard))
+        return replace(answer, headers=[*headers, *answer.headers])
 
     def _handler(self, request: Request) -> Handler:
         match = _PATH.fullmatch(request.path)
@@ -63,7 +86,8 @@ class Proxy:
             if handler is not None:
                 return handler
             namespace, _, route = whole.partition("/")
-            handler = ROUTES.get((method, route))
+            later = route in _LATER and not self._backend.release.later_fields
+            handler = None if later else ROUTES.get((method, route))
             if handler is not None:
                 if namespace != self._backend.namespace:
                     raise bad_request("Invalid parameter 'namespace'")
@@ -75,6 +99,8 @@ def _wrapped(handler: Handler, route: str) -> Handler:
     def wrapped(backend: Backend, call: Call) -> Response:
         call.check_deadline()
         answer = handler(backend, call)
+        if call.shard:
+            answer = replace(answer, headers=[("x-oio-shard-hexid", call.shard), *answer.headers])
         if route in _MEASURED and call.header("x-oio-perfdata") is not None:
             measures = ("x-oio-perfdata", f"resolve=0,meta2={call.elapsed()}")
             return replace(answer, headers=[*answer.headers, measures])

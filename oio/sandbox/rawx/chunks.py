@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +33,8 @@ class Attributes:
     size: int
     metachunk_hash: str | None = None
     metachunk_size: int | None = None
+    #: Free attributes, by their names in lower case.
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, note: bytes | None) -> Attributes | None:
@@ -80,6 +83,18 @@ class ChunkStore(FileStore):
         """Make a chunk that has been written exist, durably."""
         upload.finish(attributes.written())
         upload.keep()
+
+    def describe(self, chunk_id: str, extra: Mapping[str, str]) -> None:
+        """Add free attributes to a chunk.
+
+        :raises NotStored: there is none.
+        :raises ChunkDamaged: it has no attributes.
+        """
+        with self.open(chunk_id) as chunk:
+            attributes = chunk.attributes
+        if extra:
+            changed = replace(attributes, extra={**attributes.extra, **extra})
+            self.rewrite_note(chunk_id, changed.written())
 
     def open(self, chunk_id: str) -> Chunk:
         """Open a chunk for reading.

@@ -6,9 +6,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from oio.sandbox.http.calls import JsonCall, done, ok, refused, typed_field
+from oio.sandbox.http.values import parse_integer
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
 from oio.sandbox.refusals import BAD_REQUEST, NOT_ALLOWED, Refusal, bad_request
@@ -32,7 +34,7 @@ class Rdir:
             if methods is None:
                 raise Refusal(BAD_REQUEST, "Route not managed", 404)
             handler = methods.get(request.method)
-            if handler is None:
+            if handler is None or (handler is _fetch and not self._allows(request.method)):
                 raise Refusal(BAD_REQUEST, "Bad method", 405)
             return handler(self._reverse, JsonCall(request))
         except Refusal as refusal:
@@ -40,9 +42,16 @@ class Rdir:
         except (UnicodeEncodeError, OverflowError) as exc:
             return refused(bad_request(f"Unusable value: {exc}"))
 
+    def _allows(self, method: str) -> bool:
+        """Whether chunks may be asked for with a method."""
+        return method == "POST" or self._reverse.with_paths
+
 
 def _own_status(reverse: ReverseDirectory, _call: JsonCall) -> Response:
-    return ok({"opened_db_count": reverse.count()})
+    status: dict[str, object] = {"opened_db_count": reverse.count()}
+    if reverse.with_paths:
+        status |= {"meta2_volumes": reverse.volumes(CONTAINERS), "rawx_volumes": reverse.volumes(CHUNKS)}
+    return ok(status)
 
 
 def _volume(call: JsonCall) -> str:
@@ -64,17 +73,39 @@ def _create(kind: str) -> Callable[[ReverseDirectory, JsonCall], Response]:
 
 
 def _push(reverse: ReverseDirectory, call: JsonCall) -> Response:
-    reverse.push_chunk(_volume(call), _chunk(call), create=call.flag("create"))
+    volume, create = _volume(call), call.flag("create")
+    for body in _bodies(reverse, call):
+        entry = _chunk_with_path(body) if reverse.with_paths else _chunk(body)
+        reverse.push_chunk(volume, entry, create=create)
     return done()
 
 
 def _delete(reverse: ReverseDirectory, call: JsonCall) -> Response:
-    reverse.delete_chunk(_volume(call), _chunk(call))
+    volume = _volume(call)
+    for body in _bodies(reverse, call):
+        # Where paths are known, the content ID is not needed.
+        given = {"content_id": "", **body} if reverse.with_paths else body
+        reverse.delete_chunk(volume, _chunk(given))
     return done()
 
 
-def _chunk(call: JsonCall) -> ChunkEntry:
-    body = call.json_object()
+def _bodies(reverse: ReverseDirectory, call: JsonCall) -> list[dict[str, object]]:
+    """Return what a body is about: one object, or, where paths are known, a list of them."""
+    body = call.json()
+    if isinstance(body, list) and reverse.with_paths:
+        if not all(isinstance(item, dict) for item in body):
+            raise bad_request("Object argument expected")
+        return body
+    return [call.json_object()]
+
+
+def _chunk_with_path(body: dict[str, object]) -> ChunkEntry:
+    entry, path = _chunk(body), str(typed_field(body, "path", str))
+    version, mtime = (int(str(typed_field(body, name, int))) for name in ("version", "mtime"))
+    return replace(entry, path=path, version=version, mtime=mtime)
+
+
+def _chunk(body: dict[str, object]) -> ChunkEntry:
     container, content, chunk = (
         str(typed_field(body, name, str)) for name in ("container_id", "content_id", "chunk_id")
     )
@@ -95,9 +126,20 @@ def _fetch(reverse: ReverseDirectory, call: JsonCall) -> Response:
     if typed_field(body, "rebuild", bool, optional=True):
         # Without an incident there is nothing to rebuild, not even chunks of unknown date.
         until = reverse.incident(volume) or -1
-    selection = _selection(_number(body, "limit"), str(after or ""), f"{container}|" if container else "")
-    page = reverse.chunks(volume, selection, until)
-    return ok([[entry.key, {"mtime": entry.mtime}] for entry in page.rows], _following(page))
+    limit, prefix = _number(body, "limit"), f"{container}|" if container else ""
+    if reverse.with_paths:
+        limit = limit or parse_integer(call.param("max") or "") or 0
+        after, prefix = after or call.param("marker"), prefix or call.param("prefix") or ""
+    page = reverse.chunks(volume, _selection(limit, str(after or ""), prefix), until)
+    rows = [[reverse.key(entry), _row(reverse, entry)] for entry in page.rows]
+    return ok(rows, _following(reverse, page))
+
+
+def _row(reverse: ReverseDirectory, entry: ChunkEntry) -> dict[str, object]:
+    row: dict[str, object] = {"mtime": entry.mtime}
+    if reverse.with_paths:
+        row |= {"content_id": entry.content, "path": entry.path, "version": entry.version}
+    return row
 
 
 def _selection(limit: int, after: str, prefix: str) -> Selection:
@@ -105,9 +147,9 @@ def _selection(limit: int, after: str, prefix: str) -> Selection:
     return Selection(limit=limit if limit > 0 else sys.maxsize, marker=after, prefix=prefix)
 
 
-def _following(page: Page[ChunkEntry]) -> list[tuple[str, str]]:
+def _following(reverse: ReverseDirectory, page: Page[ChunkEntry]) -> list[tuple[str, str]]:
     """Return the headers that say whether and where there are more chunks."""
-    marker = [("x-oio-list-marker", page.rows[-1].key)] if page.truncated else []
+    marker = [("x-oio-list-marker", reverse.key(page.rows[-1]))] if page.truncated else []
     return [*marker, ("x-oio-list-truncated", "true" if page.truncated else "false")]
 
 
@@ -125,7 +167,9 @@ def _status(reverse: ReverseDirectory, call: JsonCall) -> Response:
         "chunk": counted(totals.total(), to_rebuild.total()),
         "container": {name: counted(total, to_rebuild[name]) for name, total in totals.items()},
     }
-    return ok(status | ({"rebuild": {"incident_date": incident}} if incident else {}), _following(page))
+    return ok(
+        status | ({"rebuild": {"incident_date": incident}} if incident else {}), _following(reverse, page)
+    )
 
 
 # -- administration
@@ -189,6 +233,9 @@ def _fetch_containers(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
     prefix, marker = (str(typed_field(body, name, str, optional=True) or "") for name in ("prefix", "marker"))
     limit = min(max(_number(body, "limit") or _LARGEST_PAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
+    if reverse.with_paths:
+        # It counts from 0.
+        limit = min(max(_number(body, "limit") or _LARGEST_PAGE, 0), _LARGEST_PAGE) + 1
     page = reverse.containers(volume, Selection(limit=limit, marker=marker, prefix=prefix))
     records = [
         {
@@ -210,7 +257,7 @@ ROUTES: Final[dict[str, dict[str, _Handler]]] = {
     f"{_V1}create": {"POST": _create(CHUNKS)},
     f"{_V1}push": {"POST": _push},
     f"{_V1}delete": {"DELETE": _delete},
-    f"{_V1}fetch": {"POST": _fetch},
+    f"{_V1}fetch": {"POST": _fetch, "GET": _fetch},
     f"{_V1}status": {"GET": _status},
     f"{_V1}admin/show": {"GET": _show},
     f"{_V1}admin/lock": {"POST": _lock},

@@ -35,6 +35,11 @@ CREATE TABLE IF NOT EXISTS chunks (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS chunks_by_id ON chunks (volume, chunk);
 
+CREATE TABLE IF NOT EXISTS owners (
+    volume TEXT NOT NULL, key TEXT NOT NULL, content TEXT NOT NULL, path TEXT NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (volume, key)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS containers (
     volume TEXT NOT NULL, url TEXT NOT NULL, id TEXT NOT NULL, mtime INTEGER NOT NULL,
     PRIMARY KEY (volume, url)
@@ -50,15 +55,25 @@ class ChunkEntry:
     content: str
     chunk: str
     mtime: int = 0
+    path: str = ""
+    version: int = 0
 
     @property
     def key(self) -> str:
         """Key by which it is listed."""
         return f"{self.container}|{self.content}|{self.chunk}"
 
+    @property
+    def short_key(self) -> str:
+        """Key by which it is listed where paths are known."""
+        return f"{self.container}|{self.chunk}"
+
     @classmethod
     def of(cls, row: sqlite3.Row) -> ChunkEntry:
         """Return the entry of a row; only the parts before the last two bars may have bars themselves."""
+        if row["content"] is not None:
+            container, chunk = row["key"].rsplit("|", 1)
+            return cls(container, row["content"], chunk, row["mtime"], row["path"], row["version"])
         container, content, chunk = row["key"].rsplit("|", 2)
         return cls(container, content, chunk, row["mtime"])
 
@@ -79,12 +94,27 @@ class ReverseDirectory:
 
     :param path: file of the database.
     :param delay: seconds until news of chunks and containers are applied.
+    :param with_paths: know the object of each chunk by path and version too.
     """
 
-    def __init__(self, path: Path, delay: float = 0.0) -> None:
+    def __init__(self, path: Path, delay: float = 0.0, *, with_paths: bool = False) -> None:
+        self.with_paths = with_paths
         # Each chunk that is stored is an entry: waiting for the disk twice would slow all writes down.
         self._database = Database(path, _SCHEMA, survives_power_cuts=False)
         self.inbox = Inbox(self._database, self._apply, delay)
+        if with_paths:
+            self._shorten_keys()
+
+    def _shorten_keys(self) -> None:
+        """Give the entries of an earlier release, which did not know paths, the keys of this one."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT volume, key, mtime, content, path, version FROM chunks "
+                "LEFT JOIN owners USING (volume, key) WHERE content IS NULL"
+            ).fetchall()
+            for row in rows:
+                db.execute("DELETE FROM chunks WHERE volume = ? AND key = ?", (row["volume"], row["key"]))
+                self._push_chunk(db, row["volume"], ChunkEntry.of(row))
 
     def close(self) -> None:
         """Close the database."""
@@ -112,7 +142,7 @@ class ReverseDirectory:
         event, volume, what = news
         if event == "chunk_stored":
             _create(db, CHUNKS, volume)
-            _push_chunk(db, volume, ChunkEntry(**what))
+            self._push_chunk(db, volume, ChunkEntry(**what))
         elif event == "chunk_deleted":
             db.execute("DELETE FROM chunks WHERE volume = ? AND chunk = ?", (volume, what))
         elif event == "container_there":
@@ -145,13 +175,24 @@ class ReverseDirectory:
             if create:
                 _create(db, CHUNKS, volume)
             _check(db, CHUNKS, volume)
-            _push_chunk(db, volume, entry)
+            self._push_chunk(db, volume, entry)
+
+    def key(self, entry: ChunkEntry) -> str:
+        """Return the key by which a chunk is listed."""
+        return entry.short_key if self.with_paths else entry.key
+
+    def _push_chunk(self, db: sqlite3.Connection, volume: str, entry: ChunkEntry) -> None:
+        row = (volume, self.key(entry), entry.chunk, entry.mtime)
+        db.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)", row)
+        if self.with_paths:
+            details = (volume, entry.short_key, entry.content, entry.path, entry.version)
+            db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?, ?)", details)
 
     def delete_chunk(self, volume: str, entry: ChunkEntry) -> None:
         """Remove a chunk, which may be absent."""
         with self.inbox.open() as db:
             _check(db, CHUNKS, volume)
-            db.execute("DELETE FROM chunks WHERE volume = ? AND key = ?", (volume, entry.key))
+            db.execute("DELETE FROM chunks WHERE volume = ? AND key = ?", (volume, self.key(entry)))
 
     def chunks(self, volume: str, selection: Selection, until: int | None = None) -> Page[ChunkEntry]:
         """Return a page of the chunks of a volume, in the order of their keys.
@@ -163,13 +204,20 @@ class ReverseDirectory:
 
             def rows(after: str) -> Iterable[ChunkEntry]:
                 found = db.execute(
-                    "SELECT key, mtime FROM chunks WHERE volume = ? AND key > ? AND key >= ? "
+                    "SELECT key, mtime, content, path, version FROM chunks "
+                    "LEFT JOIN owners USING (volume, key) WHERE volume = ? AND key > ? AND key >= ? "
                     "AND (? IS NULL OR mtime <= ?) ORDER BY key",
                     (volume, after, selection.prefix, until, until),
                 )
                 return map(ChunkEntry.of, found)
 
-            return list_page(rows, selection, attrgetter("key"))
+            return list_page(rows, selection, self.key)
+
+    def volumes(self, kind: str) -> list[str]:
+        """Return the volumes of a kind."""
+        with self.inbox.open() as db:
+            rows = db.execute("SELECT id FROM volumes WHERE kind = ? ORDER BY id", (kind,))
+            return [row["id"] for row in rows]
 
     def clear(self, volume: str, *, everything: bool, before_incident: bool) -> int:
         """Clear the incident of a volume, and remove all its chunks or those it concerns; return how many."""
@@ -256,11 +304,6 @@ def _create(db: sqlite3.Connection, kind: str, volume: str) -> None:
 def _check(db: sqlite3.Connection, kind: str, volume: str) -> None:
     if not db.execute("SELECT 1 FROM volumes WHERE kind = ? AND id = ?", (kind, volume)).fetchone():
         raise Refusal(NOT_FOUND, "DB not found")
-
-
-def _push_chunk(db: sqlite3.Connection, volume: str, entry: ChunkEntry) -> None:
-    row = (volume, entry.key, entry.chunk, entry.mtime)
-    db.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)", row)
 
 
 def _incident(db: sqlite3.Connection, volume: str) -> int:

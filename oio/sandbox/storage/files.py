@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 _PENDING: Final = ".pending"
 _NOTE: Final = ".json"
@@ -30,6 +30,17 @@ class NotStored(Exception):
     """There is no finished file of this name."""
 
 
+class Digest(Protocol):
+    """A hash being computed."""
+
+    def update(self, data: bytes, /) -> object:
+        """Add data."""
+
+    def hexdigest(self) -> str:
+        """Return the hash of the data so far."""
+        ...
+
+
 @dataclass(frozen=True)
 class Stored:
     """A finished file, open for reading, and the note on it."""
@@ -41,12 +52,12 @@ class Stored:
 class Writing:
     """A file being written: it vanishes unless :meth:`keep` was called before the ``with`` block ends."""
 
-    def __init__(self, store: FileStore, name: str) -> None:
+    def __init__(self, store: FileStore, name: str, digest: Digest) -> None:
         self.name = name
         self.size = 0
         self._store = store
         self._file = store.path(name, _PENDING).open("xb", buffering=0)
-        self._hash = hashlib.new(store.algorithm, usedforsecurity=False)
+        self._hash = digest
         self._kept = False
 
     @property
@@ -112,15 +123,16 @@ class FileStore:
         self._pending: set[str] = set()
         directory.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
 
-    def create(self, name: str) -> Writing:
+    def create(self, name: str, digest: Digest | None = None) -> Writing:
         """Start to write a file.
 
+        :param digest: the hash to compute; None for that of the directory.
         :raises NameTaken: there is one already.
         """
         self._reserve(name)
         try:
             self._make_subdirectory(name)
-            return Writing(self, name)
+            return Writing(self, name, digest or hashlib.new(self.algorithm, usedforsecurity=False))
         except BaseException:  # The name would stay taken.
             self.release(name)
             raise
@@ -214,6 +226,16 @@ class FileStore:
                 os.fsync(file.fileno())
         self.path(name, _PENDING).rename(self.path(name))
         sync_directory(self.path(name).parent)
+
+    def rewrite_note(self, name: str, note: bytes) -> None:
+        """Replace the note on a finished file.
+
+        :raises NotStored: there is no such file.
+        """
+        with self._lock:
+            if not self.path(name).exists():
+                raise NotStored(name)
+            replace_file(self.path(name, _NOTE), note.decode())
 
     def release(self, name: str) -> None:
         """End the reservation of a name."""

@@ -57,11 +57,13 @@ class Page(Generic[Row]):
     :param items: rows and folders, in order.
     :param following: what comes next, None at the end.
     :param marker: in a listing by rounds, the name of the last row of the last round if it was complete.
+    :param last: that row.
     """
 
     items: list[Row | Folder] = field(default_factory=list)
     following: Row | Folder | None = None
     marker: str | None = None
+    last: Row | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -120,7 +122,7 @@ def list_page(
         for count, row in enumerate(islice(walk, room if by_rounds else None), start=1):
             name = name_of(row)
             if by_rounds and count == room:
-                page.marker = name
+                page.marker, page.last = name, row
             if folder and name.startswith(folder):
                 continue
             inside = selection.folder_of(name, folder_size)
