@@ -8,17 +8,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from oio._version import __version__
 
+# Importing this costs next to nothing: even `typing` would take most of the time.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from oio.api.object_storage import ObjectStorageApi
 
 __all__ = ["ObjectStorageApi", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import the facade at first use: ``import oio`` alone must stay free of green threads and of EC."""
     if name == "ObjectStorageApi":
         from oio.api.object_storage import ObjectStorageApi

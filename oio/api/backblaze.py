@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from oio.api import io
 from oio.api._data.bucket import FileSource, FileWriter, delete_files, file_name
 from oio.api._data.layout import Metachunk
-from oio.api._data.metachunks import Checksum, UploadRequest
+from oio.api._data.metachunks import UploadRequest
 from oio.api._data.read import read_pieces
-from oio.api._data.source import Readable, Source
+from oio.api._data.source import Source
 from oio.api.backblaze_http import Backblaze, BackblazeException
 from oio.b2.clients import Bucket
 from oio.b2.sizes import MAX_FILE_SIZE
 from oio.common.answers import JsonMapping, JsonObject
+from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.options import Options
 from oio.common.ranges import get_meta_ranges
+from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import StorageMethod
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class BackblazeChunkWriteHandler:
         **kwargs: Unpack[SharedOptions],
     ) -> None:
         self._described = meta_chunk[:1]
-        self._size = Chunk.of(meta_chunk[0]).size
+        self._size = check_limit("size", Chunk.of(meta_chunk[0]).size)
         self._sysmeta = sysmeta
         self._checksum = checksum
         self._quorum = storage_method.quorum
@@ -250,7 +252,7 @@ class BackblazeChunkDownloadHandler:
         backblaze_info: _Info | None = None,
     ) -> None:
         if backblaze_info is None:
-            raise ValueError("backblaze_info must be credentials: None")
+            raise ValueError("backblaze_info is required (what BackblazeUtils.get_credentials gives)")
         self._name = file_name(meta["container_id"], Chunk.of(chunks[0]))
         self._bounds = offset or 0, offset + size - 1 if size else None
         self._info = backblaze_info

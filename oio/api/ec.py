@@ -11,13 +11,15 @@ from oio.api._data.ec.codec import codec_of
 from oio.api._data.ec.read import RangeReader
 from oio.api._data.ec.rebuild import ChunkRebuilder
 from oio.api._data.ec.write import FragmentSender, FragmentsWriter, SegmentCutter, metachunk_size, put_headers
-from oio.api._data.metachunks import Checksum, UploadRequest
-from oio.api._data.source import Readable, Source
-from oio.blob.connect import OWN_THREAD_FAILURES, ChunkAnswer, Connection
+from oio.api._data.metachunks import UploadRequest
+from oio.api._data.source import Source
+from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, pass_foreign
 from oio.common import green
 from oio.common.answers import JsonObject
+from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict, Failure
 from oio.common.options import Options
+from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import ECStorageMethod
 
 __all__ = [
@@ -132,7 +134,8 @@ class _Sender(FragmentSender):
             assert conn is not None
             with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
                 conn.send(end)
-        except OWN_THREAD_FAILURES as err:
+        except CANDIDATES as err:
+            pass_foreign(err, self.conn)
             self.fail("finish", err)
 
 
@@ -284,6 +287,7 @@ class EcMetachunkWriter(io.MetachunkWriter):
     def stream(self, source: Readable, size: int) -> tuple[int, str, list[ChunkDict]]:
         """Write at most ``size`` bytes of a source.
 
+        :param size: -1 for all of it
         :returns: the bytes transferred, their checksum (hexadecimal), and the chunks: those that were written
             with the ``hash`` and ``size`` of the metachunk, then those that failed, with their ``error``
         :raises oio.common.exceptions.OioException: see :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`
@@ -292,8 +296,9 @@ class EcMetachunkWriter(io.MetachunkWriter):
             self.sysmeta, self._chunks, self.checksum, self._first, self.quorum, self.options
         )
         writer = FragmentsWriter(request, self._method)
+        limit = check_limit("size", size)
         try:
-            transferred, digest = writer.write(Source(source, self.options.limits), size)
+            transferred, digest = writer.write(Source(source, self.options.limits), limit)
         finally:
             io.describe_outcomes(self.meta_chunk, writer.outcomes)
         for chunk in self.meta_chunk:

@@ -13,27 +13,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.api._data.links import MetachunkLinker as _Linker
-from oio.api._data.metachunks import Checksum, ObjectWriter
 from oio.api._data.metachunks import MetachunkWriter as _Writer
-from oio.api._data.parallel import FIRST_BLOCK, LARGEST_BLOCK
+from oio.api._data.metachunks import ObjectWriter
+from oio.api._data.parallel import FIRST_BLOCK
 from oio.api._data.prepared import Preparer
-from oio.api._data.source import Readable, Source
+from oio.api._data.source import Source
+from oio.blob.answers import close_source, discard_bytes, make_iter_from_resp
 from oio.blob.quorum import check_quorum
-from oio.blob.reader import (
-    READ_CHUNK_SIZE,
-    ChunkReader,
-    close_source,
-    discard_bytes,
-    make_iter_from_resp,
-)
+from oio.blob.reader import READ_CHUNK_SIZE, ChunkReader
 from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common.answers import JsonMapping, JsonObject
+from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict, Outcome
 from oio.common.deadlines import SoftDeadline
 from oio.common.http_eventlet import http_connect
 from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
 from oio.common.options import Options
-from oio.common.sources import block_of
+from oio.common.sources import Readable, block_of
 from oio.common.storage_method import StorageMethod
 
 if TYPE_CHECKING:
@@ -69,6 +65,8 @@ __all__ = [
 ]
 
 WRITE_CHUNK_SIZE = 65536
+_LARGEST_BLOCK = 262144
+"""Bytes that :meth:`MetachunkWriter.buffer_size` tells at most."""
 #: Seconds to connect to a chunk server, and to wait for the source of the data.
 CONNECTION_TIMEOUT = CHUNK_CONNECTION_TIMEOUT
 CLIENT_TIMEOUT = SOURCE_TIMEOUT
@@ -82,7 +80,7 @@ class IOBaseWrapper(io.RawIOBase):
 
     Closing the wrapper leaves the wrapped object open: it is the caller's.
 
-    :param wrapped: its ``read(size)`` returns bytes, or text which is encoded as UTF-8
+    :param wrapped: its ``read(size)`` returns bytes
     :raises AttributeError: when it has no ``read``
     """
 
@@ -96,20 +94,29 @@ class IOBaseWrapper(io.RawIOBase):
         """Whether it can be read: always."""
         return True
 
-    def read(self, n: int = -1) -> bytes:
-        """Read at most ``n`` bytes, everything when ``n`` is negative; nothing at the end of the source."""
+    def read(self, n: int = -1) -> bytes | None:
+        """Read at most ``n`` bytes, everything when ``n`` is negative.
+
+        :returns: nothing at the end of the source, None when the source has nothing yet
+        :raises TypeError: the source gives text, or something else than bytes
+        """
         if self._rest:
             size = len(self._rest) if n < 0 else n
             data, self._rest = self._rest[:size], self._rest[size:]
-            return data + (self.read(-1) if n < 0 else b"")
-        data = block_of(self._read(n))
+            return data + ((self.read(-1) or b"") if n < 0 else b"")
+        found = self._read(n)
+        if found is None:
+            return None
+        data = block_of("wrapped", found)
         if n >= 0 and len(data) > n:
             data, self._rest = data[:n], data[n:]
         return data
 
-    def readinto(self, b: Any) -> int:
-        """Fill a buffer, and tell how many bytes were put into it."""
+    def readinto(self, b: Any) -> int | None:
+        """Fill a buffer, and tell how many bytes were put into it; None when there is nothing yet."""
         data = self.read(len(b))
+        if data is None:
+            return None
         b[: len(data)] = data
         return len(data)
 
@@ -406,7 +413,7 @@ class MetachunkWriter:
         self.options = Options.of(_kwargs, chunk_checksum_algo=chunk_checksum_algo)
         self.reqid: str | None = _kwargs.get("reqid")
         self.chunk_buffer_min = int(self.options.buffer_min or FIRST_BLOCK)
-        self.chunk_buffer_max = int(self.options.buffer_max or LARGEST_BLOCK)
+        self.chunk_buffer_max = int(self.options.buffer_max or _LARGEST_BLOCK)
         self._buffer_sizes = exp_ramp_gen(self.chunk_buffer_min, self.chunk_buffer_max)
 
     @property
@@ -431,7 +438,8 @@ class MetachunkWriter:
         :raises oio.common.exceptions.ServiceBusy: for any other reason
         """
         errors = [(chunk["url"], chunk.get("error")) for chunk in failures]
-        check_quorum(self.quorum, len(successes), errors, self.reqid)
+        stored = [str(chunk["url"]) if isinstance(chunk, dict) else str(chunk) for chunk in successes]
+        check_quorum(self.quorum, stored, errors, self.reqid)
 
 
 # --- linking -----------------------------------------------------------------------------------------

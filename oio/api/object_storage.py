@@ -4,62 +4,122 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from oio.account.client import AccountClient
 from oio.api._facade.accounts import AccountApi
 from oio.api._facade.call import warn_deprecated, warn_unknown
-from oio.api._facade.checks import check_option
+from oio.api._facade.checks import check_limit_of_time, check_option
 from oio.api._facade.containers import ContainerApi
 from oio.api._facade.copies import CopiesApi
-from oio.api._facade.data import DataApi
+from oio.api._facade.files import FilesApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
 from oio.api._operations.download import ObjectStream
+from oio.api._operations.scores import REFRESH_DELAY
 from oio.blob.client import BlobClient
 from oio.common.arguments import WrongValue
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
-from oio.common.decorators import patch_kwargs
+from oio.common.decorators import (
+    handle_account_not_found,
+    handle_container_not_found,
+    handle_object_not_found,
+    patch_kwargs,
+)
+from oio.common.hashing import WORKERS
 from oio.common.http_eventlet import POOL
-from oio.common.http_urllib3 import URLLIB3_POOLMANAGER_KWARGS, get_pool_manager, tls_context
+from oio.common.http_urllib3 import (
+    URLLIB3_POOLMANAGER_KWARGS,
+    get_pool_manager,
+    refuse_to_pickle,
+    tls_context,
+)
 from oio.common.options import KNOWN_NAMES
+from oio.common.storage_functions import _sort_chunks
+from oio.common.utils import shorten
+from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import urllib3
     from typing_extensions import Unpack
 
     from oio.api.types import ClientOptions
     from oio.common.perfdata import Perfdata
 
-__all__ = ["ObjectStorageAPI", "ObjectStorageApi", "ObjectStream", "patch_kwargs"]
+__all__ = [
+    "ObjectStorageAPI",
+    "ObjectStorageApi",
+    "ObjectStream",
+    # Programs import these from here, too.
+    "_sort_chunks",
+    "handle_account_not_found",
+    "handle_container_not_found",
+    "handle_object_not_found",
+    "patch_kwargs",
+]
 
 _LOGGER = logging.getLogger(__name__)
 
-_KNOWN = KNOWN_NAMES | {"endpoint", *URLLIB3_POOLMANAGER_KWARGS}
+_KNOWN = KNOWN_NAMES | {
+    "endpoint",
+    "max_answer_size",
+    "refresh_delay",
+    "refresh_rawx_scores_delay",
+    *URLLIB3_POOLMANAGER_KWARGS,
+}
 _DEFAULTS_OF_CALLS = (
     *TIMEOUT_KEYS,
     "backblaze_api_url",
     "cache",
     "chunk_buffer_max",
     "chunk_buffer_min",
+    "hedge",
+    "hold_up_to",
     "key_file",
+    "on_event",
+    "on_unsatisfiable",
+    "parallel",
+    "request_attempts",
+    "retry",
     "tls",
     "verify_checksum",
+    "write_grace",
 )
 """Options of the constructor that are defaults of the calls, besides ``EXTRA_KEYWORDS``."""
-_DEFAULTS_OF_CLIENTS = ("admin_mode", "force_master", "request_attempts")
+_MADE_AGAIN = frozenset(
+    {
+        "_b2_clients",
+        "_blob_client",
+        "_chunk_connections",
+        "_client_options",
+        "_conscience",
+        "_defaults",
+        "_hedging",
+        "_pool_manager",
+        "_proxy_client",
+        "_scores",
+        "account",
+        "container",
+        "directory",
+    }
+)
+"""Attributes with connections, which are not pickled."""
+_DEFAULTS_OF_CLIENTS = ("admin_mode", "force_master", "max_answer_size", "request_attempts", "retry")
 
 
-class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi, CopiesApi):
+class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi, CopiesApi):
     """The Object Storage API.
 
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One
     object may be used by several threads at once. Close it, or use it in a ``with`` block, to close its
-    idle connections.
+    idle connections. Made without `pool_manager`, it can be pickled, as ``multiprocessing`` does: the copy
+    has the same options, and connections of its own.
 
     Every method takes, besides its own arguments, the following keywords, which win over those of the
     constructor:
@@ -68,8 +128,9 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
     * ``reqid``: ID of the request, seen by all the services; by default a new one for each call
     * ``deadline``: end of the time granted to the call (seconds of :func:`time.monotonic`)
     * ``connection_timeout``, ``read_timeout``, ``write_timeout``: limits of each request (seconds)
-    * ``perfdata``: a dict that gets performance figures (seconds)
-    * ``force_master``, ``admin_mode``, ``request_attempts``, ``tls``, ``cache``: see below
+    * ``perfdata``: a dict that gets performance figures (seconds): of each chunk, or of each chunk server
+      when it is the constructor's
+    * ``force_master``, ``admin_mode``, ``retry``, ``request_attempts``, ``tls``, ``cache``: see below
 
     Methods about containers and objects also take ``cid``, the ID of the container, with None for its name
     and that of its account. The families of options in :mod:`oio.api.types` have them all.
@@ -85,17 +146,29 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         * ``endpoint``: URL or ``host:port`` of the proxy; by default that of the namespace's configuration.
           Of several, separated by ``;``, the next one is used when no connection to one can be made
         * ``connection_timeout``, ``read_timeout``, ``write_timeout`` (seconds), ``autocreate`` (True:
-          creating an object creates its container), ``chunk_checksum_algo`` (``md5``; None leaves checksums
-          to the services), ``verify_checksum`` (True), ``chunk_buffer_min``, ``chunk_buffer_max`` (bytes
-          read from a source at once), ``tls`` (prefer chunk addresses that speak TLS), ``cache`` (a
-          dict-like object for the location of objects and the properties of containers, see
-          :mod:`oio.common.cache`), ``key_file`` (path of the credentials for Backblaze, by default
-          ``/etc/oio/sds/b2-appkey.conf``), ``backblaze_api_url`` (where to authorise, if not at Backblaze
-          itself): defaults of the keywords of these names
+          creating an object creates its container), ``chunk_checksum_algo`` (``md5``; ``blake3``, which
+          services of today know; None leaves checksums to the services), ``verify_checksum`` (True),
+          ``hold_up_to`` (4194304: bytes of the largest metachunk of which nothing is given before it is
+          verified), ``on_unsatisfiable`` (``"skip"``, or ``"raise"`` for ranges that hold no byte of an
+          object), ``parallel`` (1: metachunks of an object that are read at a time), ``hedge`` (True: a
+          second chunk server is asked when the first byte of another is late), ``write_grace`` (5: seconds
+          for chunk servers that are late, once a quorum of the others has stored what was written; None
+          waits for the write limit), ``chunk_buffer_min``, ``chunk_buffer_max`` (bytes read from a source at
+          once), ``tls`` (prefer chunk addresses that speak TLS), ``cache`` (a dict-like object for locations,
+          descriptions and properties, see :mod:`oio.common.cache`), ``key_file`` (path of the credentials for
+          Backblaze, by default ``/etc/oio/sds/b2-appkey.conf``), ``backblaze_api_url`` (where to authorise,
+          if not at Backblaze itself), ``on_event`` (is told of each request, see
+          :mod:`oio.common.events`): defaults of the keywords of these names
         * ``admin_mode``, ``force_master`` (read from the master of each replicated database),
-          ``request_attempts`` (how often a request is tried when a service is busy)
+          ``retry`` (which requests are sent again, how often and how long, a
+          :class:`~oio.common.retry.Retry`), ``request_attempts`` (the number of attempts alone),
+          ``max_answer_size`` (bytes of the largest answer of a service that is taken, 64 MiB by default)
+        * ``refresh_rawx_scores_delay``: seconds (30) for which the scores of the chunk servers are taken to
+          be right, for objects that are located in a cache
+        * ``refresh_delay``: seconds (3600) after which the proxy is asked again for an account service
         * ``pool_manager``, or options to make one: ``pool_connections``, ``pool_maxsize``, ``cert_reqs``,
-          ``ca_certs``..., see :func:`~oio.common.http_urllib3.get_pool_manager`
+          ``ca_certs`` (for all services, Backblaze too)..., see
+          :func:`~oio.common.http_urllib3.get_pool_manager`
     :raises ConfigurationException: there is no `endpoint`, and the namespace is not configured
 
     >>> with ObjectStorageApi("OPENIO", endpoint="http://127.0.0.1:6000") as storage:
@@ -106,8 +179,12 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
     TIMEOUT_KEYS = TIMEOUT_KEYS
     EXTRA_KEYWORDS = ("chunk_checksum_algo", "autocreate")
 
+    # Tests of applications make objects whose constructor sets little: the rest has defaults, or is made when
+    # needed. Two threads may make one each, which share the pool, and nothing is lost with either.
     _blob_client: BlobClient | None = None
     _proxy_client: ProxyClient | None = None
+    _given: Mapping[str, Any] = {}
+    _endpoint: str | None = None
     _owns_pool = False
     _chunk_connections: Callable[[], object] | None = None
 
@@ -118,31 +195,50 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         perfdata: Perfdata | None = None,
         **kwargs: Unpack[ClientOptions],
     ) -> None:
-        if not isinstance(namespace, str) or not namespace:
-            raise WrongValue(f"namespace must be a name: {namespace!r}")
+        if namespace is None or namespace == "":
+            raise WrongValue("namespace is required (its name)")
+        if not isinstance(namespace, str):
+            raise WrongValue(f"namespace must be a str, not {type(namespace).__name__}: {shorten(namespace)}")
         self.namespace = namespace
         self.logger = logger or _LOGGER
-        given: Mapping[str, Any] = kwargs
-        warn_unknown(given.keys() - _KNOWN, _KNOWN)
-        self._global_kwargs = self._call_defaults(perfdata, given)
+        self._given = kwargs
+        warn_unknown(self._given.keys() - _KNOWN, _KNOWN)
+        self._global_kwargs = self._call_defaults(perfdata, self._given)
+        delay = check_limit_of_time("refresh_rawx_scores_delay", self._given.get("refresh_rawx_scores_delay"))
+        self._scores_delay = REFRESH_DELAY if delay is None else delay
+        self._make_clients()
+
+    def _make_clients(self) -> None:
+        """Make what is not pickled, of the options."""
+        given = self._given
         pool = given.get("pool_manager")
         self._owns_pool = pool is None
         self._pool_manager = pool or get_pool_manager(
             **{name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
         )
-        self._conf = {"namespace": namespace}
-        self._endpoint: str | None = given.get("endpoint")
-        self._client_options: dict[str, Any] = {
-            "pool_manager": self._pool_manager,
-            "logger": self.logger,
-            **{name: given[name] for name in _DEFAULTS_OF_CLIENTS if name in given},
-            **{name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs},
-        }
-        self.directory = DirectoryClient(self._conf, endpoint=self._endpoint, **self._client_options)
+        self._ca_certs = given.get("ca_certs")
+        self._endpoint = given.get("endpoint")
+        self._client_options |= {name: given[name] for name in _DEFAULTS_OF_CLIENTS if name in given}
         self.container = ContainerClient(self._conf, endpoint=self._endpoint, **self._client_options)
         # The endpoint of an account client is the account service.
-        self.account = AccountClient(self._conf, proxy_endpoint=self._endpoint, **self._client_options)
+        of_account = dict(self._client_options)
+        if given.get("refresh_delay") is not None:
+            of_account["refresh_delay"] = check_option("refresh_delay", given["refresh_delay"])
+        self.account = AccountClient(self._conf, proxy_endpoint=self._endpoint, **of_account)
         self._chunk_connections = POOL.hold(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State of a client that is pickled: its options, and attributes of subclasses."""
+        if self._given.get("pool_manager") is not None:
+            refuse_to_pickle("pool_manager")
+        state = {name: value for name, value in vars(self).items() if name not in _MADE_AGAIN}
+        state["_global_kwargs"] = {k: v for k, v in self._global_kwargs.items() if k != "ssl_context"}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._global_kwargs = {**self._global_kwargs, **self._tls_defaults(self._given)}
+        self._make_clients()
 
     @classmethod
     def _call_defaults(cls, perfdata: Perfdata | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,9 +248,37 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
         defaults = {"autocreate": True, **checked}
         if perfdata is not None:
             defaults["perfdata"] = perfdata
+        return defaults | cls._tls_defaults(given)
+
+    @staticmethod
+    def _tls_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         if "ca_certs" in given or "cert_reqs" in given:
-            defaults["ssl_context"] = tls_context(given.get("ca_certs"), given.get("cert_reqs"))
-        return defaults
+            return {"ssl_context": tls_context(given.get("ca_certs"), given.get("cert_reqs"))}
+        return {}
+
+    @cached_property
+    def _pool_manager(self) -> urllib3.PoolManager:
+        self._owns_pool = True
+        return get_pool_manager()
+
+    @cached_property
+    def _conf(self) -> dict[str, Any]:
+        return {"namespace": self.namespace}
+
+    @cached_property
+    def _client_options(self) -> dict[str, Any]:
+        """Options of the clients of services."""
+        known = {name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs}
+        return {"pool_manager": self._pool_manager, "logger": self.logger, **known}
+
+    @cached_property
+    def directory(self) -> DirectoryClient:
+        """A client of the directory."""
+        return DirectoryClient(self._conf, endpoint=self._endpoint, **self._client_options)
+
+    @cached_property
+    def _conscience(self) -> ConscienceClient:
+        return ConscienceClient(self._conf, endpoint=self._endpoint, **self._client_options)
 
     @property
     def blob_client(self) -> BlobClient:
@@ -162,11 +286,10 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
 
         :rtype: `oio.blob.client.BlobClient`
         """
-        # Two threads may make one each: they share the pool, and nothing is lost with either.
         if self._blob_client is None:
             options = {
                 name: self._client_options[name]
-                for name in ("logger", *TIMEOUT_KEYS)
+                for name in ("logger", "max_answer_size", "retry", *TIMEOUT_KEYS)
                 if name in self._client_options
             }
             self._blob_client = BlobClient(
@@ -185,11 +308,14 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, DataApi,
 
     def close(self) -> None:
         """Close the idle connections. A call made later opens new ones."""
+        if (scores := vars(self).get("_scores")) is not None:
+            scores.close()
         if self._owns_pool:
             self._pool_manager.clear()
         if self._chunk_connections is not None:
             self._chunk_connections()
         self._b2_clients.close()
+        WORKERS.close()
 
     def __enter__(self) -> ObjectStorageApi:
         return self

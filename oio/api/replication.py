@@ -8,10 +8,12 @@ from typing import Any
 
 from oio.api import io
 from oio.api._data.copies import CopiesWriter
-from oio.api._data.metachunks import Checksum, UploadRequest
-from oio.api._data.source import Readable, Source
+from oio.api._data.metachunks import UploadRequest
+from oio.api._data.source import Source
 from oio.common.answers import JsonObject
+from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict
+from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import StorageMethod
 
 __all__ = ["FakeChecksum", "ReplicatedMetachunkWriter", "ReplicatedWriteHandler"]
@@ -82,10 +84,12 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
     def stream(self, source: Readable, size: int | None = None) -> tuple[int, str, list[ChunkDict]]:
         """Write at most ``size`` bytes of a source, or all of it, to all chunks.
 
+        :param size: None, or -1, for all of it
         :returns: the bytes transferred, their checksum (hexadecimal; empty when neither side computed one),
             and the chunks that were written, with their ``hash`` and ``size``
         :raises oio.common.exceptions.OioException: see :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`
         """
+        size = check_limit("size", size)
         chunks = [Chunk.of(chunk) for chunk in self.meta_chunk]
         writer = CopiesWriter(
             UploadRequest(self.sysmeta, chunks, self.checksum, self._first, self.quorum, self.options)

@@ -34,6 +34,7 @@ __all__ = [
     "ContainerRow",
     "CreateOptions",
     "CreatedObject",
+    "DeletedObject",
     "DescribedChunk",
     "FetchedObject",
     "LinkOptions",
@@ -83,13 +84,15 @@ class _ObjectMeta(TypedDict):
     length: str
     """The same as ``size``."""
     hash: str
-    """MD5 of the data in upper-case hexadecimal digits; empty when it is not known, as after an append."""
+    """MD5 of the data in upper-case hexadecimal digits, or what ``oca`` in the chunk method names; empty when
+    it is not known, as after an append."""
     hash_method: str
-    """``md5``"""
+    """``md5``, whatever it is."""
     policy: str
     """Name of the storage policy."""
     chunk_method: str
-    """How the data are stored: ``plain/nb_copy=3``, or ``drained`` when there are none any more."""
+    """How the data are stored: ``plain/nb_copy=3``, or ``drained`` when there are none any more. It may name
+    checksums: ``cca``, of chunks, and ``oca``, of the object."""
     ctime: str
     """Time of the creation, in seconds since 1970."""
     mtime: str
@@ -164,7 +167,7 @@ class Chunk(TypedDict):
     size: int
     """Bytes of the object in the metachunk, be the chunk a copy or a fragment of it."""
     hash: str
-    """MD5 of the data of the metachunk, in hexadecimal digits."""
+    """MD5 or BLAKE3 of the data of the metachunk, in 32 or 64 hexadecimal digits."""
     score: int
     """How good its rawx is, from 0 (do not use) to 100."""
 
@@ -186,11 +189,28 @@ class DescribedChunk(Chunk, total=False):
     chunk_size: str | None
     """Bytes that the rawx has, as decimal text."""
     chunk_hash: str | None
-    """MD5 of these bytes, in hexadecimal digits; None for Backblaze, which does not know it."""
+    """MD5 or BLAKE3 of these bytes, in 32 or 64 hexadecimal digits; None for Backblaze, which does not know
+    it."""
     full_path: str | None
     """Which object it belongs to, see :class:`CreatedObject`; None for Backblaze."""
     error: str
     """Why the rawx could not tell; then the others are missing."""
+
+
+class DeletedObject(TypedDict):
+    """What became of an object that was to be deleted."""
+
+    name: str | None
+    """Name of the object; None when only its content ID was given."""
+    deleted: bool
+    """Whether it was done."""
+    version: str | None
+    """That of what was deleted, or of the delete marker that was made; None when it is not known, as when
+    services of 7.3 delete the latest one."""
+    delete_marker: bool | None
+    """True when a delete marker was made, or is what was deleted; None when the services do not tell."""
+    error: str | None
+    """Why it was not done."""
 
 
 # --- listings of objects -----------------------------------------------------------------------------
@@ -259,6 +279,8 @@ class ObjectListing(_ObjectListing, total=False):
 
     next_marker: str
     """Marker of the next page; a last page may have one too."""
+    next_version_marker: str
+    """Version marker of the next page, in a page of versions; services of 7.3 give none."""
 
 
 # --- containers --------------------------------------------------------------------------------------
@@ -291,7 +313,7 @@ class NewContainerProperties(TypedDict, total=False):
 # --- accounts ----------------------------------------------------------------------------------------
 
 
-class _Account(TypedDict):
+class _AccountBase(TypedDict):
     id: str
     """Name of the account."""
     ctime: str
@@ -299,24 +321,33 @@ class _Account(TypedDict):
     containers: int
     """Number of containers."""
     buckets: int
-    """Number of containers that are buckets."""
+    """Number of buckets."""
     objects: int
     """Number of objects."""
     bytes: int
     """Size of all objects, in bytes."""
+
+
+class _Account(_AccountBase, total=False):
     damaged_objects: int
-    """Number of objects that lacked chunks when their containers were last recounted."""
+    """Number of objects that lacked chunks when containers were last recounted; from services of 7.3."""
     missing_chunks: int
-    """Number of these chunks."""
+    """Number of these chunks; from services of 7.3."""
     replication_enabled: bool
-    """Its buckets are copied to another cluster."""
+    """Its buckets are copied to another cluster; from services of 7.3."""
+    regions: dict[str, dict[str, Any]]
+    """Counters of each region, some of them by storage policy; from services of 2026."""
+    shards: int
+    """Number of the containers among which others are divided; from services of 2026."""
+    mtime: float
+    """Time of the last change, in seconds since 1970; from services of 2026."""
 
 
 class AccountInfo(_Account):
     """Counters and properties of an account."""
 
-    metadata: dict[str, str]
-    """Properties of the user."""
+    metadata: dict[str, Any]
+    """Properties of the user, text; services of 2026 put ``max-buckets`` there, a number."""
 
 
 class AccountProperties(_Account):
@@ -335,21 +366,34 @@ class CallOptions(SharedOptions, total=False):
     autocreate: bool | str | None
     """Create the container that the call needs."""
     cache: MutableMapping[str, Any] | None
-    """Where locations of objects and properties of containers are kept, see :mod:`oio.common.cache`."""
+    """Where locations, descriptions and properties are kept, see :mod:`oio.common.cache`."""
     timeout: float | urllib3.Timeout | None
     """Limit of each request to the proxy and the account service."""
     backblaze_api_url: str | None
     """Where to authorise, instead of Backblaze itself."""
     ssl_context: SSLContext | None
     """For chunk servers that speak TLS."""
-    verify_checksum: bool | Literal["strict"]
-    """True verifies the metachunks that are read whole, ``"strict"`` all that is read, False nothing."""
+    verify_checksum: bool | Literal["strict", "server"]
+    """True verifies the metachunks that are read whole, ``"strict"`` all that is read, False nothing;
+    ``"server"`` asks chunk servers to verify their files before a part of one is trusted."""
+    hold_up_to: int | str | None
+    """Bytes of the largest metachunk of which nothing is given before it is verified (4 MiB)."""
+    on_unsatisfiable: Literal["skip", "raise"]
+    """What becomes of ranges that hold no byte of the object: left out by default."""
+    parallel: int | str | None
+    """How many metachunks of an object are read at a time, 1 (default) to 16."""
     chunk_checksum_algo: str | None
-    """Checksum of the chunks that are written (``md5``); None leaves it to the chunk servers."""
+    """Checksum of the chunks that are written, ``md5`` (default) or ``blake3``; None leaves it to the chunk
+    servers."""
     chunk_buffer_min: int | str | None
     """Bytes of the first block read from a source."""
     chunk_buffer_max: int | str | None
     """Bytes of the largest block read from a source."""
+    write_grace: float | str | None
+    """Seconds (5) for chunk servers that are late with a write, once a quorum of the others has done its
+    part; None waits for the write limit."""
+    hedge: bool | str
+    """Ask a second chunk server when the first byte of another is late; True by default."""
 
 
 class ContainerOptions(CallOptions, total=False):
@@ -408,21 +452,37 @@ class ClientOptions(HttpOptions, total=False):
     pool_manager: urllib3.PoolManager | None
     """Connections to the proxy and the account service, instead of options to make them."""
     request_attempts: int | str | None
-    """How often a request is tried in all when a service is busy."""
+    """How often a request is sent in all, when that is harmless, instead of what `retry` says."""
+    refresh_rawx_scores_delay: float | str | None
+    """Seconds (30) for which the scores of the chunk servers are taken to be right, for cached locations."""
+    refresh_delay: float | str | None
+    """Seconds after which the proxy is asked again for an account service; 3600 by default."""
     autocreate: bool | str | None
     """Create the container that a call needs; True by default."""
     chunk_checksum_algo: str | None
-    """Checksum of the chunks that are written (``md5``); None leaves it to the chunk servers."""
+    """Checksum of the chunks that are written, ``md5`` (default) or ``blake3``; None leaves it to the chunk
+    servers."""
     chunk_buffer_min: int | str | None
     """Bytes of the first block read from a source."""
     chunk_buffer_max: int | str | None
     """Bytes of the largest block read from a source."""
-    verify_checksum: bool | Literal["strict"]
+    write_grace: float | str | None
+    """Seconds (5) for chunk servers that are late with a write, once a quorum of the others has done its
+    part; None waits for the write limit."""
+    hedge: bool | str
+    """Ask a second chunk server when the first byte of another is late; True by default."""
+    verify_checksum: bool | Literal["strict", "server"]
     """Which reads are verified, see :class:`CallOptions`."""
+    hold_up_to: int | str | None
+    """Bytes of the largest metachunk of which nothing is given before it is verified (4 MiB)."""
+    on_unsatisfiable: Literal["skip", "raise"]
+    """What becomes of ranges that hold no byte of the object: left out by default."""
+    parallel: int | str | None
+    """How many metachunks of an object are read at a time, 1 (default) to 16."""
     tls: bool | str | None
     """Prefer chunk addresses that speak TLS."""
     cache: MutableMapping[str, Any] | None
-    """Where locations and properties are kept, see :mod:`oio.common.cache`."""
+    """Where locations, descriptions and properties are kept, see :mod:`oio.common.cache`."""
     key_file: str | bytes | PathLike[str] | None
     """Credentials for Backblaze."""
     backblaze_api_url: str | None

@@ -6,12 +6,11 @@ from __future__ import annotations
 import base64
 import copy
 import os
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from oio.b2.errors import BackblazeException, Secret, is_transient
+from oio.b2.errors import BackblazeException, Secret, check_secrecy, is_transient
 from oio.b2.retry import Attempts, Backoff, repeat_transient
 from oio.b2.session import B2Limits, B2Session, JsonObject
 from oio.common import exceptions as exc
@@ -56,8 +55,8 @@ class Grant:
             return cls(
                 str(answer["accountId"]),
                 Secret(answer["authorizationToken"]),
-                str(urls["apiUrl"]).rstrip("/"),
-                str(urls["downloadUrl"]).rstrip("/"),
+                check_secrecy(str(urls["apiUrl"])).rstrip("/"),
+                check_secrecy(str(urls["downloadUrl"])).rstrip("/"),
                 {**answer, "authorizationToken": Secret(answer["authorizationToken"])},
             )
 
@@ -105,7 +104,7 @@ class Account:
         self._grant = Grant.of(answer) if answer else None
         self._pending: _Pending | None = None
         # Held for an instant only, and never over a switch of green threads.
-        self._lock = threading.Lock()
+        self._lock = green.Lock()
 
     def grant(self, limits: B2Limits) -> Grant:
         """The current authorisation, asked for when there is none."""
@@ -155,7 +154,7 @@ class Account:
             raise copy.copy(pending.error) from pending.error
 
     def _authorize(self, limits: B2Limits) -> Grant:
-        attempts = Attempts(self.backoff, limits.deadline)
+        attempts = Attempts(self.backoff, limits.deadline, limits.watcher)
         headers = {"Authorization": self._basic}
         while True:
             try:
@@ -171,7 +170,7 @@ class Account:
         :param repeat: False does not repeat it after a failure that may pass
         :raises BackblazeException: refused; ``repeated`` tells that an earlier attempt may have succeeded
         """
-        attempts = Attempts(self.backoff, limits.deadline)
+        attempts = Attempts(self.backoff, limits.deadline, limits.watcher)
         renewals, repeated = _RENEWALS, False
         grant = self.grant(limits)
         while True:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import IO, Any, cast
 
 from oio.b2.account import Account
-from oio.b2.errors import BackblazeException
+from oio.b2.errors import BackblazeException, is_in_clear
 from oio.b2.files import FileHead, Files
 from oio.b2.names import DEFAULT_MIME_TYPE, Description
 from oio.b2.retry import Backoff
 from oio.b2.session import B2Limits, B2Session, Body, FileBody, JsonObject, decode_json
 from oio.b2.sizes import PART_SIZE
-from oio.b2.upload import Readable
+from oio.common.events import Watcher
+from oio.common.limits import check_seconds
+from oio.common.sources import Readable, bytes_of, check_limit
 
 Data = bytes | bytearray | memoryview | Readable
 
@@ -155,8 +157,12 @@ class Backblaze:
         api_url = api_url or self.BACKBLAZE_BASE_API_URL
         if not api_url.startswith(("http://", "https://")):
             raise ValueError(f"api_url must be like 'https://host:port': {api_url!r}")
+        if is_in_clear(api_url):
+            raise ValueError(
+                f"api_url must be an https URL, so that the key does not travel in clear: {api_url!r}"
+            )
         self._session = B2Session(ca_certs, {"X-Bz-Test-Mode": test_mode} if test_mode else None)
-        self._limits = B2Limits(float(connection_timeout), float(read_timeout))
+        self._limits = _with_timeouts(B2Limits(), connection_timeout, read_timeout)
         self._account = Account(
             account_id,
             application_key,
@@ -194,6 +200,7 @@ class Backblaze:
         info: Mapping[str, str] | None = None,
         *,
         deadline: float | None = None,
+        watcher: Watcher | None = None,
     ) -> JsonObject:
         """Store a file: at once, or in parts when it has more than ``part_size`` bytes.
 
@@ -202,20 +209,25 @@ class Backblaze:
         :param name: name of the file, 1024 bytes of UTF-8 at most
         :param source: bytes, or anything with ``read``. It is read once, or twice if it can seek and makes a
             large file, which then has a SHA-1 that readers can verify
-        :param size: bytes to take from the source, which must have them; by default, all that it gives
+        :param size: bytes to take from the source, which must have them; None, or -1, for all that it gives
         :param sha1: SHA-1 that the data must have (hexadecimal)
         :param info: information to store with the file, text under at most eight names
         :param deadline: monotonic seconds, of the whole upload
+        :param watcher: is told of the requests, see :mod:`oio.common.events`
         :returns: the answer of the service: ``fileId``, ``contentLength``, ``contentSha1``. The SHA-1 is
             ``none`` for a large file if it was unknown at the start
         :raises BackblazeException: refused
         :raises OioNetworkException: the service has not answered in several attempts
         :raises EtagMismatch: the data have another SHA-1
-        :raises SourceReadError: the source failed, or has too few bytes
+        :raises SourceReadError: the source failed, has too few bytes, or gave nothing in time; other
+            exceptions of the source than OSError, ValueError and time limits come out as they are
         :raises DeadlineReached: between two requests; within one, OioTimeout. A large file is cancelled
         """
         file = Description(name, mime_type, dict(info or {}))
-        return self._files.put(bucket_name, file, _file(source), size, sha1, self._limits.until(deadline))
+        wanted = check_limit("size", size)
+        readable = _file("source", source)
+        limits = self._limits.until(deadline, watcher)
+        return self._files.put(bucket_name, file, readable, wanted, sha1, limits)
 
     def get(
         self,
@@ -225,7 +237,9 @@ class Backblaze:
         end: int | None = None,
         *,
         verify: bool = True,
+        size: int | None = None,
         deadline: float | None = None,
+        watcher: Watcher | None = None,
     ) -> Generator[bytes, None, None]:
         """Read a file, or a range of it: exactly the bytes that were stored, or an exception.
 
@@ -235,34 +249,44 @@ class Backblaze:
         :param start: first byte
         :param end: last byte; by default, and at most, the last one of the file
         :param verify: False compares no SHA-1, but still counts the bytes
+        :param size: bytes that the file must have, whatever is read of it
         :param deadline: monotonic seconds, of the whole read
+        :param watcher: is told of the requests, see :mod:`oio.common.events`
         :returns: a generator of blocks, which frees its connection when it is closed
         :raises BackblazeException: refused: 404, there is no such file; 416, it ends before `start`
-        :raises CorruptedChunk: the data differ from those that were stored
+        :raises CorruptedChunk: the data differ from those that were stored, or the file has another size
+        :raises OioProtocolError: the answer is not one of Backblaze
         :raises OioNetworkException: the connection broke, and could not be resumed
         :raises DeadlineReached: between two requests; within one, it is an OioTimeout
         """
-        return self._files.get(bucket_name, name, start, end, self._limits.until(deadline), verify)
+        limits = self._limits.until(deadline, watcher)
+        return self._files.get(bucket_name, name, start, end, limits, verify, size)
 
-    def head(self, bucket_name: str, name: str, *, deadline: float | None = None) -> FileHead:
+    def head(
+        self, bucket_name: str, name: str, *, deadline: float | None = None, watcher: Watcher | None = None
+    ) -> FileHead:
         """Describe a file.
 
         :param deadline: monotonic seconds
+        :param watcher: is told of the requests, see :mod:`oio.common.events`
         :returns: ``fileId``, ``contentLength`` (bytes) and ``contentSha1`` (None when it is unknown)
         :raises BackblazeException: refused: 404, there is no such file
         :raises OioNetworkException: the service does not answer
         """
-        return self._files.head(bucket_name, name, self._limits.until(deadline))
+        return self._files.head(bucket_name, name, self._limits.until(deadline, watcher))
 
-    def remove(self, bucket_name: str, name: str, *, deadline: float | None = None) -> int:
+    def remove(
+        self, bucket_name: str, name: str, *, deadline: float | None = None, watcher: Watcher | None = None
+    ) -> int:
         """Delete all the versions of a file, unfinished ones too.
 
         :param deadline: monotonic seconds
+        :param watcher: is told of the requests, see :mod:`oio.common.events`
         :returns: how many there were, which may be 0
         :raises BackblazeException: refused
         :raises OioNetworkException: the service does not answer
         """
-        return self._files.remove(bucket_name, name, self._limits.until(deadline))
+        return self._files.remove(bucket_name, name, self._limits.until(deadline, watcher))
 
     # --- files named by metadata ---
 
@@ -277,7 +301,9 @@ class Backblaze:
         :param sha1: SHA-1 that the data must have (hexadecimal)
         :returns: see :meth:`put`, also for the exceptions
         """
-        return self._files.put(bucket_name, _describe(meta), _file(data), None, sha1, self._limits)
+        return self._files.put(
+            bucket_name, _describe(meta), _file("data", data), None, sha1, self._limits, "data"
+        )
 
     def download(
         self, bucket_name: str, metadata: Mapping[str, object], headers: Mapping[str, str] | None = None
@@ -342,7 +368,7 @@ class Backblaze:
         :param sha1: SHA-1 that the data must have (hexadecimal)
         :returns: the answer of the service, and the SHA-1 of the part
         """
-        return self._files.put_part(file_id, _file(data), part_number, sha1, self._limits)
+        return self._files.put_part(file_id, _file("data", data), part_number, sha1, self._limits)
 
     def upload_part_end(self, file_id: str, sha1_array: Iterable[str]) -> JsonObject:
         """Make a large file of its parts.
@@ -394,10 +420,7 @@ class Backblaze:
         :param read_timeout: seconds without a byte from the service; None keeps the limit
         """
         other = copy.copy(self)
-        other._limits = B2Limits(
-            self._limits.connect if connection_timeout is None else float(connection_timeout),
-            self._limits.read if read_timeout is None else float(read_timeout),
-        )
+        other._limits = _with_timeouts(self._limits, connection_timeout, read_timeout)
         return other
 
     def close(self) -> None:
@@ -411,11 +434,18 @@ class Backblaze:
         self.close()
 
 
-def _file(data: Data) -> Readable:
+def _with_timeouts(limits: B2Limits, connection_timeout: object, read_timeout: object) -> B2Limits:
+    """The same limits with others of these; None keeps one."""
+    connect = check_seconds("connection_timeout", connection_timeout)
+    read = check_seconds("read_timeout", read_timeout)
+    return B2Limits(limits.connect if connect is None else connect, limits.read if read is None else read)
+
+
+def _file(argument: str, data: Data) -> Readable:
     if isinstance(data, (bytes, bytearray, memoryview)):
-        return io.BytesIO(data)
+        return io.BytesIO(bytes_of(argument, data))
     if not hasattr(data, "read"):
-        raise TypeError(f"data must be bytes or a file, not {type(data).__name__}")
+        raise TypeError(f"{argument} must be bytes or a file, not {type(data).__name__}")
     return data
 
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from oio.b2.credentials import DEFAULT_KEY_FILE, BackblazeUtils
+from oio.b2.credentials import BackblazeUtils
+from oio.b2.written import WrittenFiles
 from oio.common import exceptions as exc
+from oio.common import green
 
 if TYPE_CHECKING:
     from oio.b2.client import Backblaze
@@ -34,18 +34,19 @@ class B2Clients:
 
     :param backoff: of all clients, see :class:`~oio.api.backblaze_http.Backblaze`
     :param part_size: of all clients (bytes)
+    :param ca_certs: PEM file of the authorities to trust, instead of the usual ones
     """
 
-    def __init__(self, backoff: Backoff | None = None, part_size: int | None = None) -> None:
+    def __init__(
+        self, backoff: Backoff | None = None, part_size: int | None = None, ca_certs: str | None = None
+    ) -> None:
         self._backoff = backoff
+        self._ca_certs = ca_certs
         self._part_size = part_size
         self._clients: dict[tuple[str, str, str | None], Backblaze] = {}
-        self._lock = threading.Lock()
-
-    @staticmethod
-    def has_credentials(options: Options) -> bool:
-        """Tell whether there is a file of credentials; without one, no object is in Backblaze."""
-        return bool(options.key_file) or os.path.exists(DEFAULT_KEY_FILE)
+        #: What was written, and may have to be deleted.
+        self.written = WrittenFiles()
+        self._lock = green.Lock()
 
     def bucket(self, storage_method: object, options: Options) -> Bucket:
         """Get access to the bucket of a storage method.
@@ -59,7 +60,8 @@ class B2Clients:
             from oio.b2.client import Backblaze
         except ImportError as err:
             # The library is not needed without Backblaze (pitfall 83).
-            raise exc.InvalidStorageMethod(f"objects in Backblaze need a library: {err}") from err
+            text = f"objects in Backblaze need a library, which 'pip install requests' brings: {err}"
+            raise exc.InvalidStorageMethod(text) from err
         info = BackblazeUtils.get_credentials(storage_method, options.key_file)
         account, secret = info["backblaze.account_id"], info["backblaze.application_key"]
         api_url = options.backblaze_api_url or info.get("backblaze.api_url")
@@ -74,6 +76,7 @@ class B2Clients:
                     authorize=False,
                     backoff=self._backoff,
                     part_size=self._part_size,
+                    ca_certs=self._ca_certs,
                 )
         limits = options.limits
         return Bucket(client.with_timeouts(limits.connection, limits.read), info["bucket_name"])

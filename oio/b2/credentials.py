@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import Any, ClassVar
 
-from oio.b2.errors import BackblazeUtilsException, Secret
+from oio.b2.errors import BackblazeUtilsException, Secret, is_in_clear
 
 DEFAULT_KEY_FILE = "/etc/oio/sds/b2-appkey.conf"
 _SECTION = "backblaze"
@@ -113,6 +113,11 @@ def _read_credentials(path: str, account_id: str, bucket_name: str) -> Credentia
             f"option {prefix}.api_url of credentials file {path} must be like 'https://host:port': "
             f"{api_url!r:.80}"
         )
+    if api_url is not None and is_in_clear(api_url):
+        raise BackblazeUtilsException(
+            f"option {prefix}.api_url of credentials file {path} must be an https URL, so that the key does "
+            f"not travel in clear: {api_url!r:.80}"
+        )
     values: dict[str, str | None] = {
         "backblaze.account_id": account_id,
         "backblaze.application_key": Secret(key),
@@ -125,7 +130,7 @@ def _read_credentials(path: str, account_id: str, bucket_name: str) -> Credentia
 
 
 def _fingerprint(state: os.stat_result) -> tuple[int, ...]:
-    return state.st_ino, state.st_size, state.st_mtime_ns
+    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_mode, state.st_uid, state.st_gid
 
 
 def _read(path: str) -> tuple[configparser.ConfigParser, os.stat_result]:
@@ -145,8 +150,9 @@ def _read(path: str) -> tuple[configparser.ConfigParser, os.stat_result]:
         problem = f"credentials file {path} is no INI file: {type(err).__name__}, line {line}"
     else:
         mode = stat.S_IMODE(state.st_mode)
-        if mode & (stat.S_IRGRP | stat.S_IROTH):
-            _logger.warning("Credentials file %s can be read by others: mode %03o", path, mode)
+        for doing, bits in (("read", stat.S_IRGRP | stat.S_IROTH), ("changed", stat.S_IWGRP | stat.S_IWOTH)):
+            if mode & bits:
+                _logger.warning("Credentials file %s can be %s by others: mode %03o", path, doing, mode)
         return parser, state
     # Raised here, so that no context leads to what was read.
     raise BackblazeUtilsException(problem)

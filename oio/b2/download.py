@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from hashlib import sha1 as new_sha1
 from urllib.parse import unquote_plus
 
 from oio.b2.account import Account, Grant
-from oio.b2.errors import BackblazeException
+from oio.b2.errors import BackblazeException, NotBackblaze
 from oio.b2.names import file_path
 from oio.b2.retry import Attempts
 from oio.b2.session import BLOCK_SIZE, Answer, B2Limits
 from oio.common import exceptions as exc
 from oio.common.ranges import check_range
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+#: Longer numbers are no sizes, and Python may refuse to read them.
+_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 
@@ -30,14 +33,20 @@ class StoredFile:
     :param sha1: of the whole; None when it is unknown
     """
 
-    file_id: str | None
+    file_id: str
     size: int
     sha1: str | None
 
     @classmethod
     def of(cls, headers: Mapping[str, str], size: int) -> StoredFile:
-        """Read the headers of an answer."""
-        return cls(headers.get("X-Bz-File-Id"), size, known_sha1(headers))
+        """Read the headers of an answer.
+
+        :raises NotBackblaze: it is not one of Backblaze
+        """
+        file_id = headers.get("X-Bz-File-Id")
+        if not file_id:
+            raise NotBackblaze("the answer has no X-Bz-File-Id, as those of Backblaze have")
+        return cls(file_id, size, known_sha1(headers))
 
 
 def read_range(start: int, last: int | None) -> str | None:
@@ -62,15 +71,15 @@ def locate_answer(status: int, headers: Mapping[str, str]) -> tuple[int, int, in
     :raises OioProtocolError: the headers lack them, or contradict each other
     """
     length = headers.get("Content-Length", "")
-    if not length.isdecimal():
-        raise exc.OioProtocolError(f"the answer has no length: {length!r}")
+    if not _LENGTH.fullmatch(length):
+        raise exc.OioProtocolError(f"the answer has no length: {length!r:.80}")
     count = int(length)
     if status == 200:
         return 0, count - 1, count
     text = headers.get("Content-Range", "")
     match = _CONTENT_RANGE.fullmatch(text)
     if status != 206 or match is None:
-        raise exc.OioProtocolError(f"status {status} and Content-Range {text!r} tell of no range")
+        raise exc.OioProtocolError(f"status {status} and Content-Range {text!r:.80} tell of no range")
     first, last, size = map(int, match.groups())
     if not first <= last < size or last - first + 1 != count:
         raise exc.OioProtocolError(f"Content-Range {text!r} is not of {count} bytes")
@@ -112,6 +121,7 @@ class Download:
     :param start: first byte
     :param end: last byte, at most that of the file; None for that of the file
     :param verify: compare a file that is read whole with its SHA-1
+    :param size: bytes that the file must have, whatever is read of it
     """
 
     def __init__(
@@ -123,6 +133,7 @@ class Download:
         end: int | None,
         limits: B2Limits,
         verify: bool = True,
+        size: int | None = None,
     ) -> None:
         check_range(start or 0, end)
         self._account = account
@@ -131,14 +142,16 @@ class Download:
         self._start = self._position = start or 0
         self._end = end
         self._limits = limits
-        self._attempts = Attempts(account.backoff, limits.deadline)
+        self._attempts = Attempts(account.backoff, limits.deadline, limits.watcher)
         self._answer: Answer | None = None
+        self._pid = os.getpid()
         self._skip = 0
         self._file: StoredFile | None = None
         self._last = -1
         self._digest = new_sha1(usedforsecurity=False)
         self._may_reread = True
         self._verify = verify
+        self._size = size
 
     def blocks(self) -> Generator[bytes, None, None]:
         """Give the bytes; the last ones of a whole file come once they are verified.
@@ -168,6 +181,10 @@ class Download:
     def _next(self) -> bytes:
         """The next bytes; none at the end."""
         while True:
+            if self._pid != os.getpid():
+                # After a fork, the parent reads on from the connection that both have.
+                self._pid = os.getpid()
+                self._close()
             if self._answer is None:
                 self._answer = self._account.run(self._what, self._open, self._limits)
             try:
@@ -222,6 +239,8 @@ class Download:
         file = StoredFile.of(answer.headers, size)
         if self._file is not None and (file.file_id, file.size) != (self._file.file_id, self._file.size):
             raise exc.OioException(f"{self._what}: the file was replaced meanwhile")
+        if self._size not in (None, size):
+            raise exc.CorruptedChunk(f"{self._what}: the file has {size} bytes, not {self._size}")
         if self._position >= size and self._position > 0:
             raise BackblazeException(416, f"the file has {size} bytes only", answer, headers)
         wanted_last = size - 1 if self._end is None else min(self._end, size - 1)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-import ssl
+import functools
 from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
+from oio.common.http_urllib3 import is_untrusted
 
 REDACTED = "<redacted>"
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
@@ -23,6 +26,35 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return REDACTED
+
+
+def is_in_clear(url: str) -> bool:
+    """Tell whether what is sent to a URL can be read on its way: plain http, but to this very host.
+
+    >>> is_in_clear("http://b2.example.com"), is_in_clear("http://127.0.0.1:80"), is_in_clear("https://b2")
+    (True, False, False)
+    """
+    parts = urlsplit(url)
+    # A backslash ends the name of the host for urllib3, which connects.
+    return parts.scheme != "https" and ("\\" in url or not _is_this_host(parts.hostname or ""))
+
+
+@functools.lru_cache(64)
+def _is_this_host(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_secrecy(url: str) -> str:
+    """Refuse a URL of the service that would get keys or tokens in clear.
+
+    :raises OioProtocolError: it is one of plain http, to another host
+    """
+    if is_in_clear(url):
+        raise exc.OioProtocolError(f"Backblaze names {url!r:.200}: keys and tokens are sent over https only")
+    return url
 
 
 def redact_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -61,7 +93,7 @@ class BackblazeException(exc.OioException):
     def __init__(
         self, status_code: int, message: object, response: object, headers_send: Mapping[str, str] | None
     ) -> None:
-        text = _without_secrets(str(message), headers_send)
+        text = exc.brief(_without_secrets(str(message), headers_send))
         # The response is not kept: it knows its request, and cannot be pickled (pitfall 81).
         super().__init__(status_code, text, None, redact_headers(headers_send))
         received = getattr(response, "headers", None) or {}
@@ -115,6 +147,10 @@ class BackblazeUtilsException(exc.ConfigurationException):
         super().__init__(string, reqid=reqid, service=service)
 
 
+class NotBackblaze(exc.OioProtocolError):
+    """What has answered is not Backblaze, however successful the answer looks."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same request may succeed later.
 
@@ -123,13 +159,9 @@ def is_transient(error: BaseException) -> bool:
     """
     if isinstance(error, BackblazeException):
         return error.status_code in (408, 429) or error.status_code >= 500
-    return isinstance(error, exc.OioNetworkException) and not _is_untrusted(error)
-
-
-def _is_untrusted(error: BaseException) -> bool:
-    """Whether the certificate of a server was not accepted."""
-    reason = getattr(error.__cause__, "reason", None)
-    return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(reason, "args", ()))
+    if isinstance(error, NotBackblaze):
+        return False
+    return isinstance(error, exc.OioNetworkException) and not is_untrusted(error)
 
 
 def was_refused(error: BaseException) -> bool:

@@ -15,9 +15,10 @@ from oio.b2.names import Description, check_file_name
 from oio.b2.retry import Attempts
 from oio.b2.session import B2Limits, JsonObject
 from oio.b2.sizes import part_size_for
-from oio.b2.upload import Part, Readable, Source, UploadUrl, UploadUrls, check_sha1, send_upload
+from oio.b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.sources import Readable
 
 _PAGE = 1000
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
@@ -150,9 +151,11 @@ class Files:
         end: int | None,
         limits: B2Limits,
         verify: bool = True,
+        size: int | None = None,
     ) -> Generator[bytes, None, None]:
         """Read a file, see :class:`~oio.b2.download.Download`."""
-        return Download(self.account, bucket_name, check_file_name(name), start, end, limits, verify).blocks()
+        check_file_name(name)
+        return Download(self.account, bucket_name, name, start, end, limits, verify, size).blocks()
 
     def head(self, bucket_name: str, name: str, limits: B2Limits) -> FileHead:
         """Describe a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
@@ -182,7 +185,7 @@ class Files:
         self, file_id: str, file: Readable, number: int, sha1: str | None, limits: B2Limits
     ) -> tuple[JsonObject, str]:
         """Send one part of a large file, see :meth:`oio.api.backblaze_http.Backblaze.upload_part`."""
-        with Part.spool(Source(file, None), None, limits) as part:
+        with Part.spool(Source(file, None, limits, "data"), None) as part:
             check_sha1(sha1, part.sha1)
             return self.large.send_part(self._part_urls(file_id), number, part, limits), part.sha1
 
@@ -200,18 +203,19 @@ class Files:
         size: int | None,
         sha1: str | None,
         limits: B2Limits,
+        argument: str = "source",
     ) -> JsonObject:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
-        source = Source(data, size)
+        source = Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
         with (
-            Part.spool(source, part_size, limits) as first,
+            Part.spool(source, part_size) as first,
             self._using_bucket(bucket_name, limits) as bucket_id,
         ):
-            if not source.at_end(limits):
+            if not source.is_exhausted():
                 return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)
             check_sha1(sha1, first.sha1)
-            attempts = Attempts(self.account.backoff, limits.deadline)
+            attempts = Attempts(self.account.backoff, limits.deadline, limits.watcher)
             what = f"b2_upload_file {file.name!r}"
             urls = self.upload_urls(bucket_id)
             return send_upload(self.account.session, urls, file.headers(), first, attempts, limits, what)

@@ -58,7 +58,7 @@ class LargeFiles:
         :param sha1: that the data are expected to have
         :returns: the answer to its finish
         """
-        known = sha1.lower() if sha1 else source.sha1_of_all(first.digest, limits)
+        known = sha1.lower() if sha1 else source.sha1_of_all(first.digest)
         if known:
             # The service takes it at the start only, when few sources can tell it.
             file = replace(file, info={**file.info, "large_file_sha1": known})
@@ -91,7 +91,7 @@ class LargeFiles:
             "contentType": file.mime_type,
             "fileInfo": {**file.info, _MARK: mark},
         }
-        attempts = Attempts(account.backoff, limits.deadline)
+        attempts = Attempts(account.backoff, limits.deadline, limits.watcher)
         while True:
             try:
                 answer = account.call("b2_start_large_file", body, limits, repeat=False)
@@ -155,7 +155,7 @@ class LargeFiles:
         :param number: from 1
         :returns: the answer
         """
-        attempts = Attempts(self._account.backoff, limits.deadline)
+        attempts = Attempts(self._account.backoff, limits.deadline, limits.watcher)
         headers = {"X-Bz-Part-Number": str(number)}
         what = f"b2_upload_part {number}"
         return send_upload(self._account.session, urls, headers, part, attempts, limits, what)
@@ -235,7 +235,7 @@ class LargeFiles:
                     pool.spawn(send, len(sha1s), part)
                     if len(busy) == self._parallel:
                         collect()
-                    part = self._next_part(source, part_size, limits, whole, len(sha1s))
+                    part = self._next_part(source, part_size, whole, len(sha1s))
                 while busy:
                     collect()
         finally:
@@ -244,14 +244,12 @@ class LargeFiles:
         return sha1s, str(whole.hexdigest())
 
     @staticmethod
-    def _next_part(
-        source: Source, part_size: int, limits: B2Limits, whole: _Hash, number: int
-    ) -> Part | None:
-        if source.at_end(limits):
+    def _next_part(source: Source, part_size: int, whole: _Hash, number: int) -> Part | None:
+        if source.is_exhausted():
             return None
         if number == MAX_PARTS:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
-        return Part.spool(source, part_size, limits, whole)
+        return Part.spool(source, part_size, whole)
 
     def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
         """Cancel a file, even after the deadline: its parts are billed."""

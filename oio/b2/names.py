@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 DEFAULT_MIME_TYPE = "application/octet-stream"
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 MAX_NAME = 1024
 #: Characters that B2 does not encode. A plus would be read as a space.
 _BARE = "/._-~!$'()*;=:@"
@@ -42,7 +43,7 @@ def check_file_name(name: object) -> str:
     size = len(name.encode("utf-8", errors="surrogatepass"))
     if not 1 <= size <= MAX_NAME:
         raise ValueError(f"name is {size} bytes long in UTF-8, 1 to {MAX_NAME} are allowed: {name!r:.80}")
-    if any(ord(letter) < 32 or ord(letter) == 127 or "\ud800" <= letter <= "\udfff" for letter in name):
+    if _FORBIDDEN.search(name):
         raise ValueError(f"name has characters that no file name may have: {name!r:.80}")
     return name
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,13 @@ from oio.b2.errors import BackblazeException, is_transient
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
+from oio.common.events import RETRIED, Event, Watcher, outcome_of, tell
+
+_OTHERS = {
+    "b2_authorize_account": "GET b2_authorize_account",
+    "download": "GET file",
+    "look": "HEAD file",
+}
 
 _logger = logging.getLogger(__name__)
 
@@ -70,13 +78,16 @@ class Attempts:
 
     :param backoff: number of attempts, and pauses
     :param deadline: monotonic seconds, which no pause may reach
+    :param watcher: is told of each attempt but the first; None for nobody
     """
 
-    def __init__(self, backoff: Backoff, deadline: float | None) -> None:
+    def __init__(self, backoff: Backoff, deadline: float | None, watcher: Watcher | None = None) -> None:
+        self._watcher = watcher
         self._backoff = backoff
         self._deadline = deadline
         self._failed = 0
         self._pauses = 0
+        self._refused_by: str | None = None
 
     def restart(self) -> None:
         """Forget the failures, after some progress."""
@@ -91,6 +102,11 @@ class Attempts:
         :raises OioException: the error itself, when no attempt or time is left
         """
         self._failed += 1
+        # Nobody listens there: a wrong address is not worth a long wait.
+        refused_by = error.service if isinstance(error, exc.OioConnectionException) else None
+        if refused_by is not None and refused_by == self._refused_by:
+            raise error
+        self._refused_by = refused_by
         asked = self._backoff.pause_asked(error)
         if asked is not None:
             self._pauses, seconds = 0, asked
@@ -100,13 +116,37 @@ class Attempts:
             self._pauses, seconds = self._pauses + 1, self._backoff.pause(self._pauses)
         if self._failed >= self._backoff.attempts or seconds > self._longest_wait(asked):
             raise error
-        _logger.warning("%s failed, next attempt in %.1f s: %s", what, seconds, error)
+        event = Event(
+            kind=RETRIED,
+            reqid="" if self._watcher is None else self._watcher.reqid,
+            service="b2",
+            address=error.service or "",
+            operation=_operation(what),
+            attempt=self._failed + 1,
+            begin=time.monotonic(),
+            outcome=outcome_of(error),
+            error=str(error),
+        )
+        text = "%s failed, next attempt in %.1f s: %s"
+        _logger.warning(text, what, seconds, error, extra=event.fields())
         if seconds:
             self._backoff.sleep(seconds)
+        if self._watcher is not None:
+            tell(self._watcher.listener, event)
 
     def _longest_wait(self, asked: float | None) -> float:
         longest = float("inf") if asked is None else self._backoff.patience
         return longest if self._deadline is None else min(longest, deadline_to_timeout(self._deadline))
+
+
+def _operation(what: str) -> str:
+    """Name what is repeated as its requests are named.
+
+    >>> _operation("download of 'a file'"), _operation("b2_upload_part 3")
+    ('GET file', 'POST b2_upload_part')
+    """
+    name = what.partition(" ")[0]
+    return _OTHERS.get(name) or f"POST {name}"
 
 
 def repeat_transient(attempts: Attempts, error: exc.OioException, what: str) -> None:

@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP towards Backblaze B2: single requests and their answers, on ``requests`` over green sockets."""
+"""HTTP towards Backblaze B2: single requests and their answers."""
 
 from __future__ import annotations
 
 import http.client
 import platform
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from http.cookiejar import DefaultCookiePolicy
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3 import Timeout
+from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
 
 from oio._version import __version__
-from oio.b2.errors import BackblazeException
+from oio.b2.errors import BackblazeException, check_secrecy
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
-from oio.common.http_urllib3 import SafePoolManager, oio_exception_from_httperror, tls_context
+from oio.common.events import Watch, Watcher
+from oio.common.http_pools import QuickResponse
+from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
+from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
+from oio.common.limits import LONGEST, check_seconds
 
 # The import of requests adds to the warning filters, which are the host's.
 with warnings.catch_warnings():
-    import requests
-    from requests.adapters import HTTPAdapter
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+_T = TypeVar("_T")
 
 USER_AGENT = f"openio-sdk/{__version__} python/{platform.python_version()}"
 BLOCK_SIZE = 131072
 """Bytes that are sent or received at once."""
 _POOL_SIZE = 32
+_CALL = re.compile(r"/b2api/v[0-9]+/(b2_[a-z_]+)")
+_SENDABLE = re.compile(r"[^:\s][^:\r\n]*:(\S[^\r\n]*)?")
+"""Name and value of a header."""
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_COMPLAINT = 65536
 
@@ -40,20 +49,22 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True)
 class B2Limits:
-    """Time limits of requests.
+    """Time limits of requests, and who is told of them.
 
     :param connect: seconds to connect, and to send each block over a new connection
     :param read: seconds without a byte; also of a whole answer that is not a file
     :param deadline: monotonic seconds at which everything ends, whatever is being done
+    :param watcher: is told of the requests; None for nobody
     """
 
     connect: float = 10.0
     read: float = 60.0
     deadline: float | None = None
+    watcher: Watcher | None = None
 
-    def until(self, deadline: float | None) -> B2Limits:
-        """The same, with another deadline."""
-        return replace(self, deadline=deadline)
+    def until(self, deadline: float | None, watcher: Watcher | None = None) -> B2Limits:
+        """The same, with another deadline, and for another call."""
+        return replace(self, deadline=check_seconds("deadline", deadline), watcher=watcher)
 
     def left(self, what: str) -> float | None:
         """Seconds until the deadline; None when there is none.
@@ -65,7 +76,7 @@ class B2Limits:
         left = deadline_to_timeout(self.deadline)
         if left <= 0:
             raise exc.DeadlineReached(f"Deadline reached before {what}")
-        return left
+        return min(left, LONGEST)
 
     def within(self, seconds: float, what: str) -> float:
         """A number of seconds, or fewer when the deadline is nearer."""
@@ -98,28 +109,19 @@ class FileBody:
 Body = bytes | FileBody | None
 
 
-class _GreenAdapter(HTTPAdapter):
-    """Connections that do not block the other green threads of their OS thread."""
-
-    def init_poolmanager(
-        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
-    ) -> None:
-        self.poolmanager = SafePoolManager(num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs)
-
-    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
-        # Some versions bring a context whose sockets would block.
-        tls.pop("ssl_context", None)
-        return host, tls
-
-
 class Answer:
     """An answer whose body is still to be read."""
 
-    def __init__(self, response: requests.Response, what: str) -> None:
+    def __init__(
+        self, response: Any, what: str, url: str, watch: Watch | None = None, *, is_head: bool = False
+    ) -> None:
+        self._is_head = is_head
         self._response = response
+        self._watch = watch
         self._what = what
-        self.status = response.status_code
+        self._url = url
+        self.status: int = response.status
+        self.reason: str | None = response.reason
         self.headers: Mapping[str, str] = response.headers
 
     def read(self, size: int, limits: B2Limits) -> bytes:
@@ -127,26 +129,27 @@ class Answer:
 
         :raises OioNetworkException: the connection broke, or nothing comes
         """
-        host = urlsplit(self._response.url).netloc
-        limit = green.OioTimeout(limits.within(limits.read, self._what))
-        try:
-            with limit:
-                # As it is stored: we have asked for no encoding.
-                data: bytes = self._response.raw.read(size, decode_content=False)
-                return data
-        except green.OioTimeout as err:
-            if err is not limit:
-                raise
-            raise _timed_out(err, "reading the answer", self._what, host) from err
-        except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
-            failure: Exception = err
-        raise _network_failure(failure, self._what, self._response.url)
+        # As it is stored: we have asked for no encoding.
+        data: bytes = self._within(limits, lambda: self._response.read(size, decode_content=False))
+        if self._watch is not None:
+            self._watch.received += len(data)
+        return data
 
     def read_all(self, limit: int, limits: B2Limits) -> bytes:
         """Read a whole body.
 
         :raises OioProtocolError: it has more than `limit` bytes
         """
+        announced = self.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
+        if type(self._response) is QuickResponse:
+            response = self._response
+            data = self._within(limits, lambda: response.body_of(limit))
+            if data is not None:
+                if self._watch is not None:
+                    self._watch.received += len(data)
+                return data
         blocks, size = [], 0
         while block := self.read(BLOCK_SIZE, limits):
             blocks.append(block)
@@ -155,9 +158,37 @@ class Answer:
                 raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
         return b"".join(blocks)
 
+    def _within(self, limits: B2Limits, read: Callable[[], _T]) -> _T:
+        limit = green.OioTimeout(limits.within(limits.read, self._what))
+        try:
+            with limit:
+                return read()
+        except green.OioTimeout as err:
+            if err is not limit:
+                raise
+            host = urlsplit(self._url).netloc
+            self._blame(err)
+            raise _timed_out(err, "reading the answer", self._what, host) from err
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
+            pass_interruption(err)
+            failure: Exception = err
+            self._blame(err)
+        raise _network_failure(failure, self._what, self._url)
+
+    def _blame(self, error: BaseException) -> None:
+        if self._watch is not None:
+            self._watch.error = error
+
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""
-        self._response.close()
+        is_whole = self._response.closed or self._is_head
+        try:
+            if not self._response.closed:
+                self._response.close()
+                self._response.release_conn()
+        finally:
+            if self._watch is not None:
+                self._watch.end(status=self.status, is_whole=is_whole)
 
 
 class B2Session:
@@ -172,20 +203,11 @@ class B2Session:
         if ca_certs is not None:
             # A wrong file fails now, not at each request.
             tls_context(ca_certs)
-        session = requests.Session()
-        # Settings of the environment are for others; a netrc file would replace our tokens.
-        session.trust_env = False
-        session.verify = ca_certs or True
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _GreenAdapter(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, adapter)
-        session.headers.clear()
-        session.headers.update(
-            {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Connection": "keep-alive"}
+        self.ca_certs = ca_certs or DEFAULT_CA_BUNDLE_PATH
+        self._headers = {"User-Agent": USER_AGENT, "Connection": "keep-alive", **(headers or {})}
+        self._pools = get_pool_manager(
+            _POOL_SIZE, _POOL_SIZE, cert_reqs="CERT_REQUIRED", ca_certs=self.ca_certs
         )
-        session.headers.update(headers or {})
-        self._session = session
 
     def open(
         self,
@@ -205,29 +227,56 @@ class B2Session:
         :raises DeadlineReached: before anything is sent
         """
         host = urlsplit(url).netloc
-        timeouts = (limits.within(limits.connect, what), limits.within(limits.read, what))
+        if any(name.lower() == "authorization" for name in headers or ()):
+            check_secrecy(url)
+        sent = self._merged(headers, what, host)
+        if isinstance(body, FileBody) and len(body):
+            sent["Content-Length"] = str(len(body))
+        timeout = Timeout(limits.within(limits.connect, what), limits.within(limits.read, what))
+        watch = None
+        if limits.watcher is not None:
+            watch = limits.watcher.watch("b2", host, _operation(method, url))
+            watch.sent = len(body or b"")
+        try:
+            response = self._respond(method, url, sent, body, timeout, limits, what)
+        except BaseException as err:
+            if watch is not None:
+                watch.end(err)
+            raise
+        answer = Answer(response, what, url, watch, is_head=method == "HEAD")
+        if 200 <= answer.status < 300:
+            return answer
+        raise _refusal(answer, headers, limits, host)
+
+    def _respond(
+        self,
+        method: str,
+        url: str,
+        sent: dict[str, str],
+        body: Body,
+        timeout: Timeout,
+        limits: B2Limits,
+        what: str,
+    ) -> Any:
+        """Send a request, and get the head of its answer."""
+        host = urlsplit(url).netloc
         limit = green.OioTimeout(limits.left(what))
         try:
             with limit:
-                request = self._prepare(method, url, headers, body)
-                response = self._session.send(
-                    request, stream=True, timeout=timeouts, allow_redirects=False, verify=self._session.verify
-                )
+                # An empty file would be sent as chunked, which B2 refuses.
+                return self._pools.send_as_is(method, url, sent, body or None, timeout)
         except green.OioTimeout as err:
             if err is not limit:
                 raise
             raise _timed_out(err, "", what, host) from err
-        except requests.exceptions.InvalidHeader:
-            # Its message shows the value.
-            raise exc.OioProtocolError(f"{what}: a header cannot be sent", service=host) from None
-        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as err:
-            failure: Exception = err
-        else:
-            answer = Answer(response, what)
-            if 200 <= answer.status < 300:
-                return answer
-            raise _refusal(answer, response, headers, limits, host)
-        raise _network_failure(failure, what, url)
+        except (HTTPError, http.client.HTTPException, OSError) as err:
+            pass_interruption(err)
+            failure: Exception | None = err
+        except ValueError as err:
+            pass_interruption(err)
+            # It shows the value: no context of ours must lead to it.
+            failure = None
+        raise _unsendable(what, host) if failure is None else _network_failure(failure, what, url)
 
     def ask(
         self,
@@ -257,21 +306,39 @@ class B2Session:
         """Send a request, and read its answer, which must be a JSON object."""
         return _json_object(self.ask(method, url, headers, body, limits, what), what)
 
-    def _prepare(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: Body
-    ) -> requests.PreparedRequest:
-        request = requests.Request(method, url, headers=dict(headers or {}), data=body)
-        if isinstance(body, FileBody) and not len(body):
-            # An empty body would be sent as chunked, which B2 refuses.
-            request.data = b""
-        prepared = self._session.prepare_request(request)
-        # requests decodes characters of the URL, and resolves dots.
-        prepared.url = url
-        return prepared
+    def _merged(self, headers: Mapping[str, str] | None, what: str, host: str) -> dict[str, str]:
+        """Headers of a request, as plain text, which win over those of every request.
+
+        :raises OioProtocolError: one cannot be sent
+        """
+        sent: dict[str, str] = {}
+        wanted: Mapping[str, object] = headers or {}
+        for name, value in wanted.items():
+            text = value.decode("latin-1") if isinstance(value, bytes) else value
+            if not isinstance(text, str) or not _SENDABLE.fullmatch(f"{name}:{text}"):
+                raise _unsendable(what, host)
+            # What hides its representation is text of another class.
+            sent[name] = str.__str__(text)
+        given = {name.lower() for name in sent}
+        return {name: value for name, value in self._headers.items() if name.lower() not in given} | sent
 
     def close(self) -> None:
         """Close the idle connections; the session may still be used."""
-        self._session.close()
+        self._pools.clear()
+
+
+def _operation(method: str, url: str) -> str:
+    """Name what a request does: the URLs of uploads and of files have much more.
+
+    >>> _operation("POST", "http://127.0.0.1/b2api/v1/b2_upload_file/of/bucket")
+    'POST b2_upload_file'
+    """
+    found = _CALL.match(urlsplit(url).path)
+    return f"{method} {found[1] if found else 'file'}"
+
+
+def _unsendable(what: str, host: str) -> exc.OioProtocolError:
+    return exc.OioProtocolError(f"{what}: a header cannot be sent", service=host)
 
 
 def decode_json(raw: bytes, what: str) -> object:
@@ -296,7 +363,6 @@ def _json_object(raw: bytes, what: str) -> JsonObject:
 
 def _refusal(
     answer: Answer,
-    response: requests.Response,
     headers: Mapping[str, str] | None,
     limits: B2Limits,
     host: str,
@@ -317,7 +383,7 @@ def _refusal(
     if isinstance(found, dict):
         code = found.get("code")
         message = found.get("message") or code
-    error = BackblazeException(answer.status, message or response.reason or "n/a", response, headers)
+    error = BackblazeException(answer.status, message or answer.reason or "n/a", answer, headers)
     error.code = str(code) if code else None
     error.service = host
     return error
@@ -333,12 +399,8 @@ def _timed_out(err: green.OioTimeout, doing: str, what: str, host: str) -> exc.O
 
 
 def _network_failure(failure: Exception, what: str, url: str) -> exc.OioException:
-    """Make the exception of the library for one of `requests` or urllib3, which may hold the request."""
-    if isinstance(failure, requests.RequestException):
-        failure.request = None
-        inner = failure.args[0] if failure.args else None
-        failure = inner if isinstance(inner, Exception) else failure
-    if not isinstance(failure, HTTPError):
+    """Make the exception of the library for one of urllib3, or of the standard library."""
+    if not isinstance(failure, HTTPError) or isinstance(failure, LocationValueError):
         failure = ProtocolError(f"{type(failure).__name__}: {failure}")
     try:
         oio_exception_from_httperror(failure, url=url)

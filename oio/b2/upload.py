@@ -10,15 +10,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 
-from oio.b2.errors import BackblazeException, Secret, is_transient
+from oio.b2.errors import BackblazeException, Secret, check_secrecy, is_transient
 from oio.b2.retry import Attempts
 from oio.b2.session import BLOCK_SIZE, B2Limits, B2Session, FileBody, JsonObject
 from oio.common import exceptions as exc
-from oio.common import green
+from oio.common import green, sources
 from oio.common.answers import reading_answer
-from oio.common.sources import reading_source
+from oio.common.sources import Readable
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -30,57 +30,27 @@ _IN_MEMORY = 1024 * 1024
 # --- data --------------------------------------------------------------------------------------------
 
 
-class Readable(Protocol):
-    """Anything that data can be read from."""
-
-    def read(self, size: int, /) -> bytes | bytearray | memoryview | None:
-        """Read at most `size` bytes; nothing at the end."""
-
-
-class Source:
+class Source(sources.Source):
     """Data of a file: read once, and never further than asked.
 
     :param file: where they are read
     :param size: how many bytes to take, which the file must have; by default, all that it gives
+    :param limits: of the whole upload
+    :param argument: name of the argument that the file is
     """
 
-    def __init__(self, file: Readable, size: int | None) -> None:
-        self._file = file
-        self._size = size
-        self._ahead = b""
-        self.taken = 0
+    def __init__(self, file: Readable, size: int | None, limits: B2Limits, argument: str = "source") -> None:
+        super().__init__(
+            file,
+            lambda: limits.left("reading the data"),
+            patience=limits.read,
+            size=size,
+            may_have_more=True,
+            argument=argument,
+        )
+        self._limits = limits
 
-    def read(self, size: int, limits: B2Limits) -> bytes:
-        """Read at most `size` bytes; none at the end.
-
-        :raises SourceReadError: the source fails, or ends too early
-        """
-        if self._size is not None:
-            size = min(size, self._size - self.taken)
-        if self._ahead or size <= 0:
-            block, self._ahead = self._ahead[:size], self._ahead[size:]
-        else:
-            block = self._read(size, limits)
-        self.taken += len(block)
-        return block
-
-    def _read(self, size: int, limits: B2Limits) -> bytes:
-        with reading_source(limits.left("reading the data")):
-            block = self._file.read(size) or b""
-            if not isinstance(block, (bytes, bytearray, memoryview)):
-                raise TypeError(f"data must be bytes, not {type(block).__name__}")
-        if not block and self._size is not None:
-            raise exc.SourceReadError(f"the data end after {self.taken} bytes of {self._size}")
-        return bytes(block)
-
-    def at_end(self, limits: B2Limits) -> bool:
-        """Whether no byte is left."""
-        if self._size is not None:
-            return self.taken >= self._size
-        self._ahead = self._ahead or self._read(1, limits)
-        return not self._ahead
-
-    def sha1_of_all(self, taken: _Hash, limits: B2Limits) -> str | None:
+    def sha1_of_all(self, taken: _Hash) -> str | None:
         """SHA-1 of all the data, if they can be read twice.
 
         :param taken: SHA-1 object of the data taken so far; not changed
@@ -90,23 +60,20 @@ class Source:
             return None
         digest = taken.copy()
         digest.update(self._ahead)
-        with reading_source(limits.left("reading the data")):
+        with self._failures():
             before = file.tell()
-        left = None if self._size is None else self._size - self.taken - len(self._ahead)
-        while left is None or left > 0:
-            block = self._read(BLOCK_SIZE if left is None else min(left, BLOCK_SIZE), limits)
-            if not block:
-                break
+        left = None if self._size is None else self._size - self._given
+        rest = Source(file, left, self._limits, self._argument)
+        while block := rest.read(BLOCK_SIZE):
             digest.update(block)
-            left = None if left is None else left - len(block)
             green.eventlet_yield()
-        with reading_source(limits.left("reading the data")):
+        with self._failures():
             file.seek(before)
         return digest.hexdigest()
 
     def _seekable_file(self) -> IO[bytes] | None:
-        seekable = getattr(self._file, "seekable", None)
-        return cast("IO[bytes]", self._file) if seekable is not None and seekable() else None
+        seekable = getattr(self._wrapped, "seekable", None)
+        return cast("IO[bytes]", self._wrapped) if seekable is not None and seekable() else None
 
 
 class Part:
@@ -124,7 +91,7 @@ class Part:
         self.sha1 = sha1.hexdigest()
 
     @classmethod
-    def spool(cls, source: Source, limit: int | None, limits: B2Limits, *digests: _Hash) -> Part:
+    def spool(cls, source: Source, limit: int | None, *digests: _Hash) -> Part:
         """Store the next data of a source in a temporary file.
 
         :param limit: most bytes to take; None for all
@@ -137,7 +104,7 @@ class Part:
         try:
             while limit is None or size < limit:
                 wanted = BLOCK_SIZE if limit is None else min(BLOCK_SIZE, limit - size)
-                block = source.read(wanted, limits)
+                block = source.read(wanted)
                 if not block:
                     break
                 for digest in (sha1, *digests):
@@ -189,7 +156,7 @@ class UploadUrl:
         :raises OioProtocolError: it lacks something
         """
         with reading_answer():
-            return cls(str(answer["uploadUrl"]), Secret(answer["authorizationToken"]))
+            return cls(check_secrecy(str(answer["uploadUrl"])), Secret(answer["authorizationToken"]))
 
 
 class UploadUrls:

@@ -4,32 +4,41 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import secrets
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from oio.blob.description import extract_headers_meta, object_metadata, owner_of_copy
+from oio.blob.description import extract_headers_meta, free_attributes, object_metadata, owner_of_copy
+from oio.blob.original import Original
 from oio.blob.reader import ChunkReader
-from oio.blob.sender import ChunkSender
+from oio.blob.sender import SAID_TWICE, ChunkSender
+from oio.blob.watched import chunk_failed
 from oio.blob.writer import write_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonMapping, JsonObject
+from oio.common.checksums import (
+    BLAKE3,
+    MD5,
+)
 from oio.common.chunks import Chunk
 from oio.common.constants import (
     CHECKHASH_HEADER,
     CHUNK_HEADERS,
     FETCHXATTR_HEADER,
 )
-from oio.common.easy_value import float_value
 from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
+from oio.common.interruptions import pass_interruption
+from oio.common.learnt import Learnt
+from oio.common.limits import check_seconds
 from oio.common.options import Options
+from oio.common.storage_method import parse_chunk_method, written_chunk_method
 from oio.conscience.client import ConscienceClient
 
 if TYPE_CHECKING:
@@ -92,18 +101,59 @@ class BlobClient(HttpApi):
         self.perfdata = perfdata
         self.logger = logger or _LOGGER
         self._proxy_endpoint = endpoint
-        self._conscience: ConscienceClient | None = None
         #: Defaults of the calls.
-        self._own_limits = replace(self._limits, write=float_value(kwargs.get("write_timeout"), None))
+        self._own_limits = replace(
+            self._limits, write=check_seconds("write_timeout", kwargs.get("write_timeout"))
+        )
         if self._limits.read is None:
             self._limits = replace(self._limits, read=CHUNK_TIMEOUT)
+
+    @cached_property
+    def conscience_client(self) -> ConscienceClient:
+        """Client that resolves service IDs; programs may replace it.
+
+        :raises ConfigurationException: the namespace is not known
+        """
+        # Two threads may make one each: they share the pool, and nothing is lost with either.
+        if self.conf is None:
+            raise exc.ConfigurationException("conf is required (a dict with the namespace)")
+        return ConscienceClient(self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager)
+
+    @cached_property
+    def link_refusals(self) -> Learnt[bool]:
+        """Servers that make no links, by their addresses."""
+        return Learnt()
+
+    @property
+    def http_pool(self) -> urllib3.PoolManager:
+        """The connections of the requests that are not about data, also known as ``pool_manager``.
+
+        Programs may replace it, or its ``request``.
+        """
+        return self.pool_manager
+
+    @http_pool.setter
+    def http_pool(self, pool: urllib3.PoolManager) -> None:
+        self.pool_manager = pool
+
+    def _operation(self, method: str, url: str) -> str:
+        return f"{method} chunk"
+
+    def _chunk_of(self, url: str) -> str:
+        return url
 
     def _options(self, given: JsonMapping) -> Options:
         """Options of a call."""
         ready: Options | None = given.get("options")
         if ready is not None:
             return ready
-        return Options.make(given.items(), Options(limits=self._own_limits, perfdata=self.perfdata))
+        shared = Options(
+            limits=self._own_limits,
+            perfdata=self.perfdata,
+            figures_by_chunk=False,
+            on_event=self._on_event,
+        )
+        return Options.make(given.items(), shared)
 
     def resolve_url(self, url: str, **kwargs: Unpack[RequestOptions]) -> str:
         """Replace the service ID in a chunk URL by the address of the service; add ``http://`` if need be.
@@ -113,13 +163,11 @@ class BlobClient(HttpApi):
         full = _with_scheme(url)
         if urlsplit(full).port is not None:
             return full
-        if self._conscience is None:
-            if self.conf is None:
-                raise exc.ConfigurationException(f"conf is needed to resolve the service of {url!r}")
-            self._conscience = ConscienceClient(
-                self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager
-            )
-        return self._conscience.resolve_url("rawx", full, options=self._options(kwargs))
+        try:
+            conscience = self.conscience_client
+        except exc.ConfigurationException as err:
+            raise exc.ConfigurationException(f"cannot resolve the service of {url!r}: {err}") from err
+        return conscience.resolve_url("rawx", full, options=self._options(kwargs))
 
     def _address(self, url: str, options: Options) -> str:
         """Resolve the URL of a chunk."""
@@ -141,7 +189,7 @@ class BlobClient(HttpApi):
         resp = self._call(method, url, options)
         # One server says 200 where another says 204 (pitfall 82).
         if not 200 <= resp.status < 300:
-            super()._refused(resp, resp.data, options.reqid, urlsplit(url).netloc)
+            super()._refused(resp, getattr(resp, "data", b""), options.reqid, urlsplit(url).netloc)
         return resp
 
     def chunk_head(
@@ -176,36 +224,55 @@ class BlobClient(HttpApi):
         :raises NotFound: there is no such chunk
         :raises UnsatisfiableRange: the range begins after the last byte
         """
-        options = self._options(kwargs)
-        headers = _with_closed_range(options.headers)
-        chunk = Chunk(url, self._address(url, options))
-        # A range may end after the last byte.
-        reader = ChunkReader.with_options(
-            [chunk], headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
-        )
-        stream = reader.stream()
+        reader, stream = self._open(url, self._options(kwargs))
         try:
             return extract_headers_meta(reader.headers, check=check_headers), stream
         except exc.FaultyChunk:
             stream.close()
             raise
 
+    def _open(self, url: str, options: Options) -> tuple[ChunkReader, Generator[bytes, None, None]]:
+        """Ask for a chunk; the reader knows the headers of the answer."""
+        headers = _with_closed_range(options.headers)
+        chunk = Chunk(url, self._address(url, options))
+        # A range may end after the last byte.
+        reader = ChunkReader.with_options(
+            [chunk], headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
+        )
+        return reader, reader.stream()
+
     def chunk_put(
         self, url: str, meta: JsonMapping, data: Data, **kwargs: Unpack[ChunkOptions]
     ) -> tuple[int, str]:
         """Write a chunk.
 
-        :param meta: its description, with the keys of :data:`~oio.common.constants.CHUNK_HEADERS`
-            (``chunk_method`` is as good as ``content_chunkmethod``); a ``chunk_hash`` is checked
-        :param data: iterable of blocks of bytes, or file
+        :param meta: its description, with the keys of :data:`~oio.common.constants.CHUNK_HEADERS`; a
+            ``chunk_hash`` is checked. ``id``, ``version``, ``policy`` and ``chunk_method``, as in the
+            description of an object, win over the keys of the same meaning that begin with ``content_``
+        :param data: iterable of blocks of bytes, or binary file; one that gives None has nothing yet
         :returns: number of bytes, and checksum of the data
+        :raises SourceReadError: the data failed, or came too late; other exceptions of theirs than OSError,
+            ValueError and time limits come out as they are
         :raises FaultyChunk: the description lacks something that chunks are stored with
         :raises Conflict: there is such a chunk already
+        :raises ChecksumUnavailable: the package for the checksum that the chunk method names is not
+            installed; with ``chunk_checksum_algo=None``, that of the chunk server is taken
+        :raises ChecksumRefused: the chunk server computes another checksum than `chunk_checksum_algo`; there
+            is no chunk then
         """
-        return write_chunk(self._sender(url, meta, self._options(kwargs)), data)
+        options = self._options(kwargs)
+        try:
+            return write_chunk(
+                self._sender(url, meta, options), data, _algorithms(meta, options.checksum_algo)
+            )
+        except exc.ChecksumRefused:
+            self._remove(url, options)
+            raise
 
     def _sender(self, url: str, meta: JsonMapping, options: Options) -> ChunkSender:
-        headers = headers_from_object_metadata(object_metadata(meta))
+        described_owner = object_metadata(meta)
+        method = written_chunk_method(described_owner["chunk_method"], _wanted(options.checksum_algo))
+        headers = headers_from_object_metadata({**described_owner, "chunk_method": method})
         headers.update(options.headers)
         described = {"url": url, "real_url": self._address(url, options), "pos": meta["chunk_pos"]}
         return ChunkSender(Chunk.of(described), headers, options)
@@ -226,7 +293,7 @@ class BlobClient(HttpApi):
 
         :param from_url: URL of the chunk
         :param to_url: URL of the copy
-        :param chunk_id: ID of the copy, which `to_url` must end with
+        :param chunk_id: ID of the chunk or of the copy; the copy has the one that `to_url` ends with
         :param fullpath: full path of the owner of the copy, by default that of the chunk
         :param cid: ID of the container of that owner; this and the following can stand for a full path, when
             the container is that of the chunk
@@ -238,13 +305,17 @@ class BlobClient(HttpApi):
         :raises Conflict: there is a chunk in the place of the copy
         :raises CorruptedChunk: the chunk is not what was stored, or the copy is not the chunk; there is no
             copy then
+        :raises ChecksumUnavailable: the chunk cannot be verified without a package that is not installed;
+            there is no copy then
         """
-        if chunk_id is not None and chunk_id.upper() != to_url.rpartition("/")[2].upper():
-            raise ValueError(f"chunk_id {chunk_id!r} is not that of to_url {to_url!r}")
+        known = {url.rpartition("/")[2].upper() for url in (from_url, to_url)}
+        if chunk_id is not None and chunk_id.upper() not in known:
+            raise ValueError(f"chunk_id {chunk_id!r} is neither that of {from_url!r} nor that of {to_url!r}")
         options = self._options(kwargs)
-        meta, stream = self.chunk_get(from_url, options=options)
-        original = _Original(from_url, meta, stream)
+        reader, stream = self._open(from_url, options)
         with contextlib.closing(stream):
+            meta = extract_headers_meta(reader.headers)
+            original = Original(from_url, meta, stream)
             new_owner = {
                 "container_id": cid,
                 "content_path": path,
@@ -253,15 +324,49 @@ class BlobClient(HttpApi):
             }
             meta.update(owner_of_copy(meta.get("full_path"), fullpath, new_owner))
             # The original computes the checksum.
-            sender = self._sender(to_url, meta, replace(options, checksum_algo=None))
+            copying = replace(
+                options, checksum_algo=None, headers={**options.headers, **free_attributes(reader.headers)}
+            )
+            sender = self._sender(to_url, meta, copying)
             try:
-                original.check(to_url, *write_chunk(sender, original))
-            except BaseException as err:
+                original.check(to_url, *self._write_copy(sender, original, meta, options))
+            except BaseException:  # Nobody knows of the copy yet, whatever stopped us.
                 if sender.maybe_stored:
                     self._remove(to_url, options)
-                if isinstance(err, exc.SourceReadError) and isinstance(err.__cause__, exc.OioException):
-                    raise err.__cause__ from None
                 raise
+
+    def _write_copy(
+        self, sender: ChunkSender, original: Original, meta: JsonMapping, options: Options
+    ) -> tuple[int | str, str]:
+        """Write the copy of a chunk; one that was stored when it was said first is done.
+
+        :param meta: description of the copy
+        :returns: its size, and its checksum
+        """
+        try:
+            return write_chunk(sender, original)
+        except exc.ServiceBusy:
+            there = self._first_said(sender, options) if sender.error == SAID_TWICE else None
+            if there is None:
+                raise
+        if _place_of(there) != _place_of(meta):
+            sender.maybe_stored = False
+            raise exc.Conflict(409, None, f"there is another chunk at {sender.chunk.url}")
+        for _ in original:
+            pass  # It is verified at its end.
+        return there["chunk_size"], there["chunk_hash"]
+
+    def _first_said(self, sender: ChunkSender, options: Options) -> JsonMapping | None:
+        """Describe the chunk that is there when it is said again; None when that is not known."""
+        try:
+            there = self.chunk_head(sender.chunk.address, options=options)
+            if {"full_path", "chunk_pos", "chunk_size", "chunk_hash"} <= there.keys():
+                return there
+        except exc.OioException as err:
+            pass_interruption(err)
+            fields = chunk_failed(options, "HEAD", sender.chunk, err).fields()
+            self.logger.warning("Failed to look at chunk %s: %s", sender.chunk.url, err, extra=fields)
+        return None
 
     def _remove(self, url: str, options: Options) -> None:
         """Delete a chunk that a failed call may have stored, best effort."""
@@ -270,7 +375,8 @@ class BlobClient(HttpApi):
         except exc.NotFound:
             return
         except exc.OioException as err:
-            self.logger.warning("Failed to delete chunk %s: %s", url, err)
+            fields = chunk_failed(options, "DELETE", Chunk(url, url), err).fields()
+            self.logger.warning("Failed to delete chunk %s: %s", url, err, extra=fields)
 
     def chunk_delete(self, url: str, **kwargs: Unpack[RequestOptions]) -> Any:
         """Delete a chunk.
@@ -282,15 +388,22 @@ class BlobClient(HttpApi):
         return self._checked("DELETE", self._address(url, options), options)
 
     def chunk_delete_many(
-        self, chunks: Iterable[JsonObject], cid: str | None = None, **kwargs: Unpack[RequestOptions]
+        self,
+        chunks: Iterable[JsonObject],
+        cid: str | None = None,
+        concurrency: int = PARALLEL_CHUNKS_DELETE,
+        **kwargs: Unpack[RequestOptions],
     ) -> list[Any]:
         """Delete several chunks, some at a time. One that fails does not prevent the others.
 
         :param chunks: dicts with ``url``, and maybe ``real_url``
         :param cid: ID of their container, for the services' logs
+        :param concurrency: how many at a time
         :returns: for each chunk, the response, or an ``HTTPError`` of urllib3 when there was none; the
             ``chunk`` attribute of either tells which
         """
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1: {concurrency!r}")
         options = self._options(kwargs)
         if cid is not None:
             options = _with_headers(options, {CHUNK_HEADERS["container_id"]: cid})
@@ -301,6 +414,7 @@ class BlobClient(HttpApi):
                 url = self._address(chunk.get("real_url") or chunk["url"], options)
                 result = self._call("DELETE", url, options)
             except exc.OioException as err:
+                pass_interruption(err)
                 result = err.__cause__
                 if not isinstance(result, urllib3.exceptions.HTTPError):
                     result = urllib3.exceptions.HTTPError(str(err))
@@ -309,7 +423,7 @@ class BlobClient(HttpApi):
             return result
 
         green.adopt_thread()
-        with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
+        with green.ContextPool(concurrency) as pool:
             threads = [pool.spawn(delete, chunk) for chunk in chunks]
             return [thread.wait() for thread in threads]
 
@@ -343,41 +457,23 @@ class BlobClient(HttpApi):
         return resp, new_url
 
 
-class _Original(Iterator[bytes]):
-    """Data of a chunk to copy; reading them fails before their end when they differ from what was stored.
+def _place_of(meta: JsonMapping) -> tuple[str, ...]:
+    """Owner and position of a chunk."""
+    return (*(unquote(part) for part in meta["full_path"].split("/")), meta["chunk_pos"])
 
-    :param meta: description of the chunk
-    :param blocks: its data
-    """
 
-    def __init__(self, url: str, meta: JsonMapping, blocks: Iterator[bytes]) -> None:
-        self._url = url
-        self._blocks = blocks
-        self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
-        self._size = 0
-        self._digest = hashlib.new("md5", usedforsecurity=False)
+def _wanted(algorithm: str | None) -> str | None:
+    """Algorithm that a chunk method must name; MD5 is the default, and leaves it as it is."""
+    return None if algorithm == MD5 else algorithm
 
-    def __next__(self) -> bytes:
-        block = next(self._blocks, None)
-        if block is None:
-            self.check(self._url, *self._known)
-            raise StopIteration
-        self._size += len(block)
-        self._digest.update(block)
-        return block
 
-    def check(self, url: str, size: int | str | None, checksum: str | None) -> None:
-        """Compare what was read with what is said of a chunk, as far as it is known (pitfall 100).
-
-        :raises CorruptedChunk: they differ
-        """
-        digest = self._digest.hexdigest()
-        # Checksums of other services than those of 7.3.0 may be of other kinds.
-        other = checksum and len(checksum) == len(digest) and checksum.lower() != digest
-        if other or size not in (None, self._size, str(self._size)):
-            raise exc.CorruptedChunk(
-                f"{url} has {size} bytes of checksum {checksum}, but {self._size} of {digest} were read"
-            )
+def _algorithms(meta: JsonMapping, wanted: str | None) -> list[str]:
+    """Algorithms of the checksum that a chunk server may compute of a chunk with this description."""
+    if wanted is None or wanted == BLAKE3:
+        return [wanted] if wanted else []
+    method = str(meta.get("chunk_method") or meta.get("content_chunkmethod") or "")
+    named = parse_chunk_method(method)[1].get("cca") or MD5
+    return [MD5] if named == MD5 else [BLAKE3, MD5]
 
 
 def _with_scheme(url: str) -> str:

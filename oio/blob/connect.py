@@ -4,19 +4,39 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from http.client import HTTPException
 from ssl import SSLContext
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
+from oio.blob.watched import watched
+from oio.common import exceptions as exc
 from oio.common import green, http_eventlet
-from oio.common.chunks import Chunk
+from oio.common.chunks import Chunk, place_of
+from oio.common.events import Watcher
+from oio.common.interruptions import pass_interruption
 
-FAILURES = (Exception, green.OioTimeout)
-"""Failures of one chunk server, which concern this one alone. Network and protocol errors are known, but the
-fake connections of applications raise anything."""
-OWN_THREAD_FAILURES = (Exception, green.Timeout)
+if TYPE_CHECKING:
+    from oio.common.options import Options
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+CANDIDATES = (Exception, green.OioTimeout)
+"""What may be the failure of one chunk server, which :func:`pass_foreign` tells."""
+OWN_THREAD_CANDIDATES = (Exception, green.Timeout)
 """The same in a green thread of ours, where no timeout of the host's can strike."""
+_FAILURES = (OSError, HTTPException, exc.OioException, green.Timeout)
+"""Errors of the network and of the protocol."""
+
+
+def is_cut(reason: object) -> bool:
+    """Tell whether a failure may have been one of a moment, so that the same server is worth a second try.
+
+    Who says nothing in time is not: that would double the time that a read takes to fail.
+    """
+    return isinstance(reason, (OSError, HTTPException)) and not isinstance(reason, TimeoutError)
 
 
 class ChunkAnswer(Protocol):
@@ -50,23 +70,111 @@ class Connection(Protocol):
 
 
 def connect(
-    chunk: Chunk, method: str, headers: Mapping[str, object], ssl_context: SSLContext | None = None
+    chunk: Chunk,
+    method: str,
+    headers: Mapping[str, object],
+    options: Options,
+    body: bytes = b"",
+    attempt: int = 1,
 ) -> Connection:
     """Send the head of a request about a chunk.
 
     The function ``http_connect`` of :mod:`oio.api.io` is looked up at each call, if that module is loaded:
     an application's tests may put a fake there.
 
-    :param ssl_context: for a server that speaks TLS; None for the default one
+    :param options: of the call
+    :param body: sent along with the head
+    :param attempt: for the listener of the call
     """
-    parsed = urlsplit(chunk.address)
-    seam = sys.modules.get("oio.api.io")
-    http_connect: Callable[..., Connection]
-    http_connect = http_eventlet.http_connect if seam is None else seam.http_connect
+    scheme, netloc, path = place_of(chunk.address)
     # Fakes know no keyword that is not needed.
     kwargs: dict[str, Any] = {}
-    if parsed.scheme == "https":
+    if scheme == "https":
         kwargs["scheme"] = "https"
-    if ssl_context is not None:
-        kwargs["ssl_context"] = ssl_context
-    return http_connect(parsed.netloc, method, parsed.path, headers, **kwargs)
+    if options.ssl_context is not None:
+        kwargs["ssl_context"] = options.ssl_context
+    if body:
+        kwargs["body"] = body
+    seam = sys.modules.get("oio.api.io") or http_eventlet
+    if options.on_event is not None:
+        begin = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
+        watcher = Watcher(options.on_event, options.reqid)
+        watched_one: Connection = watched(begin, watcher, method, chunk, attempt)
+        return watched_one
+    made: Connection = seam.http_connect(netloc, method, path, headers, **kwargs)
+    return made
+
+
+def seam_is_replaced() -> bool:
+    """Whether an application's test makes the connections."""
+    seam = sys.modules.get("oio.api.io")
+    return seam is not None and seam.http_connect is not http_eventlet.http_connect
+
+
+def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) -> list[bool]:
+    """Tell for each chunk whether a connection is kept for its request, which then has to wait for none.
+
+    None is when an application's test makes them.
+    """
+    if seam_is_replaced():
+        return [False for _ in chunks]
+    return http_eventlet.POOL.kept_for([(*place_of(chunk.address)[:2], ssl_context) for chunk in chunks])
+
+
+def socket_of(connection: Connection | None) -> Any:
+    """The socket of a connection; None for a fake of an application's test."""
+    return connection.sock if isinstance(connection, http_eventlet.ChunkConnection) else None
+
+
+def takes_pieces(connection: Connection | None) -> TypeGuard[http_eventlet.ChunkConnection]:
+    """Tell whether a part of a body may be sent in pieces; fakes of applications get it in one."""
+    return isinstance(connection, http_eventlet.ChunkConnection) and connection.takes_pieces
+
+
+def encoding_of(answer: ChunkAnswer) -> str | None:
+    """Tell of the encoding of a body, which nobody has asked for; None when there is none."""
+    encoding = str(answer.getheader("Content-Encoding") or "").strip().lower()
+    return None if encoding in {"", "identity"} else f"the body is encoded ({encoding[:64]})"
+
+
+def pass_foreign(error: BaseException, connection: object = None) -> None:
+    """Raise again what is no failure of a chunk server: exceptions of the host must leave us as they are.
+
+    The fake connections of applications raise anything; those are failures.
+
+    :param connection: on which the error was raised; None while it was made
+    """
+    pass_interruption(error)
+    if not isinstance(error, _FAILURES) and not _is_fake(connection):
+        raise error
+
+
+def _is_fake(connection: object) -> bool:
+    if connection is not None:
+        return not isinstance(connection, http_eventlet.ChunkConnection)
+    return seam_is_replaced()
+
+
+def in_turn(
+    items: Sequence[_T],
+    step: Callable[[_T], _R],
+    limit: Callable[[_T], green.OioTimeout],
+    failed: Callable[[_T, BaseException], _R],
+) -> list[_R]:
+    """Do a step with one chunk server after the other, within one time limit.
+
+    When it strikes, the one whose turn it is has failed, and the others go on within a new limit.
+
+    :param limit: makes the limit, given the one whose turn it is
+    :param failed: gives the result of a failure
+    """
+    results: list[_R] = []
+    while len(results) < len(items):
+        done = len(results)
+        try:
+            with limit(items[done]):
+                for item in items[done:]:
+                    results.append(step(item))  # noqa: PERF401 - those before a failure count
+        except CANDIDATES as err:
+            results.append(failed(items[len(results)], err))
+    return results

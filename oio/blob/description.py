@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject
 from oio.common.constants import CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, OIO_VERSION
 from oio.common.fullpath import decode_fullpath, encode_fullpath
 from oio.common.utils import cid_from_name
+
+_FREE_ATTRIBUTE = "x-oio-ext-"
 
 _ARGUMENTS = {
     "container_id": "cid",
@@ -61,7 +63,7 @@ def owner_of_copy(own: str | None, fullpath: str | None, parts: JsonObject) -> J
     """
     if fullpath is None:
         if own is None:
-            raise ValueError("fullpath is needed: the chunk has none")
+            raise ValueError("fullpath is required: the chunk has none")
         account, container, *described = decode_fullpath(own)
         names = ("content_path", "content_version", "content_id")
         mixed = [parts[name] or value for name, value in zip(names, described, strict=True)]
@@ -87,14 +89,27 @@ def _parts_of(fullpath: str) -> dict[str, str]:
     }
 
 
+_NAMES_IN_OBJECTS = {
+    "content_id": "id",
+    "content_version": "version",
+    "content_policy": "policy",
+    "content_chunkmethod": "chunk_method",
+}
+"""Keys of the description of a chunk, and the same in that of an object."""
+
+
 def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     """Translate the description of a chunk into that of the object it belongs to.
 
+    :param meta: with the keys of chunks, or with those of objects, which win
     :raises FaultyChunk: what a chunk must be stored with is missing
     """
-    missing = [name for name in ("chunk_pos", "content_policy", "full_path") if not meta.get(name)]
-    if not (meta.get("chunk_method") or meta.get("content_chunkmethod")):
-        missing.append("content_chunkmethod")
+    named = {name: meta[short] for name, short in _NAMES_IN_OBJECTS.items() if meta.get(short)}
+    meta = {**meta, **named}
+    required = ("content_policy", "full_path", "content_chunkmethod")
+    missing = [name for name in required if not meta.get(name)]
+    if meta.get("chunk_pos") in {None, ""}:
+        missing.insert(0, "chunk_pos")
     if missing:
         raise exc.FaultyChunk(*map(exc.MissingAttribute, missing))
     if isinstance(meta["full_path"], str):
@@ -104,7 +119,7 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
         "id": meta.get("content_id"),
         "version": meta.get("content_version"),
         "content_path": meta.get("content_path"),
-        "chunk_method": meta.get("chunk_method") or meta.get("content_chunkmethod"),
+        "chunk_method": meta.get("content_chunkmethod"),
         "policy": meta.get("content_policy"),
         "container_id": meta.get("container_id"),
         "full_path": meta.get("full_path"),
@@ -112,3 +127,9 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     }
     optional = ("chunk_hash", "metachunk_hash", "metachunk_size")
     return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}
+
+
+def free_attributes(headers: Mapping[str, str]) -> dict[str, str]:
+    """Attributes that somebody has given a chunk besides its description; services tell them unescaped."""
+    names = [name for name in headers if name.lower().startswith(_FREE_ATTRIBUTE)]
+    return {name: quote(headers[name].encode("latin-1")) for name in names}

@@ -1,21 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quorum: how many chunks must be stored, and the exception that tells why there are fewer."""
+"""Quorum: how many chunks must be stored, how long the others are waited for, why there are fewer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Failure
 from oio.common.utils import group_chunk_errors
 
+if TYPE_CHECKING:
+    from oio.common.options import Options
+
+GRACE_FACTOR = 3
+"""A server gets at least so many times as long as the quorum took after the end of the data."""
+
+
+class Patience:
+    """How long the answers to a write are waited for, from the end of the data on.
+
+    It is the write limit, until a quorum has stored its chunks. The others then get the grace of the call, or
+    more where the quorum itself took long: a disk that is busy is no reason to lose a copy.
+
+    :param quorum: number of chunks that must be stored
+    """
+
+    def __init__(self, quorum: int, options: Options) -> None:
+        limits = options.limits
+        self._clock = limits.clock
+        self._due = limits.answer_due
+        self._grace = options.write_grace
+        self._missing = quorum
+        self._begin = self._clock()
+        self._end = self._due()
+        #: Seconds of the grace, once it counts.
+        self.grace: float | None = None
+
+    def note_stored(self) -> None:
+        """Count a chunk that is stored."""
+        self._missing -= 1
+        if self._missing == 0:
+            self._allow_grace()
+
+    def renew(self) -> None:
+        """Begin the grace anew, for those that have taken data meanwhile: they are slow, and do not hang."""
+        self._end = self._due()
+        self._allow_grace()
+
+    def _allow_grace(self) -> None:
+        if self._grace is not None:
+            now = self._clock()
+            self.grace = max(self._grace, GRACE_FACTOR * (now - self._begin))
+            self._end = min(self._end, now + self.grace)
+
+    def verdict(self) -> str:
+        """Why a server that is late has failed."""
+        if self.grace is None:
+            return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
+        return f"Chunk write timeout {self.grace:.3g} seconds after the quorum"
+
+    def left(self) -> float:
+        """Seconds from now; what has arrived when none is left still counts."""
+        return max(0.0, self._end - self._clock())
+
 
 def check_quorum(
-    quorum: int, stored: int, failed: Sequence[tuple[str, Failure | None]], reqid: str | None
+    quorum: int, stored: Sequence[str], failed: Sequence[tuple[str, Failure | None]], reqid: str | None
 ) -> None:
     """Compare the number of chunks that are, or may still be, stored with the quorum.
 
+    :param stored: URLs of the chunks that are, or may still be, stored
     :param failed: URL of each other chunk, and its error
     :raises oio.common.exceptions.SourceReadError: the source of the data failed
     :raises oio.common.exceptions.SourceReadTimeout: the source of the data gave nothing in time
@@ -24,11 +80,13 @@ def check_quorum(
     :raises oio.common.exceptions.OioTimeout: there is a timeout among the errors
     :raises oio.common.exceptions.ServiceBusy: for any other reason
     """
-    if stored >= quorum:
+    if len(stored) >= quorum:
         return
     errors = [error for _, error in failed]
     reasons = ", ".join(f"{error}: {chunks}" for error, chunks in group_chunk_errors(failed).items())
-    text = f"RAWX write failure, quorum not reached ({stored}/{quorum}): {reasons}"
+    text = f"RAWX write failure, quorum not reached ({len(stored)}/{quorum}): {reasons}"
+    if stored:
+        text += f", success: {list(stored)}"
     if any(isinstance(error, exc.SourceReadError) for error in errors):
         raise exc.SourceReadError(text, reqid=reqid)
     if any(isinstance(error, (green.SourceReadTimeout, exc.SourceReadTimeout)) for error in errors):

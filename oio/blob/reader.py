@@ -3,27 +3,45 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-from oio.blob.connect import FAILURES, ChunkAnswer, connect
+from oio.blob.answers import (
+    Part,
+    close_connection,
+    close_source,
+    discard_bytes,
+    make_iter_from_resp,
+    served_range,
+)
+from oio.blob.connect import (
+    CANDIDATES,
+    ChunkAnswer,
+    Connection,
+    connect,
+    encoding_of,
+    is_cut,
+    pass_foreign,
+    seam_is_replaced,
+    socket_of,
+)
+from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.chunks import Chunk, ChunkDict
-from oio.common.constants import CHUNK_HEADERS
+from oio.common.events import FAILED_OVER, HEDGED, RETRIED
+from oio.common.hedging import CONNECTING_SECONDS, Hedging
 from oio.common.http import (
-    CONTENT_RANGE,
     http_header_from_ranges,
-    parse_content_range,
     ranges_from_http_header,
 )
 from oio.common.options import Options, identify
-from oio.common.perfdata import add_duration
+from oio.common.perfdata import add_figure
 from oio.common.utils import lower_dict_keys
 
 _LOGGER = logging.getLogger(__name__)
@@ -31,65 +49,20 @@ _LOGGER = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 READ_CHUNK_SIZE = 65536
-_LARGEST_READ = 4 * READ_CHUNK_SIZE
+_LARGEST_READ = 16 * READ_CHUNK_SIZE
 #: Reads grow while each takes less than this share of its time limit.
 _QUICK = 0.01
 _CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
-
-#: Part of a response: first and last byte, length of the chunk, headers, and the response.
-Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]], ChunkAnswer]"
-
-
-def close_source(source: object, logger: logging.Logger | None = None) -> None:
-    """Close the connection of a response; never raises."""
-    try:
-        close = getattr(getattr(source, "conn", None), "close", None)
-        if close is not None:
-            close()
-    except FAILURES as err:  # Closing must never hide why we close.
-        (logger or _LOGGER).debug("Failed to close %r: %s", source, err)
-
-
-def discard_bytes(buf_size: int, start: int) -> int:
-    """Bytes to drop at the start of a read, so that it gives full records only.
-
-    >>> discard_bytes(512, 10), discard_bytes(512, 1800)
-    (502, 248)
-    """
-    return (buf_size - start % buf_size) % buf_size
-
-
-def make_iter_from_resp(resp: ChunkAnswer) -> Iterator[Part]:
-    """Make an iterator over the parts of a response.
-
-    :returns: an iterator of one tuple: (start, end, length, headers, body_file), where ``end`` is inclusive
-        and ``length`` is that of the whole chunk; the last two are None when the response does not tell
-    :raises ValueError: when the response has several parts, or a wrong ``Content-Range``
-    """
-    return iter([(*_served_range(resp), resp.getheaders(), resp)])
-
-
-def _served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
-    """First and last byte of a response, and length of the whole chunk; None for what it does not tell."""
-    if resp.status != 206:
-        length = resp.getheader("Content-Length")
-        size = None if length is None else int(length)
-        return 0, None if size is None else size - 1, size
-    if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
-        raise ValueError("The response has several parts")
-    value = resp.getheader("Content-Range") or ""
-    found = CONTENT_RANGE.match(value)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else parse_content_range(value)
 
 
 class ChunkReader:
     """Reader of a chunk.
 
     The candidates are tried in turn until one answers. When one fails half-way, the next is asked for the
-    rest, from the exact byte.
+    rest, from the exact byte. Those that the network has cut off get a second try after the others.
 
     :param chunk_iter: the candidates, dicts with ``url`` and maybe ``real_url``; when it is an iterator, it
-        may be shared by several readers, so that each candidate is used once
+        may be shared by several readers, so that each candidate is used once; None for no candidate
     :param buf_size: bytes of each block given out (the last is shorter); None for blocks as they come
     :param headers: of the requests; ``Range`` is followed as the reading goes
     :param connection_timeout: seconds to connect to each candidate
@@ -103,7 +76,7 @@ class ChunkReader:
 
     def __init__(
         self,
-        chunk_iter: Iterable[Chunk | ChunkDict],
+        chunk_iter: Iterable[Chunk | ChunkDict] | None,
         buf_size: int | None,
         headers: Mapping[str, object],
         connection_timeout: float | None = None,
@@ -126,32 +99,42 @@ class ChunkReader:
         options: Options,
         *,
         check_head: Callable[[ChunkAnswer, Chunk], str | None] | None = None,
+        check_file: Callable[[Chunk], object] | None = None,
         exact: bool = True,
         read_size: int | None = None,
     ) -> ChunkReader:
-        """Make a reader that gives blocks as they come, within the limits of a call."""
+        """Make a reader that gives blocks as they come, within the limits of a call.
+
+        :param check_file: raises when a candidate must not be used
+        """
         reader = cls.__new__(cls)
         reader._start(chunks, headers, options)
+        reader._check_file = check_file
         reader._exact, reader._read_size, reader._check_head = exact, read_size, check_head
         reader.logger = _LOGGER
         return reader
 
     def _start(
         self,
-        chunks: Iterable[Chunk | ChunkDict],
+        chunks: Iterable[Chunk | ChunkDict] | None,
         headers: Mapping[str, object],
         options: Options,
         buf_size: int | None = None,
         align: bool = False,
     ) -> None:
-        self.chunk_iter = iter(chunks)
+        self.chunk_iter = iter(() if chunks is None else chunks)
         self.buf_size = buf_size
         self.align = align
         self.request_headers: dict[str, Any] = dict(headers)
         self._options = options
         self._netloc = ""
+        #: When the candidate that is read was asked (monotonic seconds).
+        self._begun = 0.0
         self._response: ChunkAnswer | None = None
         self._served: tuple[int, int | None, int | None] | None = None
+        self._check_file: Callable[[Chunk], object] | None = None
+        #: Candidates that were cut off by the network, and may be tried once more after the others.
+        self._second_tries: collections.deque[Chunk] = collections.deque()
         #: Status of the last answer that could be used.
         self.status: int | None = None
         #: Why each candidate failed: URL, HTTP status (0 for the network), reason.
@@ -232,71 +215,186 @@ class ChunkReader:
 
     # --- sources ---
 
-    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str) -> None:
-        """Note why a candidate cannot be used, and stop when there is no time for another."""
+    def _attempt(self, chunk: Chunk) -> int:
+        """How often a candidate was asked, this time included."""
+        return 1 + sum(url == chunk.url for url, _, _ in self.errors)
+
+    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
+        """Note why a candidate cannot be used, and stop when there is no time for another.
+
+        :param begin: when it was asked (monotonic seconds)
+        """
+        if is_cut(reason) and all(url != chunk.url for url, _, _ in self.errors):
+            self._second_tries.append(chunk)
+        error = f"HTTP {status}: {reason}" if status and isinstance(reason, str) else reason
+        attempt = self._attempt(chunk)
+        event = chunk_failed(self._options, "GET", chunk, error, begin, attempt)
         self.errors.append((chunk.url, status, reason))
-        self.logger.warning("Failed %s: %s: %s (reqid=%s)", doing, chunk.url, reason, self.reqid)
+        text = "Failed %s: %s: %s (reqid=%s)"
+        self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
         left = self._options.limits.left()
         if left is not None and left <= 0:
             text = f"Deadline reached while {doing}: {reason}"
             raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
 
-    def _open(self, chunk: Chunk) -> ChunkAnswer | None:
-        """Ask a candidate for the data; None when it cannot give them."""
-        limits, perfdata = self._options.limits, self._options.perfdata
+    def _open(self, chunk: Chunk) -> tuple[ChunkAnswer, Chunk] | None:
+        """Ask a candidate for the data.
+
+        :returns: the answer, and the candidate that gave it, which may be a rival; None when it is of no use
+        """
+        limits = self._options.limits
         conn = source = None
         problem: object = None
-        status, doing = 0, "connecting to"
-        netloc = self._netloc = urlsplit(chunk.address).netloc
-        begin = time.monotonic()
+        status, doing, usable = 0, "connecting to", False
+        netloc = self._netloc = chunk.netloc
+        begin = self._begun = time.monotonic()
         try:
+            if self._check_file is not None:
+                doing = "verifying the file at"
+                self._check_file(chunk)
+            doing = "connecting to"
             with green.ConnectionTimeout(limits.connecting(netloc)):
-                conn = connect(chunk, "GET", self.request_headers, self._options.ssl_context)
+                attempt = self._attempt(chunk) if self.errors else 1
+                conn = connect(chunk, "GET", self.request_headers, self._options, attempt=attempt)
             doing = "waiting for"
-            with green.ChunkReadTimeout(limits.reading(netloc)):
+            seconds = limits.reading(netloc)
+            if self._options.rivals is not None and self._check_file is None:
+                due = limits.clock() + seconds
+                chunk, conn = self._race(chunk, conn, seconds, self._options.rivals)
+                netloc = self._netloc = chunk.netloc
+                seconds = max(0.0, due - limits.clock())
+            with green.ChunkReadTimeout(seconds):
                 source = conn.getresponse()
             source.conn = conn
-            if perfdata is not None:
-                add_duration(perfdata, "rawx", f"connect.{chunk.url}", begin)
+            if self._options.perfdata is not None:
+                self._options.add_step("connect", chunk, begin)
             if source.status in (200, 206):
                 problem = self._problem(source, chunk)
             else:
-                status, problem = source.status, getattr(source, "reason", "") or "no reason"
+                status, problem = source.status, exc.brief(getattr(source, "reason", "")) or "no reason"
+            usable = problem is None
         except exc.DeadlineReached:
             raise
-        except FAILURES as err:
+        except CANDIDATES as err:
+            pass_foreign(err, conn)
             problem = err
+            status = err.http_status if isinstance(err, exc.StatusMessageException) else 0
         finally:
-            if source is None and conn is not None:
-                conn.close()
+            if conn is not None and not usable:
+                if problem is not None:
+                    blame(conn, problem)
+                close_connection(conn, source, self.logger)
         if problem is not None or source is None:
-            close_source(source, self.logger)
-            self._failed(chunk, status, problem, f"{doing} {netloc}")
+            self._failed(chunk, status, problem, f"{doing} {netloc}", begin)
             return None
         self.status, self._response = source.status, source
         self.served.append(chunk.url)
-        return source
+        return source, chunk
+
+    def _race(
+        self, chunk: Chunk, conn: Connection, seconds: float, hedging: Hedging
+    ) -> tuple[Chunk, Connection]:
+        """Ask another candidate as well when the first byte is late; the first one that answers is used.
+
+        :param seconds: to wait for either of them
+        :returns: the candidate, and its connection
+        """
+        sock, begin = socket_of(conn), time.monotonic()
+        if sock is None:
+            return chunk, conn
+        delay = hedging.delay
+        if green.wait_any([sock], min(delay, seconds)):
+            hedging.note_first_bytes(time.monotonic() - begin)
+            return chunk, conn
+        # Without time for a rival, the one that was asked first has failed.
+        found = self._rival(hedging) if delay < seconds else None
+        if found is None:
+            return chunk, conn
+        rival, other = found
+        winner = conn
+        try:
+            begun = time.monotonic()
+            ready = green.wait_any([sock, socket_of(other)], seconds - (begun - begin))
+            if ready and sock not in ready:
+                hedging.note_first_bytes(time.monotonic() - begun)
+                hedging.note_late(chunk.netloc)
+                winner = other
+                # It may still be of use.
+                self._second_tries.append(chunk)
+                return rival, other
+            if ready:
+                self._second_tries.append(rival)
+            else:
+                reason = exc.OioTimeout("Chunk read timeout: no answer in time")
+                blame(other, reason)
+                self._failed(rival, 0, reason, f"waiting for {rival.netloc}", begun)
+            return chunk, conn
+        finally:
+            close_connection(other if winner is conn else conn, None, self.logger)
+
+    def _rival(self, hedging: Hedging) -> tuple[Chunk, Connection] | None:
+        """Ask the next candidate for the data, if it may be a rival."""
+        # Fakes of applications see no request but those that they expect.
+        if seam_is_replaced() or not hedging.take():
+            return None
+        candidate = next(self.chunk_iter, None)
+        if candidate is None:
+            hedging.give_back()
+            return None
+        chunk, options = Chunk.of(candidate), self._options
+        begin = time.monotonic()
+        other_chunk(options, HEDGED, chunk)
+        try:
+            with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.netloc))):
+                conn = connect(chunk, "GET", self.request_headers, options)
+        except green.ConnectionTimeout:
+            hedging.note_late(chunk.netloc)
+            # With all the time of a connection, it may still be of use.
+            self._second_tries.append(chunk)
+            return None
+        except CANDIDATES as err:
+            pass_foreign(err)
+            self._failed(chunk, 0, err, f"connecting to {chunk.netloc}", begin)
+            return None
+        if options.perfdata is not None:
+            add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
+        return chunk, conn
 
     def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
         """Why a response is not the one that was asked for; None when it is."""
-        start, end, _ = self._served = _served_range(source)
+        announced = source.getheader("Content-Length")
+        try:
+            start, end, _ = self._served = served_range(source)
+            length = None if announced is None else int(announced)
+        except ValueError as err:
+            return str(err)
         asked = self._asked()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
-        announced = source.getheader("Content-Length")
-        if self._exact and announced is not None and end is not None and int(announced) != end - start + 1:
+        if self._exact and length is not None and end is not None and length != end - start + 1:
             return f"{announced} bytes are announced for the range {(start, end)}"
+        if refusal := encoding_of(source):
+            return refusal
         return None if self._check_head is None else self._check_head(source, chunk)
 
     def _get_source(self) -> tuple[Any, Any]:
         """The response of the next candidate that can serve, and the candidate; (None, None) without one."""
-        for candidate in self.chunk_iter:
+        while (candidate := self._next_candidate()) is not None:
             chunk = candidate if type(candidate) is Chunk else Chunk.of(candidate)
-            source = self._open(chunk)
-            if source is not None:
-                return source, chunk
+            if self.errors:
+                attempt = self._attempt(chunk)
+                other_chunk(self._options, FAILED_OVER if attempt == 1 else RETRIED, chunk, attempt)
+            opened = self._open(chunk)
+            if opened is not None:
+                return opened
         return None, None
+
+    def _next_candidate(self) -> Chunk | ChunkDict | None:
+        candidate = next(self.chunk_iter, None)
+        if candidate is None and self._second_tries:
+            return self._second_tries.popleft()
+        return candidate
 
     def _no_source_left(self) -> exc.OioException:
         """The exception that tells why no candidate could serve."""
@@ -388,7 +486,8 @@ class ChunkReader:
                         break
                 except (exc.DeadlineReached, GeneratorExit):
                     raise
-                except FAILURES as err:
+                except CANDIDATES as err:
+                    pass_foreign(err, getattr(source, "conn", source))
                     rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
                     found = self._replace(source, chunk, err, given - rest)
                     if rest:
@@ -410,7 +509,7 @@ class ChunkReader:
     def _begin(self, source: ChunkAnswer) -> tuple[int | None, int]:
         """Number of bytes that a response has, and of those to read first; follow its range."""
         # The source may be one that an application's test has put in place.
-        start, end, length = self._served or _served_range(source)
+        start, end, length = self._served or served_range(source)
         self._served = None
         if end is not None and length and end >= start:
             self.request_headers["Range"] = f"bytes={start}-{end}"
@@ -427,7 +526,7 @@ class ChunkReader:
             block = source.read(size if left is None else min(size, left))
         spent = time.monotonic() - begin
         if self._options.perfdata is not None:
-            add_duration(self._options.perfdata, "rawx", f"download.{chunk.url}", begin)
+            self._options.add_step("download", chunk, begin)
         if left is not None:
             if not block:
                 raise OSError(f"the body ends {left} bytes early")
@@ -436,14 +535,15 @@ class ChunkReader:
         if self._read_size:
             return block, self._read_size
         # A slow source is asked for no more than before within the limit.
-        return block, min(size * 2, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
+        return block, min(size * 4, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
 
     def _replace(
         self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int
     ) -> tuple[ChunkAnswer, Chunk] | None:
         """The next source, which goes on after the ``given`` bytes; None when nothing is left to read."""
+        blame(getattr(source, "conn", None), error)
         close_source(source, self.logger)
-        self._failed(chunk, 0, error, f"reading from {chunk.netloc}")
+        self._failed(chunk, 0, error, f"reading from {chunk.netloc}", self._begun)
         try:
             self.recover(given)
         except exc.EmptyByteRange:
@@ -491,20 +591,3 @@ def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
     """Get a generator past its first, empty item: one that has not begun closes nothing when it is closed."""
     next(generator)
     return generator
-
-
-def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
-    """How the chunk of a response differs from the one that is expected, as far as both tell; None if not.
-
-    :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS`, and values
-    """
-    for key, right in expected.items():
-        found = response.getheader(CHUNK_HEADERS[key])
-        if found and right is not None and str(found).lower() != str(right).lower():
-            return f"its {key} is {found}, not {right}"
-    return None
-
-
-def check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
-    """How the answer of a chunk server differs from a copy of a metachunk; None if it does not."""
-    return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})

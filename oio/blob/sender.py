@@ -3,19 +3,29 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
 
-from oio.blob.connect import FAILURES, OWN_THREAD_FAILURES, ChunkAnswer, Connection, connect
+from oio.blob.connect import (
+    CANDIDATES,
+    OWN_THREAD_CANDIDATES,
+    ChunkAnswer,
+    Connection,
+    connect,
+    in_turn,
+    pass_foreign,
+    socket_of,
+    takes_pieces,
+)
+from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.options import Options
-from oio.common.perfdata import add_duration
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -23,12 +33,48 @@ PUT_QUEUE_DEPTH = 10
 """Blocks that may wait for one slow chunk server while the others go on."""
 SMALL = 32768
 """Bytes of a last block that goes along with the end of the body, in one write."""
+SAID_TWICE = "HTTP 409 (maybe because of the first time that it was sent)"
+"""Failure of a chunk that may be there all the same."""
 END_OF_BODY = b"0\r\n\r\n"
+STEP = 262144
+"""Bytes that the time limit of a write is for: that of a larger block begins anew with each."""
+
+Pieces: TypeAlias = "tuple[bytes, ...]"
+"""Pieces of a frame, which are sent one after the other."""
 
 
 def frame(data: bytes) -> bytes:
     """A chunk of the chunked transfer coding."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def framed(data: bytes) -> bytes | Pieces:
+    """A chunk of the chunked transfer coding; a large one is in pieces, so that its data are not copied."""
+    return frame(data) if len(data) <= SMALL else (b"%x\r\n" % len(data), data, b"\r\n")
+
+
+class _Pace:
+    """Time limits of the waits of a large block: each :data:`STEP` of it may take as long as a small one.
+
+    :param seconds: gives the limit of a step, or raises
+    """
+
+    def __init__(self, seconds: Callable[[], float], clock: Callable[[], float]) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._begin, self._due = -STEP, 0.0
+        #: Steps that were begun.
+        self.steps = 0
+
+    def begin(self) -> None:
+        """Begin a block."""
+        self._begin = -STEP
+
+    def __call__(self, sent: int) -> green.ChunkWriteTimeout:
+        now = self._clock()
+        if sent - self._begin >= STEP:
+            self._begin, self._due = sent, now + self._seconds()
+            self.steps += 1
+        return green.ChunkWriteTimeout(max(0.0, self._due - now))
 
 
 class ChunkSender:
@@ -57,33 +103,59 @@ class ChunkSender:
         #: Checksum that the server has computed.
         self.received_hash: str | None = None
         self.sent = 0
+        self._is_stored = False
         self.conn: Connection | None = None
-        self.ready = green.Event()
         self._headers = headers
+        self._begin = time.monotonic()
         self._failures = failures
-        self._netloc = urlsplit(chunk.address).netloc
-        self._queue = green.LightQueue(PUT_QUEUE_DEPTH)
+        self.netloc = chunk.netloc
+        limits = options.limits
+        self._pace = _Pace(functools.partial(limits.writing, self.netloc), limits.clock)
+        #: All that is sent, when it is sent whole.
+        self._whole: list[bytes] | None = None
         #: Green thread that runs the sender.
         self.thread: Any = None
+        #: Tells whether a quorum of the other servers has taken all that it was sent.
+        self.others_are_enough: Callable[[], bool] = bool
+
+    @cached_property
+    def ready(self) -> green.Event:
+        """Set when the connection is there, or has failed."""
+        return green.Event()
+
+    @cached_property
+    def _queue(self) -> green.LightQueue:
+        """Blocks that wait to be sent. What is sent whole needs none."""
+        return green.LightQueue(PUT_QUEUE_DEPTH)
 
     def outcome(self, size: int | None = None, checksum: str | None = None) -> Outcome:
         """What became of the chunk.
 
         :param size: bytes of its metachunk, and their checksum, when it is stored
         """
-        chunk = self.chunk if size is None else replace(self.chunk, size=size, hash=checksum)
-        return Outcome(chunk, self.error, self.maybe_stored)
+        chunk = self.chunk if size is None else self.chunk.stored(size, checksum)
+        error = self.error
+        if error is None and not self._is_stored:
+            error = "interrupted before its answer"
+        return Outcome(chunk, error, self.maybe_stored)
 
     def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
         if self.error is None:
             self.error = self._describe(phase, error)
+            # What was said twice may have arrived the first time.
+            self.maybe_stored = self.maybe_stored or getattr(self.conn, "said_twice", False)
             if self._failures is not None:
                 self._failures.append(self)
-            _LOGGER.warning(
-                "Failed chunk %s: %s: %s (reqid=%s)", self.chunk.url, phase, error, self.options.reqid
-            )
+            blame(self.conn, self.error)
+            event = chunk_failed(self.options, "PUT", self.chunk, self.error, self._begin)
+            text = "Failed chunk %s: %s: %s (reqid=%s)"
+            _LOGGER.warning(text, self.chunk.url, phase, error, self.options.reqid, extra=event.fields())
         self.close()
+        # A writer that waits for a place in the queue must not wait for ever (pitfalls 15 and 16).
+        if self._whole is None:
+            while not self._queue.empty():
+                self._queue.get_nowait()
 
     def _describe(self, phase: str, error: Failure) -> Failure:
         return f"{phase}: {error}" if "mismatch" in phase else error
@@ -93,18 +165,28 @@ class ChunkSender:
         conn, self.conn = self.conn, None
         if conn is None:
             return
+        if self.options.on_event is not None:
+            count_sent(conn, self.sent)
         try:
             conn.close()
-        except FAILURES as err:  # Closing must never hide why we close.
+        except CANDIDATES as err:  # Closing must never hide why we close.
+            pass_foreign(err, conn)
             _LOGGER.debug("Failed to close the connection to %s: %s", self.chunk.url, err)
+
+    @property
+    def socket(self) -> Any:
+        """The socket of a connection that is not a fake."""
+        return socket_of(self.conn)
 
     # --- in the green thread ---
 
     def run(self) -> None:
         """Connect, send what is queued, and read the answer."""
         try:
-            self.connect()
-        except OWN_THREAD_FAILURES as err:
+            with self._time_to_connect():
+                self.connect()
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err)
             self.fail("connect", err)
         self.ready.send()
         if self.error is None:
@@ -112,24 +194,26 @@ class ChunkSender:
             if end is not None:
                 self._finish(end)
 
-    def connect(self) -> Connection:
+    def _time_to_connect(self) -> green.OioTimeout:
+        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
+
+    def connect(self, body: bytes = b"") -> Connection:
         """Send the head of the request, and get the connection.
 
-        :raises DeadlineReached: no time is left
+        :param body: sent along with the head
         """
-        options, begin = self.options, time.monotonic()
-        position, index = self.chunk.position, self.chunk.index
+        options, chunk = self.options, self.chunk
+        begin = self._begin = time.monotonic()
         headers = {
             **self._headers,
-            CHUNK_HEADERS["chunk_pos"]: str(position) if index is None else f"{position}.{index}",
-            CHUNK_HEADERS["chunk_id"]: self.chunk.url.rpartition("/")[2],
+            CHUNK_HEADERS["chunk_pos"]: chunk.pos,
+            CHUNK_HEADERS["chunk_id"]: chunk.url.rpartition("/")[2],
         }
         try:
-            with green.ConnectionTimeout(options.limits.connecting(self._netloc)):
-                self.conn = conn = connect(self.chunk, "PUT", headers, options.ssl_context)
+            self.conn = conn = connect(chunk, "PUT", headers, options, body)
         finally:
             if options.perfdata is not None:
-                add_duration(options.perfdata, "rawx", f"connect.{self.chunk.url}", begin)
+                options.add_step("connect", chunk, begin)
         return conn
 
     def pump(self) -> bytes | None:
@@ -137,7 +221,7 @@ class ChunkSender:
 
         :returns: the end of the body; None when sending failed
         """
-        begin, writing = time.monotonic(), self.options.limits.writing
+        begin = time.monotonic()
         block: bytes | None
         try:
             conn = self.conn
@@ -146,17 +230,26 @@ class ChunkSender:
                 block, is_last = self._queue.get()
                 if is_last:
                     break
-                with green.ChunkWriteTimeout(writing(self._netloc)):
-                    conn.send(block)
-        except OWN_THREAD_FAILURES as err:
+                self._send(conn, block)
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err, self.conn)
             self.fail("write", err)
-            # A writer that waits for a place in the queue must not wait for ever (pitfalls 15 and 16).
-            while not self._queue.empty():
-                self._queue.get_nowait()
             block = None
         if self.options.perfdata is not None:
-            add_duration(self.options.perfdata, "rawx", f"upload.{self.chunk.url}", begin)
+            self.options.add_step("upload", self.chunk, begin)
         return block
+
+    def _send(self, conn: Connection, block: bytes | Pieces) -> None:
+        pace = self._pace
+        pace.begin()
+        if isinstance(block, tuple):
+            if takes_pieces(conn):
+                conn.send(block, pace)
+                return
+            block = b"".join(block)
+        for begin in range(0, len(block), STEP):
+            with pace(begin):
+                conn.send(block[begin : begin + STEP])
 
     def _finish(self, end: bytes) -> None:
         """End the body in one write (pitfall 14), and note the answer of the server."""
@@ -166,27 +259,29 @@ class ChunkSender:
         try:
             conn = self.conn
             assert conn is not None
-            with green.ChunkWriteTimeout(self.options.limits.writing(self._netloc)):
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.netloc)):
                 conn.send(end)
                 phase = "resp"
                 resp = conn.getresponse()
             self._note(resp)
-        except OWN_THREAD_FAILURES as err:
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err, self.conn)
             self.fail(phase, err)
         else:
             self.close()
         if self.options.perfdata is not None:
-            add_duration(self.options.perfdata, "rawx", f"upload_finish.{self.chunk.url}", begin)
+            self.options.add_step("upload_finish", self.chunk, begin)
 
     def _note(self, resp: ChunkAnswer) -> None:
         if resp.status != 201:
             if resp.status == 409 and getattr(self.conn, "said_twice", False):
-                self.fail("resp", "HTTP 409 (maybe because of the first time that it was sent)")
+                self.fail("resp", SAID_TWICE)
                 return
             # The server has dropped what it got; an existing chunk (409) is not ours (pitfall 30).
             self.maybe_stored = resp.status < 400
             self.fail("resp", f"HTTP {resp.status}")
             return
+        self._is_stored = True
         self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
         size = resp.getheader(CHUNK_HEADERS["chunk_size"])
         if size is not None and str(size) != str(self.sent):
@@ -194,7 +289,7 @@ class ChunkSender:
 
     # --- in the thread of the writer ---
 
-    def put(self, block: bytes, size: int, is_last: bool = False) -> None:
+    def put(self, block: bytes | Pieces, size: int, is_last: bool = False) -> None:
         """Queue a frame that holds `size` bytes of data; a server too slow for too long fails.
 
         :param is_last: it ends the body
@@ -202,18 +297,109 @@ class ChunkSender:
         """
         if self.error is not None:
             return
+        # Counted first: when the queue is full, the answer may be there before this thread is woken.
+        self.sent += size
+        if self._whole is not None:
+            self._whole.append(block if isinstance(block, bytes) else b"".join(block))
+            return
+        if not is_last and self._is_idle() and takes_pieces(self.conn):
+            # Two switches of green threads cost as much as this.
+            block = self.conn.send_now(block if isinstance(block, tuple) else (block,))
+            if not block:
+                return
         if not self._queue.full():
             self._queue.put_nowait((block, is_last))
-            self.sent += size
             return
-        try:
-            with green.ChunkWriteTimeout(self.options.limits.writing(self._netloc)):
-                self._queue.put((block, is_last))
-            self.sent += size
-        except green.OioTimeout as err:
-            # Its thread sits in the middle of a write, which closing the socket would not end.
+        limits, grace = self.options.limits, self.options.write_grace
+        left, steps = limits.writing(self.netloc), self._pace.steps
+        while True:
+            seconds = left if grace is None else min(grace, left)
+            left -= seconds
+            try:
+                with green.ChunkWriteTimeout(seconds):
+                    self._queue.put((block, is_last))
+                return
+            except green.OioTimeout as err:
+                error = err
+            if self._pace.steps != steps and self.error is None:
+                # It is in the middle of a large block, and goes on.
+                left, steps = limits.writing(self.netloc), self._pace.steps
+            elif left <= 0 or self.others_are_enough():
+                break
+        self.leave("write", error)
+
+    def _is_idle(self) -> bool:
+        """Whether the green thread waits for something to send."""
+        return self._queue.empty() and bool(self._queue.getting())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is queued."""
+        return not self._queue.empty()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What is another one once more was taken."""
+        return self._pace.steps, self._queue.qsize()
+
+    def has_taken_all(self) -> bool:
+        """Whether everything that was queued so far is sent, or about to be."""
+        return self.error is None and not self.is_behind
+
+    def leave(self, phase: str, error: Failure) -> None:
+        """Give up a server that is late, whatever its green thread is busy with."""
+        if self.thread is not None:
+            # It sits in the middle of a write or of a read, which closing the socket would not end.
             self.thread.kill()
-            self.fail("write", err)
+        self.fail(phase, error)
+        if self.options.perfdata is not None:
+            self.options.add_step("left_behind", self.chunk, self._begin)
+
+    def collect(self) -> None:
+        """Keep what is queued, until it is sent whole: for a small body."""
+        self._whole = []
+
+    @staticmethod
+    def send_whole(senders: Sequence[ChunkSender]) -> None:
+        """Send heads and all that was collected, each in one write on a connection that is kept."""
+        in_turn(senders, ChunkSender._send_collected, ChunkSender._time_to_connect, ChunkSender._not_sent)
+
+    def _send_collected(self) -> None:
+        # From here on, the server may have the chunk whatever we hear from it.
+        self.maybe_stored = True
+        begin = time.monotonic()
+        self.connect(b"".join(self._whole or ()))
+        if self.options.perfdata is not None:
+            self.options.add_step("upload", self.chunk, begin)
+
+    def _not_sent(self, error: BaseException) -> None:
+        pass_foreign(error, self.conn)
+        self.fail("connect", error)
+
+    def connect_and_send(self) -> None:
+        """Connect, and send all that was collected. To be run in a green thread of ours."""
+        begin, phase = time.monotonic(), "connect"
+        try:
+            with self._time_to_connect():
+                conn = self.connect()
+            phase, self.maybe_stored = "write", True
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.netloc)):
+                conn.send(b"".join(self._whole or ()))
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err, self.conn)
+            self.fail(phase, err)
+        if self.options.perfdata is not None:
+            self.options.add_step("upload", self.chunk, begin)
+
+    def take_answer(self) -> None:
+        """Take the answer to what was sent whole, within a time limit of the caller."""
+        conn, begin = self.conn, time.monotonic()
+        assert conn is not None
+        self._note(conn.getresponse())
+        if self.error is None:
+            self.close()
+        if self.options.perfdata is not None:
+            self.options.add_step("upload_finish", self.chunk, begin)
 
     def check_hash(self, expected: str | None) -> None:
         """Compare the checksum that the server computed, if any, with the right one (pitfall 23)."""

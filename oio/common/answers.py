@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from oio.common import exceptions as exc
+from oio.common.easy_value import boolean_value
+from oio.common.http_urllib3 import is_made_up, is_page
+from oio.common.interruptions import pass_interruption
 
 JsonObject: TypeAlias = "dict[str, Any]"
 JsonArray: TypeAlias = "list[Any]"
@@ -16,7 +19,7 @@ JsonMapping: TypeAlias = "Mapping[str, Any]"
 
 _T = TypeVar("_T", JsonObject, JsonArray)
 
-ANSWER_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
+ANSWER_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """Exceptions of code that uses an answer which lacks something."""
 
 
@@ -26,11 +29,14 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
     :param resp: the response
     :param body: its body, decoded when it was JSON
     :param service: address of the service, for the exception
+    :returns: the body; an empty one for None that is made up
     :raises OioProtocolError: it is something else
     """
     if isinstance(body, kind):
         return body
-    content_type = resp.headers.get("Content-Type", "no content type")
+    if body is None and is_made_up(resp):
+        return kind()
+    content_type = resp.headers.get("Content-Type", "no content type")[:64]
     name = "object" if kind is dict else "array"
     raise exc.OioProtocolError(
         f"answer is not a JSON {name}: HTTP {resp.status}, {content_type}, {body[:64]!r}"
@@ -40,9 +46,22 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
     )
 
 
-def is_page(resp: Any) -> bool:
-    """Tell a web page of another server from the answer of a service of the namespace."""
-    return "html" in resp.headers.get("Content-Type", "").lower()
+def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
+    """Read the header that tells whether a listing goes on, which every such answer has.
+
+    The fake answers of applications may have none: their listings end there.
+
+    :raises OioProtocolError: it is missing, or tells nothing
+    """
+    text = resp.headers.get(header)
+    if text is None and is_made_up(resp):
+        return False
+    try:
+        return boolean_value(text or "?")
+    except ValueError:
+        raise exc.OioProtocolError(
+            f"answer has no {header} of true or false: {exc.brief(text)!r}", service=service
+        ) from None
 
 
 def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = None) -> None:
@@ -55,7 +74,8 @@ def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = N
         text = f"answer is a web page: HTTP {resp.status}, {resp.data[:64]!r}"
     elif not 200 <= resp.status < 300:
         where = resp.headers.get("Location")
-        text = f"answer is no result: HTTP {resp.status} {resp.reason}" + (f", see {where}" if where else "")
+        text = f"answer is no result: HTTP {resp.status} {exc.brief(resp.reason)}"
+        text += f", see {exc.brief(where)}" if where else ""
     if text:
         raise exc.OioProtocolError(text, service=service, reqid=reqid)
 
@@ -81,4 +101,5 @@ def reading_answer(service: str | None = None) -> Iterator[None]:
     try:
         yield
     except ANSWER_ERRORS as err:
+        pass_interruption(err)
         raise unexpected(err, service) from err

@@ -15,9 +15,6 @@ class _WrongArgument(BadRequest):
     def __init__(self, text: str, *, reqid: str | None = None, service: str | None = None) -> None:
         super().__init__(None, None, text, reqid=reqid, service=service)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.message,), self.__dict__
-
     def __str__(self) -> str:
         return str(self.message)
 

@@ -3,17 +3,36 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 _MD5_DIGITS = 32
+_PLAIN_URL = re.compile(r"(https?)://([A-Za-z0-9.:_-]+)(/[A-Za-z0-9/._-]*)")
 
 ChunkDict: TypeAlias = "dict[str, Any]"
 """Chunk as the services and the published API describe it: ``url``, maybe ``real_url pos size hash``..."""
 Failure: TypeAlias = "BaseException | str"
 """Why a chunk is lost: an exception, or a text that says more than one."""
+
+
+@functools.lru_cache(512)
+def place_of(address: str) -> tuple[str, str, str]:
+    """Split the URL of a chunk: scheme, ``host:port`` and path.
+
+    :raises ValueError: it makes no sense
+
+    >>> place_of("http://127.0.0.1:6010/0A")
+    ('http', '127.0.0.1:6010', '/0A')
+    """
+    plain = _PLAIN_URL.fullmatch(address)
+    if plain is not None:
+        return plain[1], plain[2], plain[3]
+    parts = urlsplit(address)
+    return parts.scheme, parts.netloc, parts.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +68,18 @@ class Chunk:
         """
         if isinstance(described, Chunk):
             return described
-        url, size = described["url"], described.get("size")
-        position, _, index = str(described.get("pos") or 0).partition(".")
-        number = described.get("num", index)
+        get = described.get
+        url, size = described["url"], get("size")
+        position, _, index = str(get("pos") or 0).partition(".")
+        number = get("num", index)
         return cls(
             url,
-            described.get("real_url") or url,
+            get("real_url") or url,
             int(position),
-            int(number) if number not in {None, ""} else None,
+            None if number is None or number == "" else int(number),
             None if size is None else int(size),
-            described.get("hash"),
-            described.get("score"),
+            get("hash"),
+            get("score"),
         )
 
     @property
@@ -70,7 +90,14 @@ class Chunk:
     @property
     def netloc(self) -> str:
         """``host:port`` of its server."""
-        return urlsplit(self.address).netloc
+        return place_of(self.address)[1]
+
+    def stored(self, size: int, checksum: str | None) -> Chunk:
+        """The same once it is stored.
+
+        :param size: bytes of data of its metachunk, and their checksum
+        """
+        return Chunk(self.url, self.address, self.position, self.index, size, checksum, self.score)
 
     @property
     def id(self) -> str:
@@ -78,10 +105,16 @@ class Chunk:
         return self.url.rpartition("/")[2]
 
     @property
-    def md5(self) -> str | None:
-        """MD5 of the data of its metachunk, in lower case; None when the services tell none."""
+    def digest(self) -> str | None:
+        """Checksum of the data of its metachunk, in lower case; None when the services tell none."""
         known = (self.hash or "").lower()
-        return known if len(known) == _MD5_DIGITS and known.strip("0") else None
+        return known if known.strip("0") else None
+
+    @property
+    def md5(self) -> str | None:
+        """The same, if it is an MD5."""
+        known = self.digest
+        return known if known and len(known) == _MD5_DIGITS else None
 
     def described(self) -> ChunkDict:
         """Describe it as the services, and the published API, do."""
@@ -122,3 +155,8 @@ def to_remove(outcomes: Iterable[Outcome], *, only_failed: bool = False) -> list
     :param only_failed: the others were committed
     """
     return [o.chunk for o in outcomes if o.maybe_stored and (o.error or not only_failed)]
+
+
+def late(outcomes: Iterable[Outcome]) -> frozenset[str]:
+    """URLs of the chunks that a server may still be about to store: it has not answered."""
+    return frozenset(o.chunk.url for o in outcomes if o.maybe_stored and o.error)

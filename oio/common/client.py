@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.answers import JsonObject, is_page
+from oio.common.answers import JsonObject
 from oio.common.configuration import load_namespace_conf
+from oio.common.events import FAILED_OVER, Event, outcome_of
 from oio.common.http_api import HttpApi
-from oio.common.http_urllib3 import nothing_was_sent
-from oio.common.retry import Retry
+from oio.common.http_urllib3 import is_page, nothing_was_sent
+from oio.common.retry import ONCE, Retry
+from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Requests that may be sent twice whatever became of the first.
-_REPEATABLE = frozenset({"GET", "HEAD"})
+#: Ends of the routes whose POST changes nothing.
+_READING_POSTS = ("/get_properties", "/prepare", "/prepare2", "/spare", "/lb/poll")
 #: Statuses, in the body of a 409, of a creation whose subject exists: user, content, container.
 _EXISTS = frozenset({408, 421, 433})
 
@@ -39,7 +41,8 @@ class ProxyClient(HttpApi):
     :param endpoint: URL or ``host:port`` of the proxy; by default that of ``conf``, else of the
         namespace's configuration file. Of several, separated by ``;`` or ``,``, the first is used until no
         connection to it can be made, then the next one.
-    :param request_attempts: how often a request is tried in all when the service says that it is busy
+    :param request_attempts: how often a request is sent in all, when that is harmless
+    :param kwargs: options of :class:`~oio.common.http_api.HttpApi`, ``retry`` among them
 
     >>> ProxyClient({"namespace": "NS"}, request_prefix="/container", endpoint="127.0.0.1:6000").endpoint
     'http://127.0.0.1:6000/v3.0/NS/container'
@@ -58,7 +61,7 @@ class ProxyClient(HttpApi):
         request_prefix: str = "",
         no_ns_in_url: bool = False,
         endpoint: str | None = None,
-        request_attempts: int | str | None = 1,
+        request_attempts: int | str | None = None,
         logger: logging.Logger | None = None,
         service_type: str = "proxy",
         **kwargs: Unpack[ServiceOptions],
@@ -66,10 +69,11 @@ class ProxyClient(HttpApi):
         self.conf = conf
         self.ns = conf.get("namespace")
         if not self.ns:
-            raise exc.ConfigurationException(f"conf has no namespace: {conf!r}")
+            raise exc.ConfigurationException(f"conf must have a namespace: {shorten(conf)}")
         self.logger = logger or _LOGGER
-        self._retry = Retry.of(request_attempts)
-        where = endpoint or conf.get("proxyd_url") or load_namespace_conf(self.ns)["proxy"]
+        where = conf.get("proxyd_url") if endpoint is None else endpoint
+        if where is None:
+            where = load_namespace_conf(self.ns)["proxy"]
         self._proxies = _parse_endpoints(where)
         parts = ["", "v3.0"]
         if not no_ns_in_url:
@@ -78,6 +82,7 @@ class ProxyClient(HttpApi):
             parts.append(request_prefix.strip("/"))
         self._path = "/".join(parts)
         super().__init__(service_type=service_type, **kwargs)
+        self._retry = self._retry.times(request_attempts)
         self._use(*self._proxies[0])
 
     def _use(self, scheme: str, netloc: str) -> None:
@@ -85,10 +90,17 @@ class ProxyClient(HttpApi):
         self.proxy_scheme, self.proxy_netloc = scheme, netloc
         self.endpoint = f"{scheme}://{netloc}{self._path}"
 
-    def _policy(self, retry: Retry, method: str, url: str, given: RequestParts) -> Retry:
-        if method.upper() in _REPEATABLE:
-            return retry.also_on(exc.OioNetworkException)
-        return retry if self._is_repeatable(url, dict(given.get("params") or {})) else retry.times(1)
+    def _operation(self, method: str, url: str) -> str:
+        # Requests to every object begin so.
+        return super()._operation(method, url).replace(f" {self.ns}/", " ", 1)
+
+    def _only_reads(self, method: str, url: str) -> bool:
+        return super()._only_reads(method, url) or (method.upper() == "POST" and url.endswith(_READING_POSTS))
+
+    def _policy(self, method: str, url: str, given: RequestParts) -> Retry:
+        if self._only_reads(method, url) or self._is_repeatable(url, dict(given.get("params") or {})):
+            return super()._policy(method, url, given)
+        return ONCE
 
     def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
         """Whether a POST that a busy service has refused may be sent again."""
@@ -108,7 +120,16 @@ class ProxyClient(HttpApi):
         place = self._proxies.index(asked)
         for other in (*self._proxies[place + 1 :], *self._proxies[:place]):
             if other not in tried:
-                self.logger.warning("Proxy %s is out of reach, trying %s: %s", asked[1], other[1], failure)
+                event = Event(
+                    kind=FAILED_OVER,
+                    reqid=failure.reqid or "",
+                    service=self.service_type,
+                    address=other[1],
+                    outcome=outcome_of(failure),
+                    error=str(failure),
+                )
+                text = "Proxy %s is out of reach, trying %s: %s"
+                self.logger.warning(text, asked[1], other[1], failure, extra=event.fields())
                 self._use(*other)
                 return f"{other[0]}://{other[1]}{url.partition(asked[1])[2]}"
         return None
@@ -116,8 +137,7 @@ class ProxyClient(HttpApi):
     def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
         if resp.status == 404 and is_page(resp):
             # A page comes from another server, which cannot tell what is missing here.
-            text = resp.data.decode("utf-8", errors="replace")
-            raise exc.ClientException(404, None, text, reqid=reqid, service=service)
+            raise exc.ClientException(404, None, exc.brief(resp.data), reqid=reqid, service=service)
         super()._refused(resp, answer, reqid, service)
 
 
@@ -137,6 +157,10 @@ def _parse_endpoint(endpoint: str) -> tuple[str, str]:
         netloc = parts.netloc.rpartition("@")[2]
         if not valid or any(char.isspace() or char in ";," for char in netloc):
             raise ValueError("a host and a port are expected")
+        if parts.path not in ("", "/") or "?" in endpoint or "#" in endpoint:
+            raise ValueError("it must have no path, query or fragment")
     except (TypeError, ValueError) as err:
-        raise exc.ConfigurationException(f"endpoint {endpoint!r} is not that of a proxy: {err}") from err
+        raise exc.ConfigurationException(
+            f"endpoint {shorten(endpoint)} is not that of a proxy: {err}"
+        ) from err
     return parts.scheme, netloc

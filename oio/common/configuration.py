@@ -15,6 +15,8 @@ from oio.common.exceptions import CommandError, ConfigurationException
 _SYSTEM_FILE = "/etc/oio/sds.conf"
 _SYSTEM_DIRECTORY = "/etc/oio/sds.conf.d"
 _USER_FILE = "~/.oio/sds.conf"
+#: Some editors begin a file with a mark.
+_ENCODING = "utf-8-sig"
 
 NS_CONF_CACHE: dict[str, NamespaceConfiguration] = {}
 
@@ -72,7 +74,7 @@ def _read_config_files() -> tuple[configparser.ConfigParser, list[str]]:
     for path, overrides in _config_paths():
         if overrides or not files:
             try:
-                files += parser.read(path, encoding="utf-8")
+                files += parser.read(path, encoding=_ENCODING)
             except (configparser.Error, UnicodeDecodeError) as err:
                 raise ConfigurationException(f"cannot read {path}: {err}") from err
     return parser, files
@@ -152,7 +154,7 @@ def read_conf(
     parser = _new_parser()
     parser.read_dict({parser.default_section: dict(defaults or {})})
     try:
-        if not parser.read(conf_path, encoding="utf-8"):
+        if not parser.read(conf_path, encoding=_ENCODING):
             raise ConfigurationException(f"cannot read {conf_path}")
     except (configparser.Error, UnicodeDecodeError) as err:
         raise ConfigurationException(f"cannot read {conf_path}: {err}") from err
@@ -171,9 +173,9 @@ def parse_config(conf_path: str) -> dict[str, Any]:
     try:
         yaml = import_module("yaml")
     except ImportError as err:
-        raise ConfigurationException(f"PyYAML is needed to read {conf_path}") from err
+        raise ConfigurationException(f"PyYAML is needed to read {conf_path}: pip install PyYAML") from err
     try:
-        with Path(conf_path).open(encoding="utf-8") as stream:
+        with Path(conf_path).open(encoding=_ENCODING) as stream:
             conf = yaml.safe_load(stream)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
         raise ConfigurationException(f"cannot read {conf_path}: {err}") from err

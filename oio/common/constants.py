@@ -12,6 +12,7 @@ FORCEMASTER_HEADER = HEADER_PREFIX + "force-master"
 FORCEVERSIONING_HEADER = HEADER_PREFIX + "force-versioning"
 PERFDATA_HEADER = HEADER_PREFIX + "perfdata"
 PERFDATA_HEADER_PREFIX = PERFDATA_HEADER + "-"
+REGION_HEADER = HEADER_PREFIX + "region"
 REQID_HEADER = HEADER_PREFIX + "req-id"
 SIMULATEVERSIONING_HEADER = HEADER_PREFIX + "simulate-versioning"
 TIMEOUT_HEADER = HEADER_PREFIX + "timeout"
@@ -149,12 +150,15 @@ BUCKET_PROP_REPLI_ENABLED = "replication_enabled"
 
 M2_PROP_BUCKET_NAME = "sys.m2.bucket.name"
 M2_PROP_CHUNKS_MISSING = "sys.m2.chunks.missing"
+M2_PROP_MISSING_CHUNKS = M2_PROP_CHUNKS_MISSING
 M2_PROP_CTIME = "sys.m2.ctime"
 M2_PROP_DEL_EXC_VERSIONS = "sys.m2.policy.version.delete_exceeding"
 M2_PROP_KEEP_DELETED_DELAY = "sys.m2.keep_deleted_delay"
 M2_PROP_OBJECTS = "sys.m2.objects"
 M2_PROP_OBJECTS_DAMAGED = "sys.m2.objects.damaged"
+M2_PROP_DAMAGED_OBJECTS = M2_PROP_OBJECTS_DAMAGED
 M2_PROP_QUOTA = "sys.m2.quota"
+M2_PROP_SHARDS = "sys.m2.shards"
 M2_PROP_STORAGE_POLICY = "sys.m2.policy.storage"
 M2_PROP_USAGE = "sys.m2.usage"
 M2_PROP_VERSION = "sys.m2.version"
@@ -181,3 +185,8 @@ OBJECT_METADATA_KEYS = (
     "size",
     "version",
 )
+
+LIST_MARKER_HEADER = "x-oio-list-marker"
+"""Tells where a listing goes on."""
+LIST_TRUNCATED_HEADER = "x-oio-list-truncated"
+"""Tells whether a listing goes on."""

@@ -7,9 +7,20 @@ Whatever leaves the library for a reason other than a mistake in the arguments o
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any, ClassVar, NoReturn
 
 from oio.common.constants import REQID_HEADER
+
+MAX_TEXT = 2000
+"""Characters of what a service says that messages have."""
+
+
+class _Explanation:
+    """Attribute for the first argument of an exception, as text; an exception may set another value."""
+
+    def __get__(self, err: OioException | None, owner: type[OioException]) -> Any:
+        return self if err is None else err._explanation()
 
 
 class OioException(Exception):
@@ -19,14 +30,29 @@ class OioException(Exception):
     :param reqid: ID of the request that failed.
     :param service: address of the service that failed (``host:port``).
 
-    >>> str(OioException("no answer", service="127.0.0.1:6000"))
-    'no answer (service=127.0.0.1:6000)'
+    >>> err = OioException("no answer", service="127.0.0.1:6000")
+    >>> str(err), err.message
+    ('no answer (service=127.0.0.1:6000)', 'no answer')
     """
+
+    #: What happened, without the details that follow it in the text. No data descriptor: programs derive
+    #: classes from this one whose constructors set their own.
+    message = _Explanation()
 
     def __init__(self, *args: object, reqid: str | None = None, service: str | None = None) -> None:
         super().__init__(*args)
         self.reqid = reqid
         self.service = service
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without the constructor, whose arguments need not be those that are kept (pitfall 81).
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+    def _explanation(self) -> str:
+        first = self.args[0] if self.args else None
+        if isinstance(first, OioException):
+            return str(first.message)
+        return "" if first is None else str(first)
 
     def _text(self) -> str:
         """What happened, without the request ID and the service."""
@@ -47,6 +73,10 @@ class OioException(Exception):
 
 class UnknownOption(UserWarning):
     """A keyword argument that no method knows, and that is ignored: it may be misspelt."""
+
+
+class ChunksNotVerified(UserWarning):
+    """Chunks are read without being verified: their checksums cannot be computed here."""
 
 
 class CommandError(Exception):
@@ -125,6 +155,14 @@ class ContentNotFound(ContentException):
     """An object does not exist."""
 
 
+class ChecksumUnavailable(OioException):
+    """A checksum is needed that cannot be computed: the package for it is not installed."""
+
+
+class ChecksumRefused(OioException):
+    """The chunk servers do not compute the checksums that were asked for."""
+
+
 class UnrecoverableContent(ContentException):
     """Too many chunks of an object are lost to read it."""
 
@@ -200,6 +238,9 @@ class VolumeException(OioException):
 class DeadlineReached(OioException):
     """The time granted to an operation is spent."""
 
+    def _explanation(self) -> str:
+        return super()._explanation() or "Deadline reached"
+
     def _text(self) -> str:
         return super()._text() or "Deadline reached"
 
@@ -263,6 +304,8 @@ class StatusMessageException(OioException):
     """
 
     default_http_status: ClassVar[int | None] = None
+    #: Seconds after which the service wants to be asked again; None when it does not tell.
+    retry_after: float | None = None
 
     def __init__(
         self,
@@ -275,11 +318,14 @@ class StatusMessageException(OioException):
     ) -> None:
         if http_status is None:
             http_status = self.default_http_status
-        # The base must know the arguments, or copies and pickles lose them (pitfall 81).
-        super().__init__(http_status, status, message, reqid=reqid, service=service)
+        message = "n/a" if message is None else message
+        super().__init__(message, reqid=reqid, service=service)
         self.http_status = http_status
         self.status = status
-        self.message = "n/a" if message is None else message
+        self.message = message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.http_status!r}, {self.status!r}, {self.message!r})"
 
     def _text(self) -> str:
         text = f"{self.message} (HTTP {self.http_status})"
@@ -324,6 +370,16 @@ class Conflict(ClientException):
     """HTTP 409: what the request creates exists already, or is in use."""
 
     default_http_status = 409
+
+
+class ObjectExists(Conflict, FileExistsError):
+    """An object that had to be new exists already."""
+
+    def __new__(cls, *args: Any, **_kwargs: Any) -> ObjectExists:
+        """Make it with its arguments: an OSError leaves them to the constructor, which copies go without."""
+        made = super().__new__(cls)
+        made.args = args
+        return made
 
 
 class ContentDrained(ClientException):
@@ -374,6 +430,18 @@ _CLASS_OF_STATUS: dict[int | None, type[ClientException]] = {
 }
 
 
+def brief(said: Any) -> Any:
+    """What a service says, cut when it is too long for a message; bytes are decoded.
+
+    >>> len(brief("x" * 9_000_000))
+    2000
+    """
+    if isinstance(said, bytes):
+        said = said[: 4 * MAX_TEXT].decode("utf-8", errors="replace")
+    text = str(said)
+    return said if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
+
+
 def from_status(status: int, reason: str = "n/a") -> ClientException:
     """Make the exception for an HTTP status and its reason phrase.
 
@@ -397,12 +465,10 @@ def from_response(resp: Any, body: object = None) -> ClientException:
     headers: Any = getattr(resp, "headers", None)
     reqid = headers.get(REQID_HEADER) if hasattr(headers, "get") else None
     if not body:
-        return cls(http_status, resp.reason, reqid=reqid)
+        return cls(http_status, brief(getattr(resp, "reason", None)), reqid=reqid)
     if isinstance(body, dict):
-        return cls(http_status, body.get("status"), body.get("message"), reqid=reqid)
-    if isinstance(body, bytes):
-        body = body.decode("utf-8", errors="replace")
-    return cls(http_status, None, body, reqid=reqid)
+        return cls(http_status, brief(body.get("status")), brief(body.get("message")), reqid=reqid)
+    return cls(http_status, None, brief(body), reqid=reqid)
 
 
 def reraise(

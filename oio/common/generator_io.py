@@ -4,21 +4,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _LINE_SIZE = 8192
+_NOTHING = memoryview(b"")
+_NOT_YET = memoryview(b"")
+"""What stands for None; another object than an empty block."""
+
+
+class WrongBlock(TypeError):
+    """A source gave something else than data."""
 
 
 class GeneratorIO(io.RawIOBase):
     r"""Read a generator of bytes as a file.
 
     :param gen: iterable of blocks: bytes, or text, which is encoded as UTF-8. A single block is one block,
-        not a sequence of integers (pitfall 38). ``None`` stands for the end of the data, like
-        ``StopIteration`` raised by the generator itself (pitfall 39).
+        not a sequence of integers (pitfall 38). An empty block, or ``None``, is no end: there is nothing yet
+        (A1). What the generator raises comes out as it is.
     :param sub_generator: accept items that are themselves iterables of blocks.
 
     Closing it closes the generator.
@@ -33,55 +40,71 @@ class GeneratorIO(io.RawIOBase):
             gen = (gen,)
         self._gen = gen
         self._blocks = self._flatten(iter(gen), sub_generator)
-        self._rest = memoryview(b"")
-        #: Called when the generator gives an empty block, for a reader that must look at the time.
-        self.after_nothing: Callable[[], None] = lambda: None
+        self._rest = _NOTHING
 
     @classmethod
     def _flatten(cls, items: Iterator[object], sub_generator: bool) -> Iterator[memoryview]:
-        while True:
-            try:
-                item = next(items, None)
-            except RuntimeError as err:
-                # What Python makes of a generator that lets StopIteration out.
-                if isinstance(err.__cause__, StopIteration):
-                    return
-                raise
+        for item in items:
             if item is None:
-                return
-            if isinstance(item, str):
-                item = item.encode("utf-8")
-            if isinstance(item, (bytes, bytearray, memoryview)):
-                yield memoryview(item).cast("B")
+                yield _NOT_YET
+            elif isinstance(item, str):
+                yield memoryview(item.encode("utf-8"))
+            elif isinstance(item, (bytes, bytearray, memoryview)):
+                yield _flat(memoryview(item))
             elif sub_generator and isinstance(item, Iterable):
                 yield from cls._flatten(iter(item), sub_generator=False)
-                yield memoryview(b"")
+                yield _NOTHING
             else:
-                raise TypeError(f"a data generator must give bytes, not {type(item).__name__}: {item!r:.40}")
+                raise WrongBlock(f"a data generator must give bytes, not {type(item).__name__}: {item!r:.40}")
+
+    def take(self, size: int) -> memoryview | None:
+        """Get at most ``size`` bytes, of one block.
+
+        :returns: None at the end of the data; nothing when the generator has nothing yet
+        """
+        self._check_open()
+        rest = self._rest
+        if not rest and size:
+            found = next(self._blocks, None)
+            if found is None:
+                return None
+            rest = found
+        if len(rest) <= size:
+            # A buffer of which nothing is left is not held: its owner may change its size.
+            self._rest = _NOTHING
+            return rest
+        self._rest = rest[size:]
+        return rest[:size]
 
     def _take(self, size: int) -> memoryview:
         """Get at most ``size`` bytes, of one block; nothing at the end of the data."""
-        while size and not self._rest:
-            block = next(self._blocks, None)
+        while True:
+            block = self.take(size)
             if block is None:
-                break
-            if not block:
-                self.after_nothing()
-            self._rest = block
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+                return _NOTHING
+            if block or not size:
+                return block
+            del block
 
     def readable(self) -> bool:
         """Tell that this can be read."""
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Read what is there of the current block, and never wait for a second one."""
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """Read what is there of the current block, and never wait for a second one.
+
+        :returns: number of bytes; 0 at the end, None when the generator gave ``None``
+        """
         self._check_open()
         target = memoryview(buffer).cast("B")
-        block = self._take(len(target))
-        target[: len(block)] = block
-        return len(block)
+        block = self.take(len(target))
+        while block is not None and not block and target:
+            if block is _NOT_YET:
+                return None
+            block = self.take(len(target))
+        size = 0 if block is None else len(block)
+        target[:size] = block or b""
+        return size
 
     def read(self, size: int | None = None) -> bytes:
         """Read exactly ``size`` bytes, or what is left; all of it when ``size`` is ``None`` or negative."""
@@ -93,16 +116,19 @@ class GeneratorIO(io.RawIOBase):
             return bytes(block)
         parts = []
         while block:
-            parts.append(block)
+            parts.append(bytes(block))
             size -= len(block)
-            block = self._take(size) if size else memoryview(b"")
+            # The buffer is let go before its owner goes on.
+            block = _NOTHING
+            if size:
+                block = self._take(size)
         return b"".join(parts)
 
     def readall(self) -> bytes:
         """Read all that is left."""
         self._check_open()
-        parts = [self._rest, *self._blocks]
-        self._rest = memoryview(b"")
+        parts = [bytes(self._rest), *map(bytes, self._blocks)]
+        self._rest = _NOTHING
         return b"".join(parts)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -125,3 +151,9 @@ class GeneratorIO(io.RawIOBase):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
+
+
+def _flat(view: memoryview) -> memoryview:
+    """The bytes of a buffer, in one piece."""
+    simple = view.c_contiguous and view.ndim == 1 and view.format == "B"
+    return view if simple else memoryview(view.tobytes())

@@ -135,6 +135,9 @@ def headers_from_object_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     headers: dict[str, Any] = {"transfer-encoding": "chunked"}
     for key, header_key in _PUT_KEYS.items():
         value = metadata[key]
+        if key == "chunk_method" and "/" not in str(value):
+            # Without it, chunk servers of today hang up.
+            value = f"{value}/"
         headers[CHUNK_HEADERS[header_key]] = value if isinstance(value, (list, tuple)) else str(value)
     headers[CHUNK_HEADERS["content_path"]] = quote(metadata["content_path"])
     headers[CHUNK_HEADERS["oio_version"]] = OIO_VERSION
@@ -175,9 +178,9 @@ class HeadersDict(dict[str, Any]):
         """Get the value of a header."""
         return super().get(key.title(), default)
 
-    def pop(self, key: str, *default: Any) -> Any:
-        """Remove a header and get its value."""
-        return super().pop(key.title(), *default)
+    def pop(self, key: str, default: Any = None) -> Any:
+        """Remove a header and get its value; that of one that is not there is `default`."""
+        return super().pop(key.title(), default)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Get the value of a header, which is set if it was not."""

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode, urlsplit
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import quote_plus, urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -20,17 +23,22 @@ from oio.common.constants import (
     STRLEN_REQID,
     TIMEOUT_HEADER,
 )
-from oio.common.easy_value import true_value
+from oio.common.easy_value import int_value, true_value
+from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.http_urllib3 import (
+    MAX_ANSWER_SIZE,
     URLLIB3_POOLMANAGER_KWARGS,
     get_pool_manager,
+    is_page,
     oio_exception_from_httperror,
+    read_whole,
     urllib3,
 )
+from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
-from oio.common.limits import Limits, RequestTimes
+from oio.common.limits import Limits, RequestTimes, check_seconds
 from oio.common.perfdata import Perfdata, add_figure
-from oio.common.retry import Attempts, Retry
+from oio.common.retry import Attempts, Retry, check_retry, seconds_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,10 +46,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
+    from oio.common.events import Listener, Watch
     from oio.common.keywords import HttpOptions, RequestOptions, SendOptions
 
     Answer: TypeAlias = tuple[Any, Any]
     """A response, and its body: an object when it was JSON, else bytes."""
+    Data: TypeAlias = "str | bytes | Literal[_Nothing.NO_DATA] | None"
+    """The body of a request."""
+    Headers: TypeAlias = dict[str, str] | urllib3.HTTPHeaderDict
     Place: TypeAlias = tuple[str, str]
     """Scheme and ``host:port`` of a service."""
     Params: TypeAlias = Mapping[str, object] | Iterable[tuple[str, object]] | None
@@ -63,10 +75,24 @@ if TYPE_CHECKING:
         """The body."""
 
 
+class _Nothing(Enum):
+    NO_DATA = "no data"
+
+
+NO_DATA = _Nothing.NO_DATA
+"""In the place of a body, when a request has none."""
+
 _LOGGER = logging.getLogger(__name__)
 
+_VERSION = re.compile(r"^/(v[0-9.]+/)?")
+_LONGEST_KEPT = 128
+"""Characters of the longest parameter that is remembered as it is written in a query."""
+_READING = frozenset({"GET", "HEAD"})
+#: The body is left for us to read, which the fake pools of applications need not know.
+_UNREAD: dict[str, Any] = {"preload_content": False, "decode_content": False}
 #: Options that win over a header of the caller.
 _ASSIGNED = frozenset({"admin_mode", "force_master"})
+_CAPITALISED = frozenset({"connection", "content-type"})
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
 _SERVER_SHARE = 0.99
 
@@ -79,7 +105,10 @@ class HttpApi:
     :param connection: ``keep-alive`` or ``close``
     :param service_type: the name under which performance data are filed
     :param kwargs: options of :func:`~oio.common.http_urllib3.get_pool_manager`, and defaults of every
-        request: ``admin_mode``, ``force_master``, ``connection_timeout``, ``read_timeout`` (seconds)
+        request: ``admin_mode``, ``force_master``, ``connection_timeout``, ``read_timeout`` (seconds),
+        ``retry`` (which requests are sent again, see :class:`~oio.common.retry.Retry`), ``on_event`` (is told
+        of requests, see :mod:`oio.common.events`);
+        ``max_answer_size``, bytes of the largest answer that is taken
 
     >>> with HttpApi("http://127.0.0.1:6000") as api:
     ...     api.endpoint
@@ -89,6 +118,8 @@ class HttpApi:
     logger: logging.Logger = _LOGGER
     #: Policy of the requests that do not bring their own.
     _retry = Retry()
+    _max_answer_size = MAX_ANSWER_SIZE
+    _on_event: Listener | None = None
 
     #: Options that are flags, the headers that stand for them, and their values.
     _flags: ClassVar[tuple[tuple[str, str, str], ...]] = (
@@ -115,6 +146,9 @@ class HttpApi:
         self.admin_mode = true_value(kwargs.get("admin_mode", False))
         self.force_master = true_value(kwargs.get("force_master", False))
         self._limits = Limits.of(kwargs.get("connection_timeout"), kwargs.get("read_timeout"))
+        self._retry = check_retry("retry", kwargs.get("retry")) or self._retry
+        self._on_event = kwargs.get("on_event")
+        self._max_answer_size = int_value(kwargs.get("max_answer_size"), self._max_answer_size)
 
     def close(self) -> None:
         """Close the idle connections, unless their pool was given by the caller."""
@@ -136,7 +170,7 @@ class HttpApi:
         """
         endpoint = endpoint or self.endpoint
         if not endpoint:
-            raise ValueError(f"endpoint is not set: cannot request {url!r}")
+            raise ValueError(f"endpoint is required to request {url!r}")
         return self._direct_request(method, f"{endpoint.rstrip('/')}/{url.lstrip('/')}", **kwargs)
 
     def _send(
@@ -145,13 +179,14 @@ class HttpApi:
         url: str,
         given: SendOptions,
         params: Params = None,
-        data: str | bytes | None = None,
+        data: Data = NO_DATA,
         **more: Unpack[RequestExtras],
     ) -> Answer:
         """Send a request with the options of a call.
 
         :param url: whole, or a route of the endpoint when it begins with a slash
         :param given: options as keywords, or as one value under ``options``
+        :param data: the body. None is no body too, but is handed on: applications' tests look at it
         :param more: ``json``, ``headers``... of this request only
         """
         if url.startswith("/"):
@@ -161,7 +196,7 @@ class HttpApi:
         known.update(more)
         if params is not None:
             known["params"] = params
-        if data is not None:
+        if data is not NO_DATA:
             known["data"] = data
         return self._direct_request(method, url, **known)
 
@@ -178,26 +213,86 @@ class HttpApi:
         :raises OioProtocolError: the answer does not come from a service
         :raises ClientException: or a subclass, for statuses from 400 on
         """
-        wanted = kwargs.get("request_attempts")
-        retry = self._retry if wanted is None else self._retry.times(wanted)
         attempts: Attempts | None = None
         tried: list[Place] = []
+        limits = kwargs.get("limits")
+        begin = time.monotonic() if limits is None else limits.clock()
+        listener = kwargs.get("on_event", self._on_event)
         while True:
             try:
-                return self._exchange(method, url, kwargs)
+                if listener is None:
+                    return self._exchange(method, url, kwargs)
+                attempt = 1 if attempts is None else attempts.failed + 1
+                return self._watched(method, url, kwargs, listener, attempt)
             except exc.OioException as err:
                 if (other := self._elsewhere(url, err, tried)) is not None:
                     url = other
+                    if listener is not None:
+                        tell(listener, self._event(FAILED_OVER, method, url, kwargs, err, attempt))
                     continue
                 if attempts is None:
-                    limits = kwargs.get("limits") or Limits.of(deadline=kwargs.get("deadline"))
-                    attempts = Attempts(self._policy(retry, method, url, kwargs), limits)
+                    limits = limits or Limits.of(deadline=kwargs.get("deadline"))
+                    attempts = Attempts(self._policy(method, url, kwargs), limits, begin)
                 elif self._is_done(method, err):
                     return None, None
                 if not attempts.again(err):
                     raise
-                self.logger.debug("Attempt %d of %s failed, trying again: %s", attempts.failed, url, err)
+                if listener is not None:
+                    tell(listener, self._event(RETRIED, method, url, kwargs, err, attempts.failed + 1))
+                if self.logger.isEnabledFor(logging.DEBUG):
+                    failed = self._event(RETRIED, method, url, kwargs, err, attempts.failed)
+                    text = "Attempt %d of %s failed, trying again: %s"
+                    self.logger.debug(text, attempts.failed, url, err, extra=failed.fields())
                 tried.clear()
+
+    def _watched(
+        self, method: str, url: str, given: RequestParts, listener: Listener, attempt: int
+    ) -> Answer:
+        """Send a request once, as :meth:`_exchange` does, and tell of its beginning and of its end."""
+        watch = Watcher(listener, _reqid_of(given)).watch(
+            self.service_type,
+            urlsplit(url).netloc,
+            self._operation(method, url),
+            attempt,
+            self._chunk_of(url),
+        )
+        try:
+            resp, answer = self._exchange(method, url, given, watch)
+        except BaseException as err:
+            watch.end(err)
+            raise
+        watch.end(status=resp.status)
+        return resp, answer
+
+    def _chunk_of(self, _url: str) -> str:
+        """The chunk that a request is about; empty when it is about none."""
+        return ""
+
+    def _operation(self, method: str, url: str) -> str:
+        """Name what a request does, without what changes from one to the other."""
+        return f"{method} {_VERSION.sub('', urlsplit(url).path)}"
+
+    def _event(
+        self,
+        kind: str,
+        method: str,
+        url: str,
+        given: RequestParts,
+        failure: exc.OioException,
+        attempt: int,
+    ) -> Event:
+        """Make an event of a failure."""
+        return Event(
+            kind=kind,
+            reqid=_reqid_of(given),
+            service=self.service_type,
+            address=urlsplit(url).netloc,
+            operation=self._operation(method, url),
+            attempt=attempt,
+            begin=time.monotonic(),
+            outcome=outcome_of(failure),
+            error=str(failure),
+        )
 
     def _elsewhere(self, url: str, failure: exc.OioException, tried: list[Place]) -> str | None:
         """URL of the same route of another service that may serve; None when there is none.
@@ -206,16 +301,24 @@ class HttpApi:
         """
         return None
 
-    def _policy(self, retry: Retry, method: str, url: str, given: RequestParts) -> Retry:
+    def _policy(self, method: str, url: str, given: RequestParts) -> Retry:
         """Policy of one request, made of that of the client or of the call."""
-        return retry
+        retry = (given.get("retry") or self._retry).times(given.get("request_attempts"))
+        return retry if self._only_reads(method, url) else retry.for_changes()
+
+    def _only_reads(self, method: str, url: str) -> bool:
+        """Whether a request changes nothing."""
+        return method.upper() in _READING
 
     def _is_done(self, method: str, refusal: exc.OioException) -> bool:
         """Whether the refusal of a repeated request tells that an earlier attempt has done it."""
         return False
 
-    def _exchange(self, method: str, url: str, given: RequestParts) -> Answer:
-        """Send a request once, and read its answer whole; see :meth:`_direct_request`."""
+    def _exchange(self, method: str, url: str, given: RequestParts, watch: Watch | None = None) -> Answer:
+        """Send a request once, and read its answer whole; see :meth:`_direct_request`.
+
+        :param watch: gets the numbers of bytes
+        """
         service = urlsplit(url).netloc
         times = self._times(method, url, service, given)
         headers = self._headers(given, times)
@@ -223,19 +326,25 @@ class HttpApi:
         params, perfdata = given.get("params"), given.get("perfdata")
         target = f"{url}?{query}" if params and (query := _encode_query(params)) else url
         reqid = headers.get(REQID_HEADER)
-        timeout = times
-        if not isinstance(times, urllib3.Timeout):
-            timeout = urllib3.Timeout(total=times.total, connect=times.connect, read=times.read)
+        timeout = times if isinstance(times, urllib3.Timeout) else _timeout_of(times)
         pool = given.get("pool_manager") or self.pool_manager
+        if watch is not None:
+            watch.sent = len(body or b"")
         start = time.monotonic()
         # urllib3 limits each read; an answer that comes drop by drop is limited here.
         limit = green.OioTimeout(times.total if isinstance(times.total, (int, float)) else None)
         try:
             with limit:
                 resp = pool.request(
-                    method, target, headers=headers, body=body, timeout=timeout, redirect=False
+                    method,
+                    target,
+                    headers=headers,
+                    body=body,
+                    timeout=timeout,
+                    redirect=False,
+                    **(_UNREAD if isinstance(pool, urllib3.PoolManager) else {}),
                 )
-                raw = resp.data
+                raw = read_whole(method, resp, self._max_answer_size, service, reqid)
         except green.OioTimeout as err:
             if err is not limit:
                 raise
@@ -243,12 +352,15 @@ class HttpApi:
             text = f"{what}: {err.doing or 'reading the answer'}: {err}"
             raise exc.OioTimeout(text, reqid=reqid, service=service) from err
         except urllib3.exceptions.HTTPError as err:
+            pass_interruption(err)
             oio_exception_from_httperror(err, reqid=reqid, url=url)
+        if watch is not None and isinstance(raw, bytes):
+            watch.received = len(raw)
         if perfdata is not None:
             spent = time.monotonic() - start
             _add_perfdata(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
-        answer = _decode_body(raw) if raw else raw
-        if not 200 <= resp.status < 300 or "html" in resp.headers.get("Content-Type", "").lower():
+        answer = _decode_body(raw) if isinstance(raw, bytes) and raw else raw
+        if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and is_page(resp)):
             self._refused(resp, answer, reqid, service)
         return resp, answer
 
@@ -270,20 +382,28 @@ class HttpApi:
         if limits is None or timeout is not None:
             limits = Limits.of(
                 given.get("connection_timeout") if limits is None else limits.connection,
-                given.get("read_timeout") if timeout is None else timeout,
+                given.get("read_timeout") if timeout is None else check_seconds("timeout", timeout),
                 None,
                 given.get("deadline") if limits is None else limits.deadline,
             )
         doing = f"{method} {urlsplit(url).path}"
         reqid = given.get("reqid")
-        return limits.for_request(
-            self._limits, doing, reqid=reqid if isinstance(reqid, str) else None, service=service
-        )
+        known = reqid if isinstance(reqid, str) else None
+        times = limits.for_request(self._limits, doing, reqid=known, service=service)
+        if times.read <= 0:
+            # urllib3 refuses it in words of its own.
+            raise exc.DeadlineReached(f"No time is left for {doing}", reqid=known, service=service)
+        return times
 
-    def _headers(self, given: RequestParts, times: RequestTimes | urllib3.Timeout) -> urllib3.HTTPHeaderDict:
+    def _headers(self, given: RequestParts, times: RequestTimes | urllib3.Timeout) -> Headers:
         """Headers of one request: those of the caller, and what options stand for."""
-        headers = urllib3.HTTPHeaderDict()
-        for name, value in (given.get("headers") or {}).items():
+        theirs = given.get("headers") or {}
+        headers: Headers = {}
+        for name, value in theirs.items():
+            simple = type(name) is str and name.islower() and name not in _CAPITALISED
+            if not simple and type(headers) is dict:
+                # A name may come in two spellings: those that are added here are lower-case but for two.
+                headers = urllib3.HTTPHeaderDict(headers)
             headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         for option, header, text in self._flags:
             wish = given.get(option)
@@ -307,15 +427,38 @@ class HttpApi:
         return headers
 
 
+def _reqid_of(given: RequestParts) -> str:
+    reqid = given.get("reqid") or ""
+    return reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
+
+
+@functools.lru_cache(64)
+def _timeout_of(times: RequestTimes) -> urllib3.Timeout:
+    # Those who count with it make a copy first.
+    return urllib3.Timeout(total=times.total, connect=times.connect, read=times.read)
+
+
+@functools.lru_cache(2048)
+def _quoted(text: str) -> str:
+    return quote_plus(text)
+
+
 def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
+    """Encode parameters as `urlencode` does, which does not know that most were encoded before."""
     pairs = []
     for key, value in params.items() if isinstance(params, Mapping) else params:
-        if value is not None:
-            pairs.append((key, int(value) if isinstance(value, bool) else value))
-    return urlencode(pairs)
+        if value is None:
+            continue
+        if isinstance(value, bytes):
+            text = quote_plus(value)
+        else:
+            written = str(int(value) if isinstance(value, bool) else value)
+            text = _quoted(written) if len(written) <= _LONGEST_KEPT else quote_plus(written)
+        pairs.append(f"{_quoted(key)}={text}")
+    return "&".join(pairs)
 
 
-def _encode_body(given: RequestParts, headers: urllib3.HTTPHeaderDict) -> bytes | None:
+def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
     """The body as bytes: the proxy does not read one of unknown length (pitfall 144)."""
     data, json = given.get("data"), given.get("json")
     if json is not None:
@@ -341,7 +484,8 @@ def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header:
     add_figure(figures, "overall", overall)
     for item in (header or "").split(","):
         name, _, value = item.partition("=")
-        if value.isdigit():
+        # Longer ones are no times, and Python may refuse to read them.
+        if value.isdecimal() and len(value) < 20:
             add_figure(figures, name, int(value) / 1e6)
 
 
@@ -349,4 +493,5 @@ def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) 
     """Make the exception that stands for an answer with an error status."""
     error = exc.from_response(resp, answer)
     error.reqid, error.service = reqid, service
+    error.retry_after = seconds_asked(getattr(resp, "headers", {}).get("Retry-After"))
     return error

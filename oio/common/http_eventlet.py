@@ -5,17 +5,24 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import http.client
 import os
+import re
 import socket as _native_socket
 import ssl
-import threading
+import sys
 import time
 import weakref
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 from oio.common import green
+from oio.common.http_heads import request_head
+from oio.common.interruptions import interruption, pass_interruption
+
+if TYPE_CHECKING:
+    from oio.common.events import Watch
 
 #: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
 MAX_IDLE = 256
@@ -23,6 +30,7 @@ MAX_IDLE_SECONDS = 60.0
 #: What may be sent again on a fresh connection when a kept one turns out dead (bytes).
 MAX_REPLAY = 1 << 20
 
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: A close by another green thread shows up anywhere in the stack (pitfall 6).
 _CLOSED_UNDER_US = (AttributeError, ValueError, EOFError)
 #: Two processes would share out the bytes.
@@ -44,6 +52,15 @@ def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
         sock.close()
 
 
+def _closed(err: Exception) -> OSError:
+    """Make the error of the network for what another green thread has closed.
+
+    :param err: one of ``_CLOSED_UNDER_US``
+    """
+    pass_interruption(err)
+    return OSError(f"Read on a closed source: {err}")
+
+
 class CustomHTTPResponse(green.HTTPResponse):
     """A response whose early close reaches the server, and whose reads fail only with IOError."""
 
@@ -52,6 +69,12 @@ class CustomHTTPResponse(green.HTTPResponse):
         self._pid = os.getpid()
         super().__init__(sock, *args, **kwargs)
 
+    def begin(self) -> None:
+        """Read the head."""
+        super().begin()
+        if self.length is not None and self.length > sys.maxsize:
+            raise http.client.HTTPException(f"body of {self.length} bytes")
+
     def read(self, amt: int | None = None) -> bytes:
         """Read at most ``amt`` bytes of the body, or all of it."""
         if self._pid != os.getpid():
@@ -59,7 +82,7 @@ class CustomHTTPResponse(green.HTTPResponse):
         try:
             return super().read(amt)
         except _CLOSED_UNDER_US as err:
-            raise OSError(f"Read on a closed source: {err}") from err
+            raise _closed(err) from err
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from the body."""
@@ -68,7 +91,7 @@ class CustomHTTPResponse(green.HTTPResponse):
         try:
             return super().readinto(buffer)
         except _CLOSED_UNDER_US as err:
-            raise OSError(f"Read on a closed source: {err}") from err
+            raise _closed(err) from err
 
     def close(self) -> None:
         """Close; when the body was not read to its end, the server learns of it at once."""
@@ -87,6 +110,19 @@ class CustomHttpConnection(green.HTTPConnection):
     """A green HTTP connection without Nagle's delay."""
 
     response_class = CustomHTTPResponse
+
+    def answer(self, method: str) -> CustomHTTPResponse:
+        """Read the head of the answer to a request that was sent as bytes.
+
+        :param method: of the request
+        """
+        response = self.response_class(self.sock, method=method)
+        try:
+            response.begin()
+        except BaseException:  # What is half read is of no use.
+            response.close()
+            raise
+        return response
 
     def set_nodelay(self, enabled: bool = True) -> None:
         """Send small packets at once, or not."""
@@ -117,16 +153,24 @@ class ConnectionPool:
     holder is closed or collected, so are they.
     """
 
-    def __init__(self, max_idle: int = MAX_IDLE, max_idle_seconds: float = MAX_IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        max_idle: int = MAX_IDLE,
+        max_idle_seconds: float = MAX_IDLE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.max_idle = max_idle
         self.max_idle_seconds = max_idle_seconds
+        self._clock = clock
         self._start()
 
     def _start(self) -> None:
-        # Held for a few dictionary operations and never over a switch of green threads.
-        self._lock = threading.Lock()
+        # Held for a few quick operations and never over a switch of green threads.
+        self._lock = green.Lock()
         self._idle: dict[Any, collections.deque[tuple[Any, float]]] = {}
         self._count = 0
+        #: When the oldest of them must be closed (seconds of the clock).
+        self._expiry = float("inf")
         self._holders = 0
         self._releases: collections.deque[None] = collections.deque()
 
@@ -164,8 +208,66 @@ class ConnectionPool:
             left, self._idle, self._count, self._holders = self._idle, left, 0, 0
         return left
 
+    def expire(self) -> None:
+        """Close the connections that have been idle for too long, to whatever server."""
+        now = self._clock()
+        if now < self._expiry:
+            return
+        expired = []
+        with self._lock:
+            oldest = float("inf")
+            for key, queue in list(self._idle.items()):
+                while queue and now - queue[0][1] >= self.max_idle_seconds:
+                    expired.append(queue.popleft()[0])
+                if queue:
+                    oldest = min(oldest, queue[0][1])
+                else:
+                    del self._idle[key]
+            self._count -= len(expired)
+            self._expiry = oldest + self.max_idle_seconds
+        if self._releases:
+            self._note_releases()
+        for connection in expired:
+            shutdown_and_close(connection.sock)
+            connection.close()
+
+    def has(self, key: Any) -> bool:
+        """Tell whether there is an idle connection to ``key`` that still looks alive."""
+        return self.kept_for([key])[0]
+
+    def _is_alive(self, connection: Any, since: float, now: float) -> bool:
+        # A server that has closed, or sends something unasked, makes the socket readable.
+        fresh = now - since < self.max_idle_seconds
+        return fresh and connection.sock is not None and not green.is_readable(connection.sock)
+
+    def kept_for(self, keys: Iterable[Any]) -> list[bool]:
+        """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
+
+        Several may have the same key.
+        """
+        now, numbers = self._clock(), collections.Counter[Any]()
+        sockets: list[Any] = []
+        with self._lock:
+            for key in keys:
+                numbers[key] += 1
+                queue = self._idle.get(key, ())
+                sock = None
+                if len(queue) >= numbers[key]:
+                    connection, since = queue[-numbers[key]]
+                    sock = connection.sock if now - since < self.max_idle_seconds else None
+                sockets.append(sock)
+            # A server that has closed, or sends something unasked, makes the socket readable.
+            # But for the lock, another OS thread could take and close it meanwhile.
+            found = green.readable([sock for sock in sockets if sock is not None])
+            kept = [sock is not None and sock.fileno() not in found for sock in sockets]
+        if self._releases:
+            self._note_releases()
+        return kept
+
     def take(self, key: Any) -> Any:
         """An idle connection to ``key`` that still looks alive, or None."""
+        if self._clock() >= self._expiry:
+            self.expire()
         while True:
             connection: Any = None
             with self._lock:
@@ -179,9 +281,7 @@ class ConnectionPool:
                 self._note_releases()
             if connection is None:
                 return None
-            fresh = time.monotonic() - since < self.max_idle_seconds
-            # A server that has closed, or sends something unasked, makes the socket readable.
-            if fresh and connection.sock is not None and not green.is_readable(connection.sock):
+            if self._is_alive(connection, since, self._clock()):
                 return connection
             shutdown_and_close(connection.sock)
             connection.close()
@@ -191,8 +291,10 @@ class ConnectionPool:
         dropped = connection
         with self._lock:
             if self._holders:
-                self._idle.setdefault(key, collections.deque()).append((connection, time.monotonic()))
+                now = self._clock()
+                self._idle.setdefault(key, collections.deque()).append((connection, now))
                 self._count += 1
+                self._expiry = min(self._expiry, now + self.max_idle_seconds)
                 dropped = self._drop_oldest() if self._count > self.max_idle else None
         if self._releases:
             self._note_releases()
@@ -221,6 +323,20 @@ class ConnectionPool:
                 connection.close()
 
 
+Waiting: TypeAlias = "Callable[[int], contextlib.AbstractContextManager[object]]"
+"""Makes the context of a wait, given the number of bytes that were sent before it."""
+
+
+def _no_limit(_sent: int) -> contextlib.AbstractContextManager[object]:
+    return contextlib.nullcontext()
+
+
+class Rest(tuple[Any, ...]):
+    """Pieces of a part of a body, the beginning of which is sent."""
+
+    __slots__ = ()
+
+
 #: The pool behind :func:`http_connect`.
 POOL = ConnectionPool()
 if hasattr(os, "register_at_fork"):
@@ -235,6 +351,9 @@ class ChunkConnection:
     once (pitfall 135); :attr:`said_twice` tells that the server may have done what the first one asked.
     """
 
+    watch: Watch | None = None
+    """Follows the request for a listener, until it is closed."""
+
     def __init__(
         self,
         scheme: str,
@@ -244,9 +363,10 @@ class ChunkConnection:
         headers: Iterable[tuple[str, Any]],
         ssl_context: ssl.SSLContext | None = None,
         pool: ConnectionPool | None = None,
+        body: bytes = b"",
     ) -> None:
         self.method = method
-        self._request = (method, target, list(headers))
+        self._request = (method, target, list(headers), body)
         self._key = (scheme, netloc, ssl_context)
         self._pid = os.getpid()
         self._pool = POOL if pool is None else pool
@@ -262,7 +382,7 @@ class ChunkConnection:
         except ConnectionError as err:
             self._replace(err)
         except BaseException:  # What is half sent is of no use.
-            self.close()
+            self._end()
             raise
 
     def _connect(self) -> Any:
@@ -275,27 +395,58 @@ class ChunkConnection:
         return connection
 
     def _send_head(self) -> None:
-        method, target, headers = self._request
-        self._connection.putrequest(method, target)
-        for name, value in headers:
-            self._connection.putheader(name, value)
-        self._connection.endheaders()
+        method, target, fields, body = self._request
+        self._connection.send(request_head(method, target, self._connection.host_header, fields) + body)
 
-    def _replace(self, error: Exception) -> None:
-        """Send everything again on a fresh connection, if the dead one had been kept from before."""
+    def _replace(self, error: Exception, waiting: Waiting = _no_limit) -> None:
+        """Send everything again on a fresh connection, if the dead one had been kept from before.
+
+        :param waiting: makes the context of all that
+        """
         replay, self._replay = self._replay, None
-        if replay is None:
-            self.close()
+        if replay is None or interruption(error) is not None:
+            self._end()
             raise error
+        # The server may have what the first request brought, be it only a part.
+        self.said_twice = True
         self._drop()
         try:
-            self._connection = self._connect()
-            self._send_head()
-            for data in replay:
-                self._connection.send(data)
+            with waiting(0):
+                self._connection = self._connect()
+                self._send_head()
+                for data in replay:
+                    self._send(data)
         except BaseException:  # What is half sent is of no use.
-            self.close()
+            self._end()
             raise
+
+    def send_now(self, pieces: tuple[bytes, ...]) -> Rest:
+        """Send what can be sent without waiting; a failure shows up when the rest is sent.
+
+        :returns: what is left, for :meth:`send`
+        """
+        is_late = self._replay_size >= MAX_REPLAY
+        self._remember(pieces)
+        try:
+            rest = Rest(self._connection.sock.send_now(pieces))
+        except (OSError, *_CLOSED_UNDER_US) as err:
+            pass_interruption(err)
+            return Rest(pieces)
+        if is_late:
+            self._replay = None
+        return rest
+
+    def _remember(self, data: Any) -> None:
+        """Keep a part of the body, to be sent again."""
+        if self._replay is not None:
+            self._replay.append(data)
+            self._replay_size += sum(map(len, data)) if isinstance(data, tuple) else len(data)
+
+    def _send(self, data: Any, waiting: Waiting = _no_limit) -> None:
+        if isinstance(data, tuple):
+            self._connection.sock.send_pieces(data, waiting)
+        else:
+            self._connection.send(data)
 
     @property
     def sock(self) -> Any:
@@ -307,27 +458,38 @@ class ChunkConnection:
         corked: bool = self._connection.set_cork(enabled)
         return corked
 
-    def send(self, data: Any) -> None:
-        """Send a part of the body, already framed if the request announced chunks."""
-        if self._replay is not None:
-            self._replay_size += len(data)
-            if self._replay_size <= MAX_REPLAY:
-                self._replay.append(data)
-            else:
-                self._replay = None
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether a part of a body may be sent in pieces; each would be a record of TLS."""
+        return self._key[0] != "https"
+
+    def send(self, data: Any, waiting: Waiting = _no_limit) -> None:
+        """Send a part of the body, already framed if the request announced chunks.
+
+        :param data: bytes, or a tuple of them if :attr:`takes_pieces`
+        :param waiting: see :meth:`~oio.common.green._network.Socket.send_pieces`
+        """
+        is_late = self._replay_size >= MAX_REPLAY
+        if type(data) is not Rest:
+            self._remember(data)
         try:
-            self._connection.send(data)
+            self._send(data, waiting)
         except ConnectionError as err:
-            self._replace(err)
+            self._replace(err, waiting)
+        except AttributeError as err:
+            raise _closed(err) from err
+        if is_late:
+            self._replay = None
 
     def getresponse(self) -> Any:
         """The head of the response; its body is read from the result."""
         try:
-            self._response = self._connection.getresponse()
+            self._response = self._connection.answer(self.method)
         except ConnectionError as err:
             self._replace(err)
-            self.said_twice = True
-            self._response = self._connection.getresponse()
+            self._response = self._connection.answer(self.method)
+        except AttributeError as err:
+            raise _closed(err) from err
         self._replay = None
         return self._response
 
@@ -345,6 +507,24 @@ class ChunkConnection:
 
     def close(self) -> None:
         """End the request. May be called twice."""
+        if self.watch is not None:
+            self._close_watched(self.watch)
+        else:
+            self._end()
+
+    def _close_watched(self, watch: Watch) -> None:
+        response = self._response
+        left = None if response is None else response.length
+        if left is not None:
+            announced = response.getheader("Content-Length") or ""
+            watch.received = int(announced) - left if announced.isdecimal() and self.method != "HEAD" else 0
+        try:
+            self._end()
+        finally:
+            status = 0 if response is None else response.status
+            watch.end(status=status, is_whole=response is not None and (not left or self.method == "HEAD"))
+
+    def _end(self) -> None:
         if self._connection is None:
             return
         if self._reusable():
@@ -368,6 +548,7 @@ def http_connect(
     query_string: str | None = None,
     scheme: str = "http",
     ssl_context: ssl.SSLContext | None = None,
+    body: bytes = b"",
 ) -> ChunkConnection:
     """Send the head of a request to a chunk server.
 
@@ -376,6 +557,7 @@ def http_connect(
     :param headers: values are turned into text; a list or tuple is sent as repeated headers
     :param query_string: sent as it is
     :param scheme: ``http`` or ``https``
+    :param body: sent along with the head, framed as the headers announce it
     :returns: a connection with ``send``, ``getresponse`` and ``close``
     :raises OSError: when the server cannot be reached
 
@@ -383,13 +565,15 @@ def http_connect(
     >>> connection.getresponse().status  # doctest: +SKIP
     200
     """
-    target = quote(path if path.startswith("/") else "/" + path)
+    target = path if _PLAIN_PATH.fullmatch(path) else quote(path if path.startswith("/") else "/" + path)
     if query_string:
         target += "?" + query_string
     flat: list[tuple[str, Any]] = []
     for name, value in (headers or {}).items():
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, (str, bytes)):
+            flat.append((name, value))
+        elif isinstance(value, (list, tuple)):
             flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
         else:
-            flat.append((name, value if isinstance(value, bytes) else str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context)
+            flat.append((name, str(value)))
+    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body=body)

@@ -6,13 +6,9 @@ urllib3 itself is the host's, untouched: it is made green by connection classes 
 
 from __future__ import annotations
 
-import functools
-import http.client
 import os
-import queue
-import socket
+import re
 import ssl
-import sys
 import weakref
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -21,28 +17,41 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3 import exceptions as urllib3_exceptions
 from urllib3._collections import RecentlyUsedContainer
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util.ssl_ import resolve_cert_reqs
+from urllib3.connectionpool import HTTPConnectionPool
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.arguments import WrongType
 from oio.common.easy_value import float_value, int_value
+from oio.common.http_pools import (
+    GreenHTTPConnectionPool,
+    GreenHTTPSConnectionPool,
+    QuickResponse,
+    is_plain,
+    tls_context,
+)
 
 __all__ = [
     "DEFAULT_BACKOFF",
     "DEFAULT_POOLSIZE",
     "DEFAULT_RETRIES",
+    "MAX_ANSWER_SIZE",
     "URLLIB3_POOLMANAGER_KWARGS",
     "URLLIB3_REQUESTS_KWARGS",
     "SafePoolManager",
     "get_pool_manager",
+    "is_made_up",
+    "is_page",
+    "is_untrusted",
     "nothing_was_sent",
     "oio_exception_from_httperror",
+    "read_whole",
     "tls_context",
     "urllib3",
 ]
 
+MAX_ANSWER_SIZE = 64 << 20
+"""Bytes of the largest answer that is taken, unless an option says otherwise."""
 DEFAULT_POOLSIZE = 32
 DEFAULT_RETRIES = 0
 DEFAULT_BACKOFF = 0
@@ -59,7 +68,16 @@ URLLIB3_REQUESTS_KWARGS = (
     "release_conn",
     "chunked",
 )
-_REQUESTS_KWARGS = frozenset(URLLIB3_REQUESTS_KWARGS)
+_REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "decode_content"})
+_ENCODED = frozenset({"fields"})
+#: What our own clients ask with.
+_OF_CLIENTS = frozenset(
+    {"headers", "body", "timeout", "redirect", "preload_content", "decode_content", "retries"}
+)
+_UNREAD = {"preload_content": False, "decode_content": False}
+_MOST_ORIGINS = 1024
+#: Scheme, netloc, path and query of a URL without a fragment.
+_PLAIN_URL = re.compile(r'(https?)://([!"$-.0->@-~]+)((?:/[!"$->@-~]*)?)(?:\?([!"$-~]*))?')
 #: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
 URLLIB3_POOLMANAGER_KWARGS = (
     "pool_connections",
@@ -73,116 +91,9 @@ URLLIB3_POOLMANAGER_KWARGS = (
 )
 
 
-class _Response(http.client.HTTPResponse):
-    #: The parser gave up in the middle of the head.
-    head_is_broken = False
-
-    def begin(self) -> None:
-        try:
-            super().begin()
-        except green.OioTimeout as err:
-            err.doing = err.doing or "waiting for the answer"
-            raise
-        if self.msg.defects or self.msg.get_payload():
-            # The keys of properties do that. urllib3 would log it as a warning, with what comes after them.
-            self.head_is_broken = True
-            self.msg.defects = []
-            self.msg.set_payload("")
-
-
-class _GreenMixin:
-    """What makes a connection of urllib3 green, and tells what it is busy with when it is interrupted."""
-
-    response_class: type[http.client.HTTPResponse] = _Response
-
-    def _new_conn(self: Any) -> Any:
-        try:
-            sock = green.create_connection(
-                (self._dns_host, self.port), self.timeout, self.source_address, self.socket_options
-            )
-        except green.OioTimeout as err:
-            err.doing = err.doing or "connecting"
-            raise
-        except socket.gaierror as err:
-            raise urllib3_exceptions.NameResolutionError(self.host, self, err) from err
-        except TimeoutError as err:
-            message = f"Connection to {self.host} timed out. (connect timeout={self.timeout})"
-            raise urllib3_exceptions.ConnectTimeoutError(self, message) from err
-        except OSError as err:
-            message = f"Failed to establish a new connection: {err}"
-            raise urllib3_exceptions.NewConnectionError(self, message) from err
-        sys.audit("http.client.connect", self, self.host, self.port)
-        return sock
-
-    def request(self: Any, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().request(*args, **kwargs)  # type: ignore[misc]
-        except green.OioTimeout as err:
-            err.doing = err.doing or "sending the request"
-            raise
-
-    @property
-    def is_connected(self: Any) -> bool:
-        # urllib3's own test polls in a way that a host patched later breaks.
-        return self.sock is not None and not green.is_readable(self.sock)
-
-
-class _GreenHTTPConnection(_GreenMixin, HTTPConnection):
-    pass
-
-
-class _GreenHTTPSConnection(_GreenMixin, HTTPSConnection):
-    def connect(self) -> None:
-        if self.ssl_context is None:
-            # A context of the standard class would make a socket that blocks the whole thread.
-            self.ssl_context = tls_context(self.ca_certs, self.cert_reqs)
-        try:
-            super().connect()
-        except green.OioTimeout as err:
-            err.doing = err.doing or "connecting"
-            raise
-        except TimeoutError as err:
-            # urllib3 would speak of a read.
-            message = f"TLS handshake with {self.host} timed out. (connect timeout={self.timeout})"
-            raise urllib3_exceptions.ConnectTimeoutError(self, message) from err
-
-
-@functools.cache
-def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None) -> ssl.SSLContext:
-    """One context for each setting: making one reads all the system's certificates (pitfall 124).
-
-    :param ca_certs: PEM file of the authorities to trust, instead of the system's
-    :param cert_reqs: ``CERT_NONE`` accepts any certificate of any host
-    :raises ConfigurationException: the file cannot be used, or nothing is known by that name
-    """
-    try:
-        verify = resolve_cert_reqs(cert_reqs) != ssl.CERT_NONE
-        return green.create_ssl_context(ca_certs, verify=verify)
-    except (OSError, AttributeError) as err:
-        raise exc.ConfigurationException(
-            f"ca_certs {ca_certs!r} or cert_reqs {cert_reqs!r} cannot be used: {err}"
-        ) from err
-
-
-class _IdleConnections(queue.LifoQueue[Any]):
-    """Connections kept for later requests; those in excess are closed, which urllib3 would warn about."""
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        try:
-            super().put(item, block, timeout)
-        except queue.Full:
-            if item is not None:
-                item.close()
-
-
-class _GreenHTTPConnectionPool(HTTPConnectionPool):
-    ConnectionCls = _GreenHTTPConnection
-    QueueCls = _IdleConnections
-
-
-class _GreenHTTPSConnectionPool(HTTPSConnectionPool):
-    ConnectionCls = _GreenHTTPSConnection
-    QueueCls = _IdleConnections
+def _allows_nothing(policy: object) -> bool:
+    """Tell a policy of urllib3 that repeats no request, whatever the answer."""
+    return type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
 
 
 class _GreenRetry(urllib3.Retry):
@@ -195,6 +106,11 @@ class _GreenRetry(urllib3.Retry):
             green.sleep(seconds)
 
 
+#: Bytes of an answer of unknown length that are read at once.
+_BLOCK = 65536
+#: Digits of the largest length that is looked at; Python refuses to read thousands of them.
+_DIGITS = 18
+
 _MANAGERS: weakref.WeakSet[SafePoolManager] = weakref.WeakSet()
 
 
@@ -203,14 +119,69 @@ class SafePoolManager(urllib3.PoolManager):
 
     def __init__(self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(num_pools, headers, **kwargs)
-        self.pool_classes_by_scheme = {"http": _GreenHTTPConnectionPool, "https": _GreenHTTPSConnectionPool}
+        self.pools.lock = green.RLock()
+        self.pool_classes_by_scheme = {"http": GreenHTTPConnectionPool, "https": GreenHTTPSConnectionPool}
+        #: Key of the pool of each service: urllib3 takes long to make one.
+        self._keys: dict[tuple[str, str], Any] = {}
         _MANAGERS.add(self)
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request, see :meth:`urllib3.PoolManager.request`."""
         if not kwargs.keys() <= _REQUESTS_KWARGS:
-            kwargs = {name: kwargs[name] for name in URLLIB3_REQUESTS_KWARGS if name in kwargs}
+            kwargs = {name: value for name, value in kwargs.items() if name in _REQUESTS_KWARGS}
+        if self.proxy is None and kwargs.get("redirect") is False and kwargs.keys().isdisjoint(_ENCODED):
+            return self._send(method, url, kwargs)
         return super().request(method, url, **kwargs)
+
+    def _send(self, method: str, url: str, options: dict[str, Any]) -> Any:
+        """Send a request that is complete, and follow no redirection: in fewer steps than urllib3."""
+        parts = _PLAIN_URL.fullmatch(url)
+        if parts is None or "/." in parts[3]:
+            return super().request(method, url, **options)
+        return self._send_to(parts, method, url, options)
+
+    def send_as_is(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: urllib3.Timeout
+    ) -> Any:
+        """Send a request to a URL whose dots mean nothing, and follow no redirection.
+
+        :param url: quoted
+        :returns: an answer whose body is not read yet
+        """
+        options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **_UNREAD}
+        parts = _PLAIN_URL.fullmatch(url)
+        if parts is None:
+            return super().request(method, url, **options)
+        return self._send_to(parts, method, url, options)
+
+    def _send_to(self, parts: re.Match[str], method: str, url: str, options: dict[str, Any]) -> Any:
+        origin = (parts[1], parts[2])
+        key = self._keys.get(origin)
+        pool = None if key is None else self.pools.get(key)
+        if pool is None:
+            pool = self.connection_from_url(url)
+            self._remember(origin, pool)
+        target = parts[3] or "/"
+        if parts[4]:
+            target += "?" + parts[4]
+        policy: Any = options.setdefault("retries", self.connection_pool_kw.get("retries"))
+        headers = options.setdefault("headers", self.headers)
+        if options.keys() == _OF_CLIENTS and not (options["preload_content"] or options["decode_content"]):
+            body = options["body"]
+            if (
+                _allows_nothing(policy)
+                and isinstance(pool, GreenHTTPConnectionPool)
+                and not pool.block
+                and is_plain(body, headers)
+            ):
+                return pool.exchange(method.upper(), target, body, headers, policy, options["timeout"])
+        return pool.urlopen(method.upper(), target, assert_same_host=False, **options)
+
+    def _remember(self, origin: tuple[str, str], pool: HTTPConnectionPool) -> None:
+        if len(self._keys) >= _MOST_ORIGINS:
+            self._keys.clear()
+        pools = self.pools
+        self._keys[origin] = next((key for key in pools.keys() if pools.get(key) is pool), None)  # noqa: SIM118
 
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
@@ -219,8 +190,14 @@ class SafePoolManager(urllib3.PoolManager):
         for key in pools.keys():  # noqa: SIM118 - its iterator refuses to work
             pools[key].close()
 
+    def __reduce__(self) -> NoReturn:
+        refuse_to_pickle("a pool of connections")
+
     def _forget(self) -> RecentlyUsedContainer[Any, Any]:
-        pools, self.pools = self.pools, RecentlyUsedContainer(self.pools._maxsize)
+        pools = self.pools
+        fresh: RecentlyUsedContainer[Any, Any] = RecentlyUsedContainer(pools._maxsize)
+        fresh.lock = green.RLock()
+        self.pools = fresh
         return pools
 
 
@@ -232,6 +209,17 @@ def _forget_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def refuse_to_pickle(what: str) -> NoReturn:
+    """Tell what to do instead of pickling connections.
+
+    :raises WrongType: always
+    """
+    raise WrongType(
+        f"{what} cannot be pickled: pickle an ObjectStorageApi that was made without pool_manager, "
+        f"or make the client in the process that uses it"
+    )
 
 
 def get_pool_manager(
@@ -266,6 +254,69 @@ def get_pool_manager(
         block=False,
         **known,
     )
+
+
+def read_whole(
+    method: str, resp: Any, limit: int, service: str | None = None, reqid: str | None = None
+) -> Any:
+    """Read the body of an answer, which was asked for without an encoding.
+
+    :param method: of the request
+    :param resp: the answer, not read yet, which keeps the body as its ``data``; or that of a fake
+    :param limit: bytes of the largest body that is taken
+    :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
+    """
+    # A mock says that it is of the class that it stands for.
+    if not issubclass(type(resp), urllib3.HTTPResponse):
+        # Answers that applications' tests make up may be no more than a status.
+        return getattr(resp, "data", b"")
+    if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
+        return read
+    problem = ""
+    length = resp.headers.get("Content-Length", "")
+    encoding = resp.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        # A small body of this kind may stand for any number of bytes.
+        problem = f"answer is encoded ({encoding[:64]})"
+    elif resp._body is not None or method == "HEAD":
+        data = resp.data
+    elif length.isdecimal() and (len(length) > _DIGITS or int(length) > limit):
+        problem = f"answer has {length[:24]} bytes, more than the {limit} that are taken"
+    elif length.isdecimal() and not resp.chunked:
+        data = resp.data
+    else:
+        blocks, left = [], limit + 1
+        try:
+            while left > 0 and (block := resp.read(min(left, _BLOCK), decode_content=False)):
+                blocks.append(block)
+                left -= len(block)
+                # Tiny chunks may take long to read without a wait in which a time limit could strike.
+                green.eventlet_yield()
+        except BaseException:  # What is half read is of no use.
+            resp.close()
+            raise
+        if left > 0:
+            data = resp._body = b"".join(blocks)
+        else:
+            problem = f"answer has more than the {limit} bytes that are taken"
+    if problem:
+        resp.close()
+        raise exc.OioProtocolError(f"{problem}: HTTP {resp.status}", reqid=reqid, service=service)
+    return data
+
+
+def is_made_up(resp: object) -> bool:
+    """Tell an answer that an application's test has put in the place of a real one.
+
+    Nothing can be lost on its way, so what it lacks is just not there.
+    """
+    return not isinstance(resp, urllib3.BaseHTTPResponse)
+
+
+def is_page(resp: Any) -> bool:
+    """Tell a web page of another server from the answer of a service of the namespace."""
+    headers = getattr(resp, "headers", {})
+    return "html" in str(headers.get("Content-Type", "")).lower()
 
 
 def oio_exception_from_httperror(
@@ -315,3 +366,9 @@ def nothing_was_sent(error: exc.OioException) -> bool:
     """
     reason = getattr(error.__cause__, "reason", None) or error.__cause__
     return isinstance(reason, (urllib3_exceptions.NewConnectionError, urllib3_exceptions.ConnectTimeoutError))
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Tell whether the certificate of a server was not accepted, given such an exception."""
+    reason = getattr(error.__cause__, "reason", None)
+    return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(reason, "args", ()))

@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON codec of the library: ``simplejson`` where the host has it, else the standard one."""
+"""JSON codec of the library: the standard one, whatever the host has."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import json
-else:
-    try:
-        import simplejson as json
-    except ImportError:
-        import json
+import json
 
 __all__ = ["json"]

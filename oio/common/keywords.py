@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from oio.common.events import Listener
     from oio.common.limits import Limits
     from oio.common.options import Options
     from oio.common.perfdata import Perfdata
+    from oio.common.retry import Retry
 
 
 class SharedOptions(TypedDict, total=False):
@@ -39,11 +41,15 @@ class SharedOptions(TypedDict, total=False):
     admin_mode: bool | str | None
     """Ask for what only administrators may do."""
     request_attempts: int | str | None
-    """How often a request is tried in all when a service is busy."""
+    """How often a request is sent in all, when that is harmless, instead of what `retry` says."""
+    retry: Retry | None
+    """Which requests are sent again after which failures, how often and for how long."""
     pool_manager: urllib3.PoolManager | None
     """Connections to the proxy and to the account service, instead of the client's."""
     tls: bool | str | None
     """Prefer chunk addresses that speak TLS."""
+    on_event: Listener | None
+    """Is told of requests, see :mod:`oio.common.events`; None for nobody."""
 
 
 class SendOptions(SharedOptions, total=False):
@@ -70,7 +76,8 @@ class ChunkOptions(RequestOptions, total=False):
     ssl_context: SSLContext | None
     """For chunk servers that speak TLS."""
     chunk_checksum_algo: str | None
-    """Checksum of the data that are written (``md5``); None leaves it to the chunk server."""
+    """Checksum of the data that are written, ``md5`` (default) or ``blake3``; None leaves it to the chunk
+    server."""
     chunk_buffer_max: int | str | None
     """Bytes of each block that is read from the source."""
 
@@ -88,6 +95,12 @@ class HttpOptions(TypedDict, total=False):
     """Ask for what only administrators may do."""
     force_master: bool | str | None
     """Read from the master of each replicated database."""
+    retry: Retry | None
+    """Which requests are sent again after which failures, how often and for how long."""
+    on_event: Listener | None
+    """Is told of requests, see :mod:`oio.common.events`."""
+    max_answer_size: int | str | None
+    """Bytes of the largest answer that is taken; 64 MiB by default."""
     pool_connections: int | str | None
     """How many services connections are kept to."""
     pool_maxsize: int | str | None
@@ -121,6 +134,17 @@ class ProxyOptions(ServiceOptions, total=False):
     endpoint: str | None
     """URL or ``host:port`` of the proxy; several are separated by ``;``."""
     request_attempts: int | str | None
-    """How often a request is tried in all when a service is busy."""
+    """How often a request is sent in all, when that is harmless, instead of what `retry` says."""
     logger: Logger | None
     """Gets what is not worth an exception."""
+
+
+class AssignOptions(RequestOptions, total=False):
+    """Options of giving rdir services to volumes."""
+
+    min_dist: int | None
+    """How many of the last parts of the locations of both differ at least."""
+    service_id: str | None
+    """ID of the only volume to do this for."""
+    reassign: bool
+    """Choose again for the volumes that have one, too."""

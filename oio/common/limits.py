@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oio.common import exceptions as exc
+from oio.common.arguments import WrongValue
 from oio.common.constants import CONNECTION_TIMEOUT, READ_TIMEOUT
 from oio.common.deadlines import SoftDeadline
+from oio.common.easy_value import float_value
+from oio.common.utils import shorten
 
 CHUNK_CONNECTION_TIMEOUT = 10.0
 """Seconds to connect to a chunk server."""
@@ -20,6 +24,36 @@ SOURCE_TIMEOUT = 60.0
 """Seconds for each read of the source of an upload."""
 CLEANING_TIMEOUT = 1.0
 """Seconds that the removal of what a failed call has stored may take after the caller's deadline."""
+
+LONGEST = 1e6
+"""Seconds of the longest limit, eleven days: timers cannot count far beyond it."""
+
+
+def check_seconds(name: str, value: Any, *, may_be_zero: bool = False) -> float | None:
+    """Refuse a limit of time that makes no sense: it would break every timer.
+
+    :param name: of the argument; ``deadline`` is a time rather than a duration
+    :param value: number, or text
+    :param may_be_zero: no time at all, which amounts to a deadline in the past
+    :returns: the limit, or the longest that timers can count; None when there is none
+    :raises ValueError: it is no number, or not positive
+
+    >>> check_seconds("read_timeout", "1.5"), check_seconds("read_timeout", 1e30)
+    (1.5, 1000000.0)
+    """
+    try:
+        number = value if isinstance(value, float) else float_value(value, None)
+    except (TypeError, ValueError, OverflowError) as err:
+        raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
+    if number is None:
+        return None
+    is_deadline = name == "deadline"
+    if not math.isfinite(number) or (
+        not is_deadline and (number < 0.0 or (number == 0.0 and not may_be_zero))
+    ):
+        raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
+    # Deadlines made by the published functions are floats of a class of their own.
+    return number if is_deadline else min(number, LONGEST)
 
 
 class RequestTimes(NamedTuple):
@@ -40,6 +74,7 @@ def _seconds(field: str, default: float, doing: str) -> Callable[..., float]:
         left = self.deadline - self.clock()
         if left <= 0:
             raise exc.DeadlineReached(f"Deadline reached before {doing} {peer}".rstrip())
+        left = min(left, LONGEST)
         return left if explicit is None or explicit > left else explicit
 
     seconds.__doc__ = f"Seconds that {doing} a peer may take from now."
@@ -78,11 +113,13 @@ class Limits:
         deadline: float | str | None = None,
     ) -> Limits:
         """Make limits of the keywords of the published API, which may be text."""
+        if connection_timeout is None and read_timeout is None and write_timeout is None and deadline is None:
+            return cls()
         return cls(
-            None if connection_timeout is None else float(connection_timeout),
-            None if read_timeout is None else float(read_timeout),
-            None if write_timeout is None else float(write_timeout),
-            None if deadline is None else float(deadline),
+            check_seconds("connection_timeout", connection_timeout),
+            check_seconds("read_timeout", read_timeout, may_be_zero=True),
+            check_seconds("write_timeout", write_timeout),
+            check_seconds("deadline", deadline),
             type(deadline) is SoftDeadline,
         )
 
@@ -110,6 +147,13 @@ class Limits:
             return limits
         return replace(limits, deadline=max(limits.deadline, self.clock() + CLEANING_TIMEOUT))
 
+    def at_most(self, seconds: float) -> Limits:
+        """For what is not worth more time than that."""
+        end = self.clock() + seconds
+        if self.hard_deadline is not None:
+            end = min(end, self.hard_deadline)
+        return replace(self, deadline=end, is_phase=False)
+
     # --- seconds from now ---
 
     connecting = _seconds("connection", CHUNK_CONNECTION_TIMEOUT, "connecting to")
@@ -120,6 +164,23 @@ class Limits:
     def left(self) -> float | None:
         """Seconds until the deadline, negative after it; None without a deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
+
+    def answer_due(self) -> float:
+        """Time of the clock until which the answer to what was just written is waited for.
+
+        The deadline counts, even when it has passed meanwhile: what has arrived by then is still read.
+        """
+        return self._due(self.write)
+
+    def data_due(self) -> float:
+        """The same, for the data that were just asked for."""
+        return self._due(self.read)
+
+    def _due(self, explicit: float | None) -> float:
+        due = self.clock() + (CHUNK_TIMEOUT if explicit is None else explicit)
+        if self.deadline is None:
+            return due
+        return self.deadline if explicit is None else min(due, self.deadline)
 
     def for_request(
         self, defaults: Limits, doing: str = "", reqid: str | None = None, service: str | None = None
@@ -141,6 +202,7 @@ class Limits:
         left = self.deadline - self.clock()
         if left <= 0:
             raise exc.DeadlineReached(f"Deadline reached before {doing}", reqid=reqid, service=service)
+        left = min(left, LONGEST)
         return RequestTimes(min(connect, left), left if explicit is None else min(read, left), left)
 
     def blame(self, err: exc.OioException, reqid: str | None = None) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
-from oio.common.limits import NO_LIMITS, Limits
+from oio.common.events import Watcher, for_call
+from oio.common.limits import NO_LIMITS, Limits, check_seconds
+from oio.common.perfdata import add_duration
 from oio.common.retry import Retry
 from oio.common.utils import cid_from_name, request_id
 
@@ -23,13 +25,22 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.common.cache import Cache
+    from oio.common.chunks import Chunk
+    from oio.common.events import Listener
+    from oio.common.hedging import Hedging
     from oio.common.keywords import ChunkOptions
     from oio.common.perfdata import Perfdata
 
 KeyFile: TypeAlias = "str | bytes | PathLike[str] | None"
 """Path of a file of credentials; None for the default one."""
 
-_TIMES = {
+HOLD_UP_TO = 4 << 20
+"""Bytes of the largest metachunk that is held until it is verified, by default."""
+
+WRITE_GRACE = 5.0
+"""Seconds for servers that are late with a chunk, once a quorum of the others has done its part."""
+
+TIMES = {
     "connection_timeout": "connection",
     "read_timeout": "read",
     "write_timeout": "write",
@@ -46,23 +57,41 @@ _FIELDS = {
     "chunk_checksum_algo": "checksum_algo",
     "cid": "cid",
     "force_master": "force_master",
+    "hedge": "hedge",
+    "hold_up_to": "hold_up_to",
     "key_file": "key_file",
+    "on_event": "on_event",
+    "on_unsatisfiable": "on_unsatisfiable",
+    "parallel": "parallel",
     "perfdata": "perfdata",
     "pool_manager": "pool_manager",
+    "retry": "retry",
     "ssl_context": "ssl_context",
     "timeout": "timeout",
     "tls": "tls",
     "verify_checksum": "verify_checksum",
     "version": "version",
+    "write_grace": "write_grace",
 }
 """Keyword of the published API -> field; those of time, headers and attempts are made otherwise."""
-KNOWN_NAMES = frozenset({*_FIELDS, *_TIMES, "content", "content_id", "headers", "reqid", "request_attempts"})
+KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "headers", "reqid", "request_attempts"})
 """Options that every call takes."""
-_SIZES = frozenset({"chunk_buffer_max", "chunk_buffer_min"})
-_IN_REQUESTS = ("autocreate", "tls", "admin_mode", "force_master", "pool_manager", "perfdata", "timeout")
+_SIZES = {"chunk_buffer_max": None, "chunk_buffer_min": None, "hold_up_to": HOLD_UP_TO, "parallel": 1}
+"""Options that may be text, and what stands for None and for an empty one."""
+_IN_REQUESTS = (
+    "autocreate",
+    "tls",
+    "admin_mode",
+    "force_master",
+    "pool_manager",
+    "perfdata",
+    "retry",
+    "timeout",
+    "on_event",
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Options of one call: defaults of the client, and keywords of the caller.
 
@@ -76,16 +105,27 @@ class Options:
     :param force_master: read from the master of each replicated database
     :param pool_manager: connections to the proxy and the account service
     :param perfdata: dict that gets figures of time (seconds)
+    :param figures_by_chunk: it gets those of each chunk; False for those of each chunk server, when calls
+        share it
     :param timeout: limit of each request, as urllib3 takes it
     :param cid: ID of the container, in upper case, instead of its names
     :param content_id: ID of the object, instead of its name
     :param version: of the object
     :param cache: of locations and properties
-    :param verify_checksum: True, False or ``"strict"``
+    :param verify_checksum: True, False, ``"strict"`` or ``"server"``
+    :param hold_up_to: bytes of the largest metachunk of which nothing is given before it is verified
+    :param on_unsatisfiable: ``"skip"`` leaves out ranges that hold no byte of the object, ``"raise"`` refuses
+        them
+    :param parallel: how many metachunks are read at a time
     :param checksum_algo: of the chunks that are written; None leaves checksums to the chunk servers
     :param buffer_min: bytes of the first block read from a source
     :param buffer_max: bytes of the largest one
+    :param write_grace: seconds for servers that are late with a chunk, once a quorum has done its part; None
+        to wait as long as the write limit says
+    :param hedge: ask a second chunk server when the first byte of another is late
+    :param hedging: when that is, as the client has seen; None to ask no second one
     :param ssl_context: for chunk servers that speak TLS
+    :param on_event: is told of requests, see :mod:`oio.common.events`
     :param key_file: credentials for Backblaze
     :param backblaze_api_url: where to authorise, instead of Backblaze itself
     """
@@ -100,18 +140,26 @@ class Options:
     force_master: bool | None = None
     pool_manager: urllib3.PoolManager | None = None
     perfdata: Perfdata | None = None
+    figures_by_chunk: bool = True
     timeout: float | urllib3.Timeout | None = None
     cid: str | None = None
     content_id: str | None = None
     version: int | str | None = None
     cache: Cache | None = None
     verify_checksum: bool | str = True
+    hold_up_to: int = HOLD_UP_TO
+    on_unsatisfiable: str = "skip"
+    parallel: int = 1
     checksum_algo: str | None = "md5"
     buffer_min: int | None = None
     buffer_max: int | None = None
+    write_grace: float | None = WRITE_GRACE
+    hedge: bool = True
+    hedging: Hedging | None = None
     ssl_context: SSLContext | None = None
     key_file: KeyFile = None
     backblaze_api_url: str | None = None
+    on_event: Listener | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], **named: Unpack[ChunkOptions]) -> Options:
@@ -136,25 +184,26 @@ class Options:
         :param begin: begin a call: give it a request ID, which starts with this, and its first phase
         """
         base = _BARE if defaults is None else defaults
-        limits, headers, reqid = base.limits, base.headers, base.reqid
+        limits = base.limits
         changes: dict[str, Any] = {}
         times: dict[str, Any] = {}
+        others: dict[str, Any] = {"headers": base.headers, "reqid": base.reqid, "request_attempts": None}
         for name, value in given:
             if name in _FIELDS:
-                changes[_FIELDS[name]] = int_value(value, None) if name in _SIZES else value
-            elif name in _TIMES:
-                # Clients of services take text; the class of a deadline tells whether the caller has set it.
-                times[_TIMES[name]] = float(value) if isinstance(value, str) else value
-            elif name == "headers":
-                headers = value
-            elif name == "reqid":
-                reqid = value
+                changes[_FIELDS[name]] = int_value(value, _SIZES[name]) if name in _SIZES else value
+            elif name in TIMES:
+                # The class of a deadline tells whether the caller has set it.
+                times[TIMES[name]] = check_seconds(name, value, may_be_zero=name == "read_timeout")
+            elif name in others:
+                others[name] = value
             elif value and name in {"content", "content_id"}:
                 changes["content_id"] = value
-            elif value is not None and name == "request_attempts":
-                changes["retry"] = Retry.of(value)
         if times:
             limits = replace(limits, is_phase=type(times.get("deadline")) is SoftDeadline, **times)
+        changes["figures_by_chunk"] = base.figures_by_chunk or "perfdata" in changes
+        headers, reqid, request_attempts = others.values()
+        if request_attempts not in (None, ""):
+            changes["retry"] = (changes.get("retry", base.retry) or Retry()).times(request_attempts)
         own = base.reqid if headers is base.headers else ""
         reqid, headers = identify(headers, reqid, own)
         if begin is not None:
@@ -162,13 +211,20 @@ class Options:
                 limits = limits.renewed()
             if not reqid:
                 reqid = headers[REQID_HEADER] = request_id(begin)
-        return replace(base, reqid=reqid, headers=headers, limits=limits, **changes)
+        return base.changed(reqid=reqid, headers=headers, limits=limits, **changes)
+
+    def changed(self, **changes: Any) -> Options:
+        """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
+        copy = object.__new__(Options)
+        vars(copy).update(vars(self), **changes)
+        return copy
 
     def for_request(self) -> dict[str, Any]:
         """Keywords of one request to the proxy or the account service, without those that say nothing."""
         known: dict[str, Any] = {}
+        fields = vars(self)
         for name in _IN_REQUESTS:
-            value = getattr(self, name)
+            value = fields[name]
             if value is not None:
                 known[name] = value
         if self.headers:
@@ -177,37 +233,64 @@ class Options:
             known["reqid"] = self.reqid
         if self.limits is not NO_LIMITS:
             known["limits"] = self.limits
-        if self.retry is not None:
-            known["request_attempts"] = self.retry.attempts
         return known
+
+    def add_step(self, step: str, chunk: Chunk, begin: float, service: str = "rawx") -> None:
+        """Add the time since `begin` (monotonic seconds) to the figures of a step of chunks.
+
+        Callers ask first whether there is a `perfdata`: most calls have none, and this would cost them time.
+        """
+        where = chunk.url if self.figures_by_chunk else chunk.netloc or service
+        add_duration(self.perfdata, service, f"{step}.{where}", begin)
 
     def identified(self, prefix: str = "") -> Options:
         """The same, with a request ID: a new one, which starts with `prefix`, when there is none."""
         if self.reqid:
             return self
         reqid, headers = identify(self.headers, request_id(prefix))
-        return replace(self, reqid=reqid, headers=headers)
+        return self.changed(reqid=reqid, headers=headers)
 
     def cid_of(self, account: str | None, container: str | None) -> str:
         """ID of the container that a call is about; there are names when it is not given."""
         return self.cid or cid_from_name(str(account), str(container))
 
+    @property
+    def watcher(self) -> Watcher | None:
+        """The listener of the call, and its ID; None without one."""
+        return None if self.on_event is None else Watcher(self.on_event, self.reqid)
+
+    @property
+    def rivals(self) -> Hedging | None:
+        """When to ask rivals of chunk servers that are late; None for never."""
+        return self.hedging if self.hedge else None
+
     # --- the same, for another part of the call ---
+
+    def watched(self) -> Options:
+        """For a call that has a listener: its own, if it makes one for each call."""
+        assert self.on_event is not None
+        return self.changed(on_event=for_call(self.on_event, self.reqid))
 
     def renewed(self) -> Options:
         """For the next phase of the call, see :meth:`~oio.common.limits.Limits.renewed`."""
         limits = self.limits
         if limits.read is None or (limits.deadline is not None and not limits.is_phase):
             return self
-        return replace(self, limits=limits.renewed())
+        return self.changed(limits=limits.renewed())
 
     def per_request(self) -> Options:
         """For a transfer of any length, see :meth:`~oio.common.limits.Limits.per_request`."""
-        return replace(self, limits=self.limits.per_request()) if self.limits.is_phase else self
+        return self.changed(limits=self.limits.per_request()) if self.limits.is_phase else self
 
     def for_cleaning(self) -> Options:
         """For what must be done even after the deadline."""
-        return replace(self, limits=self.limits.for_cleaning())
+        return self.changed(limits=self.limits.for_cleaning())
+
+    def for_leftovers(self) -> Options:
+        """For the removal of what servers that were left behind may hold: they may be late again."""
+        if self.write_grace is None:
+            return self
+        return replace(self, limits=self.limits.at_most(self.write_grace))
 
 
 _BARE = Options()

@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from oio.common import green
+from oio.common.arguments import WrongType, WrongValue
 from oio.common.easy_value import int_value
-from oio.common.exceptions import OioException, ServiceBusy
+from oio.common.exceptions import (
+    OioException,
+    OioNetworkException,
+    OioProtocolError,
+    ServiceBusy,
+    StatusMessageException,
+)
+from oio.common.http_urllib3 import is_untrusted
 from oio.common.limits import Limits
+from oio.common.utils import shorten
 
 _T = TypeVar("_T")
 
@@ -32,54 +44,129 @@ def _sleep(seconds: float) -> None:
 class Retry:
     """Which failures are worth another attempt, how many attempts are made, and the pauses between them.
 
+    A request that only reads can be sent again after any failure that may pass, whatever its verb. A request
+    that changes something is sent again only when a service has refused it because it was busy, and only if
+    a second one cannot do harm.
+
     The pause before attempt ``n + 1`` is drawn from 0 to ``unit * (2 ** n - 1)`` seconds, so that clients
     refused together do not come back together, and a service in trouble is left alone for longer each time.
+    When the service says in ``Retry-After`` when to come back, the pause begins after that.
 
-    :param attempts: how often a request is sent in all
-    :param on: exceptions that are worth another attempt
-    :param unit: step of the pauses (seconds); 0 for no pause
+    No attempt begins after the deadline of the call or its ``read_timeout``, nor `patience` seconds after the
+    first one: the failure is final at once when the pause would last longer.
+
+    :param attempts: how often a request that only reads is sent in all
+    :param changes: how often one that changes something is sent in all, if a second one is harmless
+    :param on: exceptions that are worth another attempt at a read
+    :param statuses: HTTP statuses that are worth another attempt at a read, besides these exceptions
+    :param final: exceptions that are not, although they derive from those of `on`
+    :param patience: seconds after the first attempt within which the others begin
+    :param unit: step of the pauses (seconds); 0 for no pause but those that services ask for
     :param draw: gives an integer below its argument, at random
     :param sleep: waits a number of seconds
+    :raises ValueError: a number makes no sense
+    :raises TypeError: it is none
 
-    >>> Retry.of("3").attempts
-    3
+    >>> Retry(attempts=5).for_changes().attempts
+    1
     """
 
-    attempts: int = 1
-    on: tuple[type[OioException], ...] = (ServiceBusy,)
+    attempts: int = 3
+    changes: int = 1
+    on: tuple[type[OioException], ...] = (ServiceBusy, OioNetworkException)
+    statuses: tuple[int, ...] = (429, 502, 503, 504)
+    final: tuple[type[OioException], ...] = (OioProtocolError,)
+    patience: float = 60.0
     unit: float = 0.5
     draw: Callable[[int], int] = _draw
     sleep: Callable[[float], None] = _sleep
 
-    @classmethod
-    def of(cls, request_attempts: int | str | None) -> Retry:
-        """Make the policy that the option ``request_attempts``, which may be text, stands for.
-
-        :raises OioException: it is less than 1
-        """
-        return cls().times(request_attempts)
+    def __post_init__(self) -> None:
+        for name, lowest in (("attempts", 1), ("changes", 1), ("patience", 0), ("unit", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise WrongType(f"{name} must be a number, not {type(value).__name__}: {shorten(value)}")
+            if lowest and isinstance(value, float):
+                raise WrongType(f"{name} must be a whole number: {value}")
+            if not value >= lowest:
+                raise WrongValue(f"{name} must be at least {lowest}: {shorten(value)}")
+        if self.unit == math.inf:
+            raise WrongValue(f"unit must be finite: {self.unit}")
+        for name in ("on", "statuses", "final"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple):
+                raise WrongType(f"{name} must be a tuple, not {type(value).__name__}: {shorten(value)}")
 
     def times(self, request_attempts: int | str | None) -> Retry:
-        """The same policy, with this number of attempts; unchanged when it is None or an empty text.
+        """The same policy, with this number of attempts, also at changes.
 
-        :raises OioException: it is less than 1
+        :param request_attempts: may be text; None and an empty text change nothing
+        :raises ValueError: it is less than 1, or no number
         """
-        attempts = int_value(request_attempts, self.attempts)
+        try:
+            attempts = int_value(request_attempts, None)
+        except (TypeError, ValueError):
+            raise WrongValue(f"request_attempts must be a number, not {shorten(request_attempts)}") from None
+        if attempts is None:
+            return self
         if attempts < 1:
-            raise OioException(f"request_attempts must be at least 1, not {request_attempts!r}")
-        return self if attempts == self.attempts else replace(self, attempts=attempts)
-
-    def also_on(self, *errors: type[OioException]) -> Retry:
-        """The same policy, for more kinds of failure."""
-        return replace(self, on=(*self.on, *errors))
+            raise WrongValue(f"request_attempts must be at least 1, not {shorten(request_attempts)}")
+        return replace(self, attempts=attempts, changes=attempts)
 
     def at_least(self, attempts: int) -> Retry:
         """The same policy, with no fewer attempts than this."""
-        return replace(self, attempts=max(attempts, self.attempts))
+        return replace(self, attempts=max(attempts, self.attempts), changes=max(attempts, self.changes))
 
-    def pause(self, attempt: int) -> float:
-        """Delay after failed attempt number `attempt`, in seconds."""
-        return self.draw(2 ** min(attempt, _LAST_BACKOFF)) * self.unit if self.unit else 0.0
+    def for_changes(self) -> Retry:
+        """The policy of a request that changes something, and that may be sent again.
+
+        After a failure of the network, nobody knows whether it was done.
+        """
+        return replace(self, attempts=self.changes, on=(ServiceBusy,), statuses=())
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Tell whether a failure is worth another attempt."""
+        if isinstance(error, self.on):
+            return not (isinstance(error, self.final) or is_untrusted(error))
+        return isinstance(error, StatusMessageException) and error.http_status in self.statuses
+
+    def pause(self, attempt: int, error: BaseException | None = None) -> float:
+        """Delay after failed attempt number `attempt`, in seconds.
+
+        :param error: why it failed
+        """
+        drawn = self.draw(2 ** min(attempt, _LAST_BACKOFF)) * self.unit if self.unit else 0.0
+        return drawn + (getattr(error, "retry_after", None) or 0.0)
+
+
+ONCE = Retry(attempts=1)
+"""Every request is sent once."""
+
+
+def check_retry(name: str, value: object) -> Retry | None:
+    """Refuse what is no policy.
+
+    :raises TypeError: it is something else
+    """
+    if value is None or isinstance(value, Retry):
+        return value
+    raise WrongType(f"{name} must be an oio.common.retry.Retry, not {type(value).__name__}: {shorten(value)}")
+
+
+def seconds_asked(retry_after: object) -> float | None:
+    """Read a ``Retry-After`` header: seconds, or a date; None when it tells nothing.
+
+    >>> seconds_asked("7"), seconds_asked("soon")
+    (7.0, None)
+    """
+    # The headers of answers that applications' tests make up may be no text.
+    text = retry_after.strip() if isinstance(retry_after, str) else ""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 class Attempts:
@@ -87,22 +174,25 @@ class Attempts:
 
     :param retry: the policy
     :param limits: its deadline ends the attempts
+    :param begin: when the first attempt began (seconds of the clock of the limits); now by default
 
     >>> attempts = Attempts(Retry(attempts=2, unit=0), Limits())
     >>> attempts.again(ServiceBusy()), attempts.again(ServiceBusy())
     (True, False)
     """
 
-    __slots__ = ("_limits", "_retry", "failed")
+    __slots__ = ("_begin", "_limits", "_retry", "failed")
 
-    def __init__(self, retry: Retry, limits: Limits) -> None:
+    def __init__(self, retry: Retry, limits: Limits, begin: float | None = None) -> None:
         self._retry = retry
         self._limits = limits
+        self._begin = limits.clock() if begin is None else begin
         self.failed = 0
 
-    def run(self, action: Callable[[], _T]) -> _T:
+    def run(self, action: Callable[[], _T], note: Callable[[OioException], object] | None = None) -> _T:
         """Do something until it succeeds.
 
+        :param note: is told of each failure after which it is done again
         :raises OioException: the last failure, when it is final, or no attempt or time is left
         """
         while True:
@@ -111,19 +201,26 @@ class Attempts:
             except OioException as err:
                 if not self.again(err):
                     raise
+                if note is not None:
+                    note(err)
 
-    def again(self, error: BaseException) -> bool:
+    def again(self, error: BaseException, *, at_once: bool = False) -> bool:
         """Pause before the next attempt.
 
         :param error: why the last one failed
+        :param at_once: it goes to another service, which needs no pause
         :returns: False, at once, when the failure is final, or no attempt or time is left
         """
         self.failed += 1
-        if self.failed >= self._retry.attempts or not isinstance(error, self._retry.on):
+        retry, limits = self._retry, self._limits
+        if self.failed >= retry.attempts or not retry.is_transient(error):
             return False
-        delay, left = self._retry.pause(self.failed), self._limits.left()
-        if left is not None and left <= delay:
+        delay = 0.0 if at_once else retry.pause(self.failed, error)
+        left = self._begin + retry.patience - limits.clock()
+        if limits.deadline is not None:
+            left = min(left, limits.deadline - limits.clock())
+        if left <= delay:
             return False
         if delay:
-            self._retry.sleep(delay)
+            retry.sleep(delay)
         return True

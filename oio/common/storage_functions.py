@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from oio.api._data.layout import RANDOM, Metachunk, order
-from oio.api._data.read import MetachunkSource, read_pieces
+from oio.api._data.read import MetachunkSource, read_ranges, unverifiable
 from oio.api._data.strategies import load_class
 from oio.common.answers import JsonObject
 from oio.common.chunks import Chunk, ChunkDict
@@ -97,7 +97,8 @@ def fetch_stream(
     :param headers: of the requests to the chunk servers
     :param kwargs: ``connection_timeout``, ``read_timeout`` (seconds), ``deadline`` (monotonic seconds);
         ``verify_checksum``: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a
-        metachunk before all of it is verified, also for ranges; False verifies nothing, but still counts
+        metachunk before all of it is verified, also for ranges; False verifies nothing, but still counts;
+        ``hold_up_to``: bytes of the largest metachunk of which nothing is given before it is verified
     :returns: a generator of blocks; closing it closes the connections
     :raises oio.common.exceptions.UnrecoverableContent: when too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: when what was read of a metachunk is not what was stored
@@ -116,12 +117,11 @@ def fetch_stream(
     def source_of(metachunk: Metachunk) -> MetachunkSource:
         return strategy.source(metachunk, suspects, options)
 
-    pieces = (
-        (metachunks[pos], start, end)
+    pieces = [
+        [(metachunks[pos], start, end) for pos, (start, end) in sorted(meta_range.items())]
         for meta_range in get_meta_ranges(ranges or [(None, None)], chunks)
-        for pos, (start, end) in sorted(meta_range.items())
-    )
-    return read_pieces(pieces, source_of, options.verify_checksum)
+    ]
+    return read_ranges(pieces, source_of, options.verify_checksum, options.hold_up_to, unverifiable(pieces))
 
 
 fetch_stream_ec = fetch_stream

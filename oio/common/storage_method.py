@@ -7,11 +7,25 @@ A chunk method is text such as ``plain/nb_copy=3`` or ``ec/algo=liberasurecode_r
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common.exceptions import InvalidStorageMethod
+
+if TYPE_CHECKING:
+    from pyeclib.ec_iface import ECDriverError  # noqa: F401 - published name
+else:
+
+    def __getattr__(name):
+        # A published name; the library behind it is loaded by the first object that needs it, and not before.
+        if name != "ECDriverError":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from pyeclib.ec_iface import ECDriverError
+
+        return ECDriverError
+
 
 EC_SEGMENT_SIZE = 1048576
 """Bytes that are encoded at once."""
@@ -32,6 +46,33 @@ def parse_chunk_method(chunk_method: str) -> tuple[str, dict[str, str]]:
         key, has_value, value = param.partition("=")
         params[key] = value if has_value else "1"
     return type_, params
+
+
+@functools.lru_cache(maxsize=128)
+def written_chunk_method(prepared: str, algorithm: str | None, of_object: str = "md5") -> str:
+    """Chunk method to write data with: the one that was prepared, unless it says something else than what is.
+
+    What names no checksum means MD5, on all services.
+
+    :param prepared: as the services have proposed it
+    :param algorithm: of the checksums of the chunks; None leaves them to the chunk servers
+    :param of_object: algorithm of the checksum of the object
+
+    >>> written_chunk_method("plain/nb_copy=3", "blake3"), written_chunk_method("plain/nb_copy=3", "md5")
+    ('plain/cca=blake3,nb_copy=3,oca=md5', 'plain/nb_copy=3')
+    """
+    type_, params = parse_chunk_method(prepared)
+    if algorithm is None or type_ == "backblaze":
+        return prepared
+    by_default = algorithm == of_object == "md5"
+    if by_default and all(params.get(key) in {None, "", "md5"} for key in ("cca", "oca")):
+        return prepared
+    others = (item.strip() for item in prepared.partition("/")[2].split(","))
+    kept = [item for item in others if item and item.partition("=")[0] not in {"cca", "oca"}]
+    if not by_default:
+        kept += [f"cca={algorithm}", f"oca={of_object}"]
+    # As other clients write it: in alphabetical order, without blanks.
+    return f"{type_}/" + ",".join(sorted(kept))
 
 
 def guess_storage_method(url: str) -> str:
@@ -57,6 +98,8 @@ class StorageMethod:
 
     type: str
     """Type of the chunk method that was loaded."""
+    params: Mapping[str, str]
+    """Its parameters, those too that nothing is known of."""
     quorum: int
     """How many chunks of a metachunk must be written for the upload to succeed."""
     expected_chunks: int
@@ -69,6 +112,7 @@ class StorageMethod:
         self.ec = ec
         self.backblaze = backblaze
         self.type = name
+        self.params = {}
 
     @classmethod
     def build(cls, params: Mapping[str, str]) -> StorageMethod:
@@ -113,10 +157,15 @@ class ECStorageMethod(StorageMethod):
         self.ec_type = ec_type
         self.ec_nb_data = ec_nb_data
         self.ec_nb_parity = ec_nb_parity
-        self.driver = _new_ec_driver(ec_type, ec_nb_data, ec_nb_parity)
+        self.driver = _new_ec_driver(ec_type, ec_nb_data, ec_nb_parity, "inline_crc32")
         self.expected_chunks = ec_nb_data + ec_nb_parity
         self.min_chunks_to_read = ec_nb_data
         self.quorum = ec_nb_data + self.driver.min_parity_fragments_needed()
+
+    @functools.cached_property
+    def unchecked_driver(self) -> Any:
+        """Driver that makes fragments without checksums, as other clients do: to rebuild theirs."""
+        return _new_ec_driver(self.ec_type, self.ec_nb_data, self.ec_nb_parity, "none")
 
     @property
     def ec_fragment_size(self) -> int:
@@ -188,15 +237,19 @@ def _deprecation_accepted(ec_type: str) -> Iterator[None]:
         yield
 
 
-def _new_ec_driver(ec_type: str, ec_nb_data: int, ec_nb_parity: int) -> Any:
+def _new_ec_driver(ec_type: str, ec_nb_data: int, ec_nb_parity: int, checksum: str) -> Any:
     # Imported here, for programs that use no such policy (pitfall 83).
     try:
-        from pyeclib.ec_iface import ECDriver, ECDriverError
+        from pyeclib.ec_iface import ALL_EC_TYPES, ECDriver, ECDriverError, check_backend_available
     except ImportError as err:
-        raise InvalidStorageMethod(f"erasure coding needs PyECLib: {err}") from err
+        text = f"erasure coding needs PyECLib, which 'pip install pyeclib' brings: {err}"
+        raise InvalidStorageMethod(text) from err
+    if ec_type in ALL_EC_TYPES and not check_backend_available(ec_type):
+        # The driver would say so in the syslog of the host.
+        raise InvalidStorageMethod(f"algorithm {ec_type!r} is not available: its library is not installed")
     try:
         with _deprecation_accepted(ec_type):
-            return ECDriver(k=ec_nb_data, m=ec_nb_parity, ec_type=ec_type)
+            return ECDriver(k=ec_nb_data, m=ec_nb_parity, ec_type=ec_type, chksum_type=checksum)
     except ECDriverError as err:
         raise InvalidStorageMethod(f"algorithm {ec_type!r} is not available: {err}") from err
 
@@ -230,6 +283,7 @@ class StorageMethods:
             except InvalidStorageMethod as err:
                 raise InvalidStorageMethod(f"chunk method {chunk_method!r}: {err}") from err
             method.type = type_
+            method.params = params
             # Two threads may get here: both must leave with the same method.
             method = self._loaded.setdefault(chunk_method, method)
         return method

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pwd
 import secrets
-import statistics
+import sys
 import urllib.parse
+import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from functools import partial
 from hashlib import new as new_hash
 from hashlib import sha256
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
 
 from oio.common.deadlines import (
     SoftDeadline,
@@ -117,7 +121,7 @@ def compute_chunk_id(
     :param position: position of the chunk (``"0"``, or ``"0.3"`` with erasure coding).
     """
     key = f"{cid.upper()}{path}{version}{position}{policy}"
-    return new_hash(hash_algo, encode(key)).hexdigest().upper()
+    return new_hash(hash_algo, encode(key), usedforsecurity=False).hexdigest().upper()
 
 
 def shorten(value: object) -> str:
@@ -128,6 +132,38 @@ def shorten(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+class CallingLine(NamedTuple):
+    """A line of a program.
+
+    :param names: global names of its module
+    """
+
+    filename: str
+    number: int
+    names: dict[str, Any]
+
+
+HANDED_OVER: ContextVar[CallingLine | None] = ContextVar("HANDED_OVER", default=None)
+"""Who has called, where a call is made in another thread than that of its caller."""
+
+
+def calling_line() -> CallingLine:
+    """Find the first caller outside of the library."""
+    frame: FrameType = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("oio."):
+        frame = frame.f_back
+    return CallingLine(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+def warn_caller(text: str, category: type[Warning]) -> None:
+    """Warn the first caller outside of the library."""
+    filename, number, names = HANDED_OVER.get() or calling_line()
+    # As `warnings.warn` does: without a module, the warning would be lost; code that is evaluated has none.
+    module = names.get("__name__") or "<string>"
+    registry = names.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(text, category, filename, number, module, registry)
 
 
 def lower_dict_keys(mapping: Mapping[str, _V]) -> dict[str, _V]:
@@ -219,8 +255,8 @@ def compute_perfdata_stats(perfdata: MutableMapping[str, Any], prefix: str = "up
     values = [value for key, value in rawx.copy().items() if key.startswith(prefix) and key not in stats]
     if not values:
         return
-    mean = statistics.fmean(values)
-    deviation = statistics.pstdev(values, mean)
+    mean = math.fsum(values) / len(values)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
     rawx[prefix + "AVG"] = mean
     rawx[prefix + "SD"] = deviation
     rawx[prefix + "RSD"] = deviation / mean if mean else 0.0

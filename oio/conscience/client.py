@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class LbClient(ProxyClient):
         :raises ValueError: there is no type, which crashes the real proxy (pitfall 157)
         """
         if not pool:
-            raise ValueError(f"pool must be a type of services, not {pool!r}")
+            raise ValueError("pool is required (a type of services)")
         params = {"type": pool, "size": 1 if size is None else size, "slot": slot}
         resp, body = self._send("GET", "/choose", kwargs, params)
         return expect(list, resp, body, self.proxy_netloc)
@@ -75,7 +76,7 @@ class LbClient(ProxyClient):
         :raises ValueError: there is neither a pool nor a policy
         """
         if not (pool or policy):
-            raise ValueError(f"pool or policy must be given: {pool!r}, {policy!r}")
+            raise ValueError("pool or policy is required")
         criteria = {
             "avoid": avoid,
             "known": known,
@@ -155,7 +156,8 @@ class ConscienceClient(ProxyClient):
             params["full"] = 1
         resp, body = self._send("GET", "/list", kwargs, params)
         services = expect(list, resp, body, self.proxy_netloc)
-        return [{**srv, "id": srv["tags"].get("tag.service_id", srv["addr"])} for srv in services]
+        with reading_answer(self.proxy_netloc):
+            return [{**srv, "id": srv["tags"].get("tag.service_id", srv["addr"])} for srv in services]
 
     def local_services(self, **kwargs: Unpack[RequestOptions]) -> list[JsonObject]:
         """List the services that registered through this proxy."""
@@ -226,13 +228,20 @@ class ConscienceClient(ProxyClient):
         resp, body = self._send("GET", "/resolve", kwargs, params)
         return expect(dict, resp, body, self.proxy_netloc)
 
-    def resolve_service_id(self, srv_type: str, service_id: str, **kwargs: Unpack[RequestOptions]) -> str:
-        """Get the address of a service (``host:port``), remembered for a minute."""
-        key, now = (srv_type, service_id), monotonic_time()
+    def resolve_service_id(
+        self, service_type: str, service_id: str, check_format: bool = True, **kwargs: Unpack[RequestOptions]
+    ) -> str:
+        """Get the address of a service (``host:port``), remembered for a minute.
+
+        :param check_format: give back an ID that is an address (``ip:port``), and ask nothing
+        """
+        if check_format and _is_address(service_id):
+            return service_id
+        key, now = (service_type, service_id), monotonic_time()
         address, expiry = self._addresses.get(key, ("", now))
         if expiry <= now:
             with reading_answer(self.proxy_netloc):
-                address = self.resolve(srv_type, service_id, **kwargs)["addr"]
+                address = self.resolve(service_type, service_id, **kwargs)["addr"]
             self._addresses[key] = address, now + _ADDRESS_LIFETIME
         return address
 
@@ -246,3 +255,13 @@ class ConscienceClient(ProxyClient):
             address = self.resolve_service_id(service_type, parts.netloc, **kwargs)
             parts = parts._replace(netloc=address)
         return parts.geturl()
+
+
+def _is_address(service_id: str) -> bool:
+    """Tell an ``ip:port`` from other service IDs."""
+    host, _, port = service_id.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return port.isdecimal()

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from oio.common import exceptions as exc
 from oio.common.answers import JsonObject
 from oio.common.chunks import ChunkDict
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
-from oio.common.http_urllib3 import urllib3
+from oio.common.http_heads import HTTPResponse, index_of
+from oio.common.http_urllib3 import is_made_up
 
 CONTENT_HEADER_PREFIX = OBJECT_METADATA_PREFIX
 SYSMETA_KEYS = OBJECT_METADATA_KEYS
@@ -20,6 +22,17 @@ SYSMETA_KEYS = OBJECT_METADATA_KEYS
 CHUNK_SYSMETA_PREFIX = "__OIO_CHUNK__"
 """Prefix of the properties that tell how well a chunk is placed."""
 
+_TARGET_POLICY = "target-policy"
+"""Field of an object that waits for another policy; or a property of a user, among properties."""
+_FIELDS = {key: key.replace("-", "_") for key in (*SYSMETA_KEYS, _TARGET_POLICY)}
+"""Last part of the name of a header -> field of the description."""
+_PREFIX_LENGTH = len(CONTENT_HEADER_PREFIX)
+_HIGHEST = 1e9
+"""No score is higher: services give 0 to 100."""
+_MANY_DIGITS = 10
+"""Python refuses to read thousands of them."""
+_PLAIN_URL = re.compile(r"[A-Za-z0-9.:/-]*")
+"""URLs that can be split; the others may have brackets that do not match."""
 _ESCAPED_VALUE = re.compile(r"[A-Za-z0-9._~%!*'()-]*")
 
 
@@ -49,48 +62,85 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     >>> extract_content_headers_meta({"X-Oio-Content-Meta-Mime-Type": "text/plain"})
     {'properties': {}, 'mime_type': 'text/plain'}
     """
+    return _described(index_of(headers.items()))
+
+
+def described_by(resp: Any) -> JsonObject:
+    """Make the description of an object from the headers of a response."""
+    return _described(_index_of(resp))
+
+
+def _index_of(resp: Any) -> dict[str, list[str]]:
+    """Lower-case name of each header of a response -> its name as it came first, and all its values."""
+    answer = getattr(resp, "_original_response", None)
+    return answer.index if isinstance(answer, HTTPResponse) else index_of(resp.headers.items())
+
+
+def _described(index: dict[str, list[str]]) -> JsonObject:
     properties: dict[str, str] = {}
     meta: JsonObject = {"properties": properties}
-    for name, value in headers.items():
-        key = name.lower()
-        if not key.startswith(CONTENT_HEADER_PREFIX):
-            continue
-        suffix = key[len(CONTENT_HEADER_PREFIX) :]
-        if suffix in SYSMETA_KEYS:
-            meta[suffix.replace("-", "_")] = unquote(value)
-        else:
-            properties[name[len(CONTENT_HEADER_PREFIX) :]] = unquote(value)
+    for key, found in index.items():
+        if key.startswith(CONTENT_HEADER_PREFIX):
+            # Of several values, the last one counts.
+            value = found[-1]
+            if "%" in value:
+                value = unquote(value)
+            field = _FIELDS.get(key[_PREFIX_LENGTH:])
+            if field is None:
+                properties[found[0][_PREFIX_LENGTH:]] = value
+            else:
+                meta[field] = value
     return meta
 
 
-def is_trustworthy(resp: object) -> bool:
-    """Tell whether the headers of a ``locate`` with properties describe the object, and nothing else.
+_OF_ALL = {"name", "version", "ctime", "mtime", "deleted"}
+"""What the descriptions of delete markers have too."""
+_OF_OBJECTS = {_FIELDS[key] for key in SYSMETA_KEYS}
+
+
+def description_of(resp: Any, service: str | None = None) -> JsonObject:
+    """Make the description of an object from the headers of a response, which must have all its fields.
+
+    The fake answers of applications may have fewer.
+
+    :raises OioProtocolError: some are missing
+    """
+    meta = described_by(resp)
+    if not is_made_up(resp):
+        wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
+        if missing := sorted(wanted - meta.keys()):
+            raise exc.OioProtocolError(f"answer has no {', '.join(missing)} of the object", service=service)
+    return meta
+
+
+def faithful_description(resp: Any) -> JsonObject | None:
+    """Make the description of an object from the headers of a ``locate`` with properties, if they are right.
 
     Keys of properties are sent raw: some hide the headers that follow, some double a real one, some are
     cut at a colon (pitfall 158). What a key has touched is told by a missing or doubled header, by a
     complaint of the parser, or by a value that is not escaped.
+
+    :returns: None when something else than the object and its properties may be described
     """
-    if not isinstance(resp, urllib3.BaseHTTPResponse):
-        # An application's test has put its own in the place of requests: nothing can be lost on its way.
-        return True
+    if is_made_up(resp):
+        return described_by(resp)
     original = getattr(resp, "_original_response", None)
-    # Our connections note it; those of a host's own pool leave the complaints in the message.
-    if getattr(original, "head_is_broken", False):
-        return False
-    message = getattr(original, "msg", None)
-    if message is not None and (message.defects or message.get_payload()):
-        return False
-    seen: set[str] = set()
-    # One item for each line of the answer: a header that came twice is there twice.
-    for name, value in resp.headers.items():
-        key = name.lower()
-        if not key.startswith(CONTENT_HEADER_PREFIX):
-            continue
-        key = key[len(CONTENT_HEADER_PREFIX) :]
-        if key in seen or not (key in SYSMETA_KEYS or _ESCAPED_VALUE.fullmatch(value)):
-            return False
-        seen.add(key)
-    return seen.issuperset(SYSMETA_KEYS)
+    if isinstance(original, HTTPResponse):
+        if original.head_is_broken:
+            return None
+    elif (message := getattr(original, "msg", None)) is not None and (
+        message.defects or message.get_payload()
+    ):
+        return None
+    index = _index_of(resp)
+    for name, found in index.items():
+        if name.startswith(CONTENT_HEADER_PREFIX):
+            key = name[_PREFIX_LENGTH:]
+            # A name and one value.
+            if len(found) > 2 or not (key in _FIELDS or _ESCAPED_VALUE.fullmatch(found[1])):
+                return None
+    meta = _described(index)
+    return meta if meta.keys() >= _OF_OBJECTS and "target_policy" not in meta else None
 
 
 def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
@@ -99,6 +149,19 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
     :raises LookupError: one does not; or TypeError, ValueError
     """
     for chunk in chunks:
-        urlsplit(chunk["url"])
-        int(str(chunk["pos"]).partition(".")[0])
+        url, address, digest = chunk["url"], chunk.get("real_url"), chunk.get("hash")
+        for text in (url, address, digest):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"a chunk is described by {text!r:.80}, which is no text")
+        # Chunks are sorted by it, with the help of fractions.
+        score = chunk.get("score")
+        if score is not None and not -_HIGHEST <= score <= _HIGHEST:
+            raise ValueError(f"the score of a chunk is {score!r:.80}")
+        if not _PLAIN_URL.fullmatch(url):
+            urlsplit(url)
+        if address and address != url and not _PLAIN_URL.fullmatch(address):
+            urlsplit(address)
+        position = chunk["pos"]
+        if not (type(position) is str and len(position) < _MANY_DIGITS and position.isdecimal()):
+            int(str(position).partition(".")[0])
     return chunks

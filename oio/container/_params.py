@@ -28,5 +28,5 @@ def container_params(
 def property_names(names: Iterable[str] | None) -> list[str]:
     """Name the properties to remove: an empty list removes all of them, so it must be given (pitfall 103)."""
     if names is None:
-        raise ValueError("properties must be the names of those to remove, an empty list for all of them")
+        raise ValueError("properties is required (names of those to remove, an empty list for all of them)")
     return list(names)

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.common.answers import JsonMapping, JsonObject, reading_answer
+from oio.common.constants import REGION_HEADER
 from oio.common.easy_value import boolean_value
-from oio.container._content import ContentRoutes
+from oio.container._data import DataRoutes
+from oio.container._description import DescriptionRoutes
+from oio.container._listing import ListingRoutes
 from oio.container._metadata import (
     CHUNK_SYSMETA_PREFIX,
     CONTENT_HEADER_PREFIX,
@@ -18,6 +21,7 @@ from oio.container._metadata import (
     extract_content_headers_meta,
 )
 from oio.container._params import container_params, property_names
+from oio.container._removal import RemovalRoutes
 
 __all__ = [
     "CHUNK_SYSMETA_PREFIX",
@@ -34,9 +38,10 @@ if TYPE_CHECKING:
     from oio.common.keywords import ProxyOptions, RequestOptions
 
 _CREATED = 201
+_NO_CONTENT = 204
 
 
-class ContainerClient(ContentRoutes):
+class ContainerClient(ListingRoutes, DescriptionRoutes, DataRoutes, RemovalRoutes):
     """Requests about containers and their objects, one method for each route of the proxy.
 
     Every method names the container by `account` and `reference`, or by its ID `cid` (64 upper-case hex
@@ -61,17 +66,21 @@ class ContainerClient(ContentRoutes):
         reference: str,
         properties: dict[str, str] | None = None,
         system: dict[str, str] | None = None,
+        region: str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> bool:
         """Create a container; an existing one is left as it is.
 
         :param properties: of the user
         :param system: system properties, such as ``sys.m2.policy.storage``; hardly checked by the service
+        :param region: where it must be; services of 7.3 ignore it
         :returns: True when created, False when it existed
+        :raises BadRequest: the namespace is in another region
         """
         params = container_params(account, reference, None)
         data = json.dumps({"properties": properties or {}, "system": system or {}})
-        resp, _ = self._send("POST", "/create", kwargs, params, data=data)
+        headers = self._with_headers(kwargs, {REGION_HEADER: region})
+        resp, _ = self._send("POST", "/create", kwargs, params, data=data, **headers)
         # No response: it exists since an earlier attempt, of ours or of somebody else.
         return resp is not None and resp.status == _CREATED
 
@@ -167,8 +176,11 @@ class ContainerClient(ContentRoutes):
         if clear:
             params["flush"] = 1
         data = json.dumps({"properties": properties or {}, "system": system or {}})
-        _, body = self._send("POST", "/set_properties", kwargs, params, data=data)
-        return body
+        resp, body = self._send("POST", "/set_properties", kwargs, params, data=data)
+        if clear and resp.status == _NO_CONTENT:
+            self._remove_others(account, reference, cid, properties or {}, kwargs)
+        # Services of 2026 send no body.
+        return body or {}
 
     def container_del_properties(
         self,
@@ -184,9 +196,29 @@ class ContainerClient(ContentRoutes):
         :raises ValueError: there is no list
         """
         params = container_params(account, reference, cid, kwargs)
-        data = json.dumps(property_names(properties))
-        _, body = self._send("POST", "/del_properties", kwargs, params, data=data)
-        return body
+        names = property_names(properties)
+        resp, body = self._send("POST", "/del_properties", kwargs, params, data=json.dumps(names))
+        if not names and resp.status == _NO_CONTENT:
+            self._remove_others(account, reference, cid, {}, kwargs)
+        return body or {}
+
+    def _remove_others(
+        self,
+        account: str | None,
+        reference: str | None,
+        cid: str | None,
+        kept: Mapping[str, str],
+        given: RequestOptions,
+    ) -> None:
+        """Remove the other user properties, which services of 2026 leave when they are told to clear them.
+
+        They can be told by their answers, which have no body.
+        """
+        known = self.container_show(account, reference, cid, **given)
+        with reading_answer(self.proxy_netloc):
+            others = sorted(known["properties"].keys() - kept.keys())
+        if others:
+            self.container_del_properties(account, reference, others, cid, **given)
 
     def container_touch(
         self,
@@ -302,12 +334,16 @@ class ContainerClient(ContentRoutes):
         cid: str | None = None,
         force: bool = False,
         frozen: bool = False,
+        path: str | None = None,
+        content_id: str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Insert rows into the database of a container: one bean, or a list of them.
 
         :param force: replace those that are there
         :param frozen: also when the container is frozen
+        :param path: name of the object that they are about; services of 2026 want it, those of 7.3 ignore it
+        :param content_id: ID of this object, likewise
         :raises Conflict: one is there
         """
         beans = [bean] if isinstance(bean, Mapping) else list(bean)
@@ -315,6 +351,7 @@ class ContainerClient(ContentRoutes):
         for name, flag in (("force", force), ("frozen", frozen)):
             if flag:
                 params[name] = 1
+        params.update(path=path, content=content_id)
         self._send("POST", "/raw_insert", kwargs, params, data=json.dumps(beans))
 
     def container_raw_update(

@@ -220,7 +220,7 @@ class DirectoryClient(ProxyClient):
         :raises ValueError: nothing is kept, which crashes the real service (pitfall 157)
         """
         if not kept:
-            raise ValueError(f"kept must be a service that stays linked, not {kept!r}")
+            raise ValueError("kept is required (a service that stays linked)")
         params = _params(account, reference, cid, service_type)
         data = json.dumps({"kept": kept, "replaced": replaced})
         resp, body = self._send("POST", "/relink", kwargs, params, data)

@@ -96,6 +96,8 @@ def test_what_is_drained_has_no_data_to_change(store: Store) -> None:
 
 @pytest.mark.parametrize("other", ["THREECOPIES", "EC21", "BACKBLAZE"])
 def test_overwritten_object_leaves_nothing(store: Store, other: str) -> None:
+    if other == "BACKBLAZE" and store.namespace.release != "7.3":
+        other = "TWOCOPIES"
     store.create(data_of(store.unit + 1))
     store.create(b"other", policy=other)
     store.assert_is(b"other", policy=other)
@@ -254,7 +256,9 @@ def test_policy_is_changed_to_any_other_and_back(store: Store, units: float) -> 
     data = data_of(int(units * min(store.unit, 6000)))
     store.create(data, mime_type="text/x-test", properties={"k": "v", "hash": "h"})
     first = before = store.described()
-    others = [policy for policy in POLICIES if policy != store.policy]
+    # There is no Backblaze any more.
+    gone = {"BACKBLAZE"} if store.namespace.release == "2026" else set()
+    others = [policy for policy in POLICIES if policy not in {store.policy, *gone}]
     for policy in (*others, store.policy):
         _, size, md5, meta = store.api.object_change_policy(*store.target(), policy)
         after = store.described()

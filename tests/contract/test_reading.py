@@ -64,27 +64,71 @@ def test_ranges_are_mapped_over_the_parts(store: Store, verify: Any) -> None:
         assert int(meta["length"]) == len(data)
 
 
+@pytest.mark.parametrize("verify", [True, "strict"])
+def test_range_goes_over_a_part_that_is_empty(store: Store, verify: Any) -> None:
+    store.create(b"hello")
+    store.append(b"")
+    store.append(b"world")
+    assert store.read(ranges=[(3, 7)], verify_checksum=verify) == b"lowor"
+
+
 def test_ranges_may_come_in_any_collection(store: Store) -> None:
     store.create(b"hello")
     assert store.read(ranges=iter([(0, 1), (4, 4)])) == store.read(ranges=((0, 1), (4, 4))) == b"heo"
 
 
-@pytest.mark.pitfall(133)
-@pytest.mark.parametrize("ranges", [[(5, 5)], [(9, None)], [(None, 0)], [(0, 1), (5, 9)]])
-def test_range_after_the_end_is_refused_before_anything_is_read(store: Store, ranges: Ranges) -> None:
+AFTER_THE_END: list[Ranges] = [[(5, 5)], [(9, None)], [(None, 0)], [(5, 9), (6, None)]]
+
+
+@pytest.mark.pitfall(133, "E13")
+@pytest.mark.parametrize("ranges", AFTER_THE_END)
+def test_range_after_the_end_gives_the_description_and_no_byte(store: Store, ranges: Ranges) -> None:
     store.create(b"hello")
     store.namespace.forget_requests()
-    with pytest.raises(exc.UnsatisfiableRange, match="is not in an object of 5 bytes") as info:
-        store.read(ranges=ranges)
-    assert info.value.http_status == 416
+    meta, stream = store.api.object_fetch(*store.target(), ranges=ranges)
+    assert (meta["length"], list(stream)) == ("5", [])
     assert routes(store.namespace) == ["proxy GET content/locate"]
 
 
-def test_any_range_of_an_empty_object_is_refused(store: Store) -> None:
+@pytest.mark.pitfall(133, "E13")
+def test_ranges_that_hold_bytes_come_without_the_others(store: Store) -> None:
+    store.create(b"hello")
+    ranges = [(9, 12), (3, 9), (5, None), (None, 2), (None, 0), (0, 0)]
+    assert store.read(ranges=ranges) == b"lo" + b"lo" + b"h"
+
+
+@pytest.mark.pitfall(133, "E13")
+@pytest.mark.parametrize("ranges", [[(0, None)], [(0, 9)], [(None, 5)], [(None, None)]])
+def test_any_range_of_an_empty_object_gives_no_byte(store: Store, ranges: Ranges) -> None:
     store.create(b"")
-    assert store.read() == b""
-    with pytest.raises(exc.UnsatisfiableRange):
-        store.read(ranges=[(0, None)])
+    meta, stream = store.api.object_fetch(*store.target(), ranges=ranges)
+    assert (meta["length"], list(stream)) == ("0", [])
+
+
+@pytest.mark.pitfall("E13")
+@pytest.mark.parametrize("ranges", [*AFTER_THE_END, [(0, 1), (5, 9)]])
+def test_range_after_the_end_is_refused_on_demand(store: Store, ranges: Ranges) -> None:
+    store.create(b"hello")
+    store.namespace.forget_requests()
+    with pytest.raises(exc.UnsatisfiableRange, match="is not in an object of 5 bytes") as info:
+        store.read(ranges=ranges, on_unsatisfiable="raise")
+    assert info.value.http_status == 416
+    assert routes(store.namespace) == ["proxy GET content/locate"]
+    with client_of(store.namespace, on_unsatisfiable="raise") as strict:
+        with pytest.raises(exc.UnsatisfiableRange):
+            store.by(strict).read(ranges=ranges)
+        assert store.by(strict).read(ranges=ranges, on_unsatisfiable="skip") == (
+            b"he" if ranges[0] == (0, 1) else b""
+        )
+
+
+@pytest.mark.pitfall("E13c")
+def test_each_of_several_ranges_is_one_block(store: Store) -> None:
+    data = stored(store)
+    border, part = store.unit, min(65_536, store.unit // 2)
+    ranges = [(0, part - 1), (part, 2 * part - 1), (border - part, border + part - 1), (0, len(data) - 1)]
+    _, stream = store.api.object_fetch(*store.target(), ranges=ranges)
+    assert list(stream) == [data[first : last + 1] for first, last in ranges]
 
 
 @pytest.mark.pitfall(58)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from oio.sandbox.namespace import Namespace
 
+policies = pytest.mark.parametrize("policy", ["THREECOPIES", "BACKBLAZE"])
 HOSTS = Path(__file__).parent / "hosts"
 
 
@@ -21,23 +23,20 @@ def namespace():
         assert namespace.b2.file_names() == []
 
 
-@pytest.mark.pitfall(42)
-@pytest.mark.parametrize(
-    "host", ["plain", "threads", "green_before", "green_after", "asynchronous", "forking"]
-)
-@pytest.mark.parametrize("policy", ["THREECOPIES", "BACKBLAZE"])
-def test_the_library_is_a_good_guest(host, policy, namespace):
+def run(host, policy, namespace, *options, **environment):
+    """Run a host program; warnings are errors, and it may print nothing but that it is done."""
     # Not in the repository's folder: the installed library must do.
     result = subprocess.run(
         [
             sys.executable,
-            "-W",
-            "error",
+            *("-W", "error"),
+            *options,
             HOSTS / f"{host}.py",
             namespace.endpoint,
             policy,
             namespace.b2_key_file,
         ],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -45,3 +44,49 @@ def test_the_library_is_a_good_guest(host, policy, namespace):
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("OK")
     assert result.stderr == ""
+
+
+@policies
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("plain", marks=pytest.mark.pitfall(42)),
+        pytest.param("threads", marks=pytest.mark.pitfall(42)),
+        "short_threads",
+        pytest.param("green_before", marks=pytest.mark.pitfall(42)),
+        pytest.param("green_after", marks=pytest.mark.pitfall(42)),
+        pytest.param("gevent_plain", marks=pytest.mark.pitfall("B1")),
+        pytest.param("gevent_patched", marks=pytest.mark.pitfall("B1")),
+        pytest.param("greenlets", marks=pytest.mark.pitfall("B1")),
+        pytest.param("awaiting_greenlets", marks=pytest.mark.pitfall("B1")),
+        pytest.param("asynchronous", marks=pytest.mark.pitfall("D12")),
+        pytest.param("awaiting", marks=pytest.mark.pitfall("D12")),
+        pytest.param("forking", marks=pytest.mark.pitfall(42, "A7")),
+        pytest.param("spawning", marks=pytest.mark.pitfall("D4")),
+    ],
+)
+def test_the_library_is_a_good_guest(host, policy, namespace):
+    run(host, policy, namespace)
+
+
+@policies
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        pytest.param(["-bb"], {}, id="-bb"),
+        pytest.param(["-O"], {}, id="-O"),
+        pytest.param(
+            [],
+            {"LANG": "C", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+            id="LANG=C",
+        ),
+    ],
+)
+def test_the_library_works_however_the_interpreter_is_started(options, environment, policy, namespace):
+    run("plain", policy, namespace, *options, **environment)
+
+
+def test_the_page_about_guests_names_every_host_program():
+    page = (HOSTS.parent.parent.parent / "docs" / "threads.rst").read_text(encoding="utf-8")
+    programs = {path.stem for path in HOSTS.glob("*.py")} - {"common", "green_host", "gevent_host"}
+    assert {program for program in programs if f"``{program}``" not in page} == set()

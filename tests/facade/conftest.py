@@ -11,11 +11,15 @@ import pytest
 
 from oio.sandbox import Namespace
 from tests.kit.facade import CHUNK_SIZE
+from tests.kit.releases import pytest_generate_tests, release
+
+__all__ = ["pytest_generate_tests", "release"]
 
 
 @pytest.fixture
-def namespace(tmp_path: Path) -> Iterator[Namespace]:
-    with Namespace(tmp_path / "namespace", rawx=3, chunk_size=CHUNK_SIZE) as running:
+def namespace(tmp_path: Path, release: str) -> Iterator[Namespace]:
+    settings = {"rawx": 3, "chunk_size": CHUNK_SIZE, "release": release}
+    with Namespace(tmp_path / "namespace", **settings) as running:
         yield running
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import resource
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from oio.api.backblaze_http import Backblaze
 from oio.common import exceptions as exc
+from oio.common.utils import cid_from_name
 from oio.sandbox import Fault, Namespace
 from tests.kit.buckets import PART_SIZE, asked, client_of, listed, versions
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read
@@ -246,6 +249,135 @@ def test_overwriting_by_a_link_leaves_no_file(namespace: Namespace, api: Any) ->
     api.object_link(ACCOUNT, CONTAINER, "p", ACCOUNT, CONTAINER, "o")
     assert versions(namespace) == []
     assert read(api, "o") == b"other"
+
+
+# --- writers that do not see each other ------------------------------------------------------------------
+
+
+class Pause:
+    """A moment in a thread: it waits there until it may go on.
+
+    :param client: container client whose creation of an object is stopped before, or after, it is sent
+    """
+
+    def __init__(self, client: Any, *, after: bool = False) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
+        self._send = client.content_create
+        self._after = after
+        client.content_create = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._after:
+            self._send(*args, **kwargs)
+        self.reached.set()
+        assert self.over.wait(60)
+        return None if self._after else self._send(*args, **kwargs)
+
+
+LATER = {
+    "overwrite": lambda api: create(api, "o", b"later"),
+    "overwrite with another policy": lambda api: create(api, "o", b"later", policy="SINGLE"),
+    "delete": lambda api: api.object_delete(ACCOUNT, CONTAINER, "o"),
+    "delete many": lambda api: api.object_delete_many(ACCOUNT, CONTAINER, ["o"]),
+    "drain": lambda api: api.object_drain(ACCOUNT, CONTAINER, "o"),
+    "flush": lambda api: api.container_flush(ACCOUNT, CONTAINER),
+}
+
+
+def replaced_unseen(api: Any, namespace: Namespace) -> None:
+    """Store an object three times: the third writer has seen the first version, and replaces the second."""
+    create(api, "o", b"first")
+    send = api.container.content_create
+    with ThreadPoolExecutor(2) as pool:
+        before = Pause(api.container)
+        second = pool.submit(create, api, "o", b"second")
+        assert before.reached.wait(60)
+        # Its version is later than that of the second, which is not there yet.
+        third_stops = Pause(api.container)
+        third_stops._send = send
+        third = pool.submit(create, api, "o", b"third")
+        assert third_stops.reached.wait(60)
+        # The second is committed, and its writer hears of it when all is over.
+        late, heard = threading.Event(), threading.Event()
+
+        def send_and_wait(*args: Any, **kwargs: Any) -> None:
+            send(*args, **kwargs)
+            late.set()
+            assert heard.wait(60)
+
+        before._send = send_and_wait
+        before.over.set()
+        assert late.wait(60)
+        third_stops.over.set()
+        third.result()
+        heard.set()
+        second.result()
+    api.container.content_create = send
+
+
+@pytest.mark.pitfall("D7")
+@pytest.mark.parametrize("call", LATER.values(), ids=LATER)
+def test_file_of_a_version_that_was_replaced_unseen_is_deleted_later(
+    namespace: Namespace, api: Any, call: Any
+) -> None:
+    replaced_unseen(api, namespace)
+    assert read(api, "o") == b"third"
+    call(api)
+    left = [] if call is not LATER["overwrite"] else listed(api, ACCOUNT, CONTAINER, "o")
+    assert sorted(left) == sorted(file.name for file in versions(namespace))
+
+
+@pytest.mark.pitfall("D7")
+def test_writers_at_once_leave_nothing_when_the_object_is_deleted(namespace: Namespace, api: Any) -> None:
+    def overwrite(number: int) -> None:
+        with contextlib.suppress(exc.Conflict):
+            create(api, "o", b"%d" % number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(overwrite, range(40)))
+    create(api, "o", b"last")
+    assert_is(namespace, api, "o", b"last")
+    api.object_delete(ACCOUNT, CONTAINER, "o")
+    assert versions(namespace) == []
+
+
+@pytest.mark.pitfall("D7")
+@pytest.mark.parametrize("call", LATER.values(), ids=LATER)
+def test_file_that_cannot_be_deleted_is_deleted_later(namespace: Namespace, api: Any, call: Any) -> None:
+    create(api, "o", SMALL)
+    fault = Fault("status", service="b2", operation="b2_delete_file_version", status=400)
+    with namespace.faults(fault) as plan:
+        create(api, "o", b"second")
+        plan.assert_met()
+    assert len(versions(namespace)) == 2
+    call(api)
+    left = [] if call is not LATER["overwrite"] else listed(api, ACCOUNT, CONTAINER, "o")
+    assert sorted(left) == sorted(file.name for file in versions(namespace))
+
+
+@pytest.mark.pitfall("D7")
+def test_nothing_more_is_asked_when_one_writer_overwrites(namespace: Namespace, api: Any) -> None:
+    create(api, "o", SMALL)
+    asked_for = []
+    for _ in range(3):
+        namespace.forget_requests()
+        create(api, "o", SMALL)
+        asked_for.append(sorted(record.target.partition("?")[0] for record in namespace.requests))
+    locates = [target for target in asked_for[0] if target.endswith("content/locate")]
+    assert len(locates) == 2, "what is replaced, and whether it is gone"
+    assert [len(targets) for targets in asked_for] == [len(asked_for[0])] * 3
+
+
+@pytest.mark.pitfall("D7")
+def test_versions_that_a_container_keeps_are_not_looked_at_for_ever(namespace: Namespace, api: Any) -> None:
+    api.container_create(ACCOUNT, CONTAINER)
+    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
+    for number in range(5):
+        create(api, "o", b"%d" % number)
+        assert len(versions(namespace)) == number + 1
+    written = api._b2_clients.written
+    cid = cid_from_name(ACCOUNT, CONTAINER)
+    assert len(written.of(cid, "o")) <= 2
 
 
 # --- credentials ----------------------------------------------------------------------------------------

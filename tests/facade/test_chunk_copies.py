@@ -16,13 +16,16 @@ from oio.common.utils import cid_from_name
 from oio.sandbox import Fault, Namespace
 from tests.kit.deadlines import kept_by
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, create, header
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 COPY = "B" * 64
 
 
 @pytest.fixture
-def namespace(tmp_path: Path) -> Iterator[Namespace]:
-    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18) as running:
+def namespace(tmp_path: Path, release: str) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18, release=release) as running:
         yield running
 
 
@@ -110,6 +113,17 @@ def test_copy_for_another_object_of_the_container(
     assert meta["content_version"] == (version or own["content_version"])
     assert meta["content_id"] == (content_id or own["content_id"]).upper()
     assert meta["container_id"] == own["container_id"]
+
+
+@pytest.mark.pitfall("E17")
+@pytest.mark.parametrize("spelled", [str.upper, str.lower])
+def test_copy_is_asked_for_by_the_id_of_the_chunk(
+    api: Any, blobs: BlobClient, namespace: Namespace, spelled: Any
+) -> None:
+    url = chunk(api, b"hello")
+    to = place(namespace, url)
+    blobs.chunk_copy(url, to, chunk_id=spelled(url.rpartition("/")[2]))
+    assert blobs.chunk_head(to)["chunk_id"] == COPY
 
 
 @pytest.mark.parametrize(
@@ -203,8 +217,8 @@ def test_copy_of_another_size_is_deleted(api: Any, blobs: BlobClient, namespace:
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (Fault("reset", operation="GET", after_bytes=100_000), exc.ServiceUnavailable),
-        (Fault("truncate", operation="GET", after_bytes=100_000), exc.ServiceUnavailable),
+        (Fault("reset", operation="GET", after_bytes=70_000), exc.ServiceUnavailable),
+        (Fault("truncate", operation="GET", after_bytes=70_000), exc.ServiceUnavailable),
         (Fault("stall", operation="GET", after_bytes=100_000), exc.OioException),
         (Fault("status", operation="PUT"), exc.ServiceBusy),
         (Fault("disk-full"), exc.ServiceBusy),

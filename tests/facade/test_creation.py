@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,6 +14,9 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, read
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 
 def test_file_gives_its_name(api: Any, tmp_path: Path) -> None:
@@ -39,10 +43,10 @@ def test_container_is_created_with_its_properties(api: Any) -> None:
 
 
 @pytest.mark.pitfall(131, 150)
-def test_unknown_policy_is_named_and_leaves_nothing(api: Any, namespace: Namespace) -> None:
+def test_unknown_policy_is_named_and_leaves_nothing(api: Any, namespace: Namespace, release: str) -> None:
     with pytest.raises(exc.ClientException, match="storage policy 'NOPE'") as info:
         create(api, "o", policy="NOPE")
-    assert (info.value.http_status, info.value.status) == (500, 480)
+    assert (info.value.http_status, info.value.status) == (500 if release == "7.3" else 400, 480)
     assert info.value.service == namespace.proxy.address
     assert info.value.reqid
     assert chunks_on_disk(namespace) == []
@@ -135,3 +139,21 @@ def test_all_that_is_appended_is_prepared_for_one_new_version(api: Any, namespac
     assert len(prepared) == 1
     assert prepared != {version}
     assert read(api, "o") == LARGE + LARGE
+
+
+@pytest.mark.pitfall("S4")
+def test_creation_that_a_newer_one_has_overtaken_leaves_nothing_and_can_be_repeated(
+    api: Any, namespace: Namespace
+) -> None:
+    def overtaken() -> Iterator[bytes]:
+        yield b"fir"
+        create(api, "o", b"second")
+        yield b"st"
+
+    with pytest.raises(exc.Conflict) as caught:
+        create(api, "o", overtaken())
+    assert caught.value.status == 424
+    assert read(api, "o") == b"second"
+    assert len(chunks_on_disk(namespace)) == 3
+    create(api, "o", b"first")
+    assert read(api, "o") == b"first"

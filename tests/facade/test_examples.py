@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.kit.releases import RELEASES
+
 #: Packages whose examples have a client of a namespace: all that is made of requests.
 PACKAGES = (
     "oio.account",
@@ -24,13 +26,16 @@ MODULES = [
     module.name
     for package in PACKAGES
     for module in walk_packages(import_module(package).__path__, f"{package}.")
-]
+] + ["oio.transfer._transfer"]
 EXAMPLES = [
     example
     for name in MODULES
     for example in doctest.DocTestFinder(exclude_empty=True).find(import_module(name))
     if example.examples
 ]
+
+
+ON_RELEASES = RELEASES
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

@@ -13,6 +13,9 @@ from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 STRANGE = {
     **{
@@ -27,8 +30,8 @@ STRANGE = {
 
 
 @pytest.fixture
-def namespace(tmp_path: Path) -> Iterator[Namespace]:
-    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18) as running:
+def namespace(tmp_path: Path, release: str) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18, release=release) as running:
         yield running
 
 
@@ -72,6 +75,8 @@ def test_link_lives_on_without_its_target(api: Any, namespace: Namespace, policy
 
 def test_no_data_are_sent(api: Any, namespace: Namespace) -> None:
     create(api, "o", LARGE)
+    for rawx in namespace.rawx:
+        rawx.shallow_copy = True
     namespace.forget_requests()
     link(api, "o", "l")
     assert {request.method for request in namespace.requests if request.service == "rawx"} == {"COPY"}
@@ -100,6 +105,27 @@ def test_one_request_id_is_seen_by_all_services(api: Any, namespace: Namespace) 
     link(api, "o", "l", reqid="mine")
     assert {header(request, "x-oio-req-id") for request in namespace.requests} == {"mine"}
     assert {request.service for request in namespace.requests} == {"proxy", "rawx"}
+
+
+@pytest.mark.pitfall("W3", "W4", "W5")
+@pytest.mark.parametrize("name", ["a/\u00e9?%2F #b", "/", "\u65e5\u672c+\U0001f600\\"])
+def test_names_of_links_and_of_snapshots_may_be_any(api: Any, namespace: Namespace, name: str) -> None:
+    """IDs of chunks may be computed from them, as they are."""
+    create(api, name, LARGE[:-5])
+    create(api, name, LARGE[-5:], append=True)
+    links, copy = f"links {name}", f"copy {name}"
+    api.object_link(ACCOUNT, CONTAINER, name, ACCOUNT, links, name)
+    api.object_delete(ACCOUNT, CONTAINER, name)
+    api.container_snapshot(ACCOUNT, links, ACCOUNT, copy)
+    assert api.object_head(ACCOUNT, links, name, trust_level=2)
+    api.container_flush(ACCOUNT, links)
+    assert api.object_head(ACCOUNT, copy, name, trust_level=2)
+    _, stream = api.object_fetch(ACCOUNT, copy, name, verify_checksum="strict")
+    with stream:
+        assert b"".join(stream) == LARGE
+    api.container.container_enable(ACCOUNT, copy)
+    api.container_flush(ACCOUNT, copy)
+    assert chunks_on_disk(namespace) == []
 
 
 def test_link_in_a_container_that_does_not_exist(api: Any) -> None:
@@ -240,8 +266,17 @@ def test_what_does_not_exist_cannot_be_linked(api: Any, namespace: Namespace) ->
         link(api, "nothing", "l")
     with pytest.raises(exc.NoSuchObject):
         link(api, "o", "l", target_version=1)
-    with pytest.raises(exc.NoSuchContainer, match="Container 'nowhere' does not exist"):
+    assert len(chunks_on_disk(namespace)) == 3
+
+
+@pytest.mark.pitfall("E11")
+def test_missing_container_of_a_link_is_not_found_by_either_name(api: Any, namespace: Namespace) -> None:
+    create(api, "o")
+    with pytest.raises(exc.NoSuchContainer, match="Container 'nowhere' does not exist") as caught:
         api.object_link(ACCOUNT, CONTAINER, "o", ACCOUNT, "nowhere", "l", autocreate=False)
+    err = caught.value
+    assert isinstance(err, exc.NotFound)
+    assert (err.http_status, err.status, bool(err.reqid)) == (404, 406, True)
     assert len(chunks_on_disk(namespace)) == 3
 
 

@@ -18,7 +18,10 @@ from oio.common import exceptions as exc
 from oio.common.utils import depaginate
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, routes
+from tests.kit.releases import RELEASES
 from tests.kit.rows import alias, fill, left, versions_of
+
+ON_RELEASES = RELEASES
 
 STRANGE = [
     "%41",
@@ -227,6 +230,195 @@ def test_too_many_versions_for_the_service_are_told(offline_api: Any) -> None:
         list(offline_api.object_list_all("a", "c", versions=True))
 
 
+def service_of_today(rows: list[dict[str, Any]], asked: list[Any]) -> Any:
+    """Gives pages of versions as services of 2026 do: full ones tell where they end."""
+
+    def page(method: str, url: str, params: Any = None, **kwargs: Any) -> Any:
+        asked.append(params)
+        name, version = params.get("marker") or "", params.get("version_marker")
+        found = [
+            row
+            for row in rows
+            if row["name"] > name or (row["name"] == name and version and row["version"] < int(version))
+        ]
+        headers = {"x-oio-list-truncated": str(len(found) > params["max"]).lower()}
+        found = found[: params["max"]]
+        if len(found) == params["max"]:
+            headers["x-oio-list-marker"] = found[-1]["name"]
+            headers["x-oio-list-version-marker"] = str(found[-1]["version"])
+        # They do not give the content ID twice.
+        return SimpleNamespace(status=200, headers=headers), {
+            "objects": [{**row, "id": "A"} for row in found]
+        }
+
+    return page
+
+
+@pytest.mark.pitfall(140, "W13")
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+@pytest.mark.parametrize("counts", [{}, {"a": 1}, {"a": 2, "b": 1, "c": 1}, {"a": 1, "b": 1001, "c": 2}])
+def test_listing_of_versions_goes_on_inside_a_name(
+    offline_api: Any, counts: dict[str, int], limit: int
+) -> None:
+    rows = [{"name": name, "version": n} for name, count in counts.items() for n in range(count, 0, -1)]
+    asked: list[Any] = []
+    offline_api.container._direct_request = Mock(side_effect=service_of_today(rows, asked))
+    found = list(offline_api.object_list_all("a", "c", versions=True, limit=limit))
+    assert [(row["name"], row["version"]) for row in found] == [tuple(row.values()) for row in rows]
+    assert [row["name"] for row in found if row["is_latest"]] == list(counts)
+    # Nothing is asked for twice.
+    assert len(asked) == max(1, -(-len(rows) // limit))
+
+
+@pytest.mark.pitfall(140, "W13")
+def test_services_of_today_list_any_number_of_versions(offline_api: Any) -> None:
+    rows = [{"name": "o", "version": n} for n in range(12_000, 0, -1)]
+    offline_api.container._direct_request = Mock(side_effect=service_of_today(rows, []))
+    found = offline_api.object_list_all("a", "c", versions=True)
+    assert [row["version"] for row in found] == list(range(12_000, 0, -1))
+
+
+@pytest.mark.pitfall("W13")
+def test_listing_of_versions_that_does_not_go_on_is_told(offline_api: Any) -> None:
+    headers = {
+        "x-oio-list-truncated": "true",
+        "x-oio-list-marker": "o",
+        "x-oio-list-version-marker": "5",
+    }
+    page = SimpleNamespace(status=200, headers=headers), {"objects": [{"name": "o", "version": 5}]}
+    offline_api.container._direct_request = Mock(side_effect=[page] * 3)
+    with pytest.raises(exc.OioException, match="does not go on after 'o'"):
+        list(offline_api.object_list_all("a", "c", versions=True))
+    headers["x-oio-list-version-marker"] = "five"
+    offline_api.container._direct_request = Mock(side_effect=[page])
+    with pytest.raises(exc.OioProtocolError):
+        offline_api.object_list("a", "c", versions=True)
+
+
+@pytest.mark.pitfall("W13")
+def test_versions_are_listed_page_by_page(api: Any, release: str) -> None:
+    fill(api, *versions_of("one", 1), *versions_of("three", 5, 10), *versions_of("two", 2, 20))
+    marks: dict[str, Any] = {}
+    found: list[Any] = []
+    while True:
+        page = api.object_list(ACCOUNT, CONTAINER, versions=True, limit=2, **marks)
+        found += [(obj["name"], obj["version"], obj["is_latest"]) for obj in page["objects"]]
+        if not page["truncated"]:
+            break
+        marks = {"marker": page["next_marker"], "version_marker": page.get("next_version_marker")}
+    lost = {("three", 13), ("three", 12), ("three", 11), ("three", 10)} if release == "7.3" else set()
+    expected = [("one", 1, True), *(("three", n, n == 14) for n in range(14, 9, -1))]
+    expected += [("two", 21, True), ("two", 20, False)]
+    assert found == [item for item in expected if item[:2] not in lost]
+
+
+@pytest.mark.pitfall("W13")
+def test_folded_versions_are_listed_page_by_page(api: Any, release: str) -> None:
+    fill(api, *versions_of("a", 2, 10), *versions_of("a/1", 2, 20), *versions_of("b", 1, 30))
+    marks: dict[str, Any] = {}
+    found: list[Any] = []
+    while True:
+        page = api.object_list(ACCOUNT, CONTAINER, versions=True, delimiter="/", limit=1, **marks)
+        found += [*page["prefixes"], *((obj["name"], obj["version"]) for obj in page["objects"])]
+        if not page["truncated"]:
+            break
+        marks = {"marker": page["next_marker"], "version_marker": page.get("next_version_marker")}
+    expected = [("a", 11), ("a", 10), "a/", ("b", 30)]
+    assert found == [item for item in expected if release == "2026" or item != ("a", 10)]
+
+
+@pytest.mark.pitfall("W13")
+def test_version_marker_of_a_listing_without_versions_is_of_no_use(api: Any) -> None:
+    fill(api, *versions_of("o", 3), alias("p", 1))
+    found = api.object_list(ACCOUNT, CONTAINER, marker="o", version_marker="3")
+    assert names(found["objects"]) == ["p"]
+    assert "next_version_marker" not in found
+
+
+@pytest.mark.pitfall("W13")
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"version_marker": 5}, "version_marker needs a marker"),
+        ({"version_marker": "x", "marker": "o"}, "version_marker must be an integer: 'x'"),
+        ({"version_marker": True, "marker": "o"}, "version_marker must be an int or a str"),
+    ],
+)
+def test_version_marker_that_makes_no_sense_is_refused(offline_api: Any, options: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        offline_api.object_list("a", "c", versions=True, **options)
+
+
+@pytest.mark.pitfall(140, "W13")
+def test_purge_and_flush_see_all_versions(api: Any) -> None:
+    fill(api, *versions_of("a", 1500), *versions_of("b", 3), system={"sys.m2.policy.version": "-1"})
+    api.container_purge(ACCOUNT, CONTAINER, maxvers=1499)
+    assert left(api)[:2] == [("a", 1500, False), ("a", 1499, False)]
+    assert len(left(api)) == 1499 + 3
+    api.container_flush(ACCOUNT, CONTAINER)
+    assert left(api) == []
+
+
+@pytest.mark.pitfall("W16")
+def test_rows_have_the_content_id_under_both_names(api: Any) -> None:
+    api.object_create(ACCOUNT, CONTAINER, obj_name="o", data=b"")
+    (row,) = api.object_list(ACCOUNT, CONTAINER)["objects"]
+    (same,) = api.object_list_all(ACCOUNT, CONTAINER, versions=True)
+    assert row["content"] == row["id"] == same["content"] == same["id"]
+    assert len(row["id"]) == 32
+
+
+# --- regions -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.pitfall("W9")
+def test_containers_are_those_of_a_region(api: Any, release: str) -> None:
+    api.container_create(ACCOUNT, "near", region="localhost")
+    if release == "7.3":
+        with pytest.raises(exc.BadRequest, match="'localhost' is given, but the account service does not"):
+            api.container_list(ACCOUNT, region="localhost")
+        with pytest.raises(exc.BadRequest, match="does not know regions"):
+            list(api.container_list_all(ACCOUNT, region="localhost"))
+        return
+    api.account.container_update(ACCOUNT, "far", {"mtime": 1.5}, region="elsewhere")
+    for region, expected in (("LOCALHOST", ["near"]), ("elsewhere", ["far"]), ("nowhere", [])):
+        assert [row[0] for row in api.container_list(ACCOUNT, region=region)] == expected
+        assert [row[0] for row in api.container_list_all(ACCOUNT, region=region, limit=1)] == expected
+
+
+@pytest.mark.pitfall("W9")
+@pytest.mark.parametrize("region", ["", "a\nb", "\u00e9", 5])
+def test_region_that_is_no_name_is_refused(offline_api: Any, region: Any) -> None:
+    for call in (
+        lambda: offline_api.container_list("a", region=region),
+        lambda: offline_api.container_list_all("a", region=region),
+        lambda: offline_api.container_create("a", "c", region=region),
+    ):
+        with pytest.raises((TypeError, ValueError), match="region must be"):
+            call()
+
+
+@pytest.mark.pitfall(152, "W9")
+@pytest.mark.parametrize("limit", [1, 2, 3, None])
+def test_pages_of_folded_containers_are_full(api: Any, limit: int | None) -> None:
+    api.container_create_many(ACCOUNT, [*(f"b/{n:03}" for n in range(30)), "a", "c/1", "c/2", "d"])
+    expected = ["a", "b/", "c/", "d"]
+    page = api.container_list(ACCOUNT, delimiter="/", limit=limit)
+    assert [row[0] for row in page] == expected[:limit]
+    assert [row[0] for row in api.container_list(ACCOUNT, delimiter="/", marker="b/", limit=1)] == ["c/"]
+    assert api.container_list(ACCOUNT, delimiter="/", marker="d") == []
+
+
+@pytest.mark.pitfall("W9")
+def test_folding_that_does_not_go_on_is_told(offline_api: Any) -> None:
+    body = {"listing": [["b/1", 0, 0, 0, 0.0]], "regions": {}, "truncated": True}
+    offline_api.account._get_account_addr = Mock(return_value="127.0.0.1:2")
+    answer = SimpleNamespace(status=200, headers={}), body
+    offline_api.account._direct_request = Mock(side_effect=[answer] * 3)
+    with pytest.raises(exc.OioProtocolError, match="does not go on after"):
+        offline_api.container_list("a", delimiter="/", limit=5)
+
+
 # --- pages -------------------------------------------------------------------------------------------
 
 
@@ -338,7 +530,6 @@ def test_properties_are_given_when_asked_for(api: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"limit": 0}, ValueError, "limit must be at least 1"),
         ({"limit": "many"}, TypeError, "limit must be an int"),
         ({"marker": b"m"}, TypeError, "marker must be a str"),
         ({"prefix": 1}, TypeError, "prefix must be a str"),
@@ -354,6 +545,41 @@ def test_wrong_arguments_are_refused_at_once(
         offline_api.object_list_all("a", "c", **options)
     with pytest.raises(error, match=text):
         offline_api.container_list_all("a", **options)
+
+
+@pytest.mark.pitfall("E13b")
+@pytest.mark.parametrize("limit", [0, -1, -1000, "0", "-3", None])
+def test_limit_of_zero_or_less_is_none(api: Any, limit: Any) -> None:
+    fill(api, *(alias(name, number + 1) for number, name in enumerate("abc")))
+    assert [obj["name"] for obj in api.object_list(ACCOUNT, CONTAINER, limit=limit)["objects"]] == [*"abc"]
+    assert [obj["name"] for obj in api.object_list_all(ACCOUNT, CONTAINER, limit=limit)] == [*"abc"]
+    assert [row[0] for row in api.container_list(ACCOUNT, limit=limit)] == [CONTAINER]
+    assert [row[0] for row in api.container_list_all(ACCOUNT, limit=limit)] == [CONTAINER]
+
+
+@pytest.mark.pitfall("E13b")
+def test_limit_of_zero_is_not_sent(offline_api: Any) -> None:
+    answer = SimpleNamespace(headers={"x-oio-list-truncated": "false"}), {"objects": []}
+    offline_api.container._direct_request = Mock(return_value=answer)
+    offline_api.object_list("a", "c", limit=0)
+    assert offline_api.container._direct_request.call_args.kwargs["params"]["max"] is None
+
+
+@pytest.mark.pitfall("A9")
+@pytest.mark.parametrize("delimiter", ["//", "ab", "\u00e9"])
+def test_delimiter_of_which_a_part_would_be_used_is_refused(offline_api: Any, delimiter: str) -> None:
+    with pytest.raises(ValueError, match="delimiter must be one ASCII character"):
+        offline_api.object_list("a", "c", delimiter=delimiter)
+
+
+@pytest.mark.pitfall("B10")
+def test_listing_that_does_not_advance_ends_with_an_error(offline_api: Any) -> None:
+    headers = {"x-oio-list-truncated": "true", "x-oio-list-marker": "o"}
+    offline_api.container.content_list = lambda *_args, **_kwargs: (headers, {"objects": [{"name": "o"}]})
+    listing = offline_api.object_list_all("a", "c")
+    assert next(listing)["name"] == "o"
+    with pytest.raises(exc.OioException, match="does not go on after 'o'"):
+        next(listing)
 
 
 def test_public_helper_pages_through_the_same_listings(api: Any) -> None:

@@ -17,7 +17,10 @@ from oio.common import exceptions as exc
 from oio.common.limits import Limits
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, routes
+from tests.kit.releases import RELEASES
 from tests.kit.rows import alias, fill, left, versions_of
+
+ON_RELEASES = RELEASES
 
 ALL_VERSIONS = {"sys.m2.policy.version": "-1"}
 FOREVER = 7
@@ -141,9 +144,10 @@ def test_fast_flush_notices_that_nothing_changes(offline_api: Any) -> None:
 
 @pytest.mark.pitfall(95)
 def test_flush_that_does_not_say_that_something_is_left_is_the_last(offline_api: Any) -> None:
-    offline_api.container._direct_request = Mock(return_value=answer(204))
+    nothing = answer(body={"objects": []}, x_oio_list_truncated="false")
+    offline_api.container._direct_request = Mock(side_effect=[answer(204), nothing])
     offline_api.container_flush("a", "c", fast=True)
-    offline_api.container._direct_request.assert_called_once()
+    assert [call.args[0] for call in offline_api.container._direct_request.mock_calls] == ["POST", "GET"]
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -336,12 +340,14 @@ def test_refresh_of_an_account_goes_on_after_the_first_page(offline_api: Any) ->
     assert reset == ["a", "b", "c"]
 
 
-def test_flushed_account_knows_no_container_until_they_tell_it(api: Any) -> None:
+def test_flushed_account_knows_no_container_until_they_tell_it(api: Any, release: str) -> None:
     create(api, "o")
     api.account_set_properties(ACCOUNT, {"k": "v"})
     api.account_flush(ACCOUNT)
     shown = api.account_show(ACCOUNT)
-    assert (shown["containers"], shown["objects"], shown["metadata"]) == (0, 0, {"k": "v"})
+    assert (shown["containers"], shown["objects"]) == (0, 0)
+    # Services of today forget the properties of the account, too.
+    assert shown["metadata"] == ({"k": "v"} if release == "7.3" else {"max-buckets": 100})
     api.container_touch(ACCOUNT, CONTAINER)
     assert api.container_list(ACCOUNT)[0][:3] == [CONTAINER, 1, 5]
 
@@ -390,11 +396,12 @@ def test_answers_about_names_come_in_the_order_of_the_question(offline_api: Any)
         offline_api.object_delete_many("a", "c", ["a", "b", "c"])
 
 
-def test_name_that_is_there_twice_is_deleted_twice(api: Any) -> None:
+def test_name_that_is_there_twice_is_deleted_twice(api: Any, release: str) -> None:
     fill(api, alias("o", 1), system=ALL_VERSIONS)
-    # The second deletion takes the delete marker of the first away.
     assert api.object_delete_many(ACCOUNT, CONTAINER, ["o", "o"]) == [("o", True), ("o", True)]
-    assert left(api) == [("o", 1, False)]
+    # The second deletion takes the delete marker of the first away, or makes another.
+    assert len(left(api)) == (1 if release == "7.3" else 3)
+    assert left(api)[-1] == ("o", 1, False)
 
 
 # --- what all of them have in common -----------------------------------------------------------------
@@ -470,8 +477,12 @@ def test_loops_that_delete_read_from_the_master(filled: Any, namespace: Namespac
     namespace.forget_requests()
     LONG_CALLS[name](filled, {})
     lists = [record for record in namespace.requests if "/container/list" in record.target]
-    assert lists
-    assert {header(record, "x-oio-force-master") for record in lists} == {"1"}
+    asked = [header(record, "x-oio-force-master") for record in lists]
+    if name == "flush":
+        # Any replica may tell of something to delete, and that the container is not divided.
+        assert asked.pop(0) is None
+    assert asked
+    assert set(asked) == {"1"}
 
 
 @pytest.mark.pitfall(109)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.arguments import WrongValue
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read, routes
+from tests.kit.releases import RELEASES, for_each
+
+ON_RELEASES = RELEASES
 
 CHUNK_SIZE = 1000
 DATA = bytes(number % 251 for number in range(13_500))
@@ -29,16 +34,26 @@ POLICIES = {
 
 
 @pytest.fixture(scope="module")
-def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
-    with Namespace(
-        tmp_path_factory.mktemp("namespace"), rawx=17, chunk_size=CHUNK_SIZE, default_policy="TWOCOPIES"
-    ) as running:
-        yield running
+def namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Namespace]]:
+    settings = {"rawx": 17, "chunk_size": CHUNK_SIZE, "default_policy": "TWOCOPIES"}
+
+    def make(release: str) -> Namespace:
+        path = tmp_path_factory.mktemp("namespace")
+        return stack.enter_context(Namespace(path, release=release, **settings))
+
+    with contextlib.ExitStack() as stack:
+        yield for_each(make)
+
+
+@pytest.fixture
+def namespace(namespaces: dict[str, Namespace], release: str) -> Namespace:
+    return namespaces[release]
 
 
 @pytest.fixture
 def api(namespace: Namespace) -> Iterator[Any]:
     with namespace.api() as client:
+        client.container_create(ACCOUNT, CONTAINER)
         yield client
         client.container_flush(ACCOUNT, CONTAINER)
     assert chunks_on_disk(namespace) == []
@@ -123,6 +138,7 @@ def test_object_goes_from_policy_to_policy(api: Any, namespace: Namespace) -> No
     assert {key for key in first if before[key] != first[key]} == {"id"}
 
 
+@pytest.mark.on_release("7.3")
 def test_object_that_is_not_what_its_description_says_is_left_alone(api: Any, namespace: Namespace) -> None:
     """Each metachunk is what it was, but all of them are not."""
     create(api, "o", DATA[:1500], policy="SINGLE")
@@ -159,13 +175,182 @@ def test_memory_does_not_grow_with_the_object() -> None:
         assert len(chunks_on_disk(namespace)) == 2
 
 
+@pytest.fixture
+def announced(release: str) -> bool:
+    """Whether the services want changes to be announced."""
+    return release == "2026"
+
+
+@pytest.mark.pitfall("W6")
+def test_change_is_announced_only_where_it_is_refused_otherwise(
+    api: Any, namespace: Namespace, announced: bool
+) -> None:
+    create(api, "o", DATA[:1500], policy="SINGLE", properties={"k": "v"})
+    namespace.forget_requests()
+    change(api, "o", "TWOCOPIES")
+    commits = [
+        route for route in routes(namespace) if route.endswith(("content/create", "content/transition"))
+    ]
+    commit = ["proxy POST content/create"]
+    assert commits == ([*commit, "proxy POST content/transition", *commit] if announced else commit)
+    assert_is(namespace, api, "o", DATA[:1500], "TWOCOPIES")
+    known = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    assert known["properties"] == {"k": "v"}
+    assert "target_policy" not in known
+
+
+@pytest.mark.pitfall("W6")
+@pytest.mark.parametrize("how", ["appended", "truncated"])
+def test_object_without_checksum_gets_another_policy(api: Any, namespace: Namespace, how: str) -> None:
+    create(api, "o", DATA[:1500], policy="SINGLE")
+    if how == "appended":
+        create(api, "o", DATA[1500:2700], append=True)
+    else:
+        api.object_truncate(ACCOUNT, CONTAINER, "o", size=1200)
+    data = DATA[: 2700 if how == "appended" else 1200]
+    for policy in ("TWOCOPIES", "EC21"):
+        change(api, "o", policy)
+        assert_is(namespace, api, "o", data, policy)
+
+
+@pytest.mark.pitfall("W6")
+@pytest.mark.parametrize("appended", [b"", DATA[1500:2700]], ids=["with checksum", "without checksum"])
+def test_creation_that_changes_the_policy_is_announced_too(
+    api: Any, namespace: Namespace, announced: bool, appended: bytes
+) -> None:
+    create(api, "o", DATA[:1500], policy="SINGLE", properties={"k": "v"})
+    if appended:
+        create(api, "o", appended, append=True)
+    data, before = DATA[:1500] + appended, api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    again = {"policy": "TWOCOPIES", "change_policy": True, "version": before["version"]}
+    namespace.forget_requests()
+    create(api, "o", data, **again)
+    transitions = [route for route in routes(namespace) if route.endswith("content/transition")]
+    assert len(transitions) == announced
+    assert_is(namespace, api, "o", data, "TWOCOPIES")
+    known = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    assert (known["version"], known["hash"]) == (before["version"], before["hash"])
+    assert known["properties"] == {"k": "v"}
+
+
+@pytest.mark.pitfall("W6")
+def test_creation_with_other_data_changes_no_policy(api: Any, namespace: Namespace) -> None:
+    create(api, "o", DATA[:1500], policy="SINGLE")
+    before = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    again = {"policy": "TWOCOPIES", "change_policy": True, "version": before["version"]}
+    with pytest.raises(exc.BadRequest):
+        create(api, "o", DATA[1:1501], **again)
+    # Also what was announced is taken back.
+    assert api.object_get_properties(ACCOUNT, CONTAINER, "o") == before
+    assert_is(namespace, api, "o", DATA[:1500], "SINGLE")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"version": None}, r"version is required with change_policy \(that of the object to change\): None"),
+        ({"append": True}, "append and change_policy exclude each other: True and True"),
+    ],
+    ids=["version", "append"],
+)
+def test_creation_that_changes_no_certain_version_is_refused(
+    api: Any, namespace: Namespace, options: dict[str, Any], problem: str
+) -> None:
+    namespace.forget_requests()
+    with pytest.raises(WrongValue, match=f"^{problem}$"):
+        create(api, "o", DATA[:1500], **{"policy": "EC21", "change_policy": 1, "version": 5, **options})
+    assert list(namespace.requests) == []
+
+
+def test_creation_changes_no_policy_of_what_is_missing(api: Any, namespace: Namespace) -> None:
+    container = "missing"
+    for there, expected in ((False, exc.NoSuchContainer), (True, exc.NoSuchObject)):
+        if there:
+            assert api.container_create(ACCOUNT, container)
+        namespace.forget_requests()
+        with pytest.raises(expected, match="does not exist"):
+            api.object_create(
+                ACCOUNT, container, obj_name="o", data=b"", policy="SINGLE", change_policy=True, version=5
+            )
+        assert {request.service for request in namespace.requests} == {"proxy"}
+    api.container_delete(ACCOUNT, container)
+
+
+def test_creation_changes_no_delete_marker(api: Any, namespace: Namespace) -> None:
+    container = "with marker"
+    api.container_create(ACCOUNT, container, system={"sys.m2.policy.version": "-1"})
+    api.object_create(ACCOUNT, container, obj_name="o", data=b"")
+    api.object_delete(ACCOUNT, container, "o")
+    (marker,) = (v for v in api.object_list(ACCOUNT, container, versions=True)["objects"] if v["deleted"])
+    again = {"policy": "SINGLE", "change_policy": True, "version": marker["version"]}
+    namespace.forget_requests()
+    with pytest.raises(exc.NoSuchObject):
+        api.object_create(ACCOUNT, container, obj_name="o", data=b"", **again)
+    assert {request.service for request in namespace.requests} == {"proxy"}
+    api.container_flush(ACCOUNT, container)
+
+
+@pytest.mark.pitfall("W6")
+def test_older_version_gets_another_policy(api: Any, namespace: Namespace) -> None:
+    api.container_create(ACCOUNT, CONTAINER)
+    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
+    versions = [create(api, "o", DATA[:size], policy="SINGLE")["version"] for size in (500, 600)]
+    change(api, "o", "TWOCOPIES", version=versions[0])
+    known = [api.object_get_properties(ACCOUNT, CONTAINER, "o", version=version) for version in versions]
+    assert [meta["policy"] for meta in known] == ["TWOCOPIES", "SINGLE"]
+    assert read(api, "o", version=versions[0]) == DATA[:500]
+    api.container_flush(ACCOUNT, CONTAINER)
+    api.container_set_properties(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "0"})
+
+
+@pytest.mark.pitfall("W6")
+def test_announcement_of_another_policy_is_no_obstacle(
+    api: Any, namespace: Namespace, announced: bool
+) -> None:
+    target = (ACCOUNT, CONTAINER, "o")
+    create(api, "o", DATA[:1500], policy="SINGLE", properties={"k": "v"})
+    announce = {"skip_data_move": True, "internal_transition": True}
+    if not announced:
+        with pytest.raises(exc.MethodNotAllowed, match="do not know announcements"):
+            api.object_request_transition(*target, "EC21", **announce)
+        return
+    api.object_request_transition(*target, "EC21", **announce)
+    for known in (api.object_get_properties(*target), api.object_locate(*target)[0]):
+        assert (known["policy"], known["target_policy"]) == ("SINGLE", "EC21")
+        assert known["properties"] == {"k": "v"}
+    change(api, "o", "TWOCOPIES")
+    assert_is(namespace, api, "o", DATA[:1500], "TWOCOPIES")
+    by_id = api.object_get_properties(*target)["id"]
+    api.object_request_transition(ACCOUNT, CONTAINER, None, "EC21", content_id=by_id, **announce)
+    change(api, "o", "EC21")
+    assert_is(namespace, api, "o", DATA[:1500], "EC21")
+    with pytest.raises(exc.NoSuchObject):
+        api.object_request_transition(ACCOUNT, CONTAINER, "nothing", "EC21")
+    with pytest.raises(exc.BadRequest):
+        api.object_request_transition(*target, "NONSENSE")
+
+
+@pytest.mark.pitfall("W6")
+def test_property_named_like_a_field_stays_a_property(api: Any) -> None:
+    create(api, "o", properties={"target-policy": "mine"})
+    known = api.object_get_properties(ACCOUNT, CONTAINER, "o")
+    assert known["properties"] == {"target-policy": "mine"}
+    meta, stream = api.object_fetch(ACCOUNT, CONTAINER, "o")
+    with stream:
+        assert meta["properties"] == {"target-policy": "mine"}
+
+
 # --- truncation --------------------------------------------------------------------------------------
+
+
+def urls(api: Any, name: str) -> list[str]:
+    """Where the chunks of an object are."""
+    return [chunk["url"] for chunk in api.object_locate(ACCOUNT, CONTAINER, name)[1]]
 
 
 def listed(api: Any, name: str) -> list[str]:
     """IDs of the chunks of an object."""
-    _, chunks = api.object_locate(ACCOUNT, CONTAINER, name)
-    return [chunk["url"].rpartition("/")[2] for chunk in chunks]
+    return [url.rpartition("/")[2] for url in urls(api, name)]
 
 
 def test_metachunks_of_another_chunk_size_can_be_cut(api: Any, namespace: Namespace) -> None:
@@ -209,9 +394,12 @@ def test_what_has_no_data_is_not_cut(api: Any, namespace: Namespace, size: int) 
     api.container_flush(ACCOUNT, container)
 
 
-def damage(namespace: Namespace, chunk: str) -> None:
+def damage(namespace: Namespace, url: str) -> None:
     """Change the last byte of a chunk on the disk of its rawx."""
-    (path,) = [path for rawx in namespace.rawx for path in rawx.volume.rglob(chunk)]
+    address, _, chunk = url.removeprefix("http://").partition("/")
+    (path,) = [
+        path for rawx in namespace.rawx if rawx.address == address for path in rawx.volume.rglob(chunk)
+    ]
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -221,7 +409,7 @@ def damage(namespace: Namespace, chunk: str) -> None:
 def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Namespace) -> None:
     target = (ACCOUNT, CONTAINER, "o")
     create(api, "o", DATA[:1000], policy="SINGLE")
-    damage(namespace, *listed(api, "o"))
+    damage(namespace, *urls(api, "o"))
     with pytest.raises(exc.CorruptedChunk):
         api.object_truncate(*target, size=999)
     assert sorted(listed(api, "o")) == sorted(chunks_on_disk(namespace))
@@ -239,7 +427,7 @@ def test_damaged_data_are_not_stored_again_as_sound_ones(api: Any, namespace: Na
 def test_sound_copy_is_cut_in_place_of_a_damaged_one(api: Any, namespace: Namespace) -> None:
     target = (ACCOUNT, CONTAINER, "o")
     create(api, "o", DATA[:1000], policy="THREECOPIES")
-    for chunk in listed(api, "o")[:2]:
-        damage(namespace, chunk)
+    for url in urls(api, "o")[:2]:
+        damage(namespace, url)
     api.object_truncate(*target, size=999)
     assert_is(namespace, api, "o", DATA[:999], "THREECOPIES")

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +25,9 @@ from oio.container.client import ContainerClient, extract_chunk_qualities
 from oio.directory.client import DirectoryClient
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, create
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 CONF = {"namespace": "OPENIO"}
 CID = "A" * 64
@@ -80,11 +86,47 @@ def test_limit_of_a_listing_may_be_text(offline_api: Any, seen: Mock) -> None:
 def test_object_requests_have_the_arguments_that_applications_know(offline_api: Any, seen: Mock) -> None:
     seen.return_value = answer(204)
     assert offline_api.object_delete("a", "c", "o", reqid="R") is True
-    params = {"acct": "a", "ref": "c", "path": "o", "version": None}
+    params = {"acct": "a", "ref": "c", "path": "o"}
     seen.assert_called_once_with("POST", f"{URI}/content/delete", params=params, **OPTIONS)
     offline_api.object_touch(None, None, "o", version=7, cid="ab" * 32, reqid="R")
     params = {"cid": "AB" * 32, "path": "o", "version": 7}
     seen.assert_called_with("POST", f"{URI}/content/touch", params=params, **OPTIONS)
+
+
+@pytest.mark.pitfall("E21")
+def test_question_about_properties_has_no_body_and_says_so(offline_api: Any, seen: Mock) -> None:
+    seen.return_value = answer(body={"properties": {}})
+    offline_api.object_get_properties("a", "c", "o", reqid="R")
+    params = {"acct": "a", "ref": "c", "path": "o"}
+    seen.assert_called_once_with("POST", f"{URI}/content/get_properties", params=params, data=None, **OPTIONS)
+
+
+NO_VERSION: dict[str, Any] = {
+    "drain": lambda api: api.object_drain("a", "c", "o"),
+    "touch": lambda api: api.object_touch("a", "c", "o"),
+    "set": lambda api: api.object_set_properties("a", "c", "o", {"k": "v"}),
+    "del": lambda api: api.object_del_properties("a", "c", "o", ["k"]),
+    "locate": lambda api: api.container.content_locate("a", "c", "o", properties=False),
+    "truncate": lambda api: api.container.content_truncate("a", "c", "o", size=0),
+    "purge": lambda api: api.container.content_purge("a", "c", "o"),
+    "spare": lambda api: api.container.content_spare("a", "c", "o", stgpol="P", position=0),
+    "create": lambda api: api.container.content_create("a", "c", "o", 0, "", {}),
+}
+
+
+@pytest.mark.pitfall("E21")
+@pytest.mark.parametrize("call", NO_VERSION.values(), ids=NO_VERSION)
+def test_version_is_no_parameter_when_none_is_given(offline_api: Any, seen: Mock, call: Any) -> None:
+    seen.return_value = SimpleNamespace(status=204, headers={}), None
+    call(offline_api)
+    assert "version" not in seen.call_args.kwargs["params"]
+
+
+@pytest.mark.pitfall("E21")
+def test_version_zero_is_a_version(offline_api: Any, seen: Mock) -> None:
+    seen.return_value = answer(204)
+    offline_api.object_delete("a", "c", "o", version=0)
+    assert seen.call_args.kwargs["params"]["version"] == 0
 
 
 def test_account_requests_go_where_applications_say(offline_api: Any) -> None:
@@ -156,13 +198,13 @@ def test_single_item_that_is_too_large_is_not_cut_for_ever(container: Any) -> No
 @pytest.mark.parametrize("missing", ["content_id", "stgpol", "size"])
 def test_update_is_not_sent_without_what_it_needs(container: Any, missing: str) -> None:
     arguments = {"content_id": "AB", "stgpol": "SINGLE", "size": 3, missing: None}
-    with pytest.raises(ValueError, match=f"{missing} is mandatory"):
+    with pytest.raises(ValueError, match=f"{missing} is required"):
         container.content_update("a", "c", "o", chunks=[], **arguments)
     container._direct_request.assert_not_called()
 
 
 def test_spare_chunks_need_a_policy_and_a_position(container: Any) -> None:
-    with pytest.raises(ValueError, match="mandatory"):
+    with pytest.raises(ValueError, match="position is required"):
         container.content_spare("a", "c", "o", {}, stgpol="SINGLE")
 
 
@@ -263,6 +305,29 @@ def test_address_of_a_service_is_remembered() -> None:
         assert conscience._direct_request.call_count == 1
 
 
+@pytest.mark.pitfall("E25")
+@pytest.mark.parametrize("address", ["10.0.0.1:6010", "[::1]:6010"])
+def test_address_is_resolved_to_itself_when_its_format_is_checked(address: str) -> None:
+    with ConscienceClient(CONF, endpoint="127.0.0.1:1") as conscience:
+        ask = conscience._direct_request = Mock(return_value=answer(body={"addr": "10.0.0.9:1"}))  # type: ignore[method-assign]
+        named = {"service_type": "rawx", "service_id": address}
+        assert conscience.resolve_service_id(**named, check_format=True) == address
+        assert conscience.resolve_service_id("rawx", address) == address
+        ask.assert_not_called()
+        assert conscience.resolve_service_id(**named, check_format=False) == "10.0.0.9:1"
+        assert ask.call_count == 1
+
+
+@pytest.mark.pitfall("E25")
+@pytest.mark.parametrize(
+    "service_id", ["rawx-1", "rawx-1:6010", "10.0.0.1", "10.0.0.1:", "10.0.0.1:a", "1.2:3"]
+)
+def test_name_is_no_address(service_id: str) -> None:
+    with ConscienceClient(CONF, endpoint="127.0.0.1:1") as conscience:
+        conscience._direct_request = Mock(return_value=answer(body={"addr": "10.0.0.9:1"}))  # type: ignore[method-assign]
+        assert conscience.resolve_service_id("rawx", service_id, check_format=True) == "10.0.0.9:1"
+
+
 def test_load_balancer_is_told_what_to_avoid() -> None:
     with LbClient(CONF, endpoint="127.0.0.1:1") as client:
         client._direct_request = Mock(return_value=answer(body=[]))  # type: ignore[method-assign]
@@ -274,10 +339,16 @@ def test_load_balancer_is_told_what_to_avoid() -> None:
         assert json.loads(kwargs["data"])["targets"] == "1,rawx-even,rawx;2,rawx-odd,rawx"
 
 
-def test_account_client_of_one_service_asks_no_proxy(namespace: Namespace) -> None:
+def test_account_client_of_one_service_asks_no_proxy(namespace: Namespace, release: str) -> None:
     with AccountClient(CONF, endpoint=f"http://{namespace.account.address}/v1.0/account") as client:
         assert client.account_create("a") is True
-        assert client.container_update("a", "c", {"mtime": 5.5, "objects": 3, "bytes": 10}) == "c"
+        state = {"mtime": 5.5, "objects": 3, "bytes": 10}
+        if release == "2026":
+            # There is nobody to ask for what is missing.
+            with pytest.raises(exc.BadRequest, match="Missing region"):
+                client.container_update("a", "c", state)
+            state |= {"objects-details": {"SINGLE": 3}, "bytes-details": {"SINGLE": 10}}
+        assert client.container_update("a", "c", state, region="here") == "c"
         assert client.container_show("a", "c")["objects"] == 3
         client.container_reset("a", "c", 6.5)
         assert client.account_show("a")["objects"] == 0
@@ -322,6 +393,7 @@ def description(data: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", [lambda data: data, lambda data: iter([data[:2], data[2:]])])
 def test_life_of_a_chunk(blobs: BlobClient, namespace: Namespace, kind: Any) -> None:
+    namespace.rawx[0].shallow_copy = True
     url = f"{namespace.rawx[0].address}/{CID}"
     meta = {key: value for key, value in description(b"hello").items() if value is not None}
     meta["container_id"] = hashlib.sha256(b"a\0c").hexdigest().upper()
@@ -342,6 +414,38 @@ def test_life_of_a_chunk(blobs: BlobClient, namespace: Namespace, kind: Any) -> 
             call(url)
     with pytest.raises(exc.ChunkException, match="404"):
         blobs.chunk_link(url, "B" * 64, meta["full_path"])
+
+
+SHORT = {"content_id": "id", "content_version": "version", "content_policy": "policy"}
+
+
+@pytest.mark.pitfall("E16")
+@pytest.mark.parametrize("others", [{}, {"content_policy": "X", "content_chunkmethod": "ec/algo=x,k=1,m=1"}])
+def test_chunk_may_be_described_as_its_object_is(
+    blobs: BlobClient, namespace: Namespace, others: dict[str, str]
+) -> None:
+    url = f"{namespace.rawx[0].address}/{CID}"
+    meta = {SHORT.get(key, key): value for key, value in description(b"hello").items() if value is not None}
+    assert {"id", "version", "policy", "chunk_method"} <= meta.keys()
+    blobs.chunk_put(url, {**meta, **others, "chunk_pos": 0}, b"hello")
+    stored = blobs.chunk_head(url)
+    assert stored["chunk_pos"] == "0"
+    assert stored["content_policy"] == "SINGLE"
+    # A server of today says which checksum it has computed.
+    assert set(re.split("[/,]", stored["content_chunkmethod"])) - {"cca=md5"} == {"plain", "nb_copy=1"}
+    assert (stored["content_id"], stored["content_version"]) == ("AB" * 16, "1")
+
+
+@pytest.mark.pitfall("E16")
+@pytest.mark.parametrize("key", ["chunk_pos", "policy", "chunk_method", "full_path"])
+@pytest.mark.parametrize("nothing", [None, "", ...])
+def test_chunk_that_is_described_in_part_is_refused(key: str, nothing: Any) -> None:
+    meta = {"chunk_pos": 0, "policy": "P", "chunk_method": "plain", "full_path": f"a/c/o/1/{'AB' * 16}"}
+    meta = {name: value for name, value in meta.items() if name != key or nothing is not ...}
+    if nothing is not ...:
+        meta[key] = nothing
+    with BlobClient() as client, pytest.raises(exc.FaultyChunk, match=key.removeprefix("chunk_")[:6]):
+        client.chunk_put(f"http://127.0.0.1:1/{CID}", meta, b"hello")
 
 
 def test_mistaken_checksum_of_a_chunk_is_refused(blobs: BlobClient, namespace: Namespace) -> None:
@@ -392,3 +496,64 @@ def test_description_of_a_chunk_keeps_its_full_path_encoded() -> None:
         "content_chunkmethod",
         "content_policy",
     }
+
+
+# --- limits of time -----------------------------------------------------------------------------------
+
+
+LIMITS = ["connection_timeout", "read_timeout", "write_timeout", "deadline", "timeout"]
+
+
+def calls_with(api: Any, namespace: Namespace, url: str, **limit: Any) -> list[Any]:
+    """Calls of each client with a limit of its own, and calls of clients that have it as their default."""
+    calls: list[Any] = [
+        lambda: api.object_head(ACCOUNT, CONTAINER, "o", **limit),
+        lambda: api.container.container_get_properties(ACCOUNT, CONTAINER, **limit),
+        lambda: api.blob_client.chunk_head(url, **limit),
+        lambda: b"".join(api.blob_client.chunk_get(url, **limit)[1]),
+    ]
+    if not limit.keys() & {"deadline", "timeout"}:
+
+        def container() -> Any:
+            with ContainerClient(CONF, endpoint=namespace.endpoint, **limit) as client:
+                return client.container_get_properties(ACCOUNT, CONTAINER)
+
+        def blob() -> Any:
+            with BlobClient(CONF, **limit) as client:
+                return client.chunk_head(url)
+
+        def facade() -> Any:
+            with namespace.api(**limit) as client:
+                return client.object_head(ACCOUNT, CONTAINER, "o")
+
+        calls += [container, blob, facade]
+    return calls
+
+
+@pytest.mark.pitfall("B4")
+@pytest.mark.parametrize("name", LIMITS)
+def test_limit_of_any_length_is_taken(api: Any, namespace: Namespace, name: str) -> None:
+    create(api, "o", b"data")
+    url = api.object_locate(ACCOUNT, CONTAINER, "o")[1][0]["url"]
+    for value in (1e30, 3e6, "1e30", 10**300):
+        for call in calls_with(api, namespace, url, **{name: value}):
+            assert call()
+
+
+@pytest.mark.pitfall("B4")
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("value", [0, "0", -1, "soon", math.nan, math.inf, 10**400, [1]])
+def test_limit_without_sense_is_refused_in_words_of_ours(
+    api: Any, namespace: Namespace, name: str, value: Any
+) -> None:
+    create(api, "o", b"data")
+    url = api.object_locate(ACCOUNT, CONTAINER, "o")[1][0]["url"]
+    first, *others = calls_with(api, namespace, url, **{name: value})
+    is_past = name == "deadline" and value in (0, "0", -1)
+    is_past = is_past or (name == "read_timeout" and value in (0, "0"))
+    with pytest.raises(exc.DeadlineReached if is_past else ValueError, match="eadline" if is_past else name):
+        first()
+    for call in others:
+        # Some do nothing that the limit is about.
+        with contextlib.suppress(exc.OioException):
+            call()

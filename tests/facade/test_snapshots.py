@@ -11,16 +11,24 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
+from oio.common.utils import cid_from_name, compute_chunk_id
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, routes
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 SNAPSHOT = "snapshot"
 ENABLED, FROZEN = "0", "4294967295"
 
+#: Of services that keep the URLs of chunks, or that compute them.
+keeping_urls = pytest.mark.on_release("7.3")
+computing_urls = pytest.mark.on_release("2026")
+
 
 @pytest.fixture
-def namespace(tmp_path: Path) -> Iterator[Namespace]:
-    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18) as running:
+def namespace(tmp_path: Path, release: str) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=10, chunk_size=1 << 18, release=release) as running:
         yield running
 
 
@@ -162,6 +170,7 @@ def test_all_versions_and_delete_markers_are_there(api: Any, namespace: Namespac
 
 
 @pytest.mark.pitfall(96, 140)
+@keeping_urls
 def test_snapshot_has_more_than_a_page(api: Any, namespace: Namespace) -> None:
     """A page of the service has 1000 entries; here, it ends inside a name."""
     api.container_create(ACCOUNT, CONTAINER, system={"sys.m2.policy.version": "-1"})
@@ -179,6 +188,7 @@ def test_snapshot_has_more_than_a_page(api: Any, namespace: Namespace) -> None:
 
 
 @pytest.mark.pitfall(89, 96)
+@keeping_urls
 @pytest.mark.parametrize(("batch", "requests"), [(1, 15), (2, 8), (7, 3), (15, 1), (100, 1)])
 def test_links_are_noted_in_batches(api: Any, namespace: Namespace, batch: int, requests: int) -> None:
     for name in "abcde":
@@ -192,6 +202,7 @@ def test_links_are_noted_in_batches(api: Any, namespace: Namespace, batch: int, 
         assert chunk_ids(api, SNAPSHOT, name).isdisjoint(chunk_ids(api, CONTAINER, name))
 
 
+@keeping_urls
 def test_batch_has_two_names(api: Any, namespace: Namespace) -> None:
     create(api, "o")
     take(api, batch_size=1)
@@ -288,12 +299,159 @@ def test_cached_locations_of_an_earlier_snapshot_are_forgotten(api: Any) -> None
 
 
 @pytest.mark.pitfall(30)
-def test_chunks_left_by_an_earlier_snapshot_are_not_in_the_way(api: Any, namespace: Namespace) -> None:
+def test_chunks_left_by_an_earlier_snapshot_are_not_in_the_way(
+    api: Any, namespace: Namespace, release: str
+) -> None:
     create(api, "o", LARGE)
     take(api)
     _forget_snapshot(api)
     left = set(chunks_on_disk(namespace))
     take(api)
-    assert chunk_ids(api, SNAPSHOT, "o").isdisjoint(left)
-    assert left < set(chunks_on_disk(namespace))
+    if release == "7.3":
+        assert chunk_ids(api, SNAPSHOT, "o").isdisjoint(left)
+    else:
+        # There is no other name: what was left is replaced.
+        assert chunk_ids(api, SNAPSHOT, "o") < left
+    assert left <= set(chunks_on_disk(namespace))
     assert read(api, SNAPSHOT, "o") == LARGE
+    assert api.object_head(ACCOUNT, SNAPSHOT, "o", trust_level=2)
+
+
+# --- computed chunk IDs ---------------------------------------------------------------------------------
+
+
+def chunk_urls(api: Any, container: str, name: str) -> set[str]:
+    return {chunk["url"] for chunk in api.object_locate(ACCOUNT, container, name)[1]}
+
+
+def computed_urls(api: Any, container: str, name: str) -> set[str]:
+    """Where the chunks of an object are if their IDs are computed of what they are for."""
+    meta, chunks = api.object_locate(ACCOUNT, container, name)
+    cid = cid_from_name(ACCOUNT, container)
+    return {
+        f"{chunk['url'].rpartition('/')[0]}/"
+        f"{compute_chunk_id(cid, name, meta['version'], chunk['pos'], meta['policy'])}"
+        for chunk in chunks
+    }
+
+
+@pytest.fixture
+def in_parts(api: Any) -> dict[str, bytes]:
+    """Objects that were appended to, and cut: some of their chunks keep the URLs that they were made with."""
+    for policy in ("SINGLE", "THREECOPIES", "EC"):
+        create(api, policy, LARGE, policy=policy)
+        create(api, policy, b"tail", append=True)
+        create(api, f"cut {policy}", LARGE, policy=policy)
+        api.object_truncate(ACCOUNT, CONTAINER, f"cut {policy}", size=len(LARGE) - 1000)
+        create(api, f"first {policy}", LARGE[:1000], policy=policy)
+        api.object_truncate(ACCOUNT, CONTAINER, f"first {policy}", size=10)
+    names = [row[0] for row in contents(api, CONTAINER)]
+    return {name: read(api, CONTAINER, name) for name in names}
+
+
+@pytest.mark.pitfall("W3", "W4")
+@pytest.mark.parametrize("links", [False, True], ids=["copied", "linked"])
+def test_snapshot_of_objects_in_parts_is_whole_and_its_own(
+    api: Any, namespace: Namespace, in_parts: dict[str, bytes], links: bool
+) -> None:
+    for rawx in namespace.rawx:
+        rawx.shallow_copy = links
+    before = sorted(chunks_on_disk(namespace))
+    take(api)
+    for name, data in in_parts.items():
+        assert chunk_urls(api, SNAPSHOT, name) == computed_urls(api, SNAPSHOT, name)
+        assert read(api, SNAPSHOT, name) == data
+        assert api.object_head(ACCOUNT, SNAPSHOT, name, trust_level=2)
+    api.container.container_enable(ACCOUNT, SNAPSHOT)
+    api.container_flush(ACCOUNT, SNAPSHOT)
+    assert sorted(chunks_on_disk(namespace)) == before
+    for name, data in in_parts.items():
+        assert read(api, CONTAINER, name) == data
+
+
+@pytest.mark.pitfall("W3", "W4")
+@computing_urls
+def test_only_chunks_that_the_snapshot_names_otherwise_are_noted(
+    api: Any, namespace: Namespace, in_parts: dict[str, bytes]
+) -> None:
+    kept = {
+        url
+        for name in in_parts
+        for url in chunk_urls(api, CONTAINER, name) - computed_urls(api, CONTAINER, name)
+    }
+    assert kept
+    asked: list[dict[str, Any]] = []
+    send = api.container.container_raw_update
+
+    def note(old: Any, new: Any, *args: Any, **kwargs: Any) -> None:
+        asked.extend([*old])
+        send(old, new, *args, **kwargs)
+
+    api.container.container_raw_update = note
+    take(api)
+    assert {bean["id"] for bean in asked} == kept
+
+
+@pytest.mark.pitfall("W3")
+def test_source_is_asked_no_more_than_before(api: Any, namespace: Namespace) -> None:
+    """Where the chunks of the source are follows from the copy, whatever becomes of the source."""
+    create(api, "o", LARGE)
+    namespace.forget_requests()
+    take(api)
+    located = [request for request in namespace.requests if "content/locate" in request.target]
+    assert len(located) == 1
+    assert f"ref={SNAPSHOT}" in located[0].target
+
+
+@pytest.mark.pitfall("W3")
+@computing_urls
+def test_chunk_of_another_in_the_place_of_one_of_a_snapshot_ends_it(api: Any, namespace: Namespace) -> None:
+    create(api, "o", b"data", policy="THREECOPIES")
+    meta, chunks = api.object_locate(ACCOUNT, CONTAINER, "o")
+    chunk_id = compute_chunk_id(cid_from_name(ACCOUNT, SNAPSHOT), "o", meta["version"], "0", meta["policy"])
+    place = f"{chunks[0]['url'].rpartition('/')[0]}/{chunk_id}"
+    api.blob_client.chunk_copy(chunks[0]["url"], place, path="somebody else's")
+    before = sorted(chunks_on_disk(namespace))
+    with pytest.raises(exc.Conflict, match="409"):
+        take(api)
+    assert sorted(chunks_on_disk(namespace)) == before
+    assert status(api, CONTAINER) == ENABLED
+    with pytest.raises(exc.NoSuchContainer):
+        api.container_show(ACCOUNT, SNAPSHOT)
+
+
+@pytest.mark.pitfall("W3")
+@computing_urls
+def test_other_names_of_chunks_are_not_believed_before_they_are_seen(api: Any, namespace: Namespace) -> None:
+    """Of an object whose chunks all have their first URLs, nobody knows whether other IDs are kept."""
+    create(api, "o", b"a lot of data", policy="SINGLE")
+    api.object_truncate(ACCOUNT, CONTAINER, "o", size=2)
+    take(api)
+    _forget_snapshot(api)
+    before = sorted(chunks_on_disk(namespace))
+    with pytest.raises(exc.Conflict, match="in the places of those of object 'o'"):
+        take(api)
+    assert sorted(chunks_on_disk(namespace)) == before
+    assert status(api, CONTAINER) == ENABLED
+
+
+# --- containers divided among others --------------------------------------------------------------------
+
+
+@pytest.mark.pitfall("W12")
+@computing_urls
+def test_snapshot_of_a_divided_container_is_refused_before_anything_is_frozen(
+    api: Any, namespace: Namespace
+) -> None:
+    for name in ("a", "m", "z"):
+        create(api, name)
+    shards = namespace.shard(ACCOUNT, CONTAINER, "m")
+    namespace.forget_requests()
+    with pytest.raises(exc.OioException, match=f"'{CONTAINER}' cannot have a snapshot: .* 2 shards"):
+        take(api)
+    assert routes(namespace) == ["proxy POST container/get_properties"]
+    for cid in shards:
+        known = api.container.container_get_properties(cid=cid)
+        assert known["system"]["sys.status"] == ENABLED
+    for name in ("a", "m", "z"):
+        create(api, name, b"as before")

@@ -34,8 +34,11 @@ from oio.api.types import (
     WrittenChunk,
 )
 from tests.kit.facade import ACCOUNT, CONTAINER, create
+from tests.kit.releases import RELEASES
 from tests.wire.calls import load_call
 from tests.wire.recorded import NAMES
+
+ON_RELEASES = RELEASES
 
 DELETE_MARKER = {"name", "version", "ctime", "mtime", "deleted", "properties"}
 
@@ -158,7 +161,8 @@ def test_listings_of_objects_are_as_documented(filled: Any, options: dict[str, A
     page = filled.object_list(ACCOUNT, CONTAINER, **options)
     check(page, ObjectListing)
     if "limit" in options:
-        assert page.keys() == keys(ObjectListing)
+        # Services of 7.3 give no version marker.
+        assert page.keys() == keys(ObjectListing) - {"next_version_marker"}
     for entry in filled.object_list_all(ACCOUNT, CONTAINER, **options):
         check(entry, ListedPrefix if "prefix" in entry else ListedObject)
     if "properties" in options:

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from oio.common import exceptions as exc
-from oio.sandbox import Namespace
+from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 TARGET = (ACCOUNT, CONTAINER, "o")
 CONTENTS = {1_000: b"first", 2_000: b"second", 3_000: b"third"}
@@ -182,11 +187,14 @@ def test_mark_tells_that_it_is_one(api: Any, three_versions: dict[int, Any]) -> 
     assert marker["is_latest"]
 
 
-@pytest.mark.pitfall(142)
-def test_second_deletion_removes_the_mark_of_the_first(api: Any, three_versions: dict[int, Any]) -> None:
+@pytest.mark.pitfall(142, "W14")
+def test_second_deletion_removes_the_mark_of_the_first_or_makes_another(
+    api: Any, three_versions: dict[int, Any], release: str
+) -> None:
     api.object_delete(*TARGET)
     api.object_delete(*TARGET)
-    assert listed(api) == [3_000, 2_000, 1_000]
+    marks = [] if release == "7.3" else [-3_002, -3_001]
+    assert listed(api) == [*marks, 3_000, 2_000, 1_000]
 
 
 def test_object_can_be_created_over_a_mark(api: Any, three_versions: dict[int, Any]) -> None:
@@ -302,3 +310,188 @@ def test_headers_of_a_call_may_ask_for_versions(api: Any, name: str) -> None:
     assert listed(api) == [-3_001, 3_000, 2_000, 1_000]
     system = api.container_get_properties(ACCOUNT, CONTAINER)["system"]
     assert system.get("sys.m2.policy.version") == ("-1" if "force" in name else None)
+
+
+# --- what is told of deletions -----------------------------------------------------------------------
+
+
+@spelled
+@pytest.mark.pitfall("W14")
+def test_deletion_tells_version_and_mark(
+    api: Any, three_versions: dict[int, Any], release: str, spell: Any
+) -> None:
+    is_told = release == "2026"
+    known = api.object_delete_ext(*TARGET)
+    wanted = {"name": "o", "deleted": True, "version": None, "delete_marker": None, "error": None}
+    assert known == (wanted | ({"version": "3001", "delete_marker": True} if is_told else {}))
+    known = api.object_delete_ext(*TARGET, version=spell(3_001))
+    assert (known["version"], known["delete_marker"]) == ("3001", True if is_told else None)
+    known = api.object_delete_ext(*TARGET, version=spell(2_000))
+    assert (known["version"], known["delete_marker"]) == ("2000", False if is_told else None)
+    assert listed(api) == [3_000, 1_000]
+    assert api.object_delete(*TARGET) is True
+    with pytest.raises(exc.NoSuchObject):
+        api.object_delete_ext(*TARGET, version=spell(42))
+
+
+@pytest.mark.pitfall("W14")
+def test_deletion_where_no_versions_are_kept_tells_which_one_it_was(api: Any, release: str) -> None:
+    create(api, "o", version=5)
+    known = api.object_delete_ext(*TARGET)
+    told = ("5", False) if release == "2026" else (None, None)
+    assert (known["deleted"], known["version"], known["delete_marker"]) == (True, *told)
+
+
+@pytest.mark.pitfall("W14")
+def test_versions_among_many_are_deleted_and_not_the_latest_ones(
+    api: Any, three_versions: dict[int, Any]
+) -> None:
+    create(api, "p", version=1)
+    create(api, "q", version=1)
+    wanted = ["nothing", ("o", 2_000), ("o", "42"), "p", ("q", None)]
+    found = api.object_delete_many_ext(ACCOUNT, CONTAINER, iter(wanted))
+    assert [(item["name"], item["deleted"]) for item in found] == [
+        ("nothing", False),
+        ("o", True),
+        ("o", False),
+        ("p", True),
+        ("q", True),
+    ]
+    assert [item["version"] for item in found] == [None, "2000", "42", None, None]
+    assert [item["error"] for item in found] == [*["Alias not found", None] * 2, None]
+    assert listed(api) == [3_000, 1_000, -2, 1, -2, 1]
+
+
+@pytest.mark.pitfall("W14")
+def test_nothing_is_deleted_of_nothing(api: Any, namespace: Namespace) -> None:
+    namespace.forget_requests()
+    assert api.object_delete_many_ext(ACCOUNT, CONTAINER, []) == []
+    assert namespace.requests == []
+
+
+@pytest.mark.pitfall("W14")
+@pytest.mark.parametrize(
+    ("objs", "text"),
+    [
+        ("o", "objs must be an iterable"),
+        ([("o", "v")], "a version in objs must be an integer: 'v'"),
+        ([("o", 1, 2)], "a name in objs must be a str"),
+        ([""], "a name in objs must not be empty"),
+    ],
+)
+def test_wrong_names_of_what_to_delete_are_refused(offline_api: Any, objs: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        offline_api.object_delete_many_ext(ACCOUNT, CONTAINER, objs)
+
+
+def test_failure_of_a_service_is_no_entry(api: Any, namespace: Namespace) -> None:
+    create(api, "o", version=5)
+    fault = Fault("status", service="proxy", operation="content/delete", status=503)
+    with namespace.faults(fault), pytest.raises(exc.ServiceBusy):
+        api.object_delete_many_ext(ACCOUNT, CONTAINER, [("o", 5)])
+    assert listed(api) == [5]
+
+
+# --- refusals of today's services --------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked(tmp_path: Any) -> Any:
+    """A client of a container of today that may lock objects, with one that nobody may delete."""
+    with Namespace(tmp_path / "locking", rawx=3, release="2026") as running, running.api() as client:
+        keep(client, -1, **{"sys.m2.bucket.objectlock.enabled": "1"})
+        hold = {"x-object-sysmeta-s3api-legal-hold-status": "ON"}
+        create(client, "o", b"kept", version=5, properties=hold)
+        yield client
+
+
+@pytest.mark.pitfall("W15")
+def test_locked_version_is_forbidden_to_delete(locked: Any) -> None:
+    for delete in (
+        lambda: locked.object_delete(*TARGET, version=5),
+        lambda: locked.object_delete_ext(*TARGET, version=5),
+        lambda: locked.container_flush(ACCOUNT, CONTAINER, fast=True),
+    ):
+        with pytest.raises(exc.Forbidden, match="object locked") as caught:
+            delete()
+        assert caught.value.status == 19
+    (entry,) = locked.object_delete_many_ext(ACCOUNT, CONTAINER, [("o", 5)])
+    assert (entry["deleted"], "object locked" in entry["error"]) == (False, True)
+    with pytest.raises(exc.OioException, match="object locked"):
+        locked.container_flush(ACCOUNT, CONTAINER)
+    assert read(locked, "o") == b"kept"
+    assert locked.object_delete_ext(*TARGET)["delete_marker"] is True
+
+
+def retained(mode: str) -> dict[str, str]:
+    """Properties of a version that nobody may delete for a while."""
+    prefix = "x-object-sysmeta-s3api-retention-"
+    return {f"{prefix}mode": mode, f"{prefix}retainuntildate": "2999-01-01T00:00:00Z"}
+
+
+REMOVALS: dict[str, Callable[..., Any]] = {
+    "delete": lambda api, **kw: api.object_delete(*TARGET, version=6, **kw),
+    "delete_ext": lambda api, **kw: api.object_delete_ext(*TARGET, version=6, **kw),
+    "delete_many_ext": lambda api, **kw: api.object_delete_many_ext(ACCOUNT, CONTAINER, [("o", 6)], **kw),
+}
+
+
+@pytest.mark.pitfall("W15")
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
+def test_retention_is_bypassed_on_demand(locked: Any, remove: Callable[..., Any]) -> None:
+    create(locked, "o", b"retained", version=6, properties=retained("GOVERNANCE"))
+    with contextlib.suppress(exc.Forbidden):
+        remove(locked)
+    assert listed(locked) == [6, 5]
+    with contextlib.suppress(exc.Forbidden):
+        remove(locked, bypass_governance="false")
+    with pytest.raises(ValueError, match="bypass_governance must be True or False, not 'perhaps'"):
+        remove(locked, bypass_governance="perhaps")
+    assert listed(locked) == [6, 5]
+    remove(locked, bypass_governance=True)
+    assert listed(locked) == [5]
+    create(locked, "o", b"retained", version=6, properties=retained("COMPLIANCE"))
+    with contextlib.suppress(exc.Forbidden):
+        remove(locked, bypass_governance=True)
+    assert listed(locked) == [6, 5]
+
+
+@pytest.mark.pitfall("W15")
+@pytest.mark.parametrize("fast", [False, True], ids=["slow", "fast"])
+def test_flush_bypasses_retention_on_demand(locked: Any, fast: bool) -> None:
+    locked.object_set_properties(*TARGET, {"x-object-sysmeta-s3api-legal-hold-status": "OFF"}, version=5)
+    create(locked, "o", b"retained", version=6, properties=retained("GOVERNANCE"))
+    with pytest.raises(exc.OioException, match="object locked"):
+        locked.container_flush(ACCOUNT, CONTAINER, fast=fast)
+    locked.container_flush(ACCOUNT, CONTAINER, fast=fast, bypass_governance=True)
+    assert listed(locked) == []
+
+
+def test_bypassing_does_no_harm_where_nothing_is_locked(
+    api: Any, namespace: Namespace, three_versions: Any
+) -> None:
+    create(api, "p")
+    assert api.object_delete(*TARGET, version=1_000, bypass_governance=True)
+    many = {"bypass_governance": True}
+    assert api.object_delete_many(ACCOUNT, CONTAINER, ["p", "q"], **many) == [("p", True), ("q", False)]
+    api.container_flush(ACCOUNT, CONTAINER, bypass_governance=True)
+    assert listed(api) == []
+    assert chunks_on_disk(namespace) == []
+
+
+@pytest.mark.pitfall("W15")
+def test_flush_deletes_what_is_not_locked(locked: Any) -> None:
+    create(locked, "p", b"free")
+    with pytest.raises(exc.OioException, match="object locked"):
+        locked.container_flush(ACCOUNT, CONTAINER)
+    assert listed(locked) == [5]
+
+
+@pytest.mark.pitfall("W15")
+def test_container_of_another_region_is_refused(locked: Any) -> None:
+    for region in ("localhost", "LOCALHOST", None):
+        assert locked.container_create(ACCOUNT, f"in-{region}", region=region)
+    with pytest.raises(exc.BadRequest, match="region elsewhere"):
+        locked.container_create(ACCOUNT, "far", region="elsewhere")
+    with pytest.raises(exc.NoSuchContainer):
+        locked.container_show(ACCOUNT, "far")

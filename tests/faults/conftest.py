@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,12 +11,15 @@ import pytest
 
 from oio.sandbox import Namespace
 from tests.kit.objects import running_namespace
+from tests.kit.releases import for_each, pytest_generate_tests, release
+
+__all__ = ["pytest_generate_tests", "release"]
 
 
 @pytest.fixture
-def namespace(tmp_path) -> Iterator[Namespace]:
+def namespace(tmp_path, release) -> Iterator[Namespace]:
     """A namespace of the test's own."""
-    with running_namespace(tmp_path) as running:
+    with running_namespace(tmp_path, release) as running:
         yield running
 
 
@@ -27,10 +31,17 @@ def api(namespace) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def shared_namespace(tmp_path_factory) -> Iterator[Namespace]:
-    """A namespace for tests that change nothing in it, and stop none of its services."""
-    with running_namespace(tmp_path_factory.mktemp("shared")) as running:
-        yield running
+def shared_namespaces(tmp_path_factory) -> Iterator[dict[str, Namespace]]:
+    """Namespaces for tests that change nothing in them, and stop none of their services."""
+    with contextlib.ExitStack() as stack:
+        path = tmp_path_factory.mktemp
+        yield for_each(lambda each: stack.enter_context(running_namespace(path("shared"), each)))
+
+
+@pytest.fixture
+def shared_namespace(shared_namespaces, release) -> Namespace:
+    """That of them which is for this test."""
+    return shared_namespaces[release]
 
 
 @pytest.fixture

@@ -3,25 +3,42 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from oio.api._data.ec.codec import codec_of
 from oio.common import exceptions as exc
+from oio.common.storage_method import STORAGE_METHODS
 from tests.kit.ec_objects import DATA, FRAGMENT, LARGE, METACHUNK, PARITY, SEGMENT, SMALL, running_namespace
 from tests.kit.layouts import LAYOUTS
 from tests.kit.objects import fault, part_of, read, stored
+from tests.kit.releases import for_each
 
 
 @pytest.fixture
-def own_namespace(tmp_path):
+def own_namespace(tmp_path, release):
     """A namespace whose services may be stopped, and their disks damaged."""
-    with running_namespace(tmp_path) as running:
+    with running_namespace(tmp_path, release) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def namespace(tmp_path_factory):
-    with running_namespace(tmp_path_factory.mktemp("ec")) as running:
-        yield running
+def stores(tmp_path_factory):
+    """A namespace of each release, and the objects to read in it."""
+
+    def make(release):
+        running = stack.enter_context(running_namespace(tmp_path_factory.mktemp("ec"), release))
+        with running.api() as api:
+            return running, {data: stored(api, data) for data in (SMALL, LARGE)}
+
+    with contextlib.ExitStack() as stack:
+        yield for_each(make)
+
+
+@pytest.fixture
+def namespace(stores, release):
+    return stores[release][0]
 
 
 @pytest.fixture
@@ -30,14 +47,21 @@ def api(namespace):
         yield client
 
 
-@pytest.fixture(scope="module")
-def objects(namespace):
+@pytest.fixture
+def objects(stores, release):
     """The objects to read."""
-    with namespace.api() as api:
-        return {data: stored(api, data) for data in (SMALL, LARGE)}
+    return stores[release][1]
 
 
-@pytest.mark.pitfall(126)
+@pytest.mark.pitfall("D2")
+def test_fragments_are_always_where_these_tests_strike(namespace, api):
+    for _ in range(5):
+        for chunk in api.object_locate(*stored(api, LARGE))[1]:
+            number = int(chunk["pos"].partition(".")[2])
+            assert namespace.rawx[number].address in chunk["url"]
+
+
+@pytest.mark.pitfall(126, "D2")
 def test_padding_is_no_part_of_the_data(namespace, api, objects):
     """The last byte of the last data fragment of a short segment stands for nothing."""
     padding = fault("corrupt", "GET", address=namespace.rawx[DATA - 1].address, after_bytes=-1)
@@ -57,8 +81,8 @@ def test_read_of_wrong_bytes_is_repaired_before_anything_is_given_or_told(
     faults = [fault("corrupt", "GET", address=rawx.address, after_bytes=-1) for rawx in struck]
     with namespace.faults(*faults):
         data, error = read(api, objects[stored_data])
-    if stored_data is SMALL and faulty <= PARITY:
-        assert (data, error) == (SMALL, None)
+    if faulty <= PARITY:
+        assert (data, error) == (stored_data, None)
     else:
         assert isinstance(error, exc.CorruptedChunk)
         assert any(rawx.address in str(error) for rawx in struck)
@@ -94,12 +118,44 @@ def test_chunks_that_rot_on_disk_are_repaired_by_a_strict_read(own_namespace, fr
         assert read(api, target, ranges, verify_checksum="strict") == (part_of(LARGE, ranges), None)
 
 
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Fragments are written without checksums, as by other clients."""
+    method = STORAGE_METHODS.load("ec/algo=liberasurecode_rs_vand,k=6,m=3")
+    monkeypatch.setattr(codec_of(method), "_driver", method.unchecked_driver)
+
+
+@pytest.mark.pitfall("A13")
+@pytest.mark.parametrize("verify", [True, False, "server"])
+@pytest.mark.parametrize("ranges", [None, [(5, 9)], [(SEGMENT - 1, METACHUNK)]])
+def test_chunks_that_rot_on_disk_are_repaired_by_any_read(own_namespace, ranges, verify):
+    with own_namespace.api() as api:
+        target = stored(api, LARGE)
+        rot(own_namespace, api, target, {0, 3, 8}, at=FRAGMENT + 500)
+        assert read(api, target, ranges, verify_checksum=verify, hold_up_to=0) == (
+            part_of(LARGE, ranges),
+            None,
+        )
+
+
+@pytest.mark.pitfall("A13")
+@pytest.mark.usefixtures("unchecked")
+def test_servers_find_chunks_that_rot_when_fragments_have_no_checksums(own_namespace):
+    ranges = [(5, 9), (SEGMENT - 1, METACHUNK)]
+    with own_namespace.api() as api:
+        target = stored(api, LARGE)
+        rot(own_namespace, api, target, {0, 3, 8}, at=FRAGMENT + 500)
+        assert read(api, target, ranges).data != part_of(LARGE, ranges)
+        assert read(api, target, ranges, verify_checksum="server") == (part_of(LARGE, ranges), None)
+
+
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.pitfall(126)
 def test_chunks_that_rot_on_disk_are_told_by_a_whole_read(own_namespace):
     with own_namespace.api() as api:
         target = stored(api, LARGE)
         damaged = rot(own_namespace, api, target, {2}, at=FRAGMENT + 500)
-        data, error = read(api, target)
+        data, error = read(api, target, hold_up_to=0)
     assert isinstance(error, exc.CorruptedChunk)
     assert sum(url in str(error) for url in damaged) == 1
     assert str(error).count("http://") == 1

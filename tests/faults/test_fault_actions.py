@@ -24,8 +24,8 @@ KEEP = [("Connection", "keep-alive")]
 
 
 @pytest.fixture
-def namespace(tmp_path) -> Iterator[Namespace]:
-    with Namespace(tmp_path / "namespace", rawx=2) as running:
+def namespace(tmp_path, release) -> Iterator[Namespace]:
+    with Namespace(tmp_path / "namespace", rawx=2, release=release) as running:
         yield running
 
 

@@ -8,17 +8,24 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
 from tests.kit.objects import CHUNK_SIZE, LARGE, SMALL, part_of, read, stored
-from tests.kit.read_troubles import (
-    PLACES,
-    place,
-)
+from tests.kit.read_troubles import PLACES, place
+from tests.kit.releases import for_each
 
 
 @pytest.fixture(scope="module")
-def objects(shared_namespace):
+def objects_of(shared_namespaces):
     """The objects to read."""
-    with shared_namespace.api() as api:
-        return {data: stored(api, data) for data in (SMALL, LARGE)}
+
+    def store(release):
+        with shared_namespaces[release].api() as api:
+            return {data: stored(api, data) for data in (SMALL, LARGE)}
+
+    return for_each(store)
+
+
+@pytest.fixture
+def objects(objects_of, release):
+    return objects_of[release]
 
 
 #: A wrong byte is only seen when a metachunk is read whole, and then some of it may have been given already.
@@ -33,19 +40,23 @@ WHOLE_METACHUNKS = {
 @pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize(("data", "ranges", "answer"), WHOLE_METACHUNKS.values(), ids=WHOLE_METACHUNKS)
 @pytest.mark.parametrize("where", PLACES)
-@pytest.mark.pitfall(126)
-def test_read_of_wrong_bytes(shared_namespace, shared_api, objects, where, data, ranges, answer, copies):
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.pitfall(126, "A14")
+def test_read_of_wrong_bytes(
+    shared_namespace, shared_api, objects, where, data, ranges, answer, copies, held
+):
     struck = shared_namespace.rawx[:copies]
     flips = [
         Fault("corrupt", operation="GET", address=rawx.address, after_bytes=place(where, answer))
         for rawx in struck
     ]
     with shared_namespace.faults(*flips) as plan:
-        given, error = read(shared_api, objects[data], ranges)
+        given, error = read(shared_api, objects[data], ranges, **({} if held else {"hold_up_to": 0}))
     assert plan.hits(flips[0])
-    if data is SMALL and copies == 1:
-        assert (given, error) == (SMALL, None)
+    if copies == 1 and (held or data is SMALL):
+        assert (given, error) == (part_of(data, ranges), None)
         return
+    assert not (held and given)
     assert isinstance(error, exc.CorruptedChunk)
     assert error.reqid
     assert len(given) < len(part_of(data, ranges))
@@ -70,6 +81,17 @@ def test_three_rawx_cut_in_turn_give_the_whole_between_them(shared_namespace, sh
     assert asked[0] == 5
     assert 5 <= asked[1] <= 70_006
     assert asked[1] <= asked[2] <= asked[1] + 100_003
+
+
+@pytest.mark.pitfall("B9")
+def test_one_reset_of_each_rawx_does_not_end_a_read(shared_namespace, shared_api, objects):
+    resets = [
+        Fault("reset", operation="GET", address=rawx.address, after_bytes=40_000, nth=1)
+        for rawx in shared_namespace.rawx
+    ]
+    with shared_namespace.faults(*resets) as plan:
+        assert read(shared_api, objects[LARGE], [(0, CHUNK_SIZE - 2)]) == (LARGE[: CHUNK_SIZE - 1], None)
+    plan.assert_met()
 
 
 @pytest.mark.pitfall(55)

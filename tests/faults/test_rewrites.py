@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.utils import cid_from_name, compute_chunk_id
 from oio.sandbox import Fault
 from tests.kit import ec_objects
 from tests.kit.deadlines import kept_by
@@ -25,6 +26,9 @@ from tests.kit.objects import (
     read,
     stored,
 )
+from tests.kit.releases import RELEASES
+
+ON_RELEASES = RELEASES
 
 CUT = CHUNK_SIZE + 1000
 """Inside the second of three metachunks."""
@@ -150,8 +154,8 @@ def test_cut_of_a_policy_that_is_not_there_any_more_leaves_the_object(namespace,
 
 
 @pytest.mark.parametrize("size", [1, ec_objects.SEGMENT + 5, ec_objects.METACHUNK + 3])
-def test_erasure_coded_object_is_cut_without_all_of_its_rawx(tmp_path, size):
-    with ec_objects.running_namespace(tmp_path) as namespace, namespace.api() as api:
+def test_erasure_coded_object_is_cut_without_all_of_its_rawx(tmp_path, size, release):
+    with ec_objects.running_namespace(tmp_path, release) as namespace, namespace.api() as api:
         target = stored(api, ec_objects.LARGE)
         _, chunks = api.object_locate(*target)
         (missing,) = [rawx for rawx in namespace.rawx if rawx.address in chunks[0]["real_url"]]
@@ -220,13 +224,15 @@ def test_object_is_its_own_beginning_when_nobody_knows_what_was_dropped(namespac
 @everywhere
 @pytest.mark.parametrize("action", ["commit-then-timeout", "commit-then-reset"])
 @pytest.mark.pitfall(29, 143)
-def test_commit_whose_answer_was_lost_is_a_success(namespace, api, target, rewrite, action):
-    trouble = Fault(action, service="proxy", operation=rewrite.commit)
+def test_commit_whose_answer_was_lost_is_a_success(namespace, api, target, rewrite, action, release):
+    # The first commit of a change that must be announced is refused.
+    commits = 2 if (release, rewrite.commit) == ("2026", "content/create") else 1
+    trouble = Fault(action, service="proxy", operation=rewrite.commit, nth=commits)
     namespace.forget_requests()
     with namespace.faults(trouble) as plan:
         rewrite.make(api, target, request_attempts=5, **limits(action, read_timeout=1.0))
     plan.assert_met()
-    assert len(requests_to(namespace, rewrite.commit)) == 1
+    assert len(requests_to(namespace, rewrite.commit)) == commits
     assert_stored(namespace, api, target, rewrite.result)
 
 
@@ -260,9 +266,8 @@ def test_uncertain_commit_keeps_the_new_chunks(namespace, api, target, rewrite, 
     with namespace.faults(trouble) as plan, pytest.raises(exc.OioNetworkException):
         rewrite.make(api, target, **limits(action, read_timeout=1.0))
     plan.assert_met()
-    assert len(chunks_on_disk(namespace) - chunks_listed(api, target)) == (
-        3 if rewrite.result != LARGE else 6
-    )
+    new = chunks_on_disk(namespace) - chunks_listed(api, target)
+    assert len(new) == (3 if rewrite.result != LARGE else 6)
     assert read(api, target) == (BETWEEN if rewrite.commit == "content/update" else LARGE, None)
     rewrite.make(api, target)
     assert read(api, target) == (rewrite.result, None)
@@ -351,3 +356,188 @@ def test_deadline_bounds_the_whole_call(namespace, api, target, rewrite, trouble
     error = kept_by(namespace, trouble, call=lambda deadline: rewrite.make(api, target, deadline=deadline))
     assert isinstance(error, (exc.DeadlineReached, exc.OioTimeout))
     assert_stored(namespace, api, target, LARGE)
+
+
+# --- changes of policy that are announced ---------------------------------------------------------------
+
+#: Of services that want changes of policies to be announced, and compute the IDs of chunks.
+announcing = pytest.mark.on_release("2026")
+TRANSITION = "content/transition"
+
+
+def announcements(namespace: Any) -> int:
+    """How many there were; the second takes back what the first said."""
+    return len(requests_to(namespace, TRANSITION))
+
+
+def assert_as_before(namespace: Any, api: Any, target: Target, before: set[str]) -> None:
+    assert chunks_on_disk(namespace) == chunks_listed(api, target) == before
+    known = api.object_get_properties(*target)
+    assert (known["policy"], known.get("target_policy"), known["properties"]) == ("THREECOPIES", None, {})
+    assert read(api, target, verify_checksum="strict") == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W6")
+@pytest.mark.parametrize(("http", "status"), [(400, 400), (403, 403), (500, 425), (503, 436)])
+def test_announcement_is_taken_back_when_the_change_is_refused(namespace, api, target, http, status):
+    before = chunks_on_disk(namespace)
+    body = json.dumps({"status": status, "message": "because"})
+    trouble = Fault("status", service="proxy", operation="content/create", status=http, body=body, nth=2)
+    namespace.forget_requests()
+    with namespace.faults(trouble) as plan, pytest.raises(exc.ClientException, match="because"):
+        change_policy(api, target)
+    plan.assert_met()
+    assert announcements(namespace) == 2
+    assert_as_before(namespace, api, target, before)
+
+
+@announcing
+@pytest.mark.pitfall("W6")
+@pytest.mark.parametrize(
+    "trouble", [{"action": "status", "status": 403}, {"action": "commit-then-reset"}], ids=["refused", "lost"]
+)
+def test_nothing_is_left_when_the_announcement_fails(namespace, api, target, trouble):
+    before = chunks_on_disk(namespace)
+    fault = Fault(service="proxy", operation=TRANSITION, nth=1, **trouble)
+    with namespace.faults(fault) as plan, pytest.raises(exc.OioException):
+        change_policy(api, target, request_attempts=1)
+    plan.assert_met()
+    assert_as_before(namespace, api, target, before)
+
+
+@announcing
+@pytest.mark.pitfall("W6", 31)
+def test_trouble_with_taking_it_back_does_not_hide_why(namespace, api, target, caplog):
+    before = chunks_on_disk(namespace)
+    troubles = [
+        Fault("status", service="proxy", operation="content/create", status=403, nth=2),
+        Fault("status", service="proxy", operation=TRANSITION, status=500, nth=2),
+    ]
+    with namespace.faults(*troubles) as plan, pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    plan.assert_met()
+    assert "still announced to change its policy" in caplog.text
+    assert chunks_on_disk(namespace) == before
+    assert api.object_get_properties(*target)["target_policy"] == "EC21"
+    change_policy(api, target)
+    assert_stored(namespace, api, target, LARGE)
+
+
+@announcing
+@pytest.mark.pitfall("W6", 29)
+def test_change_that_was_made_all_the_same_is_not_announced_back(namespace, api, target):
+    """Nobody can tell that the second commit was done, until the announcement is taken back."""
+    troubles = [
+        Fault("commit-then-reset", service="proxy", operation="content/create", nth=2),
+        Fault("status", service="proxy", operation="content/locate", status=503, nth=2),
+    ]
+    with namespace.faults(*troubles) as plan, pytest.raises(exc.OioNetworkException):
+        change_policy(api, target, request_attempts=1)
+    plan.assert_met()
+    known = api.object_get_properties(*target)
+    assert (known["policy"], known.get("target_policy")) == ("EC21", None)
+    assert_stored(namespace, api, target, LARGE)
+
+
+@announcing
+@pytest.mark.pitfall("W6", 31)
+def test_trouble_with_looking_at_the_policy_does_not_hide_why(namespace, api, target, caplog):
+    before = chunks_on_disk(namespace)
+    troubles = [
+        Fault("status", service="proxy", operation="content/create", status=403, nth=2),
+        Fault("status", service="proxy", operation="content/get_properties", status=500),
+    ]
+    with namespace.faults(*troubles) as plan, pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    plan.assert_met()
+    assert "still announced to change its policy" in caplog.text
+    assert chunks_on_disk(namespace) == before
+
+
+@announcing
+@pytest.mark.pitfall("W6")
+def test_announcement_is_taken_back_when_the_user_interrupts(namespace, api, target):
+    commits = []
+    send = api.container.content_create
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        commits.append(args)
+        if len(commits) == 2:
+            raise KeyboardInterrupt
+        return send(*args, **kwargs)
+
+    api.container.content_create = interrupted
+    namespace.forget_requests()
+    with pytest.raises(KeyboardInterrupt):
+        change_policy(api, target)
+    assert announcements(namespace) == 2
+    assert read(api, target) == (LARGE, None)
+    assert "target_policy" not in api.object_get_properties(*target)
+
+
+@announcing
+@pytest.mark.pitfall("W6")
+def test_announcement_is_taken_back_after_the_deadline_too(namespace, api, target):
+    stall = Fault("stall", service="proxy", operation="content/create", phase="head", nth=2)
+    namespace.forget_requests()
+    error = kept_by(namespace, stall, call=lambda deadline: change_policy(api, target, deadline=deadline))
+    assert isinstance(error, (exc.DeadlineReached, exc.OioTimeout))
+    assert announcements(namespace) == 2
+    assert read(api, target) == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
+def test_chunks_that_an_interrupted_change_has_left_are_replaced(namespace, api, target):
+    """Their IDs are those of the second try; each of the chunk servers has some of them."""
+    trouble = Fault("reset", service="proxy", operation="content/create", phase="head")
+    for _ in range(3):
+        with namespace.faults(trouble) as plan, pytest.raises(exc.OioNetworkException):
+            change_policy(api, target)
+        plan.assert_met()
+    chunks, *_ = change_policy(api, target)
+    meta, located = api.object_locate(*target)
+    assert len(chunks) == len(located) == 6
+    for chunk in located:
+        known = api.blob_client.chunk_head(chunk["url"], check_hash=True)
+        assert (known["content_id"], known["chunk_pos"]) == (meta["id"], chunk["pos"])
+    assert read(api, target, verify_checksum="strict") == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
+def test_chunk_of_another_in_the_place_of_a_new_one_is_left_alone(namespace, api, target):
+    before = chunks_on_disk(namespace)
+    meta, chunks = api.object_locate(*target)
+    for rawx in namespace.rawx:
+        owned = cid_from_name(*target[:2]), target.name, meta["version"], "0", "SINGLE"
+        place = f"http://{rawx.address}/{compute_chunk_id(*owned)}"
+        (near,) = [c["url"] for c in chunks if c["pos"] == "0" and f"//{rawx.address}/" in c["url"]]
+        api.blob_client.chunk_copy(near, place, path="somebody else's")
+    there = chunks_on_disk(namespace)
+    with pytest.raises(exc.Conflict, match="in the places of those of object"):
+        api.object_change_policy(*target, "SINGLE")
+    assert chunks_on_disk(namespace) == there
+    assert before < there
+    assert read(api, target) == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", "W6")
+def test_two_changes_to_the_same_policy_at_a_time_lose_nothing(namespace, api, target):
+    """Both have the same chunks in the end, which the one that fails must not remove."""
+    send = api.container.content_create
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        api.container.content_create = send
+        with namespace.api(key_file=None) as other:
+            change_policy(other, target)
+        raise exc.Forbidden(403, None, "because")
+
+    api.container.content_create = late
+    with pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    assert api.object_get_properties(*target)["policy"] == "EC21"
+    assert chunks_listed(api, target) <= chunks_on_disk(namespace)
+    assert read(api, target, verify_checksum="strict") == (LARGE, None)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from oio.sandbox import Fault, Namespace
@@ -12,6 +12,24 @@ from tests.kit.watchdog import watched
 
 #: Seconds that a call is given to come to the fault, each after the other.
 _PATIENCE = (0.5, 2.0, 10.0)
+
+#: Faults that only a time limit ends.
+_ENDLESS = {"stall", "drip", "commit-then-timeout"}
+
+
+def growing_limits(action: str, *names: str) -> Iterator[dict[str, float]]:
+    """Time limits to try a call with, each after the other, until no sound service was too slow for them.
+
+    A fault that ends by itself leaves the library its own limits.
+
+    :param action: what the fault does
+    :param names: options that hold the limit
+    """
+    if action not in _ENDLESS:
+        yield {}
+        return
+    for seconds in _PATIENCE:
+        yield dict.fromkeys(names, seconds)
 
 
 def kept_by(

@@ -22,10 +22,14 @@ DATA = bytes(range(256)) * 20
 """Five segments and a bit."""
 
 
-def encoded(storage_method, data):
-    """The content of each chunk."""
+def encoded(storage_method, data, checked=True):
+    """The content of each chunk.
+
+    :param checked: fragments have checksums; those of other clients have none
+    """
     size = storage_method.ec_segment_size
-    segments = [storage_method.driver.encode(data[at : at + size]) for at in range(0, len(data), size)]
+    driver = storage_method.driver if checked else storage_method.unchecked_driver
+    segments = [driver.encode(data[at : at + size]) for at in range(0, len(data), size)]
     count = storage_method.ec_nb_data + storage_method.ec_nb_parity
     return [b"".join(segment[index] for segment in segments) for index in range(count)]
 
@@ -37,10 +41,10 @@ class Chunks:
     loses the rest of the chunk, ``("cut", at)`` and ``("error", at, exception)`` end the answer.
     """
 
-    def __init__(self, storage_method, data, troubles=(), told_hashes=True):
+    def __init__(self, storage_method, data, troubles=(), told_hashes=True, checked=True):
         self.storage_method = storage_method
         self.data = data
-        self.bodies = encoded(storage_method, data)
+        self.bodies = encoded(storage_method, data, checked)
         self.troubles = dict(troubles)
         self.told_hashes = told_hashes
         self.calls = []

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from oio.sandbox import Namespace
 from tests.kit.placement import place_in_order
@@ -25,9 +26,9 @@ LARGE = random.Random(4).randbytes(METACHUNK + SEGMENT + 5000)
 
 
 @contextlib.contextmanager
-def running_namespace(path: Path) -> Iterator[Namespace]:
+def running_namespace(path: Path, release: str = "7.3", **more: Any) -> Iterator[Namespace]:
     """As many rawx as a metachunk has chunks: fragment ``n`` of each goes to ``rawx[n]``."""
     settings = {"chunk_size": 2 * SEGMENT // DATA + 100, "default_policy": POLICY}
-    with Namespace(path / "namespace", rawx=DATA + PARITY, **settings) as running:
+    with Namespace(path / "namespace", rawx=DATA + PARITY, release=release, **settings, **more) as running:
         place_in_order(running)
         yield running

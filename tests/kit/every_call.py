@@ -44,16 +44,24 @@ CONTAINER_CALLS: dict[str, Call] = {
     ),
     "object_create_ext": lambda api, *c, **o: api.object_create_ext(*c, obj_name="new", data=b"new", **o),
     "object_delete_many": lambda api, *c, **o: api.object_delete_many(*c, ["o", "p"], **o),
+    "object_delete_many_ext": lambda api, *c, **o: api.object_delete_many_ext(*c, ["o", ("p", 1)], **o),
     "object_list": lambda api, *c, **o: api.object_list(*c, **o),
     "object_list_all": lambda api, *c, **o: drawn(api.object_list_all)(*c, **o),
 }
 """Calls about a container."""
+
+
+def _content(file: Any) -> bytes:
+    with file:
+        return bytes(file.read())
+
 
 OBJECT_CALLS: dict[str, Call] = {
     "object_analyze": lambda api, *t, **o: api.object_analyze(*t, **o),
     "object_change_policy": lambda api, *t, **o: api.object_change_policy(*t, "SINGLE", **o),
     "object_del_properties": lambda api, *t, **o: api.object_del_properties(*t, ["k"], **o),
     "object_delete": lambda api, *t, **o: api.object_delete(*t, **o),
+    "object_delete_ext": lambda api, *t, **o: api.object_delete_ext(*t, **o),
     "object_drain": lambda api, *t, **o: api.object_drain(*t, **o),
     "object_fetch": lambda api, *t, **o: drawn(api.object_fetch)(*t, **o),
     "object_get_properties": lambda api, *t, **o: api.object_get_properties(*t, **o),
@@ -61,6 +69,7 @@ OBJECT_CALLS: dict[str, Call] = {
     "object_head, chunks": lambda api, *t, **o: api.object_head(*t, trust_level=2, **o),
     "object_locate": lambda api, *t, **o: api.object_locate(*t, **o),
     "object_locate, chunks": lambda api, *t, **o: drawn(api.object_locate)(*t, chunk_info=True, **o),
+    "object_open": lambda api, *t, **o: _content(api.object_open(*t, **o)),
     "object_set_properties": lambda api, *t, **o: api.object_set_properties(*t, {"k": "v"}, **o),
     "object_show": lambda api, *t, **o: api.object_show(*t, **o),
     "object_touch": lambda api, *t, **o: api.object_touch(*t, **o),

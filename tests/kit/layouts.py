@@ -39,7 +39,7 @@ class Layout(NamedTuple):
     fail when an object is read, and ``quorum`` how many must be well when one is written.
     """
 
-    running: Callable[[Path], AbstractContextManager[Namespace]]
+    running: Callable[[Path, str], AbstractContextManager[Namespace]]
     metachunk: int
     struck: tuple[int, ...]
     spare: int

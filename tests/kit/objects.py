@@ -39,9 +39,9 @@ _numbers = itertools.count(1)
 
 
 @contextlib.contextmanager
-def running_namespace(path: Path) -> Iterator[Namespace]:
+def running_namespace(path: Path, release: str = "7.3", **settings: Any) -> Iterator[Namespace]:
     """Three rawx, whose scores make clients read from the first, else the second, else the third."""
-    with Namespace(path / "namespace", rawx=3, chunk_size=CHUNK_SIZE) as running:
+    with Namespace(path / "namespace", rawx=3, chunk_size=CHUNK_SIZE, release=release, **settings) as running:
         for rawx, score in zip(running.rawx, (100, 50, 10), strict=True):
             rawx.lock(score)
         yield running
@@ -114,22 +114,11 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def chunks_on_disk(namespace: Namespace) -> set[str]:
-    """IDs of the chunks that all rawx have."""
-    return {chunk for rawx in namespace.rawx for chunk in rawx.chunks()}
-
-
-def chunks_listed(api: Any, target: Target) -> set[str]:
-    """IDs of the chunks that the object has."""
-    _, chunks = api.object_locate(*target)
-    return {chunk["url"].rpartition("/")[2] for chunk in chunks}
-
-
-def places_on_disk(namespace: Namespace) -> set[str]:
     """The chunks that all rawx have, as ``host:port/ID``: those of one metachunk may be namesakes."""
     return {f"{rawx.address}/{chunk}" for rawx in namespace.rawx for chunk in rawx.chunks()}
 
 
-def places_listed(api: Any, target: Target) -> set[str]:
+def chunks_listed(api: Any, target: Target) -> set[str]:
     """The chunks that the object has, as ``host:port/ID``."""
     _, chunks = api.object_locate(*target)
     return {chunk["url"].removeprefix("http://") for chunk in chunks}

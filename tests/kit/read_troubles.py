@@ -10,9 +10,6 @@ from oio.common import exceptions as exc
 EXACT = None
 Result = type[exc.OioException] | None
 
-#: Seconds given to a rawx that does not answer; one that is well needs a small part of it.
-QUICK = {"connection_timeout": 1.0, "read_timeout": 1.0}
-
 PLACES = ("first", "middle", "last")
 
 

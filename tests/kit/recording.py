@@ -44,6 +44,29 @@ def answer(status: int = 200, body: Any = None, **headers: str) -> urllib3.HTTPR
     return urllib3.HTTPResponse(raw, named, status, reason="Because")
 
 
+LISTING = {"x_oio_list_truncated": "false", "x_oio_truncated": "false"}
+"""Headers of the last page of a listing, and of a flush that is over."""
+DESCRIPTION = {
+    f"x_oio_content_meta_{name}": value
+    for name, value in {
+        "chunk_method": "plain/nb_copy=3",
+        "ctime": "1554086800",
+        "deleted": "False",
+        "hash": "",
+        "hash_method": "md5",
+        "id": "AB" * 16,
+        "length": "5",
+        "mime_type": "application/octet-stream",
+        "mtime": "1554086800",
+        "name": "o",
+        "policy": "THREECOPIES",
+        "size": "5",
+        "version": "1554086800000000",
+    }.items()
+}
+"""Headers of the description of an object."""
+
+
 class RecordingPool:
     """What clients take for their pool of connections.
 

@@ -38,7 +38,9 @@ def fill(api: Any, *rows: dict[str, Any], container: str = CONTAINER, system: An
     }
     beans = [*headers.values(), *rows]
     for begin in range(0, len(beans), _BATCH):
-        api.container.container_raw_insert(beans[begin : begin + _BATCH], ACCOUNT, container)
+        api.container.container_raw_insert(
+            beans[begin : begin + _BATCH], ACCOUNT, container, path="o", content_id="AB" * 16
+        )
 
 
 def left(api: Any, container: str = CONTAINER) -> list[tuple[str, int, bool]]:

@@ -12,9 +12,14 @@ FILES = Path(__file__).parent.parent / "data" / "tls"
 CERTIFICATE = str(FILES / "certificate.pem")
 
 
-def answer_over_tls(peer: Peer) -> None:
+def speak_tls(peer: Peer) -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, FILES / "key.pem")
-    with context.wrap_socket(peer.sock, server_side=True) as peer.sock:
+    peer.sock = context.wrap_socket(peer.sock, server_side=True)
+    return peer.sock
+
+
+def answer_over_tls(peer: Peer) -> None:
+    with speak_tls(peer):
         while peer.read_head():
             peer.answer(200, b"[]")

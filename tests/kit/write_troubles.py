@@ -7,9 +7,6 @@ from typing import Any, NamedTuple
 
 from oio.common import exceptions as exc
 
-#: Seconds given to a rawx that does not answer; one that is well must have the time to write to its disk.
-QUICK = {"connection_timeout": 2.0, "write_timeout": 2.0}
-
 Failure = type[exc.OioException] | None
 
 PLACES = ("first", "middle", "last")

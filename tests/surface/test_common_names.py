@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 
 import pytest
+
+from oio.api import object_storage
+from oio.common import decorators, storage_functions
 
 NAMES = {
     "oio.common.configuration": "config_paths load_namespace_conf parse_config parse_options read_conf "
@@ -34,17 +39,57 @@ NAMES = {
     "compute_perfdata_stats deadline_to_timeout depaginate drop_privileges encode fix_ranges "
     "group_chunk_errors lower_dict_keys monotonic_time paths_gen quote request_id "
     "set_deadline_from_read_timeout set_fd_close_on_exec set_fd_non_blocking statfs timeout_to_deadline",
-    "oio.common.cache": "del_cached_container_metadata del_cached_object_metadata "
-    "get_cached_container_metadata get_cached_object_metadata set_cached_container_metadata "
-    "set_cached_object_metadata",
-    "oio.common.storage_method": "BackblazeStorageMethod ECStorageMethod EC_SEGMENT_SIZE "
+    "oio.common.cache": "_get_container_metadata_cache_key _get_object_metadata_cache_key "
+    "del_cached_container_metadata del_cached_object_metadata get_cached_container_metadata "
+    "get_cached_object_metadata set_cached_container_metadata set_cached_object_metadata",
+    "oio.common.storage_method": "BackblazeStorageMethod ECDriverError ECStorageMethod EC_SEGMENT_SIZE "
     "ReplicatedStorageMethod STORAGE_METHODS StorageMethod guess_storage_method load_methods "
     "parse_chunk_method",
     "oio.common.storage_functions": "_make_object_metadata _sort_chunks fetch_stream get_meta_ranges "
     "obj_range_to_meta_chunk_range wrand_choice_index",
+    "oio.common.autocontainer": "AutocontainerBase AutocontainerBuilder ContainerBuilder "
+    "HashedContainerBuilder NoMatchFound RegexContainerBuilder",
+    "oio.common.redis_conn": "RedisConnection catch_service_errors",
+    "oio.api.object_storage": "ObjectStorageAPI ObjectStorageApi _sort_chunks handle_account_not_found "
+    "handle_container_not_found handle_object_not_found patch_kwargs",
 }
 
 
+@pytest.mark.pitfall("E1", "E3", "E4", "E5", "E5b")
 @pytest.mark.parametrize(("module", "name"), [(m, name) for m in NAMES for name in NAMES[m].split()])
 def test_name_is_there(module, name):
     assert hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.pitfall("E1")
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("_sort_chunks", storage_functions),
+        ("handle_account_not_found", decorators),
+        ("handle_container_not_found", decorators),
+        ("handle_object_not_found", decorators),
+    ],
+)
+def test_gateways_find_the_same_functions_beside_the_api(name, home):
+    assert getattr(object_storage, name) is getattr(home, name)
+
+
+LAZY = """
+import sys
+import oio.common.storage_method as module
+assert "pyeclib" not in sys.modules
+from oio.common.storage_method import ECDriverError
+from pyeclib.ec_iface import ECDriverError as same
+assert ECDriverError is same
+try:
+    module.nothing
+except AttributeError as err:
+    print(err)
+"""
+
+
+@pytest.mark.pitfall("E5")
+def test_error_of_the_coding_library_is_its_own_and_loads_it_late():
+    found = subprocess.run([sys.executable, "-c", LAZY], check=True, capture_output=True, text=True)
+    assert found.stdout == "module 'oio.common.storage_method' has no attribute 'nothing'\n"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from oio.api.types import (
     ContainerProperties,
     ContainerRow,
     CreatedObject,
+    DeletedObject,
     DescribedChunk,
     FetchedObject,
     LinkedObject,
@@ -27,9 +29,16 @@ from oio.api.types import (
     Range,
     WrittenChunk,
 )
+from oio.common import exceptions as exc
+from oio.common.events import Event
 
 ACCOUNT = "museum"
 PHOTOS = "photos"
+
+
+def show(event: Event) -> None:
+    """Show what a request has come to."""
+    print(event.operation, event.outcome, event.seconds, event.bytes)
 
 
 def main(endpoint: str) -> None:
@@ -84,7 +93,9 @@ def containers(api: ObjectStorageApi) -> None:
 
 
 def objects(api: ObjectStorageApi) -> None:
-    chunks, size, md5 = api.object_create(ACCOUNT, PHOTOS, data=b"miaow", obj_name="cat", policy="SINGLE")
+    chunks, size, md5 = api.object_create(
+        ACCOUNT, PHOTOS, data=b"miaow", obj_name="cat", policy="SINGLE", size=5
+    )
     first: WrittenChunk = chunks[0]
     assert (first["size"], size, md5.upper()) == (5, 5, first["hash"].upper())
     system: NewContainerProperties = {"system": {"sys.m2.quota": "1000"}}
@@ -109,6 +120,12 @@ def objects(api: ObjectStorageApi) -> None:
     assert there
 
     ranges: list[Range] = [(0, 0), (None, 2)]
+    with api.object_open(ACCOUNT, PHOTOS, "kitten", "wb", properties={"color": "grey"}) as kitten:
+        written: int = kitten.write(b"small")
+    with api.object_open(ACCOUNT, PHOTOS, "kitten") as file:
+        small: bytes = file.read(written)
+    assert small == b"small"
+    api.object_delete(ACCOUNT, PHOTOS, "kitten")
     fetched, stream = api.object_fetch(ACCOUNT, PHOTOS, "cat", ranges=ranges)
     of_container: FetchedObject = fetched
     with stream:
@@ -117,11 +134,16 @@ def objects(api: ObjectStorageApi) -> None:
 
     api.object_touch(ACCOUNT, PHOTOS, "cat")
     api.object_truncate(ACCOUNT, PHOTOS, "cat", size=4)
+    with contextlib.suppress(exc.MethodNotAllowed):
+        api.object_request_transition(ACCOUNT, PHOTOS, "cat", "TWOCOPIES", skip_data_move=True)
     stored = api.object_change_policy(ACCOUNT, PHOTOS, "cat", "TWOCOPIES")
     assert (stored[1], stored[3]["policy"]) == (4, "TWOCOPIES")
     api.object_drain(ACCOUNT, PHOTOS, "cat")
     results: list[tuple[str, bool]] = api.object_delete_many(ACCOUNT, "drafts", ["ab", "missing"])
     assert [deleted for _, deleted in results] == [True, False]
+    known: DeletedObject = api.object_delete_ext(ACCOUNT, PHOTOS, "cat")
+    entries: list[DeletedObject] = api.object_delete_many_ext(ACCOUNT, PHOTOS, ["bat", ("dog", 1)])
+    assert [known["deleted"], *(entry["deleted"] for entry in entries)] == [True, False, False]
 
 
 def versions(api: ObjectStorageApi) -> None:
@@ -131,6 +153,8 @@ def versions(api: ObjectStorageApi) -> None:
     page: ObjectListing = api.object_list(ACCOUNT, PHOTOS, prefix="dog", versions=True, limit=4)
     marker: ListedObject = page["objects"][0]
     assert (hidden, marker["deleted"], page["truncated"]) == (True, True, False)
+    rest: ObjectListing = api.object_list(ACCOUNT, PHOTOS, marker="dog", version_marker=marker["version"])
+    assert ("next_version_marker" in rest, rest["objects"]) == (False, [])
     api.object_delete(ACCOUNT, PHOTOS, "dog", version=marker["version"])
     api.container_purge(ACCOUNT, PHOTOS, maxvers=1)
     kept = [item["size"] for item in api.object_list_all(ACCOUNT, PHOTOS, prefix="dog", versions=True)]
@@ -160,12 +184,12 @@ def listings(api: ObjectStorageApi) -> None:
             listed: ListedObject = entry
             raise AssertionError(listed["name"])
     assert folders == ["2025/", "2026/"]
-    rows: Iterator[ContainerRow] = api.container_list_all(ACCOUNT, prefix="kennel", limit=1)
+    rows: Iterator[ContainerRow] = api.container_list_all(ACCOUNT, prefix="kennel", limit=1, region=None)
     assert [row[0] for row in rows] == ["kennel", "kennel-monday"]
 
 
 def identifiers(api: ObjectStorageApi) -> None:
-    meta, stream = api.object_fetch(ACCOUNT, "kennel", "rex")
+    meta, stream = api.object_fetch(ACCOUNT, "kennel", "rex", on_event=show)
     stream.close()
     names: tuple[str, str] = api.resolve_cid(meta["container_id"])
     assert names == (ACCOUNT, "kennel")

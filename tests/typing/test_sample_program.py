@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oio.api.object_storage import ObjectStorageApi
 from oio.sandbox import Namespace
-from tests.typing import sample_program
+from tests.typing import async_program, sample_program
 
 SURFACE = Path(__file__).parent.parent / "data" / "api-surface.json"
 
@@ -29,6 +29,11 @@ def test_program_uses_each_method() -> None:
 
 def vars_of(cls: type) -> dict[str, object]:
     return {name: getattr(cls, name) for name in dir(cls) if not name.startswith("_")}
+
+
+def test_program_of_a_loop_works() -> None:
+    with Namespace(rawx=3) as namespace:
+        async_program.run(namespace.endpoint)
 
 
 def test_program_works() -> None:

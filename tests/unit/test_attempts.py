@@ -14,6 +14,8 @@ from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
 from oio.common.configuration import NS_CONF_CACHE, set_namespace_options
 from oio.common.http_urllib3 import urllib3
+from oio.common.limits import Limits
+from oio.common.retry import Retry
 from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
 from tests.kit.recording import RecordingPool, answer
@@ -59,11 +61,101 @@ def test_busy_service_is_asked_again(pauses, attempts, where):
 
 @pytest.mark.pitfall(76)
 @pytest.mark.parametrize("attempts", [None, "", 1, "1"])
-def test_request_is_sent_once_by_default(pauses, attempts):
+def test_change_is_sent_once_by_default(pauses, attempts):
     pool = RecordingPool(BUSY)
     with pytest.raises(exc.ServiceBusy):
-        ask(pool, request_attempts=attempts)
+        ask(pool, "POST", request_attempts=attempts)
     assert len(pool.asked) == 1
+
+
+def test_patience_is_measured_by_the_clock_of_the_limits(pauses):
+    """That of a program may be ahead of the one of the process."""
+    now = time.monotonic() + 1000.0
+    pool = RecordingPool(BUSY, answer(body={"a": 1}))
+    limits = Limits(clock=lambda: now)
+    assert ask(pool, call={"limits": limits, "retry": Retry(patience=5.0)})[1] == {"a": 1}
+    assert len(pool.asked) == 2
+
+
+READS = [
+    lambda client, **kwargs: client.content_get_properties("a", "c", "o", **kwargs),
+    lambda client, **kwargs: client.container_get_properties("a", "c", **kwargs),
+    lambda client, **kwargs: client.content_spare("a", "c", "o", stgpol="EC", position=0, **kwargs),
+    lambda client, **kwargs: client.content_prepare("a", "c", "o", size=1, **kwargs),
+    lambda client, **kwargs: client.content_locate("a", "c", "o", properties=False, **kwargs),
+    lambda client, **kwargs: client.content_list("a", "c", **kwargs),
+    lambda client, **kwargs: client.container_show("a", "c", **kwargs),
+]
+"""Calls that only read, whatever their verb."""
+
+
+@pytest.mark.pitfall("B8")
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("error", [BROKEN, BUSY, connection_refused(), answer(504)])
+def test_what_only_reads_is_sent_three_times_by_default(pauses, read, error):
+    pool = RecordingPool(error)
+    with pytest.raises(exc.OioException):
+        read(ContainerClient(CONF, endpoint="127.0.0.1:6000", pool_manager=pool))
+    assert len(pool.asked) == 3
+
+
+@pytest.mark.pitfall("B8")
+@pytest.mark.parametrize("option", [{"request_attempts": 1}, {"retry": Retry(attempts=1)}])
+@pytest.mark.parametrize("where", ["constructor", "call"])
+def test_reads_are_sent_once_where_that_is_wanted(pauses, option, where):
+    pool = RecordingPool(BROKEN)
+    of_client = option if where == "constructor" else {"retry": Retry(attempts=9)}
+    client = ContainerClient(CONF, endpoint="127.0.0.1:6000", pool_manager=pool, **of_client)
+    with pytest.raises(exc.OioNetworkException):
+        client.content_get_properties("a", "c", "o", **(option if where == "call" else {}))
+    assert len(pool.asked) == 1
+
+
+@pytest.mark.pitfall("B8")
+def test_answer_that_breaks_the_protocol_is_final(pauses):
+    pool = RecordingPool(answer(200, b"<html>", Content_Type="text/html"))
+    with pytest.raises(exc.OioProtocolError):
+        ask(pool, request_attempts=3)
+    assert len(pool.asked) == 1
+
+
+@pytest.mark.pitfall("B8")
+def test_change_goes_by_its_own_number_of_attempts(pauses):
+    pool = RecordingPool(BUSY)
+    with pytest.raises(exc.ServiceBusy):
+        ask(pool, "POST", retry=Retry(attempts=9, changes=2))
+    assert len(pool.asked) == 2
+
+
+@pytest.mark.pitfall("B8")
+@pytest.mark.parametrize("value", [3, "three", Retry])
+def test_policy_that_is_none_is_told(value):
+    with pytest.raises(TypeError, match="retry must be"):
+        ask(RecordingPool(), retry=value)
+
+
+@pytest.mark.pitfall("B8")
+def test_connection_that_the_proxy_closes_at_the_next_request_is_replaced():
+    """Kept, and alive when it is looked at: the end comes once the request is on its way."""
+    bodies = []
+
+    def leave_at_the_second(peer):
+        peer.read_head()
+        peer.answer(200, b"{}", Content_Type="application/json")
+        peer.read_head()
+
+    def stay(peer):
+        while head := peer.read_head():
+            bodies.append(head.partition("\r\n")[0])
+            peer.answer(200, b"{}", Content_Type="application/json")
+
+    with (
+        serving(leave_at_the_second, stay) as server,
+        ContainerClient(CONF, endpoint=server.address, retry=Retry(unit=0)) as client,
+    ):
+        client.container_show("a", "c")
+        assert client.container_get_properties("a", "c") == {}
+    assert bodies == ["POST /v3.0/NS/container/get_properties?acct=a&ref=c HTTP/1.1"]
 
 
 @pytest.mark.pitfall(76)
@@ -89,6 +181,26 @@ def test_refusals_are_final(pauses, status):
     with pytest.raises(exc.ClientException):
         ask(pool, request_attempts=3)
     assert len(pool.asked) == 1
+
+
+@pytest.mark.pitfall("B8")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": "3"},
+        {"attempts": 2.5},
+        {"changes": 0},
+        {"unit": float("inf")},
+        {"unit": float("nan")},
+        {"patience": -1},
+        {"on": "x"},
+        {"statuses": 503},
+    ],
+    ids=str,
+)
+def test_part_of_a_policy_that_makes_no_sense_is_told(wrong):
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(wrong))} must be"):
+        Retry(**wrong)
 
 
 @pytest.mark.pitfall(76)

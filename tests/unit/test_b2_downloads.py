@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -67,10 +68,41 @@ def test_range_beyond_the_end_is_refused(service, client, start):
     with pytest.raises(BackblazeException) as caught:
         read(client, start)
     assert caught.value.status_code == 416
-    service.download = lambda path, headers: (200, {}, DATA)
+    service.download = lambda path, headers: (200, {"X-Bz-File-Id": "1"}, DATA)
     with pytest.raises(BackblazeException) as caught:
         read(client, start)
     assert caught.value.status_code == 416
+
+
+@pytest.mark.pitfall("A6")
+@pytest.mark.parametrize("start", [None, 0, 5])
+@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"", DATA])
+def test_answer_of_another_server_is_not_taken_for_a_file(service, client, start, body):
+    asked = []
+
+    def answer(path, headers):
+        asked.append(path)
+        return 200, {"Content-Type": "text/html"}, body
+
+    service.download = answer
+    with pytest.raises(exc.OioProtocolError, match="X-Bz-File-Id"):
+        read(client, start)
+    with pytest.raises(exc.OioProtocolError, match="X-Bz-File-Id"):
+        client.head(BUCKET, "file")
+    assert len(asked) == 2
+
+
+@pytest.mark.pitfall("A6")
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize(("start", "end"), [(None, None), (0, 9), (5, None)])
+def test_file_of_another_size_is_not_given(service, client, start, end, verify):
+    for size in (SIZE - 1, SIZE + 1):
+        with pytest.raises(exc.CorruptedChunk, match=f"has {SIZE} bytes, not {size}"):
+            read(client, start, end, size=size, verify=verify)
+    assert (
+        read(client, start, end, size=SIZE, verify=verify)
+        == DATA[start or 0 : SIZE if end is None else end + 1]
+    )
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (5, 4), (0, -1)])
@@ -297,3 +329,52 @@ def test_any_cuts_and_any_range_give_the_bytes_that_were_stored(client, service)
         assert read(client, *bounds) == DATA[bounds[0] : bounds[1] + 1]
 
     check()
+
+
+@pytest.mark.pitfall("A7")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("child_first", [True, False])
+def test_parent_and_child_of_a_fork_read_on_by_themselves(service, client, child_first):
+    data = random.Random(2).randbytes(60 * BLOCK_SIZE)
+    service.add("large", data)
+    stream = client.get(BUCKET, "large")
+    first = next(stream)
+    go_on, ready = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(ready)
+            os.read(go_on, 1)
+            status = 0 if first + b"".join(stream) == data else 2
+        finally:
+            os._exit(status)
+    os.close(go_on)
+    if child_first:
+        os.close(ready)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert first + b"".join(stream) == data
+    if not child_first:
+        os.close(ready)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert ranges(service) == [None, f"bytes={2 * BLOCK_SIZE}-"]
+
+
+@pytest.mark.pitfall("A7")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_stream_closed_in_a_child_is_still_open_in_its_parent(service, client):
+    data = random.Random(3).randbytes(60 * BLOCK_SIZE)
+    service.add("large", data)
+    stream = client.get(BUCKET, "large")
+    first = next(stream)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            stream.close()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert first + b"".join(stream) == data
+    assert ranges(service) == [None]

@@ -139,7 +139,7 @@ def test_file_whose_source_fails_is_cancelled(service, client):
 
     def read(size):
         if source.given > 3 * PART:
-            raise ZeroDivisionError("the disk is gone")
+            raise OSError("the disk is gone")
         return give(size)
 
     source.read = read
@@ -285,10 +285,10 @@ def test_any_size_makes_as_few_parts_as_are_allowed(size, part_size):
 )
 def test_parts_are_the_data_cut_in_pieces_of_one_size(data, part_size, most, announced, limit):
     expected = data[:limit] if announced else data
-    source = Source(Pipe(data, most), min(limit, len(data)) if announced else None)
+    source = Source(Pipe(data, most), min(limit, len(data)) if announced else None, B2Limits())
     pieces = []
-    while not pieces or not source.at_end(B2Limits()):
-        with Part.spool(source, part_size, B2Limits()) as part:
+    while not pieces or not source.is_exhausted():
+        with Part.spool(source, part_size) as part:
             pieces.append(b"".join(part.body()))
             assert part.sha1 == hashlib.sha1(pieces[-1]).hexdigest()
             assert b"".join(part.body()) == pieces[-1], "a second time"

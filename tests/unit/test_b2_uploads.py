@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import threading
+from types import SimpleNamespace
+from unittest.mock import Mock
 from urllib.parse import unquote_plus
 
 import pytest
@@ -60,12 +63,110 @@ def test_source_that_has_less_than_promised_stores_nothing(service, client):
     assert service.files == []
 
 
-@pytest.mark.parametrize("source", [io.StringIO("text"), Pipe(DATA)])
-def test_source_that_fails_is_told_apart(service, client, source):
-    if isinstance(source, Pipe):
-        source.read = lambda size: 1 // 0
-    with pytest.raises(exc.SourceReadError, match=r"bytes|division"):
+@pytest.mark.parametrize("error", [OSError("torn tape"), ValueError("torn tape")])
+def test_source_that_fails_is_told_apart(service, client, error):
+    source = Pipe(DATA)
+    source.read = Mock(side_effect=error)
+    with pytest.raises(exc.SourceReadError, match="torn tape") as caught:
         client.put(BUCKET, "one", source)
+    assert caught.value.__cause__ is error
+    assert service.files == []
+
+
+@pytest.mark.pitfall("B5")
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), exc.NotFound(404, None, "mine"), exc.OioNetworkException("mine")]
+)
+@pytest.mark.parametrize(
+    "put", [lambda c, s: c.put(BUCKET, "one", s), lambda c, s: c.upload(BUCKET, {"name": "one"}, s)]
+)
+def test_exception_of_the_source_comes_out_as_it_is(service, client, put, error):
+    source = Pipe(DATA)
+    source.read = Mock(side_effect=error)
+    with pytest.raises(type(error)) as caught:
+        put(client, source)
+    assert caught.value is error
+    assert service.files == []
+
+
+@pytest.mark.pitfall("A3")
+def test_text_is_refused(service, client):
+    with pytest.raises(TypeError, match="source must be opened in binary mode"):
+        client.put(BUCKET, "one", io.StringIO("text"))
+    with pytest.raises(TypeError, match="data must be opened in binary mode"):
+        client.upload_part(
+            client.upload_part_begin(BUCKET, {"name": "big"})["fileId"], io.StringIO("text"), 1
+        )
+
+
+@pytest.mark.pitfall("A5")
+@pytest.mark.parametrize("size", [None, -1])
+def test_size_that_is_unknown_takes_everything(service, client, size):
+    assert client.put(BUCKET, "one", Pipe(DATA), size=size)["contentLength"] == len(DATA)
+    assert service.data("one") == DATA
+
+
+@pytest.mark.pitfall("A5")
+@pytest.mark.parametrize("size", [10.5, 10.0, "10", -2, True])
+def test_size_that_is_no_number_of_bytes_is_refused(service, client, size):
+    source = Pipe(DATA)
+    with pytest.raises((ValueError, TypeError), match="size must be"):
+        client.put(BUCKET, "one", source, size=size)
+    assert source.given == 0
+    assert service.files == []
+
+
+@pytest.mark.pitfall("A5")
+@pytest.mark.parametrize("size", [0, 5, 1234])
+def test_no_more_is_stored_than_asked_for_when_the_source_gives_more(service, client, size):
+    assert (
+        client.put(BUCKET, "one", SimpleNamespace(read=lambda _size: DATA), size=size)["contentLength"]
+        == size
+    )
+    assert service.data("one") == DATA[:size]
+
+
+@pytest.mark.pitfall("B4")
+def test_strided_data_are_stored(service, client):
+    client.put(BUCKET, "one", memoryview(DATA)[::2])
+    assert service.data("one") == DATA[::2]
+
+
+@pytest.mark.pitfall("A1")
+def test_source_that_has_nothing_yet_is_waited_for(service, client):
+    blocks = [None, DATA[:10], None, None, DATA[10:], b"", b"too late"]
+    client.put(BUCKET, "one", SimpleNamespace(read=lambda _size: blocks.pop(0)))
+    assert service.data("one") == DATA
+    assert blocks == [b"too late"]
+
+
+@pytest.mark.pitfall("A1")
+def test_source_that_has_nothing_for_too_long_has_failed(service):
+    with (
+        client_of(service, read_timeout=0.1) as client,
+        pytest.raises(exc.SourceReadError, match="source has given nothing for"),
+    ):
+        client.put(BUCKET, "one", SimpleNamespace(read=lambda _size: None))
+    assert service.files == []
+
+
+@pytest.mark.pitfall("B4")
+@pytest.mark.parametrize("limit", [0, -1, "0", "soon", math.nan, math.inf, 10**400])
+@pytest.mark.parametrize("name", ["connection_timeout", "read_timeout"])
+def test_time_limits_that_make_no_sense_are_refused(service, client, name, limit):
+    for make in (
+        lambda: client_of(service, authorize=False, **{name: limit}),
+        lambda: client.with_timeouts(**{name: limit}),
+    ):
+        with pytest.raises(ValueError, match=name), make():
+            pass
+
+
+@pytest.mark.pitfall("B4")
+def test_time_limits_of_any_length_are_taken(service):
+    with client_of(service, connection_timeout=1e30, read_timeout="1e30") as client:
+        client.put(BUCKET, "one", DATA, deadline=1e30)
+    assert service.data("one") == DATA
 
 
 def test_data_of_another_sha1_than_announced_are_not_sent(service, client):

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import socket
 import threading
 
 import pytest
@@ -280,6 +282,142 @@ def test_owner_that_is_collected_while_the_pool_is_at_work():
     assert pool._holders == 0
 
 
+class WatchedSocket(socket.socket):
+    """Tells whether another thread could take it out of the pool while it is looked at."""
+
+    pool: ConnectionPool
+    could_be_taken = False
+
+    def fileno(self):
+        if self.pool._lock.acquire(blocking=False):
+            self.could_be_taken = True
+            self.pool._lock.release()
+        return super().fileno()
+
+
+def test_kept_connection_is_not_taken_and_closed_by_another_thread_while_it_is_looked_at(pool):
+    with serving(answer_always) as server:
+        connection = CustomHttpConnection(server.address)
+        host, port = server.address.split(":")
+        connection.sock = sock = WatchedSocket()
+        sock.pool = pool
+        sock.connect((host, int(port)))
+        pool.give("key", connection)
+        assert pool.kept_for(["key", "key", "other"]) == [True, False, False]
+        assert pool.has("key")
+        assert not sock.could_be_taken
+        assert pool.take("key") is connection
+        connection.close()
+
+
 def test_name_that_no_host_can_have():
     with pytest.raises(OSError, match=r"a\.\.b"):
         http_connect("a..b:1", "GET", "/0A")
+
+
+@pytest.mark.pitfall("S2")
+def test_idle_connections_to_other_servers_expire_too(monkeypatch):
+    now = [100.0]
+    pool = ConnectionPool(max_idle_seconds=60.0, clock=lambda: now[0])
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    owner = Owner()
+    release = pool.hold(owner)
+    gone = []
+
+    def answer_and_watch(peer):
+        peer.read_head()
+        peer.answer(200, b"hello")
+        peer.wait_until_gone()
+        gone.append(True)
+
+    with serving(answer_and_watch) as one, serving(answer_always) as two:
+        get(one.address)
+        now[0] += 59.0
+        get(two.address)
+        assert len(pool) == 2
+        now[0] += 1.0
+        get(two.address)
+        assert len(pool) == 1
+        assert two.connections == 1
+        now[0] += 60.0
+        # Any call does that, also one that needs no chunk server.
+        pool.expire()
+        assert len(pool) == 0
+        release()
+    assert gone == [True]
+
+
+def test_connection_in_the_place_of_a_dead_one_is_made_in_time(pool):
+    """Pieces have no other limit than that of their waits."""
+    waits = []
+
+    @contextlib.contextmanager
+    def waiting(sent):
+        before = server.connections
+        yield
+        waits.append((sent, before, accepted.wait(20)))
+
+    accepted = threading.Event()
+
+    def die(peer):
+        peer.read_head()
+        peer.answer(200, b"hello")
+        peer.read_head()
+        peer.reset()
+
+    def take(peer):
+        accepted.set()
+        peer.read_head()
+        peer.read_chunked()
+        peer.answer(201)
+
+    with serving(die, take) as server:
+        assert get(server.address) == b"hello"
+        connection = http_connect(server.address, "PUT", "/0A", {"transfer-encoding": "chunked"})
+        while not connection.said_twice:
+            connection.send((b"1\r\n", b"x", b"\r\n"), waiting)
+        connection.send(b"0\r\n\r\n")
+        assert connection.getresponse().status == 201
+        connection.close()
+    assert waits == [(0, 1, True)]
+
+
+@pytest.mark.pitfall("S1", "E29")
+@pytest.mark.parametrize("moment", ["head", "body", "answer"])
+def test_request_that_is_said_again_notes_it(pool, moment):
+    """The kept connection is reset at this moment of the second request."""
+    ready = threading.Event()
+
+    def reset_later(peer):
+        peer.read_head()
+        peer.answer(200, b"hello")
+        if moment == "head":
+            ready.wait()
+            return
+        assert peer.read_head().startswith("PUT")
+        if moment == "answer":
+            peer.read_chunked()
+        peer.reset()
+        ready.set()
+
+    def refuse(peer):
+        peer.read_head()
+        peer.read_chunked()
+        peer.answer(409)
+
+    with serving(reset_later, refuse) as server:
+        try:
+            assert get(server.address) == b"hello"
+            if moment == "head":
+                # Our end breaks, while the server's stays open.
+                next(iter(pool._idle.values()))[0][0].sock.shutdown(socket.SHUT_WR)
+            connection = http_connect(server.address, "PUT", "/0A", {"transfer-encoding": "chunked"})
+            if moment == "body":
+                ready.wait(10)
+            connection.send(b"4\r\ndata\r\n")
+            connection.send(b"0\r\n\r\n")
+            assert connection.getresponse().status == 409
+            assert connection.said_twice
+            connection.close()
+        finally:
+            ready.set()

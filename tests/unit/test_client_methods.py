@@ -10,7 +10,7 @@ from oio.conscience import client as conscience_module
 from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
-from tests.kit.recording import RecordingPool, answer
+from tests.kit.recording import DESCRIPTION, RecordingPool, answer
 
 CONF = {"namespace": "NS"}
 SERVICE = {"seq": 1, "type": "rdir", "host": "10.0.0.1:6300", "args": ""}
@@ -101,7 +101,7 @@ def test_service_that_is_not_known_is_asked_for_again():
     busy = answer(503, {"status": 503, "message": "Service ID [x] not found"})
     client, _ = client_of(ConscienceClient, busy, answer(body={"addr": "a:1"}))
     with pytest.raises(exc.ServiceBusy):
-        client.resolve_service_id("rawx", "x")
+        client.resolve_service_id("rawx", "x", request_attempts=1)
     assert client.resolve_service_id("rawx", "x") == "a:1"
 
 
@@ -140,7 +140,7 @@ def test_removing_no_property_of_a_reference_asks_nothing():
 
 @pytest.mark.pitfall(103)
 def test_all_properties_are_removed_only_when_that_is_said():
-    client, sent = client_of(ContainerClient, answer(204, {}))
+    client, sent = client_of(ContainerClient, answer(200, {}))
     for call in (
         lambda: client.container_del_properties("a", "c"),
         lambda: client.content_del_properties("a", "c", "o"),
@@ -296,3 +296,35 @@ def test_flush_that_says_nonsense_is_refused():
     client, _ = client_of(ContainerClient, answer(204, x_oio_truncated="perhaps"))
     with pytest.raises(exc.OioProtocolError):
         client.container_flush("a", "c")
+
+
+@pytest.mark.pitfall("A8")
+@pytest.mark.parametrize("header", [{}, {"x_oio_list_truncated": ""}, {"x_oio_list_truncated": "maybe"}])
+def test_listing_that_does_not_say_whether_it_goes_on_is_refused(header):
+    client, _ = client_of(ContainerClient, answer(body={"objects": []}, **header))
+    with pytest.raises(exc.OioProtocolError, match="x-oio-list-truncated"):
+        client.content_list("a", "c")
+
+
+@pytest.mark.pitfall("A8")
+@pytest.mark.parametrize("missing", sorted(DESCRIPTION))
+def test_description_that_lacks_a_field_is_refused(missing):
+    headers = {name: value for name, value in DESCRIPTION.items() if name != missing}
+    chunks = [{"url": "http://h/AB", "pos": "0", "size": 5, "hash": ""}]
+    asks = [
+        (lambda client: client.content_get_properties("a", "c", "o"), {"properties": {}}),
+        (lambda client: client.content_locate("a", "c", "o", properties=False), chunks),
+        (lambda client: client.content_prepare("a", "c", "o", size=1), {"chunks": chunks}),
+    ]
+    for ask, body in asks:
+        client, _ = client_of(ContainerClient, answer(body=body, x_oio_ns_chunk_size="9", **headers))
+        with pytest.raises(exc.OioProtocolError, match="of the object"):
+            ask(client)
+
+
+@pytest.mark.pitfall("A8")
+def test_delete_marker_is_described_by_few_fields():
+    few = {"name": "o", "version": "1", "ctime": "1", "mtime": "1", "deleted": "True"}
+    headers = {f"x_oio_content_meta_{name}": value for name, value in few.items()}
+    client, _ = client_of(ContainerClient, answer(body={"properties": {}}, **headers))
+    assert client.content_get_properties("a", "c", "o") == {**few, "properties": {}}

@@ -14,7 +14,7 @@ from oio.conscience.client import ConscienceClient, LbClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
 from oio.rdir.client import RdirClient, RdirDispatcher
-from tests.kit.recording import RecordingPool, answer
+from tests.kit.recording import DESCRIPTION, LISTING, RecordingPool, answer
 
 CONF = {"namespace": "NS"}
 REFERENCE = ("a", "c")
@@ -30,14 +30,18 @@ CALLS = {
         "account_delete": ("a",),
         "account_flush": ("a",),
         "account_list": (),
+        "account_list_ext": (),
         "account_refresh": ("a",),
         "account_request": ("a", "GET", "show"),
         "account_show": ("a",),
         "account_update": ("a", {"k": "v"}, ["l"]),
+        "bucket_create": ("b", "a"),
+        "bucket_delete": ("b", "a"),
         "bucket_list": ("a",),
         "bucket_refresh": ("b",),
         "bucket_show": ("b",),
         "bucket_update": ("b", {"k": "v"}),
+        "container_delete": ("a", "c", 5.5),
         "container_list": ("a",),
         "container_reset": ("a", "c", 5.5),
         "container_show": ("a", "c"),
@@ -87,13 +91,16 @@ CALLS = {
         "content_create": (*OBJECT, 1, "AB", {}),
         "content_del_properties": (*OBJECT, ["k"]),
         "content_delete": OBJECT,
+        "content_delete_ext": OBJECT,
         "content_delete_many": (*REFERENCE, ["o"]),
+        "content_delete_many_ext": (*REFERENCE, ["o"]),
         "content_drain": OBJECT,
         "content_get_properties": OBJECT,
         "content_list": REFERENCE,
         "content_locate": OBJECT,
         "content_prepare": (*OBJECT, 1),
         "content_purge": OBJECT,
+        "content_request_transition": (*OBJECT, "P"),
         "content_set_properties": (*OBJECT, {"k": "v"}),
         "content_spare": (*OBJECT, {}, None, "P", 7, 0),
         "content_touch": OBJECT,
@@ -149,7 +156,7 @@ CALLS = {
     },
 }
 #: Methods that send nothing, and those whose connections are not those of the pool.
-OTHERS = {"close", "get_service_definition", "chunk_copy", "chunk_get", "chunk_put"}
+OTHERS = {"close", "forget", "get_service_definition", "chunk_copy", "chunk_get", "chunk_put"}
 
 BODIES = {
     "lb/choose": [SERVICE],
@@ -167,6 +174,7 @@ BODIES = {
     "reference/relink": [],
     "account/list": [],
     "rdir/fetch": [],
+    "rdir/status": {"chunk": {"total": 0}, "container": {}},
     "admin/incident": {"date": 0},
     "meta2/fetch": {"records": [], "truncated": False},
 }
@@ -181,13 +189,13 @@ class Services:
     def __call__(self, asked):
         route = "/".join(asked.path.split("/")[-2:])
         if asked.query.get("what") == "types":
-            return answer(body=[])
+            return answer(body=[], **LISTING, **DESCRIPTION)
         if route == "reference/force":
             self.linked.add(asked.query["ref"])
         if route == "reference/show" and asked.query.get("ref") not in {None, "c", "v", *self.linked}:
             return answer(body={"srv": []})
         status = 201 if asked.method == "COPY" else 200
-        return answer(status, BODIES.get(route, {}), x_oio_ns_chunk_size="1024")
+        return answer(status, BODIES.get(route, {}), x_oio_ns_chunk_size="1024", **LISTING, **DESCRIPTION)
 
 
 META = {

@@ -221,3 +221,25 @@ def test_a_wrong_command_line_raises_instead_of_ending_the_process(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["service", "--nope"])
     with pytest.raises(CommandError):
         configuration.parse_options()
+
+
+@pytest.mark.pitfall("D6")
+def test_mark_that_an_editor_puts_at_the_start_of_a_file_is_no_text(home, user_file, monkeypatch):
+    marked = home / "marked"
+    marked.write_bytes(b"\xef\xbb\xbf" + user_file.read_bytes())
+    user_file.write_bytes(marked.read_bytes())
+    assert configuration.load_namespace_conf("OPENIO")["proxy"] == "127.0.0.1:6000"
+    assert configuration.read_conf(str(marked), "OPENIO")["percent"] == "100%"
+    yaml = types.SimpleNamespace(safe_load=lambda stream: {"read": stream.read()}, YAMLError=ValueError)
+    monkeypatch.setitem(sys.modules, "yaml", yaml)
+    assert configuration.parse_config(str(marked))["read"].startswith("[OPENIO]")
+
+
+@pytest.mark.pitfall("D6")
+def test_mark_at_the_start_of_a_file_of_the_system_is_no_text(system_files):
+    for path in system_files:
+        with open(path, "r+b") as file:
+            text = file.read()
+            file.seek(0)
+            file.write(b"\xef\xbb\xbf" + text)
+    assert configuration.load_namespace_conf("OPENIO")["proxy"] == "second:1"

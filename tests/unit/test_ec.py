@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from collections import Counter
 
 import pytest
 
@@ -20,7 +21,7 @@ from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_functions import fetch_stream_ec
 from tests.kit.ec_fakes import DATA, EC, SEGMENT, Chunks, fetch, method, rebuild
-from tests.kit.fakes import at_the_seam
+from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_fragment_source_that_ends_early_is_replaced_from_the_exact_fragment(a
     chunks = Chunks(EC, DATA, {1: ("cut", at), 7: ("cut", at), 4: ("error", at, green.ChunkReadTimeout())})
     assert fetch(chunks) == DATA
     with pytest.raises(exc.OioException):
-        fetch(Chunks(EC, DATA, dict.fromkeys(range(4), ("cut", at))))
+        fetch(Chunks(EC, DATA, dict.fromkeys(range(4), ("cut", at % 248))))
 
 
 @pytest.mark.pitfall(53, 137)
@@ -94,8 +95,76 @@ def test_damaged_data_are_found_and_read_without_when_nothing_was_given_yet():
 @pytest.mark.parametrize("at", [100, 600, 1100])
 def test_damaged_data_never_pass_for_a_success(at):
     with pytest.raises(exc.CorruptedChunk) as caught:
-        fetch(Chunks(EC, DATA, {2: ("flip", at)}))
+        fetch(Chunks(EC, DATA, {2: ("flip", at)}, checked=False), hold_up_to=0)
     assert "http://h2/" in str(caught.value)
+
+
+@pytest.mark.pitfall("A14")
+@pytest.mark.parametrize("at", [100, 600, 1100])
+def test_damaged_data_that_are_held_are_repaired(at):
+    assert fetch(Chunks(EC, DATA, {2: ("flip", at), 4: ("flip", at)}, checked=False)) == DATA
+
+
+@pytest.mark.pitfall("A13")
+@pytest.mark.parametrize("ranges", [None, [(0, 9)], [(1500, 3200)], [(2000, 2999)]])
+@pytest.mark.parametrize("algo", ["liberasurecode_rs_vand", "isa_l_rs_vand", "isa_l_rs_cauchy"])
+def test_damaged_fragments_are_found_by_their_own_checksums(ranges, algo):
+    """Whatever was given already: only the segments that are read are verified, each by itself."""
+    chunks = Chunks(method(algo=algo), DATA, {n: ("flip", 81 + n + 247 * n) for n in (0, 2, 4)})
+    start, end = (ranges or [(0, len(DATA) - 1)])[0]
+    assert fetch(chunks, ranges, hold_up_to=0) == DATA[start : end + 1]
+
+
+@pytest.mark.pitfall("A13")
+def test_more_damaged_fragments_than_the_redundancy_are_told():
+    chunks = Chunks(EC, DATA, dict.fromkeys((0, 2, 4), ("flip", 100)) | {5: 404})
+    with pytest.raises(exc.CorruptedChunk) as caught:
+        fetch(chunks, [(0, 9)])
+    assert all(f"http://h{n}/" in str(caught.value) for n in (0, 2, 4, 5))
+    chunks = Chunks(EC, DATA, dict.fromkeys((0, 2, 4), ("flip", 100)) | {5: 503})
+    with pytest.raises(exc.ServiceUnavailable):
+        fetch(chunks, [(0, 9)])
+
+
+@pytest.mark.pitfall("A13")
+def test_server_verifies_once_the_chunks_whose_fragments_have_no_checksums():
+    asked = Counter()
+
+    class Verifying(Chunks):
+        def __call__(self, netloc, verb, path, headers):
+            if verb != "HEAD":
+                return super().__call__(netloc, verb, path, headers)
+            assert str(headers["x-oio-check-hash"]) == "True"
+            asked[netloc] += 1
+            return FakeConnection(FakeResponse(412 if netloc in {"h0", "h4"} else 200))
+
+    damaged = {0: ("flip", 100), 4: ("flip", 2500)}
+    wanted = [(0, 9), (20, 29)]
+    options = {"verify_checksum": "server"}
+    assert fetch(Verifying(EC, DATA, damaged, checked=False), wanted, **options) == DATA[:10] + DATA[20:30]
+    assert asked == Counter({f"h{n}": 1 for n in range(8)}) | Counter({"h0": 1, "h4": 1})
+    asked.clear()
+    assert fetch(Verifying(EC, DATA, damaged), wanted, **options) == DATA[:10] + DATA[20:30]
+    assert fetch(Verifying(EC, DATA, {}, checked=False), None, **options) == DATA
+    assert not asked
+
+
+@pytest.mark.pitfall("B9")
+def test_each_chunk_gets_a_second_try_after_the_spares():
+    class Moments(Chunks):
+        def __call__(self, netloc, verb, path, headers):
+            connection = super().__call__(netloc, verb, path, headers)
+            self.troubles.pop(int(netloc[1:]), None)
+            return connection
+
+    reset = ("error", 500, ConnectionResetError("reset"))
+    chunks = Moments(EC, DATA, {n: reset if n % 2 else ("cut", 300) for n in range(9)})
+    assert fetch(chunks) == DATA
+    assert max(Counter(n for n, _ in chunks.calls).values()) == 2
+    chunks = Chunks(EC, DATA, dict.fromkeys(range(4), ("error", 10, ConnectionResetError("reset"))))
+    with pytest.raises(exc.ServiceUnavailable):
+        fetch(chunks)
+    assert Counter(n for n, _ in chunks.calls)[0] == 2
 
 
 @pytest.mark.parametrize("ranges", [None, [(0, 9)], [(1500, 3200)], [(len(DATA) - 1, None)]])

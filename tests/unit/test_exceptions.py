@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from oio.b2.errors import BackblazeException
 from oio.common import exceptions as exc
+from oio.common.arguments import WrongValue
 
 TREE = {
     exc.OioException: Exception,
@@ -20,6 +22,8 @@ TREE = {
     exc.CorruptedChunk: exc.ChunkException,
     exc.FaultyChunk: exc.ChunkException,
     exc.OrphanChunk: exc.ChunkException,
+    exc.ChecksumUnavailable: exc.OioException,
+    exc.ChecksumRefused: exc.OioException,
     exc.Meta2Exception: exc.OioException,
     exc.SpareChunkException: exc.Meta2Exception,
     exc.ContentException: exc.OioException,
@@ -48,6 +52,7 @@ TREE = {
     exc.OioProtocolError: exc.OioNetworkException,
     exc.OioTimeout: exc.OioNetworkException,
     exc.SourceReadTimeout: exc.OioTimeout,
+    exc.ObjectExists: exc.Conflict,
     exc.UnfinishedUploadException: exc.OioException,
     exc.StatusMessageException: exc.OioException,
     exc.ClientException: exc.StatusMessageException,
@@ -55,6 +60,7 @@ TREE = {
     exc.ECError: Exception,
     exc.EmptyByteRange: Exception,
     exc.UnknownOption: UserWarning,
+    exc.ChunksNotVerified: UserWarning,
 }
 
 STATUSES = {
@@ -88,7 +94,11 @@ def example(cls: type[Exception]) -> Exception:
 
 @pytest.mark.parametrize(("cls", "base"), TREE.items(), ids=lambda cls: cls.__name__)
 def test_each_class_derives_from_the_documented_one(cls, base):
-    assert cls.__bases__ == (base,)
+    assert [known for known in cls.__bases__ if known.__module__ != "builtins" or base is known] == [base]
+
+
+def test_object_that_is_there_is_a_file_that_exists():
+    assert issubclass(exc.ObjectExists, FileExistsError)
 
 
 def test_no_class_is_out_of_the_documented_tree():
@@ -192,6 +202,57 @@ def test_the_text_names_request_and_service_once():
     assert str(exc.OioException("h:1 said no", reqid="R1", service="h:1")) == "h:1 said no (reqid=R1)"
     assert str(exc.OioException(service="h:1")) == "(service=h:1)"
     assert str(exc.OioException()) == ""
+
+
+@pytest.mark.pitfall("E13d")
+@pytest.mark.parametrize(
+    ("err", "message"),
+    [
+        (exc.OioException("no answer", reqid="R", service="h:1"), "no answer"),
+        (exc.OioException(), ""),
+        (exc.OioException(None), ""),
+        (exc.NoSuchObject("Object 'o' does not exist.", "Alias not found"), "Object 'o' does not exist."),
+        (exc.ServiceUnavailable(ValueError("boom")), "boom"),
+        (exc.DeadlineReached(), "Deadline reached"),
+        (exc.FaultyChunk(exc.MissingAttribute("chunk_pos")), "chunk_pos"),
+        (exc.UnfinishedUploadException(exc.Conflict(message="twice"), [{}]), "twice"),
+        (exc.NotFound(404, 420, "Alias not found"), "Alias not found"),
+        (exc.ServiceBusy(), "n/a"),
+        (WrongValue("limit must be an int"), "limit must be an int"),
+        (BackblazeException(404, "File not present", None, {}), "File not present"),
+    ],
+)
+def test_message_is_the_text_without_the_details(err, message):
+    assert err.message == message
+
+
+@pytest.mark.pitfall("E13d")
+@pytest.mark.parametrize("cls", all_classes(), ids=lambda cls: cls.__name__)
+def test_every_exception_of_the_library_has_a_message(cls):
+    if issubclass(cls, exc.OioException):
+        assert example(cls).message in {"explained", "boom"}
+
+
+class OfAProgram(exc.OioException):
+    def __init__(self, code, text):
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.message = text
+
+
+@pytest.mark.pitfall("E13d", 81)
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_class_of_a_program_has_its_own_arguments_and_message(duplicate):
+    twin = duplicate(OfAProgram(5, "five"))
+    assert (twin.code, twin.message, twin.args, str(twin)) == (5, "five", ("5: five",), "5: five")
+
+
+@pytest.mark.pitfall("E24")
+@pytest.mark.parametrize("cls", [exc.StatusMessageException, exc.ClientException, *STATUSES.values()])
+def test_argument_of_a_status_exception_is_its_message(cls):
+    assert cls(404, 420, "gone").args == ("gone",)
+    assert cls().args == ("n/a",)
+    assert repr(cls(404, 420, "gone")) == f"{cls.__name__}(404, 420, 'gone')"
 
 
 def test_several_arguments_read_as_one_sentence():

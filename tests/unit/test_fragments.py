@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 
-from oio.api._data.ec.codec import codec_of
+from oio.api._data.ec.codec import DamagedFragment, codec_of
 from oio.common import exceptions as exc
-from tests.kit.ec_fakes import DATA, EC, method
+from tests.kit.ec_fakes import DATA, EC, SEGMENT, method
 
 
 @pytest.mark.pitfall(51)
@@ -78,12 +79,50 @@ def test_fragments_of_old_versions_of_the_library_are_taken(monkeypatch):
     new = EC.driver.encode(DATA[:500])
     monkeypatch.setenv("LIBERASURECODE_WRITE_LEGACY_CRC", "1")
     old = EC.driver.encode(DATA[:500])
-    assert all(a[:67] == b[:67] and a[67:71] != b[67:71] for a, b in zip(new, old, strict=True))
+    # Of the data, and of the header.
+    crcs = (slice(21, 25), slice(67, 71))
+    assert all(a[crc] != b[crc] for a, b in zip(new, old, strict=True) for crc in crcs)
+    assert all(a[:21] == b[:21] and a[80:] == b[80:] for a, b in zip(new, old, strict=True))
     assert [codec_of(EC).check(fragment, 500) for fragment in old] == [(index, 500) for index in range(9)]
     assert codec_of(EC).decode({index: old[index] for index in range(3, 9)}, 500) == DATA[:500]
     damaged = old[0][:20] + b"?" + old[0][21:]
     with pytest.raises(exc.ECError, match="damaged header"):
         codec_of(EC).check(damaged, 500)
+
+
+@pytest.mark.pitfall("A13")
+@pytest.mark.parametrize("algo", ["liberasurecode_rs_vand", "isa_l_rs_vand", "isa_l_rs_cauchy"])
+@pytest.mark.parametrize("size", [1, 500, SEGMENT])
+def test_fragments_have_the_checksums_of_their_data_and_are_those_of_other_clients_else(algo, size):
+    made = method(algo=algo)
+    codec = codec_of(made)
+    others = made.unchecked_driver.encode(DATA[:size])
+    for ours, other in zip(codec.encode(DATA[:size]), others, strict=True):
+        assert (ours[:20], ours[80:]) == (other[:20], other[80:])
+        assert (ours[20], other[20]) == (2, 1)
+        assert struct.unpack_from("<I", ours, 21)[0] == zlib.crc32(ours[80:])
+        assert (ours[25:67], ours[71:80]) == (other[25:67], other[71:80])
+        assert codec.check(ours, size) == codec.check(other, size)
+    mixed = {index: (codec.encode(DATA[:size]) if index % 2 else others)[index] for index in range(2, 8)}
+    assert codec.decode(mixed, size) == DATA[:size]
+
+
+@pytest.mark.pitfall("A13")
+def test_changed_data_of_a_fragment_do_not_reach_the_library():
+    codec = codec_of(EC)
+    fragment = codec.encode(DATA[:SEGMENT])[0]
+    for at in (80, 150, len(fragment) - 1):
+        with pytest.raises(DamagedFragment):
+            codec.check(fragment[:at] + bytes([fragment[at] ^ 1]) + fragment[at + 1 :], SEGMENT)
+
+
+@pytest.mark.pitfall("A13")
+def test_fragments_are_rebuilt_as_the_others_are():
+    codec = codec_of(EC)
+    for fragments in (codec.encode(DATA[:900]), EC.unchecked_driver.encode(DATA[:900])):
+        for missing in range(9):
+            others = [fragment for index, fragment in enumerate(fragments) if index != missing]
+            assert codec.reconstruct(others, missing) == fragments[missing]
 
 
 @pytest.mark.pitfall(53)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import array
 import io
 
 import pytest
@@ -60,20 +61,57 @@ def test_anything_but_blocks_is_refused(items):
         stream.read(1)
 
 
-@pytest.mark.pitfall(39)
-def test_none_ends_the_data():
-    with GeneratorIO(iter([b"a", None, b"b"])) as stream:
-        assert stream.read() == b"a"
+@pytest.mark.pitfall(39, "A1")
+@pytest.mark.parametrize("read", [lambda s: s.read(), lambda s: s.read(2), next, b"".join])
+def test_none_does_not_end_the_data(read):
+    with GeneratorIO(iter([None, b"a", None, None, [None, b"b"]])) as stream:
+        assert read(stream) == b"ab"
 
 
-@pytest.mark.pitfall(39, 45)
-def test_stop_iteration_raised_by_the_generator_ends_the_data():
+@pytest.mark.pitfall(39, "A1")
+def test_a_reader_around_it_hears_that_there_is_nothing_yet():
+    with io.BufferedReader(GeneratorIO(iter([b"a", None, b"b"]))) as stream:
+        assert [stream.read(2), stream.read(2), stream.read(2)] == [b"a", b"b", b""]
+
+
+@pytest.mark.pitfall(39, 45, "A2")
+def test_stop_iteration_raised_by_the_generator_does_not_end_the_data():
     def source():
         yield b"a"
         raise StopIteration
 
     with GeneratorIO(source()) as stream:
-        assert stream.read() == b"a"
+        assert stream.read(1) == b"a"
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            stream.read(1)
+
+
+@pytest.mark.pitfall("B4")
+@pytest.mark.parametrize(
+    "item",
+    [
+        memoryview(b"aXbXc")[::2],
+        memoryview(b"cba")[::-1],
+        memoryview(array.array("h", [1, 2])),
+        array.array("b"),
+    ],
+)
+def test_buffers_of_any_shape_are_blocks(item):
+    view = memoryview(item)
+    with GeneratorIO(iter([view])) as stream:
+        assert stream.read() == view.tobytes()
+
+
+def test_a_buffer_can_be_used_again_when_the_next_block_is_asked_for():
+    buffer = bytearray()
+
+    def source():
+        for size in (3, 1, 2):
+            buffer[:] = b"x" * size
+            yield buffer
+
+    with GeneratorIO(source()) as stream:
+        assert [stream.read(2), stream.read(4)] == [b"xx", b"xxxx"]
 
 
 @pytest.mark.pitfall(39)

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
+import socket
+from typing import Any
+
 import pytest
 
 from oio.common import exceptions as exc
 from oio.common.http_api import HttpApi
-from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, urllib3
-from tests.kit.scripted import Peer, serving
+from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, read_whole, urllib3
+from tests.kit.scripted import Peer, Script, serving
 
 MaxRetryError = urllib3.exceptions.MaxRetryError
 REQUEST_ID = "0123456789ABCDEF"
@@ -72,3 +76,225 @@ def test_errors_of_the_pool_have_their_place_in_the_tree(error, expected):
     assert caught.value.service == "10.0.0.1:6000"
     assert REQUEST_ID in str(caught.value)
     assert "10.0.0.1:6000" in str(caught.value)
+
+
+def answer_all(peer: Peer) -> None:
+    while head := peer.read_head():
+        peer.answer(200, head.encode())
+
+
+@pytest.mark.filterwarnings("ignore:URLs without a scheme:FutureWarning")
+def test_addresses_without_a_scheme_are_not_taken_for_each_other():
+    manager = get_pool_manager()
+    with serving(answer_all) as one, serving(answer_all) as other:
+        for server in (one, other, one):
+            answer = manager.request("GET", f"{server.address}/route", redirect=False)
+            assert f"Host: {server.address}".encode() in answer.data
+    manager.clear()
+
+
+def test_answer_that_was_not_read_is_not_taken_for_the_next_one():
+    manager = get_pool_manager()
+
+    def answer_partly(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n\r\n" + b"x" * 20_000)
+        peer.wait_until_gone()
+
+    with serving(answer_partly, answer_all) as server:
+        url = f"http://{server.address}/route"
+        first = manager.request("GET", url, redirect=False, preload_content=False)
+        assert first.read(20_000) == b"x" * 20_000
+        first.release_conn()
+        with pytest.raises(urllib3.exceptions.HTTPError, match="not read to its end"):
+            manager.request("GET", url, redirect=False, timeout=5.0)
+    manager.clear()
+
+
+def test_request_that_follows_nobody_is_that_of_urllib3():
+    manager = get_pool_manager()
+    manager.headers = {"X-Own": "mine"}
+    with serving(answer_all) as server:
+        url = f"http://{server.address}"
+        heads = [
+            manager.request("post", f"{url}/a?b=c", body=b"", redirect=redirect).data.splitlines()
+            for redirect in (True, False)
+        ]
+        assert sorted(heads[0]) == sorted(heads[1])
+        assert heads[1][0] == b"POST /a?b=c HTTP/1.1"
+        assert b"X-Own: mine" in heads[1]
+        strange = [
+            manager.request("GET", url + path, redirect=redirect).data.split(b" ")[1]
+            for path in ("/a/../b", "/a\nb", "/\u00e9", "")
+            for redirect in (True, False)
+        ]
+        assert strange[::2] == strange[1::2]
+        without = manager.request(
+            "GET", url, headers={"User-Agent": urllib3.util.SKIP_HEADER}, redirect=False
+        ).data
+        assert b"user-agent" not in without.lower()
+        with pytest.raises(ValueError, match="method"):
+            manager.request("GET /evil", url, redirect=False)
+    manager.clear()
+
+
+UNREAD = {"body": None, "timeout": 5.0, "redirect": False, "preload_content": False, "decode_content": False}
+"""How the clients of the services ask."""
+
+
+def outcome_of(ask) -> tuple[Any, ...]:
+    """What comes of a request: all that an answer shows, or the exception, without what differs each time."""
+    try:
+        answer = ask()
+        data = read_whole("GET", answer, 1000)
+    except (urllib3.exceptions.HTTPError, exc.OioException) as err:
+        return type(err), re.sub(r"0x[0-9a-f]+|:\d+", "", str(err)), type(getattr(err, "args", [0])[-1])
+    return (
+        data,
+        answer.data,
+        answer.status,
+        answer.reason,
+        answer.version,
+        list(answer.headers.items()),
+        answer.headers.get("X-TWICE"),
+        answer.closed,
+        answer.tell(),
+        answer.length_remaining,
+        answer.chunked,
+        answer.read(),
+        answer.url,
+        repr(answer.retries),
+        answer.msg,
+    )
+
+
+def plain(peer: Peer) -> None:
+    peer.answer(200, b"body", x_twice=1, X_Twice=2)
+
+
+def reset(peer: Peer) -> None:
+    peer.reset()
+
+
+def sending(*raw: bytes) -> Script:
+    def send(peer: Peer) -> None:
+        for part in raw:
+            peer.send(part)
+        peer.sock.shutdown(socket.SHUT_WR)
+
+    return send
+
+
+ANSWERS = {
+    "plain": plain,
+    "no body": sending(b"HTTP/1.1 204 No\r\nx-twice: 1\r\n\r\n"),
+    "error": sending(b"HTTP/1.1 500 No\r\nx-twice: 1\r\nContent-Length: 2\r\n\r\nno"),
+    "chunked": sending(
+        b"HTTP/1.1 200 OK\r\nx-twice: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+    ),
+    "no length": sending(b"HTTP/1.1 200 OK\r\nx-twice: 1\r\n\r\nuntil the end"),
+    "two lengths": sending(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+    "negative length": sending(b"HTTP/1.1 200 OK\r\nx-twice: 1\r\nContent-Length: -1\r\n\r\nab"),
+    "too long": sending(b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", b"x" * 1001),
+    "encoded": sending(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n\r\nx"),
+    "short": sending(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"),
+    "no HTTP": sending(b"SSH-2.0\r\n"),
+    "half a head": sending(b"HTTP/1.1 200 OK\r\nConte"),
+    "nothing": sending(),
+    "reset": reset,
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_answer_over_a_kept_connection_is_that_of_urllib3(kind):
+    """A request with one option more is left to urllib3."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.answer(200, b"first")
+        peer.read_head()
+        ANSWERS[kind](peer)
+        peer.wait_until_gone()
+
+    found = []
+    for more in ({}, {"pool_timeout": None}):
+        manager = get_pool_manager()
+        with serving(script) as server:
+            url = f"http://{server.address}/route"
+
+            def ask(url=url, manager=manager, more=more):
+                return manager.request("GET", url, headers={}, **UNREAD, **more)
+
+            assert read_whole("GET", ask(), 1000) == b"first"
+            found.append(outcome_of(ask))
+            manager.clear()
+        assert server.connections == 1
+    assert found[0] == found[1]
+
+
+def test_connection_is_kept_after_an_answer_was_read_and_not_after_it_was_dropped():
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(200, b"whole")
+
+    manager = get_pool_manager()
+    with serving(script) as server:
+        url = f"http://{server.address}/route"
+        for _ in range(3):
+            assert read_whole("GET", manager.request("GET", url, headers={}, **UNREAD), 1000) == b"whole"
+        assert server.connections == 1
+        manager.request("GET", url, headers={}, **UNREAD).close()
+        assert read_whole("GET", manager.request("GET", url, headers={}, **UNREAD), 1000) == b"whole"
+        assert server.connections == 2
+        manager.clear()
+
+
+def test_answer_of_a_kept_connection_can_be_streamed():
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(200, b"abcdef")
+
+    manager = get_pool_manager()
+    with serving(script) as server:
+        url = f"http://{server.address}/route"
+        for _ in range(2):
+            answer = manager.request("GET", url, headers={}, **UNREAD)
+            assert isinstance(answer, urllib3.HTTPResponse)
+            assert answer.read(2) == b"ab"
+            assert list(answer.stream(2)) == [b"cd", b"ef"]
+            answer.release_conn()
+        assert server.connections == 1
+        manager.clear()
+
+
+def test_answer_of_a_kept_connection_can_be_read_twice():
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(200, b"whole")
+
+    manager = get_pool_manager()
+    with serving(script) as server:
+        url = f"http://{server.address}/route"
+        for _ in range(2):
+            answer = manager.request("GET", url, headers={}, **UNREAD)
+            assert [read_whole("GET", answer, 1000) for _ in range(2)] == [b"whole", b"whole"]
+        assert server.connections == 1
+        manager.clear()
+
+
+@pytest.mark.parametrize("path", ["/a/../b", "/./a", "/%41?x=/../y", "", "?q=1"])
+def test_url_that_is_to_be_sent_as_it_is_keeps_its_dots_and_is_not_redirected(path):
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            peer.answer(302, head.encode(), Location="/elsewhere")
+
+    manager = get_pool_manager()
+    with serving(script) as server:
+        url = f"http://{server.address}{path}"
+        for _ in range(2):
+            answer = manager.send_as_is("GET", url, {}, None, urllib3.Timeout(5.0))
+            expected = path if path.startswith("/") else f"/{path}"
+            assert read_whole("GET", answer, 1000).split()[1].decode() == expected
+            assert answer.status == 302
+        assert server.connections == 1
+        manager.clear()

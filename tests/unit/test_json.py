@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from oio.common.json import json as oio_json
 
 
@@ -13,7 +15,8 @@ def test_what_is_written_is_read_back():
     assert oio_json.loads(oio_json.dumps(document)) == json.loads(json.dumps(document)) == document
 
 
-def test_the_codec_of_the_host_is_preferred():
+@pytest.mark.pitfall("D8")
+def test_codec_does_not_depend_on_the_host():
     program = """if True:
         import sys, types
         sys.modules["simplejson"] = types.ModuleType("simplejson")
@@ -21,4 +24,4 @@ def test_the_codec_of_the_host_is_preferred():
         print(json.__name__)
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "simplejson"
+    assert done.stdout.strip() == "json"

@@ -99,7 +99,7 @@ def test_failed_links_are_told_apart() -> None:
         three=[exc.OioNetworkException("reset")],
         four=[green.ChunkWriteTimeout()],
         five=[exc.DeadlineReached()],
-        six=[RuntimeError("a fake of an application")],
+        six=[OSError("a fake of an application")],
         nine=[exc.ChunkException("another one")],
     )
     metachunk = linker(rawx, chunks("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,27 @@ def test_names_of_the_package():
 
 def test_the_package_is_typed():
     assert (Path(oio.__file__).parent / "py.typed").exists()
+
+
+ROOT = Path(oio.__file__).parents[1]
+
+
+@pytest.mark.pitfall("D10")
+def test_readme_means_the_same_on_an_index():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    # An index shows this file alone: a link to another one leads nowhere there.
+    links = re.findall(r"\]\(([^)]*)\)|<a [^>]*href=[\"']([^\"']*)", readme)
+    assert [link for pair in links for link in pair if link and "://" not in link] == []
+    named = re.findall(r"`([A-Za-z]+/[a-z-]+\.rst|[A-Z]+\.md)`", readme)
+    assert {"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} <= set(named)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.pitfall("D10")
+def test_project_names_no_interpreter_that_it_was_not_run_on():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    assert named == ["3.10", "3.11", "3.12", "3.13"]
 
 
 @pytest.mark.parametrize("name", COMMON)

@@ -64,7 +64,7 @@ CHUNKS = [{"url": "http://rawx:6010/0A", "pos": "0", "size": 3, "hash": "AB"}]
 LOCATED = {"x-oio-content-meta-Name": "o", "X-Oio-Content-Meta-Color": "blue"}
 
 
-@pytest.mark.pitfall(158)
+@pytest.mark.pitfall(158, "E21")
 @pytest.mark.parametrize("kind", [SimpleNamespace, Mock])
 @pytest.mark.parametrize(
     ("headers", "expected"),
@@ -79,16 +79,12 @@ def test_answer_that_is_made_up_is_believed_though_it_says_little(patched_api, k
     assert patched_api.object_get_properties("a", "c", "o") == expected
 
 
-@pytest.mark.pitfall(158)
-def test_real_answer_that_says_little_is_not_believed(patched_api):
+@pytest.mark.pitfall(158, "A8")
+def test_real_answer_that_says_little_is_refused(patched_api):
     little = urllib3.HTTPResponse(b"", {"x-oio-content-meta-name": "o"}, 200)
-    properties = urllib3.HTTPResponse(b"", {}, 200)
-    patched_api.container._direct_request.side_effect = [
-        (little, CHUNKS),
-        (little, CHUNKS),
-        (properties, {"properties": {"k": "v"}}),
-    ]
-    assert patched_api.object_locate("a", "c", "o") == ({"name": "o", "properties": {"k": "v"}}, CHUNKS)
+    patched_api.container._direct_request.side_effect = [(little, CHUNKS), (little, CHUNKS)]
+    with pytest.raises(exc.OioProtocolError, match="no chunk_method, ctime"):
+        patched_api.object_locate("a", "c", "o")
 
 
 class HalfMade(ObjectStorageApi):

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from oio.api.object_storage import ObjectStorageApi
+from oio.common.chunks import Chunk
+from oio.common.options import Options
 from oio.common.perfdata import add_duration, add_figure
 from oio.common.utils import compute_perfdata_stats
 
@@ -72,3 +75,15 @@ def test_statistics_bear_the_figures_that_other_threads_add():
 
 def test_without_a_dictionary_nothing_is_measured():
     add_duration(None, "rawx", "overall", 0.0)
+
+
+@pytest.mark.pitfall("C6")
+def test_figures_that_calls_share_do_not_grow_with_chunks():
+    shared, own = {}, {}
+    chunks = [Chunk.of({"url": f"http://rawx-{number % 3}/{number:064X}"}) for number in range(300)]
+    with ObjectStorageApi("NS", endpoint="127.0.0.1:1", perfdata=shared) as api:
+        for chunk in chunks:
+            Options.make([("reqid", "A")], api._options).add_step("connect", chunk, 0.0)
+            Options.make([("perfdata", own)], api._options).add_step("connect", chunk, 0.0)
+    assert sorted(shared["rawx"]) == ["connect.rawx-0", "connect.rawx-1", "connect.rawx-2"]
+    assert sorted(own["rawx"]) == sorted(f"connect.{chunk.url}" for chunk in chunks)

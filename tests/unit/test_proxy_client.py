@@ -8,8 +8,10 @@ import json
 import pytest
 
 from oio.account.client import AccountClient
+from oio.api.object_storage import ObjectStorageApi
 from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
+from oio.common.configuration import NS_CONF_CACHE, set_namespace_options
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
 from tests.kit.scripted import Peer, serving
@@ -70,7 +72,7 @@ def test_what_exists_at_the_first_attempt_is_a_conflict():
         ("127.0.0.1:6000", "http://127.0.0.1:6000"),
         ("http://host:6000/", "http://host:6000"),
         ("HTTPS://proxy.example", "https://proxy.example"),
-        ("https://[::1]:6000/v3.0", "https://[::1]:6000"),
+        ("https://[::1]:6000/", "https://[::1]:6000"),
         ("[::1]:6000", "http://[::1]:6000"),
         ("http://user:secret@host:6000", "http://host:6000"),
     ],
@@ -81,7 +83,7 @@ def test_forms_of_an_endpoint(endpoint, expected):
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["http://", " 127.0.0.1:1", "ftp://host:21", "host:port", "host:99999", "http://[::1", "/path", 6000],
+    ["http://", " 127.0.0.1:1", "ftp://host:21", "host:port", "host:99999", "http://[::1", "/path", 6000, ""],
 )
 def test_endpoint_that_is_none_is_told_before_anything_is_sent(endpoint):
     with pytest.raises(exc.ConfigurationException) as caught:
@@ -103,7 +105,7 @@ def test_wishes_may_be_words(wish, expected):
     assert ("x-oio-upgrade-to-tls: 1" in heads[0]) is expected
 
 
-@pytest.mark.parametrize("status", [101, 103, 302, 304, 307])
+@pytest.mark.parametrize("status", [101, 302, 304, 307])
 def test_answer_that_is_no_result_is_not_taken_for_success(status):
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -134,3 +136,24 @@ def test_interim_answer_is_waited_through():
 
     with serving(script) as server:
         assert create(server) is True
+
+
+@pytest.mark.pitfall("D3")
+@pytest.mark.parametrize("rest", ["/v3.0", "/v3.0/NS", "?a=b", "/?", "#part"])
+def test_endpoint_with_more_than_an_address_is_refused(rest):
+    with pytest.raises(exc.ConfigurationException, match="path, query or fragment") as caught:
+        ProxyClient({"namespace": "NS"}, endpoint=f"http://host:6000{rest}")
+    assert f"host:6000{rest}" in str(caught.value)
+
+
+@pytest.mark.pitfall("D3")
+@pytest.mark.parametrize("endpoint", ["", " "])
+def test_empty_endpoint_does_not_stand_for_that_of_the_host(endpoint):
+    set_namespace_options("NS-OF-HOST", {"proxy": "10.0.0.1:6000"})
+    try:
+        with pytest.raises(exc.ConfigurationException, match="endpoint"):
+            ProxyClient({"namespace": "NS-OF-HOST"}, endpoint=endpoint)
+        with pytest.raises(exc.ConfigurationException, match="endpoint"):
+            ObjectStorageApi("NS-OF-HOST", endpoint=endpoint)
+    finally:
+        del NS_CONF_CACHE["NS-OF-HOST"]

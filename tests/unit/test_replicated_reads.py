@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+import tempfile
 
 import pytest
 from hypothesis import given
@@ -153,15 +156,22 @@ def test_a_flipped_byte_in_a_small_object_is_repaired_from_another_copy():
 def test_a_flipped_byte_in_a_large_object_never_passes_for_a_success(at):
     copies = Copies(DATA, ("flip", at), None)
     with pytest.raises(exc.CorruptedChunk) as caught:
-        fetch(copies)
+        fetch(copies, hold_up_to=len(DATA) - 1)
     assert copies.chunks()[0]["url"] in str(caught.value)
+
+
+@pytest.mark.pitfall("A14")
+@pytest.mark.parametrize("at", [0, 70_000, len(DATA) - 1])
+def test_a_flipped_byte_in_what_is_held_is_repaired_from_another_copy(at):
+    assert fetch(Copies(DATA, ("flip", at), None), hold_up_to=len(DATA)) == DATA
+    assert fetch(Copies(DATA, ("flip", at), ("flip", at), None)) == DATA
 
 
 def test_the_last_block_is_held_until_the_whole_is_verified():
     copies = Copies(DATA, ("flip", len(DATA) - 1))
     blocks = []
     with at_the_seam(copies), pytest.raises(exc.CorruptedChunk):
-        blocks.extend(fetch_stream({0: copies.chunks()}, None, PLAIN))
+        blocks.extend(fetch_stream({0: copies.chunks()}, None, PLAIN, hold_up_to=0))
     got = b"".join(blocks)
     assert len(got) < len(DATA)
     assert got == DATA[: len(got)]
@@ -196,7 +206,7 @@ def test_content_is_unrecoverable_only_when_every_copy_is_gone():
         green.ConnectionTimeout(),
         ("error", 0, green.ChunkReadTimeout()),
         ("error", 70_000, green.ChunkReadTimeout()),
-        ("error", 70_000, ConnectionResetError("reset")),
+        ("error", 30_000, ConnectionResetError("reset")),
     ],
 )
 def test_only_exceptions_of_the_library_come_out_of_a_read(trouble):
@@ -353,6 +363,95 @@ def test_when_no_candidate_serves_the_error_is_the_one_they_share(troubles, expe
         reader(copies).get_iter()
 
 
+@pytest.mark.pitfall("E22")
+def test_no_candidates_at_all():
+    assert ChunkReader(None, None, {}).recover(5) is None
+    with pytest.raises(exc.ServiceUnavailable, match="there is no chunk to read"):
+        ChunkReader(None, None, {}).stream()
+
+
+HUGE = bytes(65 << 20)
+"""Is kept on disk."""
+
+
+@pytest.mark.pitfall("B4")
+def test_strict_read_without_a_place_for_temporary_files_is_told(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    with pytest.raises(exc.OioException, match=f"metachunk of {len(HUGE)} bytes .* TMPDIR") as caught:
+        fetch(Copies(HUGE, None), [(0, 9)], verify_checksum="strict")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    assert fetch(Copies(DATA, None), [(0, 9)], verify_checksum="strict") == DATA[:10]
+
+
+FULL = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+from oio.common import exceptions as exc
+from tests.unit.test_replicated_reads import HUGE, Copies, fetch
+try:
+    fetch(Copies(HUGE, None), [(0, 9)], verify_checksum="strict")
+except exc.OioException as err:
+    assert type(err) is exc.OioException
+    print(err)
+"""
+
+
+@pytest.mark.pitfall("B4")
+def test_strict_read_that_fills_the_disk_is_told():
+    """No file may have more than a mebibyte."""
+    found = subprocess.run([sys.executable, "-c", FULL], check=True, capture_output=True, text=True)
+    assert "cannot be kept in a temporary file" in found.stdout
+    assert found.stderr == ""
+
+
+class Moments(Copies):
+    """Servers whose troubles pass: each answer of one has the next trouble of its list, the others none."""
+
+    def __call__(self, netloc, method, path, headers):
+        mine = self.troubles[netloc]
+        self.troubles[netloc] = mine.pop(0) if mine else None
+        try:
+            return super().__call__(netloc, method, path, headers)
+        finally:
+            self.troubles[netloc] = mine
+
+
+RESET = ("error", 1000, ConnectionResetError("reset"))
+
+
+@pytest.mark.pitfall("B9")
+def test_each_copy_gets_a_second_try_after_the_others_from_the_exact_byte():
+    copies = Moments(DATA, [RESET], [("cut", 500)], [ConnectionRefusedError("refused")])
+    assert fetch(copies, [(10, 150_000)]) == DATA[10:150_001]
+    assert copies.calls == [
+        ("a", "bytes=10-150000"),
+        ("b", "bytes=1010-150000"),
+        ("c", "bytes=1510-150000"),
+        ("a", "bytes=1510-150000"),
+    ]
+
+
+@pytest.mark.pitfall("B9")
+def test_no_copy_gets_a_third_try():
+    copies = Moments(DATA, [RESET] * 3, [RESET] * 3)
+    with pytest.raises(exc.ServiceUnavailable) as caught:
+        fetch(copies)
+    assert [netloc for netloc, _ in copies.calls] == ["a", "b", "a", "b"]
+    assert str(caught.value).count("http://a/") == 2
+
+
+@pytest.mark.pitfall("B9")
+@pytest.mark.parametrize(
+    "trouble", [404, 503, "whole", green.ChunkReadTimeout(), ("head", {"x-oio-chunk-meta-chunk-size": "1"})]
+)
+def test_copies_that_refuse_or_keep_silent_get_no_second_try(trouble):
+    copies = Moments(DATA, [trouble], [trouble])
+    with pytest.raises((exc.ServiceUnavailable, exc.UnrecoverableContent)):
+        fetch(copies, [(5, 9)])
+    assert len(copies.calls) == 2
+
+
 def test_helpers_of_iterators():
     assert [discard_bytes(512, start) for start in (0, 10, 1800)] == [0, 502, 248]
     assert chain(iter([b"", None])) == []
@@ -369,7 +468,7 @@ def test_a_response_with_several_parts_is_refused():
         make_iter_from_resp(response)
 
 
-def test_blocks_grow_while_they_come_quickly_and_no_further_than_256_kib():
+def test_blocks_grow_while_they_come_quickly_and_no_further_than_a_mib():
     data = bytes(2_000_000)
     response = FakeResponse(200, data)
     with at_the_seam(lambda *_: FakeConnection(response)):
@@ -377,7 +476,7 @@ def test_blocks_grow_while_they_come_quickly_and_no_further_than_256_kib():
         sizes = [len(block) for block in stream if block]
     assert sum(sizes) == len(data)
     assert sizes[0] == 65536
-    assert max(sizes) == 262144
+    assert max(sizes) == 1048576
 
 
 def test_a_source_that_is_slow_for_its_time_limit_is_asked_for_little_at_a_time():

@@ -11,6 +11,7 @@ import pytest
 
 from oio.api import io
 from oio.api.replication import FakeChecksum, ReplicatedMetachunkWriter, ReplicatedWriteHandler
+from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
@@ -61,7 +62,7 @@ def test_with_quorum_the_upload_succeeds_and_lists_only_good_chunks_once():
     assert not chunks[1].get("maybe_stored")
 
 
-@pytest.mark.pitfall(25)
+@pytest.mark.pitfall(25, "E23")
 @pytest.mark.parametrize(
     ("failure", "expected"),
     [
@@ -79,6 +80,8 @@ def test_without_quorum_the_error_has_the_class_of_the_failures(failure, expecte
     assert "quorum not reached (1/2)" in str(caught.value)
     assert "http://b/" in str(caught.value)
     assert "http://c/" in str(caught.value)
+    # Those that succeeded are a group of their own.
+    assert "success: ['http://a/" in str(caught.value)
     assert all(connection.closed for connection in net.connections.values())
 
 
@@ -160,7 +163,7 @@ def test_a_chunk_whose_answer_was_lost_may_be_stored():
 
 
 @pytest.mark.pitfall(8, 39)
-@pytest.mark.parametrize("error", [OSError("disk"), ValueError("closed file"), KeyError("odd")])
+@pytest.mark.parametrize("error", [OSError("disk"), ValueError("closed file"), StopIteration()])
 def test_a_source_that_raises_is_a_source_error_and_closes_every_connection(error):
     class Broken:
         def read(self, _size):
@@ -291,12 +294,22 @@ def test_nothing_is_hashed_twice_in_the_first_metachunk(monkeypatch):
 
 
 @pytest.mark.pitfall(38)
-def test_the_callers_file_is_left_open_and_text_is_sent_as_utf8():
-    source = stdio.StringIO("déjà")
+def test_the_callers_file_is_left_open():
+    source = stdio.BytesIO(b"some data")
     with network(**ALL) as net:
         handler(source, two_metachunks()).stream()
-    assert net.connections["a"].body == "déjà".encode()
+    assert net.connections["a"].body == b"some data"
     assert not source.closed
+
+
+@pytest.mark.pitfall("A3")
+def test_text_is_refused():
+    with (
+        network(**ALL) as net,
+        pytest.raises(TypeError, match="source must be opened in binary mode"),
+    ):
+        handler(stdio.StringIO("déjà"), two_metachunks()).stream()
+    assert not any(connection.sent for connection in net.connections.values())
 
 
 @pytest.mark.pitfall(64, 27)
@@ -376,3 +389,11 @@ def test_upload_that_is_killed_while_it_connects_closes_what_it_has_opened():
         with pytest.raises(green.greenthread.greenlet.GreenletExit):
             upload.wait()
     assert opened.closed == 2
+
+
+def test_server_that_answers_before_the_writer_runs_again_is_believed():
+    # The end of the body waits while the queue is full, and its answer is there before the writer is woken.
+    data = b"x" * (PUT_QUEUE_DEPTH * 32768 + 100)
+    with network(a=stored, b=stored, c=stored):
+        (size, _, written), _, _ = write(data, chunk_buffer_min=32768, chunk_buffer_max=32768)
+    assert (size, len(written)) == (len(data), 3)

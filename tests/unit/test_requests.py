@@ -9,8 +9,11 @@ import threading
 import time
 import weakref
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
@@ -191,3 +194,16 @@ def test_more_requests_at_once_than_connections_are_kept_are_nothing_to_warn_abo
         (pool,) = (api.pool_manager.pools[key] for key in api.pool_manager.pools.keys())  # noqa: SIM118
         assert len([item for item in pool.pool.queue if item is not None]) == kept
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+PARAMETERS = st.one_of(
+    st.text(), st.binary(), st.booleans(), st.integers(), st.floats(), st.text("a /+%&=é", min_size=120)
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text(), PARAMETERS)))
+def test_query_is_written_as_by_the_standard_library(params):
+    expected = urlencode([(key, int(value) if isinstance(value, bool) else value) for key, value in params])
+    asked = ask(call={"params": params}, endpoint="http://host:1")
+    assert asked.url == f"http://host:1/route{'?' if expected else ''}{expected}"

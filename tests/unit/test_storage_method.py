@@ -119,7 +119,7 @@ def test_the_same_text_gives_the_same_method_until_methods_are_loaded_again():
     assert STORAGE_METHODS.load("plain/nb_copy=2") is not first
 
 
-@pytest.mark.pitfall(83)
+@pytest.mark.pitfall(83, "D10")
 def test_other_policies_work_where_the_erasure_coding_library_is_missing():
     program = f"""if True:
         import sys
@@ -133,7 +133,25 @@ def test_other_policies_work_where_the_erasure_coding_library_is_missing():
             print(err)
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "erasure coding needs PyECLib" in done.stdout
+    assert "erasure coding needs PyECLib, which 'pip install pyeclib' brings" in done.stdout
+
+
+@pytest.mark.pitfall(83, "D10")
+def test_library_that_backblaze_needs_is_named_with_the_way_to_get_it():
+    program = """if True:
+        import sys
+        sys.modules["requests"] = None
+        import oio.api.object_storage
+        from oio.b2.clients import B2Clients
+        from oio.common.exceptions import InvalidStorageMethod
+        from oio.common.options import Options
+        try:
+            B2Clients().bucket(None, Options())
+        except InvalidStorageMethod as err:
+            print(err)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "objects in Backblaze need a library, which 'pip install requests' brings" in done.stdout
 
 
 @pytest.mark.parametrize("algorithm", ["shss", "libphazr", "jerasure_rs_vand", "jerasure_rs_cauchy"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import ssl
 import warnings
 
@@ -15,7 +16,7 @@ from oio.common import green
 from oio.common.http_eventlet import http_connect
 from oio.common.http_urllib3 import tls_context
 from tests.kit.scripted import Peer, serving
-from tests.kit.tls import CERTIFICATE, FILES, answer_over_tls
+from tests.kit.tls import CERTIFICATE, FILES, answer_over_tls, speak_tls
 
 
 def answer_garbage(peer: Peer) -> None:
@@ -65,6 +66,24 @@ def test_chunk_server_is_verified_too():
             get_chunk(server, None)
 
 
+def answer_and_more(peer: Peer) -> None:
+    """The rest of a record of TLS is waiting in the client when its answer was read."""
+    with speak_tls(peer):
+        while peer.read_head():
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+            peer.send(answer + b"[]".ljust(io.DEFAULT_BUFFER_SIZE - len(answer)) + answer + b"{}")
+
+
+def test_what_comes_after_an_answer_is_not_the_next_one():
+    with serving(answer_and_more) as server:
+        endpoint = f"https://{server.address}"
+        with ObjectStorageApi("NS", endpoint=endpoint, ca_certs=CERTIFICATE) as api:
+            for _ in range(3):
+                assert api.container._request("GET", "/show")[1] == []
+            for _ in range(3):
+                assert get_chunk(server, tls_context(CERTIFICATE)) == b"[]"
+
+
 @pytest.mark.pitfall(2)
 def test_handshake_that_takes_too_long_leaves_no_connection():
     gone = []
@@ -77,7 +96,7 @@ def test_handshake_that_takes_too_long_leaves_no_connection():
         with pytest.raises(green.ConnectionTimeout), green.ConnectionTimeout(0.1):
             get_chunk(server, tls_context(CERTIFICATE))
         with pytest.raises(exc.OioTimeout, match="handshake"):
-            list_objects(server, connection_timeout=0.1)
+            list_objects(server, connection_timeout=0.1, request_attempts=1)
     assert gone == [True, True]
 
 

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+from urllib.parse import urlsplit
 
 import pytest
 
 from oio.common import exceptions as exc
-from oio.common.chunks import Chunk, Outcome, to_remove
+from oio.common.chunks import Chunk, Outcome, place_of, to_remove
 from oio.common.limits import CLEANING_TIMEOUT, Limits
 from oio.common.options import Options
-from oio.common.retry import Attempts, Retry
+from oio.common.retry import Attempts, Retry, seconds_asked
 from oio.common.utils import SoftDeadline
 
 
@@ -109,7 +110,7 @@ def test_attempts_end_with_their_number_or_a_final_failure():
     attempts = Attempts(Retry(attempts=3, unit=0), Limits())
     assert [attempts.again(exc.ServiceBusy()) for _ in range(3)] == [True, True, False]
     assert not Attempts(Retry(attempts=3, unit=0), Limits()).again(exc.Conflict())
-    assert Attempts(Retry(attempts=3, unit=0).also_on(exc.Conflict), Limits()).again(exc.Conflict())
+    assert Attempts(Retry(attempts=3, unit=0, on=(exc.Conflict,)), Limits()).again(exc.Conflict())
 
 
 def test_pauses_grow_and_never_reach_the_deadline(clock):
@@ -127,7 +128,74 @@ def test_pauses_grow_and_never_reach_the_deadline(clock):
 @pytest.mark.parametrize("attempts", [0, -1, "0"])
 def test_less_than_one_attempt_is_refused(attempts):
     with pytest.raises(exc.OioException, match="at least 1"):
-        Retry.of(attempts)
+        Retry().times(attempts)
+
+
+@pytest.mark.pitfall("B8")
+@pytest.mark.parametrize("name", ["attempts", "changes", "patience", "unit"])
+def test_policy_that_makes_no_sense_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        Retry(**{name: -1})
+    for value, kind in (("3", "str"), (None, "NoneType"), (True, "bool")):
+        with pytest.raises(TypeError, match=f"{name} must be a number, not {kind}: {value!r}"):
+            Retry(**{name: value})
+
+
+@pytest.mark.pitfall("B8")
+def test_failures_that_may_pass_are_worth_another_read():
+    retry = Retry()
+    passing = [exc.ServiceBusy(), exc.OioTimeout(), exc.OioConnectionException(), exc.OioNetworkException()]
+    passing += [exc.from_status(status) for status in (429, 502, 503, 504)]
+    final = [exc.OioProtocolError(), exc.DeadlineReached(), exc.Conflict(), exc.from_status(500)]
+    assert [retry.is_transient(error) for error in passing] == [True] * len(passing)
+    assert not any(retry.is_transient(error) for error in final)
+
+
+@pytest.mark.pitfall("B8")
+def test_only_the_refusal_of_a_busy_service_is_worth_another_change():
+    retry = Retry(changes=4).for_changes()
+    assert retry.attempts == 4
+    assert retry.is_transient(exc.ServiceBusy())
+    assert not any(retry.is_transient(error) for error in (exc.OioTimeout(), exc.from_status(502)))
+
+
+@pytest.mark.pitfall("B8")
+def test_no_attempt_begins_when_patience_is_over(clock):
+    slept = []
+    retry = Retry(attempts=9, patience=10.0, draw=lambda _below: 0, sleep=slept.append)
+    attempts = Attempts(retry, Limits(clock=clock))
+    assert attempts.again(exc.ServiceBusy())
+    clock.now += 10.0
+    assert not attempts.again(exc.ServiceBusy())
+    assert slept == []
+
+
+@pytest.mark.pitfall("B8")
+def test_service_says_when_to_come_back(clock):
+    slept, busy = [], exc.ServiceBusy()
+    busy.retry_after = 7.0
+    retry = Retry(draw=lambda below: below - 1, sleep=slept.append)
+    assert Attempts(retry, Limits(clock=clock)).again(busy)
+    assert slept == [7.5]
+    assert not Attempts(retry, Limits(clock=clock, deadline=clock.now + 7.0)).again(busy)
+    busy.retry_after = 3600.0
+    assert not Attempts(retry, Limits(clock=clock)).again(busy)
+
+
+@pytest.mark.pitfall("B8")
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("", None),
+        ("-1", None),
+        ("ten", None),
+    ],
+)
+def test_answers_say_when_to_come_back(text, seconds):
+    assert seconds_asked(text) == seconds
 
 
 # --- options -----------------------------------------------------------------------------------------
@@ -223,3 +291,36 @@ def test_chunks_to_remove_are_those_that_a_server_may_hold():
     outcomes = [Outcome(stored, None, True), Outcome(failed, "late", True), Outcome(lost, "HTTP 409")]
     assert to_remove(outcomes) == [stored, failed]
     assert to_remove(outcomes, only_failed=True) == [failed]
+
+
+def test_changed_options_are_those_that_the_standard_library_makes():
+    options = Options(reqid="A", cid="B", limits=Limits(read=5.0))
+    changed = options.changed(cid=None, autocreate=True)
+    assert changed == dataclasses.replace(options, cid=None, autocreate=True)
+    assert options == Options(reqid="A", cid="B", limits=Limits(read=5.0))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        changed.cid = "C"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:6010/0AB",
+        "https://rawx-1.example:6010/0AB",
+        "http://[::1]:6010/0AB",
+        "http://host",
+        "http://host/a?b=c#d",
+        "HTTP://Host:1/a%20b",
+        "b2://bucket/a b/é",
+        "",
+    ],
+)
+def test_address_of_a_chunk_is_split_as_by_the_standard_library(url):
+    parts = urlsplit(url)
+    assert place_of(url) == (parts.scheme, parts.netloc, parts.path)
+    assert Chunk("http://host/0A", url).netloc == parts.netloc
+
+
+def test_address_that_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="IPv6"):
+        place_of("http://[::1/0A")

@@ -6,25 +6,27 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Container, Generator, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from oio.api._data.metachunks import Checksum, UploadRequest, new_checksum
+from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.strategies import Stores, Strategy
-from oio.b2.errors import BackblazeException
+from oio.b2.errors import BackblazeException, NotBackblaze
 from oio.b2.names import DEFAULT_MIME_TYPE
 from oio.b2.sizes import MAX_FILE_SIZE
 from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, Outcome
 from oio.common.constants import STRLEN_CHUNKID
-from oio.common.perfdata import add_duration
 
 if TYPE_CHECKING:
     from oio.api._data.layout import Metachunk
     from oio.api._data.source import Source
     from oio.b2.clients import Bucket
     from oio.common.answers import JsonObject
+    from oio.common.events import Watcher
     from oio.common.options import Options
     from oio.common.storage_method import BackblazeStorageMethod, StorageMethod
 
@@ -38,19 +40,25 @@ def file_name(cid: str, chunk: Chunk) -> str:
     return f"{cid}/{chunk.id}"
 
 
+def _watched(watcher: Watcher | None) -> dict[str, Any]:
+    """Keyword of a request that is watched; fake clients of applications know none that is not needed."""
+    return {} if watcher is None else {"watcher": watcher}
+
+
 def delete_files(
-    bucket: Bucket, names: Iterable[str], deadline: float | None
+    bucket: Bucket, names: Iterable[str], deadline: float | None, watcher: Watcher | None = None
 ) -> tuple[list[str], exc.OioException | None]:
     """Delete files, all their versions included; those that do not exist are no failure.
 
     :param deadline: monotonic seconds
+    :param watcher: is told of the requests
     :returns: the files that are left, and the first of the failures
     """
     left = []
     first: exc.OioException | None = None
     for name in dict.fromkeys(names):
         try:
-            bucket.client.remove(bucket.name, name, deadline=deadline)
+            bucket.client.remove(bucket.name, name, deadline=deadline, **_watched(watcher))
         except exc.OioException as err:
             first = first or err
             left.append(name)
@@ -68,6 +76,11 @@ class _FileData:
         self._room = size
         self._checksums = checksums
         self.size = 0
+
+    @property
+    def error(self) -> exc.OioException | None:
+        """Exception of the source that comes out as it is."""
+        return self._source.error
 
     def read(self, size: int, /) -> bytes:
         """Read some bytes; nothing at the end only."""
@@ -101,7 +114,7 @@ class FileWriter:
         """
         chunk = self._request.chunks[0]
         of_object = self._request.checksum
-        checksum = new_checksum(self._request, "md5")
+        checksum = checksum_of(self._request, "md5")
         data = _FileData(source, size, [checksum] if checksum is of_object else [checksum, of_object])
         # From now on, the bucket may hold something of the file.
         self.outcomes = [Outcome(chunk, "not stored", maybe_stored=True)]
@@ -123,12 +136,15 @@ class FileWriter:
                 data,
                 mime_type=self._request.meta.get("mime_type") or DEFAULT_MIME_TYPE,
                 deadline=options.limits.deadline,
+                **_watched(options.watcher),
             )
         except (BackblazeException, exc.OioNetworkException) as err:
-            options.limits.blame(err, options.reqid or None)
+            if err is not data.error:
+                options.limits.blame(err, options.reqid or None)
             raise
         finally:
-            add_duration(options.perfdata, "b2", f"upload.{chunk.url}", begin)
+            if options.perfdata is not None:
+                options.add_step("upload", chunk, begin, "b2")
         return int(answer["contentLength"])
 
 
@@ -139,8 +155,11 @@ class FileSource:
         self._bucket = bucket
         self._name = name
         self._url = chunk.url
+        self._size = chunk.size
         self._limits = options.limits.per_request()
-        self._verify = bool(options.verify_checksum)
+        self._watcher = options.watcher
+        # What is known of the metachunk says more, and is verified by the reader of this.
+        self._verify = bool(options.verify_checksum) and chunk.md5 is None
         self._may_reread = True
         self.used: list[str] = []
 
@@ -153,13 +172,17 @@ class FileSource:
             start,
             end,
             verify=self._verify,
+            size=self._size,
             deadline=self._limits.deadline,
+            **_watched(self._watcher),
         )
         try:
             with contextlib.closing(blocks):
                 for block in blocks:
                     left -= len(block)
                     yield block
+        except NotBackblaze:
+            raise
         except (BackblazeException, exc.OioNetworkException) as err:
             raise self._failure(err) from err
         if left:
@@ -230,16 +253,25 @@ class BucketStrategy(Strategy):
     def head(self, chunk: Chunk, xattr: bool, options: Options) -> dict[str, str]:
         try:
             found = self.bucket.client.head(
-                self.bucket.name, file_name(self.cid, chunk), deadline=options.limits.deadline
+                self.bucket.name,
+                file_name(self.cid, chunk),
+                deadline=options.limits.deadline,
+                **_watched(options.watcher),
             )
         except BackblazeException as err:
             if err.status_code == 404:
                 raise exc.NotFound(404, None, f"{chunk.url}: {err}") from err
             raise
-        return {"chunk_size": str(found["contentLength"])}
+        size = found["contentLength"]
+        if chunk.size not in (None, size):
+            raise exc.CorruptedChunk(f"The file of {chunk.url} has {size} bytes, not {chunk.size}")
+        return {"chunk_size": str(size)}
 
-    def delete(self, chunks: Iterable[Chunk], options: Options) -> None:
-        names = [file_name(self.cid, chunk) for chunk in chunks]
-        left, error = delete_files(self.bucket, names, options.for_cleaning().limits.deadline)
+    def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
+        named = {file_name(self.cid, chunk): chunk for chunk in chunks}
+        deadline = options.for_cleaning().limits.deadline
+        with green.Insistence():
+            left, error = delete_files(self.bucket, named, deadline, options.watcher)
         if error is not None:
             self.stores.logger.warning("Files %s stay in bucket %s: %s", left, self.bucket.name, error)
+        return [named[name] for name in left]

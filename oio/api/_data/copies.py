@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from oio.api._data.metachunks import Checksum, UploadRequest, new_checksum
-from oio.api._data.parallel import ParallelWriter
+from oio.api._data.metachunks import UploadRequest, checksum_of
+from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
-from oio.blob.reader import ChunkReader, check_copy
-from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, frame
+from oio.blob.answers import check_copy
+from oio.blob.reader import ChunkReader
+from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
+from oio.blob.verification import verify_file
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk
-from oio.common.http import headers_from_object_metadata
 
 if TYPE_CHECKING:
     from oio.api._data.layout import Metachunk
@@ -23,26 +27,32 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.common.storage_method import StorageMethod
 
+_GONE = 404
+
 
 class CopiesWriter(ParallelWriter):
     """Writer of the copies of one metachunk."""
 
     def _senders(self) -> list[ChunkSender]:
-        headers = {**headers_from_object_metadata(self._request.meta), **self._options.headers}
+        headers = described_chunk(self._request.meta, self._options)
         return [ChunkSender(chunk, headers, self._options, self._failures) for chunk in self._request.chunks]
 
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         algorithm = self._options.checksum_algo
-        checksum = None if algorithm is None else new_checksum(self._request, algorithm)
+        checksum = None if algorithm is None else checksum_of(self._request, algorithm)
         transferred, last = 0, b""
         for data in self._blocks(source, size, checksum):
             if last:
                 _put(senders, frame(last), len(last))
+                last = b""
             transferred += len(data)
-            last = data
-        if len(last) > SMALL:
-            _put(senders, frame(last), len(last))
-            last = b""
+            if len(data) <= SMALL:
+                last = data
+            else:
+                _put(senders, framed(data), len(data))
+                if any(sender.is_behind for sender in senders):
+                    # Servers get it while it is hashed.
+                    green.eventlet_yield()
         # What is small goes along with the end of the body, in one write.
         end = frame(last) + END_OF_BODY if last else END_OF_BODY
         _put(senders, end, len(last), is_last=True)
@@ -60,7 +70,7 @@ class CopiesWriter(ParallelWriter):
         return checksum
 
 
-def _put(senders: list[ChunkSender], block: bytes, size: int, is_last: bool = False) -> None:
+def _put(senders: list[ChunkSender], block: bytes | Pieces, size: int, is_last: bool = False) -> None:
     for sender in senders:
         sender.put(block, size, is_last)
 
@@ -71,26 +81,54 @@ class CopiesSource:
     :param suspects: addresses of servers that have just failed
     """
 
-    def __init__(self, chunks: Iterable[Chunk], suspects: set[str], options: Options) -> None:
-        self._copies = list(chunks)
+    def __init__(self, metachunk: Metachunk, suspects: set[str], options: Options) -> None:
+        self._copies = list(metachunk.chunks)
+        hedging = options.rivals
+        if hedging is not None and hedging.knows_late:
+            self._copies.sort(key=lambda chunk: hedging.is_late(chunk.netloc))
         if suspects:
             # Those whose server has just failed come last (pitfall 56).
             self._copies.sort(key=lambda chunk: chunk.netloc in suspects)
+        self._metachunk = metachunk
         self._suspects = suspects
         self._options = options
+        #: URLs of the copies that their servers have verified.
+        self._sound: set[str] = set()
         self.used: list[str] = []
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
-        headers = {**self._options.headers, "Range": f"bytes={start}-{end}"}
-        reader = ChunkReader.with_options(self._copies, headers, self._options, check_head=check_copy)
+        options = self._options
+        # What is read whole is compared with its checksum.
+        asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
+        reader = ChunkReader.with_options(
+            self._copies,
+            {**options.headers, "Range": f"bytes={start}-{end}"},
+            options,
+            check_head=check_copy,
+            check_file=self._verify_file if asks else None,
+        )
         try:
             with contextlib.closing(reader.stream()) as blocks:
                 yield from blocks
+        except (exc.ClientException, exc.ServiceUnavailable) as err:
+            reasons = [reason for _, status, reason in reader.errors if status != _GONE]
+            if reasons and all(isinstance(reason, exc.CorruptedChunk) for reason in reasons):
+                raise exc.CorruptedChunk(str(err)) from err
+            raise
         finally:
             self.used = reader.served
             if reader.errors:
                 failed = {url for url, status, _ in reader.errors if not status}
                 self._suspects.update(chunk.netloc for chunk in self._copies if chunk.url in failed)
+
+    def _verify_file(self, chunk: Chunk) -> None:
+        """Let the server verify a copy, once.
+
+        :raises CorruptedChunk: it is not what was stored
+        """
+        if chunk.url not in self._sound:
+            verify_file(chunk, chunk.hash, self._options.headers, self._options)
+            self._sound.add(chunk.url)
 
     def find_damaged(self) -> list[str]:
         return self.used
@@ -119,4 +157,4 @@ class CopiesStrategy(ChunkServerStrategy):
         return CopiesWriter(UploadRequest(meta, chunks, checksum, first, self.method.quorum, options))
 
     def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> CopiesSource:
-        return CopiesSource(metachunk.chunks, suspects, options)
+        return CopiesSource(metachunk, suspects, options)

@@ -7,10 +7,13 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from logging import Logger
+from typing import TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, JsonMapping, unexpected
+from oio.common.checksums import algorithm_of, checksum_like, is_computable
 from oio.common.chunks import Chunk
 from oio.common.ranges import ClosedRange, Range, close_range
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod
@@ -19,7 +22,7 @@ from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 RANDOM = random.Random()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Metachunk:
     """Part of an object: copies or fragments of the same bytes.
 
@@ -38,6 +41,36 @@ class Metachunk:
         """Byte after the last one."""
         return self.start + self.size
 
+    @cached_property
+    def digest(self) -> str | None:
+        """Checksum of its bytes that can be compared here, in lower case.
+
+        Chunks may have checksums of several algorithms.
+        """
+        for chunk in self.chunks:
+            digest = chunk.digest
+            if is_computable(digest):
+                return digest
+        return None
+
+    def needs_server(self, start: int, end: int) -> bool:
+        """Whether only chunk servers can verify this part of it: it is not whole, or cannot be compared."""
+        return end - start + 1 < self.size or self.digest is None
+
+    def check_verifiable(self) -> None:
+        """Refuse to go on without verifying.
+
+        :raises ChecksumUnavailable: it has checksums, of which none can be computed
+        """
+        if self.digest is None:
+            told = next((chunk.digest for chunk in self.chunks if chunk.digest), None)
+            if told is not None:
+                checksum_like(told)
+
+
+Piece: TypeAlias = "tuple[Metachunk, int, int]"
+"""Part of a metachunk to read: first and last byte in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -45,7 +78,8 @@ class Layout:
 
     :param meta: description of the object
     :param metachunks: all of them, in order
-    :param ranges: first and last bytes, closed; None for the whole object
+    :param ranges: first and last bytes, closed, but for those that hold nothing; None for the whole
+        object
     :param size: number of bytes that are asked for
     """
 
@@ -55,24 +89,41 @@ class Layout:
     ranges: tuple[ClosedRange, ...] | None
     size: int
 
-    def pieces(self) -> list[tuple[Metachunk, int, int]]:
-        """The parts of metachunks to read, in order: metachunk, first and last byte in it."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes of the object are asked for, in order."""
+        return self.ranges is None or (len(self.ranges) == 1 and self.size == self.metachunks[-1].end)
+
+    def pieces(self) -> list[list[Piece]]:
+        """The parts of metachunks to read, in order, for each range; the whole object counts as one range."""
         if self.ranges is None:
-            return [(metachunk, 0, metachunk.size - 1) for metachunk in self.metachunks if metachunk.size]
+            return [[(metachunk, 0, metachunk.size - 1) for metachunk in self.metachunks if metachunk.size]]
         return [
-            (metachunk, max(first - metachunk.start, 0), min(last, metachunk.end - 1) - metachunk.start)
+            [
+                (metachunk, max(first - metachunk.start, 0), min(last, metachunk.end - 1) - metachunk.start)
+                for metachunk in self.metachunks
+                # Appending nothing leaves an empty one.
+                if metachunk.size and first < metachunk.end and last >= metachunk.start
+            ]
             for first, last in self.ranges
-            for metachunk in self.metachunks
-            if first < metachunk.end and last >= metachunk.start
         ]
 
 
-def lay_out(meta: JsonMapping, located: Iterable[JsonMapping], ranges: list[Range], logger: Logger) -> Layout:
+def lay_out(
+    meta: JsonMapping,
+    located: Iterable[JsonMapping],
+    ranges: list[Range],
+    logger: Logger,
+    *,
+    strict: bool = False,
+) -> Layout:
     """Find the chunks that hold some ranges of an object, or all of it.
 
     :param meta: description of the object
     :param located: its chunks, as the services describe them
-    :raises UnsatisfiableRange: a range begins after the last byte
+    :param ranges: those that hold no byte of the object are left out (pitfall 133)
+    :param strict: refuse such a range instead
+    :raises UnsatisfiableRange: a range holds no byte of the object, and `strict` is true
     :raises UnrecoverableContent: the chunks do not make up the object
     :raises OioProtocolError: the description lacks something
     """
@@ -90,18 +141,14 @@ def lay_out(meta: JsonMapping, located: Iterable[JsonMapping], ranges: list[Rang
         )
     if not ranges:
         return Layout(meta, metachunks, method, None, length)
-    closed = tuple(_close(start, end, length) for start, end in ranges)
+    known = [(start, end, close_range(start, end, length)) for start, end in ranges]
+    if strict:
+        for start, end, bounds in known:
+            if bounds is None:
+                text = f"range ({start}, {end}) is not in an object of {length} bytes"
+                raise exc.UnsatisfiableRange(416, None, text)
+    closed = tuple(bounds for _, _, bounds in known if bounds is not None)
     return Layout(meta, metachunks, method, closed, sum(end - start + 1 for start, end in closed))
-
-
-def _close(start: int | None, end: int | None, length: int) -> ClosedRange:
-    bounds = close_range(start, end, length)
-    if bounds is None:
-        # Dropping it would give an answer that looks right (pitfall 133).
-        raise exc.UnsatisfiableRange(
-            416, None, f"range ({start}, {end}) is not in an object of {length} bytes"
-        )
-    return bounds
 
 
 def order(chunks: Iterable[Chunk], is_ec: bool, logger: Logger | None = None) -> tuple[Metachunk, ...]:
@@ -138,20 +185,33 @@ def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list
     else:
         return chunks
     identities = [(str(chunk.hash).upper(), chunk.size) for chunk in chunks]
-    elected = Counter(identities).most_common(1)[0][0]
+    elected = _elected(identities)
     kept = []
     for chunk, identity in zip(chunks, identities, strict=True):
-        if identity == elected:
+        if identity in elected:
             kept.append(chunk)
         elif logger:
             logger.warning("metachunk %d: chunk %s differs from the others", position, chunk.url)
     return kept
 
 
+def _elected(identities: list[tuple[str, int | None]]) -> set[tuple[str, int | None]]:
+    """The checksum and the size that most have, and that of another algorithm that goes with them."""
+    ranked = [identity for identity, _ in Counter(identities).most_common()]
+    first, size = ranked[0]
+    elected = {algorithm_of(first): ranked[0]}
+    if None not in elected:
+        for digest, length in ranked:
+            algorithm = algorithm_of(digest)
+            if algorithm is not None and length == size:
+                elected.setdefault(algorithm, (digest, length))
+    return set(elected.values())
+
+
 def _preference(chunk: Chunk) -> float:
     """Sort by score, with enough chance to spread the load over equal services; dead ones last."""
-    score = chunk.score or 0
-    return -(score + RANDOM.random() * 10) if score > 0 else 0
+    score, chance = chunk.score or 0, RANDOM.random()
+    return -(score + chance * 10) if score > 0 else chance
 
 
 def _spares_last(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:

@@ -3,27 +3,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.checksums import MD5, Checksum, new_checksum
 from oio.common.chunks import Chunk, Outcome
+from oio.common.hashing import in_threads
 
 if TYPE_CHECKING:
     from oio.api._data.source import Source
     from oio.common.answers import JsonObject
     from oio.common.options import Options
-
-
-class Checksum(Protocol):
-    """Checksum of :mod:`hashlib`, or of an application."""
-
-    def update(self, data: bytes, /) -> object:
-        """Add data."""
-
-    def hexdigest(self) -> str:
-        """Get the checksum of the data so far, in hexadecimal digits."""
 
 
 class MetachunkWriter(Protocol):
@@ -58,6 +50,8 @@ class ObjectWriter:
     :param metachunk_size: bytes of a full metachunk
     :param writer_of: makes the writer of a metachunk, given its chunks, the checksum of the object, which it
         updates, and whether it is the first one
+    :param ahead: ask for the chunks of the next metachunk while one is sent, when the source is known to have
+        data for it. `metachunks` must go on after a failure then
     """
 
     def __init__(
@@ -66,9 +60,11 @@ class ObjectWriter:
         metachunks: Iterable[list[Chunk]],
         metachunk_size: int,
         writer_of: Callable[[list[Chunk], Checksum, bool], MetachunkWriter],
+        ahead: bool = False,
     ) -> None:
         self._source = source
-        self._metachunks = metachunks
+        self._metachunks = iter(metachunks)
+        self._ahead = ahead
         self._metachunk_size = metachunk_size
         self._writer_of = writer_of
         #: What became of each chunk so far.
@@ -79,21 +75,69 @@ class ObjectWriter:
 
         :raises oio.common.exceptions.OioException: a metachunk is lost
         """
-        checksum = hashlib.new("md5", usedforsecurity=False)
+        checksum = in_threads(new_checksum(MD5))
         total, limit = 0, self._metachunk_size
         first = True
-        for chunks in self._metachunks:
-            writer = self._writer_of(chunks, checksum, first)
-            try:
-                size, _ = writer.write(self._source, limit)
-            finally:
-                self.outcomes += writer.outcomes
-            first = False
-            total += size
-            if size < limit or self._source.is_exhausted():
-                stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
-                return Written(stored, total, checksum.hexdigest())
+        with _Next(self._metachunks) as metachunks:
+            for chunks in metachunks:
+                writer = self._writer_of(chunks, checksum, first)
+                if self._ahead and self._source.has_more_than(limit):
+                    metachunks.begin()
+                try:
+                    size, _ = writer.write(self._source, limit)
+                finally:
+                    self.outcomes += writer.outcomes
+                first = False
+                total += size
+                if size < limit or self._source.is_exhausted():
+                    stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
+                    return Written(stored, total, checksum.hexdigest())
         raise exc.OioException(f"The source has more than the {total} bytes that chunks were prepared for")
+
+
+class _Next(Iterator[list[Chunk]]):
+    """Chunks of one metachunk after the other; those of the next may be asked for before they are needed.
+
+    Leaving its context ends the green thread that asks for them; what was prepared in vain is of no harm.
+    """
+
+    def __init__(self, metachunks: Iterator[list[Chunk]]) -> None:
+        self._metachunks = metachunks
+        self._pool: green.ContextPool | None = None
+        self._thread: Any = None
+
+    def __enter__(self) -> _Next:
+        return self
+
+    def __exit__(self, *given: Any) -> None:
+        if self._pool is not None:
+            self._pool.__exit__(*given)
+
+    def begin(self) -> None:
+        """Ask for the next ones now."""
+        if self._pool is None:
+            self._pool = green.ContextPool(1).__enter__()
+        self._thread = self._pool.spawn(self._ask)
+        # The request is on its way before the first data are.
+        green.eventlet_yield()
+
+    def _ask(self) -> list[Chunk] | exc.OioException:
+        try:
+            return next(self._metachunks)
+        except exc.OioException as err:
+            return err
+
+    def __next__(self) -> list[Chunk]:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            found = thread.wait()
+            if isinstance(found, list):
+                return found
+            assert isinstance(found, exc.OioException)
+            # An answer is late as well when nobody has looked for it, because the source was slow.
+            if not isinstance(found, (exc.OioTimeout, exc.DeadlineReached)):
+                raise found
+        return next(self._metachunks)
 
 
 class UploadRequest(NamedTuple):
@@ -114,11 +158,11 @@ class UploadRequest(NamedTuple):
     options: Options
 
 
-def new_checksum(request: UploadRequest, algorithm: str) -> Checksum:
+def checksum_of(request: UploadRequest, algorithm: str) -> Checksum:
     """The checksum of a metachunk.
 
     For the first one, it is the checksum of the object as well: the data are hashed once (pitfall 136).
     """
-    if request.first and algorithm == "md5":
+    if request.first and algorithm == MD5:
         return request.checksum
-    return hashlib.new(algorithm, usedforsecurity=False)
+    return in_threads(new_checksum(algorithm))

@@ -4,23 +4,43 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from oio.blob.quorum import check_quorum
-from oio.blob.sender import ChunkSender
+from oio.blob.connect import CANDIDATES, connected, pass_foreign, seam_is_replaced
+from oio.blob.quorum import Patience, check_quorum
+from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.chunks import Outcome
+from oio.common.checksums import MD5, algorithm_of
+from oio.common.chunks import Outcome, place_of
+from oio.common.http import headers_from_object_metadata
+from oio.common.memory import keep_memory_of_blocks
 from oio.common.perfdata import add_duration
+from oio.common.storage_method import written_chunk_method
 
 if TYPE_CHECKING:
-    from oio.api._data.metachunks import Checksum, UploadRequest
+    from oio.api._data.metachunks import UploadRequest
     from oio.api._data.source import Source
+    from oio.common.answers import JsonMapping
+    from oio.common.checksums import Checksum
+    from oio.common.options import Options
 
-FIRST_BLOCK, LARGEST_BLOCK = 32768, 262144
+FIRST_BLOCK, LARGEST_BLOCK = 32768, 1 << 20
 """Bytes read from a source: few at first, for a quick start, then more."""
+_QUICK = 1.0
+"""Seconds that a source may take for a block before the next one is smaller: servers wait meanwhile."""
+
+
+def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
+    """Headers that the chunks of an object are stored with, those of the caller among them.
+
+    :param meta: description of the object
+    """
+    method = written_chunk_method(str(meta["chunk_method"]), options.checksum_algo)
+    return {**headers_from_object_metadata({**meta, "chunk_method": method}), **options.headers}
 
 
 class ParallelWriter(abc.ABC):
@@ -33,6 +53,7 @@ class ParallelWriter(abc.ABC):
         self._request = request
         self._options = request.options
         self._failures: list[ChunkSender] = []
+        self._current: list[ChunkSender] = []
         #: What became of each chunk, see :class:`~oio.api._data.metachunks.MetachunkWriter`.
         self.outcomes: list[Outcome] = []
 
@@ -63,22 +84,15 @@ class ParallelWriter(abc.ABC):
             see :func:`~oio.blob.quorum.check_quorum`
         """
         begin = time.monotonic()
-        senders = self._senders()
+        senders = self._current = self._senders()
         transferred: int | None = None
         checksum = ""
         try:
-            # Leaving the pool kills the green threads that still run; only then are connections closed.
-            with green.ContextPool(max(1, len(senders))) as pool:
-                # Two green threads never write to one socket (pitfall 17).
-                for sender in senders:
-                    sender.thread = pool.spawn(sender.run)
-                for sender in senders:
-                    sender.ready.wait()
-                # Before the first byte is taken from the source.
-                self._check()
-                count, checksum = self._transfer(source, size, senders)
-                for sender in senders:
-                    sender.thread.wait()
+            if source.is_at_hand(SMALL) and self._answers_show():
+                count, checksum = self._send_whole(source, size, senders)
+            else:
+                count, checksum = self._send_in_blocks(source, size, senders)
+            self._check_algorithm(senders)
             checksum = self._verified(senders, checksum)
             transferred = count
         finally:
@@ -93,6 +107,132 @@ class ParallelWriter(abc.ABC):
         self._check()
         return transferred, checksum
 
+    def _answers_show(self) -> bool:
+        """Whether a socket is only readable when the answer is there.
+
+        New ones over TLS also are when their server gives them tickets. Fakes of applications have none.
+        """
+        chunks = self._request.chunks
+        if any(place_of(chunk.address)[0] == "https" for chunk in chunks):
+            return all(connected(chunks, self._options.ssl_context))
+        return not seam_is_replaced()
+
+    def _send_in_blocks(
+        self, source: Source, size: int | None, senders: list[ChunkSender]
+    ) -> tuple[int, str]:
+        done = green.LightQueue()
+
+        def run(sender: ChunkSender) -> None:
+            try:
+                sender.run()
+            finally:
+                done.put_nowait(sender)
+
+        def enough() -> bool:
+            return sum(map(ChunkSender.has_taken_all, senders)) >= self._request.quorum
+
+        # Leaving the pool kills the green threads that still run; only then are connections closed.
+        with green.ContextPool(max(1, len(senders))) as pool:
+            # Two green threads never write to one socket (pitfall 17).
+            for sender in senders:
+                sender.others_are_enough = enough
+                sender.thread = pool.spawn(run, sender)
+            for sender in senders:
+                sender.ready.wait()
+            # Before the first byte is taken from the source.
+            self._check()
+            count, checksum = self._transfer(source, size, senders)
+            self._wait_for(senders, done)
+        return count, checksum
+
+    def _wait_for(self, senders: list[ChunkSender], done: Any) -> None:
+        """Wait for the answers to what was queued, and leave behind those that are late.
+
+        :param done: queue that gets each sender whose green thread has ended
+        """
+        patience = Patience(self._request.quorum, self._options)
+        running = {sender: sender.progress for sender in senders}
+        while running:
+            try:
+                # Before there is a quorum, their own limits count.
+                with green.ChunkWriteTimeout(None if patience.grace is None else patience.left()):
+                    sender = done.get()
+            except green.ChunkWriteTimeout:
+                for sender, before in running.items():
+                    # While one is left, others may end.
+                    if sender.progress == before and not sender.thread.dead:
+                        sender.leave("resp", patience.verdict())
+                patience.renew()
+            else:
+                del running[sender]
+                if sender.error is None:
+                    patience.note_stored()
+            running = {sender: sender.progress for sender in running}
+
+    def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
+        # All servers have all of it before the first answer is waited for. Only new connections need threads.
+        for sender in senders:
+            sender.collect()
+        count, checksum = self._transfer(source, size, senders)
+        kept = connected(self._request.chunks, self._options.ssl_context)
+        with green.ContextPool(max(1, len(senders))) if not all(kept) else contextlib.nullcontext() as pool:
+            threads = []
+            for sender, is_kept in zip(senders, kept, strict=True):
+                if not is_kept and pool is not None:
+                    threads.append(pool.spawn(sender.connect_and_send))
+            ChunkSender.send_whole([sender for sender, is_kept in zip(senders, kept, strict=True) if is_kept])
+            for thread in threads:
+                thread.wait()
+        self._check()
+        self._take_answers([sender for sender in senders if sender.conn is not None])
+        return count, checksum
+
+    def _take_answers(self, waiting: list[ChunkSender]) -> None:
+        """Take the answers to what was sent whole as they come, and leave behind those that are late."""
+        patience = Patience(self._request.quorum, self._options)
+        by_socket = {sender.socket: sender for sender in waiting}
+        taking: ChunkSender | None = None
+        while by_socket:
+            grace = patience.grace
+            try:
+                with green.ChunkWriteTimeout(patience.left()):
+                    while by_socket and patience.grace == grace:
+                        for sock in green.wait_any(by_socket):
+                            taking = by_socket.pop(sock)
+                            taking.take_answer()
+                            if taking.error is None:
+                                patience.note_stored()
+                            taking = None
+            except CANDIDATES as err:
+                pass_foreign(err, None if taking is None else taking.conn)
+                if taking is None:
+                    if isinstance(err, green.ChunkWriteTimeout):
+                        break
+                    raise
+                taking.fail("resp", err)
+                taking = None
+        for sender in by_socket.values():
+            sender.leave("resp", patience.verdict())
+
+    def _check_algorithm(self, senders: list[ChunkSender]) -> None:
+        """Refuse chunk servers that compute other checksums than those that were asked for.
+
+        :raises ChecksumRefused: there is one; chunks may be stored all the same
+        """
+        algorithm = self._options.checksum_algo
+        if algorithm in {None, MD5}:
+            return
+        others = [s.netloc for s in senders if s.received_hash and algorithm_of(s.received_hash) != algorithm]
+        if not others and all(str(sender.error).endswith("HTTP 400") for sender in senders):
+            # Those of 7.3.0 do not understand the checksum of erasure-coded chunks.
+            others = [sender.netloc for sender in senders]
+        if others:
+            raise exc.ChecksumRefused(
+                f"chunk_checksum_algo must be 'md5' or None, not {algorithm!r}: some chunk servers compute "
+                f"nothing else, as those of 7.3.0 do: {', '.join(sorted(set(others)))}",
+                reqid=self._options.reqid,
+            )
+
     def _check(self) -> None:
         failed, total = self._failures, len(self._request.chunks)
         if total - len(failed) >= self._request.quorum:
@@ -100,7 +240,7 @@ class ParallelWriter(abc.ABC):
         try:
             check_quorum(
                 self._request.quorum,
-                total - len(failed),
+                [sender.chunk.url for sender in self._current if sender.error is None],
                 [(sender.chunk.url, sender.error) for sender in failed],
                 self._options.reqid,
             )
@@ -108,26 +248,35 @@ class ParallelWriter(abc.ABC):
             self._options.limits.blame(err, self._options.reqid)
             raise
 
-    def _blocks(self, source: Source, size: int | None, checksum: Checksum | None) -> Iterator[bytes]:
-        """Blocks of at most `size` bytes of the source, hashed.
+    def _blocks(
+        self, source: Source, size: int | None, checksum: Checksum | None, unit: int = 0
+    ) -> Iterator[bytes]:
+        """Blocks of at most `size` bytes of the source, which are hashed once they are on their way.
 
         :param checksum: of the metachunk; the data are added to it, and to that of the object. None for none
+        :param unit: bytes that can only be sent together: fewer at first would start nothing
         """
         options, of_object = self._options, self._request.checksum
-        wanted = options.buffer_min or FIRST_BLOCK
-        largest = options.buffer_max or LARGEST_BLOCK
+        keep_memory_of_blocks()
+        largest = options.buffer_max or unit or LARGEST_BLOCK
+        # Bytes in memory need no quick start, and fewer blocks cost less.
+        smallest = options.buffer_min or unit or (LARGEST_BLOCK if source.in_memory else FIRST_BLOCK)
+        wanted = smallest = min(smallest, largest)
         left = size
         while left is None or left > 0:
-            wanted = min(wanted, largest)
+            # What is sent without waiting has no time limit of its own.
+            options.limits.writing("the chunk servers")
+            begin = time.monotonic()
             data = source.read(wanted if left is None else min(wanted, left))
             if not data:
                 return
-            wanted *= 2
+            is_quick = time.monotonic() - begin < _QUICK
+            wanted = min(wanted * 2, largest) if is_quick else max(wanted // 2, smallest)
             if left is not None:
                 left -= len(data)
+            yield data
             of_object.update(data)
             if checksum is not None and checksum is not of_object:
                 checksum.update(data)
-            yield data
             if self._failures:
                 self._check()

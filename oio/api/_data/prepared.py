@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, unexpected
 from oio.common.chunks import Chunk
+from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
     from oio.common.answers import JsonObject
@@ -58,6 +58,16 @@ class Preparer:
         # A long upload needs the time of one request for each of them (pitfall 27).
         self._options = options
 
+    def has_computed_ids(self, cid: str) -> bool:
+        """Tell whether the services compute the IDs of chunks of what they are for, and may keep no other.
+
+        :param cid: ID of the container
+        """
+        name, version, policy = self._target[2], self.meta["version"], self.meta["policy"]
+        return any(
+            chunk.id == compute_chunk_id(cid, name, version, chunk.pos, policy) for chunk in self.first_chunks
+        )
+
     def _ask(
         self, position: int, content_id: str | None, version: int | str | None, options: Options
     ) -> tuple[JsonObject, list[ChunkDict]]:
@@ -82,10 +92,27 @@ class Preparer:
 
     def __iter__(self) -> Iterator[list[Chunk]]:
         """The chunks of each metachunk, as long as they are asked for."""
-        yield self.first_chunks
-        for position in itertools.count(self._first + 1):
-            meta, chunks = self._ask(
-                position, self.meta.get("id"), self.meta.get("version"), self._options.renewed()
-            )
-            self.meta["properties"].update(meta.get("properties") or {})
-            yield self._placed(chunks, position)
+        return _Positions(self, self._first)
+
+    def chunks_of(self, position: int) -> list[Chunk]:
+        """The chunks of a metachunk."""
+        if position == self._first:
+            return self.first_chunks
+        meta, chunks = self._ask(
+            position, self.meta.get("id"), self.meta.get("version"), self._options.renewed()
+        )
+        self.meta["properties"].update(meta.get("properties") or {})
+        return self._placed(chunks, position)
+
+
+class _Positions(Iterator[list[Chunk]]):
+    """The chunks of one metachunk after the other. After a failure, the same ones can be asked for again."""
+
+    def __init__(self, preparer: Preparer, first: int) -> None:
+        self._preparer = preparer
+        self._position = first
+
+    def __next__(self) -> list[Chunk]:
+        chunks = self._preparer.chunks_of(self._position)
+        self._position += 1
+        return chunks

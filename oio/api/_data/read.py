@@ -4,20 +4,29 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import itertools
 import logging
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import IO, Protocol
 
-from oio.api._data.layout import Metachunk
+from oio.api._data.ahead import ALL_ROOM, read_ahead
+from oio.api._data.layout import Metachunk, Piece
 from oio.common import exceptions as exc
+from oio.common.checksums import Checksum, checksum_like
+from oio.common.hashing import in_threads
+from oio.common.memory import keep_memory_of_blocks
+from oio.common.options import HOLD_UP_TO
+from oio.common.utils import warn_caller
 
 _LOGGER = logging.getLogger(__name__)
 
 #: Bytes of a metachunk that wait in memory for the rest of it, when nothing may be given before.
 _KEPT_IN_MEMORY = 64 << 20
 _BLOCK_SIZE = 262144
+#: Bytes of the largest of several ranges that is one block.
+_LARGEST_BLOCK = 4 << 20
 
 
 class MetachunkSource(Protocol):
@@ -36,26 +45,77 @@ class MetachunkSource(Protocol):
         """Leave out chunks that may be wrong; False when no other set of them can be tried."""
 
 
-def read_pieces(
-    pieces: Iterable[tuple[Metachunk, int, int]],
+def read_ranges(
+    ranges: Sequence[Sequence[Piece]],
     source_of: Callable[[Metachunk], MetachunkSource],
     verify: bool | str,
+    hold_up_to: int,
+    unsure: exc.ChecksumUnavailable | None = None,
+    parallel: int = 1,
+) -> Generator[bytes, None, None]:
+    """Read ranges of an object, one after the other; see :func:`read_pieces`.
+
+    No block spans two of them. When there are several, each that is not too large for it is one block: the
+    parts of an answer to an HTTP request for several ranges are made of them.
+
+    :param ranges: pieces of each range
+    :param unsure: why not all of them can be verified, see :func:`unverifiable`: the caller is warned
+    :param parallel: how many metachunks of a range are read at a time
+    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
+    """
+    if verify == "strict":
+        # Before anything is given.
+        for metachunk, _, _ in itertools.chain.from_iterable(ranges):
+            metachunk.check_verifiable()
+    elif verify is True and unsure is not None:
+        _warn_once(unsure)
+    if len(ranges) == 1:
+        yield from read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
+        return
+    sources: dict[int, MetachunkSource] = {}
+
+    def known(metachunk: Metachunk) -> MetachunkSource:
+        # What one range has found out about the chunks of a metachunk serves the next.
+        source = sources.get(metachunk.position)
+        if source is None:
+            source = sources[metachunk.position] = source_of(metachunk)
+        return source
+
+    for pieces in map(list, ranges):
+        blocks = read_pieces(pieces, known, verify, hold_up_to, parallel)
+        if sum(last - first + 1 for _, first, last in pieces) <= _LARGEST_BLOCK:
+            yield b"".join(blocks)
+        else:
+            yield from blocks
+
+
+def read_pieces(
+    pieces: Iterable[Piece],
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int = HOLD_UP_TO,
+    parallel: int = 1,
 ) -> Generator[bytes, None, None]:
     """Read parts of metachunks, one after the other.
 
-    :param pieces: metachunk, first and last byte in it
     :param source_of: gives the source of the bytes of a metachunk
     :param verify: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a metachunk
-        before all of it is verified, also for ranges; False verifies nothing, but still counts
+        before all of it is verified, also for ranges; False verifies nothing, but still counts. Sources know
+        ``"server"``, which is True here
+    :param hold_up_to: bytes of the largest metachunk of which nothing is given before it is verified
+    :param parallel: how many metachunks are read at a time
     :returns: a generator of blocks; closing it closes the connections
     :raises oio.common.exceptions.UnrecoverableContent: too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: the data of a metachunk are not those that were stored
     :raises oio.common.exceptions.ServiceUnavailable: a metachunk cannot be read for now
     :raises oio.common.exceptions.DeadlineReached: no time is left
     """
-    for metachunk, start, end in pieces:
+    in_memory = _KEPT_IN_MEMORY if parallel == 1 else ALL_ROOM // parallel
+
+    def blocks_of(metachunk: Metachunk, start: int, end: int) -> Generator[bytes, None, None]:
         try:
-            yield from _Reading(metachunk, source_of(metachunk), verify).blocks(start, end)
+            reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
+            yield from reading.blocks(start, end)
         except exc.NotFound as err:
             text = f"Cannot download position {metachunk.position}: {err}"
             raise exc.UnrecoverableContent(text, reqid=err.reqid) from err
@@ -63,24 +123,45 @@ def read_pieces(
             text = f"Error while downloading position {metachunk.position}: {err}"
             raise exc.ServiceUnavailable(text, reqid=err.reqid) from err
 
+    parts = itertools.starmap(blocks_of, pieces)
+    if parallel > 1:
+        yield from read_ahead(parts, parallel)
+        return
+    for blocks in parts:
+        yield from blocks
+
 
 class _Reading:
-    """Reading of a closed range of a metachunk; its last block waits until the whole is verified."""
+    """Reading of a closed range of a metachunk.
 
-    def __init__(self, metachunk: Metachunk, source: MetachunkSource, verify: bool | str) -> None:
+    When all of it is read, its last block waits until the whole is verified. All blocks of a small one do, so
+    that wrong ones are replaced, and nobody notices.
+    """
+
+    def __init__(
+        self,
+        metachunk: Metachunk,
+        source: MetachunkSource,
+        verify: bool | str,
+        hold_up_to: int,
+        in_memory: int,
+    ) -> None:
         self._source = source
+        self._in_memory = in_memory
+        self._hold_up_to = hold_up_to
         self._size = metachunk.size
-        # The checksums of 7.3.0 are MD5; others cannot be compared.
-        self._expected = metachunk.chunks[0].md5
+        self._expected = metachunk.digest
         self._verify = bool(verify) and self._expected is not None
         self._strict = self._verify and verify == "strict"
         self._corrupted: list[str] = []
 
     def blocks(self, start: int, end: int) -> Generator[bytes, None, None]:
+        if end - start >= _BLOCK_SIZE:
+            keep_memory_of_blocks()
         if not self._strict:
             yield from self._plain(start, end, self._verify and end - start + 1 == self._size)
             return
-        with contextlib.closing(_Spool()) as spool:
+        with contextlib.closing(_Spool(self._size, self._in_memory)) as spool:
             for _ in self._plain(0, self._size - 1, True, spool):
                 pass
             yield from spool.cut(start, end)
@@ -90,9 +171,12 @@ class _Reading:
     ) -> Generator[bytes, None, None]:
         """Read a range; with a spool, into it, and give nothing."""
         source = self._source
+        size = last - first + 1
+        waits = verify and size <= self._hold_up_to
         while True:
-            digest = hashlib.new("md5", usedforsecurity=False) if verify else None
-            left, given, held = last - first + 1, False, b""
+            digest = in_threads(checksum_like(self._expected), size) if verify and self._expected else None
+            left, given = size, False
+            held: list[bytes] = []
             if spool is not None:
                 spool.clear()
             try:
@@ -104,19 +188,19 @@ class _Reading:
                         if spool is not None:
                             spool.write(block)
                             continue
-                        if held:
-                            given = True
-                            yield held
-                        held = block
+                        if waits or left <= 0:
+                            held.append(block)
+                            continue
+                        given = True
+                        yield block
             except (exc.ClientException, exc.ServiceUnavailable) as err:
                 self._try_again(err, given)
                 continue
             if left:
-                size = last - first + 1
                 raise exc.ServiceUnavailable(f"{size - left} bytes were read of {source.used}, not {size}")
             if digest is None or digest.hexdigest() == self._expected:
-                if held:
-                    yield held
+                while held:
+                    yield held.pop(0)
                 return
             self._corrupted += source.find_damaged()
             if given or not source.exclude_damaged():
@@ -140,26 +224,93 @@ class _Reading:
         return exc.CorruptedChunk(f"{text}; {cause}" if cause else text)
 
 
+def unverifiable(ranges: Iterable[Sequence[Piece]]) -> exc.ChecksumUnavailable | None:
+    """Tell why a metachunk that is read whole cannot be verified here; None when all of them can."""
+    for metachunk, first, last in itertools.chain.from_iterable(ranges):
+        if last - first + 1 == metachunk.size:
+            try:
+                metachunk.check_verifiable()
+            except exc.ChecksumUnavailable as err:
+                return err
+    return None
+
+
+_warned = threading.Event()
+
+
+def _warn_once(reason: exc.ChecksumUnavailable) -> None:
+    """Warn the caller that chunks are not verified, once in the life of a process."""
+    if not _warned.is_set():
+        _warned.set()
+        try:
+            warn_caller(f"Chunks are read without being verified: {reason}", exc.ChunksNotVerified)
+        except exc.ChunksNotVerified:
+            # An error for this program: the next time, too.
+            _warned.clear()
+            raise
+
+
+def compared(
+    blocks: Generator[bytes, None, None], checksum: Checksum, expected: str, hold: bool
+) -> Generator[bytes, None, None]:
+    """Compare a whole object with its checksum, before its last block is given.
+
+    :param expected: in hexadecimal digits
+    :param hold: give nothing at all before
+    :raises CorruptedChunk: they differ
+    """
+    held: list[bytes] = []
+    with contextlib.closing(blocks):
+        for block in blocks:
+            checksum.update(block)
+            held.append(block)
+            if not hold and len(held) > 1:
+                yield held.pop(0)
+    if checksum.hexdigest() != expected.lower():
+        raise exc.CorruptedChunk("The data of the object do not match its checksum")
+    yield from held
+
+
 class _Spool:
     """Bytes of a metachunk that wait until they are verified: on disk when they are many."""
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_KEPT_IN_MEMORY)  # noqa: SIM115
+    def __init__(self, size: int, in_memory: int) -> None:
+        self._size = size
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
+
+    @contextlib.contextmanager
+    def _using_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as err:
+            raise exc.OioException(
+                f"A metachunk of {self._size} bytes cannot be kept in a temporary file until it is verified, "
+                f"TMPDIR tells where: {err}"
+            ) from err
 
     def write(self, block: bytes) -> None:
-        self._file.write(block)
+        with self._using_disk():
+            self._file.write(block)
 
     def clear(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
+        with self._using_disk():
+            self._file.seek(0)
+            self._file.truncate()
 
     def cut(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes from ``start`` to ``end``, inclusive."""
-        self._file.seek(start)
+        with self._using_disk():
+            self._file.seek(start)
         left = end - start + 1
-        while left and (block := self._file.read(min(left, _BLOCK_SIZE))):
+        while left > 0:
+            with self._using_disk():
+                block = self._file.read(min(left, _BLOCK_SIZE))
+            if not block:
+                return
             left -= len(block)
             yield block
 
     def close(self) -> None:
-        self._file.close()
+        # What could not be written is of no use any more.
+        with contextlib.suppress(OSError):
+            self._file.close()

@@ -3,37 +3,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
+from oio.blob.connect import pass_foreign
+from oio.blob.watched import chunk_failed
 from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk
+from oio.common.easy_value import int_value
+from oio.common.storage_method import parse_chunk_method
 
 if TYPE_CHECKING:
     from oio.common.answers import JsonMapping, JsonObject
+    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
+_NO_CONTENT, _NOT_FOUND = 204, 404
 
-def delete_chunks(stores: Stores, chunks: Iterable[Chunk], cid: str, options: Options) -> None:
+_LATE_PUT = 0.5
+"""Seconds after which a chunk that was not there is looked for once more: half of the time for cleaning."""
+
+
+def delete_chunks(
+    stores: Stores, chunks: Iterable[Chunk], cid: str, options: Options, late: Container[str] = ()
+) -> None:
     """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
 
     :param cid: ID of their container
     :param options: of the call; the time for cleaning is added to its deadline
+    :param late: URLs of those that a server may still be about to store: when it has none, it is asked once
+        more a moment later
     """
     doomed = [chunk.described() for chunk in chunks]
     if not doomed:
         return
+    options = options.for_cleaning()
+    with green.Insistence():
+        absent = _delete(stores, doomed, cid, options)
+        again = [chunk for chunk in absent if chunk["url"] in late]
+        left = options.limits.left()
+        if again and (left is None or left > _LATE_PUT):
+            green.adopt_thread()
+            green.sleep(_LATE_PUT)
+            _delete(stores, again, cid, options)
+
+
+def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options) -> list[ChunkDict]:
+    """Delete chunks; returns those that were not there."""
     try:
-        results = stores.blob.chunk_delete_many(doomed, cid=cid, options=options.for_cleaning())
+        results = stores.blob.chunk_delete_many(doomed, cid=cid, options=options)
     except exc.OioException as err:
         stores.logger.warning("Failed to delete %d chunks: %s", len(doomed), err)
-        return
+        return []
+    absent = []
     for result in results:
         status = getattr(result, "status", None)
-        if status not in (204, 404):
-            stores.logger.warning("Failed to delete chunk %s: %s", result.chunk["url"], status or result)
+        if status == _NOT_FOUND:
+            absent.append(result.chunk)
+        elif status != _NO_CONTENT:
+            error = f"HTTP {status}" if status else result
+            event = chunk_failed(options, "DELETE", Chunk.of(result.chunk), error)
+            text = "Failed to delete chunk %s: %s"
+            stores.logger.warning(text, result.chunk["url"], status or result, extra=event.fields())
+    return absent
 
 
 class ChunkServerStrategy(Strategy):
@@ -42,8 +80,33 @@ class ChunkServerStrategy(Strategy):
     def head(self, chunk: Chunk, xattr: bool, options: Options) -> JsonObject:
         return self.stores.blob.chunk_head(chunk.address, xattr=xattr, options=options)
 
-    def delete(self, chunks: Iterable[Chunk], options: Options) -> None:
-        delete_chunks(self.stores, chunks, self.cid, options)
+    def check(self, chunk: Chunk, options: Options) -> None:
+        blob = self.stores.blob
+        known = blob.chunk_head(chunk.address, options=options)
+        with reading_answer(chunk.netloc):
+            last = int_value(known.get("chunk_size"), 0) - 1
+            # Servers of today name the checksum of each chunk. They do not compare sizes, unlike others.
+            hides_cuts = "cca" in parse_chunk_method(str(known.get("content_chunkmethod")))[1]
+        if last < 0 or not hides_cuts:
+            return
+        headers = {**(options.headers or {}), "Range": f"bytes={last}-{last}"}
+        try:
+            _, stream = blob.chunk_get(
+                chunk.address, check_headers=False, options=replace(options, headers=headers)
+            )
+            with contextlib.closing(stream):
+                for _ in stream:
+                    pass
+        except exc.OioException as err:
+            pass_foreign(err)
+            # The file may end before, or the connection did: the checksum tells.
+            blob.chunk_head(chunk.address, xattr=False, check_hash=True, options=options)
 
-    def linker(self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
-        return MetachunkLinker(meta, chunks, self.method.quorum, self.stores.blob, options)
+    def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
+        delete_chunks(self.stores, chunks, self.cid, options, late)
+        return []
+
+    def linker(
+        self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options, *, renames: bool
+    ) -> MetachunkLinker:
+        return MetachunkLinker(meta, chunks, self.method.quorum, self.stores.blob, options, renames=renames)

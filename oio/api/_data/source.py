@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Source of the data of an upload: read once, within time limits, up to its first end."""
+"""Data of an upload, as the arguments of a caller give them: their source, within the limits of a call."""
 
 from __future__ import annotations
 
@@ -9,23 +9,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from oio.common import exceptions as exc
-from oio.common import green
+from oio.common import sources
 from oio.common.arguments import WrongType
 from oio.common.generator_io import GeneratorIO
 from oio.common.limits import Limits
-from oio.common.sources import block_of, reading_source
+from oio.common.sources import Readable, Unhurried, bytes_of
 from oio.common.utils import shorten
-
-
-class Readable(Protocol):
-    """Anything that data can be read from."""
-
-    def read(self, size: int, /) -> bytes | bytearray | memoryview | str | None:
-        """Read at most `size` bytes, or text which is encoded as UTF-8; nothing at the end."""
-
 
 FileOrPath: TypeAlias = "Readable | str | bytes | PathLike[str] | None"
 """Binary file to upload, or its path."""
@@ -33,65 +25,21 @@ Data: TypeAlias = "Readable | bytes | bytearray | memoryview | str | Iterable[ob
 """Data to upload: bytes, text which is encoded as UTF-8, a binary file, or an iterable of bytes."""
 
 
-class Source:
-    """Bytes to upload.
+class Source(sources.Source):
+    """Bytes to upload to chunk servers, or to a bucket.
 
     :param limits: of the time of each read
+    :param size: bytes that the source must have; None when unknown
+    :param argument: name of the argument that the source is
     """
 
-    def __init__(self, wrapped: Readable, limits: Limits) -> None:
+    def __init__(
+        self, wrapped: Readable, limits: Limits, size: int | None = None, argument: str = "source"
+    ) -> None:
         # The phase of a call does not bound an upload of any length.
-        self._limits = limits.per_request() if limits.is_phase else limits
-        self._ahead = b""
-        self._wrapped = wrapped
-        self._memory = wrapped if type(wrapped) is io.BytesIO else None
-        self._generator = wrapped if isinstance(wrapped, GeneratorIO) else None
-        if self._generator is not None:
-            self._generator.after_nothing = self._wait
-
-    def read(self, size: int) -> bytes:
-        """Read `size` bytes, or all that are left before the end; nothing at the end.
-
-        :raises SourceReadTimeout: the source gives nothing in time
-        :raises SourceReadError: from the exception that the source raised
-        :raises DeadlineReached: no time is left for it
-        """
-        if self._memory is not None and not self._memory.closed:
-            return self._memory.read(size)
-        blocks, wanted = [], size
-        if self._ahead:
-            blocks.append(self._ahead[:wanted])
-            self._ahead = self._ahead[wanted:]
-            wanted -= len(blocks[0])
-        if wanted:
-            with reading_source(self._limits.reading_source()):
-                while wanted and (block := self._next(wanted)):
-                    blocks.append(block[:wanted])
-                    self._ahead = block[wanted:]
-                    wanted -= len(blocks[-1])
-        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
-
-    def is_exhausted(self) -> bool:
-        """Whether the end was reached."""
-        if self._memory is not None and not self._memory.closed:
-            return self._memory.tell() >= len(self._memory.getbuffer())
-        if not self._ahead:
-            self._ahead = self.read(1)
-        return not self._ahead
-
-    def _next(self, size: int) -> bytes:
-        """Read what there is now; a source may give more than `size` bytes all the same."""
-        self._limits.reading_source()
-        if self._generator is not None:
-            # Its read would wait for that many bytes.
-            buffer = bytearray(size)
-            return bytes(memoryview(buffer)[: self._generator.readinto(buffer)])
-        return block_of(self._wrapped.read(size))
-
-    def _wait(self) -> None:
-        self._limits.reading_source()
-        # The limit of the read can only strike when other green threads have their turn.
-        green.sleep(0)
+        limits = limits.per_request() if limits.is_phase else limits
+        seconds = limits.left if isinstance(wrapped, Unhurried) else limits.reading_source
+        super().__init__(wrapped, seconds, size=size, argument=argument)
 
 
 # --- arguments of a caller ---
@@ -117,7 +65,7 @@ def _readable_data(data: Any) -> Readable:
     if isinstance(data, str):
         data = data.encode("utf-8")
     if isinstance(data, (bytes, bytearray, memoryview)):
-        return io.BytesIO(data)
+        return io.BytesIO(bytes_of("data", data))
     if hasattr(data, "read"):
         return _readable("data", data)
     if isinstance(data, Iterable) and not isinstance(data, Mapping):
@@ -125,14 +73,15 @@ def _readable_data(data: Any) -> Readable:
     raise WrongType(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
 
 
-def _readable(argument: str, source: Readable) -> Readable:
+def _readable(argument: str, source: Any) -> Readable:
     if not hasattr(source, "read"):
         raise WrongType(
             f"{argument} must be a path or a file, not {type(source).__name__}: {shorten(source)}"
         )
     if isinstance(source, io.TextIOBase):
         raise WrongType(f"{argument} must be opened in binary mode: {shorten(source)}")
-    return source
+    readable: Readable = source
+    return readable
 
 
 def _open_file(path: str | bytes | PathLike[str]) -> AbstractContextManager[Readable]:

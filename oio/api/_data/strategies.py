@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     from oio.api._data.layout import Metachunk
     from oio.api._data.links import MetachunkLinker
-    from oio.api._data.metachunks import Checksum, MetachunkWriter
+    from oio.api._data.metachunks import MetachunkWriter
     from oio.api._data.read import MetachunkSource
     from oio.b2.clients import B2Clients
     from oio.blob.client import BlobClient
     from oio.common.answers import JsonMapping, JsonObject
+    from oio.common.checksums import Checksum
     from oio.common.options import Options
 
 _CLASSES = {
@@ -106,16 +107,29 @@ class Strategy(abc.ABC):
         :raises NotFound: it does not exist
         """
 
+    def check(self, chunk: Chunk, options: Options) -> None:
+        """Check that a chunk is there, whole as far as that can be told without reading it.
+
+        :raises NotFound: it does not exist
+        :raises ClientPreconditionFailed: it is not whole; or CorruptedChunk
+        """
+        self.head(chunk, False, options)
+
     @abc.abstractmethod
-    def delete(self, chunks: Iterable[Chunk], options: Options) -> None:
+    def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
         """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
 
         :param options: of the call; the time for cleaning is added to its deadline
+        :param late: URLs of those that a server may still be about to store
+        :returns: those that are left and that nobody else will delete
         """
 
-    def linker(self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options) -> MetachunkLinker:
+    def linker(
+        self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options, *, renames: bool
+    ) -> MetachunkLinker:
         """Make the linker of the chunks of one metachunk, for an object with this description.
 
+        :param renames: whether the services keep other IDs of chunks than the computed ones
         :raises InvalidStorageMethod: such chunks cannot be linked
         """
         raise exc.InvalidStorageMethod(f"chunk method {self.method.type!r} has no links")

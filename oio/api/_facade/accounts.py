@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api.types import AccountInfo, AccountProperties, CallOptions
+    from oio.common.answers import JsonObject
 
 
 class AccountApi(ApiBase):
@@ -99,14 +100,16 @@ class AccountApi(ApiBase):
     def account_show(self, account: str | None = None, **kwargs: Unpack[CallOptions]) -> AccountInfo:
         """Get information about an account.
 
-        :returns: ``id``, ``bytes``, ``objects``, ``containers``, ``ctime`` (text, seconds), ``metadata``...
+        :returns: ``id``, ``bytes``, ``objects``, ``containers``, ``ctime`` (text, seconds), ``metadata``...;
+            services of 2026 add ``regions``, ``shards`` and ``mtime``, and leave out ``damaged_objects``,
+            ``missing_chunks`` and ``replication_enabled``
         :raises NoSuchAccount: no such account
 
         >>> api.account_show("doc")["id"]
         'doc'
         """
         with AccountCall(self, kwargs, account) as options:
-            return cast("AccountInfo", self.account.account_show(account, options=options))
+            return cast("AccountInfo", _shown(self.account.account_show(account, options=options)))
 
     def account_get_properties(
         self, account: str | None = None, **kwargs: Unpack[CallOptions]
@@ -118,9 +121,11 @@ class AccountApi(ApiBase):
         {'color': 'blue'}
         """
         with AccountCall(self, kwargs, account) as options:
-            info = dict(self.account.account_show(account, options=options))
+            info = _shown(self.account.account_show(account, options=options))
             with reading_answer():
-                info["properties"] = {**info.get("properties", {}), **info.pop("metadata", {})}
+                known = {**info.get("properties", {}), **info.pop("metadata", {})}
+                # Services of 2026 have settings there, which are no text.
+                info["properties"] = {key: value for key, value in known.items() if isinstance(value, str)}
             return cast("AccountProperties", info)
 
     def account_set_properties(
@@ -137,7 +142,7 @@ class AccountApi(ApiBase):
         """
         with AccountCall(self, kwargs, account) as options:
             if properties is None:
-                raise WrongType("properties must be a dict, not NoneType")
+                raise WrongType("properties is required (a dict)")
             checked = check_properties("properties", properties)
             self.account.account_update(account, checked, None, options=options)
 
@@ -170,3 +175,12 @@ class AccountApi(ApiBase):
             self.account_del_properties(account, to_delete, **kwargs)
         if metadata or not to_delete:
             self.account_set_properties(account, metadata or {}, **kwargs)
+
+
+def _shown(info: JsonObject) -> JsonObject:
+    """Description of an account, with its date as text: services of 2026 give a number."""
+    info = dict(info)
+    ctime = info.get("ctime")
+    if isinstance(ctime, (int, float)):
+        info["ctime"] = f"{ctime:.5f}"
+    return info

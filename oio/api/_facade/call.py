@@ -4,39 +4,43 @@
 from __future__ import annotations
 
 import abc
-import difflib
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from oio.api._data.source import Source
 from oio.api._facade.checks import check_name, check_option, check_version
+from oio.api._operations.scores import REFRESH_DELAY, Scores
 from oio.api._operations.services import Services
 from oio.b2.clients import B2Clients
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException, UnknownOption
+from oio.common.hedging import Hedging
+from oio.common.http_eventlet import POOL
 from oio.common.missing import explain_account, explain_container, explain_object
-from oio.common.options import KNOWN_NAMES, Options
+from oio.common.options import KNOWN_NAMES, TIMES, Options
+from oio.common.utils import warn_caller
 
 if TYPE_CHECKING:
     from logging import Logger
-    from types import FrameType
 
     from oio.account.client import AccountClient
     from oio.blob.client import BlobClient
     from oio.common.client import ProxyClient
+    from oio.common.sources import Readable
+    from oio.conscience.client import ConscienceClient
     from oio.container.client import ContainerClient
     from oio.directory.client import DirectoryClient
 
 
 class NotFoundObject(NoSuchObject, NotFound):
-    """An object does not exist; see :class:`NoticeCall`."""
+    """An object does not exist; see :func:`as_not_found`."""
 
 
 class NotFoundContainer(NoSuchContainer, NotFound):
-    """A container does not exist; see :class:`NoticeCall`."""
+    """A container does not exist; see :func:`as_not_found`."""
 
 
 class ApiBase(abc.ABC):
@@ -49,27 +53,49 @@ class ApiBase(abc.ABC):
     logger: Logger
     account: AccountClient
     container: ContainerClient
-    directory: DirectoryClient
+    _scores_delay: float = REFRESH_DELAY
+    """Seconds for which the scores of the chunk servers are taken to be right."""
     _global_kwargs: Mapping[str, Any]
+    _ca_certs: str | None = None
     _defaults: tuple[dict[str, Any], Options] | None = None
     """Copy of the keywords that the options were made of, and the options."""
 
     @cached_property
     def _b2_clients(self) -> B2Clients:
         # Two threads may make one each: either authorises for itself, and nothing is lost.
-        return B2Clients()
+        return B2Clients(ca_certs=self._ca_certs)
+
+    @cached_property
+    def _scores(self) -> Scores:
+        return Scores(lambda: self._conscience, self._scores_delay, self.logger)
+
+    @cached_property
+    def _hedging(self) -> Hedging:
+        return Hedging()
 
     @property
     def _options(self) -> Options:
         """Options of a call without keywords: subclasses may change them."""
         if self._defaults is None or self._defaults[0] != self._global_kwargs:
-            self._defaults = dict(self._global_kwargs), Options.of(self._global_kwargs)
+            # What all calls share must not grow with each chunk.
+            made = replace(Options.of(self._global_kwargs), figures_by_chunk=False, hedging=self._hedging)
+            self._defaults = dict(self._global_kwargs), made
         return self._defaults[1]
 
     @property
     @abc.abstractmethod
     def blob_client(self) -> BlobClient:
         """A low-level client to rawx services."""
+
+    @property
+    @abc.abstractmethod
+    def directory(self) -> DirectoryClient:
+        """A client of the directory."""
+
+    @property
+    @abc.abstractmethod
+    def _conscience(self) -> ConscienceClient:
+        """A client of the conscience."""
 
     @property
     @abc.abstractmethod
@@ -88,6 +114,7 @@ class ApiBase(abc.ABC):
             lambda: self.blob_client,
             lambda: self.proxy_client,
             lambda: self._b2_clients,
+            lambda: self._scores,
         )
 
     def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
@@ -127,10 +154,16 @@ class Call:
 
     def __enter__(self) -> Options:
         api, given = self._api, self._given
+        POOL.expire()
         if not given.keys() <= self.known:
             warn_unknown(given.keys() - self.known, self.known)
-        checked = [(name, check_option(name, value)) for name, value in given.items()] if given else []
-        self.options = Options.make(checked, api._options, begin=self.prefix)
+        checked = list(given.items())
+        for place, (name, value) in enumerate(checked):
+            # Those of time are checked where they become limits.
+            if name not in TIMES:
+                checked[place] = name, check_option(name, value)
+        options = Options.make(checked, api._options, begin=self.prefix)
+        self.options = options if options.on_event is None else options.watched()
         self._check()
         return self.options
 
@@ -205,13 +238,47 @@ class ContainerCall(Call):
 
 
 class CreationCall(ContainerCall):
-    """One call of the API that creates an object: only its container may be missing."""
+    """One call of the API that creates an object: only its container may be missing.
+
+    :param changed: name of the object, if it must be there already
+    """
 
     prefix = "create-"
     known = KNOWN_NAMES | {"change_policy", "meta_pos"}
     """Options of requests that programs give to calls that create objects."""
 
-    __slots__ = ()
+    __slots__ = ("_changed", "_source")
+
+    def __init__(
+        self,
+        api: ApiBase,
+        given: Mapping[str, object],
+        account: str | None,
+        container: str | None,
+        changed: str | None = None,
+    ) -> None:
+        super().__init__(api, given, account, container)
+        self._changed = changed
+
+    def read(self, source: Readable, size: int | None, argument: str) -> Source:
+        """Make a source of the data of the object. What it raises is the application's: it is left as it is.
+
+        :param size: bytes that it must have; None when unknown
+        :param argument: name of the argument that it was given as
+        """
+        self._source: Source = Source(source, self.options.limits, size, argument)
+        return self._source
+
+    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
+        source: Source | None = None if err is None else getattr(self, "_source", None)
+        is_foreign = source is not None and err is source.error
+        super().__exit__(kind, None if is_foreign else err, trace)
+
+    def _explain(self, err: OioException) -> None:
+        if self._changed is None:
+            super()._explain(err)
+        else:
+            explain_object(err, self._container or self.options.cid, self._changed)
 
 
 class ObjectCall(ContainerCall):
@@ -221,7 +288,7 @@ class ObjectCall(ContainerCall):
     :param changes: the call makes what is cached of the object out of date
     """
 
-    __slots__ = ("_changes", "_obj", "_version")
+    __slots__ = ("_changes", "_name", "_obj", "_version")
 
     def __init__(
         self,
@@ -236,12 +303,27 @@ class ObjectCall(ContainerCall):
     ) -> None:
         super().__init__(api, given, account, container)
         self._changes = changes
-        self._obj = obj
+        self._obj = self._name = obj
         self._version = version
+
+    def _look_for_name(self, options: Options) -> None:
+        """Ask for the name of what changes: the cache knows no content ID, and soon nobody may know it."""
+        try:
+            meta = self._api.container.content_get_properties(
+                self._account,
+                self._container,
+                content=options.content_id,
+                version=self._version,
+                options=options,
+            )
+        except OioException as err:
+            self._api.logger.info("The name of object %s is not known: %s", options.content_id, err)
+        else:
+            self._name = meta.get("name")
 
     def _forget(self, options: Options) -> None:
         if self._changes:
-            forget_object(self._account, self._container, self._obj, cid=options.cid, cache=options.cache)
+            forget_object(self._account, self._container, self._name, cid=options.cid, cache=options.cache)
 
     def _check(self) -> None:
         super()._check()
@@ -249,48 +331,51 @@ class ObjectCall(ContainerCall):
             check_name("obj", self._obj)
         if self._version is not None:
             check_version(self._version)
+        if self._changes and self._obj is None and self.options.cache is not None:
+            self._look_for_name(self.options)
 
     def _explain(self, err: OioException) -> None:
         explain_object(err, self._container or self.options.cid, self._obj)
 
 
 class NoticeCall(ObjectCall):
-    """One call of the API about an object, whose exceptions for what is missing are NotFound too.
-
-    Earlier clients raised the answer of the service as it was.
-    """
+    """One call of the API about an object, whose exceptions for what is missing are NotFound too."""
 
     __slots__ = ()
 
     def _explain(self, err: OioException) -> None:
-        try:
-            super()._explain(err)
-        except (NoSuchObject, NoSuchContainer) as missing:
-            if not isinstance(err, NotFound):
-                raise
-            kind = NotFoundObject if isinstance(missing, NoSuchObject) else NotFoundContainer
-            text = missing.args[0]
-            raise kind(
-                err.http_status, err.status, text, reqid=missing.reqid, service=missing.service
-            ) from err
+        as_not_found(super()._explain, err)
+
+
+def as_not_found(explain: Callable[[OioException], None], err: OioException) -> None:
+    """Explain a failure by exceptions that are NotFound too.
+
+    That is for the few calls of which earlier clients raised the answer of the service as it was.
+
+    :param explain: raises NoSuchObject or NoSuchContainer, if that is what the failure means
+    """
+    try:
+        explain(err)
+    except (NoSuchObject, NoSuchContainer) as missing:
+        if not isinstance(err, NotFound):
+            raise
+        kind = NotFoundObject if isinstance(missing, NoSuchObject) else NotFoundContainer
+        text = f"{missing.message} ({err.message})"
+        where = {"reqid": missing.reqid, "service": missing.service}
+        raise kind(err.http_status, err.status, text, **where) from err
 
 
 def warn_unknown(names: Iterable[str], known: Iterable[str]) -> None:
     """Warn the first caller outside of the library about keyword arguments that are ignored."""
     for name in sorted(names):
+        # Seldom needed: the client is ready sooner without it.
+        import difflib
+
         near = difflib.get_close_matches(name, sorted(known), n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
-        _warn(f"Unknown keyword argument {name!r} is ignored{hint}", UnknownOption)
+        warn_caller(f"Unknown keyword argument {name!r} is ignored{hint}", UnknownOption)
 
 
 def warn_deprecated(text: str) -> None:
     """Warn the first caller outside of the library."""
-    _warn(text, DeprecationWarning)
-
-
-def _warn(text: str, category: type[Warning]) -> None:
-    frame: FrameType | None = sys._getframe(1)
-    level = 2
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("oio."):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, category, stacklevel=level)
+    warn_caller(text, DeprecationWarning)

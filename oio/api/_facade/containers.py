@@ -3,30 +3,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn_deprecated
 from oio.api._facade.checks import (
+    check_batch,
     check_cid,
+    check_flag,
     check_integer,
     check_names,
     check_properties,
     check_property_names,
+    check_region,
     check_system,
 )
 from oio.api._operations.bulk import Results, in_bulk
-from oio.api._operations.emptying import flush, flush_fast, purge, versions_to_keep
+from oio.api._operations.emptying import flush, flush_fast, forgetting_objects, purge
+from oio.api._operations.location import describe_container
 from oio.api._operations.recount import count_damage, refresh_container
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
-from oio.common.cache import (
-    del_cached_container_metadata,
-    forget_container,
-    get_cached_container_metadata,
-    set_cached_container_metadata,
-)
+from oio.common.cache import del_cached_container_metadata, forget_container
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -44,6 +44,7 @@ class ContainerApi(ApiBase):
         container: str,
         properties: dict[str, str] | None = None,
         system: dict[str, str] | None = None,
+        region: str | None = None,
         **kwargs: Unpack[ContainerOptions],
     ) -> bool:
         """Create a container.
@@ -53,7 +54,9 @@ class ContainerApi(ApiBase):
         :param properties: properties to set on the container, text to text; an empty value is kept
         :param system: system properties, such as ``sys.m2.policy.version`` (how many versions are kept) or
             ``sys.m2.quota`` (bytes; the services store it, and do not enforce it)
+        :param region: where it must be, in any letter case. Services of 7.3 know no regions, and ignore it
         :returns: True if the container has been created, False if it already exists (it is left as it is)
+        :raises BadRequest: the namespace is in another region
 
         >>> api.container_create("doc", "shelf", properties={"color": "blue"})
         True
@@ -64,8 +67,9 @@ class ContainerApi(ApiBase):
             self, kwargs, account, container, forgets=del_cached_container_metadata
         ) as options:
             properties, system = _checked(properties, system)
+            check_region(region)
             return self.container.container_create(
-                account, container, properties=properties, system=system, options=options
+                account, container, properties=properties, system=system, region=region, options=options
             )
 
     def container_create_many(
@@ -82,7 +86,8 @@ class ContainerApi(ApiBase):
         :param containers: names of the containers
         :param properties: properties to set on each of them
         :param system: system properties to set on each of them
-        :returns: for each name, in order, True if the container has been created
+        :returns: for each name, in order, True if the container has been created; of no name at all, the list
+            is empty, and nothing is asked
         :raises TooLarge: the properties are too much for one request
 
         >>> api.container_create_many("doc", ["shelf-1", "shelf-2"])
@@ -92,7 +97,7 @@ class ContainerApi(ApiBase):
             names = check_names("containers", containers, "container")
             properties, system = _checked(properties, system)
 
-            def create(names: list[str], /, *, options: Options) -> Results:
+            def create(names: list[str], /, *, options: Options) -> Results[bool]:
                 return self.container.container_create_many(
                     account, names, properties, system, options=options
                 )
@@ -121,16 +126,19 @@ class ContainerApi(ApiBase):
         >>> api.container_delete("doc", "gone")
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
-            try:
-                self.container.container_delete(account, container, force=force, options=options)
-            except exc.Conflict as err:
-                exc.reraise(exc.ContainerNotEmpty, err)
+            target = self._services, account, container, options
+            with forgetting_objects(*target) if force else contextlib.nullcontext():
+                try:
+                    self.container.container_delete(account, container, force=force, options=options)
+                except exc.Conflict as err:
+                    exc.reraise(exc.ContainerNotEmpty, err)
 
     def container_flush(
         self,
         account: str | None,
         container: str | None,
         fast: bool = False,
+        bypass_governance: bool = False,
         **kwargs: Unpack[BulkOptions],
     ) -> None:
         """Flush a container: delete all its objects, with all their versions, and the delete markers.
@@ -139,18 +147,27 @@ class ContainerApi(ApiBase):
 
         :param account: account of the container
         :param container: name of the container
-        :param fast: leave it to the service, which deletes 1000 versions at a time. This may put high
-            pressure on the event system. It works on a frozen container too.
+        :param fast: leave it to the service, which deletes 1000 versions at a time; what it leaves in shards
+            is deleted by name. This may put high pressure on the event system. It works on a frozen
+            container too, unless that is divided among shards.
+        :param bypass_governance: also delete the versions that have to be retained, one by one, but not those
+            in compliance mode or under legal hold
         :raises NoSuchContainer: there is no such container
-        :raises OioException: nothing of what is left can be deleted, because the container is frozen, say
+        :raises Forbidden: with `fast`, a version is locked
+        :raises OioException: nothing of what is left can be deleted, because the container is frozen, say,
+            or because all of it is locked
 
         >>> api.container_flush("doc", "box")
         >>> api.object_list("doc", "box", versions=True)["objects"]
         []
         """
-        empty = flush_fast if fast else flush
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
-            empty(self._services, account, container, options)
+            target = self._services, account, container, options
+            if not fast:
+                flush(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
+                return
+            with forgetting_objects(*target):
+                flush_fast(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
 
     def container_purge(
         self,
@@ -173,10 +190,7 @@ class ContainerApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
             check_integer("maxvers", maxvers)
-            if maxvers is None:
-                maxvers = versions_to_keep(self._services, account, container, options)
-            if maxvers >= 0:
-                purge(self._services, account, container, max(maxvers, 1), options)
+            purge(self._services, account, container, maxvers, options)
 
     def container_refresh(
         self,
@@ -196,10 +210,11 @@ class ContainerApi(ApiBase):
         >>> api.container_refresh("doc", "box")
         """
         with ContainerCall(self, kwargs, account, container) as options:
-            if check_integer("attempts", attempts) is None or attempts < 1:
-                raise WrongValue(f"attempts must be at least 1: {attempts!r}")
+            wanted = check_batch("attempts", attempts)
+            if wanted is None:
+                raise WrongValue("attempts is required (a number of at least 1)")
             names = self._names_of(account, container, options)
-            refresh_container(self._services, *names, attempts, options)
+            refresh_container(self._services, *names, wanted, options)
 
     def resolve_cid(self, cid: str, **kwargs: Unpack[CallOptions]) -> tuple[str, str]:
         """Get the names of a container from its ID.
@@ -248,11 +263,7 @@ class ContainerApi(ApiBase):
         'box'
         """
         with ContainerCall(self, kwargs, account, container) as options:
-            cid, cache = options.cid, options.cache
-            known = get_cached_container_metadata(account, container, cid, cache)
-            if known is None:
-                known = self.container.container_get_properties(account, container, None, options=options)
-                set_cached_container_metadata(known, account, container, cid, cache)
+            known = describe_container(self._services, account, container, options)
             return cast("ContainerProperties", known)
 
     def container_set_properties(

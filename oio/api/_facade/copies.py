@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that make copies without copying data: links and snapshots."""
+"""Calls that make copies, if possible without copying data: links and snapshots."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.strategies import check_linkable
-from oio.api._facade.call import ApiBase, Call, warn_deprecated
-from oio.api._facade.checks import check_content_id, check_limit, check_name, check_properties, check_version
+from oio.api._facade.call import ApiBase, Call, as_not_found, warn_deprecated
+from oio.api._facade.checks import check_batch, check_content_id, check_name, check_properties, check_version
 from oio.api._operations.commit import Target
 from oio.api._operations.link import link_object
 from oio.api._operations.snapshot import Snapshot
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
 from oio.common.missing import explain_container, explain_object
+from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,7 +30,7 @@ _BATCH = 100
 
 
 class CopiesApi(ApiBase):
-    """Calls that make copies without copying data."""
+    """Calls that make copies, if possible without copying data."""
 
     def object_link(
         self,
@@ -47,9 +49,11 @@ class CopiesApi(ApiBase):
         **kwargs: Unpack[LinkOptions],
     ) -> LinkedObject:
         """Make a shallow copy of an object: another object, which lives on when the first is deleted, but
-        whose chunks share their data with those of the first.
+        whose chunks share their data with those of the first. Where a chunk server makes no links, the data
+        are copied.
 
-        When too few chunks of a metachunk can be linked, or the new object is refused, no link is left. An
+        When too few chunks of a metachunk can be linked, a server refuses to link or copy a chunk that it
+        has, or the new object is refused, no link is left. An
         object of the same name is replaced, or gets a new version, as by :meth:`object_create`.
 
         :param target_account: account of the object to copy
@@ -69,7 +73,8 @@ class CopiesApi(ApiBase):
         :raises ValueError: an argument is wrong, or says nothing about which of the two objects it is for
             (``cid``, ``version``, ``content_id``)
         :raises NoSuchObject: there is no such object to copy, or its latest version is a delete marker
-        :raises NoSuchContainer: there is no container of one of these names, and ``autocreate`` is False
+        :raises NoSuchContainer: there is no container of one of these names. That of the copy may be missing
+            only if ``autocreate`` is False; the exception is a NotFound too then
         :raises ContentDrained: the chunks of the object to copy were removed
         :raises UnrecoverableContent: chunks of the object to copy are missing
         :raises Conflict: the content ID is in use
@@ -90,7 +95,7 @@ class CopiesApi(ApiBase):
             properties_directive = properties_directive or "COPY"
             if properties_directive not in _DIRECTIVES:
                 raise WrongValue(
-                    f"properties_directive must be 'COPY' or 'REPLACE': {properties_directive!r}"
+                    f"properties_directive must be 'COPY' or 'REPLACE': {shorten(properties_directive)}"
                 )
             given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
             copies = properties_directive == "COPY"
@@ -109,7 +114,7 @@ class CopiesApi(ApiBase):
             try:
                 return cast("LinkedObject", link_object(self._services, link, layout, given, creation))
             except exc.OioException as err:
-                explain_container(err, link_container)
+                as_not_found(partial(explain_container, container=link_container), err)
                 raise
 
     def _find_target(
@@ -187,6 +192,7 @@ class CopiesApi(ApiBase):
         :param batch: how many chunks are noted in the snapshot by one request
         :param batch_size: the same, by another name, which wins
         :raises NoSuchContainer: there is no such container
+        :raises OioException: the container is divided among shards; nothing was frozen
         :raises BadRequest: there is a container with the name of the snapshot
         :raises ServiceBusy: the source is frozen already, by another snapshot, or because one was killed
             (status 436; ``api.container.container_enable`` ends that); too few chunks could be linked
@@ -201,7 +207,7 @@ class CopiesApi(ApiBase):
                 check_name("container", container)
             check_name("dst_account", dst_account, "account")
             check_name("dst_container", dst_container, "container")
-            size = check_limit(batch_size, "batch_size") or check_limit(batch, "batch") or _BATCH
+            size = check_batch("batch_size", batch_size) or check_batch("batch", batch) or _BATCH
             Snapshot(self._services, (account, container), (dst_account, dst_container), size, options).take()
 
 

@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from oio.api._facade.call import AccountCall, ApiBase, ContainerCall
-from oio.api._facade.checks import check_delimiter, check_limit, check_listing
+from oio.api._facade.checks import (
+    check_delimiter,
+    check_limit,
+    check_listing,
+    check_region,
+    check_version_marker,
+)
 from oio.api._operations.paging import (
     PAGE_SIZE,
     ListPage,
+    Marker,
     all_containers,
     all_entries,
     container_page,
@@ -58,19 +65,23 @@ class ListingApi(ApiBase):
         properties: bool = False,
         versions: bool = False,
         deleted: bool = False,
+        version_marker: int | str | None = None,
         **kwargs: Unpack[ContainerOptions],
     ) -> ObjectListing:
         """List objects inside a container, page by page.
 
-        :param limit: maximum number of objects and prefixes to return, 1000 by default
+        :param limit: maximum number of objects and prefixes to return; 1000 by default, and for 0 or less
         :param marker: names after this one only
         :param delimiter: one ASCII character; what follows it in names is folded into prefixes
         :param prefix: names that begin so only
         :param end_marker: names before this one only
         :param properties: if True, list object properties along with objects
-        :param versions: if True, list all versions of objects. A page that ends between two versions of an
-            object loses the others, and one with a delimiter may lose more: :meth:`object_list_all` does not.
+        :param versions: if True, list all versions of objects. After a page that ends between two versions of
+            an object, go on with `version_marker`; services of 7.3 lose the others then, and one with a
+            delimiter may lose more: :meth:`object_list_all` does not.
         :param deleted: if True, list also the deleted objects
+        :param version_marker: with `versions`, also the versions of the object `marker` that are older than
+            this one. Services of 7.3 ignore it, and never give one
         :returns: a dict which contains
 
             * 'objects': the list of object descriptions
@@ -80,13 +91,18 @@ class ListingApi(ApiBase):
             * 'truncated': a bool telling if the listing was truncated
             * 'next_marker': a str to be used as marker to get the next page of results. Go on while
               'truncated' is true, even when a page is empty
+            * 'next_version_marker': a str to be used as version_marker with it; of services of 2026 only, in
+              pages of versions
         :raises NoSuchContainer: there is no such container
+        :raises ValueError: version_marker is given without marker, or is no number
 
         >>> api.object_list("doc", "box", limit=1)["objects"][0]["name"]
         'hello'
         """
         with ContainerCall(self, kwargs, account, container) as options:
-            check_listing(marker=marker, delimiter=delimiter, prefix=prefix, end_marker=end_marker)
+            check_listing(marker=marker, prefix=prefix, end_marker=end_marker)
+            check_delimiter(delimiter)
+            check_version_marker(version_marker, marker)
             return object_page(
                 self.container,
                 account,
@@ -100,6 +116,7 @@ class ListingApi(ApiBase):
                 properties=properties,
                 versions=versions,
                 deleted=deleted,
+                version_marker=version_marker,
             )
 
     @overload
@@ -155,8 +172,8 @@ class ListingApi(ApiBase):
 
         What is created or deleted meanwhile may be there or not; all the rest is there once.
 
-        :param limit: number of objects and prefixes that are asked for at once, 1000 by default, 10000 at
-            most
+        :param limit: number of objects and prefixes that are asked for at once: 1000 by default and for 0 or
+            less, 10000 at most
         :param marker: names after this one only; with a delimiter, none of those that it shares a prefix with
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them: ``{"prefix": "photos/"}``
@@ -168,7 +185,7 @@ class ListingApi(ApiBase):
         :param kwargs: also ``deadline`` (monotonic seconds), which bounds all of the iteration
         :returns: an iterator of the descriptions of objects that :meth:`object_list` gives, and prefixes
         :raises NoSuchContainer: at the first item: there is no such container
-        :raises OioException: an object has more than 10000 versions, which the service cannot list
+        :raises OioException: an object has more than 10000 versions, which services of 7.3 cannot list
 
         >>> chunks, size, md5 = api.object_create("doc", "box", obj_name="photos/cat", data="miaow")
         >>> [obj["name"] for obj in api.object_list_all("doc", "box")]
@@ -186,14 +203,16 @@ class ListingApi(ApiBase):
             check_delimiter(delimiter)
             page_size = check_limit(limit) or PAGE_SIZE
 
-        def list_page(*, limit: int | None, marker: str | None) -> ObjectListing:
+        def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
+            name, version = marker or (None, None)
             return object_page(
                 self.container,
                 account,
                 container,
-                options.renewed(),
+                options,
                 limit=limit,
-                marker=marker,
+                marker=name,
+                version_marker=version,
                 delimiter=None if versions else delimiter,
                 prefix=prefix,
                 end_marker=end_marker,
@@ -205,7 +224,7 @@ class ListingApi(ApiBase):
         def explain(err: OioException) -> None:
             explain_container(err, container or options.cid)
 
-        pages = _explained(patiently(list_page, options.limits), explain, options)
+        pages = _explained(patiently(list_page, options), explain, options)
         if versions and delimiter:
             pages = folding(pages, delimiter, prefix)
         return all_entries(pages, page_size, marker or None, whole_names=bool(versions))
@@ -221,27 +240,31 @@ class ListingApi(ApiBase):
         prefix: str | None = None,
         delimiter: str | None = None,
         s3_buckets_only: bool = False,
+        region: str | None = None,
         **kwargs: Unpack[CallOptions],
     ) -> list[ContainerRow]:
         """Get the list of containers of an account, page by page.
 
         :param account: account in which the containers are
-        :param limit: maximum number of results to return, 1000 by default
+        :param limit: maximum number of results to return; 1000 by default, and for 0 or less
         :param marker: names after this one only
         :param end_marker: names before this one only
         :param prefix: names that begin so only
         :param delimiter: what follows it in names is folded into prefixes
         :param s3_buckets_only: only names that can be those of buckets
+        :param region: only the containers of this region, in any letter case
         :returns: lists of name, number of objects, number of bytes, 1 if the item is a prefix or 0 if it
             is a container, and modification time (seconds). The marker of the next page is the last name;
             only an empty page is the end.
         :raises NoSuchAccount: there is no such account
+        :raises BadRequest: a region is given, and the services are of 7.3, which know none
 
         >>> [name for name, objects, size, is_prefix, mtime in api.container_list("doc", prefix="box")]
         ['box']
         """
         with AccountCall(self, kwargs, account) as options:
             check_listing(marker=marker, end_marker=end_marker, prefix=prefix, delimiter=delimiter)
+            check_region(region)
             return container_page(
                 self.account,
                 account,
@@ -252,6 +275,7 @@ class ListingApi(ApiBase):
                 prefix=prefix,
                 delimiter=delimiter,
                 s3_buckets_only=s3_buckets_only,
+                region=region,
             )
 
     def container_list_all(
@@ -264,22 +288,25 @@ class ListingApi(ApiBase):
         prefix: str | None = None,
         delimiter: str | None = None,
         s3_buckets_only: bool = False,
+        region: str | None = None,
         **kwargs: Unpack[CallOptions],
     ) -> Iterator[ContainerRow]:
         """Iterate over the containers of an account, in the order of their names (as UTF-8).
 
-        :param limit: number of containers and prefixes that are asked for at once, 1000 by default, 10000 at
-            most
+        :param limit: number of containers and prefixes that are asked for at once: 1000 by default and for 0
+            or less, 10000 at most
         :param marker: names after this one only; with a delimiter, the prefix that it is inside of is there
         :param end_marker: names before this one only
         :param prefix: names that begin so only
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them
         :param s3_buckets_only: only names that can be those of buckets
+        :param region: only the containers of this region, in any letter case
         :param kwargs: also ``deadline`` (monotonic seconds), which bounds all of the iteration
         :returns: an iterator of the lists of five that :meth:`container_list` gives: name, number of objects,
             number of bytes, 1 if the item is a prefix or 0 if it is a container, and modification time
         :raises NoSuchAccount: at the first item: there is no such account
+        :raises BadRequest: at the first item: a region is given, and the services are of 7.3, which know none
 
         >>> for name, objects, size, is_prefix, mtime in api.container_list_all("doc"):
         ...     print(name, objects, size)
@@ -288,25 +315,27 @@ class ListingApi(ApiBase):
         with AccountCall(self, kwargs, account) as options:
             check_listing(marker=marker, end_marker=end_marker, prefix=prefix)
             check_delimiter(delimiter)
+            check_region(region)
             page_size = check_limit(limit)
 
-        def list_page(*, limit: int | None, marker: str | None) -> list[ContainerRow]:
+        def list_page(options: Options, limit: int | None, marker: Marker | None) -> list[ContainerRow]:
             return container_page(
                 self.account,
                 account,
-                options.renewed(),
+                options,
                 limit=limit,
-                marker=marker,
+                marker=None if marker is None else marker.name,
                 end_marker=end_marker,
                 prefix=prefix,
                 delimiter=delimiter,
                 s3_buckets_only=s3_buckets_only,
+                region=region,
             )
 
         def explain(err: OioException) -> None:
             explain_account(err, account)
 
-        pages = _explained(patiently(list_page, options.limits), explain, options)
+        pages = _explained(patiently(list_page, options), explain, options)
         return all_containers(pages, page_size, marker or None)
 
 
@@ -315,7 +344,7 @@ def _explained(
 ) -> ListPage[_P]:
     """Explain the failures of pages, which are asked for after the call has returned."""
 
-    def ask(*, limit: int | None, marker: str | None) -> _P:
+    def ask(*, limit: int | None, marker: Marker | None) -> _P:
         try:
             return list_page(limit=limit, marker=marker)
         except OioException as err:

@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
-from oio.api._facade.checks import check_names, check_properties, check_property_names
-from oio.api._operations.bulk import in_bulk
-from oio.api._operations.download import locate
+from oio.api._facade.checks import (
+    check_flag,
+    check_names,
+    check_properties,
+    check_property_names,
+    check_versions_of,
+)
+from oio.api._operations.deletions import Wanted, delete_each
 from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.location import describe, locate
 from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongValue
 from oio.common.cache import forget_object
 from oio.common.easy_value import boolean_value
+from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -25,12 +31,14 @@ if TYPE_CHECKING:
     from oio.api.types import (
         BulkOptions,
         Chunk,
+        DeletedObject,
         DescribedChunk,
         ObjectMeta,
         ObjectOptions,
         ReadOptions,
     )
     from oio.common.options import Options
+    from oio.container._deletion import Deletion
 
 
 class ObjectApi(ApiBase):
@@ -131,14 +139,15 @@ class ObjectApi(ApiBase):
         """Check for the presence of an object in a container.
 
         :param trust_level: 0: do not check chunks; 1: check if there are enough chunks to read the object;
-            2: check if all chunks are present
+            2: check if all chunks are present. Chunks whose files were cut short are missing; bytes that
+            changed are not noticed
         :raises ValueError: the trust level is another one
 
         >>> api.object_head("doc", "box", "hello", trust_level=2)
         True
         """
         if trust_level not in (0, 1, 2):
-            raise WrongValue(f"trust_level must be 0, 1 or 2: {trust_level!r}")
+            raise WrongValue(f"trust_level must be 0, 1 or 2: {shorten(trust_level)}")
         try:
             with ObjectCall(self, kwargs, account, container, obj, version) as options:
                 return self._exists(account, container, obj, version, trust_level, options)
@@ -183,7 +192,7 @@ class ObjectApi(ApiBase):
         version: int | str | None = None,
         **kwargs: Unpack[ObjectOptions],
     ) -> ObjectMeta:
-        """Get the description of an object along with its user properties.
+        """Get the description of an object along with its user properties, which may come from the `cache`.
 
         :param obj: name of the object to query
         :param version: version of the object to query, the latest by default
@@ -203,9 +212,7 @@ class ObjectApi(ApiBase):
         'application/octet-stream'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            meta = self.container.content_get_properties(
-                account, container, obj, content=options.content_id, version=version, options=options
-            )
+            meta = describe(self._services, account, container, obj, version, options)
             return cast("ObjectMeta", meta)
 
     def object_show(
@@ -368,6 +375,7 @@ class ObjectApi(ApiBase):
         container: str | None,
         obj: str | None,
         version: int | str | None = None,
+        bypass_governance: bool = False,
         **kwargs: Unpack[ReadOptions],
     ) -> bool:
         """Delete an object from a container. If versioning is enabled and no version is specified, the object
@@ -379,8 +387,11 @@ class ObjectApi(ApiBase):
         :param obj: name of the object to delete
         :param version: version of the object to delete. When a call without it fails for an unknown reason,
             look before calling again: the second one may remove the mark of the first.
+        :param bypass_governance: also delete a version that has to be retained, unless that is in compliance
+            mode or under legal hold. Services of 7.3 lock no versions
         :returns: True on success
         :raises NoSuchObject: there is no such object, or version
+        :raises Forbidden: this version is locked
 
         >>> api.object_delete("doc", "box", "hello")
         True
@@ -390,7 +401,13 @@ class ObjectApi(ApiBase):
             self._files_of(account, container, obj, version, options).swept(),
         ):
             return self.container.content_delete(
-                account, container, obj, version=version, content=options.content_id, options=options
+                account,
+                container,
+                obj,
+                version=version,
+                content=options.content_id,
+                bypass_governance=check_flag("bypass_governance", bypass_governance),
+                options=options,
             )
 
     def object_delete_many(
@@ -398,6 +415,7 @@ class ObjectApi(ApiBase):
         account: str | None,
         container: str | None,
         objs: Iterable[str],
+        bypass_governance: bool = False,
         **kwargs: Unpack[BulkOptions],
     ) -> list[tuple[str, bool]]:
         """Delete several objects, any number of them. Each is deleted as :meth:`object_delete` does it.
@@ -405,22 +423,124 @@ class ObjectApi(ApiBase):
         When it fails, some of them may be deleted.
 
         :param objs: an iterable of object names
+        :param bypass_governance: also delete what has to be retained, see :meth:`object_delete`; objects are
+            deleted one by one then
         :returns: a list of tuples with the name of the object, in the order of `objs`, and a boolean telling
             if the object has been successfully deleted; all of them are false when there is no such container
-        :raises BadRequest: there is no name
+            (of no name at all, the list is empty, and nothing is asked)
 
         >>> api.object_delete_many("doc", "box", ["nothing"])
         [('nothing', False)]
         """
         with ContainerCall(self, kwargs, account, container) as options:
             names = check_names("objs", objs, "obj")
-            leftovers = Leftovers(self._services, account, container, options)
-            leftovers.look_at_all((name, None) for name in dict.fromkeys(names))
-            ask = partial(self.container.content_delete_many, account, container)
-            try:
-                with leftovers.swept():
-                    return in_bulk(names, ask, options)
-            finally:
-                if options.cache is not None:
-                    for name in names:
-                        forget_object(account, container, name, cid=options.cid, cache=options.cache)
+            deletions = self._delete_each(
+                account, container, [(name, None) for name in names], options, bypass_governance
+            )
+            return [(name, deletion.deleted) for name, deletion in deletions]
+
+    def _delete_each(
+        self,
+        account: str | None,
+        container: str | None,
+        wanted: list[Wanted],
+        options: Options,
+        bypass_governance: bool,
+    ) -> list[tuple[str, Deletion]]:
+        """Delete objects, and what is in Backblaze of them; they are no longer cached, whatever happens."""
+        leftovers = Leftovers(self._services, account, container, options)
+        leftovers.look_at_all(dict.fromkeys(wanted))
+        try:
+            with leftovers.swept():
+                return list(
+                    delete_each(
+                        self._services,
+                        account,
+                        container,
+                        wanted,
+                        options,
+                        bypass_governance=check_flag("bypass_governance", bypass_governance),
+                    )
+                )
+        finally:
+            if options.cache is not None:
+                for name, _ in wanted:
+                    forget_object(account, container, name, cid=options.cid, cache=options.cache)
+
+    def object_delete_ext(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        version: int | str | None = None,
+        bypass_governance: bool = False,
+        **kwargs: Unpack[ReadOptions],
+    ) -> DeletedObject:
+        """Delete an object as :meth:`object_delete` does it, and tell what became of it.
+
+        :param obj: name of the object to delete
+        :param version: version of the object to delete
+        :param bypass_governance: also delete a version that has to be retained, unless that is in compliance
+            mode or under legal hold. Services of 7.3 lock no versions
+        :returns: a dict with ``deleted`` (True), ``version`` and ``delete_marker``: which version was
+            deleted, or was made to mark the object as deleted. Services of 7.3 do not tell: None, but for a
+            `version` that was given.
+        :raises NoSuchObject: there is no such object, or version
+        :raises Forbidden: this version is locked
+
+        >>> api.object_delete_ext("doc", "box", "hello")["deleted"]
+        True
+        """
+        with (
+            ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
+            self._files_of(account, container, obj, version, options).swept(),
+        ):
+            deletion = self.container.content_delete_ext(
+                account,
+                container,
+                obj,
+                version=version,
+                content=options.content_id,
+                bypass_governance=check_flag("bypass_governance", bypass_governance),
+                options=options,
+            )
+            return _shown(obj, deletion)
+
+    def object_delete_many_ext(
+        self,
+        account: str | None,
+        container: str | None,
+        objs: Iterable[str | tuple[str, int | str | None]],
+        bypass_governance: bool = False,
+        **kwargs: Unpack[BulkOptions],
+    ) -> list[DeletedObject]:
+        """Delete several objects, or versions of them, and tell what became of each.
+
+        Objects are deleted many at a time, as by :meth:`object_delete_many`, and versions one by one: in a
+        request about many, services of 7.3 would delete the latest version instead.
+
+        :param objs: names of objects, and tuples of name and version
+        :param bypass_governance: also delete what has to be retained, see :meth:`object_delete`; objects are
+            deleted one by one then
+        :returns: a dict for each of them, in order, with ``name``, ``deleted``, ``version`` and
+            ``delete_marker`` (see :meth:`object_delete_ext`; of what is deleted by its name alone, services
+            tell neither), and ``error``, which says why it was not deleted
+
+        >>> (known,) = api.object_delete_many_ext("doc", "box", [("hello", 1)])
+        >>> known["name"], known["version"], known["deleted"]
+        ('hello', '1', False)
+        """
+        with ContainerCall(self, kwargs, account, container) as options:
+            wanted = check_versions_of("objs", objs)
+            deletions = self._delete_each(account, container, wanted, options, bypass_governance)
+            return [_shown(name, deletion) for name, deletion in deletions]
+
+
+def _shown(name: str | None, deletion: Deletion) -> DeletedObject:
+    return {
+        "name": name,
+        "deleted": deletion.deleted,
+        "version": deletion.version,
+        "delete_marker": deletion.delete_marker,
+        "error": deletion.error,
+    }

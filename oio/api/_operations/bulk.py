@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
-from oio.blob.connect import OWN_THREAD_FAILURES
+from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
 from oio.common import green
 from oio.common.answers import reading_answer
 
@@ -16,41 +16,40 @@ if TYPE_CHECKING:
 BULK_LIMIT = 100
 """How many names a proxy takes in one request, unless its configuration says otherwise."""
 
-Results: TypeAlias = "list[tuple[str, bool]]"
-"""Names, and whether the service did what was asked for each."""
-
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+Results: TypeAlias = "list[tuple[str, _R]]"
+"""Names, and what the service tells of each."""
 
-class Ask(Protocol):
+
+class Ask(Protocol[_R]):
     """Sends a request about several names."""
 
-    def __call__(self, names: list[str], /, *, options: Options) -> Results:
+    def __call__(self, names: list[str], /, *, options: Options) -> Results[_R]:
         """Send it."""
 
 
-def in_bulk(names: list[str], ask: Ask, options: Options) -> Results:
+def in_bulk(names: list[str], ask: Ask[_R], options: Options) -> Results[_R]:
     """Ask for what many names need in as few requests as the proxy allows.
 
     :param ask: sends a request about several names
     :param options: of the call
-    :returns: the answers about all the names, in their order
+    :returns: the answers about all the names, in their order; about none, nothing is asked
     """
-    results: Results = []
-    # An empty list is worth a request too: the service decides what becomes of it.
-    for begin in range(0, max(len(names), 1), BULK_LIMIT):
+    results: Results[_R] = []
+    for begin in range(0, len(names), BULK_LIMIT):
         batch = names[begin : begin + BULK_LIMIT]
         results += _as_asked(batch, ask(batch, options=options.renewed()))
     return results
 
 
-def _as_asked(names: list[str], answers: Results) -> Results:
+def _as_asked(names: list[str], answers: Results[_R]) -> Results[_R]:
     """Check that there is an answer about each name; a name may be there several times."""
-    known: dict[str, list[bool]] = {}
-    for name, answer in reversed(answers):
-        known.setdefault(name, []).append(answer)
+    known: dict[str, list[_R]] = {}
     with reading_answer():
+        for name, answer in reversed(answers):
+            known.setdefault(name, []).append(answer)
         return [(name, known[name].pop()) for name in names]
 
 
@@ -69,7 +68,8 @@ def in_parallel(action: Callable[[_T], _R], items: Iterable[_T], width: int) -> 
     def act(item: _T) -> _R | None:
         try:
             return action(item)
-        except OWN_THREAD_FAILURES as err:
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err)
             errors.append(err)
             return None
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._operations.certainty import is_definitive
@@ -14,7 +15,7 @@ from oio.common.cache import forget_object
 if TYPE_CHECKING:
     from oio.api._operations.leftovers import Leftovers
     from oio.api._operations.services import Services
-    from oio.common.answers import JsonObject
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
@@ -48,20 +49,35 @@ class Commit:
 
     :param properties: of the user
     :param checksum: of the object, instead of that of the data; empty when it is not known
+    :param algorithm: of the checksum of the object
     :param container_properties: of the container, if it is created on the way
     :param append: put the chunks at the end of the object that exists
     :param change_policy: replace the chunks of this version of an object
+    :param former_policy: of that version
     :param update: replace the metachunks at the positions of the chunks
     :param before: request to send first
     """
 
     properties: Mapping[str, str] = field(default_factory=dict)
     checksum: str | None = None
+    algorithm: str = "md5"
     container_properties: Mapping[str, object] | None = None
     append: bool = False
     change_policy: bool = False
+    former_policy: str | None = None
     update: bool = False
     before: Callable[[Options], None] | None = None
+
+    def replacing(self, meta: JsonMapping) -> Commit:
+        """The same change of policy, with what has to be known of the version that it is about.
+
+        :param meta: description of this version
+        """
+        checksum = self.checksum
+        if checksum is None and not (known := meta.get("hash") or "").strip("0"):
+            # That of the data would be refused: parts of the object were written apart.
+            checksum = known
+        return replace(self, checksum=checksum, former_policy=meta.get("policy"))
 
     def send(self, services: Services, target: Target, product: Product, options: Options) -> None:
         """Tell the metadata service about the chunks."""
@@ -115,14 +131,18 @@ def publish(
     if commit.before is not None:
         try:
             commit.before(options.renewed())
-        except BaseException:
+        except BaseException:  # Nothing may be left, whatever stopped us.
             # Whatever became of that request, the services do not know the new chunks.
             undo()
             raise
     try:
         with leftovers.swept():
             commit.send(services, target, product, options.renewed())
+            leftovers.committed(target.name, product.meta, product.chunks)
     except exc.OioException as err:
+        if commit.former_policy is not None and _wants_transition(err):
+            _publish_announced(services, target, commit, product, options, leftovers=leftovers, undo=undo)
+            return
         if is_definitive(err):
             undo()
             raise
@@ -130,9 +150,55 @@ def publish(
         if not _was_committed(services, target, commit, product, options):
             raise
         services.logger.warning("Creation of %r succeeded in spite of: %s", target.name, err)
+        leftovers.committed(target.name, product.meta, product.chunks)
     finally:
         if options.cache is not None:
             forget_object(*target, cid=options.cid, cache=options.cache)
+
+
+def _wants_transition(err: exc.OioException) -> bool:
+    """Tell whether a change of policy was refused only because it must be announced before."""
+    return isinstance(err, exc.BadRequest) and "target policy" in str(err.message)
+
+
+def _publish_announced(
+    services: Services,
+    target: Target,
+    commit: Commit,
+    product: Product,
+    options: Options,
+    *,
+    leftovers: Leftovers,
+    undo: Callable[[], None],
+) -> None:
+    """Announce a change of policy, and commit it; the announcement is taken back when that fails."""
+
+    def announce(policy: str | None, phase: Options) -> None:
+        # The data are stored already, and what users see of the object stays as it was.
+        services.container.content_request_transition(
+            *target,
+            policy,
+            version=product.meta["version"],
+            skip_data_move=True,
+            internal_transition=True,
+            options=phase,
+        )
+
+    before = partial(announce, product.meta["policy"])
+    announced = replace(commit, before=before, former_policy=None)
+    try:
+        publish(services, target, announced, product, options, leftovers=leftovers, undo=undo)
+    except BaseException:  # The announcement must not stay.
+        # Whatever stopped us, the object keeps the policy that it has: the new one, when the commit was done.
+        cleaning = replace(options.for_cleaning(), force_master=True)
+        try:
+            now = services.container.content_get_properties(
+                *target, version=product.meta["version"], options=cleaning
+            )
+            announce(now.get("policy") or commit.former_policy, cleaning)
+        except exc.OioException as err:
+            services.logger.warning("Object %r is still announced to change its policy: %s", target.name, err)
+        raise
 
 
 def _was_committed(

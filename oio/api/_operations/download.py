@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Download: location of an object, and the stream of its bytes."""
+"""Download: the stream of the bytes of an object."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import time
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 
-from oio.api._data.layout import Layout
-from oio.api._data.read import read_pieces
-from oio.api._data.strategies import Strategy
+from oio.api._data.layout import Layout, lay_out
+from oio.api._data.read import compared, read_ranges, unverifiable
+from oio.api._data.strategies import Strategy, strategy_of
+from oio.api._operations.location import locate
 from oio.common import exceptions as exc
-from oio.common.cache import get_cached_object_metadata, set_cached_object_metadata
+from oio.common import green
+from oio.common.answers import reading_answer
+from oio.common.block_reader import BlockReader
+from oio.common.cache import del_cached_object_metadata
+from oio.common.checksums import checksum_of_object
+from oio.common.missing import explain_object
 from oio.common.perfdata import add_duration, add_figure
 from oio.common.utils import compute_perfdata_stats
 
@@ -22,133 +29,283 @@ if TYPE_CHECKING:
     from oio.common.answers import JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
+    from oio.common.ranges import Range
+
+Again: TypeAlias = "Callable[[exc.OioException], tuple[Layout, Strategy]]"
+"""Finds what to read instead of an object of which nothing can be read, or raises."""
 
 
-def locate(
-    services: Services,
-    account: str | None,
-    container: str | None,
-    obj: str | None,
-    version: int | str | None,
-    properties: bool,
-    options: Options,
-) -> tuple[JsonObject, list[ChunkDict], bool]:
-    """Locate an object: description, chunks, and whether they come from the cache."""
-    cache = options.cache if options.content_id is None else None
-    if cache is not None:
-        meta, chunks = get_cached_object_metadata(
-            account, container, obj, cid=options.cid, version=version, properties=properties, cache=cache
-        )
-        if meta is not None and chunks is not None:
-            return meta, chunks, True
-    found, located = services.container.content_locate(
-        account,
-        container,
-        obj,
-        content=options.content_id,
-        version=version,
-        properties=properties,
-        options=options,
-    )
-    if cache is not None:
-        set_cached_object_metadata(
-            found,
-            located,
-            account,
-            container,
-            obj,
-            cid=options.cid,
-            version=version,
-            properties=properties,
-            cache=cache,
-        )
-    return found, located, False
-
-
-class ObjectStream(Iterator[bytes]):
-    """The bytes of an object, or of ranges of it, as an iterator of blocks of any size.
+class ObjectStream(BlockReader):
+    """The bytes of an object, or of ranges of it: an iterator of blocks of any size, and a binary file.
 
     Nothing is asked of the rawx services before the first block is, so their errors come then. Close it, or
-    use it in a ``with`` block, when it may be left before its end. It has one reader at a time.
+    use it in a ``with`` block, when it may be left before its end. It has one reader at a time. Any thread,
+    green or not, may close it.
     """
 
-    def __init__(self, layout: Layout, strategy: Strategy, options: Options) -> None:
-        suspects: set[str] = set()
-        # The read timeout bounds each request, not the whole stream.
-        reading = options.per_request()
-        self._blocks: Generator[bytes, None, None] = read_pieces(
-            layout.pieces(),
-            functools.partial(strategy.source, suspects=suspects, options=reading),
-            options.verify_checksum,
-        )
-        self._left = layout.size
-        self._size = layout.size
-        self._reqid = options.reqid
-        self._perfdata = options.perfdata
+    def __init__(
+        self, layout: Layout, strategy: Strategy, options: Options, again: Again | None = None
+    ) -> None:
+        self._options = options
+        self._again = again
         self._begin = time.monotonic()
-        self._ended = False
-        self._cut_short: str | None = None
-        self._first: bytes | None = None
+        #: Why no block is left: empty at the end of the object, else what has cut it short. None before.
+        self._over: str | None = None
+        #: Block that nobody has taken yet.
+        self._ahead: bytes | None = None
+        #: Held by whoever reads or closes the blocks.
+        self._turn = green.Lock()
+        #: Green thread that has closed the stream: the others of its OS thread may not know of it.
+        self._closer: weakref.ref[object] | None = None
+        self._interruption = green.Interruption()
+        self._read(layout, strategy)
+
+    def _read(self, layout: Layout, strategy: Strategy) -> None:
+        """Prepare to read from the beginning."""
+        options, suspects = self._options, set[str]()
+        self._size = self._left = layout.size
+        pieces = layout.pieces()
+        unsure = unverifiable(pieces) if options.verify_checksum else None
+        blocks = read_ranges(
+            pieces,
+            # The read timeout bounds each request, not the whole stream.
+            functools.partial(strategy.source, suspects=suspects, options=options.per_request()),
+            options.verify_checksum,
+            options.hold_up_to,
+            unsure,
+            options.parallel,
+        )
+        if unsure is not None and layout.is_whole:
+            blocks = self._verified(blocks, layout)
+        self._blocks: Generator[bytes, None, None] = blocks
+
+    def _verified(self, blocks: Generator[bytes, None, None], layout: Layout) -> Generator[bytes, None, None]:
+        """Verify a whole object by its own checksum, when those of its chunks cannot be compared."""
+        with reading_answer():
+            expected: str = layout.meta.get("hash") or ""
+            checksum = checksum_of_object(expected, layout.meta["chunk_method"])
+        if checksum is None:
+            return blocks
+        return compared(blocks, checksum, expected, layout.size <= self._options.hold_up_to)
 
     def start(self) -> None:
         """Ask for the first block now, and keep it."""
-        self._first = next(self, None)
+        self._ahead = next(self, None)
+        self._left += len(self._ahead or b"")
 
     def __next__(self) -> bytes:
-        if self._first is not None:
-            block, self._first = self._first, None
+        if self._rest:
+            return self._give_rest()
+        if not self._turn.acquire(blocking=False):
+            raise exc.OioException("The stream is being read by another thread")
+        try:
+            return self._next()
+        finally:
+            self._turn.release()
+            if self._closer is not None:
+                # Who has closed the stream meanwhile has left the rest to us.
+                self._close_blocks()
+
+    def _next(self) -> bytes:
+        if self._over is not None or self._closer is not None:
+            self._refuse()
+        if self._ahead is not None:
+            block, self._ahead = self._ahead, None
+            self._left -= len(block)
             return block
-        if self._cut_short is not None:
-            self._refuse_two_readers()
-            # A reader that goes on must not take this for the end of the object.
-            raise exc.OioException(f"The stream was cut short: {self._cut_short}")
         begin = time.monotonic()
         try:
-            block = next(self._blocks)
+            with self._interruption:
+                block = next(self._blocks) if self._again is None else self._first_block()
         except StopIteration:
             self._end()
             raise
+        except green.Interrupted:
+            if not self._interruption.is_asked_for:
+                # Somebody else wants the whole call to end, not this stream.
+                self._over = "the call was interrupted"
+                raise
+            raise self._closed() from None
         except BaseException as err:
-            self._refuse_two_readers()
-            self._cut_short = f"{type(err).__name__}: {err}"
+            self._over = f"{type(err).__name__}: {err}"
             if isinstance(err, exc.OioException):
-                err.reqid = err.reqid or self._reqid
+                err.reqid = err.reqid or self._options.reqid
             raise
-        if self._perfdata is not None:
-            add_duration(self._perfdata, "rawx", "overall", begin)
+        perfdata = self._options.perfdata
+        if perfdata is not None:
+            add_duration(perfdata, "rawx", "overall", begin)
             if self._left == self._size:
-                self._perfdata["ttfb"] = time.monotonic() - self._begin
+                perfdata["ttfb"] = time.monotonic() - self._begin
         self._left -= len(block)
         return block
 
+    def _refuse(self) -> NoReturn:
+        """Tell a reader why nothing is given any more.
+
+        :raises StopIteration: it was given whole, or the reader itself has closed the stream
+        :raises OioException: bytes are missing: who goes on must not take this for the end of the object
+        """
+        closer = self._closer
+        # The last block is given once all of them are verified.
+        is_whole = self._over == "" or (self._over is None and not self._left)
+        if is_whole or (closer is not None and closer() is green.getcurrent()):
+            raise StopIteration
+        if closer is not None:
+            raise self._closed()
+        raise exc.OioException(f"The stream was cut short: {self._over}")
+
+    def _first_block(self) -> bytes:
+        """The first block; it may be that of another object, which is there by now."""
+        again, self._again = self._again, None
+        try:
+            return next(self._blocks)
+        except (exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
+            if again is None:
+                raise
+            found = again(err)
+        self._read(*found)
+        return next(self._blocks)
+
     def _end(self) -> None:
         """Check that all bytes were given, and measure."""
-        if self._ended:
-            return
-        self._ended = True
-        if left := self._left:
-            self._cut_short = f"{self._size - left} bytes were read, not {self._size}"
-            raise exc.ServiceUnavailable(self._cut_short, reqid=self._reqid)
-        perfdata = self._perfdata
+        self._over = f"{self._size - self._left} bytes were read, not {self._size}" if self._left else ""
+        if self._over:
+            raise exc.ServiceUnavailable(self._over, reqid=self._options.reqid)
+        perfdata = self._options.perfdata
         if perfdata is not None:
             perfdata["ttlb"] = time.monotonic() - self._begin
             add_figure(perfdata, "data_size", self._size)
             for prefix in ("connect.", "download."):
                 compute_perfdata_stats(perfdata, prefix)
 
-    def close(self) -> None:
-        """Close the connections to the rawx services, and end the iteration."""
-        self._refuse_two_readers()
-        self._cut_short = self._first = None
-        self._ended = True
-        self._blocks.close()
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed; at its end, it is not."""
+        return self._closer is not None
 
-    def _refuse_two_readers(self) -> None:
-        if inspect.getgeneratorstate(self._blocks) == inspect.GEN_RUNNING:
-            raise exc.OioException("The stream is being read by another thread, which alone can close it")
+    def close(self) -> None:
+        """Close the connections to the rawx services, and end the iteration.
+
+        A read that another thread is waiting for ends at once, with an exception: what it has got is not the
+        whole object.
+        """
+        self._closer = weakref.ref(green.getcurrent())
+        self._rest = b""
+        self._interruption.ask()
+        self._close_blocks()
+
+    def _close_blocks(self) -> None:
+        if self._turn.acquire(blocking=False):
+            try:
+                self._ahead = self._again = None
+                self._blocks.close()
+            finally:
+                self._turn.release()
+
+    def _closed(self) -> exc.OioException:
+        """Tell a reader that the stream was closed before its end: only who has done it knows."""
+        return exc.OioException(
+            f"The stream was closed by another thread, after {self._size - self._left} of {self._size} bytes",
+            reqid=self._options.reqid,
+        )
 
     def __enter__(self) -> ObjectStream:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+class OpenedObject(NamedTuple):
+    """An object that was located, whose parts can be read.
+
+    :param meta: its description
+    :param part: makes the stream of the bytes from the first to the last, inclusive; None for the end
+    """
+
+    meta: JsonObject
+    part: Callable[[int, int | None], ObjectStream]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Read of an object.
+
+    :param target: names of account, container and object
+    :param properties: they are wanted in the description
+    :param ranges: none for the whole object
+    """
+
+    services: Services
+    target: tuple[str | None, str | None, str | None]
+    version: int | str | None
+    properties: bool
+    ranges: list[Range]
+    options: Options
+
+    def open(self) -> OpenedObject:
+        """Locate the object as it is now, whatever is cached, to read any part of it later."""
+        question = self.services, *self.target, self.version, self.properties, self.options
+        meta, chunks, _ = locate(*question, fresh=True)
+        return OpenedObject(meta, functools.partial(self._part, meta, chunks))
+
+    def _part(self, meta: JsonObject, chunks: list[ChunkDict], first: int, last: int | None) -> ObjectStream:
+        part = replace(self, ranges=[(first, last)] if first or last is not None else [])
+        return ObjectStream(*part._lay_out(meta, chunks, strict=True), self.options)
+
+    def run(self) -> tuple[JsonObject, ObjectStream]:
+        """Locate the object; give its description and its bytes."""
+        options, logger = self.options, self.services.logger
+        question = self.services, *self.target, self.version, self.properties, options
+        meta, chunks, cached = locate(*question)
+        if cached:
+            try:
+                # What is cached may be out of date, its length too.
+                stream = ObjectStream(*self._lay_out(meta, chunks, strict=True), options)
+                stream.start()
+                return meta, stream
+            except exc.OioException as err:
+                if isinstance(err, exc.DeadlineReached):
+                    raise
+                # Once a byte is given, it is too late to look where the object is now (pitfall 57).
+                logger.info("Locating %r again: %s", self.target[2], err)
+            del_cached_object_metadata(*self.target, cid=options.cid, cache=options.cache)
+            meta, chunks, _ = locate(*question, fresh=True)
+        found = self._lay_out(meta, chunks, strict=options.on_unsatisfiable == "raise")
+        again = None if cached else functools.partial(self._again, meta, chunks)
+        return meta, ObjectStream(*found, options, again)
+
+    def _lay_out(self, meta: JsonObject, chunks: list[ChunkDict], *, strict: bool) -> tuple[Layout, Strategy]:
+        services, options = self.services, self.options
+        # There are names when there is no ID.
+        cid = options.cid_of(*self.target[:2])
+        meta["container_id"] = cid
+        meta["ns"] = services.namespace
+        layout = lay_out(meta, chunks, self.ranges, services.logger, strict=strict)
+        return layout, strategy_of(layout.method, services, cid, options)
+
+    def _again(
+        self, meta: JsonObject, chunks: list[ChunkDict], err: exc.OioException
+    ) -> tuple[Layout, Strategy]:
+        """Locate the object again, when nothing of it can be read where it was, nor was anything given.
+
+        :param meta: its description, which the caller has: it becomes that of what is read
+        :param err: raised again when the object is still where it was, or cannot be located
+        """
+        _, container, obj = self.target
+        fresh = replace(self, options=self.options.renewed())
+        try:
+            question = self.services, *self.target, self.version, self.properties, fresh.options
+            found, located, _ = locate(*question, fresh=True)
+        except exc.ClientException as problem:
+            explain_object(problem, container or self.options.cid, obj)
+            raise err from problem
+        except exc.OioException as problem:
+            raise err from problem
+        if {chunk["url"] for chunk in located} == {chunk["url"] for chunk in chunks}:
+            raise err
+        self.services.logger.info("Located %r again: %s", obj, err)
+        laid_out = fresh._lay_out(found, located, strict=self.options.on_unsatisfiable == "raise")
+        meta.clear()
+        meta.update(found)
+        return laid_out

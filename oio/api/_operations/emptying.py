@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import filterfalse, groupby
 from typing import TYPE_CHECKING
 
 from oio.api._operations.bulk import in_bulk
-from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.leftovers import Leftovers, has_credentials
 from oio.api._operations.paging import listed_versions, object_page
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.cache import forget_object
-from oio.common.constants import M2_PROP_VERSIONING_POLICY
+from oio.common.cache import del_cached_object_metadata, forget_object, is_plain
+from oio.common.constants import M2_PROP_SHARDS, M2_PROP_VERSIONING_POLICY
+from oio.common.easy_value import int_value
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 _UNVERSIONED = (0, 1)
+_ENABLED = "0"
+"""Status of a container that is not frozen, nor disabled."""
 
 _Key = tuple[str, int]
 """Name and version of an object."""
@@ -33,26 +37,59 @@ def _key(row: ListedObject) -> _Key:
     return row["name"], row["version"]
 
 
+def _from_master(options: Options, system: Mapping[str, str]) -> Options:
+    """Read a container from the master of its database, unless that would do harm.
+
+    A replica that is late would show again what was deleted (pitfall 109). But when a frozen container is
+    divided among others, reading from masters through it freezes them for good.
+
+    :param system: properties of the container
+    """
+    with reading_answer():
+        shards = int_value(system.get(M2_PROP_SHARDS), 0)
+    if shards and system.get("sys.status") not in {None, _ENABLED}:
+        return options
+    return replace(options, force_master=True)
+
+
+def _master_of(services: Services, account: str | None, container: str | None, options: Options) -> Options:
+    """Read a container from the master of its database, unless that would do harm, see above."""
+    known = services.container.container_get_properties(account, container, options=options)
+    return _from_master(options, known["system"])
+
+
 # --- all objects -------------------------------------------------------------------------------------
 
 
-def flush(services: Services, account: str | None, container: str | None, options: Options) -> None:
+def flush(
+    services: Services,
+    account: str | None,
+    container: str | None,
+    options: Options,
+    *,
+    bypass_governance: bool = False,
+) -> None:
     """Delete all the versions of all the objects of a container, and the delete markers.
 
+    :param bypass_governance: also those that have to be retained
     :raises OioException: nothing of what is listed could be deleted
     """
-    # A replica that is late would show again what was deleted (pitfall 109).
-    options = replace(options, force_master=True)
     named = repr(container or options.cid)
     gone: set[_Key] = set()
+    decided = False
     while True:
         page = object_page(services.container, account, container, options.renewed(), versions=True)
         rows = page["objects"]
+        if not decided:
+            # The first page is from any replica: it tells whether the master may be asked.
+            options, decided = _from_master(options, page["system"]), True
+            if not rows:
+                continue
         if not rows and not page["truncated"]:
             return
         if rows and gone.issuperset(map(_key, rows)):
             raise exc.OioException(f"what was deleted of container {named} is still there")
-        deletion = _PageDeletion(services, account, container, options)
+        deletion = _PageDeletion(services, account, container, options, bypass_governance)
         deletion.delete(rows, page["system"])
         if not deletion.progress:
             refusal = deletion.refusal
@@ -69,15 +106,23 @@ class _PageDeletion:
     Objects of one version are deleted by name, many at once, unless the container keeps versions, where this
     only hides them; others are deleted version by version. When the namespace keeps versions, the next page
     shows them again, with their delete markers.
+
+    :param bypass_governance: delete those that have to be retained, too, which is not done by name
     """
 
     def __init__(
-        self, services: Services, account: str | None, container: str | None, options: Options
+        self,
+        services: Services,
+        account: str | None,
+        container: str | None,
+        options: Options,
+        bypass_governance: bool,
     ) -> None:
         self._client = services.container
         self._account = account
         self._container = container
         self._options = options
+        self._bypasses = bypass_governance
         self._leftovers = Leftovers(services, account, container, options)
         self.progress = False
         #: The versions that the service says are deleted.
@@ -94,7 +139,8 @@ class _PageDeletion:
         versioned = _max_versions(system) not in (None, *_UNVERSIONED)
 
         def is_single(row: ListedObject) -> bool:
-            return versions[row["name"]] == 1 and not row["deleted"] and not versioned
+            by_version = row["deleted"] or versioned or self._bypasses
+            return versions[row["name"]] == 1 and not by_version
 
         single = list(filter(is_single, rows))
         self._leftovers.look_at_listed(rows)
@@ -135,22 +181,39 @@ class _PageDeletion:
 
     def _send(self, name: str, version: int | None) -> None:
         self._client.content_delete(
-            self._account, self._container, name, version=version, options=self._options.renewed()
+            self._account,
+            self._container,
+            name,
+            version=version,
+            bypass_governance=self._bypasses,
+            options=self._options.renewed(),
         )
 
 
-def flush_fast(services: Services, account: str | None, container: str | None, options: Options) -> None:
-    """Make the service delete all the objects of a container.
+def flush_fast(
+    services: Services,
+    account: str | None,
+    container: str | None,
+    options: Options,
+    *,
+    bypass_governance: bool = False,
+) -> None:
+    """Make the service delete all the objects of a container; what is in its shards is deleted by name.
 
+    :param bypass_governance: delete version by version what has to be retained
     :raises OioException: the container is the same after a request as before
     """
     client = services.container
+    # Those that are divided are never truncated.
     reading = replace(options, force_master=True)
     leftovers = Leftovers(services, account, container, reading)
-    if services.b2.has_credentials(options):
-        leftovers.look_at_listed(listed_versions(client, account, container, reading))
+    if has_credentials(options):
+        listing = _master_of(services, account, container, options)
+        leftovers.look_at_listed(listed_versions(client, account, container, listing))
     before = None
-    with leftovers.swept():
+    # Nobody knows whether services of today take a bypass in this request, so it is made without.
+    refusals = (exc.Forbidden,) if bypass_governance else ()
+    with leftovers.swept(), contextlib.suppress(*refusals):
         while client.container_flush(account, container, options=options.renewed())["truncated"]:
             page = object_page(client, account, container, reading.renewed(), limit=1, versions=True)
             now = page["objects"], page["system"]
@@ -159,6 +222,35 @@ def flush_fast(services: Services, account: str | None, container: str | None, o
                     f"container {container or options.cid!r} did not change after a flush request"
                 )
             before = now
+    # The service says that it is done, even when it has not looked into the shards.
+    left = object_page(client, account, container, options.renewed(), limit=1, versions=True)
+    if left["objects"] or left["truncated"]:
+        flush(services, account, container, options, bypass_governance=bypass_governance)
+
+
+@contextlib.contextmanager
+def forgetting_objects(
+    services: Services, account: str | None, container: str | None, options: Options
+) -> Iterator[None]:
+    """Remove all the objects of a container from the cache, once they are deleted together.
+
+    Only a plain dictionary can be searched for them. For another cache they are listed before.
+    """
+    cache = options.cache
+    names: set[str] = set()
+    if cache is not None and not is_plain(cache):
+        try:
+            reading = _master_of(services, account, container, options)
+            names.update(
+                row["name"] for row in listed_versions(services.container, account, container, reading)
+            )
+        except exc.OioException as err:
+            services.logger.info("Not all the objects of %r are known: %s", container or options.cid, err)
+    try:
+        yield
+    finally:
+        for name in names:
+            del_cached_object_metadata(account, container, name, cid=options.cid, cache=cache)
 
 
 # --- old versions ------------------------------------------------------------------------------------
@@ -172,10 +264,9 @@ def _max_versions(system: Mapping[str, str]) -> int | None:
         return None
 
 
-def versions_to_keep(services: Services, account: str | None, container: str | None, options: Options) -> int:
+def _versions_to_keep(services: Services, system: Mapping[str, str], options: Options) -> int:
     """How many versions of an object are kept: the number of the container, else that of the namespace."""
-    known = services.container.container_get_properties(account, container, options=options)
-    kept = _max_versions(known["system"])
+    kept = _max_versions(system)
     if kept is not None:
         return kept
     proxy = services.proxy
@@ -185,13 +276,22 @@ def versions_to_keep(services: Services, account: str | None, container: str | N
 
 
 def purge(
-    services: Services, account: str | None, container: str | None, kept: int, options: Options
+    services: Services, account: str | None, container: str | None, kept: int | None, options: Options
 ) -> None:
     """Delete the versions of each object but the newest ones; delete markers are left, and do not count.
 
-    :param kept: number of versions
+    :param kept: number of versions, at least 1; None for that of the container, else of the namespace
     """
-    options = replace(options, force_master=True)
+    if kept is not None and kept < 0:
+        return
+    known = services.container.container_get_properties(account, container, options=options)
+    system = known["system"]
+    if kept is None:
+        kept = _versions_to_keep(services, system, options)
+        if kept < 0:
+            return
+    kept = max(kept, 1)
+    options = _from_master(options, system)
     listed = listed_versions(services.container, account, container, options)
     for _, versions in groupby(listed, lambda row: row["name"]):
         exceeding = [row for row in versions if not row["deleted"]][kept:]

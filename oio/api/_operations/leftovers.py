@@ -2,18 +2,22 @@
 """Leftovers: files that stay in Backblaze when the versions of objects that name them are changed.
 
 Chunk servers learn from the namespace which chunks to drop. Only the client takes care of Backblaze: where it
-has credentials, it deletes the files that no version of an object names any more.
+has credentials, it deletes the files that no version of an object names any more. Those that it cannot
+delete, and those of versions that were replaced unseen, it remembers for the next change of the object.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oio.api._data.strategies import Strategy, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
+from oio.b2.credentials import DEFAULT_KEY_FILE
+from oio.b2.written import WrittenFile
 from oio.common import exceptions as exc
 from oio.common.chunks import Chunk
 from oio.common.storage_method import STORAGE_METHODS
@@ -29,6 +33,11 @@ _PARALLEL = 8
 _UNKNOWN = "No credentials for Backblaze: what it has of %s may stay there"
 
 
+def has_credentials(options: Options) -> bool:
+    """Tell whether there is a file of credentials of Backblaze; without one, no object is there."""
+    return bool(options.key_file) or os.path.exists(DEFAULT_KEY_FILE)
+
+
 class Leftovers:
     """The files of some versions of objects, of which some may be left when the versions are changed.
 
@@ -42,9 +51,16 @@ class Leftovers:
         self._services = services
         self._target = account, container
         # A deleted container must not come back empty; a replica that is late would name deleted chunks.
-        self._options = replace(options, autocreate=None, force_master=True)
-        self._has_credentials = services.b2.has_credentials(options)
-        self._noted: list[tuple[JsonMapping, list[Chunk], Strategy]] = []
+        self._options = options.changed(autocreate=None, force_master=True)
+        self._has_credentials = has_credentials(options)
+        self._written = services.b2.written
+        self._noted: list[WrittenFile] = []
+        self._names: set[str] = set()
+        self._committed: str | None = None
+
+    @property
+    def _cid(self) -> str:
+        return self._options.cid_of(*self._target)
 
     def look_at(
         self, name: str | None, version: int | str | None = None, content_id: str | None = None
@@ -59,6 +75,8 @@ class Leftovers:
         """
         if not self._has_credentials:
             return
+        if name:
+            self._names.add(name)
         try:
             meta, located = self._locate(name, version, self._options.renewed(), content_id)
         except (exc.NotFound, exc.ContentDrained):
@@ -67,7 +85,8 @@ class Leftovers:
 
     def look_at_all(self, versions: Iterable[tuple[str, int | str | None]]) -> None:
         """Note the files of several versions, given by names and versions."""
-        in_parallel(lambda version: self.look_at(*version), list(versions), _PARALLEL)
+        if self._has_credentials:
+            in_parallel(lambda version: self.look_at(*version), versions, _PARALLEL)
 
     def look_at_listed(self, rows: Iterable[ListedObject]) -> None:
         """Note the files of the versions of a listing, which tells those that have some."""
@@ -97,10 +116,22 @@ class Leftovers:
         if not self._has_credentials:
             self._services.logger.warning(_UNKNOWN, [meta["name"]])
             return
-        account, container = self._target
-        cid = self._options.cid_of(account, container)
-        strategy = strategy_for(chunk_method, self._services, cid, self._options)
-        self._noted.append((meta, [Chunk.of(chunk) for chunk in located], strategy))
+        self._names.add(meta["name"])
+        self._strategy(chunk_method)
+        self._noted += _files(meta["name"], meta["version"], chunk_method, located)
+
+    def committed(self, name: str, meta: JsonMapping, located: Iterable[JsonMapping]) -> None:
+        """Remember the files of a version that was committed: another writer may replace it unseen.
+
+        :param name: of the object
+        :param meta: description of the version
+        :param located: its new chunks
+        """
+        self._names.add(name)
+        self._committed = meta["version"]
+        if keeps_files(meta["chunk_method"]):
+            files = _files(name, meta["version"], meta["chunk_method"], located)
+            self._written.add(self._cid, files)
 
     @contextlib.contextmanager
     def swept(self) -> Iterator[None]:
@@ -114,23 +145,62 @@ class Leftovers:
         self.sweep()
 
     def sweep(self) -> None:
-        """Delete the noted files that no version names any more, best effort: failures are logged."""
-        noted, self._noted = self._noted, []
-        if noted:
-            in_parallel(lambda known: self._sweep_one(*known), noted, _PARALLEL)
+        """Delete files that no version names any more, best effort: failures are logged.
 
-    def _sweep_one(self, meta: JsonMapping, chunks: list[Chunk], strategy: Strategy) -> None:
-        try:
-            _, kept = self._locate(meta["name"], meta["version"], self._options.for_cleaning())
-        except (exc.NotFound, exc.ContentDrained):
-            kept = []
-        except exc.OioException as err:
-            self._services.logger.warning("Files of %r may stay in Backblaze: %s", meta["name"], err)
+        They are those that were noted, and what this client has written of the same objects before.
+        """
+        noted, self._noted = self._noted, []
+        names, self._names = self._names, set()
+        if not self._has_credentials:
             return
-        named = {chunk["url"] for chunk in kept}
-        doomed = [chunk for chunk in chunks if chunk.url not in named]
-        if doomed:
-            strategy.delete(doomed, self._options)
+        if not (noted or self._written.files):
+            return
+        known = [file for name in names for file in self._written.of(self._cid, name)]
+        versions: dict[tuple[str, str, str], dict[str, WrittenFile]] = defaultdict(dict)
+        for file in (*noted, *(file for file in known if file.version != self._committed)):
+            versions[file.name, file.version, file.chunk_method][file.url] = file
+        if versions:
+            in_parallel(lambda files: self._sweep_one(list(files.values())), versions.values(), _PARALLEL)
+
+    def _sweep_one(self, files: list[WrittenFile]) -> None:
+        """Delete the files that their version does not name; remember those to look at again."""
+        name, version = files[0].name, files[0].version
+        try:
+            kept = self._urls_of(name, version)
+            doomed = [file for file in files if file.url not in kept]
+            left = self._delete(files[0].chunk_method, doomed)
+        except exc.OioException as err:
+            self._services.logger.warning("Files of %r may stay in Backblaze: %s", name, err)
+            self._written.add(self._cid, files)
+            return
+        self._written.add(self._cid, left)
+        self._written.forget(self._cid, [file for file in doomed if file not in left])
+        if self._committed is not None and int(version) < int(self._committed):
+            # The container keeps versions: who removes this one will see it.
+            self._written.forget(self._cid, [file for file in files if file.url in kept])
+
+    def _urls_of(self, name: str, version: str) -> set[str]:
+        """Chunks of a version; none when it is gone."""
+        try:
+            _, located = self._locate(name, version, self._options.for_cleaning())
+        except (exc.NotFound, exc.ContentDrained):
+            return set()
+        return {chunk["url"] for chunk in located}
+
+    def _delete(self, chunk_method: str, files: list[WrittenFile]) -> list[WrittenFile]:
+        """Delete files; returns those that are left."""
+        if not files:
+            return []
+        by_url = {file.url: file for file in files}
+        left = self._strategy(chunk_method).delete([_chunk_of(file) for file in files], self._options)
+        return [by_url[chunk.url] for chunk in left]
+
+    def _strategy(self, chunk_method: str) -> Strategy:
+        """Strategy of an object.
+
+        :raises ConfigurationException: there are credentials, but not for its bucket
+        """
+        return strategy_for(chunk_method, self._services, self._cid, self._options)
 
     def _locate(
         self, name: str | None, version: int | str | None, options: Options, content_id: str | None = None
@@ -139,3 +209,11 @@ class Leftovers:
         return self._services.container.content_locate(
             account, container, name, content=content_id, version=version, properties=False, options=options
         )
+
+
+def _files(name: str, version: str, chunk_method: str, located: Iterable[JsonMapping]) -> list[WrittenFile]:
+    return [WrittenFile(name, version, chunk_method, chunk["url"]) for chunk in located]
+
+
+def _chunk_of(file: WrittenFile) -> Chunk:
+    return Chunk(file.url, file.url)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.strategies import strategy_for
 from oio.api._operations.commit import Commit, Product, Target
 from oio.api._operations.upload import Upload
-from oio.common.chunks import Chunk, Outcome, to_remove
+from oio.common.chunks import Chunk, Outcome, late, to_remove
 
 if TYPE_CHECKING:
     from oio.api._data.layout import Layout
@@ -32,20 +32,22 @@ def link_object(
     upload = Upload(services, target, Commit(properties=properties), options, policy=found["policy"])
     same = {key: found.get(key) for key in ("mime_type", "chunk_method", "hash")}
     size = {"length": str(layout.size), "size": str(layout.size)}
-    meta = upload.describe(upload.prepare().meta, {**same, **size})
+    preparer = upload.prepare()
+    meta = upload.describe(preparer.meta, {**same, **size})
     # The properties of the preparation describe chunks that are not written.
     meta["properties"] = dict(properties)
     cid = options.cid_of(*target[:2])
     strategy = strategy_for(found["chunk_method"], services, cid, options)
+    renames = not preparer.has_computed_ids(cid)
     outcomes: list[Outcome] = []
 
     def undo() -> None:
-        strategy.delete(to_remove(outcomes), options)
+        strategy.delete(to_remove(outcomes), options, late(outcomes))
 
     made: list[Chunk] = []
     try:
         for metachunk in layout.metachunks:
-            linker = strategy.linker(meta, metachunk.chunks, options.per_request())
+            linker = strategy.linker(meta, metachunk.chunks, options.per_request(), renames=renames)
             try:
                 made += linker.link()
             finally:
@@ -57,5 +59,5 @@ def link_object(
     chunks = [chunk.described() for chunk in made]
     upload.publish(Product(meta, chunks, layout.size, meta["hash"] or None), undo)
     # A service may hold the links that failed, which no object names.
-    strategy.delete(to_remove(outcomes, only_failed=True), options)
+    strategy.delete(to_remove(outcomes, only_failed=True), options, late(outcomes))
     return meta

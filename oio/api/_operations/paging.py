@@ -3,49 +3,69 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.constants import LIST_MARKER_HEADER, LIST_TRUNCATED_HEADER
 from oio.common.easy_value import boolean_value
-from oio.common.retry import Attempts, Retry
+from oio.common.retry import ONCE, Attempts, Retry
 
 if TYPE_CHECKING:
     from oio.account.client import AccountClient
     from oio.api.types import ContainerRow, ListedObject, ListedPrefix, ObjectListing
     from oio.common.answers import JsonObject
-    from oio.common.limits import Limits
     from oio.common.options import Options
     from oio.container.client import ContainerClient
 
 PAGE_SIZE = 1000
 _MAX_PAGE_SIZE = 10000
 """The service gives no larger pages."""
-_PATIENCE = Retry(attempts=3)
+_FIGURES = 4
+"""What a listing of containers tells of each, besides its name."""
 _LAST = "\U0010fffd"
 """End of a marker that skips all the names with a prefix; the service uses the same."""
-_TRUNCATED_HEADER = "x-oio-list-truncated"
-_MARKER_HEADER = "x-oio-list-marker"
+_VERY_LAST = "\U0010ffff"
+"""End of a marker of the account service of 2026, which sorts names by their bytes."""
+_LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_BUCKET = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+_VERSION_MARKER_HEADER = "x-oio-list-version-marker"
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
 _P_co = TypeVar("_P_co", covariant=True)
 
 Entry: TypeAlias = "ListedObject | ListedPrefix"
-_Step: TypeAlias = "tuple[list[_T], str | None]"
+_Step: TypeAlias = "tuple[list[_T], Marker | None]"
 """Entries to give, and the marker of the next page; None after the last one."""
+
+
+class Marker(NamedTuple):
+    """Place in a listing: after a name, or after one version of an object."""
+
+    name: str
+    version: str | None = None
+
+    def is_after(self, other: Marker) -> bool:
+        """Tell whether it is further on than another one; older versions come later."""
+        if self.name == other.name and self.version and other.version:
+            return int(self.version) < int(other.version)
+        return self.name > other.name
 
 
 class ListPage(Protocol[_P_co]):
     """Gets one page of a listing."""
 
-    def __call__(self, *, limit: int | None, marker: str | None) -> _P_co:
+    def __call__(self, *, limit: int | None, marker: Marker | None) -> _P_co:
         """Get it.
 
         :param limit: number of entries, at most; by default what the service gives
-        :param marker: names after this one only
+        :param marker: what comes after this place only
         """
 
 
@@ -66,11 +86,15 @@ def object_page(
     properties: bool = False,
     versions: bool = False,
     deleted: bool = False,
+    version_marker: int | str | None = None,
 ) -> ObjectListing:
     """Get one page of the listing of a container."""
     if marker is not None and prefix and marker < prefix:
         # The service would give nothing after a marker that is before all that is listed (pitfall 139).
         marker = None
+    if not marker or not versions:
+        # Where each name is there once, it goes on with the next one.
+        version_marker = None
     headers, body = client.content_list(
         account,
         container,
@@ -82,23 +106,26 @@ def object_page(
         properties=bool(properties),
         versions=bool(versions),
         deleted=bool(deleted),
+        version_marker=version_marker,
         options=options,
     )
-    return _make_page(headers, body)
+    return _make_page(headers, body, None if version_marker is None else marker)
 
 
-def _make_page(headers: Mapping[str, str], body: JsonObject) -> ObjectListing:
+def _make_page(headers: Mapping[str, str], body: JsonObject, begun: str | None) -> ObjectListing:
     """Make the result of a listing from the answer of the service.
 
+    :param begun: the name of which earlier pages have given the latest version
     :raises OioProtocolError: more is to come, but not where (pitfall 141); or it is not a listing
     """
-    truncated = boolean_value(headers.get(_TRUNCATED_HEADER), False)
-    marker = headers.get(_MARKER_HEADER)
+    with reading_answer():
+        truncated = boolean_value(headers.get(LIST_TRUNCATED_HEADER), False)
+    marker = headers.get(LIST_MARKER_HEADER)
     if truncated and marker is None:
         raise exc.OioProtocolError("the listing is truncated, and has no marker to go on from")
     with reading_answer():
         page: ObjectListing = {
-            "objects": list(_described(body["objects"])),
+            "objects": _describe(body["objects"], begun),
             "prefixes": list(body.get("prefixes", [])),
             "properties": dict(body.get("properties", {})),
             "system": dict(body.get("system", {})),
@@ -106,17 +133,35 @@ def _make_page(headers: Mapping[str, str], body: JsonObject) -> ObjectListing:
         }
     if marker is not None:
         page["next_marker"] = unquote(marker)
+        version = headers.get(_VERSION_MARKER_HEADER)
+        if version is not None:
+            with reading_answer():
+                page["next_version_marker"] = str(int(version))
     return page
 
 
-def _described(objects: list[JsonObject]) -> Iterator[ListedObject]:
-    previous = None
-    for obj in objects:
-        described = {key.replace("-", "_"): value for key, value in obj.items()}
+def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObject]:
+    described = []
+    known: list[str] = []
+    renamed: list[tuple[str, str]] = []
+    for answered in objects:
+        obj, keys = answered.copy(), list(answered)
+        if keys != known:
+            # One object mostly has the keys of the one before.
+            known, renamed = keys, [(key, key.replace("-", "_")) for key in keys if "-" in key]
+        for key, field in renamed:
+            obj[field] = obj.pop(key)
+        if "id" in obj:
+            # Services of 2026 do not say it twice.
+            obj.setdefault("content", obj["id"])
+        name = obj["name"]
+        if type(name) is not str:
+            raise TypeError(f"the name of an object is {name!r}")
         # The latest version comes first.
-        described["is_latest"] = obj["name"] != previous
-        previous = obj["name"]
-        yield cast("ListedObject", described)
+        obj["is_latest"] = name != previous
+        previous = name
+        described.append(obj)
+    return cast("list[ListedObject]", described)
 
 
 def listed_versions(
@@ -124,19 +169,27 @@ def listed_versions(
 ) -> Iterator[ListedObject]:
     """Iterate over all the versions of all the objects of a container."""
 
-    def list_page(*, limit: int | None, marker: str | None) -> ObjectListing:
+    def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
+        name, version = marker or (None, None)
         return object_page(
-            client, account, container, options.renewed(), limit=limit, marker=marker, versions=True
+            client,
+            account,
+            container,
+            options,
+            limit=limit,
+            marker=name,
+            version_marker=version,
+            versions=True,
         )
 
-    return all_versions(patiently(list_page, options.limits))
+    return all_versions(patiently(list_page, options))
 
 
 def all_versions(list_page: ListPage[ObjectListing], page_size: int = PAGE_SIZE) -> Iterator[ListedObject]:
     """Iterate over all the versions of all the objects of a container.
 
     :param list_page: gets a page of versions
-    :raises OioException: an object has more versions than a page can hold
+    :raises OioException: an object has more versions than a page can hold, and the service is of 7.3
     """
     return cast("Iterator[ListedObject]", all_entries(list_page, page_size, whole_names=True))
 
@@ -151,21 +204,23 @@ def all_entries(
 
     :param list_page: gets a page
     :param marker: names after this one only
-    :param whole_names: the pages are of versions: one that ends inside a name loses the other versions of
-        it. The last name of a truncated page is left for the next one, which is larger when that was its
-        only name (pitfall 140).
+    :param whole_names: the pages are of versions. A page that ends inside a name says so, and the next one
+        goes on there; or, from a service of 7.3, it loses the other versions of that name. Then the last
+        name of a truncated page is left for the next one, which is larger when that was its only name
+        (pitfall 140).
     :returns: descriptions of objects, and ``{"prefix": text}``
-    :raises OioException: an object has more versions than a page can hold; the listing does not go on
+    :raises OioException: an object has more versions than a page can hold, and the service is of 7.3; the
+        listing does not go on
     """
 
-    def step(after: str | None) -> _Step[Entry]:
+    def step(after: Marker | None) -> _Step[Entry]:
         limit = page_size
         while True:
             page = list_page(limit=limit, marker=after)
             entries = _by_name(page)
             if not page["truncated"]:
                 return entries, None
-            if whole_names and entries and "name" in entries[-1]:
+            if whole_names and "next_version_marker" not in page and entries and "name" in entries[-1]:
                 name = entries[-1]["name"]
                 entries = [entry for entry in entries if entry.get("name") != name]
                 if not entries:
@@ -173,15 +228,22 @@ def all_entries(
                         raise exc.OioException(f"object {name!r} has more than {limit} versions")
                     limit = min(limit * 2, _MAX_PAGE_SIZE)
                     continue
-                border = _border(entries[-1])
+                border = Marker(_border(entries[-1]))
             else:
-                # The marker may be a name inside the last prefix, whose other names must be skipped.
-                border = max([page["next_marker"], *map(_border, entries[-1:])])
-            if after is not None and border <= after:
-                raise exc.OioException(f"the listing is truncated, and does not go on after {after!r}")
+                border = _end_of(page, entries)
+            if after is not None and not border.is_after(after):
+                raise exc.OioException(f"the listing is truncated, and does not go on after {after.name!r}")
             return entries, border
 
-    return _iterate(step, marker)
+    return _iterate(step, Marker(marker) if marker else None)
+
+
+def _end_of(page: ObjectListing, entries: list[Entry]) -> Marker:
+    """Tell where the next page begins."""
+    end = Marker(page["next_marker"], page.get("next_version_marker"))
+    # The marker may be a name inside the last prefix, whose other names must be skipped.
+    border = max([end.name, *map(_border, entries[-1:])])
+    return end if border == end.name else Marker(border)
 
 
 def folding(
@@ -195,8 +257,9 @@ def folding(
     :param list_page: gets a page of versions that is not folded
     """
 
-    def list_folded(*, limit: int | None, marker: str | None) -> ObjectListing:
+    def list_folded(*, limit: int | None, marker: Marker | None) -> ObjectListing:
         page = list_page(limit=limit, marker=marker)
+        begun = "" if marker is None else marker.name
         objects: list[ListedObject] = []
         prefixes: list[str] = []
         for obj in page["objects"]:
@@ -204,7 +267,7 @@ def folding(
             common = obj["name"][: end + 1]
             if end < 0:
                 objects.append(obj)
-            elif common not in prefixes[-1:] and not (marker or "").startswith(common):
+            elif common not in prefixes[-1:] and not begun.startswith(common):
                 prefixes.append(common)
         page["objects"], page["prefixes"] = objects, prefixes
         return page
@@ -242,13 +305,111 @@ def container_page(
     prefix: str | None = None,
     delimiter: str | None = None,
     s3_buckets_only: bool = False,
+    region: str | None = None,
 ) -> list[ContainerRow]:
-    """Get one page of the listing of an account."""
-    body = client.container_list(
-        account, limit, marker, end_marker, prefix, delimiter, bool(s3_buckets_only), options=options
-    )
-    with reading_answer():
-        return list(body["listing"])
+    """Get one page of the listing of an account.
+
+    Services of 7.3 fold and choose names themselves. Those of 2026, whose answers tell of regions, do not:
+    it is done here, and more is asked for until the page is full.
+
+    :raises BadRequest: a region is given, and the service knows none
+    """
+    rows: list[ContainerRow] = []
+    wanted = limit or PAGE_SIZE
+    after = marker
+    narrow = _Narrowing(prefix or "", delimiter or "", s3_buckets_only, marker)
+    while True:
+        body = client.container_list(
+            account,
+            limit,
+            after,
+            end_marker,
+            prefix,
+            delimiter,
+            bool(s3_buckets_only),
+            region=region,
+            options=options if after is marker else options.renewed(),
+        )
+        with reading_answer():
+            listed = [_checked_row(row) for row in body["listing"]]
+            regional = "regions" in body
+            truncated = regional and bool(body["truncated"])
+        if region is not None and not regional:
+            raise exc.BadRequest(
+                message=f"region {region!r} is given, but the account service does not know regions"
+            )
+        if not regional or not narrow.needed:
+            return listed
+        rows += narrow.narrowed(listed)
+        if not truncated or len(rows) >= wanted:
+            return rows[:wanted]
+        after = _further(after, narrow.end_of(listed))
+
+
+def _further(after: str | None, following: str | None) -> str:
+    if following is None or (after is not None and following <= after):
+        raise exc.OioProtocolError(f"the listing is truncated, and does not go on after {after!r}")
+    return following
+
+
+class _Narrowing:
+    """Choice and folding of the rows of containers, over several pages.
+
+    :param marker: names after this one only; if it is a prefix, none of those inside of it
+    """
+
+    def __init__(self, prefix: str, delimiter: str, buckets_only: bool, marker: str | None) -> None:
+        self._prefix = prefix
+        # As services of 7.3 do it: the whole delimiter is looked for, but the first character ends a prefix.
+        self._delimiter = delimiter
+        self._buckets_only = buckets_only
+        is_prefix = bool(delimiter and marker and len(marker) > len(prefix) and marker.endswith(delimiter[0]))
+        self._shown = marker if is_prefix else None
+
+    @property
+    def needed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._delimiter) or self._buckets_only
+
+    def narrowed(self, rows: list[ContainerRow]) -> list[ContainerRow]:
+        """Choose and fold rows, which come after those of the last call."""
+        found: list[ContainerRow] = []
+        for row in rows:
+            name = row[0]
+            if (self._buckets_only and not _is_bucket_name(name)) or self._is_shown(name):
+                continue
+            folder = self._folder_of(name)
+            if folder:
+                self._shown = folder
+                row = [folder, 0, 0, 1, 0]
+            found.append(row)
+        return found
+
+    def end_of(self, rows: list[ContainerRow]) -> str | None:
+        """Marker of what follows rows, outside of the prefix that was shown last."""
+        if not rows:
+            return None
+        last = str(rows[-1][0])
+        return max(last, f"{self._shown}{_VERY_LAST}") if self._is_shown(last) else last
+
+    def _is_shown(self, name: str) -> bool:
+        return self._shown is not None and name.startswith(self._shown)
+
+    def _folder_of(self, name: str) -> str:
+        end = name.find(self._delimiter, len(self._prefix)) if self._delimiter else -1
+        return name[: end + 1]
+
+
+def _is_bucket_name(name: str) -> bool:
+    """Tell whether a name can be that of a bucket, as services of 7.3 do it."""
+    return 3 <= len(name) <= 63 and not _ADDRESS.fullmatch(name) and bool(_BUCKET.fullmatch(name))
+
+
+def _checked_row(row: ContainerRow) -> ContainerRow:
+    name, *known = row
+    if not isinstance(name, str) or len(known) < _FIGURES:
+        raise ValueError(f"a container is described by {row!r:.80}")
+    return row
 
 
 def all_containers(
@@ -264,22 +425,22 @@ def all_containers(
     :raises OioException: the listing does not go on
     """
 
-    def step(after: str | None) -> _Step[ContainerRow]:
+    def step(after: Marker | None) -> _Step[ContainerRow]:
         rows = list_page(limit=page_size, marker=after)
         if not rows:
             return rows, None
-        last = rows[-1][0]
+        last = Marker(rows[-1][0])
         if last == after:
-            raise exc.OioException(f"the listing does not go on after {after!r}")
+            raise exc.OioException(f"the listing does not go on after {last.name!r}")
         return rows, last
 
-    return _iterate(step, marker)
+    return _iterate(step, Marker(marker) if marker else None)
 
 
 # --- pages -------------------------------------------------------------------------------------------
 
 
-def _iterate(step: Callable[[str | None], _Step[_T]], marker: str | None) -> Iterator[_T]:
+def _iterate(step: Callable[[Marker | None], _Step[_T]], marker: Marker | None) -> Iterator[_T]:
     """Iterate over the entries of all pages; a page is asked for when its first entry is needed."""
     while True:
         entries, marker = step(marker)
@@ -288,15 +449,20 @@ def _iterate(step: Callable[[str | None], _Step[_T]], marker: str | None) -> Ite
             return
 
 
-def patiently(list_page: ListPage[_P], limits: Limits) -> ListPage[_P]:
-    """Ask again for a page when the service is busy: a long listing must not fail for it (pitfall 91).
+def patiently(
+    list_page: Callable[[Options, int | None, Marker | None], _P], options: Options
+) -> ListPage[_P]:
+    """Ask again for a page that failed: a long listing must not fail for it (pitfall 91).
 
-    :param limits: of the call, whose deadline ends the attempts at each page
+    :param list_page: gets a page, once, given options, limit and marker
+    :param options: of the call: what they say of attempts, and their deadline, concerns each page
     """
-    # Each page is a phase of its own.
-    limits = limits.per_request()
+    retry = options.retry or Retry()
+    options = replace(options, retry=ONCE)
+    # Each attempt is a phase of its own.
+    limits = options.limits.per_request()
 
-    def ask(*, limit: int | None, marker: str | None) -> _P:
-        return Attempts(_PATIENCE, limits).run(lambda: list_page(limit=limit, marker=marker))
+    def ask(*, limit: int | None, marker: Marker | None) -> _P:
+        return Attempts(retry, limits).run(lambda: list_page(options.renewed(), limit, marker))
 
     return ask

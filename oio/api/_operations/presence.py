@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 _PARALLEL_HEADS = 8
+_LOST = (exc.NotFound, exc.ClientPreconditionFailed, exc.CorruptedChunk)
+"""What tells that a chunk does not exist, or is not what was stored: its size is another one."""
 
 
 def count_missing(chunk_method: str, located: Iterable[JsonMapping]) -> int:
@@ -54,7 +56,9 @@ def is_readable(
     every: bool,
     options: Options,
 ) -> bool:
-    """Tell whether each metachunk has enough chunks to be read, or `every` one of them.
+    """Tell whether each metachunk has enough chunks to be read, or `every` one that its policy asks for.
+
+    A chunk that was never written is missing too, although nothing names it.
 
     :raises OioException: the result depends on a server that does not answer
     """
@@ -64,24 +68,42 @@ def is_readable(
 
     def problem(chunk: Chunk) -> exc.OioException | None:
         try:
-            strategy.head(chunk, False, options)
+            strategy.check(chunk, options)
         except exc.OioException as err:
             return err
         return None
 
-    metachunks: dict[int, list[exc.OioException | None]] = {}
+    if not _make_up(meta, chunks):
+        return False
+    method = strategy.method
+    # Error of each copy, or of the best chunk of each index: two fragments of one index count once.
+    metachunks: dict[int, dict[object, exc.OioException | None]] = {}
     for chunk, error in zip(chunks, in_parallel(problem, chunks, _PARALLEL_HEADS), strict=True):
-        metachunks.setdefault(chunk.position, []).append(error)
+        if every and isinstance(error, _LOST):
+            return False
+        errors = metachunks.setdefault(chunk.position, {})
+        key = chunk.index if method.ec else chunk.url
+        if key not in errors or error is None or isinstance(errors[key], _LOST):
+            errors[key] = error
     unknown = None
     for errors in metachunks.values():
-        needed = len(errors) if every else strategy.method.min_chunks_to_read
-        if sum(not isinstance(error, exc.NotFound) for error in errors) < needed:
+        needed = method.expected_chunks if every else method.min_chunks_to_read
+        left = [error for error in errors.values() if not isinstance(error, _LOST)]
+        if len(left) < needed:
             return False
-        if errors.count(None) < needed:
-            unknown = next(error for error in errors if error and not isinstance(error, exc.NotFound))
+        if left.count(None) < (len(left) if every else needed):
+            unknown = next(error for error in left if error is not None)
     if unknown is not None:
         raise unknown
     return True
+
+
+def _make_up(meta: JsonMapping, chunks: Iterable[Chunk]) -> bool:
+    """Tell whether the chunks that are known are all of the metachunks of an object."""
+    sizes = {chunk.position: chunk.size or 0 for chunk in chunks}
+    with reading_answer():
+        length = int(meta["length"])
+    return sorted(sizes) == list(range(len(sizes))) and sum(sizes.values()) == length
 
 
 def _strategy_of(services: Services, meta: JsonMapping, cid: str, options: Options) -> Strategy:

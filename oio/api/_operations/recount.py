@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from oio.api._operations.paging import all_containers, container_page, listed_versions, patiently
+from oio.api._operations.paging import Marker, all_containers, container_page, listed_versions, patiently
 from oio.api._operations.presence import count_missing
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -37,14 +37,15 @@ def refresh_container(
     except exc.ClientException as err:
         if not container_is_missing(err):
             raise
-        destroyed = {"dtime": time.time()}
-        services.account.container_update(account, container, destroyed, options=options.renewed())
+        services.account.container_delete(account, container, time.time(), options=options.renewed())
 
 
 def _reset(services: Services, account: str, container: str, attempts: int, options: Options) -> None:
     """Set the counters of a container to 0 in its account."""
     # Without pauses: each reset has a later time than the one before.
-    tries = Attempts(Retry(attempts=attempts, on=(exc.Conflict,), unit=0), options.limits.per_request())
+    tries = Attempts(
+        Retry(attempts=attempts, on=(exc.Conflict,), statuses=(), unit=0), options.limits.per_request()
+    )
     tries.run(
         lambda: services.account.container_reset(account, container, time.time(), options=options.renewed())
     )
@@ -57,10 +58,11 @@ def refresh_account(services: Services, account: str, options: Options) -> None:
     """
     services.account.account_refresh(account, options=options.renewed())
 
-    def list_page(*, limit: int | None, marker: str | None) -> list[ContainerRow]:
-        return container_page(services.account, account, options.renewed(), limit=limit, marker=marker)
+    def list_page(options: Options, limit: int | None, marker: Marker | None) -> list[ContainerRow]:
+        after = None if marker is None else marker.name
+        return container_page(services.account, account, options, limit=limit, marker=after)
 
-    for name, *_ in all_containers(patiently(list_page, options.limits)):
+    for name, *_ in all_containers(patiently(list_page, options)):
         try:
             refresh_container(services, account, name, REFRESH_ATTEMPTS, options)
         except exc.NotFound:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from oio.api._data.layout import Layout, Metachunk, lay_out
+from oio.api._data.read import unverifiable
 from oio.api._data.source import Source, open_source
 from oio.api._data.strategies import Strategy, strategy_for
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.leftovers import Leftovers
-from oio.api._operations.upload import Joined, Upload
+from oio.api._operations.upload import ChunksInTheWay, Joined, Upload
+from oio.blob.connect import pass_foreign
 from oio.common import exceptions as exc
+from oio.common.fullpath import decode_fullpath
+from oio.common.storage_method import parse_chunk_method
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
     from oio.common.answers import JsonMapping
-    from oio.common.chunks import ChunkDict
+    from oio.common.chunks import Chunk, ChunkDict
     from oio.common.options import Options
 
 _PATIENCE = 24 * 3600.0
@@ -41,14 +45,9 @@ class _Copied(Iterator[bytes]):
     def __init__(self, stream: ObjectStream, size: int) -> None:
         self._stream = stream
         self._left = size
-        self.error: exc.OioException | None = None
 
     def __next__(self) -> bytes:
-        try:
-            block = next(self._stream)
-        except exc.OioException as err:
-            self.error = err
-            raise
+        block = next(self._stream)
         wanted = block[: self._left]
         self._left -= len(wanted)
         return wanted
@@ -56,20 +55,12 @@ class _Copied(Iterator[bytes]):
 
 @contextlib.contextmanager
 def _reading(stream: ObjectStream, size: int, options: Options) -> Iterator[Source]:
-    """Make a source of the first bytes of a part of an object.
-
-    :raises OioException: the error of the read, instead of that of an upload whose source fails
-    """
+    """Make a source of the first bytes of a part of an object."""
     patient = replace(options.limits.per_request(), read=_PATIENCE)
     with stream:
-        copied = _Copied(stream, size)
         try:
-            with open_source(None, copied) as source:
+            with open_source(None, _Copied(stream, size)) as source:
                 yield Source(source, patient)
-        except exc.SourceReadError:
-            if copied.error is not None:
-                raise copied.error from None
-            raise
         except exc.SourceReadTimeout as err:
             raise exc.DeadlineReached("Deadline reached while reading the object") from err
 
@@ -110,6 +101,9 @@ class Original:
         strategy = strategy_for(self.meta["chunk_method"], self.services, cid, self.options)
         # Figures of an upload are about the bytes that are sent, not about those that are read.
         reading = replace(self.options, perfdata=None)
+        if reading.verify_checksum and unverifiable(layout.pieces()):
+            # Damage must not get a new, valid checksum: the chunk servers can verify what we cannot.
+            reading = replace(reading, verify_checksum="server")
         try:
             return self._copy(layout, size, strategy, upload, sysmeta, reading)
         except exc.CorruptedChunk as err:
@@ -144,16 +138,59 @@ def change_policy(original: Original, policy: str) -> Uploaded:
     checksum: str = meta.get("hash") or ""
     # It is unknown when parts of the object were written apart.
     md5 = checksum if len(checksum) == 32 and checksum.strip("0") else None
-    upload = Upload(
-        original.services,
-        original.target,
-        # The checksum must be sent as it is known, even when it is empty.
-        Commit(change_policy=True, checksum=checksum),
-        replace(original.options, version=meta["version"]),
-        policy=policy,
-        leftovers=leftovers,
+    # The checksum must be sent as it is known, even when it is empty.
+    commit = Commit(change_policy=True, checksum=checksum, algorithm=_algorithm_of(meta)).replacing(meta)
+    options = replace(original.options, version=meta["version"])
+
+    def store(clear: Callable[[list[Chunk]], None] | None = None) -> Uploaded:
+        upload = Upload(
+            original.services,
+            original.target,
+            commit,
+            options,
+            policy=policy,
+            leftovers=leftovers,
+            clear=clear,
+        )
+        return original.copy(layout, layout.size, upload, {"mime_type": meta.get("mime_type"), "etag": md5})
+
+    try:
+        return store()
+    except ChunksInTheWay as err:
+        original.services.logger.warning("Storing %r again: %s", original.target.name, err)
+    return store(_clearing(original))
+
+
+def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
+    """Make what removes chunks of an interrupted change of policy from the places of new ones."""
+    services, options, meta = original.services, original.options.per_request(), original.meta
+    owner = (*original.target, str(meta["version"]))
+    # That change may have been committed meanwhile.
+    _, there = services.container.content_locate(
+        *original.target, version=meta["version"], properties=False, options=original.options.renewed()
     )
-    return original.copy(layout, layout.size, upload, {"mime_type": meta.get("mime_type"), "etag": md5})
+    named = {chunk["url"] for chunk in there}
+
+    def clear(chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            try:
+                known = services.blob.chunk_head(chunk.address, options=options)
+                # Its content ID was that of the interrupted change.
+                if chunk.url not in named and decode_fullpath(known["full_path"])[:-1] == owner:
+                    services.blob.chunk_delete(chunk.address, options=options)
+            except exc.NotFound:
+                continue
+            except (exc.OioException, KeyError, ValueError) as err:
+                pass_foreign(err)
+                services.logger.warning("Failed to remove what is left at %s: %s", chunk.url, err)
+
+    return clear
+
+
+def _algorithm_of(meta: JsonMapping) -> str:
+    """Algorithm of the checksum that an object keeps; MD5 when it has none."""
+    named = parse_chunk_method(meta["chunk_method"])[1].get("oca")
+    return named if named and meta.get("hash") else "md5"
 
 
 # --- truncation --------------------------------------------------------------------------------------

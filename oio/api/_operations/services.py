@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from oio.account.client import AccountClient
+    from oio.api._operations.scores import Scores
     from oio.b2.clients import B2Clients
     from oio.blob.client import BlobClient
     from oio.common.client import ProxyClient
@@ -28,6 +29,7 @@ class Services:
     :param get_blob: gives the client of the chunk servers, which is made when it is first needed
     :param get_proxy: gives the client of the routes of the proxy that have no namespace
     :param get_b2: gives the clients of Backblaze
+    :param get_scores: gives the scores of the chunk servers
     """
 
     namespace: str
@@ -38,6 +40,7 @@ class Services:
     get_blob: Callable[[], BlobClient]
     get_proxy: Callable[[], ProxyClient]
     get_b2: Callable[[], B2Clients]
+    get_scores: Callable[[], Scores]
 
     @property
     def directory(self) -> DirectoryClient:
@@ -58,3 +61,8 @@ class Services:
     def b2(self) -> B2Clients:
         """Clients of Backblaze."""
         return self.get_b2()
+
+    @property
+    def scores(self) -> Scores:
+        """Scores of the chunk servers."""
+        return self.get_scores()

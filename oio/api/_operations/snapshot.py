@@ -12,21 +12,24 @@ from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
+from oio.api._data.links import with_id
 from oio.api._data.servers import delete_chunks
 from oio.api._data.strategies import check_linkable, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.certainty import is_definitive
+from oio.api._operations.leftovers import has_credentials
 from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.chunks import Chunk, to_remove
-from oio.common.constants import M2_PROP_CTIME
+from oio.common.constants import M2_PROP_CTIME, M2_PROP_SHARDS
+from oio.common.easy_value import int_value
 from oio.common.fullpath import encode_fullpath
 from oio.common.missing import explain_container
-from oio.common.retry import Attempts, Retry
+from oio.common.retry import ONCE, Attempts, Retry
 from oio.common.storage_method import DRAINED
-from oio.common.utils import cid_from_name
+from oio.common.utils import cid_from_name, compute_chunk_id
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
@@ -41,7 +44,7 @@ _LEFT = (
     "Half-made snapshot %s may be left: %s. Destroy it with container_delete(force=True): deleting its "
     "objects would delete the chunks of its source"
 )
-_ENABLING = Retry(attempts=3, on=(exc.OioException,), unit=0)
+_ENABLING = Retry(attempts=3, on=(exc.OioException,), final=(), unit=0)
 """Attempts to enable the source: that may be done twice."""
 _PARALLEL_OBJECTS = 8
 """Objects linked at once: the source is frozen until all are done."""
@@ -75,7 +78,7 @@ class Snapshot:
         self._copy = copy
         # The replicas of the copy, if any, are as young as it is.
         self._options = replace(options, cid=None, force_master=True)
-        self._links = _Links(services, copy, batch, self._options)
+        self._links = _Links(services, options.cid_of(*source), copy, batch, self._options)
 
     def take(self) -> None:
         """Take the snapshot.
@@ -85,11 +88,12 @@ class Snapshot:
         """
         # Without credentials, nobody uses Backblaze: a listing is not worth it. Objects that are there all
         # the same are refused later.
-        if self._services.b2.has_credentials(self._options):
+        if has_credentials(self._options):
             with self._about_source():
                 for row in listed_versions(self._client, *self._source, self._source_options):
                     if keeps_files(row.get("chunk_method")):
                         check_linkable(row)
+        self._refuse_shards()
         is_new = self._date(self._copy, self._options) is None
         with self._frozen_source():
             self._copy_database(is_new)
@@ -101,6 +105,23 @@ class Snapshot:
                 raise
 
     # --- the source ---
+
+    def _refuse_shards(self) -> None:
+        """Refuse a container whose objects are in others, before anything is frozen.
+
+        A copy of it would lead to the same objects, and reading through it would freeze them for good.
+        """
+        try:
+            known = self._client.container_get_properties(*self._source, options=self._source_options)
+        except exc.NotFound:
+            return  # The freeze will tell.
+        with reading_answer():
+            shards = int_value(known["system"].get(M2_PROP_SHARDS), 0)
+        if shards:
+            name = self._source[1] or self._source_options.cid
+            raise exc.OioException(
+                f"container {name!r} cannot have a snapshot: its objects are divided among {shards} shards"
+            )
 
     @contextlib.contextmanager
     def _about_source(self) -> Iterator[None]:
@@ -218,14 +239,18 @@ class Snapshot:
 class _Links:
     """Links in the places of the chunks that a copy has from its source.
 
+    :param source: ID of the source
     :param copy: account and name of the copy
     :param batch: how many links the copy is told of by one request
     :param options: of the call
     """
 
-    def __init__(self, services: Services, copy: tuple[str, str], batch: int, options: Options) -> None:
+    def __init__(
+        self, services: Services, source: str, copy: tuple[str, str], batch: int, options: Options
+    ) -> None:
         self._services = services
         self._client = services.container
+        self._source_cid = source
         self._copy = copy
         self._cid = cid_from_name(*copy)
         self._batch = batch
@@ -235,6 +260,8 @@ class _Links:
         #: The links that the copy may name already, and those that it does not.
         self._named: list[Chunk] = []
         self._unnamed: list[Chunk] = []
+        #: Names and versions of objects, and URLs of their links that have other IDs than computed ones.
+        self._renamed: list[tuple[str, str, set[str]]] = []
 
     def make(self) -> None:
         """Replace all chunks by links."""
@@ -247,6 +274,12 @@ class _Links:
                 self._note()
         if self._beans:
             self._note()
+        for name, version, urls in self._renamed:
+            _, located = self._locate(name, version)
+            if not urls <= {chunk["url"] for chunk in located}:
+                raise exc.Conflict(
+                    409, None, f"there are chunks in the places of those of object {name!r} of the snapshot"
+                )
 
     def delete(self, named: bool) -> None:
         """Delete the links, best effort.
@@ -262,9 +295,7 @@ class _Links:
             return []
         name, version = row["name"], row["version"]
         try:
-            meta, located = self._client.content_locate(
-                *self._copy, name, version=version, properties=False, options=self._options.renewed()
-            )
+            meta, located = self._locate(name, version)
         except exc.ContentDrained:
             return []
         check_linkable(meta)
@@ -273,6 +304,11 @@ class _Links:
         finally:
             account, container = self._copy
             forget_object(account, container, name, cache=self._options.cache)
+
+    def _locate(self, name: str, version: int | str) -> tuple[JsonMapping, list[ChunkDict]]:
+        return self._client.content_locate(
+            *self._copy, name, version=version, properties=False, options=self._options.renewed()
+        )
 
     def _link(self, meta: JsonMapping, located: list[ChunkDict]) -> list[tuple[_Bean, _Bean]]:
         with reading_answer():
@@ -285,22 +321,45 @@ class _Links:
             }
             chunk_method, content_id = meta["chunk_method"], meta["id"]
             chunks = sorted(map(Chunk.of, located), key=_position)
+            originals = {chunk: self._original(chunk, meta) for chunk in chunks}
+        # Some services compute the IDs of chunks; a copy then has links by name already, and keeps no other.
+        renames = all(chunk == original for chunk, original in originals.items())
         # The read timeout bounds each request.
         options = self._options.per_request()
         strategy = strategy_for(chunk_method, self._services, self._cid, options)
         beans = []
-        for _, metachunk in groupby(chunks, _position):
-            linker = strategy.linker(of_link, list(metachunk), options)
+        named = {chunk.url for chunk in chunks}
+        for _, group in groupby(chunks, _position):
+            metachunk = list(group)
+            linker = strategy.linker(
+                of_link, [originals[chunk] for chunk in metachunk], options, renames=renames
+            )
             try:
                 linker.link()
             finally:
-                self._unnamed += to_remove(linker.outcomes)
+                for link in to_remove(linker.outcomes):
+                    (self._named if link.url in named else self._unnamed).append(link)
+            if linker.renamed:
+                urls = {outcome.chunk.url for outcome in linker.outcomes if not outcome.error}
+                self._renamed.append((meta["name"], meta["version"], urls))
             # A link that failed counts as a lost chunk of the copy, which must not name the original.
             beans += [
                 (_bean(chunk, content_id), _bean(outcome.chunk, content_id))
-                for chunk, outcome in zip(linker.targets, linker.outcomes, strict=True)
+                for chunk, outcome in zip(metachunk, linker.outcomes, strict=True)
+                if chunk.url != outcome.chunk.url
             ]
         return beans
+
+    def _original(self, chunk: Chunk, meta: JsonMapping) -> Chunk:
+        """The chunk of the source that a chunk of the copy stands for.
+
+        It is the one that the copy names, unless the services have computed the ID: then that of the source
+        is computed in the same way.
+        """
+        owned = meta["name"], meta["version"], chunk.pos, meta["policy"]
+        if chunk.id != compute_chunk_id(self._cid, *owned):
+            return chunk
+        return with_id(chunk, compute_chunk_id(self._source_cid, *owned))
 
     def _note(self) -> None:
         """Tell the copy about links, as many as a batch has."""
@@ -319,7 +378,7 @@ def _once(options: Options) -> Options:
 
     That refusal would look as if somebody else had frozen the source, or made the copy.
     """
-    return replace(options.renewed(), retry=Retry(attempts=1))
+    return replace(options.renewed(), retry=ONCE)
 
 
 def _is_refusal(err: BaseException) -> bool:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from oio.api._data.metachunks import ObjectWriter
@@ -13,24 +14,34 @@ from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.leftovers import Leftovers
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.chunks import Chunk, to_remove
+from oio.common.chunks import Chunk, late, to_remove
 from oio.common.constants import OIO_VERSION
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
 from oio.common.perfdata import add_figure
-from oio.common.storage_method import DRAINED, STORAGE_METHODS
+from oio.common.storage_method import DRAINED, STORAGE_METHODS, written_chunk_method
 from oio.common.utils import compute_perfdata_stats
 
 if TYPE_CHECKING:
-    from oio.api._data.metachunks import Checksum, MetachunkWriter
+    from oio.api._data.metachunks import MetachunkWriter
     from oio.api._data.source import Source
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
     from oio.common.answers import JsonMapping, JsonObject
+    from oio.common.checksums import Checksum
     from oio.common.options import Options
     from oio.common.perfdata import Perfdata
 
 _POLICY_STATUSES = (480, 481)
+_IN_THE_WAY = "HTTP 409"
+
+
+class ChunksInTheWay(exc.Conflict):
+    """There are chunks in the places of those of a new policy: an interrupted change may have left them."""
+
+    def __init__(self, name: str, chunks: list[Chunk]) -> None:
+        super().__init__(409, None, f"there are chunks in the places of those of object {name!r}")
+        self.chunks = chunks
 
 
 class Joined(NamedTuple):
@@ -64,6 +75,7 @@ class Upload:
     :param joined: the object that the data are for, if it has others
     :param first: position of the first metachunk
     :param leftovers: files of what is replaced, when that is known
+    :param clear: removes what is in the places of new chunks, which are given to it
     """
 
     def __init__(
@@ -77,6 +89,7 @@ class Upload:
         joined: Joined | None = None,
         first: int = 0,
         leftovers: Leftovers | None = None,
+        clear: Callable[[list[Chunk]], None] | None = None,
     ) -> None:
         self._services = services
         self._target = target
@@ -86,6 +99,7 @@ class Upload:
         self._joined = joined
         self._first = first
         self._leftovers = leftovers
+        self._clear = clear
         self._cid = options.cid_of(*target[:2])
 
     def run(self, source: Source, sysmeta: JsonMapping) -> Uploaded:
@@ -101,16 +115,23 @@ class Upload:
         writing = options.per_request()
 
         def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
+            if self._clear is not None:
+                self._clear(chunks)
             return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
 
         size = strategy.metachunk_size(int(meta["chunk_size"]))
-        writer = ObjectWriter(source, preparer, size, writer_of)
+        writer = ObjectWriter(source, preparer, size, writer_of, ahead=True)
+
+        # Changes of an object to the same policy give its chunks the same IDs then.
+        shared = self._commit.change_policy and preparer.has_computed_ids(self._cid)
 
         def undo() -> None:
-            strategy.delete(to_remove(writer.outcomes), options)
+            doomed = to_remove(writer.outcomes)
+            strategy.delete(self._unnamed(doomed) if shared else doomed, options, late(writer.outcomes))
 
         try:
-            written = writer.run()
+            with self._looking_for_conflicts(writer) if shared else contextlib.nullcontext():
+                written = writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
                 raise exc.EtagMismatch(
@@ -120,14 +141,53 @@ class Upload:
             undo()
             raise
         meta["etag"] = written.checksum
+        if self._joined is not None:
+            # That of the object, word for word: each chunk has its own.
+            meta["chunk_method"] = self._joined.chunk_method
         chunks = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
             # A server may hold the chunks that failed, which no object names.
-            strategy.delete(to_remove(writer.outcomes, only_failed=True), options)
+            doomed = to_remove(writer.outcomes, only_failed=True)
+            strategy.delete(doomed, options.for_leftovers(), late(writer.outcomes))
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
         return cast("Uploaded", (chunks, written.size, written.checksum, meta))
+
+    @contextlib.contextmanager
+    def _looking_for_conflicts(self, writer: ObjectWriter) -> Iterator[None]:
+        """Refuse to go on with fewer chunks because of those that are there already.
+
+        :raises ChunksInTheWay: there are some
+        """
+        failure = None
+        try:
+            yield
+        except exc.Conflict as err:
+            failure = err
+        if chunks := [o.chunk for o in writer.outcomes if str(o.error).endswith(_IN_THE_WAY)]:
+            raise ChunksInTheWay(self._target.name, chunks) from failure
+        if failure is not None:
+            raise failure
+
+    def _unnamed(self, chunks: list[Chunk]) -> list[Chunk]:
+        """Leave out the chunks that the object has by now: somebody else may have changed its policy."""
+        if not chunks:
+            return chunks
+        try:
+            _, there = self._services.container.content_locate(
+                *self._target,
+                version=self._options.version,
+                properties=False,
+                options=self._options.for_cleaning(),
+            )
+        except exc.NotFound:
+            return chunks
+        except exc.OioException as err:
+            self._services.logger.warning("Chunks may be left of %r: %s", self._target.name, err)
+            return []
+        named = {chunk["url"] for chunk in there}
+        return [chunk for chunk in chunks if chunk.url not in named]
 
     def prepare(self) -> Preparer:
         """Ask for the chunks of the object.
@@ -136,6 +196,8 @@ class Upload:
         """
         if self._commit.append and self._joined is None:
             self._join_existing()
+        if self._commit.change_policy and self._commit.former_policy is None:
+            self._look_at_changed()
         preparer = self._ask_for_chunks()
         if self._joined is not None:
             now, stored = preparer.meta["chunk_method"], self._joined.chunk_method
@@ -157,6 +219,19 @@ class Upload:
         if not boolean_value(meta.get("deleted")):
             self._joined = Joined.to(meta)
             self._policy = meta.get("policy") or self._policy
+
+    def _look_at_changed(self) -> None:
+        """Look at the version that gets another policy.
+
+        :raises NotFound: there is none, or nothing but a delete marker
+        """
+        meta = self._services.container.content_get_properties(
+            *self._target, version=self._options.version, options=self._options.renewed()
+        )
+        if boolean_value(meta.get("deleted")):
+            version = self._options.version
+            raise exc.NotFound(404, 420, f"version {version} of {self._target.name!r} is a delete marker")
+        self._commit = self._commit.replacing(meta)
 
     def _ask_for_chunks(self) -> Preparer:
         options, joined = self._options, self._joined
@@ -185,7 +260,10 @@ class Upload:
     def describe(self, prepared: JsonMapping, sysmeta: JsonMapping) -> JsonObject:
         """Make the description that the chunks are stored with."""
         # The preparation keeps its own version, see _ask_for_chunks.
-        meta = {**prepared, **sysmeta}
+        method = written_chunk_method(
+            prepared["chunk_method"], self._options.checksum_algo, self._commit.algorithm
+        )
+        meta = {**prepared, "chunk_method": method, **sysmeta}
         if self._joined is not None:
             meta["version"] = self._joined.version
         meta.update(
@@ -203,7 +281,11 @@ class Upload:
         if leftovers is None:
             leftovers = Leftovers(self._services, *self._target[:2], self._options)
             if not self._commit.append:
-                self._look_at_replaced(leftovers)
+                try:
+                    self._look_at_replaced(leftovers)
+                except BaseException:  # The services do not know the chunks yet, whatever stopped us.
+                    undo()
+                    raise
         publish(
             self._services,
             self._target,

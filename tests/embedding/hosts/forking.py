@@ -8,7 +8,7 @@ import threading
 import traceback
 import warnings
 
-from common import assert_nothing_left, epolls, make_api, round_trip, sockets
+from common import assert_nothing_left, check, epolls, make_api, policy, round_trip, sockets
 
 
 def leave(stream, rest):
@@ -17,7 +17,7 @@ def leave(stream, rest):
 
 def read_on(stream, rest):
     logging.getLogger("oio").setLevel(logging.ERROR)  # It is told that the parent's connection is not used.
-    assert b"".join(stream) == rest
+    check(b"".join(stream) == rest)
 
 
 def fork_while_reading(api, policy, act):
@@ -35,8 +35,9 @@ def fork_while_reading(api, policy, act):
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert first + b"".join(stream) == data
+    check(os.waitstatus_to_exitcode(status) == 0)
+    check(first + b"".join(stream) == data)
+    api.object_delete("acct", "forking", "large")
 
 
 def fork_beside_a_thread(api):
@@ -56,7 +57,7 @@ def fork_beside_a_thread(api):
         child = os.fork()
     if child == 0:
         try:
-            assert epolls() <= 1, "the child has the hub of a thread that it does not have"
+            check(epolls() <= 1, "the child has the hub of a thread that it does not have")
             round_trip(api, "child-of-threads")
         except BaseException:
             traceback.print_exc()
@@ -65,13 +66,13 @@ def fork_beside_a_thread(api):
     done.set()
     thread.join()
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    check(os.waitstatus_to_exitcode(status) == 0)
 
 
 with make_api() as api:
     round_trip(api, "parent-first")
     kept = sockets()
-    assert kept, "connections are kept"
+    check(kept, "connections are kept")
     children = []
     for number in range(3):
         child = os.fork()
@@ -79,7 +80,7 @@ with make_api() as api:
             try:
                 for turn in range(3):
                     round_trip(api, f"child-{number}-{turn}")
-                assert not set(kept) & set(sockets()), "the child still has sockets of its parent"
+                check(not set(kept) & set(sockets()), "the child still has sockets of its parent")
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -88,13 +89,16 @@ with make_api() as api:
         round_trip(api, f"parent-{number}")
     for child in children:
         _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        check(os.waitstatus_to_exitcode(status) == 0)
     round_trip(api, "parent-last")
     fork_while_reading(api, "SINGLE", leave)
     fork_while_reading(api, "THREECOPIES", read_on)
+    if policy() == "BACKBLAZE":
+        fork_while_reading(api, "BACKBLAZE", leave)
+        fork_while_reading(api, "BACKBLAZE", read_on)
     fork_beside_a_thread(api)
     # Nobody has closed what the parent keeps.
-    assert set(kept) & set(sockets()), "the parent lost its connections"
+    check(set(kept) & set(sockets()), "the parent lost its connections")
 assert_nothing_left()
 print("OK")
 sys.stdout.flush()

@@ -2,7 +2,7 @@
 """The work of an eventlet program: many green threads share one client, and none blocks the others."""
 
 import eventlet
-from common import assert_nothing_left, make_api, round_trip
+from common import assert_nothing_left, check, make_api, round_trip
 
 from oio.common import exceptions as exc
 
@@ -21,7 +21,7 @@ def main():
         pool = eventlet.GreenPool(16)
         for _ in pool.imap(lambda number: round_trip(api, f"green-{number}"), range(48)):
             pass
-        assert ticks > 48, ticks
+        check(ticks > 48, ticks)
 
         # A timeout of the host around a call is the host's to catch, and its alone.
         def slow():
@@ -32,7 +32,7 @@ def main():
         try:
             api.object_create("acct", "cont", obj_name="never", data=slow(), policy="SINGLE")
         except eventlet.Timeout as err:
-            assert err is mine
+            check(err is mine)
         else:
             raise AssertionError("the timeout of the host did not come out")
         finally:

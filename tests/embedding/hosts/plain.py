@@ -18,6 +18,7 @@ import warnings
 
 import dns.resolver
 import urllib3
+from common import assert_nothing_left, check, make_api, round_trip
 
 WATCHED = [io, json, locale, os, queue, select, signal, socket, ssl, threading, time, dns.resolver, urllib3]
 WATCHED += [urllib3.connection, urllib3.connectionpool, urllib3.poolmanager]
@@ -55,12 +56,12 @@ def snapshot():
 def assert_same(before, after):
     modules, names, state = before
     for name, module in modules.items():
-        assert after[0].get(name) is module, name
+        check(after[0].get(name) is module, name)
     for name, value in names.items():
-        assert after[1].get(name) is value, name
-    assert after[2] == state, {
-        key: (state[key], after[2][key]) for key in state if after[2][key] != state[key]
-    }
+        check(after[1].get(name) is value, name)
+    check(
+        after[2] == state, {key: (state[key], after[2][key]) for key in state if after[2][key] != state[key]}
+    )
 
 
 before = snapshot()
@@ -68,15 +69,14 @@ import oio
 
 assert_same(before, snapshot())
 heavy = {"eventlet", "greenlet", "pyeclib", "requests", "h11"} & set(sys.modules)
-assert not heavy, heavy
+check(not heavy, heavy)
 
-from common import assert_nothing_left, make_api, round_trip
 
 before = snapshot()
 with make_api() as api:
     for number in range(3):
         round_trip(api, f"plain-{number}")
 assert_same(before, snapshot())
-assert isinstance(threading.Lock(), type(before[1]["threading", "Lock"]()))
+check(isinstance(threading.Lock(), type(before[1]["threading", "Lock"]())))
 assert_nothing_left()
 print("OK", oio.__version__)

@@ -4,7 +4,7 @@
 import gc
 import threading
 
-from common import assert_nothing_left, epolls, make_api, round_trip
+from common import assert_nothing_left, check, epolls, make_api, round_trip
 
 errors = []
 
@@ -23,9 +23,9 @@ with make_api() as api:
         thread.start()
     for thread in threads:
         thread.join()
-assert not errors, errors
+check(not errors, errors)
 gc.collect()
 assert_nothing_left()
 # Each thread had a hub of its own, which went with it.
-assert epolls() == 0, epolls()
+check(epolls() == 0, epolls())
 print("OK")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.common.exceptions import ECError
@@ -21,21 +21,29 @@ if TYPE_CHECKING:
 
 HEADER_SIZE = 80
 _MAGIC = 0x0B0C5ECC
-#: Index, payload size, size of the backend's own metadata, size of the segment; checksum of the payload and
-#: its kind; backend and its version; magic number, version of the library, checksum of what is before.
-_HEADER = struct.Struct("<IIIQ B32s B BI II I9x")
+#: Index, payload size, size of the backend's own metadata, size of the segment; kind of the checksum of the
+#: payload, and its value; whether they differed;
+#: backend and its version; magic number, version of the library, checksum of what is before.
+_HEADER = struct.Struct("<IIIQ BI28x B BI II I9x")
 _CHECKED = 59
+#: Where the kind of the checksum of the payload is, and the kind that fragments of ours have.
+_KIND_AT = 20
+_CRC32 = 2
 #: Headers written by earlier versions of the library have no checksum.
 _FIRST_CHECKED_VERSION = 0x010200
 _KNOWN_LENGTHS = 4096
 
 
-def _is_checksum(value: int, header: bytes) -> bool:
-    """Whether ``value`` is the checksum of a header, as any version of the library computes it."""
-    return value == zlib.crc32(header) or value == _old_crc32(header)
+class DamagedFragment(ECError):
+    """The data of a fragment are not those that were stored."""
 
 
-def _old_crc32(data: bytes) -> int:
+def has_checksum(fragment: bytes) -> bool:
+    """Whether a fragment has a checksum of its data, which :meth:`FragmentCodec.check` compares."""
+    return fragment[_KIND_AT] == _CRC32
+
+
+def _old_crc32(data: bytes | memoryview) -> int:
     """The CRC-32 of old versions of the library, whose register is a signed integer."""
     register = -1
     for byte in data:
@@ -62,6 +70,7 @@ class FragmentCodec:
     """Encodes segments as fragments, and decodes them; see :func:`codec_of`."""
 
     def __init__(self, storage_method: ECStorageMethod) -> None:
+        self._method = storage_method
         self._driver = storage_method.driver
         self.k = int(storage_method.ec_nb_data)
         self.n = self.k + int(storage_method.ec_nb_parity)
@@ -78,7 +87,7 @@ class FragmentCodec:
         if size is None:
             if len(self._sizes) >= _KNOWN_LENGTHS:
                 self._sizes.clear()
-            info = self._call("get_segment_info", segment_length, segment_length)
+            info = self._call(self._driver.get_segment_info, segment_length, segment_length)
             size = self._sizes[segment_length] = int(info["fragment_size"])
         return size
 
@@ -106,7 +115,7 @@ class FragmentCodec:
 
         :raises ECError: the library cannot
         """
-        fragments: list[bytes] = self._call("encode", bytes(segment))
+        fragments: list[bytes] = self._call(self._driver.encode, bytes(segment))
         return fragments
 
     def check(self, fragment: bytes, segment_length: int | None) -> tuple[int, int]:
@@ -115,16 +124,19 @@ class FragmentCodec:
         :param segment_length: bytes of its segment; None when that is not known
         :returns: its index, and the bytes of its segment, as the fragment itself says
         :raises ECError: it is incomplete, damaged, or of another kind
+        :raises DamagedFragment: its data differ from their checksum, if it has one
         """
         if len(fragment) < HEADER_SIZE:
             raise ECError(f"fragment of {len(fragment)} bytes")
-        index, payload, metadata, length, _, _, _, backend, _, magic, version, checksum = _HEADER.unpack_from(
-            fragment
+        index, payload, metadata, length, kind, crc, _, backend, _, magic, version, checksum = (
+            _HEADER.unpack_from(fragment)
         )
         if magic != _MAGIC or version == 0:
             raise ECError("not a fragment")
-        if version >= _FIRST_CHECKED_VERSION and not _is_checksum(checksum, fragment[:_CHECKED]):
-            raise ECError("fragment with a damaged header")
+        if version >= _FIRST_CHECKED_VERSION:
+            head = fragment[:_CHECKED]
+            if checksum != zlib.crc32(head) and checksum != _old_crc32(head):
+                raise ECError("fragment with a damaged header")
         if backend != self._backend:
             raise ECError(f"fragment of the backend {backend}, not {self._backend}")
         if not 0 < length <= self.segment_size or segment_length not in (None, length):
@@ -134,6 +146,10 @@ class FragmentCodec:
             raise ECError(f"fragment of {len(fragment)} bytes, not {expected}")
         if index >= self.n:
             raise ECError(f"fragment of index {index}, there are {self.n}")
+        if kind == _CRC32:
+            data = memoryview(fragment)[HEADER_SIZE : HEADER_SIZE + payload]
+            if crc != zlib.crc32(data) and crc != _old_crc32(data):
+                raise DamagedFragment("its data do not match their checksum")
         return index, length
 
     def decode(self, fragments: Mapping[int, bytes], segment_length: int) -> bytes:
@@ -146,7 +162,7 @@ class FragmentCodec:
             # All the data fragments are here: nothing to decode (pitfall 134).
             return self._join(fragments, segment_length)
         self._check_count(fragments)
-        segment: bytes = self._call("decode", list(fragments.values()))
+        segment: bytes = self._call(self._driver.decode, list(fragments.values()))
         if len(segment) != segment_length:
             raise ECError(f"{len(segment)} bytes decoded, not {segment_length}")
         return segment
@@ -169,20 +185,22 @@ class FragmentCodec:
         """
         known = list(fragments)
         self._check_count(known)
-        fragment: bytes = self._call("reconstruct", known, [missing])[0]
+        # What others have written without checksums is rebuilt bit for bit.
+        driver = self._driver if all(map(has_checksum, known)) else self._method.unchecked_driver
+        fragment: bytes = self._call(driver.reconstruct, known, [missing])[0]
         return fragment
 
     def _check_count(self, fragments: Collection[Any]) -> None:
         if len(fragments) < self._enough:
             raise ECError(f"cannot decode {len(fragments)} fragments, {self._enough} are needed")
 
-    def _call(self, method: str, *args: Any) -> Any:
+    def _call(self, method: Callable[..., Any], *args: Any) -> Any:
         from pyeclib.ec_iface import ECDriverError
 
         try:
-            return getattr(self._driver, method)(*args)
+            return method(*args)
         except (ECDriverError, ValueError, TypeError) as err:
-            raise ECError(f"{method}: {err}") from err
+            raise ECError(f"{method.__name__}: {err}") from err
 
 
 @functools.lru_cache(maxsize=64)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import logging
 from collections.abc import Generator, Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.ec.read import RangeReader
 from oio.blob.reader import ChunkReader
 from oio.common import exceptions as exc
+from oio.common.checksums import checksum_like
 from oio.common.constants import CHUNK_HEADERS
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class FragmentsSource:
         self, method: ECStorageMethod, metachunk: Metachunk, suspects: set[str], options: Options
     ) -> None:
         self._method = method
+        self._metachunk = metachunk
         self._chunks = metachunk.chunks
         self._size = metachunk.size
         self._suspects = suspects
@@ -51,8 +52,18 @@ class FragmentsSource:
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         options = self._options
+        # What is read whole is compared with the checksum of the metachunk.
+        asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
         reader = RangeReader(
-            self._method, self._candidates(), self._size, start, end, options.headers, options, self._suspects
+            self._method,
+            self._candidates(),
+            self._size,
+            start,
+            end,
+            options.headers,
+            options,
+            self._suspects,
+            sound=self._sound if asks else None,
         )
         self.used = reader.team.used
         return reader.blocks()
@@ -107,17 +118,21 @@ class FragmentsSource:
                     yield suspects
 
     def _is_sound(self, chunk: Chunk) -> bool:
-        """Read a chunk whole, and compare it with its own checksum."""
+        """Read a chunk whole, and compare it with its own checksum.
+
+        :raises ChecksumUnavailable: the checksum cannot be computed
+        """
         reader = ChunkReader.with_options([chunk], self._options.headers, self._options)
-        digest = hashlib.new("md5", usedforsecurity=False)
         try:
             with contextlib.closing(reader.stream()) as blocks:
+                stored = reader.headers.get(CHUNK_HEADERS["chunk_hash"])
+                checksum = checksum_like(stored) if stored else None
                 for block in blocks:
-                    digest.update(block)
-        except exc.DeadlineReached:
+                    if checksum is not None:
+                        checksum.update(block)
+        except (exc.DeadlineReached, exc.ChecksumUnavailable):
             raise
         except exc.OioException as err:
             _LOGGER.warning("Failed to verify %s: %s", chunk.url, err)
             return False
-        stored = reader.headers.get(CHUNK_HEADERS["chunk_hash"])
-        return not stored or stored.lower() == digest.hexdigest()
+        return checksum is None or stored is None or stored.lower() == checksum.hexdigest()

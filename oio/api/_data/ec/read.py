@@ -8,7 +8,8 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.ec.sources import ChunkFamily, SegmentPlan, SourceTeam
+from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
+from oio.api._data.ec.team import SourceTeam
 
 if TYPE_CHECKING:
     from oio.common.chunks import Chunk
@@ -25,6 +26,7 @@ class RangeReader:
     :param headers: of the requests
     :param suspects: addresses of servers that have just failed; others are added to it
     :param ranged: False when all of the metachunk is read, without ranges
+    :param sound: see :class:`~oio.api._data.ec.sources.ChunkFamily`
     :raises ValueError: a chunk has no index
     """
 
@@ -39,11 +41,12 @@ class RangeReader:
         options: Options,
         suspects: set[str] | None = None,
         ranged: bool = True,
+        sound: set[str] | None = None,
     ) -> None:
         self._codec = codec = codec_of(method)
         self._start, self._end = start, end
         self._plan = SegmentPlan.of(codec, start, end, size)
-        family = ChunkFamily(codec, headers, options, codec.chunk_size(size), size)
+        family = ChunkFamily(codec, headers, options, codec.chunk_size(size), size, sound=sound)
         self.team = SourceTeam(chunks, family, self._plan, suspects, ranged)
 
     def blocks(self) -> Generator[bytes, None, None]:

@@ -1,31 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources of the fragments of a metachunk: k of its chunks, and spares that may replace them.
-
-Green threads only live as long as the call that needs them: a stream may be read by one OS thread and then
-by another, and an abandoned one leaves nothing that runs.
-"""
+"""Sources of the fragments of a metachunk, one for each of its chunks."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from oio.blob.connect import FAILURES, OWN_THREAD_FAILURES, ChunkAnswer, Connection, connect
-from oio.blob.reader import mismatch
+from oio.api._data.ec.codec import DamagedFragment, has_checksum
+from oio.blob.answers import mismatch
+from oio.blob.connect import (
+    CANDIDATES,
+    OWN_THREAD_CANDIDATES,
+    ChunkAnswer,
+    Connection,
+    connect,
+    encoding_of,
+    pass_foreign,
+)
+from oio.blob.verification import verify_file
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.checksums import checksum_like
 from oio.common.constants import CHUNK_HEADERS
-from oio.common.http import parse_content_range
-from oio.common.perfdata import add_duration
+from oio.common.http import CONTENT_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oio.api._data.ec.codec import FragmentCodec
+    from oio.common.checksums import Checksum
     from oio.common.chunks import Chunk
     from oio.common.options import Options
 
@@ -76,6 +83,10 @@ class SegmentPlan:
         return cls(0, 0, lengths[: len(sizes)], sizes, full)
 
 
+class DamagedChunk(exc.CorruptedChunk):
+    """The data of a chunk are not those that were stored: it will not get better."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkFamily:
     """What the chunks of a metachunk have in common.
@@ -85,6 +96,8 @@ class ChunkFamily:
     :param chunk_size: bytes of each chunk; None when that is not known
     :param metachunk_size: bytes of the metachunk; None when that is not known
     :param verify: also compute the checksums of chunks, for :meth:`FragmentSource.is_sound`
+    :param sound: URLs of chunks whose files were verified by their servers; the others are when their
+        fragments have no checksums. None to trust them all
     """
 
     codec: FragmentCodec
@@ -93,25 +106,32 @@ class ChunkFamily:
     chunk_size: int | None = None
     metachunk_size: int | None = None
     verify: bool = False
+    sound: set[str] | None = None
 
 
 class Request(NamedTuple):
-    """What is asked of a chunk: headers, and the first byte that the answer must give."""
+    """What is asked of a chunk.
+
+    :param first: byte that the answer must begin with
+    :param seconds: to connect at most, beside the limits of the call
+    """
 
     headers: Mapping[str, object]
     first: int
+    seconds: float = math.inf
 
 
 class FragmentSource:
     """Source of the fragments of one chunk.
 
     :param segment: number of the first fragment to read, counted from the first one that is planned
+    :param attempt: how often the chunk was asked, this time included
     """
 
-    def __init__(self, chunk: Chunk, family: ChunkFamily, index: int, segment: int) -> None:
+    def __init__(self, chunk: Chunk, family: ChunkFamily, index: int, segment: int, attempt: int = 1) -> None:
         self.chunk = chunk
+        self.attempt = attempt
         self.index = index
-        self.netloc = chunk.netloc
         #: Number of the fragment that comes next.
         self.segment = self._first = segment
         #: It gave an answer that can be used.
@@ -119,37 +139,91 @@ class FragmentSource:
         #: What it is busy with, for the log.
         self.doing = "connecting to"
         self._family = family
-        self._conn: Connection | None = None
+        self.conn: Connection | None = None
+        #: When it was asked (monotonic seconds).
+        self.begin = 0.0
+        self._first_byte = 0
         #: There once it is open.
         self._response: ChunkAnswer
         self._rest = b""
-        self._digest = hashlib.new("md5", usedforsecurity=False) if family.verify else None
+        #: Of what was read, as its server has computed it; None when it is not wanted, or not known there.
+        self._checksum: Checksum | None = None
 
-    def run(self, request: Request, plan: SegmentPlan | None) -> tuple[int, bytes] | BaseException:
-        """Connect, unless that is done, and read a fragment. To be run in a green thread of ours.
+    @property
+    def netloc(self) -> str:
+        """``host:port`` of the server."""
+        return self.chunk.netloc
 
-        :param plan: None to connect only
-        :returns: the index of the fragment and its bytes (empty when none was asked for), or the failure
+    # --- within a time limit of the caller ---
+
+    def ask(self, request: Request) -> None:
+        """Ask for the data."""
+        self.begin, self._first_byte = time.monotonic(), request.first
+        self.conn = connect(self.chunk, "GET", request.headers, self._family.options, attempt=self.attempt)
+        self.doing = "waiting for"
+
+    def take(self, plan: SegmentPlan) -> tuple[int, bytes]:
+        """Check the head of the answer, and take a fragment that is small.
+
+        :returns: the index of the fragment, and its bytes
+        """
+        self._open()
+        return self._read(plan, None)
+
+    def failed(self, error: BaseException) -> BaseException:
+        """Take an error for the failure of this source, unless it is the host's.
+
+        :returns: the same
+        """
+        pass_foreign(error, self.conn)
+        return error
+
+    # --- in a green thread of its own ---
+
+    def ask_in_time(self, request: Request) -> BaseException | None:
+        """Ask for the data.
+
+        :returns: the failure, if any
         """
         try:
+            seconds = min(request.seconds, self._family.options.limits.connecting(self.netloc))
+            with green.ConnectionTimeout(seconds):
+                self.ask(request)
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err)
+            return err
+        return None
+
+    def take_in_time(self, plan: SegmentPlan | None) -> tuple[int, bytes] | BaseException:
+        """Check the head of the answer, unless that is done, and read a fragment.
+
+        :param plan: None for the head only
+        :returns: the index of the fragment and its bytes (empty when none was asked for), or the failure
+        """
+        limits, netloc = self._family.options.limits, self.netloc
+
+        def limit() -> green.OioTimeout:
+            return green.ChunkReadTimeout(limits.reading(netloc))
+
+        try:
             if not self.is_open:
-                self._open(request)
-            return (self.index, b"") if plan is None else self._read(plan)
-        except OWN_THREAD_FAILURES as err:
+                with limit():
+                    self._open()
+            return (self.index, b"") if plan is None else self._read(plan, limit)
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err, self.conn)
             return err
 
-    def _open(self, request: Request) -> None:
-        """Ask for the data, and check the head of the answer."""
-        chunk, family, netloc = self.chunk, self._family, self.netloc
-        options, begin = family.options, time.monotonic()
-        with green.ConnectionTimeout(options.limits.connecting(netloc)):
-            self._conn = conn = connect(chunk, "GET", request.headers, options.ssl_context)
-        self.doing = "waiting for"
-        with green.ChunkReadTimeout(options.limits.reading(netloc)):
-            self._response = response = conn.getresponse()
+    def _open(self) -> None:
+        """Take the head of the answer, and check it."""
+        assert self.conn is not None
+        family, options = self._family, self._family.options
+        self._response = response = self.conn.getresponse()
         if options.perfdata is not None:
-            add_duration(options.perfdata, "rawx", f"connect.{chunk.url}", begin)
-        self._check_head(response, request.first)
+            options.add_step("connect", self.chunk, self.begin)
+        self._check_head(response, self._first_byte)
+        if family.verify and (stored := response.getheader(CHUNK_HEADERS["chunk_hash"])):
+            self._checksum = checksum_like(stored)
         self.is_open, self.doing = True, "reading from"
 
     def _check_head(self, response: ChunkAnswer, first: int) -> None:
@@ -158,9 +232,14 @@ class FragmentSource:
         if status == 206:
             if (response.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
                 raise exc.CorruptedChunk("the answer has several parts")
-            start = parse_content_range(response.getheader("Content-Range") or "")[0]
+            value = response.getheader("Content-Range") or ""
+            if (found := CONTENT_RANGE.match(value)) is None:
+                raise exc.CorruptedChunk(f"invalid content range: {value!r}")
+            start = int(found[1])
         elif status != 200:
-            raise exc.from_status(status, getattr(response, "reason", "") or "no reason")
+            raise exc.from_status(status, exc.brief(getattr(response, "reason", "")) or "no reason")
+        if refusal := encoding_of(response):
+            raise exc.CorruptedChunk(refusal)
         if start != first:
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             raise exc.CorruptedChunk(f"bytes from {start} on came, not from {first} (HTTP {status})")
@@ -173,20 +252,26 @@ class FragmentSource:
         if problem:
             raise exc.CorruptedChunk(problem)
 
-    def _read(self, plan: SegmentPlan) -> tuple[int, bytes]:
-        """Read the next fragment: whole and checked, whatever the size of the blocks that come."""
+    def _read(self, plan: SegmentPlan, limit: Callable[[], green.OioTimeout] | None) -> tuple[int, bytes]:
+        """Read the next fragment: whole and checked, whatever the size of the blocks that come.
+
+        :param limit: makes the time limit of each block; None when the caller has set one
+        """
         segment, self.segment = self.segment, self.segment + 1
         size, options = plan.sizes[segment], self._family.options
         data = self._rest
         blocks, left = [data] if data else [], size - len(data)
         while left > 0:
             begin = time.monotonic()
-            with green.ChunkReadTimeout(options.limits.reading(self.netloc)):
+            if limit is None:
                 data = self._response.read(min(left, _LARGEST_READ))
+            else:
+                with limit():
+                    data = self._response.read(min(left, _LARGEST_READ))
             if options.perfdata is not None:
-                add_duration(options.perfdata, "rawx", f"download.{self.chunk.url}", begin)
+                options.add_step("download", self.chunk, begin)
             if not data:
-                raise exc.CorruptedChunk(f"{size - left} bytes instead of a fragment of {size}")
+                raise OSError(f"the body ends {left} bytes early, in a fragment of {size}")
             blocks.append(data)
             left -= len(data)
         if len(blocks) > 1:
@@ -195,18 +280,33 @@ class FragmentSource:
         fragment, self._rest = bytes(data[:size]), data[size:]
         try:
             index, _ = self._family.codec.check(fragment, plan.lengths[segment])
+        except DamagedFragment as err:
+            raise DamagedChunk(f"segment {segment}: {err}") from err
         except exc.ECError as err:
             raise exc.CorruptedChunk(f"segment {segment}: {err}") from err
-        if self._digest is not None:
-            self._digest.update(fragment)
+        if self._family.sound is not None:
+            self._verify_file(fragment, self._family.sound)
+        if self._checksum is not None:
+            self._checksum.update(fragment)
         return index, fragment
+
+    def _verify_file(self, fragment: bytes, sound: set[str]) -> None:
+        """Let the server verify the file, if nothing else tells whether this fragment of it is right."""
+        url = self.chunk.url
+        if url in sound or has_checksum(fragment):
+            return
+        try:
+            verify_file(self.chunk, None, self._family.headers, self._family.options)
+        except exc.CorruptedChunk as err:
+            raise DamagedChunk(str(err)) from err
+        sound.add(url)
 
     @property
     def announced_size(self) -> int | None:
         """Bytes of the whole chunk, as its server tells."""
         get = self._response.getheader
         size = str(get(CHUNK_HEADERS["chunk_size"]) or get("Content-Length"))
-        return int(size) if size.isdecimal() else None
+        return int(size) if size.isdecimal() and len(size) < 20 else None
 
     @property
     def is_whole(self) -> bool:
@@ -215,221 +315,18 @@ class FragmentSource:
 
     def is_sound(self) -> bool:
         """Whether what was read is what its server stored, as far as can be known."""
-        stored = self._response.getheader(CHUNK_HEADERS["chunk_hash"])
-        if not stored or self._digest is None or not self.is_whole:
+        if self._checksum is None or not self.is_whole:
             return True
-        return stored.lower() == self._digest.hexdigest()
+        stored = self._response.getheader(CHUNK_HEADERS["chunk_hash"]) or ""
+        return stored.lower() == self._checksum.hexdigest()
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
-        conn, self._conn = self._conn, None
+        conn, self.conn = self.conn, None
         if conn is None:
             return
         try:
             conn.close()
-        except FAILURES as err:  # Closing must never hide why we close.
+        except CANDIDATES as err:  # Closing must never hide why we close.
+            pass_foreign(err, conn)
             _LOGGER.debug("Failed to close the connection to %s: %s", self.chunk.url, err)
-
-
-class SourceTeam:
-    """The k chunks that are being read, and the spares that may replace them.
-
-    Data fragments come first: when all are there, nothing needs decoding. At most one chunk of each index is
-    read at a time; others of the same index are its spares (pitfall 54).
-
-    :param chunks: those with a null score come last
-    :param plan: which fragments to read; None for whole chunks, until it is known
-    :param suspects: addresses of servers that have just failed, whose chunks come last (pitfall 56); others
-        are added to it
-    :param ranged: False to ask for the whole chunks at first, without a range
-    :raises ValueError: a chunk has no index
-    """
-
-    def __init__(
-        self,
-        chunks: Iterable[Chunk],
-        family: ChunkFamily,
-        plan: SegmentPlan | None = None,
-        suspects: set[str] | None = None,
-        ranged: bool = True,
-    ) -> None:
-        self.plan = plan
-        self.spares = self._sorted(chunks, family.codec.k, suspects)
-        self.active: list[FragmentSource] = []
-        #: Why chunks cannot be read: URL, HTTP status (0 for the network), reason.
-        self.errors: list[tuple[str, int, BaseException]] = []
-        #: URL of each chunk that gave an answer.
-        self.used: list[str] = []
-        self._k = self._wanted = family.codec.k
-        self._family = family
-        self._suspects = set() if suspects is None else suspects
-        self._ranged = ranged
-
-    @staticmethod
-    def _sorted(chunks: Iterable[Chunk], k: int, suspects: set[str] | None) -> list[tuple[int, Chunk]]:
-        """Chunks with their indexes, those to read first before the others."""
-        keyed = []
-        for order, chunk in enumerate(chunks):
-            index = chunk.index
-            if index is None:
-                raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
-            is_last = (chunk.score is not None and chunk.score <= 0) or (
-                bool(suspects) and chunk.netloc in (suspects or ())
-            )
-            keyed.append((is_last, index >= k, index, order, chunk))
-        keyed.sort()
-        return [(index, chunk) for _, _, index, _, chunk in keyed]
-
-    # --- sources ---
-
-    def _recruit(self, segment: int) -> list[FragmentSource]:
-        """Make active as many spares as are needed, to be read from this segment on."""
-        recruits: list[FragmentSource] = []
-        active = self.active
-        if len(active) >= self._wanted:
-            return recruits
-        taken = {source.index for source in active}
-        left = []
-        for index, chunk in self.spares:
-            if len(active) < self._wanted and index not in taken:
-                taken.add(index)
-                source = FragmentSource(chunk, self._family, index, segment)
-                active.append(source)
-                recruits.append(source)
-            else:
-                left.append((index, chunk))
-        self.spares = left
-        return recruits
-
-    def _request(self, segment: int) -> Request:
-        """What to ask of chunks that are read from this segment on."""
-        headers, plan = self._family.headers, self.plan
-        if plan is None or (not self._ranged and segment == 0 and plan.chunk_offset == 0):
-            return Request(headers, 0)
-        first = plan.chunk_offset + sum(plan.sizes[:segment])
-        # The last fragment may be shorter than that.
-        last = plan.chunk_offset + len(plan.sizes) * plan.full_size - 1
-        return Request({**headers, "Range": f"bytes={first}-{last}"}, first)
-
-    def _together(
-        self, sources: list[FragmentSource], segment: int, plan: SegmentPlan | None
-    ) -> list[tuple[int, bytes] | BaseException]:
-        """Run some sources at once, each in a green thread of its own.
-
-        :param plan: None to connect only
-        :returns: the result of each
-        :raises DeadlineReached: once all are done
-        """
-        request = self._request(segment)
-        fresh = [source for source in sources if not source.is_open]
-        with green.ContextPool(max(1, len(sources))) as pool:
-            threads = [pool.spawn(source.run, request, plan) for source in sources]
-            outcomes = [thread.wait() for thread in threads]
-        self.used += [source.chunk.url for source in fresh if source.is_open]
-        for outcome in outcomes:
-            if isinstance(outcome, exc.DeadlineReached):
-                raise outcome
-        return outcomes
-
-    def connect(self) -> None:
-        """Connect to enough chunks.
-
-        :raises ServiceUnavailable: there are too few; or NotFound when all are gone
-        """
-        while recruits := self._recruit(0):
-            for source, outcome in zip(recruits, self._together(recruits, 0, None), strict=True):
-                if isinstance(outcome, BaseException):
-                    self.drop(source, outcome)
-        if len(self.active) < self._k:
-            raise self._too_few()
-
-    def connect_all(self) -> None:
-        """Connect to all the chunks, those that cannot be are left out."""
-        sources = [FragmentSource(chunk, self._family, index, 0) for index, chunk in self.spares]
-        self.spares = []
-        self.active += sources
-        for source, outcome in zip(sources, self._together(sources, 0, None), strict=True):
-            if isinstance(outcome, BaseException):
-                self.drop(source, outcome)
-
-    def drop(self, source: FragmentSource, reason: BaseException) -> None:
-        """Leave a source that failed, and remember why.
-
-        :raises DeadlineReached: no time is left for another
-        """
-        status = reason.http_status if isinstance(reason, exc.StatusMessageException) else 0
-        url, reqid = source.chunk.url, self._family.options.reqid
-        self.errors.append((url, status, reason))
-        if not status:
-            self._suspects.add(source.netloc)
-        doing = f"{source.doing} {source.netloc}"
-        _LOGGER.warning("Failed %s, using a spare: %s: %s (reqid=%s)", doing, url, reason, reqid)
-        source.close()
-        self.active.remove(source)
-        left = self._family.options.limits.left()
-        if left is not None and left <= 0:
-            text = f"Deadline reached while {doing}: {reason}"
-            raise exc.DeadlineReached(text, reqid=reqid, service=source.netloc)
-
-    def release(self, source: FragmentSource) -> None:
-        """Close a good source; it may be opened again."""
-        source.close()
-        self.active.remove(source)
-        self.spares.append((source.index, source.chunk))
-
-    def close(self) -> None:
-        """Close all sources."""
-        for source in self.active:
-            source.close()
-
-    # --- fragments ---
-
-    def solve(self, segment: int, solution: Callable[[dict[int, bytes]], bytes]) -> bytes:
-        """Make something of the fragments of a segment: index -> fragment.
-
-        :raises ServiceUnavailable: there are too few; or NotFound when all chunks are gone
-        """
-        fragments: dict[int, bytes] = {}
-        perfdata = self._family.options.perfdata
-        while True:
-            if not self._recruit(segment) and len(self.active) < self._k:
-                raise self._too_few()
-            self._read(segment, fragments)
-            if len(self.active) < self._k:
-                continue
-            begin = time.monotonic()
-            try:
-                return solution(fragments)
-            except exc.ECError as err:
-                # Some sets of k fragments cannot be decoded; more of them can (pitfall 52).
-                taken = {source.index for source in self.active}
-                if all(index in taken for index, _ in self.spares):
-                    raise self._too_few(err) from err
-                self._wanted = len(self.active) + 1
-            finally:
-                if perfdata is not None:
-                    add_duration(perfdata, "rawx", "ec", begin)
-
-    def _read(self, segment: int, fragments: dict[int, bytes]) -> None:
-        """Read a segment from the active sources that have not given theirs yet."""
-        waiting = [source for source in self.active if source.segment == segment]
-        for source, outcome in zip(waiting, self._together(waiting, segment, self.plan), strict=True):
-            if isinstance(outcome, BaseException):
-                self.drop(source, outcome)
-            elif outcome[0] in fragments:
-                self.drop(source, exc.CorruptedChunk(f"fragment {outcome[0]} was there already"))
-            else:
-                # A chunk in the place of another one is as good: its fragments tell which they are.
-                fragments[outcome[0]] = outcome[1]
-
-    def _too_few(self, error: Exception | None = None) -> exc.OioException:
-        reasons = [f"{url}: {reason}" for url, _, reason in self.errors] + ([str(error)] if error else [])
-        found = f"{len(self.active)}/{self._k}"
-        text = (
-            f"Not enough valid sources to read ({found}): {'; '.join(reasons) or 'there is no other chunk'}"
-        )
-        statuses = {status for _, status, _ in self.errors}
-        # Chunks are only called lost when all that fail say so (pitfall 55).
-        if statuses in ({404}, {416}):
-            return exc.from_status(statuses.pop(), text)
-        return exc.ServiceUnavailable(text)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api._data.ec.write import FragmentsWriter, metachunk_size
-from oio.api._data.metachunks import Checksum, UploadRequest
+from oio.api._data.metachunks import UploadRequest
 from oio.api._data.servers import ChunkServerStrategy
+from oio.common.checksums import Checksum
 
 if TYPE_CHECKING:
     from oio.api._data.layout import Metachunk

@@ -3,24 +3,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.metachunks import new_checksum
-from oio.api._data.parallel import ParallelWriter
-from oio.blob.sender import SMALL, ChunkSender, frame
+from oio.api._data.metachunks import checksum_of
+from oio.api._data.parallel import LARGEST_BLOCK, ParallelWriter, described_chunk
+from oio.blob.sender import SMALL, ChunkSender, frame, framed
 from oio.common import exceptions as exc
+from oio.common.checksums import MD5, new_checksum
 from oio.common.constants import CHUNK_HEADERS
-from oio.common.http import headers_from_object_metadata
+from oio.common.hashing import in_threads
 from oio.common.perfdata import add_duration
 
 if TYPE_CHECKING:
-    from oio.api._data.metachunks import Checksum, UploadRequest
+    from oio.api._data.metachunks import UploadRequest
     from oio.api._data.source import Source
     from oio.common.answers import JsonMapping
+    from oio.common.checksums import Checksum
     from oio.common.chunks import Chunk, Failure
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
@@ -75,7 +76,7 @@ def put_headers(meta: JsonMapping, options: Options) -> dict[str, object]:
     if options.checksum_algo:
         trailers.append("chunk_hash")
     announced = ", ".join([CHUNK_HEADERS[name] for name in trailers])
-    return {**headers_from_object_metadata(meta), **options.headers, "Trailer": announced}
+    return {**described_chunk(meta, options), "Trailer": announced}
 
 
 class FragmentSender(ChunkSender):
@@ -97,7 +98,7 @@ class FragmentSender(ChunkSender):
         self.index = chunk.index
         algorithm = options.checksum_algo
         #: Of the fragments.
-        self.checksum: Checksum | None = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
+        self.checksum: Checksum | None = in_threads(new_checksum(algorithm)) if algorithm else None
 
     def _describe(self, phase: str, error: Failure) -> str:
         return f"{phase}: {error}"
@@ -107,7 +108,7 @@ class FragmentSender(ChunkSender):
         if fragment and self.error is None:
             if self.checksum is not None:
                 self.checksum.update(fragment)
-            self.put(frame(fragment), len(fragment))
+            self.put(framed(fragment), len(fragment))
 
     def finish(self, fragment: bytes, size: int, checksum: str) -> None:
         """Queue the last fragment, which may be empty, and the end of the body.
@@ -153,11 +154,14 @@ class FragmentsWriter(ParallelWriter):
 
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         # A metachunk always has a checksum, even when its chunks have none.
-        checksum = new_checksum(self._request, self._options.checksum_algo or "md5")
+        checksum = checksum_of(self._request, self._options.checksum_algo or MD5)
         cutter = SegmentCutter(self._codec.segment_size)
         fragment_senders = [sender for sender in senders if isinstance(sender, FragmentSender)]
         transferred = 0
-        for data in self._blocks(source, size, checksum):
+        segment_size = self._codec.segment_size
+        # Whole segments need not be cut, nor joined.
+        unit = max(LARGEST_BLOCK // segment_size, 1) * segment_size
+        for data in self._blocks(source, size, checksum, unit):
             transferred += len(data)
             for segment in cutter.add(data):
                 fragments = self._encode(segment)

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Teams of sources that are read together: k chunks of a metachunk, and spares that may replace them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
+from oio.blob.connect import connected, in_turn, is_cut, seam_is_replaced, socket_of
+from oio.blob.sender import SMALL
+from oio.blob.watched import blame, chunk_failed, other_chunk
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.events import FAILED_OVER, HEDGED, RETRIED
+from oio.common.hedging import CONNECTING_SECONDS, Hedging
+from oio.common.perfdata import add_duration, add_figure
+
+if TYPE_CHECKING:
+    from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
+    from oio.common.chunks import Chunk
+
+_T = TypeVar("_T")
+_LOGGER = logging.getLogger(__name__)
+
+Outcome: TypeAlias = "tuple[int, bytes] | BaseException | None"
+"""What a step of a source gave: an index and its fragment, a failure, or nothing yet."""
+
+
+class SourceTeam:
+    """The k chunks that are being read, and the spares that may replace them.
+
+    Data fragments come first: when all are there, nothing needs decoding. At most one chunk of each index is
+    read at a time; others of the same index are its spares (pitfall 54).
+
+    :param chunks: those with a null score come last
+    :param plan: which fragments to read; None for whole chunks, until it is known
+    :param suspects: addresses of servers that have just failed, whose chunks come last (pitfall 56); others
+        are added to it
+    :param ranged: False to ask for the whole chunks at first, without a range
+    :raises ValueError: a chunk has no index
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[Chunk],
+        family: ChunkFamily,
+        plan: SegmentPlan | None = None,
+        suspects: set[str] | None = None,
+        ranged: bool = True,
+    ) -> None:
+        self.plan = plan
+        self.spares = self._sorted(chunks, family.codec.k, suspects or (), family.options.rivals)
+        self.active: list[FragmentSource] = []
+        #: Why chunks cannot be read: URL, HTTP status (0 for the network), reason.
+        self.errors: list[tuple[str, int, BaseException]] = []
+        #: URL of each chunk that gave an answer.
+        self.used: list[str] = []
+        #: Chunks that were cut off by the network, and may be tried once more after the others.
+        self._second_tries: list[tuple[int, Chunk]] = []
+        self._k = self._wanted = family.codec.k
+        self._family = family
+        self._suspects = set() if suspects is None else suspects
+        self._ranged = ranged
+
+    @staticmethod
+    def _sorted(
+        chunks: Iterable[Chunk], k: int, suspects: Collection[str], hedging: Hedging | None
+    ) -> list[tuple[int, Chunk]]:
+        """Chunks with their indexes, those to read first before the others."""
+        keyed = []
+        for order, chunk in enumerate(chunks):
+            index = chunk.index
+            if index is None:
+                raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
+            is_last = (
+                (chunk.score is not None and chunk.score <= 0)
+                or (bool(suspects) and chunk.netloc in suspects)
+                or (hedging is not None and hedging.knows_late and hedging.is_late(chunk.netloc))
+            )
+            keyed.append((is_last, index >= k, index, order, chunk))
+        keyed.sort()
+        return [(index, chunk) for _, _, index, _, chunk in keyed]
+
+    # --- sources ---
+
+    def _recruit(self, segment: int) -> list[FragmentSource]:
+        """Make active as many spares as are needed, to be read from this segment on."""
+        recruits = self._promote(segment)
+        for source in recruits if self.errors else ():
+            other_chunk(self._family.options, FAILED_OVER, source.chunk)
+        if self._second_tries and len(self.active) < self._wanted:
+            self.spares += self._second_tries
+            self._second_tries = []
+            again = self._promote(segment)
+            for source in again:
+                kind = FAILED_OVER if source.attempt == 1 else RETRIED
+                other_chunk(self._family.options, kind, source.chunk, source.attempt)
+            recruits += again
+        return recruits
+
+    def _promote(self, segment: int) -> list[FragmentSource]:
+        recruits: list[FragmentSource] = []
+        active = self.active
+        if len(active) >= self._wanted:
+            return recruits
+        taken = {source.index for source in active}
+        left = []
+        for index, chunk in self.spares:
+            if len(active) < self._wanted and index not in taken:
+                taken.add(index)
+                attempt = self._attempt(chunk) if self.errors else 1
+                source = FragmentSource(chunk, self._family, index, segment, attempt)
+                active.append(source)
+                recruits.append(source)
+            else:
+                left.append((index, chunk))
+        self.spares = left
+        return recruits
+
+    def _attempt(self, chunk: Chunk) -> int:
+        """How often a chunk was asked, the next time included."""
+        return 1 + sum(url == chunk.url for url, _, _ in self.errors)
+
+    def _request(self, segment: int) -> Request:
+        """What to ask of chunks that are read from this segment on."""
+        headers, plan = self._family.headers, self.plan
+        if plan is None or (not self._ranged and segment == 0 and plan.chunk_offset == 0):
+            return Request(headers, 0)
+        first = plan.chunk_offset + sum(plan.sizes[:segment])
+        # The last fragment may be shorter than that.
+        last = plan.chunk_offset + len(plan.sizes) * plan.full_size - 1
+        return Request({**headers, "Range": f"bytes={first}-{last}"}, first)
+
+    def _together(
+        self, sources: list[FragmentSource], segment: int, plan: SegmentPlan | None
+    ) -> list[tuple[FragmentSource, Outcome]]:
+        """Let some sources give a fragment each.
+
+        :param plan: None to connect only
+        :returns: the result of each; rivals may have taken the places of those that were late
+        :raises DeadlineReached: once all are done
+        :raises ChecksumUnavailable: the same, when one cannot be verified for want of a package
+        """
+        fresh = [source for source in sources if not source.is_open]
+        before = [source for source in sources if source.is_open]
+        outcomes: dict[FragmentSource, Outcome] = dict.fromkeys(sources)
+        due = 0.0
+        if fresh:
+            outcomes.update(zip(fresh, self._ask(fresh, self._request(segment)), strict=True))
+            due = self._family.options.limits.data_due()
+        asked = [source for source in sources if outcomes[source] is None]
+        if len(fresh) == len(sources) and plan is not None:
+            if self._family.options.rivals is not None:
+                asked = self._race(asked, segment, due, outcomes, self._family.options.rivals)
+            taken = self._take_first(asked, plan, due)
+        else:
+            taken = _at_once(asked, FragmentSource.take_in_time, plan)
+        outcomes.update(zip(asked, taken, strict=True))
+        self.used += [source.chunk.url for source in outcomes if source.is_open and source not in before]
+        for outcome in outcomes.values():
+            if isinstance(outcome, (exc.DeadlineReached, exc.ChecksumUnavailable)):
+                raise outcome
+        return list(outcomes.items())
+
+    def _ask(self, fresh: list[FragmentSource], request: Request) -> list[Outcome]:
+        """Send the requests of some sources: all servers have theirs before the first answer is awaited."""
+        options = self._family.options
+        if not all(connected([source.chunk for source in fresh], options.ssl_context)):
+            return _at_once(fresh, FragmentSource.ask_in_time, request)
+        limits = options.limits
+        return in_turn(
+            fresh,
+            partial(FragmentSource.ask, request=request),
+            lambda source: green.ConnectionTimeout(min(request.seconds, limits.connecting(source.netloc))),
+            FragmentSource.failed,
+        )
+
+    def _race(
+        self,
+        asked: list[FragmentSource],
+        segment: int,
+        due: float,
+        outcomes: dict[FragmentSource, Outcome],
+        hedging: Hedging,
+    ) -> list[FragmentSource]:
+        """Ask spares as well when the first bytes of some are late; the first ones that answer are used.
+
+        :param due: time of the clock until which answers are waited for
+        :param outcomes: gets the failures of those that do not answer at all; others that are late leave it
+        :returns: the sources that answer
+        """
+        clock = self._family.options.limits.clock
+        waiting = {socket_of(source.conn): source for source in asked}
+        if None in waiting:
+            return asked
+        answering: list[FragmentSource] = []
+        times: list[float] = []
+        rivals: list[FragmentSource] | None = None
+        while waiting and len(answering) < len(asked):
+            left, delay = max(0.0, due - clock()), hedging.delay
+            ready = green.wait_any(waiting, left if rivals is not None else min(delay, left))
+            for sock in ready:
+                source = waiting.pop(sock)
+                answering.append(source)
+                times.append(time.monotonic() - source.begin)
+            if not ready:
+                if rivals is not None or delay >= left:
+                    break
+                rivals = self._rivals(len(waiting), segment, hedging)
+                waiting.update((socket_of(rival.conn), rival) for rival in rivals)
+        hedging.note_first_bytes(*times)
+        for source in waiting.values():
+            if len(answering) < len(asked):
+                outcomes[source] = exc.OioTimeout("Chunk read timeout: no answer in time")
+                continue
+            if source in asked:
+                hedging.note_late(source.netloc)
+                del outcomes[source]
+            self.release(source)
+        return answering
+
+    def _rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
+        """Ask as many spares as servers are late, within what may be hedged; gives those that were asked."""
+        wanted = self._wanted
+        allowed = 0
+        # Fakes of applications see no request but those that they expect.
+        if not seam_is_replaced():
+            while allowed < min(late, len(self.spares)) and hedging.take():
+                allowed += 1
+        self._wanted = len(self.active) + allowed
+        rivals = self._promote(segment)
+        self._wanted = wanted
+        perfdata = self._family.options.perfdata
+        if rivals and perfdata is not None:
+            add_figure(perfdata.setdefault("rawx", {}), "hedged", len(rivals))
+        for rival in rivals:
+            other_chunk(self._family.options, HEDGED, rival.chunk)
+        asked = []
+        request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
+        for rival, outcome in zip(rivals, self._ask(rivals, request), strict=True):
+            if isinstance(outcome, green.ConnectionTimeout):
+                # With all the time of a connection, it may still be of use.
+                hedging.note_late(rival.netloc)
+                self.release(rival)
+            elif isinstance(outcome, BaseException):
+                self.drop(rival, outcome)
+            else:
+                asked.append(rival)
+        return asked
+
+    def _take_first(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[Outcome]:
+        if sum(plan.sizes) > SMALL or self._family.sound is not None or seam_is_replaced():
+            # Servers that verify their files do so at the same time.
+            return _at_once(asked, FragmentSource.take_in_time, plan)
+        # All answers are on their way, and fit in the buffers of their sockets: no green thread is needed.
+        limits = self._family.options.limits
+        return in_turn(
+            asked,
+            partial(FragmentSource.take, plan=plan),
+            lambda _source: green.ChunkReadTimeout(max(0.0, due - limits.clock())),
+            FragmentSource.failed,
+        )
+
+    def connect(self) -> None:
+        """Connect to enough chunks.
+
+        :raises ServiceUnavailable: there are too few; or NotFound when all are gone
+        """
+        while recruits := self._recruit(0):
+            for source, outcome in self._together(recruits, 0, None):
+                if isinstance(outcome, BaseException):
+                    self.drop(source, outcome)
+        if len(self.active) < self._k:
+            raise self._too_few()
+
+    def connect_all(self) -> None:
+        """Connect to all the chunks, those that cannot be are left out."""
+        waiting, self.spares = self.spares, []
+        while waiting:
+            sources = [FragmentSource(chunk, self._family, index, 0) for index, chunk in waiting]
+            self.active += sources
+            for source, outcome in self._together(sources, 0, None):
+                if isinstance(outcome, BaseException):
+                    self.drop(source, outcome)
+            waiting, self._second_tries = self._second_tries, []
+
+    def drop(self, source: FragmentSource, reason: BaseException) -> None:
+        """Leave a source that failed, and remember why.
+
+        :raises DeadlineReached: no time is left for another
+        """
+        status = reason.http_status if isinstance(reason, exc.StatusMessageException) else 0
+        url, reqid = source.chunk.url, self._family.options.reqid
+        if is_cut(reason) and all(url != known for known, _, _ in self.errors):
+            self._second_tries.append((source.index, source.chunk))
+        self.errors.append((url, status, reason))
+        if not status:
+            self._suspects.add(source.netloc)
+        doing = f"{source.doing} {source.netloc}"
+        blame(source.conn, reason)
+        event = chunk_failed(self._family.options, "GET", source.chunk, reason, source.begin, source.attempt)
+        text = "Failed %s, using a spare: %s: %s (reqid=%s)"
+        _LOGGER.warning(text, doing, url, reason, reqid, extra=event.fields())
+        source.close()
+        self.active.remove(source)
+        left = self._family.options.limits.left()
+        if left is not None and left <= 0:
+            text = f"Deadline reached while {doing}: {reason}"
+            raise exc.DeadlineReached(text, reqid=reqid, service=source.netloc)
+
+    def release(self, source: FragmentSource) -> None:
+        """Close a good source; it may be opened again."""
+        source.close()
+        self.active.remove(source)
+        self.spares.append((source.index, source.chunk))
+
+    def close(self) -> None:
+        """Close all sources."""
+        for source in self.active:
+            source.close()
+
+    # --- fragments ---
+
+    def solve(self, segment: int, solution: Callable[[dict[int, bytes]], bytes]) -> bytes:
+        """Make something of the fragments of a segment: index -> fragment.
+
+        :raises ServiceUnavailable: there are too few; or NotFound when all chunks are gone
+        """
+        fragments: dict[int, bytes] = {}
+        perfdata = self._family.options.perfdata
+        while True:
+            if not self._recruit(segment) and len(self.active) < self._k:
+                raise self._too_few()
+            self._read(segment, fragments)
+            if len(self.active) < self._k:
+                continue
+            begin = time.monotonic()
+            try:
+                return solution(fragments)
+            except exc.ECError as err:
+                # Some sets of k fragments cannot be decoded; more of them can (pitfall 52).
+                taken = {source.index for source in self.active}
+                if all(index in taken for index, _ in self.spares):
+                    raise self._too_few(err) from err
+                self._wanted = len(self.active) + 1
+            finally:
+                if perfdata is not None:
+                    add_duration(perfdata, "rawx", "ec", begin)
+
+    def _read(self, segment: int, fragments: dict[int, bytes]) -> None:
+        """Read a segment from the active sources that have not given theirs yet."""
+        waiting = [source for source in self.active if source.segment == segment]
+        for source, outcome in self._together(waiting, segment, self.plan):
+            if isinstance(outcome, BaseException):
+                self.drop(source, outcome)
+                continue
+            assert outcome is not None
+            if outcome[0] in fragments:
+                self.drop(source, exc.CorruptedChunk(f"fragment {outcome[0]} was there already"))
+            else:
+                # A chunk in the place of another one is as good: its fragments tell which they are.
+                fragments[outcome[0]] = outcome[1]
+
+    def _too_few(self, error: Exception | None = None) -> exc.OioException:
+        reasons = [f"{url}: {reason}" for url, _, reason in self.errors] + ([str(error)] if error else [])
+        found = f"{len(self.active)}/{self._k}"
+        text = (
+            f"Not enough valid sources to read ({found}): {'; '.join(reasons) or 'there is no other chunk'}"
+        )
+        statuses = {status for _, status, _ in self.errors}
+        # Chunks are only called lost when all that fail say so (pitfall 55).
+        if statuses in ({404}, {416}):
+            return exc.from_status(statuses.pop(), text)
+        damaged = [isinstance(reason, DamagedChunk) for _, _, reason in self.errors]
+        if any(damaged) and all(
+            is_damaged or status == 404
+            for is_damaged, (_, status, _) in zip(damaged, self.errors, strict=True)
+        ):
+            return exc.CorruptedChunk(text)
+        return exc.ServiceUnavailable(text)
+
+
+def _at_once(
+    sources: list[FragmentSource], step: Callable[[FragmentSource, _T], Outcome], what: _T
+) -> list[Outcome]:
+    """Do a step with each source, in a green thread of its own."""
+    with green.ContextPool(max(1, len(sources))) as pool:
+        threads = [pool.spawn(step, source, what) for source in sources]
+        return [thread.wait() for thread in threads]

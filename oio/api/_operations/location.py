@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Location of objects, and descriptions of objects and containers, which may come from a cache."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from oio.common.cache import (
+    ObjectEntry,
+    Question,
+    container_key,
+    copied,
+    get_cached_container_metadata,
+    object_key,
+)
+from oio.common.easy_value import boolean_value
+
+if TYPE_CHECKING:
+    from oio.api._operations.services import Services
+    from oio.common.answers import JsonObject
+    from oio.common.chunks import ChunkDict
+    from oio.common.options import Options
+
+
+def locate(
+    services: Services,
+    account: str | None,
+    container: str | None,
+    obj: str | None,
+    version: int | str | None,
+    properties: bool,
+    options: Options,
+    *,
+    fresh: bool = False,
+) -> tuple[JsonObject, list[ChunkDict], bool]:
+    """Locate an object: description, chunks, and whether they come from the cache.
+
+    :param fresh: ask the services, whatever is cached
+    """
+    ask = functools.partial(
+        services.container.content_locate,
+        account,
+        container,
+        obj,
+        content=options.content_id,
+        version=version,
+        properties=properties,
+        options=options,
+    )
+    cache = options.cache
+    if cache is None or obj is None or version is not None or options.content_id is not None:
+        return *ask(), False
+    with Question(cache, object_key(account, container, obj, options.cid)) as question:
+        entry = ObjectEntry.read(None if fresh else cache.get(question.key))
+        if entry is not None and entry.chunks is not None and entry.tells(properties):
+            return entry.described(properties), services.scores.put_back(entry.chunks, options), True
+        meta, chunks = ask()
+        services.scores.learn(chunks)
+        found = ObjectEntry.made(meta, chunks, properties)
+        if entry is not None and not properties and entry.describes(meta):
+            found = replace(found, properties=entry.properties)
+        question.keep(found.written())
+    return meta, chunks, False
+
+
+def describe(
+    services: Services,
+    account: str | None,
+    container: str | None,
+    obj: str | None,
+    version: int | str | None,
+    options: Options,
+) -> JsonObject:
+    """Get the description of an object, with its properties."""
+
+    def ask() -> JsonObject:
+        return services.container.content_get_properties(
+            account, container, obj, content=options.content_id, version=version, options=options
+        )
+
+    cache = options.cache
+    if cache is None or obj is None or version is not None or options.content_id is not None:
+        return ask()
+    with Question(cache, object_key(account, container, obj, options.cid)) as question:
+        entry = ObjectEntry.read(cache.get(question.key))
+        if entry is not None and entry.tells(properties=True):
+            return entry.described(properties=True)
+        meta = ask()
+        # A delete marker has a description too, but is no object. Applications' tests may answer nothing.
+        if meta and not boolean_value(meta.get("deleted"), False):
+            found = ObjectEntry.made(meta, None, properties=True)
+            if entry is not None and entry.describes(meta):
+                found = replace(found, chunks=entry.chunks)
+            question.keep(found.written())
+    return meta
+
+
+def describe_container(
+    services: Services, account: str | None, container: str | None, options: Options
+) -> JsonObject:
+    """Get the properties of a container."""
+
+    def ask() -> JsonObject:
+        return services.container.container_get_properties(account, container, None, options=options)
+
+    cache, cid = options.cache, options.cid
+    if cache is None:
+        return ask()
+    with Question(cache, container_key(account, container, cid)) as question:
+        known = get_cached_container_metadata(account, container, cid, cache)
+        if known is not None and all(isinstance(known.get(kind), dict) for kind in ("properties", "system")):
+            return known
+        known = ask()
+        if known:
+            question.keep(copied(known))
+    return known

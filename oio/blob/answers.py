@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of chunk servers: the part of a chunk that they have, whether it is the right one, their end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
+
+from oio.blob.connect import CANDIDATES, ChunkAnswer, pass_foreign
+from oio.common.checksums import differ
+from oio.common.chunks import Chunk
+from oio.common.constants import CHUNK_HEADERS
+from oio.common.http import CONTENT_RANGE, parse_content_range
+
+_LOGGER = logging.getLogger(__name__)
+
+#: Part of a response: first and last byte, length of the chunk, headers, and the response.
+Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]], ChunkAnswer]"
+
+
+def close_source(source: object, logger: logging.Logger | None = None) -> None:
+    """Close the connection of a response; failures of its server are logged."""
+    conn = getattr(source, "conn", None)
+    if conn is not None:
+        close_connection(conn, source, logger or _LOGGER)
+
+
+def close_connection(conn: object, source: object, logger: logging.Logger) -> None:
+    """Close the connection of a response; failures of its server are logged."""
+    try:
+        close = getattr(conn, "close", None)
+        if close is not None:
+            close()
+    except CANDIDATES as err:  # Closing must never hide why we close.
+        pass_foreign(err, conn)
+        logger.debug("Failed to close %r: %s", source, err)
+
+
+def discard_bytes(buf_size: int, start: int) -> int:
+    """Bytes to drop at the start of a read, so that it gives full records only.
+
+    >>> discard_bytes(512, 10), discard_bytes(512, 1800)
+    (502, 248)
+    """
+    return (buf_size - start % buf_size) % buf_size
+
+
+def make_iter_from_resp(resp: ChunkAnswer) -> Iterator[Part]:
+    """Make an iterator over the parts of a response.
+
+    :returns: an iterator of one tuple: (start, end, length, headers, body_file), where ``end`` is inclusive
+        and ``length`` is that of the whole chunk; the last two are None when the response does not tell
+    :raises ValueError: when the response has several parts, or a wrong ``Content-Range``
+    """
+    return iter([(*served_range(resp), resp.getheaders(), resp)])
+
+
+def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
+    """First and last byte of a response, and length of the whole chunk; None for what it does not tell."""
+    if resp.status != 206:
+        length = resp.getheader("Content-Length")
+        size = None if length is None else int(length)
+        return 0, None if size is None else size - 1, size
+    if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
+        raise ValueError("The response has several parts")
+    value = resp.getheader("Content-Range") or ""
+    found = CONTENT_RANGE.match(value)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else parse_content_range(value)
+
+
+def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
+    """How the chunk of a response differs from the one that is expected, as far as both tell; None if not.
+
+    :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS`, and values
+    """
+    for key, right in expected.items():
+        found = response.getheader(CHUNK_HEADERS[key])
+        if found and right is not None and str(found) != str(right) and differ(str(found), str(right)):
+            return f"its {key} is {found}, not {right}"
+    return None
+
+
+def check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
+    """How the answer of a chunk server differs from a copy of a metachunk; None if it does not."""
+    return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Original of a copy of a chunk: its data, verified while they are read, and the checks of the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oio.common import exceptions as exc
+from oio.common.answers import JsonMapping
+from oio.common.checksums import (
+    BLAKE3,
+    MD5,
+    algorithm_of,
+    checksum_like,
+    differ,
+    is_computable,
+    new_checksum,
+)
+
+
+class Original(Iterator[bytes]):
+    """Data of a chunk to copy; reading them fails before their end when they differ from what was stored.
+
+    :param meta: description of the chunk
+    :param blocks: its data
+    """
+
+    def __init__(self, url: str, meta: JsonMapping, blocks: Iterator[bytes]) -> None:
+        self._url = url
+        self._blocks = blocks
+        self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
+        self._size = 0
+        #: The server of the copy may compute another one than that of the chunk.
+        self._checksums = {MD5: new_checksum(MD5)}
+        if is_computable(self._known[1]) and algorithm_of(self._known[1]) == BLAKE3:
+            self._checksums[BLAKE3] = new_checksum(BLAKE3)
+
+    def __next__(self) -> bytes:
+        block = next(self._blocks, None)
+        if block is None:
+            self._check_original()
+            raise StopIteration
+        self._size += len(block)
+        for checksum in self._checksums.values():
+            checksum.update(block)
+        return block
+
+    def _check_original(self) -> None:
+        self._compare(self._url, *self._known)
+
+    def check(self, url: str, size: int | str | None, checksum: str | None) -> None:
+        """Compare what was read with what is said of the copy, as far as it is known (pitfall 100).
+
+        :raises CorruptedChunk: they differ
+        :raises ChecksumUnavailable: the package that verifies the chunk is not installed, and the server of
+            the copy does not compute the same checksum
+        """
+        known = self._known[1]
+        self._compare(url, size, checksum)
+        algorithm = algorithm_of(known)
+        if known is None or algorithm is None or algorithm in self._checksums:
+            return
+        # What the server of the copy has computed tells as much.
+        if algorithm_of(checksum) != algorithm:
+            checksum_like(known)
+        elif checksum is not None and differ(checksum, known):
+            raise exc.CorruptedChunk(f"{url} has checksum {checksum}, but {self._url} has {known}")
+
+    def _compare(self, url: str, size: int | str | None, checksum: str | None) -> None:
+        own = self._checksums.get(algorithm_of(checksum) or "")
+        other = own is not None and checksum is not None and checksum.lower() != own.hexdigest()
+        if other or size not in (None, self._size, str(self._size)):
+            raise exc.CorruptedChunk(
+                f"{url} has {size} bytes of checksum {checksum}, but {self._size} were read, of "
+                f"{' or '.join(each.hexdigest() for each in self._checksums.values())}"
+            )

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to chunk servers that a listener follows: they end when their connections are closed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from oio.common.events import CHUNK_FAILED, Event, Watch, Watcher, outcome_of, tell
+from oio.common.http_eventlet import ChunkConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oio.common.chunks import Chunk
+    from oio.common.options import Options
+
+
+class _WatchedFake:
+    """The connection of an application's test, with an end that is told."""
+
+    def __init__(self, fake: Any, watch: Watch) -> None:
+        self._fake = fake
+        self._status = 0
+        self.watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fake, name)
+
+    def getresponse(self) -> Any:
+        response = self._fake.getresponse()
+        self._status = response.status
+        return response
+
+    def close(self) -> None:
+        try:
+            # Not all of them know it.
+            getattr(self._fake, "close", int)()
+        finally:
+            self.watch.end(status=self._status, is_whole=bool(self._status))
+
+
+def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Chunk, attempt: int) -> Any:
+    """Make a connection whose request is told of, from now until it is closed.
+
+    :param connect: makes it
+    """
+    watch = watcher.watch("rawx", chunk.netloc, f"{method} chunk", attempt, chunk.url)
+    try:
+        connection = connect()
+    except BaseException as err:
+        watch.end(err)
+        raise
+    if not isinstance(connection, ChunkConnection):
+        return _WatchedFake(connection, watch)
+    connection.watch = watch
+    return connection
+
+
+def blame(connection: object, error: object) -> None:
+    """Note why the request of a connection has failed, before it is closed.
+
+    :param error: an exception, or text
+    """
+    watch = getattr(connection, "watch", None)
+    if type(watch) is Watch and watch.error is None:
+        watch.error = error
+
+
+def count_sent(connection: object, size: int) -> None:
+    """Note how many bytes of data a request has sent."""
+    watch = getattr(connection, "watch", None)
+    if type(watch) is Watch:
+        watch.sent = size
+
+
+def chunk_failed(
+    options: Options, method: str, chunk: Chunk, error: object, begin: float = 0.0, attempt: int = 1
+) -> Event:
+    """Tell of a chunk that has failed.
+
+    :param error: an exception, or text
+    :param begin: when it began (seconds of :func:`time.monotonic`); 0 where its requests tell
+    :returns: the event, for the log
+    """
+    event = Event(
+        kind=CHUNK_FAILED,
+        reqid=options.reqid,
+        service="rawx",
+        address=chunk.netloc,
+        operation=f"{method} chunk",
+        attempt=attempt,
+        begin=begin or time.monotonic(),
+        seconds=time.monotonic() - begin if begin else 0.0,
+        outcome=outcome_of(error),
+        error=str(error) or type(error).__name__,
+        chunk=chunk.url,
+    )
+    if options.on_event is not None:
+        tell(options.on_event, event)
+    return event
+
+
+def other_chunk(options: Options, kind: str, chunk: Chunk, attempt: int = 1) -> None:
+    """Tell that a chunk is about to be read, because another one has failed or is late.
+
+    :param kind: of the event
+    """
+    if options.on_event is not None:
+        Watcher(options.on_event, options.reqid).tell(
+            kind,
+            service="rawx",
+            address=chunk.netloc,
+            operation="GET chunk",
+            attempt=attempt,
+            chunk=chunk.url,
+        )

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events of requests, for those who want to see what a client does.
+
+A listener is given as ``on_event``, to the client or to a call, and is called with each :class:`Event`. It
+runs in the thread, or green thread, of the request, which waits for it: it must be quick, and must not wait
+for anything. It may be called while it runs already, when an abandoned stream is collected.
+
+An exception that a listener raises is logged, and changes nothing: data are not lost because nobody could
+look. Those that are none of its own pass through it as they do anywhere else: what signal handlers raise,
+:class:`KeyboardInterrupt`, time limits of the host.
+
+>>> def show(event):
+...     if event.kind == ENDED:
+...         print(event.service, event.operation, event.outcome)
+>>> watcher = Watcher(show, "an-ID")
+>>> watcher.watch("rawx", "127.0.0.1:6010", "GET chunk").end(status=404)
+rawx GET chunk HTTP 404
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from oio.common.interruptions import pass_interruption
+
+__all__ = [
+    "ABANDONED",
+    "BEGUN",
+    "CHUNK_FAILED",
+    "ENDED",
+    "FAILED_OVER",
+    "HEDGED",
+    "OK",
+    "RETRIED",
+    "UNUSABLE",
+    "Event",
+    "Listener",
+    "Watch",
+    "Watcher",
+]
+
+_LOGGER = logging.getLogger(__name__)
+
+BEGUN = "begun"
+"""A request is about to be sent."""
+ENDED = "ended"
+"""The same request is over, whatever became of it: each that has begun ends, once."""
+RETRIED = "retried"
+"""A request that failed is about to be sent again, to the same service."""
+FAILED_OVER = "failed_over"
+"""What failed is about to be asked of another service, whose address this is."""
+HEDGED = "hedged"
+"""A chunk server is late: another one, whose address this is, is asked as well."""
+CHUNK_FAILED = "chunk_failed"
+"""A chunk could not be read, written, linked or deleted. Its request may have ended well before."""
+
+OK = "ok"
+"""Outcome of a request that was answered, and whose answer was read to its end."""
+ABANDONED = "abandoned"
+"""Outcome of a request that was given up before its end: it was late, or nobody wanted the rest."""
+UNUSABLE = "unusable"
+"""Outcome of a request whose answer is not what was asked for."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that has happened to a request.
+
+    :param kind: :data:`BEGUN`, :data:`ENDED`, :data:`RETRIED`, :data:`FAILED_OVER`, :data:`HEDGED` or
+        :data:`CHUNK_FAILED`; later releases may have more
+    :param number: of the request, in this process: what has begun and what has ended have the same; 0 for
+        the other kinds
+    :param reqid: request ID, the same for all that a call does; empty when there is none, as in Backblaze
+    :param service: ``proxy``, ``account-service``, ``rawx``, ``rdir`` or ``b2``
+    :param address: ``host:port`` of the service
+    :param operation: verb, and route without what changes from one request to the other:
+        ``GET content/locate``, ``PUT chunk``
+    :param attempt: 1 for the first time that this is asked of this service; of a :data:`RETRIED`, the one
+        that comes. Requests to Backblaze are not counted: always 1 there
+    :param begin: when the request began, or the event was (seconds of :func:`time.monotonic`)
+    :param seconds: since it began; of a chunk server, until the last byte was read
+    :param sent: bytes of the body that was sent; of a chunk, of its data
+    :param received: bytes of the body that was read
+    :param outcome: :data:`OK`, ``HTTP 404`` and the like, :data:`ABANDONED`, :data:`UNUSABLE`, or the name
+        of the class of an exception; empty before the end
+    :param error: what has failed, as text
+    :param chunk: URL of the chunk, where there is one
+    """
+
+    kind: str
+    number: int = 0
+    reqid: str = ""
+    service: str = ""
+    address: str = ""
+    operation: str = ""
+    attempt: int = 1
+    begin: float = 0.0
+    seconds: float = 0.0
+    sent: int = 0
+    received: int = 0
+    outcome: str = ""
+    error: str = ""
+    chunk: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that were sent and received."""
+        return self.sent + self.received
+
+    def fields(self) -> dict[str, Any]:
+        """The same as fields of log records, for ``extra``.
+
+        >>> sorted(Event(kind=ENDED, reqid="an-ID", seconds=0.5).fields())[:3]
+        ['oio_address', 'oio_attempt', 'oio_bytes']
+        """
+        return {
+            "oio_event": self.kind,
+            "oio_reqid": self.reqid,
+            "oio_service": self.service,
+            "oio_address": self.address,
+            "oio_operation": self.operation,
+            "oio_attempt": self.attempt,
+            "oio_seconds": self.seconds,
+            "oio_bytes": self.bytes,
+            "oio_outcome": self.outcome,
+            "oio_error": self.error,
+            "oio_chunk": self.chunk,
+        }
+
+
+Listener: TypeAlias = Callable[[Event], object]
+"""Is called with each event. What it returns is of no effect.
+
+One that has a method ``for_call(reqid)`` is asked, in the thread of the caller, for the listener of each
+call of the object storage API.
+"""
+
+
+def outcome_of(error: object) -> str:
+    """Name what became of a request.
+
+    >>> outcome_of(ConnectionResetError("peer")), outcome_of("HTTP 507"), outcome_of("wrong range")
+    ('ConnectionResetError', 'HTTP 507', 'unusable')
+    """
+    if isinstance(error, BaseException):
+        status = getattr(error, "http_status", None) or getattr(error, "status_code", None)
+        return f"HTTP {status}" if isinstance(status, int) and status >= 400 else type(error).__name__
+    text = str(error)
+    return text[:8] if text.startswith("HTTP ") else UNUSABLE
+
+
+def tell(listener: Listener, event: Event) -> None:
+    """Call a listener; an exception of its own is logged."""
+    try:
+        listener(event)
+    except Exception as err:
+        pass_interruption(err)
+        _LOGGER.exception("The listener %r has failed", listener)
+
+
+def for_call(listener: Listener, reqid: str) -> Listener:
+    """The listener of one call."""
+    make = getattr(listener, "for_call", None)
+    if make is None:
+        return listener
+    made: Listener = make(reqid)
+    return made
+
+
+class Watcher(NamedTuple):
+    """A listener, and the ID of what it listens to."""
+
+    listener: Listener
+    reqid: str = ""
+
+    def watch(self, service: str, address: str, operation: str, attempt: int = 1, chunk: str = "") -> Watch:
+        """Tell that a request begins."""
+        watch = Watch(self.listener, self.reqid, service, address, operation, attempt, chunk)
+        watch.begin()
+        return watch
+
+    def tell(self, kind: str, **known: Any) -> None:
+        """Tell of something that happens now, see :class:`Event`."""
+        known.setdefault("begin", time.monotonic())
+        tell(self.listener, Event(kind=kind, reqid=self.reqid, **known))
+
+
+class Watch:
+    """A request that a listener follows to its end."""
+
+    __slots__ = (
+        "_address",
+        "_attempt",
+        "_begin",
+        "_chunk",
+        "_left",
+        "_listener",
+        "_number",
+        "_operation",
+        "_pid",
+        "_reqid",
+        "_service",
+        "error",
+        "received",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        listener: Listener,
+        reqid: str,
+        service: str,
+        address: str,
+        operation: str,
+        attempt: int,
+        chunk: str,
+    ) -> None:
+        self._listener = listener
+        # Two threads may close a connection at once: only one of them gets it.
+        self._left = iter((listener,))
+        self._reqid, self._service, self._address = reqid, service, address
+        self._operation, self._attempt, self._chunk = operation, attempt, chunk
+        self._number = next(_numbers)
+        self._pid = os.getpid()
+        self._begin = time.monotonic()
+        #: Bytes of the bodies.
+        self.sent = self.received = 0
+        #: What has failed: an exception, or text.
+        self.error: object = None
+
+    def begin(self) -> None:
+        """Tell that it begins."""
+        try:
+            tell(self._listener, self._event(BEGUN))
+        except BaseException as err:  # What has begun ends.
+            self.end(err)
+            raise
+
+    def end(self, error: object = None, *, status: int = 0, is_whole: bool = True) -> None:
+        """Tell that it is over. Only the first time counts, in the process that has begun it.
+
+        :param error: what has failed, unless it is known: an exception, or text
+        :param status: of the answer; 0 for none
+        :param is_whole: the answer was read to its end
+        """
+        listener = next(self._left, None)
+        if listener is None or self._pid != os.getpid():
+            return
+        error = self.error if error is None else error
+        if status >= 400:
+            outcome = f"HTTP {status}"
+        elif error is not None:
+            outcome = outcome_of(error)
+        else:
+            outcome = OK if is_whole else ABANDONED
+        self.error = None
+        text = "" if error is None else str(error) or type(error).__name__
+        tell(listener, self._event(ENDED, time.monotonic() - self._begin, outcome, text))
+
+    def _event(self, kind: str, seconds: float = 0.0, outcome: str = "", error: str = "") -> Event:
+        return Event(
+            kind=kind,
+            number=self._number,
+            reqid=self._reqid,
+            service=self._service,
+            address=self._address,
+            operation=self._operation,
+            attempt=self._attempt,
+            begin=self._begin,
+            seconds=seconds,
+            sent=self.sent,
+            received=self.received,
+            outcome=outcome,
+            error=error,
+            chunk=self._chunk,
+        )

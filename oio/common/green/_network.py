@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sockets, TLS and HTTP of the standard library, that wait in green threads."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import functools
+import http.client
+import math
+import select as _select
+import socket as _native_socket
+import ssl as _ssl
+from collections.abc import Callable, Container, Iterable
+from typing import Any
+
+from oio.common.green._imported import eventlet_hubs, getcurrent, green_ssl, patcher, socket
+from oio.common.green._threads import GuestHub, adopt_thread, local, sleep
+from oio.common.http_heads import HTTPResponse, host_of
+from oio.common.interruptions import pass_interruption
+
+# The real one, also in a host that has patched it.
+_poll = getattr(patcher.original("select"), "poll", None)
+_LONGEST_POLL = 3600.0
+"""Seconds."""
+_CUT = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
+"""What reads as the end of a stream."""
+_BUSY_PAUSE = 0.05
+"""Seconds before a descriptor that another green thread waits for is looked at again."""
+
+
+class Socket(socket.socket):  # type: ignore[misc]
+    """A green socket that waits without a switch while nothing else of its OS thread has to run.
+
+    A switch to the hub costs several times as much as the wait.
+    """
+
+    def _trampoline(
+        self,
+        fd: Any,
+        read: bool = False,
+        write: bool = False,
+        timeout: float | None = None,
+        timeout_exc: Any = None,
+    ) -> None:
+        hub = eventlet_hubs.get_hub()
+        quiet = hub.quiet_seconds() if isinstance(hub, GuestHub) else 0.0
+        if quiet > 0 and not self._closed and _poll is not None:
+            poller = _poll()
+            poller.register(fd, _select.POLLIN if read else _select.POLLOUT)
+            seconds = min(quiet, _LONGEST_POLL) if timeout is None else min(quiet, _LONGEST_POLL, timeout)
+            if poller.poll(math.ceil(seconds * 1000)):
+                return
+            if timeout is not None:
+                timeout -= seconds
+                if timeout <= 0:
+                    raise timeout_exc
+        super()._trampoline(fd, read=read, write=write, timeout=timeout, timeout_exc=timeout_exc)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Send all of the data; what is left after a part of them is not copied."""
+        sent = self.send(data, flags)
+        if sent < len(data):
+            rest = memoryview(data).cast("B")
+            while sent < len(rest):
+                sent += self.send(rest[sent:], flags)
+
+    def send_pieces(
+        self, pieces: Iterable[Any], waiting: Callable[[int], contextlib.AbstractContextManager[object]]
+    ) -> None:
+        """Send pieces one after the other, without a copy or a system call for each.
+
+        :param pieces: buffers of bytes, none of them empty
+        :param waiting: given the number of bytes sent so far, makes the context of each wait; none is made
+            for what is sent at once
+        """
+        left, done = collections.deque(pieces), 0
+        send = self.fd.sendmsg
+        while left:
+            try:
+                sent = send(left)
+            except BlockingIOError:
+                with waiting(done):
+                    sent = self._send_loop(send, left)
+            done += sent
+            _drop(left, sent)
+
+    def send_now(self, pieces: Iterable[Any]) -> collections.deque[Any]:
+        """Send what can be sent without waiting; returns the rest."""
+        left = collections.deque(pieces)
+        with contextlib.suppress(BlockingIOError):
+            _drop(left, self.fd.sendmsg(left))
+        return left
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        """Read into a buffer, as sockets do; a connection that was cut has ended."""
+        if self.act_non_blocking or not (nbytes or len(buffer)):
+            count: int = super().recv_into(buffer, nbytes, flags)
+            return count
+        receive = self.fd.recv_into
+        while True:
+            try:
+                received: int = receive(buffer, nbytes, flags)
+                return received
+            except BlockingIOError:
+                pass
+            except OSError as err:
+                if err.errno in _CUT:
+                    return 0
+                raise
+            try:
+                self._trampoline(self.fd, True, False, self._timeout, TimeoutError("timed out"))
+            except eventlet_hubs.IOClosed as err:
+                raise EOFError from err
+
+
+def _drop(pieces: collections.deque[Any], size: int) -> None:
+    """Drop the first bytes of some pieces, without a copy."""
+    while pieces and size >= len(pieces[0]):
+        size -= len(pieces.popleft())
+    if size:
+        pieces[0] = memoryview(pieces[0])[size:]
+
+
+def create_connection(
+    address: tuple[str, int],
+    timeout: Any = _native_socket._GLOBAL_DEFAULT_TIMEOUT,  # type: ignore[attr-defined]
+    source_address: tuple[str, int] | None = None,
+    socket_options: Any = None,
+) -> Any:
+    """Connect a green TCP socket to the first address of a host that accepts.
+
+    :param timeout: seconds for each address tried
+    :raises OSError: when no address accepts
+    """
+    if not getattr(local, "known", False):
+        adopt_thread()
+    host, port = address
+    error: OSError | None = None
+    try:
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except UnicodeError as err:
+        raise OSError(f"{host!r} is no name of a host: {err}") from err
+    for family, kind, proto, _name, target in found:
+        sock = None
+        try:
+            sock = Socket(family, kind, proto)
+            for option in socket_options or ():
+                sock.setsockopt(*option)
+            if timeout is not _native_socket._GLOBAL_DEFAULT_TIMEOUT:  # type: ignore[attr-defined]
+                sock.settimeout(timeout)
+            if source_address:
+                sock.bind(source_address)
+            sock.connect(target)
+            return sock
+        except BaseException as err:
+            if sock is not None:
+                sock.close()
+            if not isinstance(err, OSError):
+                raise
+            pass_interruption(err)
+            error = err
+    raise error or OSError(f"{host} has no address")
+
+
+class _SSLContext(green_ssl.GreenSSLContext):  # type: ignore[misc]
+    __slots__ = ()
+
+    def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
+        # When the handshake fails, only we know the new socket, which has taken over the connection.
+        wrapped = super().wrap_socket(sock, *args, **{**kwargs, "do_handshake_on_connect": False})
+        try:
+            wrapped.do_handshake()
+        except BaseException:  # Nobody else has the socket yet.
+            wrapped.close()
+            raise
+        return wrapped
+
+
+def create_ssl_context(
+    cafile: str | None = None,
+    capath: str | None = None,
+    cadata: str | bytes | None = None,
+    *,
+    verify: bool = True,
+) -> _ssl.SSLContext:
+    """A TLS client context for green sockets, which verifies the server unless told otherwise.
+
+    :param cafile: PEM file of the authorities to trust, instead of the system's
+    :param verify: False accepts any certificate of any host
+    """
+    context: _ssl.SSLContext = green_ssl.create_default_context(cafile=cafile, capath=capath, cadata=cadata)
+    context.__class__ = _SSLContext
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = _ssl.CERT_NONE
+    return context
+
+
+@functools.cache
+def _default_ssl_context() -> _ssl.SSLContext:
+    return create_ssl_context()
+
+
+def is_readable(sock: Any) -> bool:
+    """Whether a read would not block: data, or the end of the stream, are there. Never switches."""
+    pending = getattr(sock, "pending", None)
+    if pending is not None and pending():
+        # TLS has taken more from the connection than was read from it.
+        return True
+    if _poll is None:
+        return bool(_select.select([sock.fileno()], [], [], 0)[0])
+    poller = _poll()
+    poller.register(sock.fileno(), _select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def readable(sockets: Iterable[Any], seconds: float = 0.0) -> Container[int]:
+    """Descriptors of the sockets that a read would not block on. Never switches.
+
+    :param seconds: to wait for the first of them, while no other green thread runs
+    """
+    if _poll is None:
+        return _select.select([sock.fileno() for sock in sockets], [], [], seconds)[0]
+    poller = _poll()
+    for sock in sockets:
+        poller.register(sock.fileno(), _select.POLLIN)
+    return dict(poller.poll(math.ceil(seconds * 1000)))
+
+
+def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any]:
+    """Wait until a read would not block on one of some sockets, or time is up.
+
+    :param sockets: green ones, which nobody else reads from
+    :returns: those that can be read, or were closed meanwhile; none when time is up
+    """
+    # No time at all is not the same as all of it, which poll takes a negative one for.
+    known, seconds = list(sockets), max(0.0, seconds)
+    if not getattr(local, "known", False):
+        adopt_thread()
+    hub = eventlet_hubs.get_hub()
+    quiet = hub.quiet_seconds() if seconds > 0 and isinstance(hub, GuestHub) and _poll is not None else 0.0
+    quiet = min(max(quiet, 0.0), seconds)
+    if (found := _ready(known, quiet)) or quiet == seconds:
+        return found
+    seconds -= quiet
+    current = getcurrent()
+    woken: list[bool] = []
+
+    def wake(_descriptor: int) -> None:
+        # The hub may have found several at once.
+        if not woken:
+            woken.append(True)
+            current.switch()
+
+    timer = hub.schedule_call_global(seconds, wake, -1)
+    listeners = []
+    try:
+        for sock in known:
+            listeners.append(hub.add(hub.READ, sock.fileno(), wake, current.throw, None))  # noqa: PERF401
+        hub.switch()
+    except eventlet_hubs.IOClosed:
+        pass
+    finally:
+        woken.append(True)
+        timer.cancel()
+        for listener in listeners:
+            hub.remove(listener)
+    return _ready(known)
+
+
+def _ready(sockets: list[Any], seconds: float = 0.0) -> list[Any]:
+    for sock in sockets:
+        if sock is None or sock.fileno() < 0:
+            return [sock]
+    found = readable(sockets, seconds)
+    ready = []
+    if found:
+        for sock in sockets:
+            if sock.fileno() in found:
+                ready.append(sock)  # noqa: PERF401 - quicker than another frame
+    return ready
+
+
+class _NotReady(Exception):
+    """A descriptor has not become readable in time."""
+
+
+def wait_readable(descriptor: int, seconds: float) -> None:
+    """Wait until a pipe, a socket or a terminal has data, or is at its end, or time is up.
+
+    :param descriptor: of a kind that can be waited for
+    """
+    adopt_thread()
+    try:
+        eventlet_hubs.trampoline(descriptor, read=True, timeout=seconds, timeout_exc=_NotReady)
+    except _NotReady:
+        return
+    except RuntimeError:
+        # Another green thread waits for the same descriptor.
+        sleep(min(seconds, _BUSY_PAUSE))
+
+
+class HTTPConnection(http.client.HTTPConnection):
+    """The standard HTTP connection, over a green socket."""
+
+    response_class = HTTPResponse
+    host_header = functools.cached_property(host_of)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # http.client's own seam for the kind of socket.
+        self._create_connection = create_connection
+
+
+class HTTPSConnection(http.client.HTTPSConnection):
+    """The standard HTTPS connection, over a green socket; verifies the server by default."""
+
+    response_class = HTTPResponse
+    host_header = functools.cached_property(host_of)
+
+    def __init__(self, *args: Any, context: _ssl.SSLContext | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, context=context or _default_ssl_context(), **kwargs)
+        self._create_connection = create_connection

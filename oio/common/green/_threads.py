@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Green threads: hubs that wait for them, pools, time limits."""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import math
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+from oio.common import exceptions as exc
+from oio.common.green._imported import (
+    BaseHub,
+    GreenletExit,
+    GreenPool,
+    Timeout,
+    eventlet_hubs,
+    getcurrent,
+    greenthread,
+    patcher,
+    threads_are_green,
+)
+from oio.common.interruptions import pass_interruption
+
+# Real thread-locals and locks, also in a host that has patched them.
+_threading = patcher.original("threading")
+local = _threading.local()
+# Patched ones only exclude green threads from each other, or fail between OS threads. Those who hold these
+# never switch: a lock is held for an instant.
+Lock = _threading.Lock
+RLock = _threading.RLock
+NativeThread = _threading.Thread
+
+
+def threading_here() -> Any:
+    """The module of threads for work that the current thread waits for.
+
+    That is the host's, whose threads may be green, but for OS threads beside the one where those run: a loop
+    of the host's would be made there, and be gone with the OS thread, to the harm of the whole process.
+    """
+    if threads_are_green() and _threading.get_ident() != _threading.main_thread().ident:
+        return _threading
+    return threading
+
+
+"""An OS thread, also in a host whose own threads are green."""
+
+
+# --- hubs --------------------------------------------------------------------------------------------
+
+
+class _Deferred:
+    """A timer that costs a hub nothing when it is cancelled before somebody waits there."""
+
+    __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
+
+    def __init__(self, hub: GuestHub, seconds: float, callback: Callable[[Any], object], target: Any) -> None:
+        self.hub, self.callback, self.target = hub, callback, target
+        self.due = hub.clock() + seconds
+        self.pending = True
+        #: The hub's own, once somebody waits there.
+        self.timer: Any = None
+        hub.deferred.append(self)
+
+    def fire(self) -> None:
+        self.pending = False
+        self.callback(self.target)
+
+    def cancel(self) -> None:
+        self.pending = False
+        if self.timer is not None:
+            self.timer.cancel()
+        elif self in self.hub.deferred:
+            self.hub.deferred.remove(self)
+
+
+class GuestHub:
+    """A hub that gives the greenlets of the host back as they were: a base of the hubs that we make.
+
+    Eventlet's own becomes the parent of each greenlet that waits, for good. A greenlet of the host that ends
+    after that never comes back to whoever runs it.
+    """
+
+    greenlet: Any
+    ensure_greenlet: Callable[[], None]
+    schedule_call_global: Callable[..., Any]
+    root: Any
+    """Main greenlet of the OS thread."""
+    waiting: set[Any]
+    """Greenlets of the host that wait here. Where others wait is the host's business."""
+    late: list[tuple[OioTimeout, Any]]
+    """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
+    deferred: list[_Deferred]
+    """Timers that nobody needs before somebody waits here."""
+    defer: Callable[..., Any]
+    """Calls a function with one argument later, if anybody waits here then; gives a timer to cancel."""
+    keeps_time = False
+    """Eventlet's own loop runs here, with timers that can be looked at."""
+    listeners: dict[str, dict[int, Any]]
+    closed: list[Any]
+    timers: list[tuple[float, Any]]
+    next_timers: list[tuple[float, Any]]
+    timers_canceled: int
+    prepare_timers: Callable[[], None]
+    clock: Callable[[], float]
+
+    def settle(self) -> None:
+        """Begin, as an object of eventlet's class."""
+        *_, self.root = _ancestors()
+        self.waiting, self.late, self.deferred = set(), [], []
+        self.defer = functools.partial(_Deferred, self) if self.keeps_time else self.schedule_call_global
+        # It may have been made in a greenlet of the host, which will end.
+        self.greenlet.parent = self.root
+
+    def switch(self) -> Any:
+        """Wait until somebody switches to the current greenlet."""
+        if self.deferred:
+            self._arm()
+        self.ensure_greenlet()
+        current, hub = getcurrent(), self.greenlet
+        if current.parent is hub:
+            return hub.switch()
+        if hub.parent is not current and hub not in _ancestors():
+            # What strikes while the hub waits, such as an exception of a signal handler, comes out here.
+            hub.parent = current
+        self.waiting.add(current)
+        if self.late:
+            self._strike_late()
+        try:
+            return hub.switch()
+        finally:
+            hub.parent = self.root
+            self.waiting.discard(current)
+
+    def quiet_seconds(self) -> float:
+        """How long nobody else has anything to do in this OS thread, which may wait without a switch then.
+
+        Never in a green thread of ours: what a signal handler raises is not for it, but for who waits for it.
+        """
+        if not self.keeps_time or self.late or self.closed or any(self.listeners.values()):
+            return 0.0
+        if self.greenlet.dead or getcurrent().parent is self.greenlet:
+            return 0.0
+        if self.next_timers:
+            self.prepare_timers()
+        timers = self.timers
+        while timers and timers[0][1].called:
+            heapq.heappop(timers)
+            self.timers_canceled -= 1
+        due = min([timer.due for timer in self.deferred], default=math.inf)
+        if timers:
+            due = min(due, timers[0][0])
+        return due if due == math.inf else due - self.clock()
+
+    def _arm(self) -> None:
+        now = self.clock()
+        deferred, self.deferred = self.deferred, []
+        for timer in deferred:
+            # In the order in which they are due, even those that are late.
+            timer.timer = self.schedule_call_global(timer.due - now, timer.fire)
+
+    def waits_for(self, target: Any) -> bool:
+        """Tell whether a greenlet waits here, where something may be raised in it."""
+        return target.parent is self.greenlet or target in self.waiting
+
+    def _strike_late(self) -> None:
+        late, self.late = self.late, []
+        for limit, target in late:
+            if limit.timer is not None and not limit.pending:
+                limit.timer = self.schedule_call_global(0, limit.strike, target)
+
+
+_GUEST_KINDS: dict[type, type] = {}
+
+
+def _make_hub() -> Any:
+    hub = eventlet_hubs.get_hub()
+    kind = type(hub)
+    if kind not in _GUEST_KINDS:
+        keeps_time = all(getattr(kind, name) is getattr(BaseHub, name) for name in ("run", "add_timer"))
+        _GUEST_KINDS[kind] = type(kind.__name__, (GuestHub, kind), {"keeps_time": keeps_time})
+    hub.__class__ = _GUEST_KINDS[kind]
+    hub.settle()
+    return hub
+
+
+def _ancestors() -> Iterator[Any]:
+    """The current greenlet, and those above it: the last is the main one of the OS thread."""
+    current = getcurrent()
+    while current is not None:
+        yield current
+        current = current.parent
+
+
+class _OwnHub:
+    """Ties the life of a hub that we made to the life of its OS thread."""
+
+    # At the end of the process, the names of this module may be gone before it.
+    _is_finalizing = staticmethod(sys.is_finalizing)
+
+    def __init__(self, hub: Any) -> None:
+        self.hub = hub
+        self.pid = os.getpid()
+        for name in ("squelch_exception", "squelch_timer_exception"):
+            setattr(hub, name, _passing_interruptions(getattr(hub, name)))
+
+    def __del__(self) -> None:
+        # The hub is a suspended green thread with an epoll descriptor: nothing else would ever free them.
+        # At the end of the process, everything is freed, and no green thread may run any more.
+        if self._is_finalizing():
+            return
+        hub = self.hub
+        if self.pid != os.getpid():
+            # The thread exists in the parent process only.
+            _leave_to_parent(hub)
+            return
+        if hub.running:
+            hub.abort(wait=True)
+        _close_poll(hub)
+
+
+def _passing_interruptions(squelch: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Let exceptions of signal handlers that strike while the hub is at work reach the one who waits."""
+
+    def pass_or_squelch(subject: Any, exc_info: Any) -> None:
+        pass_interruption(exc_info[1])
+        squelch(subject, exc_info)
+
+    return pass_or_squelch
+
+
+def _close_poll(hub: Any) -> None:
+    # Some kinds of hub have no descriptor of their own.
+    close = getattr(getattr(hub, "poll", None), "close", None)
+    if close is not None:
+        close()
+
+
+# Hubs inherited from a parent process: kept, because destroying their green thread would run it.
+_FORKED_HUBS: list[Any] = []
+
+
+def _leave_to_parent(hub: Any) -> None:
+    _close_poll(hub)
+    hub.running = False
+    _FORKED_HUBS.append(hub)
+
+
+def adopt_thread() -> None:
+    """Give the current OS thread a hub, closed when the thread ends, unless it has one already.
+
+    :raises OioException: no descriptor is left for it
+    """
+    if getattr(local, "known", False):
+        return
+    if not hasattr(eventlet_hubs._threadlocal, "hub"):
+        try:
+            local.own = _OwnHub(_make_hub())
+        except OSError as err:
+            raise exc.OioException(f"This thread cannot wait for the network: {err}") from err
+    local.known = True
+
+
+def get_hub() -> Any:
+    """The hub of the current OS thread."""
+    adopt_thread()
+    return eventlet_hubs.get_hub()
+
+
+def _renew_hub_after_fork() -> None:
+    own = getattr(local, "own", None)
+    if own is None or patcher.already_patched or own.hub.greenlet in _ancestors():
+        # The hub is the host's, or we were called from one of its green threads: it is left alone.
+        return
+    del eventlet_hubs._threadlocal.hub
+    del local.own
+    local.known = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_hub_after_fork)
+
+
+def sleep(seconds: float = 0) -> None:
+    """Let the other green threads of this OS thread run, for some seconds or for one turn."""
+    adopt_thread()
+    greenthread.sleep(seconds)
+
+
+def eventlet_yield() -> None:
+    """Let the other green threads of this OS thread have one turn."""
+    sleep(0)
+
+
+# --- pools -----------------------------------------------------------------------------------------------
+
+
+class ContextPool(GreenPool):  # type: ignore[misc]
+    """A pool of green threads which kills those that still run when its ``with`` block ends.
+
+    An exception that leaves one of them is raised at once in the ``with`` block, whatever that waits for.
+    """
+
+    _owner: Any = None
+    _struck: BaseException | None = None
+    _wake: Any = None
+
+    def __enter__(self) -> ContextPool:
+        # Green threads are children of the hub's greenlet: one that a signal handler has ended is replaced.
+        get_hub().ensure_greenlet()
+        self._owner, self._struck, self._wake = getcurrent(), None, None
+        return self
+
+    def spawn(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a function in a green thread of the pool."""
+        return super().spawn(self._run, function, args, kwargs)
+
+    def _run(self, function: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except GreenletExit:
+            raise
+        except BaseException as err:
+            if self._owner is None:
+                raise
+            if self._struck is None:
+                self._struck = err
+                self._wake = get_hub().schedule_call_global(0, self._owner.throw, err)
+            return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        for green in list(self.coroutines_running):
+            green.kill()
+        struck, self._owner, self._struck = self._struck, None, None
+        if struck is not None and struck is not value:
+            raise struck
+
+
+def ratelimit(
+    run_time: float,
+    max_rate: float,
+    increment: int = 1,
+    rate_buffer: float = 5.0,
+    time_time: float | None = None,
+) -> float:
+    """Sleep as long as needed to stay below a rate.
+
+    :param run_time: what the previous call returned, 0 at first (seconds, wall clock)
+    :param max_rate: operations a second; 0 or less means no limit
+    :param increment: how many operations this call stands for
+    :param rate_buffer: how many seconds of unused rate may be caught up
+    :param time_time: the current time, for tests (seconds)
+    :returns: the value to give to the next call
+    """
+    if max_rate <= 0:
+        return run_time
+    now = time.time() if time_time is None else time_time
+    start = max(run_time, now - rate_buffer) if run_time else now
+    if start > now:
+        sleep(start - now)
+    return start + increment / max_rate
+
+
+# --- timeouts ----------------------------------------------------------------------------------------
+
+
+def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
+    """Let a time limit strike, unless nobody has it any more.
+
+    A signal handler may raise before its block is entered, or while it is left. Then nobody cancels it, and
+    it would strike whatever waits later.
+    """
+    limit = meant[0]()
+    if limit is not None:
+        limit.strike(meant[1])
+
+
+class OioTimeout(Timeout):  # type: ignore[misc]
+    """A green time limit, in seconds, over a ``with`` block; ``None`` is no limit."""
+
+    msg_prefix = ""
+    #: What took so long, when that is known.
+    doing = ""
+    timer: Any
+
+    def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
+        # Eventlet's own way is longer, and small calls have many limits.
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel()
+        return value is self and self.exception is False
+
+    def start(self) -> OioTimeout:
+        """Start to count, in a thread that may not be green yet."""
+        if not getattr(local, "known", False):
+            adopt_thread()
+        if self.seconds is not None:
+            hub = eventlet_hubs.get_hub()
+            later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
+            self.timer = later(self.seconds, _strike, (weakref.ref(self), getcurrent()))
+        return self
+
+    def strike(self, target: Any) -> None:
+        """Raise in the greenlet that has waited for too long, or as soon as it waits again.
+
+        A greenlet of the host that waits elsewhere would unwind, and leave the hub to those whom the host
+        believes to be waiting.
+        """
+        hub = eventlet_hubs.get_hub()
+        if isinstance(hub, GuestHub) and not hub.waits_for(target):
+            hub.late.append((self, target))
+        else:
+            given = self.exception
+            target.throw(self if given is None or isinstance(given, bool) else given)
+
+    def __str__(self) -> str:
+        return f"{self.msg_prefix}timeout {super().__str__()}"
+
+
+class ConnectionTimeout(OioTimeout):
+    """Connecting took too long."""
+
+    msg_prefix = "Connection "
+
+
+class SourceReadTimeout(OioTimeout):
+    """The source of the data to upload gave nothing for too long."""
+
+    msg_prefix = "Source read "
+
+
+class ChunkWriteTimeout(OioTimeout):
+    """Sending to a chunk server, or its answer, took too long."""
+
+    msg_prefix = "Chunk write "
+
+
+class ChunkReadTimeout(OioTimeout):
+    """A chunk server sent nothing for too long."""
+
+    msg_prefix = "Chunk read "
+
+
+class Interrupted(BaseException):
+    """Another thread has asked the current one to stop waiting."""
+
+
+class Insistence:
+    """Keeps interruptions away as long as its ``with`` block lasts: what cleans up must come to its end."""
+
+    def __enter__(self) -> None:
+        local.insisting = getattr(local, "insisting", 0) + 1
+
+    def __exit__(self, *_exc: object) -> None:
+        local.insisting -= 1
+
+
+class Interruption:
+    """Lets any thread end a wait of the thread that is inside its ``with`` block.
+
+    Hubs cannot be woken by other threads, so this looks from time to time whether it was asked for. It
+    raises :class:`Interrupted` where the green thread waits.
+    """
+
+    #: Seconds between two looks.
+    INTERVAL = 0.05
+
+    def __init__(self) -> None:
+        self.is_asked_for = False
+        self._waiting: Any = None
+        self._timer: Any = None
+
+    def ask(self) -> None:
+        """End the wait, and all that follow."""
+        self.is_asked_for = True
+
+    def withdraw(self) -> None:
+        """Let go on who was asked to stop, and has not been interrupted yet."""
+        self.is_asked_for = False
+
+    def __enter__(self) -> None:
+        if not getattr(local, "known", False):
+            adopt_thread()
+        hub = eventlet_hubs.get_hub()
+        self._waiting = getcurrent()
+        later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
+        self._timer = later(self.INTERVAL, self._look, hub)
+
+    def __exit__(self, *_exc: object) -> None:
+        self._timer.cancel()
+        self._waiting = self._timer = None
+
+    def _look(self, hub: Any) -> None:
+        may_strike = self.is_asked_for and not getattr(local, "insisting", 0)
+        if may_strike and (not isinstance(hub, GuestHub) or hub.waits_for(self._waiting)):
+            self._waiting.throw(Interrupted())
+        else:
+            self._timer = hub.schedule_call_global(self.INTERVAL, self._look, hub)

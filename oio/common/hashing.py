@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checksums of large data, computed by OS threads of the library while others send and receive."""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from oio.common import green
+from oio.common.checksums import BLAKE3, Checksum
+
+SMALL = 1 << 20
+"""Bytes of data so small that a thread does not pay."""
+STEP = 262144
+"""Bytes that are worth waking a thread."""
+BACKLOG = 2 << 20
+"""Bytes that may wait to be hashed, per checksum, but for the last block."""
+IDLE_SECONDS = 1.0
+"""Seconds after which a thread that has nothing to do ends."""
+_PATIENCE = 1.0
+"""Seconds that ending waits at most for a thread, which hashes one block more."""
+
+
+def in_threads(checksum: Checksum, size: int | None = None) -> Checksum:
+    """Let threads compute a checksum that was just begun, where that pays.
+
+    :param size: bytes of the data, if that is known
+    """
+    # To hand BLAKE3 over costs as much as to compute it.
+    if getattr(checksum, "name", "") == BLAKE3 or (size is not None and size <= SMALL):
+        return checksum
+    return ThreadedChecksum(checksum, SMALL if size is None else 0)
+
+
+class ThreadedChecksum:
+    """A checksum that an idle thread computes while its owner goes on; its owner does when none is idle.
+
+    Blocks that were added must not change any more. It has one owner at a time. Nothing has to be closed: a
+    thread that has hashed all there is leaves the checksum, which may be abandoned.
+
+    :param checksum: gets the data, in order
+    :param small: number of first bytes for which no thread is asked
+    :param workers: the threads; None for those of the process
+    """
+
+    def __init__(self, checksum: Checksum, small: int = SMALL, workers: Workers | None = None) -> None:
+        self._checksum = checksum
+        self._workers = WORKERS if workers is None else workers
+        self._left_small = small
+        self._pending: collections.deque[bytes] = collections.deque()
+        #: Bytes that are pending, or being hashed by a thread.
+        self._backlog = 0
+        #: The thread that has it, or is about to. One that was too late for it may come all the same.
+        self._worker: _Worker | None = None
+        self._error: BaseException | None = None
+        # Held for an instant. A condition of the standard library would keep it when a signal handler raises.
+        self._lock = green.Lock()
+        #: What the owner waits for; a thread releases it after each block.
+        self._gate: Any = None
+
+    def update(self, data: bytes, /) -> None:
+        """Add data.
+
+        :raises BaseException: what the checksum has raised, maybe for earlier data
+        """
+        if self._left_small > 0:
+            self._left_small -= len(data)
+            self._checksum.update(data)
+            return
+        with self._lock:
+            self._pending.append(data)
+            self._backlog += len(data)
+        if self._worker is not None or (self._backlog >= STEP and self._hand_over()):
+            # No longer than to hash it here would take: not even a green thread has to let others run.
+            self._wait_for(BACKLOG)
+        elif self._backlog >= STEP:
+            self._drain()
+        self._check()
+
+    def hexdigest(self) -> str:
+        """Get the checksum of the data so far, in hexadecimal digits.
+
+        :raises BaseException: what the checksum has raised
+        """
+        if self._left_small <= 0:
+            self._wait_for(-1)
+            self._check()
+            self._drain()
+        return self._checksum.hexdigest()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _hand_over(self) -> bool:
+        worker = self._workers.take()
+        if worker is None:
+            return False
+        with self._lock:
+            # Whatever interrupts this, the worker looks again after a while, and the state tells what to do.
+            worker.jobs.append(self)
+            self._worker = worker
+            worker.wake()
+            if worker.has_ended:
+                self._worker = None
+                return False
+            return True
+
+    def _wait_for(self, backlog: int) -> None:
+        """Wait until a thread has left no more than so many bytes, or has left the checksum."""
+        while True:
+            with self._lock:
+                if self._worker is None or self._backlog <= backlog:
+                    return
+                gate = self._gate = green.Lock()
+                gate.acquire()
+            gate.acquire()
+
+    def _drain(self) -> None:
+        """Hash what is pending, in the thread of the owner."""
+        while self._pending:
+            block = self._pending.popleft()
+            self._backlog -= len(block)
+            self._checksum.update(block)
+
+    # --- in a worker ---
+
+    def work(self, worker: _Worker) -> None:
+        """Hash what is pending, and leave the checksum to its owner."""
+        done = 0
+        try:
+            while (block := self._next(done, worker)) is not None:
+                self._checksum.update(block)
+                done = len(block)
+        except BaseException as err:  # noqa: BLE001 - it is raised in the owner, who asks for the checksum.
+            with self._lock:
+                self._error, self._worker = err, None
+                self._open()
+
+    def _next(self, done: int, worker: _Worker) -> bytes | None:
+        """Get the next block; None when the checksum is left, or is another thread's."""
+        with self._lock:
+            if self._worker is not worker:
+                return None
+            self._backlog -= done
+            block = self._pending.popleft() if self._pending and not worker.is_ending else None
+            if block is None:
+                self._worker = None
+            self._open()
+            return block
+
+    def _open(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
+
+
+class _Worker:
+    """A thread, and the checksums that it is asked to work on."""
+
+    def __init__(self, workers: Workers, idle: collections.deque[_Worker], seconds: float) -> None:
+        self.jobs: collections.deque[ThreadedChecksum] = collections.deque()
+        self.has_ended = False
+        self._workers, self._idle, self._seconds = workers, idle, seconds
+        self.is_ending = False
+        self._bell = green.Lock()
+        self._bell.acquire()
+        self._thread = green.NativeThread(target=self._run, name="oio hashing", daemon=True)
+
+    def start(self) -> None:
+        """Begin.
+
+        :raises RuntimeError: the process cannot have another thread
+        """
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let it look at its jobs."""
+        # It may ring already.
+        with contextlib.suppress(RuntimeError):
+            self._bell.release()
+
+    def end(self) -> None:
+        """End it, when it is through with its current block; what is left is hashed by the owners."""
+        self.is_ending = True
+        self.wake()
+
+    def join(self) -> None:
+        """Wait for the end."""
+        # A signal handler may have struck while it was started.
+        with contextlib.suppress(RuntimeError):
+            self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        while True:
+            is_woken = self._bell.acquire(timeout=self._seconds)
+            self._work()
+            if self.is_ending:
+                break
+            if not is_woken:
+                with contextlib.suppress(ValueError):
+                    self._idle.remove(self)
+                    break
+            # Also when whoever has taken it was interrupted, and never came.
+            if self not in self._idle:
+                self._idle.append(self)
+        with contextlib.suppress(ValueError):
+            self._idle.remove(self)
+        self.has_ended = True
+        # Of those who did not see it.
+        self._work()
+        self._workers.forget(self)
+
+    def _work(self) -> None:
+        while self.jobs:
+            self.jobs.popleft().work(self)
+
+
+def spare_cores() -> int:
+    """Cores that this process may use, but for one."""
+    return len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) - 1
+
+
+class Workers:
+    """Threads that compute checksums, begun when they are needed.
+
+    They are OS threads, of which a host that has patched its own knows nothing. They end when they have had
+    nothing to do for a while, and before the process forks.
+
+    :param most: how many there may be; asked each time
+    :param idle_seconds: after which a thread that has nothing to do ends
+    """
+
+    def __init__(self, most: Callable[[], int] = spare_cores, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._most = most
+        self._idle_seconds = idle_seconds
+        self._is_registered = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with no thread: in a child process, there are none."""
+        self._all: set[_Worker] = set()
+        self._idle: collections.deque[_Worker] = collections.deque()
+        self._starting = green.Lock()
+        self._is_closed = False
+
+    def take(self) -> _Worker | None:
+        """Get a thread that has nothing to do; None when there is none."""
+        if self._is_closed:
+            return None
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._start()
+
+    def _start(self) -> _Worker | None:
+        if len(self._all) >= self._most() or not self._starting.acquire(blocking=False):
+            return None
+        try:
+            worker = _Worker(self, self._idle, self._idle_seconds)
+            self._all.add(worker)
+            try:
+                worker.start()
+            except RuntimeError:
+                # The host has as many threads as it may have, or is about to end.
+                self._all.discard(worker)
+                return None
+            if not self._is_registered:
+                self._is_registered = True
+                atexit.register(self.end)
+            return worker
+        finally:
+            self._starting.release()
+
+    def forget(self, worker: _Worker) -> None:
+        """Note that a thread has ended."""
+        self._all.discard(worker)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def close(self) -> None:
+        """End the threads that have nothing to do; others are begun when they are needed."""
+        ended = []
+        with contextlib.suppress(IndexError):
+            while True:
+                worker = self._idle.pop()
+                worker.end()
+                ended.append(worker)
+        for worker in ended:
+            worker.join()
+
+    def end(self) -> None:
+        """End all threads; there are none until :meth:`reopen`."""
+        self._is_closed = True
+        ended = list(self._all)
+        for worker in ended:
+            worker.end()
+        for worker in ended:
+            worker.join()
+
+    def reopen(self) -> None:
+        """Allow threads again."""
+        self._is_closed = False
+
+
+WORKERS = Workers()
+"""Those of the process."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=WORKERS.end, after_in_parent=WORKERS.reopen, after_in_child=WORKERS.restart)

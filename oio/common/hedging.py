@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hedged reads: when a chunk server that is late gets a rival, and how often that may be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from oio.common.learnt import Learnt
+
+FIRST_DELAY = 0.5
+"""Seconds until a first byte is late, as long as too little was measured."""
+SHORTEST_DELAY, LONGEST_DELAY = 0.05, 2.0
+"""Bounds of what was measured, in seconds: a disk that has to seek is not late."""
+DELAY_FACTOR = 4
+"""A first byte is late after so many times the median: half the servers may be slow before that follows."""
+SHARE = 0.1
+"""Requests to rivals for each request: servers that are overloaded do not get twice the load."""
+BURST = 10.0
+"""Requests to rivals that may come at once."""
+CONNECTING_SECONDS = 0.5
+"""How long connecting to a rival may take: meanwhile, nobody looks for the answer that is late."""
+LATE_SECONDS = 10.0
+"""How long a server that was late is asked after the others."""
+_SAMPLES = 64
+_ENOUGH = 32
+
+
+class Hedging:
+    """What a client has seen of its chunk servers. Threads may share it.
+
+    Nothing is exact when they do it at the same moment: a sample is lost, or a rival more is asked.
+
+    :param clock: gives the time, in seconds
+
+    >>> hedging = Hedging()
+    >>> hedging.note_late("rawx-1:6010")
+    >>> hedging.is_late("rawx-1:6010"), hedging.is_late("rawx-2:6010")
+    (True, False)
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        #: Seconds until a first byte is late.
+        self.delay = FIRST_DELAY
+        self._times: list[float] = []
+        self._count = 0
+        self._tokens = BURST
+        self._late = Learnt[bool](LATE_SECONDS, clock)
+        #: Some server was late once.
+        self.knows_late = False
+
+    def note_first_bytes(self, *times: float) -> None:
+        """Note how long servers have taken to begin their answers, in seconds."""
+        before = self._count
+        for seconds in times:
+            if len(self._times) < _SAMPLES:
+                self._times.append(seconds)
+            else:
+                self._times[self._count % _SAMPLES] = seconds
+            self._count += 1
+        self._tokens = min(BURST, self._tokens + SHARE * len(times))
+        if self._count // _ENOUGH > before // _ENOUGH:
+            usual = DELAY_FACTOR * sorted(self._times)[len(self._times) // 2]
+            self.delay = min(max(usual, SHORTEST_DELAY), LONGEST_DELAY)
+
+    def take(self) -> bool:
+        """Take the right to ask a rival, if there is one left."""
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def give_back(self) -> None:
+        """Give back a right that was of no use: there is no rival."""
+        self._tokens += 1.0
+
+    def note_late(self, netloc: str) -> None:
+        """Remember for a while that a rival was quicker than this server."""
+        self.knows_late = True
+        self._late.learn(netloc, True)
+
+    def is_late(self, netloc: str) -> bool:
+        """Tell whether a server was late a while ago, and should be asked after the others."""
+        return self.knows_late and bool(self._late.get(netloc))

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heads of HTTP messages: requests written at once as bytes, and answers parsed without the e-mail parser."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+Pairs = list[tuple[str, str]]
+_NOT_READ: dict[str, list[str]] = {}
+"""In the place of the headers of a head that was not read yet."""
+_NONE = ["", ""]
+"""In the place of a header that did not come."""
+
+_MOST_LINES = 100
+"""Interim answers, and lines after the body, that one answer may have, as the standard bounds its headers."""
+_LONGEST_LINE = 65536
+"""Bytes of such a line that are read at once."""
+_LONGEST_NAME = 200
+"""Characters of the longest name of a header that is not odd."""
+_TARGET = re.compile(r"[!-~]+")
+_NAME = re.compile(r"[!-9;-~]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
+_FOLD = re.compile(r"\r?\n[ \t]+")
+_FIELD = re.compile(rf"^({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*([^\r\n]*)", re.MULTILINE)
+
+
+@functools.lru_cache(1024)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
+
+
+@functools.lru_cache(1024)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str | bytes]]) -> bytes:
+    r"""Write the head of a request.
+
+    :param target: path and query, quoted
+    :param host: value of the header ``Host``
+    :raises ValueError: something would break the lines
+
+    >>> request_head("GET", "/AB", "rawx-1:6010", [("Range", "bytes=0-9")])
+    b'GET /AB HTTP/1.1\r\nHost: rawx-1:6010\r\nAccept-Encoding: identity\r\nRange: bytes=0-9\r\n\r\n'
+    """
+    if not _is_token(method):
+        raise ValueError(f"invalid method: {method!r:.200}")
+    if not _TARGET.fullmatch(target):
+        raise ValueError(f"URL can't contain control characters, blanks or non-ASCII: {target!r:.200}")
+    lines = []
+    for name, value in fields:
+        if not _is_name(name):
+            raise ValueError(f"invalid name of a header: {name!r:.200}")
+        lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}\r\n")
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines):
+        odd = next(line for line in lines if line.count("\n") > 1 or line.count("\r") > 1)
+        raise ValueError(f"invalid value of a header: {odd[:-2]!r:.200}")
+    head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n{text}\r\n"
+    return head.encode("latin-1")
+
+
+def host_of(connection: http.client.HTTPConnection) -> str:
+    """The header ``Host`` of the requests on a connection."""
+    host = connection.host
+    if ":" in host:
+        # The zone of an address means nothing to others.
+        host = f"[{host.partition('%')[0]}]"
+    elif not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    return host if connection.port == connection.default_port else f"{host}:{connection.port}"
+
+
+def _plain_fields(text: str) -> Pairs | None:
+    """Split the lines of a head, without the last line break; None when one of them is odd."""
+    breaks = text.count("\r\n")
+    if text.count("\n") != breaks or text.count("\r") != breaks:
+        return None
+    # The empty line counts.
+    if breaks + 2 > _MOST_LINES:
+        raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
+    pairs: Pairs = _FIELD.findall(text)
+    # Each begins a line: none of them is odd when there are as many as lines.
+    return pairs if len(pairs) == breaks + 1 else None
+
+
+def index_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Lower-case name of each header -> its name as it came first, and all its values.
+
+    >>> index_of([("X-A", "1"), ("x-a", "2")])
+    {'x-a': ['X-A', '1', '2']}
+    """
+    index: dict[str, list[str]] = {}
+    for name, value in pairs:
+        key = name.lower()
+        if key in index:
+            index[key].append(value)
+        else:
+            index[key] = [name, value]
+    return index
+
+
+class _Lines:
+    """Lines for the standard parser of heads, to which the end of the connection is the end of the head."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._file.readline(limit)
+        return self.last
+
+
+class HTTPResponse(http.client.HTTPResponse):
+    """The standard response with a quick parser of plain heads, and bounds.
+
+    No time limit strikes while there is always more to read: what has no length is bounded in number. The
+    standard one would read sizes of chunks that are negative, believe what a head has that was cut off, and
+    take interim answers for final ones, and the final ones for those to the next requests.
+    """
+
+    #: Headers, in order.
+    pairs: Pairs
+    #: The parser gave up in the middle of the head, as the keys of properties can make it do.
+    head_is_broken = False
+    #: Lower-case name of each header -> its name as it came first, and all its values.
+    index: dict[str, list[str]] = _NOT_READ
+    _interim = 0
+
+    @functools.cached_property
+    def headers(self) -> http.client.HTTPMessage:  # type: ignore[override]
+        """Headers, as the standard library describes them; None before :meth:`begin`."""
+        message = http.client.HTTPMessage()
+        for name, value in self.pairs:
+            message.set_raw(name, value)
+        return message
+
+    @functools.cached_property
+    def msg(self) -> http.client.HTTPMessage:  # type: ignore[override]
+        """The same."""
+        return self.headers
+
+    def begin(self) -> None:
+        """Read the head.
+
+        :raises http.client.HTTPException: it is none
+        """
+        if self.index is not _NOT_READ:
+            return
+        version, status, reason, pairs = self._read_plain_head() or self._read_head()
+        self.pairs = pairs
+        index = self.index = index_of(pairs)
+        # Made when somebody asks for them: until now, they were None.
+        del self.headers, self.msg
+        self.code = self.status = status
+        self.reason = reason.strip()
+        if version.startswith("HTTP/1.") and version != "HTTP/1.0":
+            self.version = 11
+        elif version in ("HTTP/1.0", "HTTP/0.9"):
+            self.version = 10
+        else:
+            raise http.client.UnknownProtocol(version)
+        self._frame(index)
+
+    def _read_plain_head(self) -> tuple[str, int, str, Pairs] | None:
+        """Read a head that is there at once, and in which nothing is odd; None if it is another."""
+        there = self.fp.peek()
+        end = there.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        first, _, text = there[:end].decode("latin-1").partition("\r\n")
+        found = _STATUS.fullmatch(first)
+        if found is None or found[2].startswith("1"):
+            return None
+        pairs = _plain_fields(text) if text else []
+        if pairs is None:
+            return None
+        self.fp.read(end + 4)
+        return f"HTTP/1.{found[1]}", int(found[2]), found[3] or "", pairs
+
+    def _read_head(self) -> tuple[str, int, str, Pairs]:
+        """Read any head."""
+        version, status, reason = self._read_status()
+        while True:
+            pairs = self._read_fields()
+            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason, pairs
+            version, status, reason = self._read_status()
+
+    def _frame(self, index: dict[str, list[str]]) -> None:
+        """Tell where the body ends, and whether the connection goes on after it."""
+        self.chunked = index.get("transfer-encoding", _NONE)[1].lower() == "chunked"
+        self.chunk_left = self.length = None
+        if not self.chunked and (text := index.get("content-length", _NONE)[1]):
+            try:
+                length = int(text)
+            except ValueError:
+                length = -1
+            self.length = length if length >= 0 else None
+        status = self.status
+        method = self._method  # type: ignore[attr-defined]
+        if status in (204, 304) or 100 <= status < 200 or method == "HEAD":
+            self.length = 0
+        wish = index.get("connection", _NONE)[1].lower()
+        if self.version == 11:
+            self.will_close = "close" in wish
+        else:
+            self.will_close = "keep-alive" not in wish and not index.get("keep-alive", _NONE)[1]
+        if (not self.chunked and self.length is None) or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.will_close = True
+
+    def _read_status(self) -> tuple[str, int, str]:
+        found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        self._interim += 1
+        if self._interim > _MOST_LINES:
+            raise http.client.HTTPException(f"more than {_MOST_LINES} interim answers")
+        return found
+
+    def _read_fields(self) -> Pairs:
+        """Read the headers and the empty line after them."""
+        # Most often, all that the server has said is there.
+        there = self.fp.peek()
+        if there.startswith(b"\r\n"):
+            self.fp.read(2)
+            return []
+        end = there.find(b"\r\n\r\n")
+        pairs = None if end < 0 else _plain_fields(there[:end].decode("latin-1"))
+        if pairs is not None:
+            self.fp.read(end + 4)
+            return pairs
+        # The standard parser decides what odd lines stand for.
+        lines = _Lines(self.fp)
+        message = http.client.parse_headers(lines)
+        if not lines.last:
+            raise http.client.HTTPException("the connection ended in the middle of a head")
+        self.head_is_broken = bool(message.defects or message.get_payload())
+        # Line breaks in values would break the answers of programs that pass them on.
+        return [(name, _FOLD.sub(" ", value)) for name, value in message.items()]
+
+    def getheader(self, name: str, default: Any = None) -> Any:
+        """Get a header; the values of one that came several times are joined."""
+        if self.index is _NOT_READ:
+            raise http.client.ResponseNotReady
+        found = self.index.get(name.lower())
+        if found is None:
+            return default
+        return found[1] if len(found) == 2 else ", ".join(found[1:])
+
+    def getheaders(self) -> Pairs:
+        """Get all the headers, in order."""
+        if self.index is _NOT_READ:
+            raise http.client.ResponseNotReady
+        return list(self.pairs)
+
+    def _read_and_discard_trailer(self) -> None:
+        for _ in range(_MOST_LINES):
+            if self.fp.readline(_LONGEST_LINE) in (b"\r\n", b"\n", b""):
+                return
+        raise http.client.HTTPException(f"more than {_MOST_LINES} lines after the body")
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        # The standard one takes -1 for all that comes until the end of the connection.
+        if not 0 <= size <= sys.maxsize:
+            self._close_conn()  # type: ignore[attr-defined]
+            raise ValueError(f"chunk of {size} bytes")
+        return size

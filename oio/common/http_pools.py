@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections of urllib3 that are green, their pools, and answers that are read in few steps."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import logging
+import queue
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import urllib3
+from urllib3 import exceptions as urllib3_exceptions
+from urllib3._version import __version__ as urllib3_version
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import SKIP_HEADER
+from urllib3.util.ssl_ import resolve_cert_reqs
+
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.http_heads import HTTPResponse, host_of, request_head
+
+_URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
+
+
+class _Response(HTTPResponse):
+    def begin(self) -> None:
+        try:
+            super().begin()
+        except green.OioTimeout as err:
+            err.doing = err.doing or "waiting for the answer"
+            raise
+
+
+_WRITTEN_BY_US = frozenset({"host", "accept-encoding", "content-length", "transfer-encoding"})
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_USER_AGENT = f"python-urllib3/{urllib3_version}"
+
+
+def is_plain(body: object, fields: Mapping[str, str]) -> bool:
+    """Tell a request that is written here from one that only urllib3 knows how to frame."""
+    if body is not None and not isinstance(body, bytes):
+        return False
+    for name, value in fields.items():
+        if type(value) is not str or value == SKIP_HEADER or name.lower() in _WRITTEN_BY_US:
+            return False
+    return True
+
+
+def _message(host: str, method: str, target: str, body: bytes | None, fields: Mapping[str, str]) -> bytes:
+    """Write a whole request, as urllib3 would."""
+    pairs = []
+    if body is not None or method not in _WITHOUT_BODY:
+        pairs.append(("Content-Length", str(len(body or b""))))
+    if "user-agent" not in map(str.lower, fields):
+        pairs.append(("User-Agent", _USER_AGENT))
+    head = request_head(method, target, host, [*pairs, *fields.items()])
+    return head + body if body else head
+
+
+class QuickResponse(urllib3.HTTPResponse):
+    """An answer that is made a whole response of urllib3 only once somebody wants more than our clients do.
+
+    They want its status, its headers, and its body in one piece, see :meth:`body_of`. Making the rest takes
+    as long as all that.
+
+    :param answer: whose head was read
+    :param rest: other arguments of the response of urllib3
+    """
+
+    def __init__(self, answer: HTTPResponse, **rest: Any) -> None:
+        self._original_response = self._answer = answer
+        self._rest = rest
+        self.status, self.reason, self.version = answer.status, answer.reason, answer.version
+
+    @functools.cached_property
+    def headers(self) -> urllib3.HTTPHeaderDict:  # type: ignore[override]
+        """All the headers, of which urllib3 takes long to make the same."""
+        headers = urllib3.HTTPHeaderDict()
+        headers._container = self._answer.index
+        return headers
+
+    def body_of(self, limit: int) -> bytes | None:
+        """Read a plain body, and give the connection back; None for one that needs more care, or was read.
+
+        :param limit: bytes of the largest body that is taken
+        """
+        answer, rest = self._answer, self.__dict__.get("_rest", {})
+        length = answer.length
+        if "connection" not in rest or length is None or length > limit or "content-encoding" in answer.index:
+            return None
+        try:
+            data: bytes = answer.read()
+        except BaseException as err:
+            # Translates what went wrong, and closes.
+            with self._error_catcher():
+                raise err from err.__cause__
+        self._data, connection = data, rest.pop("connection")
+        rest["pool"]._put_conn(connection)
+        return data
+
+    @property
+    def data(self) -> bytes:
+        """The whole body."""
+        data: bytes | None = self.__dict__.get("_data")
+        return super().data if data is None else data
+
+    @property
+    def closed(self) -> bool:
+        """Whether the body was read to its end, or given up."""
+        return self._answer.isclosed() if "_rest" in self.__dict__ else super().closed
+
+    def complete(self) -> None:
+        """Become a whole response of urllib3.
+
+        :raises urllib3.exceptions.HTTPError: its frame makes no sense
+        """
+        answer, rest = self._answer, self.__dict__.pop("_rest")
+        data = self.__dict__.get("_data")
+        super().__init__(
+            answer,
+            self.headers,
+            answer.status,
+            answer.version,
+            reason=answer.reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=answer,
+            **rest,
+        )
+        if data is not None:
+            self._body, self._fp_bytes_read, self.length_remaining = data, len(data), 0
+
+    def __getattr__(self, name: str) -> Any:
+        # What is not there is what the response of urllib3 would have set.
+        if "_rest" not in self.__dict__:
+            raise AttributeError(name)
+        self.complete()
+        return getattr(self, name)
+
+
+class _GreenHTTPConnection(HTTPConnection):
+    """A green connection of urllib3, which tells what it is busy with when it is interrupted.
+
+    It writes and reads heads itself, unless urllib3's own way serves requests that ours never are: streamed,
+    framed by the caller, or through another proxy. What it has asked itself is remembered until the answer
+    begins, and the answer until it is read.
+    """
+
+    response_class: type[_Response] = _Response
+    _asked: tuple[str, str, dict[str, Any]] | None = None
+    _answer: HTTPResponse | None = None
+    host_header = functools.cached_property(host_of)
+
+    def _new_conn(self) -> Any:
+        try:
+            sock = green.create_connection(
+                (self._dns_host, self.port), self.timeout, self.source_address, self.socket_options
+            )
+        except green.OioTimeout as err:
+            err.doing = err.doing or "connecting"
+            raise
+        except socket.gaierror as err:
+            raise urllib3_exceptions.NameResolutionError(self.host, self, err) from err
+        except TimeoutError as err:
+            message = f"Connection to {self.host} timed out. (connect timeout={self.timeout})"
+            raise urllib3_exceptions.ConnectTimeoutError(self, message) from err
+        except OSError as err:
+            message = f"Failed to establish a new connection: {err}"
+            raise urllib3_exceptions.NewConnectionError(self, message) from err
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return sock
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        chunked: bool = False,
+        **options: Any,
+    ) -> None:
+        fields = {} if headers is None else headers
+        if not (chunked or self.proxy) and is_plain(body, fields):
+            self.ask(method, url, body, fields, options)
+            return
+        self._asked = None
+        self._check_answered()
+        options["chunked"] = chunked
+        try:
+            super().request(method, url, body, headers, **options)
+        except green.OioTimeout as err:
+            err.doing = err.doing or "sending the request"
+            raise
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        fields: Mapping[str, str],
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Send a plain request, see :func:`is_plain`."""
+        self._asked = None
+        self._check_answered()
+        try:
+            if self.sock is None:
+                self.connect()
+            else:
+                self.sock.settimeout(self.timeout)
+            self._asked = (method, url, options or {})
+            self.sock.sendall(_message(self.host_header, method, url, body, fields))
+        except green.OioTimeout as err:
+            err.doing = err.doing or "sending the request"
+            raise
+
+    def _check_answered(self) -> None:
+        if self._answer is not None and not self._answer.isclosed():
+            raise http.client.CannotSendRequest("an answer was not read to its end")
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        if self._asked is None:
+            answered: urllib3.HTTPResponse = super().getresponse()
+            return answered
+        method, url, options = self._asked
+        answer = self.answer()
+        try:
+            response = urllib3.HTTPResponse(
+                body=answer,
+                headers=urllib3.HTTPHeaderDict(answer.pairs),
+                status=answer.status,
+                version=answer.version,
+                reason=answer.reason,
+                original_response=answer,
+                request_method=method,
+                request_url=url,
+                **options,
+            )
+        except BaseException:  # Nobody will read it.
+            self.close()
+            answer.close()
+            raise
+        return response
+
+    def answer(self) -> HTTPResponse:
+        """Read the head of the answer to a request that was written here."""
+        assert self._asked is not None
+        method, self._asked = self._asked[0], None
+        self.sock.settimeout(self.timeout)
+        answer = HTTPResponse(self.sock, method=method)
+        try:
+            answer.begin()
+        except BaseException as err:  # What is half read is of no use.
+            answer.close()
+            if isinstance(err, green.OioTimeout):
+                err.doing = err.doing or "waiting for the answer"
+            raise
+        if answer.will_close:
+            # The answer has the socket for itself.
+            self.close()
+        else:
+            self._answer = answer
+        return answer
+
+    def close(self) -> None:
+        answer, self._answer = self._answer, None
+        super().close()
+        if answer is not None:
+            # What is not read of it would keep the socket open.
+            answer.close()
+
+    @property
+    def is_connected(self) -> bool:
+        # urllib3's own test polls in a way that a host patched later breaks.
+        return self.sock is not None and not green.is_readable(self.sock)
+
+
+class _GreenHTTPSConnection(_GreenHTTPConnection, HTTPSConnection):
+    def connect(self) -> None:
+        if self.ssl_context is None:
+            # A context of the standard class would make a socket that blocks the whole thread.
+            self.ssl_context = tls_context(self.ca_certs, self.cert_reqs)
+        try:
+            super().connect()
+        except green.OioTimeout as err:
+            err.doing = err.doing or "connecting"
+            raise
+        except TimeoutError as err:
+            # urllib3 would speak of a read.
+            message = f"TLS handshake with {self.host} timed out. (connect timeout={self.timeout})"
+            raise urllib3_exceptions.ConnectTimeoutError(self, message) from err
+
+
+@functools.cache
+def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None) -> ssl.SSLContext:
+    """One context for each setting: making one reads all the system's certificates (pitfall 124).
+
+    :param ca_certs: PEM file of the authorities to trust, instead of the system's
+    :param cert_reqs: ``CERT_NONE`` accepts any certificate of any host
+    :raises ConfigurationException: the file cannot be used, or nothing is known by that name
+    """
+    try:
+        verify = resolve_cert_reqs(cert_reqs) != ssl.CERT_NONE
+        return green.create_ssl_context(ca_certs, verify=verify)
+    except (OSError, AttributeError) as err:
+        raise exc.ConfigurationException(
+            f"ca_certs {ca_certs!r} or cert_reqs {cert_reqs!r} cannot be used: {err}"
+        ) from err
+
+
+class _IdleConnections(queue.LifoQueue[Any]):
+    """Connections kept for later requests; those in excess are closed, which urllib3 would warn about."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        self.mutex = green.Lock()
+        for name in ("not_empty", "not_full", "all_tasks_done"):
+            setattr(self, name, threading.Condition(self.mutex))
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        try:
+            super().put(item, block, timeout)
+        except queue.Full:
+            if item is not None:
+                item.close()
+
+
+class GreenHTTPConnectionPool(HTTPConnectionPool):
+    """Green connections to one service."""
+
+    ConnectionCls = _GreenHTTPConnection
+    QueueCls = _IdleConnections
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        policy: urllib3.Retry,
+        timeout: Any,
+    ) -> Any:
+        """Send a plain request as `urlopen` does, in fewer steps when a connection to the service is kept.
+
+        :param policy: that allows no repetition
+        :returns: the answer, whose body is not read yet
+        """
+        connection: Any = self._get_conn()
+        if connection.sock is None or (self.scheme == "https" and not connection.is_verified):
+            # It has to be connected, or warned of.
+            self._put_conn(connection)
+            return self.urlopen(
+                method,
+                target,
+                body,
+                headers,
+                policy,
+                False,
+                False,
+                timeout=timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+        self.num_requests += 1
+        try:
+            limit = self._get_timeout(timeout)
+            limit.start_connect()
+            connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # A service that hangs up early may have answered before.
+                connection.ask(method, target, body, headers)
+            connection.timeout = wait = limit.read_timeout
+            if wait == 0:
+                raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
+            try:
+                answer = connection.answer()
+            except OSError as err:
+                self._raise_timeout(err, target, wait)
+                raise
+            response = QuickResponse(
+                answer,
+                pool=self,
+                connection=connection,
+                retries=policy,
+                request_method=method,
+                request_url=target,
+            )
+            index = answer.index
+            lengths = len(index.get("content-length", ())) - 1
+            if answer.length is None or lengths > 1 or "transfer-encoding" in index:
+                # Framed in a way that urllib3 may refuse.
+                response.complete()
+        except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
+            self._discard(connection)
+            policy.increment(method, target, None, _as_urllib3(err), self, err.__traceback__)
+            raise
+        except BaseException:  # What is half done is of no use.
+            self._discard(connection)
+            raise
+        if _URLLIB3_LOGGER.isEnabledFor(logging.DEBUG):
+            asked = f"{self.scheme}://{self.host}:{self.port}"
+            _URLLIB3_LOGGER.debug(
+                '%s "%s %s" %s %s', asked, method, target, response.status, response.length_remaining
+            )
+        return response
+
+    def _discard(self, connection: _GreenHTTPConnection) -> None:
+        connection.close()
+        self._put_conn(None)
+
+
+class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):
+    """The same over TLS."""
+
+    ConnectionCls = _GreenHTTPSConnection
+
+
+def _as_urllib3(error: Exception) -> Exception:
+    """What urllib3 makes of a failure while it waits for the head of an answer."""
+    if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
+        return urllib3_exceptions.SSLError(error)
+    if isinstance(error, (OSError, http.client.HTTPException)):
+        return urllib3_exceptions.ProtocolError("Connection aborted.", error)
+    return error

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interruptions: exceptions that signal handlers of the host raise in the middle of our work.
+
+One may be of any class: a handler that raises :class:`TimeoutError` looks like a network that fails. They
+are told by where they come from, and must leave the library as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import signal
+from collections.abc import Iterator
+from types import CodeType, FrameType, TracebackType
+
+_HUBS = frozenset({"eventlet.hubs.hub", "oio.common.green._threads"})
+"""Modules where green threads wait."""
+_SIGNALS = tuple(signal.valid_signals())
+
+
+def interruption(error: BaseException) -> BaseException | None:
+    """Find the exception of a signal handler that an exception is, or was made of; None when there is none.
+
+    >>> interruption(OSError("no answer")) is None
+    True
+    """
+    handlers = set(_handlers())
+    pending, seen = [error], set()
+    found = None
+    while pending:
+        candidate = pending.pop()
+        if id(candidate) in seen:
+            continue
+        seen.add(id(candidate))
+        if _passes_through(candidate.__traceback__, handlers) or _was_thrown(candidate):
+            # Some exceptions take over the traceback of what they were made of, which comes later.
+            found = candidate
+        # Not the context: that may be what the host was handling when it called us.
+        parts = (candidate.__cause__, getattr(candidate, "reason", None), *candidate.args)
+        pending += [part for part in parts if isinstance(part, BaseException)]
+    return found
+
+
+def pass_interruption(error: BaseException) -> None:
+    """Raise the exception of a signal handler that an exception is, or was made of, if there is one."""
+    found = interruption(error)
+    if found is not None:
+        raise found
+
+
+def _passes_through(trace: TracebackType | None, codes: set[CodeType]) -> bool:
+    while trace is not None:
+        if trace.tb_frame.f_code in codes or _has_interrupted(trace.tb_frame):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _was_thrown(error: BaseException) -> bool:
+    """Whether the host has thrown an exception, as its green time limits do, into a greenlet that waits."""
+    kind, trace = type(error), error.__traceback__
+    if kind is TimeoutError or kind.__module__.partition(".")[0] in {"eventlet", "oio"} or trace is None:
+        # Thrown by our own limits, and by those of green sockets.
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    frame = trace.tb_frame
+    return frame.f_code.co_name == "switch" and frame.f_globals.get("__name__") in _HUBS
+
+
+def _has_interrupted(frame: FrameType) -> bool:
+    """Whether a frame was given the one below it, as a handler is: it may not be installed any more."""
+    below, code = frame.f_back, frame.f_code
+    if below is None or str(frame.f_globals.get("__name__")).startswith("oio."):
+        # What we run ourselves is no handler; and to look at the names of a frame keeps what they have had.
+        return False
+    known = frame.f_locals
+    given = [known.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if code.co_flags & inspect.CO_VARARGS:
+        given += known.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount]) or ()
+    return any(value is below for value in given)
+
+
+def _handlers() -> Iterator[CodeType]:
+    """The code of the handlers that are installed now."""
+    for number in _SIGNALS:
+        handler: object = signal.getsignal(number)
+        if handler is None or isinstance(handler, int):
+            continue
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        function = getattr(handler, "__func__", handler)
+        if not hasattr(function, "__code__") and callable(handler):
+            function = type(handler).__call__
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions of objects: where their chunks are, and their properties."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from oio.common import exceptions as exc
+from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, reading_answer, unexpected
+from oio.common.http_urllib3 import is_made_up
+from oio.container._metadata import (
+    check_chunks,
+    description_of,
+    faithful_description,
+)
+from oio.container._params import property_names
+from oio.container._requests import ContentRequests, content_params
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.common.chunks import ChunkDict
+    from oio.common.keywords import RequestOptions
+
+_NO_CONTENT = 204
+_LOOKS = 5
+"""How often an object is located that is replaced by others at the same time."""
+
+
+class DescriptionRoutes(ContentRequests):
+    """Requests about the description of an object; they leave its data alone."""
+
+    def content_locate(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        content: str | None = None,
+        version: int | str | None = None,
+        properties: bool = True,
+        content_id: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> tuple[JsonObject, list[ChunkDict]]:
+        """Get the description of an object, and its chunks.
+
+        :param content: content ID, which can replace `path` (also as `content_id`)
+        :param properties: give the properties too, in one request when that can be done faithfully, else in
+            three. Those named exactly like a field of the description (``hash``, ``size``...) are only seen
+            by :meth:`content_get_properties` (pitfall 148).
+        """
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        if properties:
+            try:
+                resp, chunks = self._locate(params, True, kwargs)
+            except exc.OioNetworkException as err:
+                # Properties can also be too many, or break what comes after their headers.
+                if not isinstance(err, exc.OioProtocolError) and "got more than" not in str(err):
+                    raise
+            else:
+                if (found := faithful_description(resp)) is not None:
+                    return found, chunks
+        for look in range(1, _LOOKS + 1):
+            resp, chunks = self._locate(params, False, kwargs)
+            meta = description_of(resp, self.proxy_netloc)
+            if not properties:
+                break
+            try:
+                known = self.content_get_properties(
+                    account,
+                    reference,
+                    meta.get("name", path),
+                    cid=cid,
+                    version=meta.get("version", version),
+                    **kwargs,
+                )
+            except exc.NotFound:
+                # Between the two requests, another object has taken its place.
+                if version is not None or look == _LOOKS:
+                    raise
+                continue
+            meta["properties"] = known["properties"]
+            break
+        return meta, chunks
+
+    def _locate(
+        self, params: JsonObject, properties: bool, given: RequestOptions
+    ) -> tuple[Any, list[ChunkDict]]:
+        params["properties"] = properties
+        resp, body = self._send("GET", self._make_uri("content/locate"), given, params)
+        try:
+            return resp, check_chunks(body if isinstance(body, list) else expect(list, resp, body))
+        except ANSWER_ERRORS as err:
+            raise unexpected(err, self.proxy_netloc) from err
+
+    def content_get_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        properties: Iterable[str] | None = None,
+        cid: str | None = None,
+        content: str | None = None,
+        version: int | str | None = None,
+        content_id: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> JsonObject:
+        """Get the description of an object, with all its properties, even those named like a field.
+
+        :param properties: ignored
+        """
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp, body = self._post("get_properties", params, kwargs, None)
+        meta = description_of(resp, self.proxy_netloc)
+        with reading_answer(self.proxy_netloc):
+            known = self._expect(resp, body)
+            if known or not is_made_up(resp):
+                meta["properties"] = dict(known["properties"])
+        return meta
+
+    def content_set_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        properties: dict[str, str] | dict[str, dict[str, str]] | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        clear: bool = False,
+        **kwargs: Unpack[RequestOptions],
+    ) -> None:
+        """Set properties of an object; an empty value removes the property.
+
+        :param properties: names and values; or the whole body of the request: ``{"properties": {...}}``
+        :param clear: remove the others first
+        """
+        params = content_params(account, reference, path, cid, kwargs, version=version)
+        if clear:
+            params["flush"] = 1
+        given = properties or {}
+        # No value of a property is a dict.
+        is_body = given.keys() == {"properties"} and isinstance(given["properties"], dict)
+        self._post(
+            "set_properties", params, kwargs, data=json.dumps(given if is_body else {"properties": given})
+        )
+
+    def content_del_properties(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        properties: Iterable[str] | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> bool:
+        """Remove properties of an object; True when done.
+
+        :param properties: their names; an empty list stands for **all of them**
+        :raises ValueError: there is no list
+        """
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp, _ = self._post("del_properties", params, kwargs, data=json.dumps(property_names(properties)))
+        return bool(resp.status == _NO_CONTENT)
+
+    def content_touch(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> None:
+        """Make the object tell again that it was created."""
+        self._post(
+            "touch",
+            content_params(account, reference, path, cid, kwargs, content or content_id, version),
+            kwargs,
+        )

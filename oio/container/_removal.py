@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Removal of objects, of their versions and of their data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from oio.common import exceptions as exc
+from oio.common.answers import JsonObject, reading_answer
+from oio.container._deletion import Deletion
+from oio.container._params import container_params
+from oio.container._requests import ContentRequests, content_params
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.common.keywords import RequestOptions
+
+_NO_CONTENT = 204
+
+
+class RemovalRoutes(ContentRequests):
+    """Requests that remove objects; without a version, a deletion is never sent twice."""
+
+    def content_delete(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
+        bypass_governance: bool = False,
+        **kwargs: Unpack[RequestOptions],
+    ) -> bool:
+        """Delete an object, or one version of it; True when done. Without a version, never sent twice.
+
+        :param bypass_governance: also a version that has to be retained, unless that is in compliance mode
+            or under legal hold; services of 7.3 lock no versions
+        :raises Forbidden: the version is locked
+        """
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp = self._delete(params, bypass_governance, kwargs)
+        return bool(resp.status == _NO_CONTENT)
+
+    def content_delete_ext(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
+        bypass_governance: bool = False,
+        **kwargs: Unpack[RequestOptions],
+    ) -> Deletion:
+        """Delete an object, and tell what became of it; see :meth:`content_delete`."""
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        resp = self._delete(params, bypass_governance, kwargs)
+        with reading_answer(self.proxy_netloc):
+            return Deletion.of(resp, version)
+
+    def _delete(self, params: JsonObject, bypass_governance: bool, given: RequestOptions) -> Any:
+        if bypass_governance:
+            params["bypass_governance"] = 1
+        return self._post("delete", params, given)[0]
+
+    def content_delete_many(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        paths: Iterable[str] = (),
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> list[tuple[str, bool]]:
+        """Delete several objects. Never sent twice.
+
+        :returns: for each name, in order, whether it was deleted
+        """
+        deletions = self.content_delete_many_ext(account, reference, paths, cid, **kwargs)
+        return [(name, deletion.deleted) for name, deletion in deletions]
+
+    def content_delete_many_ext(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        paths: Iterable[str] = (),
+        cid: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> list[tuple[str, Deletion]]:
+        """Delete several objects, and tell what became of each; see :meth:`content_delete_many`.
+
+        Versions cannot be named: services of 7.3 would ignore them, and delete the latest ones.
+        """
+        params = container_params(account, reference, cid, kwargs)
+
+        def delete_all(names: list[str]) -> list[tuple[str, Deletion]]:
+            data = json.dumps({"contents": [{"name": name} for name in names]})
+            resp, body = self._post("delete_many", params, kwargs, data=data)
+            with reading_answer(self.proxy_netloc):
+                contents = self._expect(resp, body)["contents"]
+                return [(item["name"], Deletion.told(item)) for item in contents]
+
+        def delete_one(name: str) -> Deletion:
+            try:
+                return self.content_delete_ext(account, reference, name, cid, **kwargs)
+            except exc.ClientException as err:
+                return Deletion.refused(err)
+
+        return self._in_pieces(list(paths), delete_all, delete_one)
+
+    def content_drain(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        content: str | None = None,
+        content_id: str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> None:
+        """Delete the chunks of an object, and keep its description."""
+        self._post(
+            "drain",
+            content_params(account, reference, path, cid, kwargs, content or content_id, version),
+            kwargs,
+        )
+
+    def content_purge(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        maxvers: int | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> None:
+        """Drop the oldest versions of an object.
+
+        :param maxvers: how many are kept; by default what the container says
+        """
+        params = content_params(account, reference, path, cid, kwargs)
+        params["maxvers"] = maxvers
+        self._post("purge", params, kwargs)

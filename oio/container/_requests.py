@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to the proxy about objects: how they are named, sent, and sent in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from oio.common import exceptions as exc
+from oio.common.answers import JsonObject, expect
+from oio.common.client import ProxyClient
+from oio.common.http_api import NO_DATA
+from oio.container._params import container_params
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from oio.common.http_api import Answer, Data, RequestExtras
+    from oio.common.keywords import RequestOptions
+
+_T = TypeVar("_T")
+
+_NO_ROUTE = 404
+"""Status, in the body of an answer, of a proxy that has no such route."""
+_COMMITS = ("/content/create", "/content/update")
+_DELETIONS = ("/content/delete", "/content/delete_many")
+
+
+def content_params(
+    account: str | None,
+    reference: str | None,
+    path: str | None,
+    cid: str | None,
+    given: RequestOptions | None = None,
+    content: str | None = None,
+    version: int | str | None = None,
+) -> JsonObject:
+    """Name an object by its path, or by its content ID, and possibly one version of it."""
+    params = container_params(account, reference, cid, given)
+    if path is not None:
+        params["path"] = path
+    if content:
+        params["content"] = content
+    if version is not None:
+        params["version"] = version
+    return params
+
+
+class ContentRequests(ProxyClient):
+    """Base of the routes about objects."""
+
+    def _make_uri(self, target: str) -> str:
+        """Make the URL of a route of another group than ``container``."""
+        return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
+
+    def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
+        # A second creation may be refused because of the first, a second update drops the chunks of the
+        # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls 33 and
+        # 142).
+        return not (url.endswith(_COMMITS) or (params.get("version") is None and url.endswith(_DELETIONS)))
+
+    def _expect(self, resp: Any, body: object) -> JsonObject:
+        return expect(dict, resp, body, self.proxy_netloc)
+
+    def _post(
+        self,
+        action: str,
+        params: JsonObject,
+        given: RequestOptions,
+        data: Data = NO_DATA,
+        **more: Unpack[RequestExtras],
+    ) -> Answer:
+        url = f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/content/{action}"
+        return self._send("POST", url, given, params, data, **more)
+
+    @staticmethod
+    def _with_headers(given: RequestOptions, more: Mapping[str, str | None]) -> RequestExtras:
+        """Headers of one request, beside those of its caller; None for those that are not wanted."""
+        wanted = {name: value for name, value in more.items() if value is not None}
+        if not wanted:
+            return {}
+        options = given.get("options")
+        headers = (given.get("headers") if options is None else options.headers) or {}
+        return {"headers": {**headers, **wanted}}
+
+    def _in_pieces(
+        self,
+        names: list[str],
+        send_all: Callable[[list[str]], list[tuple[str, _T]]],
+        send_one: Callable[[str], _T],
+    ) -> list[tuple[str, _T]]:
+        """Send a request about many names, in halves when it is too large.
+
+        A proxy that does not know the route gets a request for each name.
+        """
+        try:
+            return send_all(names)
+        except exc.TooLarge:
+            if len(names) < 2:
+                raise
+            middle = len(names) // 2
+            halves = names[:middle], names[middle:]
+            return [item for half in halves for item in self._in_pieces(half, send_all, send_one)]
+        except exc.NotFound as err:
+            if err.status != _NO_ROUTE:
+                raise
+            return [(name, send_one(name)) for name in names]

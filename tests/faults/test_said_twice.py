@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes whose request is said twice on the way, and chunks that arrive after their deletion."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oio.api._data.servers import delete_chunks
+from oio.api.io import http_connect
+from oio.blob.client import BlobClient
+from oio.common import exceptions as exc
+from oio.common.chunks import Chunk, Outcome, late
+from oio.common.http_eventlet import POOL
+from oio.common.limits import Limits
+from oio.common.options import Options
+from tests.kit.chunkdata import ID
+from tests.kit.fakes import SYSMETA
+from tests.kit.scripted import Peer, serving
+
+META = {
+    "chunk_pos": "0",
+    "container_id": SYSMETA["container_id"],
+    "content_chunkmethod": "plain/nb_copy=3",
+    "content_id": SYSMETA["id"],
+    "content_path": "obj",
+    "content_policy": "THREECOPIES",
+    "content_version": SYSMETA["version"],
+    "full_path": SYSMETA["full_path"],
+}
+
+
+class Owner:
+    """Keeps connections alive."""
+
+
+def answer_get(peer: Peer) -> None:
+    peer.read_head()
+    peer.answer(200, b"hello")
+
+
+@pytest.mark.pitfall("S1", "E29", "B9b")
+def test_chunk_that_was_said_twice_never_ends_as_a_conflict():
+    """The first half of the first request is still pending when the second one comes."""
+    over = threading.Event()
+
+    def keep_pending(peer: Peer) -> None:
+        answer_get(peer)
+        peer.read_head()
+        over.wait()
+
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        peer.read_chunked()
+        peer.answer(409)
+
+    owner = Owner()
+    release = POOL.hold(owner)
+    with serving(keep_pending, refuse) as server:
+        first = http_connect(server.address, "GET", "/0A")
+        first.getresponse().read()
+        sock = first.sock
+        first.close()
+
+        def blocks() -> Any:
+            # Our end of the kept connection breaks in the middle of the body.
+            sock.shutdown(socket.SHUT_WR)
+            yield b"data"
+
+        try:
+            with BlobClient() as client, pytest.raises(exc.OioException) as caught:
+                client.chunk_put(f"http://{server.address}/{ID}", META, blocks())
+        finally:
+            over.set()
+    release()
+    assert isinstance(caught.value, (exc.ServiceBusy, exc.OioNetworkException))
+    assert not isinstance(caught.value, exc.Conflict)
+
+
+def deleting(*statuses: int) -> tuple[list[str], Any]:
+    """A rawx that answers so to one request after the other; and the requests."""
+    heads: list[str] = []
+    left = list(statuses)
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            heads.append(head.partition(" HTTP")[0])
+            peer.answer(left.pop(0))
+
+    return heads, serving(script)
+
+
+@pytest.mark.pitfall("S6")
+@pytest.mark.parametrize("is_late", [True, False])
+@pytest.mark.parametrize("deadline", [None, -1.0])
+def test_chunk_that_may_come_late_is_looked_for_once_more(is_late, deadline):
+    limits = Limits(deadline=deadline if deadline is None else time.monotonic() + deadline)
+    heads, rawx = deleting(404, 204)
+    with rawx as server, BlobClient() as client:
+        chunk = Chunk.of({"url": f"http://{server.address}/{ID}"})
+        stores = SimpleNamespace(blob=client, logger=logging.getLogger(__name__))
+        delete_chunks(stores, [chunk], "AB" * 32, Options(limits=limits), {chunk.url} if is_late else ())
+    assert heads == [f"DELETE /{ID}"] * (2 if is_late else 1)
+
+
+@pytest.mark.pitfall("S6")
+def test_chunks_without_an_answer_may_come_late():
+    chunk = Chunk("http://h/AB", "http://h/AB")
+    assert late([Outcome(chunk, "reset", maybe_stored=True)]) == {chunk.url}
+    assert late([Outcome(chunk, "HTTP 500"), Outcome(chunk, maybe_stored=True)]) == set()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signal handlers that raise, as those of time limits of a host do."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+_SIGNAL = signal.SIGUSR1
+_PATIENCE = 30.0
+
+
+@contextlib.contextmanager
+def raising(error: BaseException) -> Iterator[None]:
+    """Let :func:`strike` raise an error in the main thread."""
+
+    def handler(_number: int, _frame: object) -> None:
+        raise error
+
+    before = signal.signal(_SIGNAL, handler)
+    try:
+        yield
+    finally:
+        signal.signal(_SIGNAL, before)
+
+
+def strike() -> None:
+    """Raise the error in the main thread, whatever that waits for."""
+    signal.pthread_kill(threading.main_thread().ident, _SIGNAL)
+
+
+def _is_waiting() -> bool:
+    """Whether the main thread waits for the network: an error that strikes elsewhere may be hard to find."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return frame is not None and frame.f_code.co_name in {"do_poll", "_trampoline", "readable"}
+
+
+@contextlib.contextmanager
+def struck_when(condition: Callable[[], object]) -> Iterator[None]:
+    """Raise the error once a condition holds."""
+    over = threading.Event()
+
+    def watch() -> None:
+        end = time.monotonic() + _PATIENCE
+        while not (condition() and _is_waiting()):
+            if over.wait(0.005) or time.monotonic() > end:
+                return
+        strike()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

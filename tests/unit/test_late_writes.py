@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes do not wait for servers that are late, once a quorum of the others has done its part."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from oio.api._data.copies import CopiesWriter
+from oio.api._data.metachunks import UploadRequest
+from oio.blob import sender as sending
+from oio.blob.quorum import GRACE_FACTOR, Patience
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.chunks import Chunk
+from oio.common.green import create_ssl_context
+from oio.common.limits import Limits
+from oio.common.options import WRITE_GRACE, Options
+from tests.kit.deadlines import growing_limits
+from tests.kit.scripted import Peer, ScriptedServer, serving
+from tests.kit.tls import CERTIFICATE
+from tests.unit.test_large_writes import Taking, over_tls, upload
+from tests.unit.test_small_writes import HASH, kept_connections, store, write
+
+LARGE = b"x" * 200_000
+"""Not small, and less than the queue of a server holds."""
+HUGE = b"x" * (24 << 20)
+"""More than a socket and a queue hold."""
+SHORT = 0.05
+"""A grace in seconds. Of three servers, only the one that waits can be late: a quorum needs both others."""
+
+
+@pytest.fixture
+def end() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def silent(end: threading.Event):
+    """Takes everything, and never answers."""
+
+    def play(peer: Peer) -> None:
+        peer.read_head()
+        peer.read_chunked()
+        end.wait(60)
+
+    return play
+
+
+def deaf(end: threading.Event):
+    """Takes the head, and no data."""
+
+    def play(peer: Peer) -> None:
+        peer.read_head()
+        end.wait(60)
+
+    return play
+
+
+@contextlib.contextmanager
+def new_connections(*scripts) -> Iterator[list[ScriptedServer]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(serving(script)) for script in scripts]
+
+
+def names(servers, chunks) -> list[int]:
+    """Numbers of the servers of the chunks that are stored."""
+    return [n for n, server in enumerate(servers) if any(server.address in c["url"] for c in chunks)]
+
+
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("connections", [kept_connections, new_connections])
+def test_server_that_does_not_answer_is_left_behind(connections, data, end, caplog):
+    perfdata = {}
+    with connections(store, silent(end), store) as servers:
+        size, digest, chunks = write(servers, data, write_grace=SHORT, perfdata=perfdata)
+        end.set()
+    assert (size, digest) == (len(data), hashlib.md5(data).hexdigest())
+    assert names(servers, chunks) == [0, 2]
+    (line,) = [line for line in caplog.messages if "Failed chunk" in line]
+    assert servers[1].address in line
+    assert "seconds after the quorum" in line
+    (figure,) = [key for key in perfdata["rawx"] if key.startswith("left_behind.")]
+    assert servers[1].address in figure
+
+
+def test_server_that_does_not_answer_over_tls_is_left_behind(end, caplog):
+    """The tickets of a session make a socket readable, and are no answer."""
+
+    def silent_over_tls(peer: Peer) -> None:
+        with over_tls(peer):
+            peer.read_head()
+            peer.read_chunked()
+            end.wait(60)
+
+    scripts = [silent_over_tls, Taking(tls=True), Taking(tls=True)]
+    with new_connections(*scripts) as servers:
+        addresses = [server.address for server in servers]
+        context = create_ssl_context(CERTIFICATE)
+        options = {"scheme": "https", "ssl_context": context, "write_grace": SHORT}
+        assert upload(io.BytesIO(b"small"), *addresses, **options) == 5
+        end.set()
+    (line,) = [line for line in caplog.messages if "Failed chunk" in line]
+    assert servers[0].address in line
+    assert "after the quorum" in line
+
+
+def test_server_that_takes_nothing_is_left_behind(end):
+    with new_connections(store, deaf(end), store) as servers:
+        # The others must not be late as well because the machine is busy.
+        _, _, chunks = write(servers, HUGE, write_grace=3.0)
+        end.set()
+    assert names(servers, chunks) == [0, 2]
+
+
+def test_server_that_takes_nothing_is_only_left_when_others_are_enough(end):
+    enough = [False, False, True]
+    with serving(deaf(end)) as server:
+        chunk = Chunk.of({"url": f"http://{server.address}/0A", "pos": "0", "size": 0, "hash": ""})
+        sender = sending.ChunkSender(chunk, {}, Options(write_grace=SHORT))
+        sender.others_are_enough = lambda: enough.pop(0)
+        with green.ContextPool(1) as pool:
+            sender.thread = pool.spawn(sender.run)
+            while sender.error is None:
+                sender.put(b"x" * (1 << 20), 1 << 20)
+        end.set()
+    assert enough == []
+
+
+def test_quorum_is_never_given_up(end):
+    """Two of three are late: the write limit counts, and the write fails."""
+    with new_connections(store, silent(end), silent(end)) as servers:
+        with pytest.raises(exc.OioTimeout, match="quorum not reached") as caught:
+            write(servers, b"small", write_grace=SHORT, write_timeout=0.5)
+        end.set()
+    assert "Chunk write timeout 0.5 seconds:" in str(caught.value)
+    assert "after the quorum" not in str(caught.value)
+
+
+def test_no_grace_waits_for_the_write_limit(end, caplog):
+    with new_connections(store, silent(end), store) as servers:
+        for limits in growing_limits("stall", "write_timeout"):
+            with contextlib.suppress(exc.OioTimeout):
+                _, _, chunks = write(servers, b"small", write_grace=None, **limits)
+                break
+        end.set()
+    assert names(servers, chunks) == [0, 2]
+    assert f"Chunk write timeout {limits['write_timeout']:g} seconds (" in caplog.text
+    assert "after the quorum" not in caplog.text
+
+
+def test_server_that_is_left_behind_may_hold_the_chunk(end, monkeypatch):
+    made: list[sending.ChunkSender] = []
+    outcome = sending.ChunkSender.outcome
+
+    def noted(self, *args):
+        made.append(self)
+        return outcome(self, *args)
+
+    monkeypatch.setattr(sending.ChunkSender, "outcome", noted)
+    with new_connections(store, silent(end), store) as servers:
+        write(servers, b"small", write_grace=SHORT)
+        end.set()
+    assert [bool(sender.error) for sender in made] == [False, True, False]
+    assert all(sender.maybe_stored for sender in made)
+
+
+def test_late_answer_within_the_grace_counts():
+    others = threading.Barrier(3, timeout=20)
+
+    def first(peer: Peer) -> None:
+        store(peer)
+        others.wait()
+
+    def last(peer: Peer) -> None:
+        peer.read_head()
+        data = peer.read_chunked()
+        others.wait()
+        peer.answer(201, **{HASH: hashlib.md5(data).hexdigest()})
+
+    with new_connections(first, last, first) as servers:
+        _, _, chunks = write(servers, b"small", write_grace=60.0)
+    assert names(servers, chunks) == [0, 1, 2]
+
+
+def test_server_that_goes_on_taking_data_is_waited_for():
+    """However long it takes: it is slow, and does not hang."""
+    done = green.LightQueue()
+
+    class Slow:
+        error = None
+        thread = SimpleNamespace(dead=False)
+        left = 5
+
+        @property
+        def progress(self) -> int:
+            self.left -= 1
+            if not self.left:
+                done.put_nowait(self)
+            return self.left
+
+        def leave(self, *given: object) -> None:
+            raise AssertionError(given)
+
+    class Quick(Slow):
+        left = 1
+
+    quick, slow = [Quick(), Quick()], Slow()
+    request = UploadRequest({}, [], hashlib.md5(), True, 2, Options.of({"write_grace": 0.001}))
+    CopiesWriter(request)._wait_for([*quick, slow], done)
+    assert slow.left == 0
+
+
+def test_grace_grows_with_the_time_that_the_quorum_took():
+    now = [0.0]
+    options = Options(limits=Limits(write=60.0, clock=lambda: now[0]))
+    patience = Patience(2, options)
+    now[0] = 1.0
+    patience.note_stored()
+    assert (patience.grace, patience.left()) == (None, 59.0)
+    now[0] = 4.0
+    patience.note_stored()
+    assert patience.grace == patience.left() == 4.0 * GRACE_FACTOR > WRITE_GRACE
+
+
+def test_grace_is_the_one_of_the_call_when_the_quorum_was_quick():
+    patience = Patience(1, Options(limits=Limits(clock=lambda: 0.0)))
+    patience.note_stored()
+    assert patience.left() == WRITE_GRACE
+
+
+def test_grace_ends_with_the_write_limit_and_the_deadline():
+    for limits in (Limits(write=2.0, clock=lambda: 0.0), Limits(deadline=2.0, clock=lambda: 0.0)):
+        patience = Patience(1, Options(limits=limits))
+        patience.note_stored()
+        assert patience.left() == 2.0
