@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of transfers, and where objects are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+from oio.common.arguments import WrongType, WrongValue
+from oio.common.utils import shorten
+
+Compare: TypeAlias = Literal["size+mtime", "checksum"]
+Overwrite: TypeAlias = Literal["changed", "always", "never"]
+
+COMPARE = ("size+mtime", "checksum")
+OVERWRITE = ("changed", "always", "never")
+_NUMBERS = {
+    "workers": (1, 1024),
+    "part_size": (65536, 1 << 40),
+    "retries": (0, 1000),
+    "bandwidth": (1, 1 << 50),
+    "results_kept": (0, 1 << 40),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferConfig:
+    """Settings of transfers.
+
+    :param workers: threads that work at once, at most; each holds a few blocks in memory, two or three files
+        and a few connections
+    :param part_size: bytes (16 MiB) of the ranges in which a larger object is downloaded, in parallel
+    :param retries: how often an object, or a part of a download, is tried again after a failure that may
+        pass, besides what the client repeats by itself
+    :param retry_delay: seconds before the first of these; twice as long before each next one, 30 at most
+    :param verify: compare what is downloaded with the checksum of the object, besides those of chunks
+    :param bandwidth: bytes a second that all workers together may move; None for no limit
+    :param overwrite: what to do when the target exists: ``"changed"`` replaces it unless it is the same,
+        ``"always"`` replaces it, ``"never"`` leaves it
+    :param compare: when a file and an object are the same: ``"size+mtime"``, or ``"checksum"``, which reads
+        the files
+    :param follow_symlinks: upload what symbolic links lead to; they are skipped otherwise
+    :param fsync: when an object has been downloaded, its file is on disk
+    :param policy: storage policy of the objects that are uploaded; by default that of the namespace. Copies
+        that are links have that of the original, the others too by default
+    :param results_kept: how many results a report keeps, and as many failures; it counts all of them
+    :raises ValueError: a value makes no sense
+    :raises TypeError: it has another type
+
+    >>> TransferConfig(workers=4).part_size
+    16777216
+    """
+
+    workers: int = 8
+    part_size: int = 16 << 20
+    retries: int = 3
+    retry_delay: float = 0.5
+    verify: bool = True
+    bandwidth: int | None = None
+    overwrite: Overwrite = "changed"
+    compare: Compare = "size+mtime"
+    follow_symlinks: bool = False
+    fsync: bool = False
+    policy: str | None = None
+    results_kept: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name, (lowest, highest) in _NUMBERS.items():
+            value = getattr(self, name)
+            if name == "bandwidth" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise WrongType(f"{name} must be an int, not {type(value).__name__}: {shorten(value)}")
+            if not lowest <= value <= highest:
+                raise WrongValue(f"{name} must be from {lowest} to {highest}: {shorten(value)}")
+        delay: object = self.retry_delay
+        if isinstance(delay, bool) or not isinstance(delay, (int, float)):
+            raise WrongType(f"retry_delay must be a number, not {type(delay).__name__}: {shorten(delay)}")
+        if not 0 <= delay < math.inf:
+            raise WrongValue(f"retry_delay must be a number of seconds, 0 at least: {delay}")
+        for name in (field.name for field in fields(self) if field.type == "bool"):
+            check_flag(name, getattr(self, name))
+        check_choice("overwrite", self.overwrite, OVERWRITE)
+        check_choice("compare", self.compare, COMPARE)
+        policy: object = self.policy
+        if policy is not None and not isinstance(policy, str):
+            raise WrongType(f"policy must be a str, not {type(policy).__name__}: {shorten(policy)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Objects of a container whose names have a prefix.
+
+    :param account: name of the account
+    :param container: name of the container
+    :param prefix: what the names begin with, often ended by a slash; the rest is the path of the file
+    :raises ValueError: a name is empty
+    :raises TypeError: it is no text
+
+    >>> Remote("doc", "box", "photos/")
+    Remote(account='doc', container='box', prefix='photos/')
+    """
+
+    account: str
+    container: str
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("account", "container"):
+            check_name(name, getattr(self, name))
+        check_text("prefix", self.prefix)
+
+
+def check_text(argument: str, value: object) -> str:
+    """Refuse what is no text."""
+    if not isinstance(value, str):
+        raise WrongType(f"{argument} must be a str, not {type(value).__name__}: {shorten(value)}")
+    return value
+
+
+def check_name(argument: str, value: object) -> str:
+    """Refuse what is no name."""
+    if not check_text(argument, value):
+        raise WrongValue(f"{argument} is required (a name): {value!r}")
+    return str(value)
+
+
+def check_flag(argument: str, value: object) -> bool:
+    """Refuse what is no flag."""
+    if not isinstance(value, bool):
+        raise WrongType(f"{argument} must be True or False, not {type(value).__name__}: {shorten(value)}")
+    return value
+
+
+def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse what is none of some words."""
+    if value not in allowed:
+        raise WrongValue(f"{argument} must be one of {', '.join(map(repr, allowed))}: {shorten(value)}")
+
+
+def check_remote(argument: str, value: object) -> Remote:
+    """Refuse what does not tell where objects are."""
+    if not isinstance(value, Remote):
+        raise WrongType(
+            f"{argument} must be an oio.transfer.Remote, not {type(value).__name__}: {shorten(value)}"
+        )
+    return value

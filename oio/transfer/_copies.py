@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copy and deletion of one object."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from oio.common import exceptions as exc
+from oio.transfer._config import Remote
+from oio.transfer._entries import RemoteObject
+from oio.transfer._places import Place
+from oio.transfer._results import ObjectChanged, Result
+from oio.transfer._session import Moved, Session
+from oio.transfer._upload import look
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy of one object: a link where its policy has links, else its data are read and stored.
+
+    :param name: of the object, with the prefix
+    :param new_name: of the copy, with the prefix
+    :param known: the object that there is already, None when there is none
+    :param asks: it is not known whether there is one
+    """
+
+    session: Session
+    source: Remote
+    name: str
+    target: Remote
+    new_name: str
+    original: RemoteObject | None = None
+    known: RemoteObject | None = None
+    asks: bool = False
+
+    def run(self) -> Result:
+        """Copy it unless it is there."""
+        return self.session.guarded(Result("copy", self.new_name, None, "done"), self._run)
+
+    def _run(self, result: Result) -> Result:
+        session = self.session
+        original = self.original or session.attempt(lambda: look(session, self.source, self.name))
+        if original is None:
+            raise exc.NoSuchObject(f"object {self.name!r} does not exist")
+        result = replace(result, size=original.size)
+        reason = self._reason_to_skip(original)
+        if reason:
+            return replace(result, outcome="skipped", reason=reason)
+        if session.dry_run:
+            return replace(result, outcome="planned")
+        session.crew.count(found=original.size)
+        # With the same ID each time, an attempt that was done after all makes the next one fail.
+        content_id = secrets.token_hex(16).upper()
+        failed: list[bool] = []
+
+        def copy() -> Result:
+            if failed:
+                there = look(session, self.target, self.new_name)
+                if there is not None and there.id.upper() == content_id:
+                    return result
+            failed.append(True)
+            return replace(result, size=self._copy(content_id))
+
+        return session.attempt(copy)
+
+    def _reason_to_skip(self, original: RemoteObject) -> str:
+        config = self.session.config
+        if config.overwrite == "always":
+            return ""
+        there = self.known
+        if self.asks:
+            there = self.session.attempt(lambda: look(self.session, self.target, self.new_name))
+        if there is None:
+            return ""
+        if config.overwrite == "never":
+            return "exists"
+        same = original.size == there.size and original.hash.lower() == there.hash.lower()
+        # What has no checksum, as after an append, is copied again.
+        return "same" if same and original.hash else ""
+
+    def _copy(self, content_id: str) -> int:
+        with Moved(self.session) as moved:
+            try:
+                linked = self.session.api.object_link(
+                    self.source.account,
+                    self.source.container,
+                    self.name,
+                    self.target.account,
+                    self.target.container,
+                    self.new_name,
+                    link_content_id=content_id,
+                )
+            except exc.InvalidStorageMethod:
+                return self._copy_data(content_id, moved)
+            moved.add(int(linked["length"]))
+            return int(linked["length"])
+
+    def _copy_data(self, content_id: str, moved: Moved) -> int:
+        api = self.session.api
+        meta, stream = api.object_fetch(self.source.account, self.source.container, self.name)
+        with stream:
+
+            def blocks() -> Iterator[bytes]:
+                for block in stream:
+                    moved.add(len(block))
+                    yield block
+
+            _, size, _, _ = api.object_create_ext(
+                self.target.account,
+                self.target.container,
+                data=blocks(),
+                obj_name=self.new_name,
+                size=int(meta["length"]),
+                policy=self.session.config.policy or meta["policy"],
+                mime_type=meta["mime_type"],
+                properties=meta["properties"],
+                content_id=content_id,
+            )
+        if size != int(meta["length"]):
+            raise ObjectChanged(f"object {self.name!r} was replaced while it was copied")
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject:
+    """Deletion of an object that its source has not any more."""
+
+    session: Session
+    remote: Remote
+    name: str
+    known: RemoteObject
+
+    def run(self) -> Result:
+        """Delete it."""
+        return self.session.guarded(Result("delete", self.name, None, "done", self.known.size), self._run)
+
+    def _run(self, result: Result) -> Result:
+        if self.session.dry_run:
+            return replace(result, outcome="planned")
+
+        failed: list[bool] = []
+
+        def delete() -> None:
+            if failed:
+                # Where there are versions, a second deletion would be one of another.
+                there = look(self.session, self.remote, self.name)
+                if there is None or there.id != self.known.id:
+                    return
+            failed.append(True)
+            with contextlib.suppress(exc.NoSuchObject, exc.NotFound):
+                self.session.api.object_delete(self.remote.account, self.remote.container, self.name)
+
+        self.session.attempt(delete)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFile:
+    """Deletion of a file that its source has not any more."""
+
+    session: Session
+    place: Place
+    name: str
+    size: int
+
+    def run(self) -> Result:
+        """Delete it, and the directories that are empty then."""
+        result = Result("delete", self.name, self.place.path, "done", self.size)
+        return self.session.guarded(result, self._run)
+
+    def _run(self, result: Result) -> Result:
+        if self.session.dry_run:
+            return replace(result, outcome="planned")
+        self.place.remove()
+        return result

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads that work off jobs, which are found while they work, and help each other with large ones."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+from oio.common import green
+from oio.transfer._results import Progress, Result, TransferCancelled
+
+_T = TypeVar("_T")
+
+_INTERVAL = 0.1
+"""Seconds after which the caller looks how far its transfer has come, when nothing has ended meanwhile."""
+_UNSEEN = 1000
+"""Results that wait for the caller, at most."""
+
+
+class Job(Protocol):
+    """What has to be done for one object."""
+
+    def run(self) -> Result:
+        """Do it. Failures are results; what is raised ends all jobs."""
+
+
+class Crew:
+    """Threads that work off jobs.
+
+    Each looks for the next job itself, one at a time, so that nothing waits in a queue. There are none before
+    :meth:`run`, and none after it.
+
+    :param workers: threads at once, at most
+    """
+
+    def __init__(self, workers: int) -> None:
+        # Of the kind that the host has: where it has patched threads, they are green.
+        self.changed = threading.Condition()
+        self._cancelled = threading.Event()
+        self._workers = workers
+        self._threads: list[threading.Thread] = []
+        self._alive = self._idle = self._running = 0
+        self._searching = self._exhausted = self._over = False
+        self._interruptions: set[green.Interruption] = set()
+        self._shared: deque[Shared[object]] = deque()
+        self._unseen: deque[Result] = deque()
+        self._fault: BaseException | None = None
+        self._bytes = self._found_bytes = self._found = self._ended = self._failed = 0
+
+    # --- the caller ---
+
+    def run(
+        self,
+        jobs: Iterator[Job | Result],
+        see: Callable[[Result], object],
+        show: Callable[[Progress, bool], object],
+    ) -> None:
+        """Work off jobs until none is left.
+
+        :param jobs: results among them are those of objects with which nothing has to be done
+        :param see: gets each result, in the thread of the caller
+        :param show: gets the progress from time to time, and whether it is the last one
+        :raises TransferCancelled: it was cancelled
+        :raises BaseException: what the search for jobs, `see` or `show` have raised
+        """
+        try:
+            with self.changed:
+                self._start_worker(jobs)
+            while True:
+                with self.changed:
+                    if self._alive and not self._unseen:
+                        self.changed.wait(_INTERVAL)
+                    seen = list(self._unseen)
+                    self._unseen.clear()
+                    over, progress = not self._alive and not self._unseen, self._progress()
+                    self._over = over
+                    self.changed.notify_all()
+                for result in seen:
+                    see(result)
+                show(progress, over)
+                if over:
+                    break
+        finally:
+            # Nothing is left to stop if all went well.
+            self._stop()
+            for thread in self._threads:
+                thread.join()
+            close = getattr(jobs, "close", None)
+            if close is not None:
+                close()
+        if self._fault is not None:
+            raise self._fault
+
+    def cancel(self) -> None:
+        """End all jobs; any thread may ask for it."""
+        with self.changed:
+            if not self._over and self._fault is None:
+                self._fault = TransferCancelled("the transfer was cancelled")
+        self._stop()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether jobs have to end."""
+        return self._cancelled.is_set()
+
+    def _stop(self) -> None:
+        with self.changed:
+            self._cancelled.set()
+            for interruption in self._interruptions:
+                interruption.ask()
+            self.changed.notify_all()
+
+    def _fail(self, error: BaseException) -> None:
+        with self.changed:
+            if self._fault is None:
+                self._fault = error
+        self._stop()
+
+    def _progress(self) -> Progress:
+        complete = self._exhausted and not self._searching
+        return Progress(
+            bytes=self._bytes,
+            objects=self._ended,
+            total_bytes=self._found_bytes if complete else None,
+            total_objects=self._found if complete else None,
+            found_bytes=self._found_bytes,
+            found_objects=self._found,
+            failed=self._failed,
+        )
+
+    # --- jobs ---
+
+    def check(self) -> None:
+        """Let a job end here when all have to.
+
+        :raises TransferCancelled: they have
+        """
+        if self._cancelled.is_set():
+            raise TransferCancelled("the transfer was cancelled")
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        :raises TransferCancelled: the wait was ended
+        """
+        self._cancelled.wait(seconds)
+        self.check()
+
+    def count(self, moved: int = 0, found: int = 0) -> None:
+        """Count bytes that were moved, or that have to be; negative numbers take them off again."""
+        with self.changed:
+            self._bytes += moved
+            self._found_bytes += found
+
+    def share(self, pieces: Iterator[_T], do: Callable[[_T], object]) -> None:
+        """Do something with each of many pieces, together with the threads that have nothing else to do.
+
+        :raises BaseException: the first failure, once all have left their pieces
+        """
+        Shared(self, pieces, do).run()
+
+    # --- workers ---
+
+    def _start_worker(self, jobs: Iterator[Job | Result]) -> None:
+        if self._alive >= self._workers or self._cancelled.is_set():
+            return
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._work, jobs), name="oio-transfer", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            # The process may have no more threads; those that there are go on.
+            if not self._alive:
+                raise
+            return
+        self._alive += 1
+        self._threads.append(thread)
+
+    def _work(self, jobs: Iterator[Job | Result]) -> None:
+        interruption = green.Interruption()
+        with self.changed:
+            self._interruptions.add(interruption)
+            if self._cancelled.is_set():
+                interruption.ask()
+        try:
+            while (task := self._next_task(jobs)) is not None:
+                with interruption:
+                    task()
+        except BaseException as err:  # noqa: BLE001 - raised in the thread of the caller
+            self._fail(err)
+        finally:
+            with self.changed:
+                self._alive -= 1
+                self._interruptions.discard(interruption)
+                self.changed.notify_all()
+
+    def _next_task(self, jobs: Iterator[Job | Result]) -> Callable[[], None] | None:
+        """What to do next; None when nothing is left. It may have to be waited for."""
+        with self.changed:
+            while not self._cancelled.is_set():
+                task = self._piece() or self._search(jobs)
+                if task is not None:
+                    if not self._idle:
+                        self._start_worker(jobs)
+                    return task
+                if self._exhausted and not self._searching and not self._running:
+                    self.changed.notify_all()
+                    return None
+                self._idle += 1
+                self.changed.wait()
+                self._idle -= 1
+        return None
+
+    def _piece(self) -> Callable[[], None] | None:
+        for shared in self._shared:
+            task = shared.take()
+            if task is not None:
+                return task
+        return None
+
+    def _search(self, jobs: Iterator[Job | Result]) -> Callable[[], None] | None:
+        if self._searching or self._exhausted or len(self._unseen) >= _UNSEEN:
+            return None
+        self._searching = True
+        return lambda: self._find(jobs)
+
+    def _find(self, jobs: Iterator[Job | Result]) -> None:
+        """Look for the next job, and do it."""
+        found: Job | Result | None = None
+        try:
+            found = next(jobs, None)
+        finally:
+            with self.changed:
+                self._searching = False
+                self._exhausted = found is None
+                if found is not None:
+                    self._found += 1
+                    self._running += 1
+                self.changed.notify_all()
+        if found is None:
+            return
+        result: Result | None = None
+        try:
+            result = found if isinstance(found, Result) else found.run()
+        finally:
+            with self.changed:
+                self._running -= 1
+                if result is not None:
+                    self._ended += 1
+                    self._failed += result.outcome == "failed"
+                    self._unseen.append(result)
+                self.changed.notify_all()
+
+
+class Shared(Generic[_T]):
+    """Pieces of a job that several threads work off."""
+
+    def __init__(self, crew: Crew, pieces: Iterator[_T], do: Callable[[_T], object]) -> None:
+        self._crew = crew
+        self._pieces = pieces
+        self._do = do
+        self._active = 0
+        self._error: BaseException | None = None
+
+    def take(self) -> Callable[[], None] | None:
+        """Take the next piece, while the condition of the crew is held; None when there is none to take."""
+        if self._error is not None or self._crew.is_cancelled:
+            return None
+        try:
+            piece = next(self._pieces)
+        except StopIteration:
+            return None
+        self._active += 1
+        return lambda: self._do_piece(piece)
+
+    def _do_piece(self, piece: _T) -> None:
+        error: BaseException | None = None
+        try:
+            self._do(piece)
+        except BaseException as err:  # noqa: BLE001 - raised in the thread that the job belongs to
+            error = err
+        with self._crew.changed:
+            self._active -= 1
+            self._error = self._error or error
+            self._crew.changed.notify_all()
+
+    def run(self) -> None:
+        """Do all pieces, those that others take included."""
+        crew = self._crew
+        with crew.changed:
+            crew._shared.append(self)  # type: ignore[arg-type]
+            crew.changed.notify_all()
+        try:
+            while True:
+                with crew.changed:
+                    task = self.take()
+                if task is None:
+                    break
+                task()
+        finally:
+            with crew.changed:
+                crew._shared.remove(self)  # type: ignore[arg-type]
+                stopped: BaseException | None = None
+                while self._active:
+                    try:
+                        crew.changed.wait()
+                    except BaseException as err:  # noqa: BLE001 - raised below
+                        # Where threads are green, an interruption comes here too. The others, which are
+                        # interrupted as well, still use what this job closes.
+                        stopped = err
+                if stopped is not None:
+                    raise stopped
+        if self._error is not None:
+            raise self._error
+        crew.check()

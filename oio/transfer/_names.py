@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of objects as paths of files: which are refused, and which clash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from oio.transfer._results import NameRefused
+
+_LONGEST = 255
+"""Bytes of the name of a file."""
+_OURS = re.compile(r"\.oio-[0-9a-f]{16}\.(?:part|journal)")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file is one that a download makes for itself.
+
+    >>> is_ours(".oio-0123456789abcdef.part"), is_ours("report.part")
+    (True, False)
+    """
+    return _OURS.fullmatch(name) is not None
+
+
+def own_names(name: bytes, *identity: str) -> tuple[str, str]:
+    """Names of the files that a download makes for itself: the data, and the journal.
+
+    :param name: of the final file
+    :param identity: names that tell the object
+    """
+    parts = [name, *(part.encode("utf-8", "surrogatepass") for part in identity)]
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    return f".oio-{key}.part", f".oio-{key}.journal"
+
+
+def split_name(name: str) -> tuple[bytes, ...]:
+    r"""Parts of the path of a file, relative to the target directory, that an object has.
+
+    They are UTF-8, whatever the locale is. A backslash is a character like others.
+
+    :raises NameRefused: the path would leave the directory, or is none
+
+    >>> split_name("photos/cat.jpg")
+    (b'photos', b'cat.jpg')
+    """
+    parts = name.split("/")
+    if not name:
+        raise NameRefused("the name is empty after the prefix")
+    if "\0" in name:
+        raise NameRefused(f"name {name!r} has a NUL character, which no file can have")
+    if name.startswith("/"):
+        raise NameRefused(f"name {name!r} is an absolute path")
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise NameRefused(f"name {name!r} has a part {part!r}, which is no name of a file")
+        if len(part.encode("utf-8", "replace")) > _LONGEST:
+            raise NameRefused(f"a part of name {name[:80]!r}... has more than {_LONGEST} bytes")
+        if is_ours(part):
+            raise NameRefused(f"name {name!r} has a part {part!r}, which downloads use for themselves")
+    try:
+        return tuple(part.encode("utf-8") for part in parts)
+    except UnicodeEncodeError:
+        raise NameRefused(f"name {name!r} is no text that can be UTF-8") from None
+
+
+class Above:
+    """Names, in the order of their bytes, that later ones may lie below of, as ``a/b`` does of ``a``.
+
+    It remembers no more than those that still can have some below.
+
+    >>> above = Above()
+    >>> above.add("a")
+    >>> above.covers("a-b"), above.covers("a/b"), above.covers("b/c")
+    (False, True, False)
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def add(self, name: str) -> None:
+        """Remember a name."""
+        self._forget(name)
+        self._names.append(name)
+
+    def covers(self, name: str) -> bool:
+        """Whether a name lies below one that is remembered."""
+        self._forget(name)
+        return any(name.startswith(f"{known}/") for known in self._names)
+
+    def _forget(self, name: str) -> None:
+        while self._names and not name.startswith(self._names[-1]):
+            self._names.pop()

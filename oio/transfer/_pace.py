@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limit of the bandwidth: a token bucket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+_SHARE = 8
+"""What part of a second's bytes a block may have, so that nobody waits long for its tokens."""
+_SMALLEST = 1024
+
+
+class Pace:
+    """Bytes a second that several threads share.
+
+    :param rate: bytes a second; None for no limit
+    :param clock: tells seconds
+    :param sleep: waits a number of seconds
+
+    >>> waits = []
+    >>> pace = Pace(1000, clock=lambda: 0.0, sleep=waits.append)
+    >>> pace.take(500), pace.take(500), waits
+    (None, None, [0.5, 1.0])
+    """
+
+    def __init__(
+        self, rate: int | None, clock: Callable[[], float], sleep: Callable[[float], object]
+    ) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def block(self, size: int) -> int:
+        """Bytes of a block to read, so that no wait is long."""
+        if self._rate is None:
+            return size
+        return max(1, min(size, max(_SMALLEST, self._rate // _SHARE)))
+
+    def take(self, count: int) -> None:
+        """Wait until this many bytes may have been moved."""
+        if self._rate is None or not count:
+            return
+        with self._lock:
+            now = self._clock()
+            # Time that nobody has used is lost: no burst follows a rest.
+            self._free_at = max(self._free_at, now) + count / self._rate
+            wait = self._free_at - now
+        self._sleep(wait)

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places of files below a directory that downloads cannot leave, and the files that they are written into."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from oio.transfer._names import own_names
+from oio.transfer._results import FileRefused, NameRefused
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.EEXIST)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the file of an object is, or will be.
+
+    :param root: directory that it cannot leave
+    :param parts: of its path from there, the name of the file last
+    """
+
+    root: str
+    parts: tuple[bytes, ...]
+
+    @property
+    def path(self) -> str:
+        """The path, to show it."""
+        return self._path(self.parts)
+
+    def _path(self, parts: tuple[bytes, ...]) -> str:
+        return os.path.join(self.root, *map(os.fsdecode, parts))
+
+    @contextlib.contextmanager
+    def directory(self, *, create: bool) -> Iterator[int | None]:
+        """Open the directory of the file, without following any link below the root.
+
+        :param create: make the directories that are missing
+        :returns: its descriptor; None when it is missing, and is not made
+        :raises NameRefused: something else than a directory is in the way
+        """
+        if create:
+            os.makedirs(self.root, exist_ok=True)
+        fd: int | None = None
+        try:
+            try:
+                fd = os.open(self.root, _DIRECTORY)
+                for depth, part in enumerate(self.parts[:-1]):
+                    below = self._step(fd, part, self.parts[: depth + 1], create=create)
+                    os.close(fd)
+                    fd = below
+            except FileNotFoundError:
+                if create:
+                    raise
+                if fd is not None:
+                    os.close(fd)
+                fd = None
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _step(self, fd: int, part: bytes, way: tuple[bytes, ...], *, create: bool) -> int:
+        try:
+            try:
+                return os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+            except FileNotFoundError:
+                if not create:
+                    raise
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, dir_fd=fd)
+            return os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+        except OSError as err:
+            if err.errno not in _IN_THE_WAY:
+                raise
+            raise NameRefused(
+                f"{self._path(way)!r} is in the way of {self.path!r}: it is no directory, or a symbolic link"
+            ) from err
+
+    def look(self, fd: int | None) -> os.stat_result | None:
+        """Describe the file; None when there is none.
+
+        :param fd: its directory
+        :raises FileRefused: it is a directory
+        """
+        if fd is None:
+            return None
+        try:
+            known = os.stat(self.parts[-1], dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(known.st_mode):
+            raise FileRefused(f"{self.path!r} is a directory, which no object can replace")
+        return known
+
+    def remove(self) -> None:
+        """Remove the file, and the directories that are empty then, the root not."""
+        for depth in range(len(self.parts), 0, -1):
+            place = Place(self.root, self.parts[:depth])
+            with place.directory(create=False) as fd:
+                if fd is None:
+                    return
+                try:
+                    if depth == len(self.parts):
+                        os.unlink(self.parts[-1], dir_fd=fd)
+                    else:
+                        os.rmdir(self.parts[depth - 1], dir_fd=fd)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    if depth == len(self.parts):
+                        raise
+                    return
+
+
+class Unfinished:
+    """File that a download is written into, in the directory of the final one: ``.oio-*.part``.
+
+    Beside it, ``.oio-*.journal`` tells of which object it is, and which parts are there.
+
+    :param place: of the final file
+    :param directory: descriptor of its directory
+    :param identity: names that tell which download it is
+    :raises FileRefused: another download, of this process or not, is writing it
+    """
+
+    def __init__(self, place: Place, directory: int, *identity: str) -> None:
+        self._place = place
+        self._directory = directory
+        self._name, self._journal_name = own_names(place.parts[-1], *identity)
+        self._journal = -1
+        self.fd = self._open()
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            fd = os.open(self._name, flags, 0o666, dir_fd=self._directory)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                known = os.fstat(fd)
+                with contextlib.suppress(FileNotFoundError):
+                    named = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+                    if (named.st_dev, named.st_ino) == (known.st_dev, known.st_ino):
+                        return fd
+                # Who had locked it has finished it meanwhile: this is the final file now.
+                os.close(fd)
+            except BlockingIOError as err:
+                os.close(fd)
+                raise FileRefused(f"another transfer is downloading {self._place.path!r}") from err
+            except BaseException:
+                os.close(fd)
+                raise
+
+    def restart(self) -> None:
+        """Empty the file, and forget its parts."""
+        if self._journal >= 0:
+            os.close(self._journal)
+            self._journal = -1
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._journal_name, dir_fd=self._directory)
+        os.ftruncate(self.fd, 0)
+
+    def resume(self, header: dict[str, object], size: int) -> set[int]:
+        """Go on with the parts that are there already; begin anew if they are not of the same object.
+
+        :param header: tells the object
+        :param size: bytes of the object
+        :returns: numbers of the parts
+        """
+        found = self._read_journal(header) if os.fstat(self.fd).st_size == size else None
+        if found is None:
+            self.restart()
+            os.ftruncate(self.fd, size)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._journal = os.open(self._journal_name, flags, 0o666, dir_fd=self._directory)
+        if found is None:
+            os.write(self._journal, json.dumps(header, sort_keys=True).encode() + b"\n")
+        else:
+            # A line that a kill has cut short must not become one with the next.
+            os.write(self._journal, b"\n")
+        return found or set()
+
+    def _read_journal(self, header: dict[str, object]) -> set[int] | None:
+        try:
+            fd = os.open(
+                self._journal_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory
+            )
+        except OSError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            try:
+                if json.loads(file.readline()) != header:
+                    return None
+            except ValueError:
+                return None
+            lines = file.readlines()
+        return {int(line[:-2]) for line in lines if line.endswith(b".\n") and line[:-2].isdigit()}
+
+    def note(self, number: int) -> None:
+        """Note that a part is there."""
+        # A line that a kill has cut short has no dot, so it is not taken for another number.
+        os.write(self._journal, b"%d.\n" % number)
+
+    def write(self, data: bytes, offset: int) -> None:
+        """Write data at an offset, all of them."""
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self.fd, view, offset)
+            view, offset = view[count:], offset + count
+
+    def finish(self, mtime: int, *, sync: bool) -> None:
+        """Give the file its final name."""
+        os.utime(self.fd, ns=(mtime, mtime))
+        if sync:
+            os.fsync(self.fd)
+        os.rename(
+            os.fsencode(self._name),
+            self._place.parts[-1],
+            src_dir_fd=self._directory,
+            dst_dir_fd=self._directory,
+        )
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._journal_name, dir_fd=self._directory)
+        if sync:
+            os.fsync(self._directory)
+
+    def discard(self) -> None:
+        """Remove the file and the journal."""
+        for name in (self._journal_name, self._name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._directory)
+
+    def close(self) -> None:
+        """Leave the file as it is."""
+        for fd in (self.fd, self._journal):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self._journal = -1

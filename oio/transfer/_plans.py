@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be done for a tree: jobs, found while others are done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from oio.common import exceptions as exc
+from oio.transfer._config import Remote
+from oio.transfer._copies import Copy, DeleteFile, DeleteObject
+from oio.transfer._crew import Job
+from oio.transfer._download import Download
+from oio.transfer._entries import LeftOut, LocalFile, RemoteObject, merge, objects, walk
+from oio.transfer._names import Above, split_name
+from oio.transfer._places import Place
+from oio.transfer._results import NameRefused, Result
+from oio.transfer._session import Session
+from oio.transfer._upload import Upload
+
+Plan: TypeAlias = "Iterator[Job | Result]"
+
+
+def upload_tree(session: Session, directory: str, remote: Remote, *, delete: bool) -> Plan:
+    """Upload the files of a directory.
+
+    :param delete: delete the objects that have no file
+    """
+    config = session.config
+    follow = config.follow_symlinks
+    needed = delete or config.overwrite != "always"
+    listed = _if_any(objects(session.api, remote)) if needed else iter(())
+    # What is there and is not uploaded is no reason to delete the object of its name.
+    kept = Above()
+    for file, obj in merge(walk(directory, follow=follow), listed):
+        if isinstance(file, LeftOut):
+            kept.add(file.name)
+            yield _left_out(remote.prefix + file.name, file)
+        elif file is not None:
+            yield Upload(session, file.path, remote, remote.prefix + file.name, obj, follow=follow)
+        elif obj is not None and delete and not kept.covers(obj.name):
+            yield DeleteObject(session, remote, remote.prefix + obj.name, obj)
+
+
+def _left_out(name: str, file: LeftOut) -> Result:
+    if file.error is None:
+        return Result("upload", name, file.path, "skipped", reason=file.reason)
+    return Result("upload", name, file.path, "failed", error=file.error)
+
+
+def download_tree(session: Session, remote: Remote, directory: str, *, delete: bool) -> Plan:
+    """Download the objects whose names have a prefix.
+
+    :param delete: delete the files that have no object
+    """
+    above = Above()
+    there: Iterator[LocalFile | LeftOut] = iter(())
+    if delete and os.path.isdir(directory):
+        there = walk(directory, follow=False)
+    for obj, file in merge(objects(session.api, remote), there):
+        if obj is not None:
+            yield _download(session, remote, directory, obj, above)
+        elif isinstance(file, LocalFile):
+            # Links, and what is below those, are nobody's to delete.
+            place = Place(directory, tuple(file.name.encode().split(b"/")))
+            job = DeleteFile(session, place, remote.prefix + file.name, file.size)
+            # At once: objects that come later may need a directory where this file is.
+            yield job.run()
+
+
+def _download(
+    session: Session, remote: Remote, directory: str, obj: RemoteObject, above: Above
+) -> Job | Result:
+    name = remote.prefix + obj.name
+    path = f"{directory}/{obj.name}"
+    if obj.name.endswith("/") and not obj.size:
+        # Some programs make such objects to show a directory.
+        return Result("download", name, path, "skipped", reason="directory marker")
+    try:
+        place = Place(directory, split_name(obj.name))
+        if above.covers(obj.name):
+            raise NameRefused(f"name {name!r} clashes with an object whose name is the beginning of it")
+    except NameRefused as err:
+        return Result("download", name, path, "failed", obj.size, err)
+    above.add(obj.name)
+    return Download(session, remote, name, place, obj)
+
+
+def copy_tree(session: Session, source: Remote, target: Remote, *, delete: bool) -> Plan:
+    """Copy the objects whose names have a prefix.
+
+    :param delete: delete the objects of the target that the source has not
+    """
+    needed = delete or session.config.overwrite != "always"
+    there = _if_any(objects(session.api, target)) if needed else iter(())
+    for obj, known in merge(objects(session.api, source), there):
+        if obj is not None:
+            names = source.prefix + obj.name, target.prefix + obj.name
+            yield Copy(session, source, names[0], target, names[1], obj, known)
+        elif known is not None and delete:
+            yield DeleteObject(session, target, target.prefix + known.name, known)
+
+
+def _if_any(listed: Iterator[RemoteObject]) -> Iterator[RemoteObject]:
+    """Objects of a container that may not exist yet."""
+    try:
+        yield from listed
+    except exc.NoSuchContainer:
+        return

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of transfers: one for each object, the report of all, progress, and what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from oio.common.exceptions import OioException
+
+
+class TransferError(OioException):
+    """A transfer failed."""
+
+
+class TransfersFailed(TransferError):
+    """Some of many transfers failed; `report` tells which."""
+
+    report: Report | None = None
+
+
+class TransferCancelled(TransferError):
+    """A transfer was cancelled; `report` tells what had been done."""
+
+    report: Report | None = None
+
+
+class NameRefused(TransferError):
+    """The name of an object cannot be that of a file in the target directory, or the other way round."""
+
+
+class FileRefused(TransferError):
+    """A file cannot be uploaded: it is no regular file, or another one is in its way."""
+
+
+class FileChanged(TransferError):
+    """A file was changed while it was read; nothing was stored."""
+
+
+class ObjectChanged(TransferError):
+    """An object was replaced while it was downloaded."""
+
+
+class DataMismatch(TransferError):
+    """What was downloaded does not match the checksum of the object; it was thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one object.
+
+    :param action: what was to be done
+    :param name: name of the object; of a copy, the new one
+    :param path: path of the file, or None for a copy
+    :param outcome: ``"done"``; ``"skipped"``, for the `reason` given; ``"failed"``, with `error`; or
+        ``"planned"``, in a dry run
+    :param size: bytes of the object, 0 when it is not known
+    :param reason: why it was skipped: ``"same"``, ``"exists"``, ``"symbolic link"``...
+    """
+
+    action: Literal["upload", "download", "copy", "delete"]
+    name: str
+    path: str | None
+    outcome: Literal["done", "skipped", "failed", "planned"]
+    size: int = 0
+    error: BaseException | None = None
+    reason: str = ""
+
+    def raise_failure(self) -> None:
+        """Raise the exception of a failure, if it is one."""
+        if self.error is not None:
+            raise self.error
+
+
+class Report:
+    """Results of a call. Iterate over it to get those that it has kept: all, unless there are very many.
+
+    >>> report = Report(1)
+    >>> report.add(Result("upload", "a", "files/a", "done", 5))
+    >>> report.add(Result("upload", "b", "files/b", "done", 6))
+    >>> report.done, report.bytes, len(list(report)), report.is_complete
+    (2, 11, 1, False)
+    """
+
+    def __init__(self, kept: int) -> None:
+        self.done = self.skipped = self.failed = self.planned = 0
+        #: Bytes of the objects that were moved.
+        self.bytes = 0
+        #: Whether all results were kept.
+        self.is_complete = True
+        self.failures: list[Result] = []
+        self._others: list[Result] = []
+        self._kept = kept
+
+    def add(self, result: Result) -> None:
+        """Count a result, and keep it if there is room."""
+        setattr(self, result.outcome, getattr(self, result.outcome) + 1)
+        if result.outcome == "done" and result.action != "delete":
+            self.bytes += result.size
+        kept = self.failures if result.outcome == "failed" else self._others
+        if len(kept) < self._kept:
+            kept.append(result)
+        else:
+            self.is_complete = False
+
+    def __iter__(self) -> Iterator[Result]:
+        yield from self._others
+        yield from self.failures
+
+    def __repr__(self) -> str:
+        return (
+            f"<Report: {self.done} done, {self.skipped} skipped, {self.failed} failed, "
+            f"{self.planned} planned, {self.bytes} bytes>"
+        )
+
+    def raise_failures(self) -> None:
+        """Raise an exception if anything failed.
+
+        :raises TransfersFailed: from the first failure
+        """
+        if not self.failed:
+            return
+        first = self.failures[0] if self.failures else None
+        example = "" if first is None else f", the first: {first.name!r}: {first.error}"
+        error = TransfersFailed(f"{self.failed} transfers failed{example}")
+        error.report = self
+        raise error from (None if first is None else first.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call has come.
+
+    :param bytes: moved so far; what has to be moved again is taken off
+    :param objects: finished so far, whatever their outcome
+    :param total_bytes: to be moved in all, those of the objects that are skipped left out; None while more
+        objects may be found
+    :param total_objects: None while more may be found
+    :param found_bytes: to be moved for the objects found so far
+    :param found_objects: found so far
+    :param failed: failed so far
+    """
+
+    bytes: int
+    objects: int
+    total_bytes: int | None
+    total_objects: int | None
+    found_bytes: int
+    found_objects: int
+    failed: int

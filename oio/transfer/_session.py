@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the jobs of one call share, and how they are tried again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.transfer._results import (
+    DataMismatch,
+    FileChanged,
+    ObjectChanged,
+    Result,
+    TransferCancelled,
+)
+
+if TYPE_CHECKING:
+    from oio import ObjectStorageApi
+    from oio.transfer._config import TransferConfig
+    from oio.transfer._crew import Crew
+    from oio.transfer._pace import Pace
+
+_T = TypeVar("_T")
+
+_TRANSIENT = (
+    exc.Conflict,
+    exc.CorruptedChunk,
+    exc.OioNetworkException,
+    exc.ServiceBusy,
+    exc.ServiceUnavailable,
+    DataMismatch,
+    FileChanged,
+    ObjectChanged,
+)
+_TOO_MANY, _SERVER_ERROR = 429, 500
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the jobs of one call share.
+
+    :param dry_run: tell what would be done only
+    :param sleep: waits a number of seconds between two attempts
+    """
+
+    api: ObjectStorageApi
+    config: TransferConfig
+    crew: Crew
+    pace: Pace
+    sleep: Callable[[float], object]
+    dry_run: bool = False
+
+    def attempt(
+        self,
+        action: Callable[[], _T],
+        *,
+        final: type[BaseException] | tuple[()] = (),
+        spent: Sequence[BaseException] = (),
+    ) -> _T:
+        """Do something until it succeeds, its failure is final, or no attempt is left.
+
+        :param final: a failure that is not worth another attempt here
+        :param spent: failures for which there were enough attempts already
+        """
+        failed = 0
+        while True:
+            self.crew.check()
+            try:
+                return action()
+            except exc.OioException as err:
+                failed += 1
+                # Who was interrupted has failed for this reason, whatever it says.
+                self.crew.check()
+                if failed > self.config.retries or isinstance(err, final) or not may_pass(err):
+                    raise
+                if any(err is known for known in spent):
+                    raise
+                asked = getattr(err, "retry_after", None) or 0.0
+            delay = min(self.config.retry_delay * 2 ** min(failed - 1, 16), _LONGEST_PAUSE)
+            # Those that have failed together do not come back together.
+            self.sleep(asked + delay * (0.5 + random.random() / 2))
+
+    def guarded(self, result: Result, action: Callable[[Result], Result]) -> Result:
+        """Do a job; failures that are its own become its result."""
+        try:
+            return action(result)
+        except green.Interrupted:
+            return replace(result, outcome="failed", error=TransferCancelled("the transfer was cancelled"))
+        except (exc.OioException, OSError) as err:
+            return replace(result, outcome="failed", error=err)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether another attempt may succeed.
+
+    >>> may_pass(exc.ServiceBusy()), may_pass(exc.NoSuchObject())
+    (True, False)
+    """
+    if isinstance(error, _TRANSIENT):
+        return True
+    status = getattr(error, "http_status", None)
+    return isinstance(status, int) and (status >= _SERVER_ERROR or status == _TOO_MANY)
+
+
+class Moved:
+    """Bytes that an attempt has moved, which are taken off when it has failed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """Wait until the bytes may be moved, and count them."""
+        self._session.pace.take(count)
+        self._session.crew.check()
+        self._session.crew.count(count)
+        self._count += count
+
+    def __enter__(self) -> Moved:
+        return self
+
+    def __exit__(self, kind: object, *_exc: object) -> None:
+        if kind is not None:
+            self._session.crew.count(-self._count)

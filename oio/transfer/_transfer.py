@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transfers: files and objects, one, many, or all of a tree."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from oio.common.arguments import WrongType, WrongValue
+from oio.common.utils import shorten
+from oio.transfer import _plans as plans
+from oio.transfer._config import (
+    COMPARE,
+    Compare,
+    Remote,
+    TransferConfig,
+    check_choice,
+    check_flag,
+    check_name,
+    check_remote,
+)
+from oio.transfer._copies import Copy
+from oio.transfer._crew import Crew, Job
+from oio.transfer._download import Download
+from oio.transfer._pace import Pace
+from oio.transfer._places import Place
+from oio.transfer._results import Progress, Report, Result, TransferCancelled
+from oio.transfer._session import Session
+from oio.transfer._upload import Upload
+
+if TYPE_CHECKING:
+    from oio import ObjectStorageApi
+
+Path: TypeAlias = "str | os.PathLike[str]"
+
+
+class Transfer:
+    """Uploads, downloads, copies and synchronisations.
+
+    A call returns when all is done. One object may be used by several threads; each call has its own workers.
+    Failures of single objects are results in the report; the calls for one object raise them.
+
+    :param api: the client
+    :param config: settings
+    :param on_progress: called from time to time with a :class:`Progress`, and once at the end, in the thread
+        that made the call. What it raises cancels the call, and comes out of it
+    :param on_result: called with each :class:`Result`, in the same way
+    :param progress_interval: seconds between two calls of `on_progress`
+    :param clock: tells seconds
+    :param sleep: waits a number of seconds; by default, a wait that :meth:`cancel` ends
+    :raises TypeError: an argument has another type
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory, Transfer(api) as transfer:
+    ...     result = transfer.download_file(Remote("doc", "box"), "hello", f"{directory}/hello.txt")
+    >>> result.outcome, result.size
+    ('done', 5)
+    """
+
+    def __init__(
+        self,
+        api: ObjectStorageApi,
+        config: TransferConfig | None = None,
+        *,
+        on_progress: Callable[[Progress], object] | None = None,
+        on_result: Callable[[Result], object] | None = None,
+        progress_interval: float = 0.2,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
+        given: object = config
+        if given is not None and not isinstance(given, TransferConfig):
+            raise WrongType(f"config must be a TransferConfig, not {type(given).__name__}: {shorten(given)}")
+        for name, call in (("on_progress", on_progress), ("on_result", on_result)):
+            if call is not None and not callable(call):
+                raise WrongType(f"{name} must be callable: {shorten(call)}")
+        interval: object = progress_interval
+        if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+            raise WrongType(f"progress_interval must be a number of seconds: {shorten(interval)}")
+        self._api = api
+        self._config = config or TransferConfig()
+        self._on_progress = on_progress
+        self._on_result = on_result
+        self._interval = progress_interval
+        self._clock = clock
+        self._sleep = sleep
+        self._crews: set[Crew] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    # --- uploads ---
+
+    def upload_file(self, path: Path, target: Remote, name: str | None = None) -> Result:
+        """Upload one file.
+
+        :param path: of the file; a symbolic link is followed
+        :param target: account, container and prefix of the object
+        :param name: of the object, without the prefix; by default, the last part of the path
+        :raises FileRefused: it is no regular file
+        :raises FileChanged: it was changed each time that it was read
+        :raises OSError: it cannot be read
+        :raises OioException: it cannot be stored
+        """
+        shown = _check_path("path", path)
+        check_remote("target", target)
+        known = check_name("name", os.path.basename(shown) if name is None else name)
+        return self._one(
+            lambda session: Upload(session, shown, target, target.prefix + known, asks=True, follow=True)
+        )
+
+    def upload_many(self, pairs: Iterable[tuple[Path, str]], target: Remote) -> Report:
+        """Upload files.
+
+        :param pairs: path of each file, and name of its object, without the prefix; taken one by one, in the
+            threads of the workers
+        :param target: account, container and prefix of the objects
+        :raises TransferCancelled: :meth:`cancel` was called
+        """
+        check_remote("target", target)
+
+        def jobs(session: Session) -> Iterator[Job]:
+            for path, name in pairs:
+                shown = _check_path("path", path)
+                full = target.prefix + check_name("name", name)
+                yield Upload(session, shown, target, full, asks=True, follow=True)
+
+        return self._many(jobs)
+
+    def upload_tree(self, directory: Path, target: Remote) -> Report:
+        """Upload the files of a directory and of those below it. What is there already is skipped: when it
+        has failed, call it again.
+
+        Each object has the path of its file, with slashes, after the prefix, and a property ``file-mtime``.
+        Modes, owners and empty directories are not kept.
+
+        :param directory: its path
+        :param target: account, container and prefix of the objects
+        :raises NotADirectoryError: it is no directory
+        :raises OioException: the container cannot be listed
+        :raises TransferCancelled: :meth:`cancel` was called
+        """
+        shown = _check_directory("directory", directory)
+        check_remote("target", target)
+        return self._many(lambda session: plans.upload_tree(session, shown, target, delete=False))
+
+    # --- downloads ---
+
+    def download_file(
+        self, source: Remote, name: str, path: Path, *, version: int | str | None = None
+    ) -> Result:
+        """Download one object.
+
+        The file has its name only when it is complete and verified. It is written beside it, as
+        ``.oio-*.part``; when a large one is interrupted, the next call goes on there if the object is still
+        the same.
+
+        :param source: account, container and prefix of the object
+        :param name: of the object, without the prefix
+        :param path: of the file; its directory is made if need be
+        :param version: of the object, the latest by default
+        :raises NoSuchObject: there is no such object
+        :raises FileRefused: the path is that of a directory; another transfer is writing the same file
+        :raises ObjectChanged: it was replaced each time that it was read
+        :raises DataMismatch: the data do not match the checksum of the object
+        :raises OSError: the file cannot be written
+        :raises OioException: the object cannot be read
+        """
+        check_remote("source", source)
+        known = source.prefix + check_name("name", name)
+        place = _place(path)
+        return self._one(lambda session: Download(session, source, known, place, version=version))
+
+    def download_many(self, source: Remote, pairs: Iterable[tuple[str, Path]]) -> Report:
+        """Download objects.
+
+        :param source: account, container and prefix of the objects
+        :param pairs: name of each object, without the prefix, and path of its file; taken one by one, in the
+            threads of the workers
+        :raises TransferCancelled: :meth:`cancel` was called
+        """
+        check_remote("source", source)
+
+        def jobs(session: Session) -> Iterator[Job]:
+            for name, path in pairs:
+                yield Download(session, source, source.prefix + check_name("name", name), _place(path))
+
+        return self._many(jobs)
+
+    def download_tree(self, source: Remote, directory: Path) -> Report:
+        """Download the objects whose names have a prefix. What is there already is skipped.
+
+        Names that would leave the directory, or that no file can have, are failures: with parts ``..``,
+        absolute, with NUL, below another object, or below a symbolic link.
+
+        :param source: account, container and prefix of the objects
+        :param directory: path of the directory, which is made if need be; what follows the prefix is the path
+            of the file from there
+        :raises NoSuchContainer: there is no such container
+        :raises OioException: the container cannot be listed
+        :raises TransferCancelled: :meth:`cancel` was called
+        """
+        check_remote("source", source)
+        shown = _check_path("directory", directory)
+        return self._many(lambda session: plans.download_tree(session, source, shown, delete=False))
+
+    # --- copies ---
+
+    def copy_object(self, source: Remote, name: str, target: Remote, new_name: str | None = None) -> Result:
+        """Copy one object, if possible without copying its data.
+
+        :param source: account, container and prefix of the object
+        :param name: of the object, without the prefix
+        :param target: account, container and prefix of the copy
+        :param new_name: of the copy, without the prefix; by default the same
+        :raises NoSuchObject: there is no such object
+        :raises OioException: it cannot be copied
+        """
+        check_remote("source", source)
+        check_remote("target", target)
+        names = check_name("name", name), check_name("new_name", name if new_name is None else new_name)
+        return self._one(
+            lambda session: Copy(
+                session, source, source.prefix + names[0], target, target.prefix + names[1], asks=True
+            )
+        )
+
+    def copy_many(self, source: Remote, pairs: Iterable[tuple[str, str]], target: Remote) -> Report:
+        """Copy objects, if possible without copying their data.
+
+        :param source: account, container and prefix of the objects
+        :param pairs: name of each object and of its copy, without the prefixes
+        :param target: account, container and prefix of the copies
+        :raises TransferCancelled: :meth:`cancel` was called
+        """
+        check_remote("source", source)
+        check_remote("target", target)
+
+        def jobs(session: Session) -> Iterator[Job]:
+            for name, new_name in pairs:
+                names = check_name("name", name), check_name("new_name", new_name)
+                yield Copy(
+                    session, source, source.prefix + names[0], target, target.prefix + names[1], asks=True
+                )
+
+        return self._many(jobs)
+
+    def copy_tree(self, source: Remote, target: Remote) -> Report:
+        """Copy the objects whose names have a prefix. Those of which the target has one of the same name,
+        size and checksum are skipped.
+
+        :param source: account, container and prefix of the objects
+        :param target: account, container and prefix of the copies
+        :raises OioException: a container cannot be listed
+        :raises TransferCancelled: :meth:`cancel` was called
+        """
+        _check_apart(check_remote("source", source), check_remote("target", target))
+        return self._many(lambda session: plans.copy_tree(session, source, target, delete=False))
+
+    # --- synchronisation ---
+
+    def sync(
+        self,
+        source: Path | Remote,
+        target: Path | Remote,
+        *,
+        compare: Compare | None = None,
+        delete: bool = False,
+        dry_run: bool = False,
+    ) -> Report:
+        """Make a target like its source: what differs is moved, whatever ``overwrite`` says.
+
+        A difference is one in size and time, or one in size and checksum; of two containers, always in size
+        and checksum. The time is that of the file, which its object has as property ``file-mtime``; else that
+        of the object.
+
+        :param source: a directory, or objects whose names have a prefix
+        :param target: the same; one of both, or both, are a :class:`Remote`
+        :param compare: instead of that of the settings
+        :param delete: delete what the source has not. A directory that cannot be read, links and special
+            files protect what has their names
+        :param dry_run: change nothing, and tell what would be done: ``"planned"`` results
+        :raises ValueError: `delete` is set, and a prefix does not end with a slash: ``photos`` is that of
+            ``photos-of-others/cat`` too
+        :raises NotADirectoryError: the source is no directory
+        :raises OioException: a container cannot be listed
+        :raises TransferCancelled: :meth:`cancel` was called
+
+        >>> with Transfer(api) as transfer:
+        ...     report = transfer.sync(Remote("doc", "box"), Remote("doc", "mirror"))
+        ...     again = transfer.sync(Remote("doc", "box"), Remote("doc", "mirror"))
+        >>> report.done, again.skipped
+        (1, 1)
+        """
+        config = replace(self._config, overwrite="changed")
+        if compare is not None:
+            check_choice("compare", compare, COMPARE)
+            config = replace(config, compare=compare)
+        check_flag("delete", delete)
+        check_flag("dry_run", dry_run)
+        for end in (source, target) if delete else ():
+            _check_directory_prefix(end)
+        plan: Callable[[Session], plans.Plan]
+        if isinstance(source, Remote) and isinstance(target, Remote):
+            _check_apart(source, target)
+            one, other = source, target
+            plan = lambda session: plans.copy_tree(session, one, other, delete=delete)  # noqa: E731
+        elif isinstance(source, Remote) and not isinstance(target, Remote):
+            remote, directory = source, _check_path("target", target)
+            plan = lambda session: plans.download_tree(session, remote, directory, delete=delete)  # noqa: E731
+        elif isinstance(target, Remote) and not isinstance(source, Remote):
+            remote, directory = target, _check_directory("source", source)
+            plan = lambda session: plans.upload_tree(session, directory, remote, delete=delete)  # noqa: E731
+        else:
+            raise WrongType(
+                f"source or target must be an oio.transfer.Remote: {shorten(source)}, {shorten(target)}"
+            )
+        return self._many(plan, config, dry_run=dry_run)
+
+    # --- calls ---
+
+    def cancel(self) -> None:
+        """End the calls that are being made. Any thread may do this, a callback or a signal handler too.
+
+        What waits is ended within a tenth of a second, and nothing half-done is left, but the ``.oio-*``
+        files of large downloads, with which the next call goes on.
+        """
+        for crew in list(self._crews):
+            crew.cancel()
+
+    def close(self) -> None:
+        """End the calls that are being made, and refuse others."""
+        self._closed = True
+        self.cancel()
+
+    def __enter__(self) -> Transfer:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _one(self, job: Callable[[Session], Job]) -> Result:
+        def jobs(session: Session) -> Iterator[Job]:
+            yield job(session)
+
+        (result,) = self._many(jobs, replace(self._config, results_kept=1))
+        result.raise_failure()
+        return result
+
+    def _many(
+        self,
+        plan: Callable[[Session], plans.Plan],
+        config: TransferConfig | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Report:
+        if self._closed:
+            raise WrongValue("the transfer was closed")
+        config = config or self._config
+        crew, report = Crew(config.workers), Report(config.results_kept)
+        sleep = self._sleep or crew.pause
+        session = Session(
+            self._api, config, crew, Pace(config.bandwidth, self._clock, sleep), sleep, dry_run=dry_run
+        )
+        shown_at: float | None = None
+
+        def see(result: Result) -> None:
+            report.add(result)
+            if self._on_result is not None:
+                self._on_result(result)
+
+        def show(progress: Progress, over: bool) -> None:
+            nonlocal shown_at
+            if self._on_progress is None:
+                return
+            now = self._clock()
+            if over or shown_at is None or now - shown_at >= self._interval:
+                shown_at = now
+                self._on_progress(progress)
+
+        with self._lock:
+            self._crews.add(crew)
+        try:
+            crew.run(plan(session), see, show)
+        except TransferCancelled as err:
+            err.report = report
+            raise
+        finally:
+            with self._lock:
+                self._crews.discard(crew)
+        return report
+
+
+def _check_path(argument: str, value: object) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise WrongType(f"{argument} must be a path, not {type(value).__name__}: {shorten(value)}")
+    if not value or "\0" in value:
+        raise WrongValue(f"{argument} must be a path: {value!r}")
+    return value
+
+
+def _check_directory(argument: str, value: object) -> str:
+    path = _check_path(argument, value)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(f"{argument} must be a directory: {path!r}")
+    return path
+
+
+def _place(path: object) -> Place:
+    shown = _check_path("path", path)
+    directory, name = os.path.split(shown)
+    if name in {"", ".", ".."}:
+        raise WrongValue(f"path must be that of a file, and not of a directory: {shown!r}")
+    return Place(directory or ".", (os.fsencode(name),))
+
+
+def _check_directory_prefix(end: Path | Remote) -> None:
+    """Refuse to delete what only begins like a directory.
+
+    :raises ValueError: a prefix does not end with a slash
+    """
+    if isinstance(end, Remote) and end.prefix and not end.prefix.endswith("/"):
+        raise WrongValue(f"prefix must end with a slash when delete is set: {shorten(end.prefix)}")
+
+
+def _check_apart(source: Remote, target: Remote) -> None:
+    """Refuse to copy objects among those that are listed for it."""
+    same = (source.account, source.container) == (target.account, target.container)
+    if same and (source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)):
+        raise WrongValue(f"target must not hold, or be in, the source: {target} and {source}")
