@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a call of the facade is made for an event loop."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import AsyncIterable, Callable, Iterator
+from io import BufferedReader
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from oio.aio._files import AsyncObjectReader, AsyncObjectWriter, Opening
+from oio.aio._sources import Blocks, upload
+from oio.aio._streams import AsyncItems, AsyncObjectStream
+from oio.aio._workers import Workers
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
+    from oio.api._data.source import Data
+    from oio.api._operations.files import ObjectWriter
+    from oio.api.object_storage import ObjectStorageApi, ObjectStream
+
+    P = ParamSpec("P")
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+AsyncData: TypeAlias = "Data | AsyncIterable[object]"
+"""Data to upload: those that the facade takes, or an async iterable of blocks."""
+
+_BATCH = 100
+"""Items of a listing that a worker takes at once. A page has ten times as many."""
+
+
+class FaceBase:
+    """What the calls have in common.
+
+    :ivar sync: the client whose calls are made; it may be used by other threads meanwhile
+    """
+
+    sync: ObjectStorageApi
+    _workers: Workers
+    #: Streams and files that hold something as long as they are not closed.
+    _opened: weakref.WeakSet[Any]
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._workers.call(functools.partial(function, *args, **kwargs))
+
+    async def _upload(self, function: Callable[..., T], data: AsyncData, *args: Any, **kwargs: Any) -> T:
+        if not isinstance(data, AsyncIterable):
+            return await self._workers.call(functools.partial(function, *args, data=data, **kwargs))
+
+        def store(blocks: Blocks) -> T:
+            return function(*args, data=blocks, **kwargs)
+
+        return await upload(self._workers, data, store)
+
+    async def _fetch(
+        self, function: Callable[P, tuple[M, ObjectStream]], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[M, AsyncObjectStream]:
+        meta, stream = await self._workers.call(
+            functools.partial(function, *args, **kwargs), discard=lambda found: found[1].close()
+        )
+        self._opened.add(stream)
+        return meta, AsyncObjectStream(self._workers, stream)
+
+    async def _locate(
+        self, function: Callable[..., tuple[Any, Any]], *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        meta, chunks = await self._call(function, *args, **kwargs)
+        # Each one is asked for.
+        return meta, AsyncItems(self._workers, chunks, 1) if isinstance(chunks, Iterator) else chunks
+
+    def _iterate(self, function: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> AsyncItems[Any]:
+        limit = kwargs.get("limit")
+        batch = min(limit, _BATCH) if isinstance(limit, int) and limit > 0 else _BATCH
+
+        def items() -> Iterator[Any]:
+            yield from function(*args, **kwargs)
+
+        return AsyncItems(self._workers, items(), batch)
+
+    def _open(
+        self, function: Callable[..., BufferedReader | ObjectWriter], *args: Any, **kwargs: Any
+    ) -> Opening[Any]:
+        return Opening(functools.partial(self._opened_file, functools.partial(function, *args, **kwargs)))
+
+    async def _opened_file(
+        self, function: Callable[[], BufferedReader | ObjectWriter]
+    ) -> AsyncObjectReader | AsyncObjectWriter:
+        file = await self._workers.call(function, discard=_ending)
+        self._opened.add(file)
+        if isinstance(file, BufferedReader):
+            return AsyncObjectReader(self._workers, file)
+        return AsyncObjectWriter(self._workers, file)
+
+    def _endings(self) -> list[Callable[[], object]]:
+        """What frees all that is open."""
+        return [functools.partial(_ending, opened) for opened in list(self._opened)]
+
+
+def _ending(opened: Any) -> None:
+    # Half of an object must not be committed.
+    getattr(opened, "abort", opened.close)()

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers: a bounded number of OS threads that do what would block an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.utils import HANDED_OVER, calling_line
+
+T = TypeVar("T")
+
+
+class Lane(Enum):
+    """What a worker is for: no lane has to wait until work of another one is over."""
+
+    CALLS = "call"
+    """What waits for services only, so that each one ends."""
+    UPLOADS = "upload"
+    """What waits for the loop too, which may have to read with the same client for it."""
+    ENDINGS = "ending"
+    """What frees connections, however busy the other workers are."""
+
+
+class _Orphaning(green.Interruption):
+    """Also ends what waits for a loop that was closed: no task is left that could.
+
+    :param loop: is waited for
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def _look(self, hub: Any) -> None:
+        if self._loop.is_closed():
+            self.ask()
+        super()._look(hub)
+
+
+class Job(Generic[T]):
+    """A piece of work that a worker does. All but :meth:`run` and :meth:`interrupt` is for the loop.
+
+    :param loop: is told of the end
+    :param leave: called at the end, in either thread
+    :param needs_loop: it waits for the loop
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Callable[[], T],
+        leave: Callable[[Job[T]], object],
+        needs_loop: bool = False,
+    ) -> None:
+        self._loop = loop
+        self._work: Callable[[], T] | None = work
+        self._leave = leave
+        self._interruption = _Orphaning(loop) if needs_loop else green.Interruption()
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._place: Future[None] | None = None
+        self._is_unwanted = False
+        self.is_over = False
+
+    def start(self, lane: ThreadPoolExecutor) -> None:
+        """Queue it for the next worker of a lane that is free.
+
+        :raises OioException: no thread can be started
+        """
+        try:
+            self._place = lane.submit(self.run)
+        except RuntimeError as err:
+            # It may be in the queue all the same.
+            self.interrupt()
+            raise exc.OioException(f"No thread can be started for the call: {err}") from err
+        self._place.add_done_callback(self._drop)
+
+    def _drop(self, place: Future[None]) -> None:
+        if place.cancelled():
+            self._error = green.Interrupted()
+            self._tell()
+
+    def run(self) -> None:
+        """Do the work, in a worker."""
+        work, self._work = self._work, None
+        try:
+            if work is None or self._interruption.is_asked_for:
+                raise green.Interrupted
+            with self._interruption:
+                self._result.append(work())
+        except BaseException as err:  # noqa: BLE001 - it is raised where the result is waited for.
+            self._error = err
+        del work
+        self._tell()
+
+    def _tell(self) -> None:
+        self._leave(self)
+        if self._is_unwanted:
+            self._forget()
+        try:
+            self._loop.call_soon_threadsafe(self._arrive)
+        except RuntimeError:
+            # The loop is closed: nobody waits.
+            self.is_over = True
+
+    def _arrive(self) -> None:
+        self.is_over = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    def _forget(self) -> None:
+        # An exception refers to this job, by its traceback.
+        self._result.clear()
+        self._error = None
+
+    def drop(self) -> None:
+        """End it; nobody wants its result or its exception."""
+        self._is_unwanted = True
+        self.interrupt()
+        self._forget()
+
+    def interrupt(self) -> None:
+        """End it: at once if it waits, else when it waits next. It may have been done by then."""
+        self._interruption.ask()
+        if self._place is not None:
+            self._place.cancel()
+
+    async def over(self) -> None:
+        """Wait for its end."""
+        if not self.is_over:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def take(self) -> T:
+        """Give its result, or raise its exception: once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._result.pop()
+        try:
+            if isinstance(error, green.Interrupted):
+                raise exc.OioException("The client was closed during the call")
+            raise error
+        finally:
+            # Its traceback refers to this frame.
+            del error
+
+    def has_result(self) -> bool:
+        """Whether there is a result that nobody has taken."""
+        return bool(self._result)
+
+
+class Workers:
+    """The workers of a client. Threads are started when they are needed, and kept until it is closed.
+
+    :param size: of each lane
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._lanes: dict[Lane, ThreadPoolExecutor] = {}
+        self._jobs: set[Job[Any]] = set()
+        self._lock = threading.Lock()
+
+    def start(self, work: Callable[[], T], lane: Lane = Lane.CALLS) -> Job[T]:
+        """Begin a piece of work with the context variables of the caller."""
+        context = contextvars.copy_context()
+        context.run(HANDED_OVER.set, calling_line())
+        if self._pid != os.getpid():
+            # The threads exist in the parent process only.
+            self._forget()
+        job = Job(
+            asyncio.get_running_loop(),
+            functools.partial(context.run, work),
+            self._jobs.discard,
+            lane is Lane.UPLOADS,
+        )
+        with self._lock:
+            # What is freed after the client was closed must not leave a thread.
+            is_late = lane is Lane.ENDINGS and not self._lanes
+            pool = self._lanes.get(lane) or ThreadPoolExecutor(self._size, f"oio {lane.value}")
+            if not is_late:
+                self._lanes[lane] = pool
+            self._jobs.add(job)
+            job.start(pool)
+            if is_late:
+                pool.shutdown(wait=False)
+        return job
+
+    async def call(
+        self,
+        work: Callable[[], T],
+        *,
+        abandon: Callable[[], object] | None = None,
+        discard: Callable[[T], object] | None = None,
+    ) -> T:
+        """Do a piece of work, see :meth:`finish`."""
+        return await self.finish(self.start(work), abandon=abandon, discard=discard)
+
+    async def finish(
+        self,
+        job: Job[T],
+        *,
+        abandon: Callable[[], object] | None = None,
+        discard: Callable[[T], object] | None = None,
+    ) -> T:
+        """Wait for the result of a job. A task that is cancelled meanwhile ends it, and waits for its end.
+
+        :param abandon: called then, in another worker
+        :param discard: called with a result that nobody gets, in another worker
+        """
+        try:
+            await job.over()
+        except asyncio.CancelledError:
+            job.interrupt()
+            # Each of these may raise at its end that the task was cancelled again.
+            if abandon is not None:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.end(abandon)
+            with contextlib.suppress(asyncio.CancelledError):
+                await insist(job)
+            if discard is not None and job.has_result():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.end(functools.partial(discard, job.take()))
+            job.drop()
+            raise
+        return job.take()
+
+    async def end(self, work: Callable[[], object]) -> None:
+        """Free what something holds, even if the task is cancelled meanwhile."""
+        job = self.start(work, Lane.ENDINGS)
+        await insist(job)
+        job.take()
+
+    async def close(self, *endings: Callable[[], object]) -> None:
+        """End all work that is under way, then do what is left to do, then end the threads.
+
+        :param endings: called in a thread, one after the other, whichever fail
+        """
+        with self._lock:
+            jobs, lanes = self._jobs, self._lanes
+            self._jobs, self._lanes = set(), {}
+        for job in list(jobs):
+            job.interrupt()
+
+        def run() -> None:
+            with contextlib.ExitStack() as stack:
+                for lane in lanes.values():
+                    stack.callback(lane.shutdown)
+                for ending in reversed(endings):
+                    stack.callback(ending)
+
+        last = Job(asyncio.get_running_loop(), run, jobs.discard)
+        thread = threading.Thread(target=last.run, name="oio close", daemon=True)
+        thread.start()
+        await insist(last)
+        # It has nothing left to do.
+        thread.join()
+        last.take()
+
+
+async def insist(job: Job[Any]) -> None:
+    """Wait for the end of a job, even if the task is cancelled meanwhile.
+
+    :raises CancelledError: at the end: it was
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not job.is_over:
+        try:
+            await job.over()
+        except asyncio.CancelledError as err:
+            cancelled = err
+    if cancelled is not None:
+        try:
+            raise cancelled
+        finally:
+            del cancelled
