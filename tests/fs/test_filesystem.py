@@ -1,0 +1,452 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filesystem of fsspec: errors, caches, ranges, writing, transactions, and programs that use it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from oio.common import exceptions as exc
+from oio.fs import OioFileSystem
+from oio.sandbox import Fault, Namespace
+
+DATA = random.Random(7).randbytes(600_000)
+REFUSED = Fault("status", service="rawx", operation="GET", status=503)
+
+
+@pytest.fixture
+def options(files: OioFileSystem) -> dict[str, Any]:
+    """Storage options of the same place."""
+    return {
+        "namespace": files.namespace,
+        "account": files.account,
+        "endpoint": files.endpoint,
+        "skip_instance_cache": True,
+    }
+
+
+# --- paths and options ---
+
+
+def test_url_leads_to_the_filesystem(files: OioFileSystem, options: dict[str, Any]) -> None:
+    files.pipe("box/a/b", b"data")
+    with fsspec.open("oio://box/a/b", **options) as file:
+        assert file.read() == b"data"
+    assert files._strip_protocol("oio://box/a/b/") == "box/a/b"
+    assert files.unstrip_protocol("box/a/b") == "oio://box/a/b"
+
+
+def test_environment_names_the_place(files: OioFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.pipe("box/a", b"data")
+    for variable, value in (
+        ("OIO_NS", files.namespace),
+        ("OIO_ACCOUNT", files.account),
+        ("OIO_PROXYD_URL", files.endpoint),
+    ):
+        monkeypatch.setenv(variable, value)
+    other = OioFileSystem(skip_instance_cache=True)
+    assert other.cat("box/a") == b"data"
+    other.close()
+
+
+@pytest.mark.parametrize(("missing", "variable"), [("namespace", "OIO_NS"), ("account", "OIO_ACCOUNT")])
+def test_place_without_a_name_is_refused(
+    missing: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
+    given = {"namespace": "NS", "account": "a", "skip_instance_cache": True, missing: None}
+    with pytest.raises(ValueError, match=f"{missing} is required, as an option or by {variable}"):
+        OioFileSystem(**given)
+
+
+def test_copy_by_pickle_reads_the_same(files: OioFileSystem) -> None:
+    files.pipe("box/a", DATA)
+    other = pickle.loads(pickle.dumps(files))
+    assert other.cat("box/a") == DATA
+    with files.open("box/a", "rb", block_size=1000) as file:
+        file.seek(500)
+        moved = pickle.loads(pickle.dumps(file))
+        assert moved.read(10) == DATA[500:510]
+        moved.close()
+    other.close()
+
+
+# --- errors ---
+
+
+@pytest.mark.parametrize("path", ["box/nothing", "nowhere/a", "nowhere"])
+def test_what_is_not_there_is_not_found(files: OioFileSystem, path: str) -> None:
+    assert not files.exists(path)
+    assert files.find(path) == []
+    uses = [files.info, files.ls, files.rm]
+    if "/" in path:
+        uses += [files.cat_file, lambda path: files.open(path, "rb")]
+    for use in uses:
+        with pytest.raises(FileNotFoundError):
+            use(path)
+
+
+def test_directory_is_no_file(files: OioFileSystem) -> None:
+    files.pipe("box/a/b", b"data")
+    with pytest.raises(IsADirectoryError):
+        files.open("box", "wb")
+    with pytest.raises(FileNotFoundError):
+        files.open("box/a", "rb")
+    with pytest.raises(NotADirectoryError):
+        files.rmdir("box/a/b")
+    with pytest.raises(OSError, match="not empty"):
+        files.rmdir("box/a")
+    with pytest.raises(OSError, match="not empty"):
+        files.rmdir("box")
+
+
+def test_exception_of_the_store_is_the_cause(files: OioFileSystem, namespace: Namespace) -> None:
+    files.pipe("box/a", b"data")
+    with (
+        namespace.faults(REFUSED),
+        pytest.raises(OSError, match="box/a") as caught,
+    ):
+        files.cat("box/a")
+    assert isinstance(caught.value.__cause__, exc.ServiceUnavailable)
+
+
+def test_damaged_data_are_never_given(files: OioFileSystem, namespace: Namespace) -> None:
+    files.pipe("box/a", DATA)
+    damage = Fault("corrupt", service="rawx", operation="GET", after_bytes=100)
+    with namespace.faults(damage) as plan, pytest.raises(exc.CorruptedChunk):
+        files.cat("box/a")
+    plan.assert_met()
+
+
+def test_failed_download_leaves_no_file(files: OioFileSystem, namespace: Namespace, tmp_path: Path) -> None:
+    files.pipe("box/a", DATA)
+    with (
+        namespace.faults(REFUSED),
+        pytest.raises(OSError, match="box/a"),
+    ):
+        files.get("box/a", str(tmp_path / "copy"))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- listings ---
+
+
+def test_listing_describes_files_and_directories(files: OioFileSystem) -> None:
+    files.pipe({"box/a": b"12345", "box/b/c": b"", "box/b/d/e": b""})
+    entries = files.ls("box", detail=True)
+    assert [(entry["name"], entry["type"], entry["size"]) for entry in entries] == [
+        ("box/a", "file", 5),
+        ("box/b", "directory", 0),
+    ]
+    assert files.ls("", detail=False) == ["box"]
+    assert files.find("box/b") == ["box/b/c", "box/b/d/e"]
+    assert list(files.find("box", withdirs=True)) == [
+        "box",
+        "box/a",
+        "box/b",
+        "box/b/c",
+        "box/b/d",
+        "box/b/d/e",
+    ]
+    assert files.info("box/a")["size"] == entries[0]["size"]
+    assert files.isdir("box/b/d")
+    assert files.du("box") == 5
+
+
+def test_tree_is_found_by_one_listing(files: OioFileSystem, namespace: Namespace) -> None:
+    files.pipe({f"box/{number}/{number}/f": b"" for number in range(5)})
+    namespace.forget_requests()
+    assert len(files.find("box")) == 5
+    assert len([record for record in namespace.requests if record.service == "proxy"]) == 1
+
+
+def test_listing_is_kept_until_something_changes(files: OioFileSystem, namespace: Namespace) -> None:
+    files.pipe("box/d/a", b"1")
+    files.ls("box/d")
+    namespace.forget_requests()
+    assert files.ls("box/d", detail=False) == ["box/d/a"]
+    assert files.info("box/d/a")["size"] == 1
+    assert namespace.requests == []
+    files.pipe("box/d/b", b"2")
+    assert files.ls("box/d", detail=False) == ["box/d/a", "box/d/b"]
+    files.rm("box/d/a")
+    assert files.ls("box/d", detail=False) == ["box/d/b"]
+    files.cp("box/d/b", "box/d/c")
+    assert files.ls("box/d", detail=False) == ["box/d/b", "box/d/c"]
+    files.mv("box/d/c", "box/e")
+    assert (files.ls("box/d", detail=False), files.exists("box/e")) == (["box/d/b"], True)
+
+
+def test_object_that_stands_for_a_directory_is_none(files: OioFileSystem) -> None:
+    files.api.object_create(files.account, "box", obj_name="d/", data=b"")
+    files.pipe("box/d/a", b"")
+    assert files.ls("box/d", detail=False) == ["box/d/a"]
+    assert files.find("box") == ["box/d/a"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "options"),
+    [
+        ("box/d/c", "oio://box/d/c", {}),
+        ("box/d/c", "box/d/", {}),
+        ("box/d", "box/d/e", {"recursive": True}),
+        ("box/d", "box/d/", {"recursive": True}),
+        ("box/d", "missing/d", {"recursive": True}),
+    ],
+)
+def test_move_that_leads_nowhere_loses_nothing(
+    files: OioFileSystem, source: str, target: str, options: dict[str, Any]
+) -> None:
+    files.pipe({"box/d/b": b"b", "box/d/c": b"c"})
+    with contextlib.suppress(OSError, ValueError):
+        files.mv(source, target, **options)
+    found = [path for container in files.ls("", detail=False) for path in files.find(container)]
+    assert sorted(path.rpartition("/")[2] for path in found) == ["b", "c"]
+
+
+def test_move_leaves_what_it_has_not_copied(files: OioFileSystem) -> None:
+    files.pipe({"box/d/a": b"a", "box/d/b": b"b", "box/d/deep/er/c": b"c"})
+    files.mv("box/d", "box/e/", recursive=True, maxdepth=1)
+    assert files.find("box/d") == ["box/d/deep/er/c"]
+    assert sorted(path[-1] for path in files.find("box/e")) == ["a", "b"]
+    files.mv("box/d/deep/*", "box/d/deep/into/", recursive=True)
+    assert [path[-1] for path in files.find("box/d")] == ["c"]
+
+
+def test_directories_of_objects_that_stand_for_them_do_not_stop_a_removal(files: OioFileSystem) -> None:
+    files.pipe({"box/d/a": b"a", "box/d/b": b"b"})
+    files.api.object_create(files.account, "box", obj_name="d/empty/", data=b"")
+    files.rm("box/d", recursive=True)
+    assert files.find("box") == []
+
+
+def test_failed_removal_leaves_no_stale_listing(files: OioFileSystem) -> None:
+    files.pipe({f"box/{name}": b"data" for name in "abc"})
+    files.ls("box")
+    files.api.object_delete(files.account, "box", "b")
+    with pytest.raises(FileNotFoundError, match="box/b"):
+        files.rm(["box/a", "box/b", "box/c"])
+    assert files.ls("box") == []
+
+
+def test_containers_are_made_and_removed(files: OioFileSystem) -> None:
+    files.mkdir("other")
+    with pytest.raises(FileExistsError):
+        files.mkdir("other")
+    files.makedirs("other", exist_ok=True)
+    files.pipe("other/a/b", b"")
+    files.rm("other", recursive=True)
+    assert not files.exists("other")
+    assert files.ls("", detail=False) == ["box"]
+
+
+# --- data ---
+
+
+def test_slices_of_a_file(files: OioFileSystem) -> None:
+    files.pipe("box/a", DATA)
+    places = [(0, 10), (5, None), (None, 7), (-5, None), (10, -10), (-20, -10), (9, 9), (9, 3), (10**6, None)]
+    for start, end in places:
+        assert files.cat_file("box/a", start=start, end=end) == DATA[start:end]
+    starts, ends = [0, 100, 300_000], [10, 200, 300_001]
+    assert files.cat_ranges(["box/a"] * 3, starts, ends) == [
+        DATA[start:end] for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def test_reading_asks_for_what_its_cache_wants(files: OioFileSystem, namespace: Namespace) -> None:
+    files.pipe("box/a", DATA)
+    namespace.forget_requests()
+    with files.open("box/a", "rb", block_size=1000, cache_type="readahead") as file:
+        file.seek(300_000)
+        assert file.read(10) == DATA[300_000:300_010]
+        assert file.read(10) == DATA[300_010:300_020]
+    asked = [record for record in namespace.requests if record.service == "rawx"]
+    assert len(asked) == 1
+
+
+def test_file_is_described_by_checksum_and_time(files: OioFileSystem) -> None:
+    files.pipe("box/a", b"one")
+    first = files.checksum("box/a"), files.ukey("box/a")
+    assert files.created("box/a") <= files.modified("box/a")
+    files.pipe("box/a", b"two")
+    assert (files.checksum("box/a") != first[0], files.ukey("box/a") != first[1]) == (True, True)
+    with pytest.raises(IsADirectoryError):
+        files.checksum("box")
+
+
+def test_upload_and_download_tell_of_their_progress(files: OioFileSystem, tmp_path: Path) -> None:
+    class Seen(fsspec.Callback):  # type: ignore[misc]
+        seen = 0
+
+        def relative_update(self, inc: int = 1) -> None:
+            self.seen += inc
+
+    source = tmp_path / "source"
+    source.write_bytes(DATA)
+    for transfer, arguments in (
+        (files.put_file, (str(source), "box/a")),
+        (files.get_file, ("box/a", str(tmp_path / "copy"))),
+    ):
+        callback = Seen()
+        transfer(*arguments, callback=callback)
+        assert (callback.seen, callback.size) == (len(DATA), len(DATA))
+    assert (tmp_path / "copy").read_bytes() == DATA
+
+
+def test_file_that_cannot_be_opened_is_left(files: OioFileSystem, tmp_path: Path) -> None:
+    files.pipe_file("box/a", b"data")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "missing" / "file")
+    with pytest.raises(FileNotFoundError):
+        files.get_file("box/a", str(link))
+    assert link.is_symlink()
+
+
+# --- writing ---
+
+
+def test_large_file_is_written_in_blocks(files: OioFileSystem) -> None:
+    with files.open("box/a", "wb", block_size=1000) as file:
+        for begin in range(0, len(DATA), 777):
+            file.write(DATA[begin : begin + 777])
+        assert not files.exists("box/a")
+    assert files.cat("box/a") == DATA
+
+
+def test_nothing_is_stored_when_the_block_raises(files: OioFileSystem) -> None:
+    def write() -> None:
+        with files.open("box/a", "wb", block_size=1000) as file:
+            file.write(DATA)
+            raise LookupError("of the program")
+
+    with pytest.raises(LookupError):
+        write()
+    assert not files.exists("box/a")
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}, {"encoding": "latin-1", "newline": "\n"}])
+def test_text_is_stored_unless_the_block_raises(files: OioFileSystem, options: dict[str, Any]) -> None:
+    def write() -> None:
+        with files.open("box/b", "w", **options) as file:
+            file.write("half")
+            raise LookupError("of the program")
+
+    with pytest.raises(LookupError):
+        write()
+    assert not files.exists("box/b")
+    with files.open("box/a", "w", **options) as file:
+        file.write("é\n")
+    with files.open("box/a", "r", **options) as file:
+        assert file.read() == "é\n"
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}])
+def test_forgotten_text_is_not_stored(files: OioFileSystem, options: dict[str, Any]) -> None:
+    opened = [files.open("box/a", "w", **options)]
+    opened[0].write("half")
+    with pytest.warns(ResourceWarning, match="'a' was not stored"):
+        opened.clear()
+    assert not files.exists("box/a")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bz2", "xz"])
+def test_compressed_file_is_stored_unless_the_block_raises(files: OioFileSystem, compression: str) -> None:
+    def write() -> None:
+        with files.open("box/b", "wb", compression=compression) as file:
+            file.write(DATA)
+            raise LookupError("of the program")
+
+    with pytest.raises(LookupError):
+        write()
+    assert not files.exists("box/b")
+    with files.transaction, files.open("box/a", "wb", compression=compression) as file:
+        assert file.write(DATA) == len(DATA)
+    with files.open("box/a", "rb", compression=compression) as file:
+        assert file.read() == DATA
+
+
+def test_append_and_exclusive(files: OioFileSystem) -> None:
+    with files.open("box/a", "xb") as file:
+        file.write(b"one ")
+    with files.open("box/a", "ab") as file:
+        assert file.tell() == 4
+        file.write(b"two")
+    assert files.cat("box/a") == b"one two"
+    for refused in (lambda: files.open("box/a", "xb"), lambda: files.pipe_file("box/a", b"", mode="create")):
+        with pytest.raises(FileExistsError):
+            refused()
+    assert files.cat("box/a") == b"one two"
+
+
+def test_transaction_stores_all_or_nothing(files: OioFileSystem) -> None:
+    with files.transaction:
+        for name in "ab":
+            with files.open(f"box/{name}", "wb") as file:
+                file.write(name.encode())
+        assert not files.exists("box/a")
+    assert files.cat(["box/a", "box/b"]) == {"box/a": b"a", "box/b": b"b"}
+
+    def fail() -> None:
+        with files.transaction:
+            with files.open("box/c", "wb") as file:
+                file.write(b"c")
+            raise LookupError("of the program")
+
+    with pytest.raises(LookupError):
+        fail()
+    assert not files.exists("box/c")
+
+
+def test_transaction_stores_no_file_that_was_not_closed(files: OioFileSystem) -> None:
+    file = files.open("box/a", "wb", autocommit=False)
+    file.write(DATA)
+    files.transaction.files.append(file)
+    with pytest.raises(ValueError, match="box/a must be closed"):
+        files.end_transaction()
+    file.discard()
+    assert not files.exists("box/a")
+
+
+def test_options_of_objects_are_passed_on(files: OioFileSystem) -> None:
+    with files.open("box/a", "wb", policy="SINGLE", properties={"color": "red"}) as file:
+        file.write(b"a")
+    files.pipe("box/b", b"b", policy="TWOCOPIES")
+    found = files.info("box/a", refresh=True)
+    assert (found["policy"], found["properties"]) == ("SINGLE", {"color": "red"})
+    assert files.info("box/b")["policy"] == "TWOCOPIES"
+
+
+# --- programs that use it ---
+
+
+@pytest.mark.parametrize("program", ["with_pandas", "with_pyarrow", "with_zarr"])
+def test_program_writes_and_reads(files: OioFileSystem, program: str) -> None:
+    """In a process of its own: these packages start threads that stay."""
+    place = {"OIO_NS": files.namespace, "OIO_ACCOUNT": files.account, "OIO_PROXYD_URL": files.endpoint}
+    path = Path(__file__).parent / "programs" / f"{program}.py"
+    done = subprocess.run(
+        [sys.executable, path], env=os.environ | place, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "OK\n"), done.stderr
+    assert files.find("box")
+
+
+def test_mapping_of_a_directory(files: OioFileSystem) -> None:
+    mapping = files.get_mapper("box/map")
+    mapping["a/b"] = b"1"
+    mapping["c"] = b"2"
+    assert (sorted(mapping), mapping["a/b"], "d" in mapping) == (["a/b", "c"], b"1", False)
+    del mapping["c"]
+    assert list(mapping) == ["a/b"]
+    with pytest.raises(KeyError):
+        mapping["c"]
