@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``openio``: accounts, containers, objects, references and services, from a shell.
+
+It needs the extra ``cli``; :doc:`/command` shows how to use it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit status: 0, 1 after an error, 2 for bad usage, 130 after Ctrl-C.
+
+    :param arguments: the words after ``openio``, by default those of this process
+
+    >>> main(["sandbox", "run", "--rawx", "0"])
+    2
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["sandbox"] and words[1:2] in (["run"], ["demo"], ["chaos"]):
+        # It has options of its own, and needs nothing of what follows.
+        from oio.sandbox.__main__ import main as run_sandbox
+
+        return run_sandbox(words[2:] if words[1] == "run" else words[1:])
+    try:
+        from oio.cli._app import Openio
+    except ModuleNotFoundError as err:
+        if (err.name or "").partition(".")[0] not in {"cliff", "stevedore"}:
+            raise
+        sys.stderr.write(f"{err}: pip install 'openio-sdk[cli]'\n")
+        return _FAILED
+    return int(Openio().run(words))

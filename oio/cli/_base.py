@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bases of the commands, of which there are three kinds, and the arguments that they share."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+from oio.cli._context import Context
+from oio.cli._values import Properties, bare_cid
+from oio.common.autocontainer import HashedContainerBuilder
+from oio.common.exceptions import CommandError
+
+if TYPE_CHECKING:
+    from oio import ObjectStorageApi
+
+Arguments: TypeAlias = argparse.Namespace
+Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
+Fields: TypeAlias = tuple[Sequence[str], Sequence[Any]]
+
+_NO_NAME = re.compile(r"[^\w.]")
+_EXPANDED = re.compile(r"[\\$`]")
+"""What a shell expands between double quotes."""
+
+
+class Base(Command):
+    """What all commands share: the clients, and how errors are told."""
+
+    #: Exit status when nothing was raised.
+    status = 0
+
+    def __init__(self, app: Any, app_args: Any) -> None:
+        # Without its name: cliff would look for extensions of each command.
+        super().__init__(app, app_args)
+
+    @cached_property
+    def context(self) -> Context:
+        """What the command runs with."""
+        return Context(self.app_args, self.app.clients, self.app.perfdata)
+
+    @property
+    def api(self) -> ObjectStorageApi:
+        """The client."""
+        return self.context.api
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Make the parser of the command."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        self.add_arguments(parser)
+        return parser
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments of the command; of mixins, those that they share."""
+
+    def run(self, parsed_args: Arguments) -> int:
+        """Run the command; return the exit status."""
+        return super().run(parsed_args) or self.status
+
+    def tell(self, err: BaseException, before: str = "") -> None:
+        """Tell an error, in one line; with --debug, where it comes from."""
+        self.app.tell(err, before)
+
+    def fail(self, err: BaseException, before: str = "") -> None:
+        """Tell an error, and go on: the exit status will be 1."""
+        self.tell(err, before)
+        self.status = self.status or 1
+
+
+class Silent(Base):
+    """A command that prints nothing when it succeeds."""
+
+
+class Listing(Base, Lister):
+    """A command that prints rows."""
+
+
+class Showing(Base, ShowOne):
+    """A command that prints fields."""
+
+    @staticmethod
+    def shown(fields: dict[str, Any]) -> Fields:
+        """Fields in the order of their names."""
+        names = sorted(fields)
+        return names, [fields[name] for name in names]
+
+    def produce_output(self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[Any]) -> int:
+        """Print the fields; of those that are for a shell, nothing is run when they are evaluated."""
+        if parsed_args.formatter == "shell":
+            column_names = [_NO_NAME.sub("_", name) for name in column_names]
+            # Cliff escapes quotes only, and of text only.
+            data = [_EXPANDED.sub(r"\\\g<0>", str(value)) for value in data]
+        return int(super().produce_output(parsed_args, column_names, data))
+
+
+class OnContainers(Base):
+    """A command on containers, which may be told by their IDs."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the option that says so."""
+        parser.add_argument("--cid", action="store_true", help="CONTAINER is the ID of a container")
+        super().add_arguments(parser)
+
+    def named(self, parsed_args: Arguments, container: str) -> tuple[str | None, str | None, dict[str, Any]]:
+        """Account, container and keywords of a call."""
+        if parsed_args.cid:
+            return None, None, {"cid": bare_cid(container), **self.context.call}
+        return self.context.account, container, self.context.call
+
+    def names(self, parsed_args: Arguments, container: str) -> tuple[str, str]:
+        """Names of the account and of the container."""
+        if parsed_args.cid:
+            return self.api.resolve_cid(bare_cid(container), **self.context.call)
+        return self.context.account, container
+
+
+class OnContainer(OnContainers):
+    """A command on one container."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the name of the container."""
+        parser.add_argument("container", metavar="CONTAINER", help="name of the container")
+        super().add_arguments(parser)
+
+
+class OnObjects(OnContainers):
+    """A command on objects of a container, whose name may be computed."""
+
+    #: Of the argument for objects: None for one object.
+    nargs: str | None = None
+    metavar = "OBJECT"
+    dest = "obj"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the names of the container and of the objects."""
+        parser.add_argument("container", metavar="CONTAINER", nargs="?", help="name of the container")
+        if self.dest:
+            what: dict[str, Any] = {"nargs": self.nargs} if self.nargs else {}
+            parser.add_argument(self.dest, metavar=self.metavar, **what)
+        parser.add_argument("--auto", action="store_true", help="compute the container of each object")
+        parser.add_argument("--flat-bits", type=int, metavar="N", help="bits of the containers of --auto")
+        super().add_arguments(parser)
+
+    def builder(self, parsed_args: Arguments) -> HashedContainerBuilder:
+        """What computes the names of containers."""
+        options = self.context.conscience.info(**self.context.call)["options"]
+        bits = parsed_args.flat_bits or options.get("flat_bitlength")
+        if not bits:
+            raise CommandError("Missing value for --flat-bits: the namespace does not say flat_bitlength")
+        size = options.get("flat_hash_size")
+        return HashedContainerBuilder(
+            offset=int(options.get("flat_hash_offset") or 0), size=int(size) if size else None, bits=int(bits)
+        )
+
+    def container_of(self, parsed_args: Arguments) -> Callable[[str], str]:
+        """What tells the container of an object.
+
+        :raises CommandError: there is neither a container nor --auto
+        """
+        if parsed_args.auto:
+            return self.builder(parsed_args)
+        known = parsed_args.container
+        if not known:
+            raise CommandError("Missing value for container or --auto")
+        return lambda _name: str(known)
+
+    def target(self, parsed_args: Arguments) -> tuple[str | None, str | None, str, dict[str, Any]]:
+        """Account, container and name of the only object, and keywords of a call."""
+        name: str = parsed_args.obj
+        account, container, call = self.named(parsed_args, self.container_of(parsed_args)(name))
+        return account, container, name, call
+
+
+class Versioned(Base):
+    """A command on one version."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the version."""
+        parser.add_argument(
+            "--object-version", dest="version", type=int, metavar="V", help="default: the latest"
+        )
+        super().add_arguments(parser)
+
+
+def add_properties(parser: argparse.ArgumentParser, *flags: str) -> None:
+    """Add the option for properties that are set."""
+    parser.add_argument(
+        *flags,
+        "--property",
+        dest="properties",
+        action=Properties,
+        default={},
+        metavar="KEY=VALUE",
+        help="property; may be repeated",
+    )
+
+
+def add_property_names(parser: argparse.ArgumentParser, *flags: str, required: bool = False) -> None:
+    """Add the option for properties that are removed."""
+    parser.add_argument(
+        *flags,
+        "--property",
+        dest="properties",
+        action="append",
+        default=[],
+        required=required,
+        metavar="KEY",
+        help="name of a property; may be repeated",
+    )
+
+
+def add_listing(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose what is listed."""
+    from oio.cli._values import Full
+
+    add = parser.add_argument
+    add("--prefix", help="names that begin so only")
+    add("--delimiter", help="fold what follows it in names")
+    add("--marker", help="names after this one only")
+    add("--end-marker", help="names before this one only")
+    add("--no-paging", "--full", dest="full", action=Full, help="list all, as -f value")

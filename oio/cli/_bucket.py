@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on buckets, as the account service counts them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing, Silent
+from oio.cli._values import Full, boolean, utc_time
+from oio.common.exceptions import CommandError, NoSuchContainer
+
+_BUCKET = "sys.m2.bucket.name"
+_VERSIONS = "sys.m2.policy.version"
+
+
+class _OnBucket(Base):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("bucket", metavar="BUCKET")
+        super().add_arguments(parser)
+
+
+class ListBuckets(Listing):
+    """List the buckets of the account."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add which ones, and what of them."""
+        add = parser.add_argument
+        add("--prefix", help="names that begin so only")
+        add("--marker", help="names after this one only")
+        add("--limit", type=int, metavar="N", help="of a page")
+        add("--no-paging", "--full", dest="full", action=Full, help="list all, as -f value")
+        add("--versioning", action="store_true", help="whether they keep versions")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """List a page of them, or all."""
+        columns = ["Name", "Bytes", "Objects", "Mtime"]
+        listed = self._listed(parsed_args)
+        rows: Iterator[Sequence[Any]] = (
+            (row["name"], row["bytes"], row["objects"], row["mtime"]) for row in listed
+        )
+        if parsed_args.versioning:
+            columns.append("Versioning")
+            rows = ((*row, self._versioning(row[0])) for row in rows)
+        return columns, rows
+
+    def _listed(self, given: Arguments) -> Iterator[Mapping[str, Any]]:
+        marker = given.marker
+        while True:
+            page = self.api.account.bucket_list(
+                self.context.account,
+                limit=None if given.full else given.limit,
+                marker=marker,
+                prefix=given.prefix,
+                **self.context.call,
+            )
+            yield from page["listing"]
+            if not (given.full and page.get("truncated")):
+                return
+            marker = page["next_marker"]
+
+    def _versioning(self, name: str) -> str:
+        try:
+            known = self.api.container_get_properties(self.context.account, name, **self.context.call)
+        except NoSuchContainer:
+            return "Error"
+        return "Suspended" if known["system"].get(_VERSIONS, "0") in {"0", ""} else "Enabled"
+
+
+class _Shown(_OnBucket, Showing):
+    def described(self, known: Mapping[str, Any], parsed_args: Arguments) -> Fields:
+        fields = dict(known)
+        if parsed_args.formatter == "table" and "mtime" in fields:
+            fields["mtime"] = utc_time(fields["mtime"])
+        return self.shown(fields)
+
+
+class ShowBucket(_Shown):
+    """Show a bucket."""
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Show it."""
+        known = self.api.account.bucket_show(parsed_args.bucket, **self.context.call)
+        return self.described(known, parsed_args)
+
+
+class SetBucket(_Shown):
+    """Set a setting of a bucket."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the setting."""
+        super().add_arguments(parser)
+        parser.add_argument("--replicate", "--replication", dest="replicate", type=boolean, metavar="BOOL")
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Set it, and show the bucket."""
+        metadata = {}
+        if parsed_args.replicate is not None:
+            metadata["replication_enabled"] = str(parsed_args.replicate).lower()
+        known = self.api.account.bucket_update(parsed_args.bucket, metadata, None, **self.context.call)
+        return self.described(known, parsed_args)
+
+
+class RefreshBucket(_OnBucket, Silent):
+    """Count the objects and bytes of a bucket again."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what else is done."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("--touch", action="store_true", help="let each of its containers send its state first")
+        add("--recompute", action="store_true", help="and count objects and bytes before (needs --touch)")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Count."""
+        if parsed_args.recompute and not parsed_args.touch:
+            raise CommandError("--recompute needs --touch")
+        bucket, call = parsed_args.bucket, self.context.call
+        if parsed_args.touch:
+            account = self.api.account.bucket_show(bucket, **call)["account"]
+            for name, *_ in self.api.container_list_all(account, **call):
+                system = self.api.container_get_properties(account, name, **call)["system"]
+                if system.get(_BUCKET) == bucket:
+                    self.api.container_touch(account, name, recompute=parsed_args.recompute, **call)
+        self.api.account.bucket_refresh(bucket, **call)
+
+
+COMMANDS: dict[str, type[Base]] = {
+    "bucket list": ListBuckets,
+    "bucket refresh": RefreshBucket,
+    "bucket set": SetBucket,
+    "bucket show": ShowBucket,
+}

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on the services of the namespace."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing
+from oio.common.exceptions import CommandError, NotFound, OioException, OioNetworkException
+
+_COLUMNS = ("Type", "Addr", "Service Id", "Volume", "Location", "Slots", "Up", "Score", "Locked")
+_RESULTS = ("Type", "Service", "Result")
+
+
+class _OnTypes(Base):
+    """A command on services of some types, by default of all."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("types", metavar="SRV_TYPE", nargs="*", help="default: all types")
+        super().add_arguments(parser)
+
+    def types(self, parsed_args: Arguments) -> list[str]:
+        """Types of the services."""
+        if parsed_args.types:
+            return list(parsed_args.types)
+        return sorted(self.context.conscience.service_types(**self.context.call))
+
+    def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The services, with their types; a type that fails is told."""
+        for kind in self.types(parsed_args):
+            try:
+                found = self.context.conscience.all_services(kind, full=full, **self.context.call)
+            except OioException as err:
+                # Services of today name types that they do not manage.
+                if parsed_args.types or not isinstance(err, NotFound):
+                    self.fail(err, f"{kind}: ")
+                continue
+            for service in found:
+                yield kind, service
+
+
+class _OnServices(Base):
+    """A command on some services of a type."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("type", metavar="SRV_TYPE")
+        parser.add_argument("services", metavar="SRV", nargs="+", help="address or ID")
+        super().add_arguments(parser)
+
+
+class ShowCluster(Showing):
+    """Show the namespace: its policies, pools and options."""
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Show it."""
+        info = self.context.conscience.info(**self.context.call)
+        fields: dict[str, Any] = {"namespace": info["ns"], "chunksize": info["chunksize"]}
+        for kind, name in (
+            ("storage_policy", "storage_policy"),
+            ("data_security", "data_security"),
+            ("service_pools", "service_pool"),
+        ):
+            fields |= {f"{name}.{key}": value for key, value in (info.get(kind) or {}).items()}
+        fields |= dict(sorted((info.get("options") or {}).items()))
+        return list(fields), list(fields.values())
+
+
+class ListServices(_OnTypes, Listing):
+    """List services."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what of them."""
+        super().add_arguments(parser)
+        parser.add_argument("--stats", "--full", dest="stats", action="store_true", help="their figures")
+        parser.add_argument("--tags", action="store_true", help="their tags")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """List them."""
+        columns = [*_COLUMNS]
+        prefixes = [("Stats", "stat.")] if parsed_args.stats else []
+        prefixes += [("Tags", "tag.")] if parsed_args.tags else []
+        columns += [name for name, _ in prefixes]
+        rows = (
+            (*_described(kind, service), *(_tagged(service["tags"], prefix) for _, prefix in prefixes))
+            for kind, service in self.services(parsed_args, full=parsed_args.stats)
+        )
+        # Those that fail are told before the table.
+        return columns, list(rows)
+
+
+def _described(kind: str, service: Mapping[str, Any]) -> Sequence[Any]:
+    tags = service.get("tags") or {}
+    return (
+        kind,
+        service["addr"],
+        tags.get("tag.service_id", "n/a"),
+        tags.get("tag.vol", "n/a"),
+        tags.get("tag.loc", "n/a"),
+        tags.get("tag.slots", "n/a"),
+        tags.get("tag.up", "n/a"),
+        service["score"],
+        tags.get("tag.lock", False),
+    )
+
+
+def _tagged(tags: Mapping[str, Any], prefix: str) -> str:
+    found = sorted((key, value) for key, value in tags.items() if key.startswith(prefix))
+    return " ".join(f"{key}={value}" for key, value in found)
+
+
+class ListLocalServices(_OnTypes, Listing):
+    """List the services of the host of the proxy."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """List them."""
+        found = self.context.conscience.local_services(**self.context.call)
+        wanted = parsed_args.types
+        rows = [
+            _described(service["type"], service)
+            for service in found
+            if not wanted or service["type"] in wanted
+        ]
+        return _COLUMNS, rows
+
+
+class ShowLocalConfiguration(Showing):
+    """Show what the files of this host say of namespaces."""
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Show it."""
+        from oio.common.configuration import load_namespace_conf
+
+        name = self.context.namespace
+        conf = load_namespace_conf(name, failsafe=True, fresh=True)
+        return self.shown({f"{name}/{key}": value for key, value in conf.items() if key != "namespace"})
+
+
+class ResolveService(Showing):
+    """Show the address of a service."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add which one."""
+        parser.add_argument("type", metavar="SRV_TYPE")
+        parser.add_argument("service", metavar="SRV", help="its ID")
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Show it."""
+        known = self.context.conscience.resolve(parsed_args.type, parsed_args.service, **self.context.call)
+        return ("addr",), (known["addr"],)
+
+
+class _Telling(Listing):
+    """A command that tells something about services, one by one."""
+
+    def tell_of(
+        self, services: Iterable[tuple[str, str]], action: Callable[[str, str], object], done: str
+    ) -> Rows:
+        rows = []
+        for kind, service in services:
+            try:
+                action(kind, service)
+                rows.append((kind, service, done))
+            except OioException as err:
+                self.status = 1
+                rows.append((kind, service, str(err)))
+        return _RESULTS, rows
+
+    def described(self, kind: str, service: str, score: int | None = None) -> dict[str, Any]:
+        return self.context.conscience.get_service_definition(kind, service, score=score)
+
+    def unlock(self, kind: str, service: str) -> None:
+        self.context.conscience.unlock_score(self.described(kind, service), **self.context.call)
+
+
+class LockServices(_OnServices, _Telling):
+    """Fix the scores of services."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the score."""
+        super().add_arguments(parser)
+        parser.add_argument("-s", "--score", type=int, default=0, metavar="N", help="default: 0")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Fix them."""
+        score = parsed_args.score
+
+        def lock(kind: str, service: str) -> None:
+            self.context.conscience.lock_score(
+                self.described(kind, service, score=score), **self.context.call
+            )
+
+        services = ((parsed_args.type, service) for service in parsed_args.services)
+        return self.tell_of(services, lock, f"locked to {score}")
+
+
+class UnlockServices(_OnServices, _Telling):
+    """Let the scores of services be computed again."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Unlock them."""
+        services = ((parsed_args.type, service) for service in parsed_args.services)
+        return self.tell_of(services, self.unlock, "unlocked")
+
+
+class UnlockAllServices(_OnTypes, _Telling):
+    """Let the scores of all services be computed again."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Unlock them."""
+        services = ((kind, service["id"]) for kind, service in self.services(parsed_args))
+        return self.tell_of(services, self.unlock, "unlocked")
+
+
+class DeregisterServices(_OnServices, _Telling):
+    """Forget services."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Forget them."""
+
+        def deregister(kind: str, service: str) -> None:
+            self.context.conscience.deregister(self.described(kind, service), **self.context.call)
+
+        services = ((parsed_args.type, service) for service in parsed_args.services)
+        return self.tell_of(services, deregister, "deregistered")
+
+
+class FlushServices(_OnTypes, Listing):
+    """Forget all services of some types; of all types, when none is named."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Forget them."""
+        rows = []
+        for kind in self.types(parsed_args):
+            try:
+                self.context.conscience.flush(kind, **self.context.call)
+                rows.append((kind, "flushed"))
+            except OioException as err:
+                self.status = 1
+                rows.append((kind, str(err)))
+        return ("Type", "Result"), rows
+
+
+class WaitForServices(_OnTypes, Listing):
+    """Wait until services have a score."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what to wait for."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("-n", "--count", type=int, default=0, metavar="N", help="how many, by default all known ones")
+        add("-d", "--delay", type=float, default=15.0, metavar="SECONDS", help="how long (default: 15)")
+        add("-s", "--score", type=int, default=1, metavar="N", help="at least (default: 1)")
+        add("-u", "--unlock", action="store_true", help="unlock them first")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Wait."""
+        end = time.monotonic() + parsed_args.delay
+        pauses = iter((1.0, 2.0))
+        while True:
+            below, up = self._look(parsed_args)
+            if below is not None and (len(up) >= parsed_args.count if parsed_args.count else not below):
+                return ("Type", "Service", "Score"), up
+            left = end - time.monotonic()
+            if left <= 0:
+                for kind, service, score in below or ():
+                    self.app.LOG.error("%s %s: score %s is below %d", kind, service, score, parsed_args.score)
+                raise CommandError(f"Timeout ({parsed_args.delay}s): {len(up)} services are up")
+            time.sleep(min(next(pauses, 4.0), left))
+
+    def _look(self, parsed_args: Arguments) -> tuple[list[Sequence[Any]] | None, list[Sequence[Any]]]:
+        """Services whose score is too low, and the others; None when the network failed."""
+        conscience, call = self.context.conscience, self.context.call
+        below: list[Sequence[Any]] = []
+        up: list[Sequence[Any]] = []
+        try:
+            for kind in self.types(parsed_args):
+                try:
+                    found = conscience.all_services(kind, **call)
+                except NotFound:
+                    if parsed_args.types:
+                        raise
+                    continue
+                if parsed_args.unlock and found:
+                    conscience.unlock_score(
+                        [conscience.get_service_definition(kind, srv["id"]) for srv in found], **call
+                    )
+                for srv in found:
+                    (up if srv["score"] >= parsed_args.score else below).append(
+                        (kind, srv["id"], srv["score"])
+                    )
+        except OioNetworkException as err:
+            self.app.LOG.warning("%s", err)
+            return None, []
+        return below, up
+
+
+COMMANDS: dict[str, type[Base]] = {
+    "cluster deregister": DeregisterServices,
+    "cluster flush": FlushServices,
+    "cluster list": ListServices,
+    "cluster local conf": ShowLocalConfiguration,
+    "cluster local list": ListLocalServices,
+    "cluster lock": LockServices,
+    "cluster resolve": ResolveService,
+    "cluster show": ShowCluster,
+    "cluster unlock": UnlockServices,
+    "cluster unlockall": UnlockAllServices,
+    "cluster wait": WaitForServices,
+}

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on containers."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from oio.cli._base import (
+    Arguments,
+    Base,
+    Fields,
+    Listing,
+    OnContainer,
+    OnContainers,
+    Rows,
+    Showing,
+    Silent,
+    add_listing,
+    add_properties,
+    add_property_names,
+)
+from oio.cli._values import boolean, size
+from oio.common.exceptions import CommandError
+from oio.common.utils import cid_from_name
+
+_QUOTA = "sys.m2.quota"
+_POLICY = "sys.m2.policy.storage"
+_VERSIONS = "sys.m2.policy.version"
+_EXCEEDING = "sys.m2.policy.version.delete_exceeding"
+_BUCKET = "sys.m2.bucket.name"
+_STATUS = {"enabled": "0", "frozen": "4294967295", "disabled": "4294967294"}
+_SYSTEM = {
+    "quota": _QUOTA,
+    "policy": _POLICY,
+    "max_versions": _VERSIONS,
+    "delete_exceeding": _EXCEEDING,
+    "bucket_name": _BUCKET,
+}
+"""Option -> system property."""
+_FLAGS = {
+    "quota": ("--quota",),
+    "policy": ("--storage-policy", "--stgpol"),
+    "max_versions": ("--max-versions", "--versioning"),
+    "delete_exceeding": ("--delete-exceeding-versions",),
+    "bucket_name": ("--bucket-name",),
+}
+_TYPES: dict[str, dict[str, Any]] = {
+    "quota": {"type": int, "metavar": "BYTES"},
+    "policy": {"metavar": "POLICY"},
+    "max_versions": {"type": int, "metavar": "N"},
+    "delete_exceeding": {"type": boolean, "metavar": "BOOL"},
+    "bucket_name": {"metavar": "BUCKET"},
+}
+
+
+def _add_system(parser: argparse.ArgumentParser) -> None:
+    for dest, flags in _FLAGS.items():
+        parser.add_argument(*flags, dest=dest, **_TYPES[dest])
+
+
+def _system(parsed_args: Arguments) -> dict[str, str]:
+    """System properties that the options set."""
+    given = {name: getattr(parsed_args, name) for name in _SYSTEM}
+    # True and False are 1 and 0 there.
+    return {
+        _SYSTEM[name]: str(int(value)) if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _status(system: Mapping[str, str]) -> str:
+    known = {value: name.capitalize() for name, value in _STATUS.items()}
+    return known.get(system.get("sys.status", "0"), "Unknown")
+
+
+class CreateContainers(Listing):
+    """Create containers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add their names and what they will have."""
+        parser.add_argument("names", metavar="CONTAINER", nargs="+")
+        add_properties(parser)
+        _add_system(parser)
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Create them."""
+        created = self.api.container_create_many(
+            self.context.account,
+            parsed_args.names,
+            properties=parsed_args.properties,
+            system=_system(parsed_args),
+            **self.context.call,
+        )
+        return ("Name", "Created"), created
+
+
+class _OnSeveral(OnContainers):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("containers", metavar="CONTAINER", nargs="+")
+        super().add_arguments(parser)
+
+
+class DeleteContainers(_OnSeveral, Silent):
+    """Delete containers, which must be empty."""
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Delete them; the first failure ends it."""
+        for name in parsed_args.containers:
+            account, container, call = self.named(parsed_args, name)
+            self.api.container_delete(account, container, **call)
+
+
+class TouchContainers(_OnSeveral, Silent):
+    """Let containers send their state to their account."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the flag to count first."""
+        super().add_arguments(parser)
+        parser.add_argument("--recompute", action="store_true", help="count objects and bytes first")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Touch them."""
+        for name in parsed_args.containers:
+            account, container, call = self.named(parsed_args, name)
+            self.api.container_touch(account, container, recompute=parsed_args.recompute, **call)
+
+
+class ListContainers(Listing):
+    """List the containers of the account."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add which ones."""
+        add_listing(parser)
+        parser.add_argument("--limit", metavar="N", help="of a page")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """List a page of them, or all."""
+        account, given = self.context.account, parsed_args
+        which: dict[str, Any] = {
+            name: getattr(given, name) for name in ("prefix", "delimiter", "marker", "end_marker")
+        }
+        listed: Iterable[Sequence[Any]]
+        if given.full:
+            listed = self.api.container_list_all(account, **which, **self.context.call)
+        else:
+            limit = None if given.limit is None else int(given.limit)
+            listed = self.api.container_list(account, limit=limit, **which, **self.context.call)
+        return ("Name", "Bytes", "Count", "Mtime", "CID"), self._rows(account, listed)
+
+    @staticmethod
+    def _rows(account: str, listed: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for name, objects, used, _is_prefix, mtime in listed:
+            yield name, used, objects, mtime, cid_from_name(account, name)
+
+
+class ShowContainer(OnContainer, Showing):
+    """Show a container."""
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Show it."""
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        known = self.api.container_get_properties(account, container, **call)
+        system = known["system"]
+        default = "Namespace default"
+        fields: dict[str, Any] = {
+            "account": system["sys.account"],
+            "base_name": system["sys.name"],
+            "bytes_usage": system.get("sys.m2.usage", 0),
+            "container": system["sys.user.name"],
+            "ctime": float(system["sys.m2.ctime"]) / 1000000.0,
+            "damaged_objects": system.get("sys.m2.objects.damaged", 0),
+            "max_versions": system.get(_VERSIONS, default),
+            "missing_chunks": system.get("sys.m2.chunks.missing", 0),
+            "objects": system.get("sys.m2.objects", 0),
+            "quota": system.get(_QUOTA, default),
+            "status": _status(system),
+            "storage_policy": system.get(_POLICY, default),
+        }
+        if _BUCKET in system:
+            fields["bucket"] = system[_BUCKET]
+        if _EXCEEDING in system:
+            fields["delete_exceeding_versions"] = system[_EXCEEDING] == "1"
+        fields |= _space(system)
+        fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
+        if parsed_args.formatter == "table":
+            fields["bytes_usage"] = size(fields["bytes_usage"])
+            fields["objects"] = size(fields["objects"], "")
+            fields["ctime"] = int(fields["ctime"])
+        return self.shown(fields)
+
+
+def _space(system: Mapping[str, str]) -> dict[str, Any]:
+    """Pages of the database, as far as the services tell."""
+    names = ("freelist_count", "page_count", "page_size")
+    known = {name: system.get(f"stats.{name}") for name in names}
+    free, pages, length = (int(value or 0) for value in known.values())
+    fields: dict[str, Any] = {f"stats.{name}": value for name, value in known.items() if value is not None}
+    if pages:
+        fields["stats.space_wasted"] = f"{100.0 * free / pages:5.2f}% (est. {size(free * length, '')})"
+    return fields
+
+
+class SetContainer(OnContainer, Silent):
+    """Set properties and settings of a container."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what is set."""
+        super().add_arguments(parser)
+        add_properties(parser)
+        _add_system(parser)
+        parser.add_argument("--clear", action="store_true", help="remove the other properties first")
+        parser.add_argument("--status", metavar="STATUS", help="enabled, disabled or frozen")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Set it."""
+        system = _system(parsed_args)
+        if parsed_args.status is not None:
+            if parsed_args.status not in _STATUS:
+                raise CommandError(f"--status must be one of {', '.join(_STATUS)}: {parsed_args.status!r}")
+            system["sys.status"] = _STATUS[parsed_args.status]
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        self.api.container_set_properties(
+            account, container, parsed_args.properties, clear=parsed_args.clear, system=system, **call
+        )
+
+
+class UnsetContainer(OnContainer, Silent):
+    """Remove properties of a container, and give settings their defaults."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add which ones."""
+        super().add_arguments(parser)
+        add_property_names(parser)
+        for dest, flags in _FLAGS.items():
+            parser.add_argument(*flags, dest=dest, action="store_true")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Remove them; none is no error."""
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        system = {key: "" for name, key in _SYSTEM.items() if getattr(parsed_args, name)}
+        if parsed_args.properties:
+            self.api.container_del_properties(account, container, parsed_args.properties, **call)
+        if system:
+            self.api.container_set_properties(account, container, system=system, **call)
+
+
+class RefreshContainer(OnContainer, Silent):
+    """Update the figures that the account has of a container."""
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Update them."""
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        self.api.container_refresh(account, container, **call)
+
+
+class FlushContainer(OnContainer, Silent):
+    """Delete all objects of a container."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the way to do it."""
+        super().add_arguments(parser)
+        parser.add_argument("--quickly", action="store_true", help="leave it to the service")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Delete them."""
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        self.api.container_flush(account, container, fast=parsed_args.quickly, **call)
+
+
+class PurgeContainer(OnContainer, Silent):
+    """Delete the oldest versions of the objects of a container."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add how many are kept."""
+        super().add_arguments(parser)
+        parser.add_argument("--max-versions", type=int, metavar="N", help="default: the container's")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Delete them."""
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        self.api.container_purge(account, container, parsed_args.max_versions, **call)
+
+
+class LocateContainer(OnContainer, Showing):
+    """Show the services that keep a container."""
+
+    def take_action(self, parsed_args: Arguments) -> Fields:
+        """Show them."""
+        account, container, call = self.named(parsed_args, parsed_args.container)
+        system = self.api.container_get_properties(account, container, **call)["system"]
+        cid = system["sys.name"].partition(".")[0]
+        linked = self.api.directory.list(cid=cid, **self.context.call)
+        hosts: dict[str, list[str]] = {}
+        for service in (*linked["dir"], *linked["srv"]):
+            hosts.setdefault(service["type"], []).append(service["host"])
+        fields = {
+            "account": system["sys.account"],
+            "base_name": system["sys.name"],
+            "meta2.sys.peers": system.get("sys.peers", "Unknown"),
+            "name": system["sys.user.name"],
+            "status": _status(system),
+        }
+        for kind in ("meta0", "meta1", "meta2"):
+            fields[kind] = ", ".join(hosts.get(kind, []))
+        return self.shown(fields)
+
+
+class SnapshotContainer(OnContainer, Listing):
+    """Take a snapshot of a container."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add where to."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("--dst-account", metavar="ACCOUNT", help="default: the same")
+        add("--dst-container", metavar="CONTAINER", help="default: CONTAINER-<time>")
+        add("--chunk-batch-size", type=int, default=100, metavar="N", help="chunks noted by one request")
+        add("--timeout", type=float, default=60.0, metavar="SECONDS", help="limit of each answer")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Take it."""
+        account, container = self.names(parsed_args, parsed_args.container)
+        target = parsed_args.dst_account or account
+        name = parsed_args.dst_container or f"{container}-{time.time():.5f}"
+        self.api.container_snapshot(
+            account,
+            container,
+            target,
+            name,
+            batch_size=parsed_args.chunk_batch_size,
+            read_timeout=parsed_args.timeout,
+            **self.context.call,
+        )
+        return ("Account", "Container", "Status"), [(target, name, "OK")]
+
+
+COMMANDS: dict[str, type[Base]] = {
+    "container create": CreateContainers,
+    "container delete": DeleteContainers,
+    "container flush": FlushContainer,
+    "container list": ListContainers,
+    "container locate": LocateContainer,
+    "container purge": PurgeContainer,
+    "container refresh": RefreshContainer,
+    "container set": SetContainer,
+    "container show": ShowContainer,
+    "container snapshot": SnapshotContainer,
+    "container touch": TouchContainers,
+    "container unset": UnsetContainer,
+}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands run with: where the namespace is, and the clients, which a batch shares."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from oio.common.exceptions import CommandError
+
+if TYPE_CHECKING:
+    from oio import ObjectStorageApi
+    from oio.conscience.client import ConscienceClient
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting, and where it comes from."""
+
+    value: str | None
+    source: str
+
+    @classmethod
+    def of(cls, given: str | None, option: str, variable: str) -> Setting:
+        """That of the option, else of the variable."""
+        if given:
+            return cls(given, f"option {option}")
+        known = os.environ.get(variable)
+        return cls(known, f"variable {variable}") if known else cls(None, "not set")
+
+    def needed(self, what: str, option: str, variable: str) -> str:
+        """Its value.
+
+        :raises CommandError: there is none
+        """
+        if not self.value:
+            raise CommandError(f"Missing {what}: give {option}, or set {variable}")
+        return self.value
+
+
+class Clients:
+    """Clients of namespaces, each made at its first use."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Any] = {}
+
+    def storage(self, namespace: str, endpoint: str | None, **options: Any) -> ObjectStorageApi:
+        """Client of a namespace, with these options of its constructor."""
+        from oio import ObjectStorageApi
+
+        key = (namespace, endpoint, *sorted(options.items()))
+        if key not in self._known:
+            self._known[key] = ObjectStorageApi(namespace, endpoint=endpoint, **options)
+        client: ObjectStorageApi = self._known[key]
+        return client
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._known:
+            self._known.popitem()[1].close()
+
+
+class Context:
+    """What one command runs with.
+
+    :param given: the global options
+    :param clients: those of the program
+    :param perfdata: gets the time that is spent, if that is wanted
+    """
+
+    def __init__(self, given: argparse.Namespace, clients: Clients, perfdata: dict[str, Any]) -> None:
+        self._given = given
+        self._clients = clients
+        self.ns = Setting.of(given.ns, "--ns", "OIO_NS")
+        self.acct = Setting.of(given.account, "--account", "OIO_ACCOUNT")
+        self.proxy = Setting.of(given.proxy, "--oio-proxy", "OIO_PROXYD_URL")
+        #: Keywords of every call.
+        self.call: dict[str, Any] = {}
+        if given.deadline is not None:
+            self.call["deadline"] = time.monotonic() + given.deadline
+        if given.request_id:
+            self.call["reqid"] = given.request_id
+        #: Whether calls need keywords that transfers of directories have not.
+        self.bounded = bool(self.call)
+        if given.dump_perfdata:
+            self.call["perfdata"] = perfdata
+
+    @property
+    def namespace(self) -> str:
+        """Name of the namespace."""
+        return self.ns.needed("namespace", "--ns", "OIO_NS")
+
+    @property
+    def account(self) -> str:
+        """Name of the account."""
+        return self.acct.needed("account", "--account", "OIO_ACCOUNT")
+
+    @cached_property
+    def api(self) -> ObjectStorageApi:
+        """The client."""
+        return self.client()
+
+    def client(self, **options: Any) -> ObjectStorageApi:
+        """The client, with other options."""
+        if self._given.admin:
+            options["admin_mode"] = True
+        return self._clients.storage(self.namespace, self.proxy.value, **options)
+
+    @cached_property
+    def conscience(self) -> ConscienceClient:
+        """The client of the conscience, which shares the connections of the other one."""
+        from oio.conscience.client import ConscienceClient
+
+        return ConscienceClient(
+            {"namespace": self.namespace},
+            endpoint=self.proxy.value,
+            pool_manager=self.api.container.pool_manager,
+        )

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that move data: single objects, directories, standard input and output."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from oio.cli._base import (
+    Arguments,
+    Base,
+    Listing,
+    OnContainer,
+    OnObjects,
+    Rows,
+    Silent,
+    Versioned,
+    add_properties,
+)
+from oio.cli._values import byte_range, positive
+from oio.common.exceptions import CommandError
+
+if TYPE_CHECKING:
+    from oio import ObjectStorageApi
+    from oio.transfer import Progress, Remote, Report, Transfer
+
+_JOBS = 8
+_INTERRUPTED = 130
+_SCHEME = "oio://"
+
+
+class Moving(Base):
+    """A command that moves data."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what all of them take."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("--jobs", type=positive, default=_JOBS, metavar="N", help="transfers at once, of directories")
+        add("--tls", action="store_true", help="prefer chunk servers that speak TLS")
+        add("--key-file", metavar="FILE", help="credentials of Backblaze")
+
+    def client_of(self, parsed_args: Arguments, **options: Any) -> ObjectStorageApi:
+        """The client, with the options of the command."""
+        if parsed_args.tls:
+            options["tls"] = True
+        if parsed_args.key_file:
+            options["key_file"] = parsed_args.key_file
+        return self.context.client(**options)
+
+    @contextlib.contextmanager
+    def transfer(self, api: ObjectStorageApi, parsed_args: Arguments, **settings: Any) -> Iterator[Transfer]:
+        """What moves directories.
+
+        :raises CommandError: a deadline was given, which it has none of
+        """
+        from oio.transfer import Transfer, TransferConfig
+
+        if self.context.bounded:
+            raise CommandError("--deadline and --request-id are for single objects, not for directories")
+        verify = getattr(parsed_args, "verify", "default") != "none"
+        config = TransferConfig(workers=parsed_args.jobs, verify=verify, **settings)
+        with self._bar() as bar, Transfer(api, config, on_progress=bar) as transfer:
+            yield transfer
+
+    def _bar(self) -> contextlib.AbstractContextManager[Callable[[Progress], object] | None]:
+        """A bar on the terminal, if there is one, and rich is installed."""
+        if self.app.stderr.isatty() and self.app_args.verbose_level:
+            with contextlib.suppress(ImportError):
+                from rich.console import Console
+
+                from oio.transfer.bars import RichBar
+
+                return RichBar(console=Console(file=self.app.stderr), transient=True)
+        return contextlib.nullcontext()
+
+    def tell_failures(self, report: Report) -> None:
+        """Tell what failed of many transfers."""
+        for result in report.failures:
+            if result.error is not None:
+                self.fail(result.error, f"Failed: {result.name}: ")
+
+
+class Reading(Moving):
+    """A command that reads objects."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add how they are verified."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--verify",
+            choices=["default", "strict", "server", "none"],
+            default="default",
+            help="verification of what is read: strict also verifies ranges",
+        )
+
+    def client_of(self, parsed_args: Arguments, **options: Any) -> ObjectStorageApi:
+        """The client, which verifies as the options say."""
+        if parsed_args.verify != "default":
+            options["verify_checksum"] = {"none": False}.get(parsed_args.verify, parsed_args.verify)
+        return super().client_of(parsed_args, **options)
+
+
+class CreateObjects(Moving, OnObjects, Listing):
+    """Create objects from files, directories, or the standard input (-, which needs --name)."""
+
+    nargs, dest, metavar = "+", "files", "FILE"
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the objects are like."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("--name", dest="keys", action="append", default=[], metavar="NAME", help="in order of the files")
+        add("--policy", help="storage policy (default: that of the namespace)")
+        add("--mime-type", metavar="TYPE")
+        add("--perfdata-column", action="store_true", help="with the time that each took")
+        add("--no-autocreate", dest="autocreate", action="store_false", help="the container must exist")
+        add_properties(parser)
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Create them; whatever fails, the others are created."""
+        container_of = self.container_of(parsed_args)
+        keys = iter(parsed_args.keys)
+        rows: list[tuple[Any, ...]] = []
+        for file in parsed_args.files:
+            name = os.path.basename(os.path.normpath(file))
+            try:
+                if file != "-" and os.path.isdir(file):
+                    rows += self._create_tree(parsed_args, file, next(keys, name), container_of)
+                    continue
+                with self._opened(file) as source:
+                    name = next(keys, None) or self._name_of(file, name)
+                    rows.append(self._create(parsed_args, source, name, container_of(name)))
+            except KeyboardInterrupt:
+                rows.append((name, 0, None, "Interrupted"))
+                self.status = _INTERRUPTED
+                break
+            except Exception as err:  # noqa: BLE001 - whatever it is, the others are created
+                rows.append((name, 0, None, "Failed"))
+                where = parsed_args.container or "--auto"
+                self.fail(err, f"Failed to upload {file} in {where}: ")
+        if self.status == 1:
+            self.app.LOG.error("Too many errors occured")
+        columns = ["Name", "Size", "Hash", "Status"]
+        if parsed_args.perfdata_column:
+            # Those that failed, and files of directories, have no figures.
+            return [*columns, "Perfdata"], [(*row, None)[:5] for row in rows]
+        return columns, rows
+
+    @staticmethod
+    def _name_of(file: str, name: str) -> str:
+        if file == "-":
+            raise CommandError("the standard input needs --name")
+        return name
+
+    def _opened(self, file: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        if file == "-":
+            if self.app.in_batch:
+                raise CommandError("the standard input has the commands of the batch")
+            return contextlib.nullcontext(self.app.stdin.buffer)
+        return open(file, "rb")
+
+    def _create(
+        self, parsed_args: Arguments, source: IO[bytes], name: str, container: str
+    ) -> tuple[Any, ...]:
+        where, named, call = self.named(parsed_args, container)
+        perfdata: dict[str, Any] = {}
+        if parsed_args.perfdata_column:
+            call = {**call, "perfdata": perfdata}
+        _, size, checksum, _ = self.client_of(parsed_args).object_create_ext(
+            where,
+            named,
+            file_or_path=source,
+            obj_name=name,
+            policy=parsed_args.policy,
+            mime_type=parsed_args.mime_type,
+            properties=parsed_args.properties,
+            autocreate=parsed_args.autocreate,
+            **call,
+        )
+        row = (name, size, checksum.upper(), "Ok")
+        return (*row, json.dumps(perfdata)) if parsed_args.perfdata_column else row
+
+    def _create_tree(
+        self, parsed_args: Arguments, directory: str, name: str, container_of: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Upload a directory: objects get the paths of the files, after its name."""
+        if parsed_args.auto or parsed_args.properties or parsed_args.mime_type:
+            raise CommandError("--auto, --property and --mime-type are for files, not for directories")
+        from oio.transfer import Remote
+
+        prefix = name.rstrip("/") + "/" if name else ""
+        account, container = self.names(parsed_args, container_of(name))
+        if not parsed_args.autocreate:
+            self.api.container_show(account, container, **self.context.call)
+        with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
+            report = moving.upload_tree(directory, Remote(account, container, prefix))
+        self.tell_failures(report)
+        for result in report:
+            yield (
+                result.name,
+                result.size,
+                None,
+                {"done": "Ok"}.get(result.outcome, result.outcome.capitalize()),
+            )
+
+
+class SaveObject(Reading, Versioned, OnObjects, Silent):
+    """Save an object to a file, or all objects of a prefix to a directory."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add where to."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("--file", metavar="FILE", help="default: the name of the object; - is the standard output")
+        add("--range", type=byte_range, metavar="FIRST-LAST", help="only these bytes, as in HTTP")
+        add("--recursive", action="store_true", help="OBJECT is what the names of the objects begin with")
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Save it."""
+        from oio.transfer import Remote
+
+        api, given = self.client_of(parsed_args), parsed_args
+        if given.file == "-" or (given.file and _is_special(given.file)) or given.range:
+            if given.recursive:
+                raise CommandError("--recursive needs a directory, and takes no --range")
+            self._copy(api, given)
+            return
+        container = self.container_of(given)(given.obj)
+        if given.recursive:
+            prefix = given.obj.rstrip("/") + "/"
+            source = Remote(*self.names(given, container), prefix)
+            with self.transfer(api, given) as moving:
+                self.tell_failures(
+                    moving.download_tree(source, given.file or _own_path(given.obj.rstrip("/")))
+                )
+            return
+        path = given.file or _own_path(given.obj)
+        if self.context.call:
+            # Transfers take no keywords.
+            self._copy(api, given)
+            return
+        with self.transfer(api, given, overwrite="always") as moving:
+            moving.download_file(
+                Remote(*self.names(given, container)), given.obj, path, version=given.version
+            )
+
+    def _copy(self, api: ObjectStorageApi, given: Arguments) -> None:
+        account, container, name, call = self.target(given)
+        _, stream = api.object_fetch(
+            account,
+            container,
+            name,
+            version=given.version,
+            ranges=[given.range] if given.range else None,
+            on_unsatisfiable="raise",
+            **call,
+        )
+        with contextlib.closing(stream), self._output(given) as output:
+            for block in stream:
+                output.write(block)
+
+    @contextlib.contextmanager
+    def _output(self, given: Arguments) -> Iterator[IO[bytes]]:
+        """Where the bytes go: a file has its name only when it is complete."""
+        if given.file == "-":
+            output: IO[bytes] = self.app.stdout.buffer
+            yield output
+            output.flush()
+            return
+        path = Path(given.file or _own_path(given.obj))
+        if _is_special(str(path)):
+            with path.open("wb") as output:
+                yield output
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".oio-", delete=False) as file:
+            try:
+                yield file.file
+                file.close()
+                os.chmod(file.name, 0o666 & ~_umask())
+                os.replace(file.name, path)
+            except BaseException:  # Half of a file must not stay, whatever stopped it.
+                os.unlink(file.name)
+                raise
+
+
+class CatObject(SaveObject):
+    """Write an object to the standard output."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the same, without a file."""
+        super().add_arguments(parser)
+        parser.set_defaults(file="-", recursive=False)
+
+
+class SaveContainer(Reading, OnContainer, Silent):
+    """Save all objects of a container below the current directory."""
+
+    def take_action(self, parsed_args: Arguments) -> None:
+        """Save them."""
+        from oio.transfer import Remote
+
+        source = Remote(*self.names(parsed_args, parsed_args.container))
+        with self.transfer(self.client_of(parsed_args), parsed_args) as moving:
+            self.tell_failures(moving.download_tree(source, "."))
+
+
+class Sync(Reading, Listing):
+    """Make a target like its source: directories, or oio://CONTAINER/PREFIX; one or both are in the store."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add both, and what is done."""
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("source", metavar="SOURCE", help="a directory, or oio://CONTAINER/PREFIX")
+        add("target", metavar="TARGET", help="the same")
+        add("--delete", action="store_true", help="delete what the source has not")
+        add("--dry-run", action="store_true", help="change nothing, and tell what would be done")
+        add("--compare", choices=["size+mtime", "checksum"], default="size+mtime", help="what differs")
+        add("--policy", help="storage policy of the objects that are uploaded")
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Move what differs."""
+        source, target = (self._place(text) for text in (parsed_args.source, parsed_args.target))
+        if isinstance(source, str) and isinstance(target, str):
+            raise CommandError(f"SOURCE or TARGET must be {_SCHEME}CONTAINER/PREFIX")
+        with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
+            report = moving.sync(
+                source,
+                target,
+                compare=parsed_args.compare,
+                delete=parsed_args.delete,
+                dry_run=parsed_args.dry_run,
+            )
+        self.tell_failures(report)
+        rows = (
+            (result.action, result.name, result.size, result.outcome)
+            for result in report
+            if result.outcome != "skipped"
+        )
+        return ("Action", "Name", "Size", "Outcome"), rows
+
+    def _place(self, text: str) -> str | Remote:
+        from oio.transfer import Remote
+
+        if not text.startswith(_SCHEME):
+            return text
+        container, _, prefix = text.removeprefix(_SCHEME).partition("/")
+        if prefix and not prefix.endswith("/"):
+            # "photos" is a directory: --delete must not take "photos-of-others/" for a part of it.
+            prefix += "/"
+        return Remote(self.context.account, container, prefix)
+
+
+def _own_path(name: str) -> str:
+    """Path of an object that is saved under its name.
+
+    :raises CommandError: it is not below the current directory
+    """
+    if os.path.isabs(name) or not name or ".." in name.split("/"):
+        raise CommandError(f"{name!r} is no path below this directory: give --file")
+    return name
+
+
+def _is_special(path: str) -> bool:
+    """Tell a pipe or a device, which is written to, and not replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+COMMANDS: dict[str, type[Base]] = {
+    "container save": SaveContainer,
+    "object cat": CatObject,
+    "object create": CreateObjects,
+    "object save": SaveObject,
+    "sync": Sync,
+}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors as the user reads them: one line, with the request ID and what may help."""
+
+from __future__ import annotations
+
+from oio.common import exceptions as exc
+
+_HINTS: tuple[tuple[type[BaseException], str], ...] = (
+    (exc.NoSuchAccount, "see 'openio account list', check --account and OIO_ACCOUNT"),
+    (exc.NoSuchContainer, "see 'openio container list', check --account and OIO_ACCOUNT"),
+    (exc.NoSuchObject, "see 'openio object list'"),
+    (exc.ContainerNotEmpty, "'openio container flush' deletes its objects"),
+    (exc.ConfigurationException, "give --oio-proxy or OIO_PROXYD_URL, see 'openio config'"),
+    (exc.DeadlineReached, "grant more time with --deadline"),
+    (exc.OioNetworkException, "check --oio-proxy and OIO_PROXYD_URL, see 'openio config'"),
+    (exc.CorruptedChunk, "what was stored is damaged; 'object locate --chunk-info' shows the chunks"),
+)
+
+
+def explain(err: BaseException) -> str:
+    r"""Text of an error: one line.
+
+    >>> explain(ValueError("no such\nthing"))
+    'no such thing'
+    """
+    if isinstance(err, OSError) and err.strerror and err.filename:
+        text = f"{err.filename}: {err.strerror}"
+    else:
+        text = str(err) or type(err).__name__
+    text = " ".join(text.split())
+    for kind, hint in _HINTS:
+        if isinstance(err, kind):
+            return f"{text}; hint: {hint}"
+    return text
