@@ -74,9 +74,10 @@ class Guards(Directive):
 
     def run(self) -> list[nodes.Node]:
         """List them; a row without any fails the build."""
-        guards = _GUARDS.get(int(self.arguments[0]))
+        row = self.arguments[0]
+        guards = _GUARDS.get(int(row) if row.isdecimal() else row)
         if not guards:
-            raise self.error(f"no test is marked with pitfall {self.arguments[0]}")
+            raise self.error(f"no test is marked with pitfall {row}")
         items = (nodes.list_item("", nodes.paragraph("", "", nodes.literal(text=guard))) for guard in guards)
         return [nodes.bullet_list("", *items)]
 

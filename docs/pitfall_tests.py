@@ -10,19 +10,32 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent / "tests"
 
 
-def marked_rows(test: ast.FunctionDef) -> Iterator[int]:
-    """Rows in the ``pytest.mark.pitfall`` decorators of a test."""
-    for decorator in test.decorator_list:
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.pitfall":
-            yield from map(ast.literal_eval, decorator.args)
+def marked_rows(node: ast.AST) -> Iterator[int | str]:
+    """Rows in the ``pytest.mark.pitfall`` marks of a decorator, or of a whole module."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and ast.unparse(part.func) == "pytest.mark.pitfall":
+            yield from map(ast.literal_eval, part.args)
 
 
-def guards_by_row() -> dict[int, list[str]]:
+def _marks_of_all(module: ast.Module) -> list[int | str]:
+    """Rows that all the tests of a module guard."""
+    return [
+        row
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+        for row in marked_rows(node.value)
+    ]
+
+
+def guards_by_row() -> dict[int | str, list[str]]:
     """Tests that guard each row, as ``path/of/test_file.py::test_name``."""
-    found: dict[int, list[str]] = {}
+    found: dict[int | str, list[str]] = {}
     for source in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        module = ast.parse(source.read_text(encoding="utf-8"))
+        of_all = _marks_of_all(module)
+        for node in ast.walk(module):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                for row in marked_rows(node):
+                marked = (row for decorator in node.decorator_list for row in marked_rows(decorator))
+                for row in dict.fromkeys([*of_all, *marked]):
                     found.setdefault(row, []).append(f"{source.relative_to(TESTS)}::{node.name}")
     return found
