@@ -206,7 +206,7 @@ def test_no_version_is_lost_between_pages(offline_api: Any, counts: dict[str, in
     rows = [{"name": name, "version": n} for name, count in counts.items() for n in range(count)]
 
     def page(method: str, url: str, params: Any = None, **kwargs: Any) -> Any:
-        found = [row for row in rows if row["name"] > (params.get("marker") or "")]
+        found = [{**row} for row in rows if row["name"] > (params.get("marker") or "")]
         headers = {"x-oio-list-truncated": str(len(found) > params["max"]).lower()}
         found = found[: params["max"]]
         if found:

@@ -141,17 +141,21 @@ def _make_page(headers: Mapping[str, str], body: JsonObject, begun: str | None) 
 
 
 def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObject]:
-    described = []
+    """Complete the descriptions of an answer, in place: a copy of each would cost a third of a listing."""
+    if type(objects) is not list:
+        raise TypeError(f"the objects are {objects!r:.80}")
     known: list[str] = []
     renamed: list[tuple[str, str]] = []
-    for answered in objects:
-        obj, keys = answered.copy(), list(answered)
+    has_id = False
+    for obj in objects:
+        keys = [*obj]
         if keys != known:
             # One object mostly has the keys of the one before.
-            known, renamed = keys, [(key, key.replace("-", "_")) for key in keys if "-" in key]
+            known, has_id = keys, "id" in obj
+            renamed = [(key, key.replace("-", "_")) for key in keys if "-" in key]
         for key, field in renamed:
             obj[field] = obj.pop(key)
-        if "id" in obj:
+        if has_id:
             # Services of 2026 do not say it twice.
             obj.setdefault("content", obj["id"])
         name = obj["name"]
@@ -160,8 +164,7 @@ def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObj
         # The latest version comes first.
         obj["is_latest"] = name != previous
         previous = name
-        described.append(obj)
-    return cast("list[ListedObject]", described)
+    return cast("list[ListedObject]", objects)
 
 
 def listed_versions(
