@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from oio.common import exceptions as exc
 from oio.common.easy_value import boolean_value
@@ -54,5 +54,9 @@ class Deletion:
     @classmethod
     def told(cls, item: Mapping[str, Any]) -> Deletion:
         """Read the part about one object of an answer about many."""
-        deleted = item["status"] == _NO_CONTENT
-        return cls(deleted, error=None if deleted else str(item.get("message") or item["status"]))
+        if item["status"] == _NO_CONTENT:
+            return _DELETED
+        return cls(False, error=str(item.get("message") or item["status"]))
+
+
+_DELETED: Final = Deletion(True)

@@ -82,10 +82,13 @@ def check_name(argument: str, value: object, kind: str | None = None) -> str:
 
     :param kind: ``account``, ``container`` or ``obj``; by default, the argument tells
     """
+    limit = _MAX_BYTES[kind or argument]
+    if type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= limit:
+        # Most names are like this, and there may be very many.
+        return value
     name = check_text(argument, value)
     if not name:
         raise WrongValue(f"{argument} must not be empty")
-    limit = _MAX_BYTES[kind or argument]
     size = len(name.encode("utf-8"))
     if size > limit:
         raise WrongValue(f"{argument} is {size} bytes long in UTF-8, {limit} are allowed: {shorten(name)}")
