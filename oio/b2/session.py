@@ -141,7 +141,7 @@ class Answer:
         :raises OioProtocolError: it has more than `limit` bytes
         """
         announced = self.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > limit:
+        if announced.isdecimal() and float(announced) > limit:
             raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
         if type(self._response) is QuickResponse:
             response = self._response

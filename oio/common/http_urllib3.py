@@ -108,8 +108,6 @@ class _GreenRetry(urllib3.Retry):
 
 #: Bytes of an answer of unknown length that are read at once.
 _BLOCK = 65536
-#: Digits of the largest length that is looked at; Python refuses to read thousands of them.
-_DIGITS = 18
 
 _MANAGERS: weakref.WeakSet[SafePoolManager] = weakref.WeakSet()
 
@@ -280,7 +278,7 @@ def read_whole(
         problem = f"answer is encoded ({encoding[:64]})"
     elif resp._body is not None or method == "HEAD":
         data = resp.data
-    elif length.isdecimal() and (len(length) > _DIGITS or int(length) > limit):
+    elif length.isdecimal() and float(length) > limit:
         problem = f"answer has {length[:24]} bytes, more than the {limit} that are taken"
     elif length.isdecimal() and not resp.chunked:
         data = resp.data

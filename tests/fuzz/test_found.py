@@ -16,7 +16,7 @@ from oio.b2.account import Grant
 from oio.b2.download import locate_answer
 from oio.b2.session import B2Limits, B2Session
 from oio.common import exceptions as exc
-from tests.kit.fuzzing import Reply, mimic
+from tests.kit.fuzzing import HUGE, Reply, mimic
 
 
 def framed(name: str, value: str, body: bytes | None = None) -> Callable[[Reply], Reply]:
@@ -197,3 +197,12 @@ def test_token_of_backblaze_that_cannot_be_sent_is_an_exception_of_ours() -> Non
     assert "tök" not in str(caught.value)
     # A context has all that was to be sent.
     assert caught.value.__context__ is None
+
+
+def test_b2_answer_of_a_length_that_python_refuses_to_read_is_refused():
+    with mimic() as server:
+        server.replies["/a"] = Reply("HTTP/1.1 200 OK", (("Content-Length", HUGE),), b"{}")
+        session = B2Session()
+        with pytest.raises(exc.OioProtocolError, match="more than"):
+            session.ask_json("POST", f"{server.url}/a", {}, b"", B2Limits(), "list")
+        session.close()
