@@ -15,14 +15,17 @@ from oio.b2.account import Account, Grant
 from oio.b2.errors import BackblazeException, NotBackblaze
 from oio.b2.names import file_path
 from oio.b2.retry import Attempts
-from oio.b2.session import BLOCK_SIZE, Answer, B2Limits
+from oio.b2.session import BLOCK_SIZE, LARGE_BLOCK_SIZE, Answer, B2Limits
 from oio.common import exceptions as exc
+from oio.common.deadlines import monotonic_time
 from oio.common.ranges import check_range
 
 #: Longer numbers are no sizes, and Python may refuse to read them.
 _LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_QUICK = 0.05
+"""Seconds in which a block comes over a quick connection."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ class Download:
         self._answer: Answer | None = None
         self._pid = os.getpid()
         self._skip = 0
+        self._block_size = BLOCK_SIZE
         self._file: StoredFile | None = None
         self._last = -1
         self._digest = new_sha1(usedforsecurity=False)
@@ -201,7 +205,7 @@ class Download:
         if wanted <= 0:
             return b""
         block = self._read(answer, wanted)
-        if len(block) == min(wanted, BLOCK_SIZE):
+        if len(block) >= min(wanted, BLOCK_SIZE):
             # A few bytes at each attempt are not enough progress to go on.
             self._attempts.restart()
         self._position += len(block)
@@ -209,7 +213,12 @@ class Download:
         return block
 
     def _read(self, answer: Answer, wanted: int) -> bytes:
-        block = answer.read(min(wanted, BLOCK_SIZE), self._limits)
+        # The read timeout bounds a block, and one that breaks off is lost: large ones are for quick ones.
+        size, self._block_size = self._block_size, BLOCK_SIZE
+        begin = monotonic_time()
+        block = answer.read(min(wanted, size), self._limits)
+        if monotonic_time() - begin < _QUICK:
+            self._block_size = min(2 * size, LARGE_BLOCK_SIZE)
         if not block:
             raise exc.OioNetworkException(f"{self._what}: the data end before byte {self._last + 1}")
         return block

@@ -35,6 +35,9 @@ _T = TypeVar("_T")
 
 USER_AGENT = f"openio-sdk/{__version__} python/{platform.python_version()}"
 BLOCK_SIZE = 131072
+"""Bytes that are read of an answer at once, whatever the connection is like."""
+LARGE_BLOCK_SIZE = 1048576
+"""Bytes that are read at once of files, and of answers that come quickly."""
 """Bytes that are sent or received at once."""
 _POOL_SIZE = 32
 _CALL = re.compile(r"/b2api/v[0-9]+/(b2_[a-z_]+)")
@@ -102,7 +105,7 @@ class FileBody:
 
     def __iter__(self) -> Iterator[bytes]:
         self._file.seek(self._start)
-        while block := self._file.read(BLOCK_SIZE):
+        while block := self._file.read(LARGE_BLOCK_SIZE):
             yield block
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from oio.b2.errors import BackblazeException, Secret, check_secrecy, is_transient
 from oio.b2.retry import Attempts
-from oio.b2.session import BLOCK_SIZE, B2Limits, B2Session, FileBody, JsonObject
+from oio.b2.session import LARGE_BLOCK_SIZE, B2Limits, B2Session, FileBody, JsonObject
 from oio.common import exceptions as exc
 from oio.common import green, sources
 from oio.common.answers import reading_answer
@@ -64,7 +64,7 @@ class Source(sources.Source):
             before = file.tell()
         left = None if self._size is None else self._size - self._given
         rest = Source(file, left, self._limits, self._argument)
-        while block := rest.read(BLOCK_SIZE):
+        while block := rest.read(LARGE_BLOCK_SIZE):
             digest.update(block)
             green.eventlet_yield()
         with self._failures():
@@ -103,7 +103,7 @@ class Part:
         file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - its owner closes it
         try:
             while limit is None or size < limit:
-                wanted = BLOCK_SIZE if limit is None else min(BLOCK_SIZE, limit - size)
+                wanted = LARGE_BLOCK_SIZE if limit is None else min(LARGE_BLOCK_SIZE, limit - size)
                 block = source.read(wanted)
                 if not block:
                     break
