@@ -154,7 +154,7 @@ class FragmentSource:
         """``host:port`` of the server."""
         return self.chunk.netloc
 
-    # --- within a time limit of the caller ---
+    # --- in the thread of the caller, `ask` and `take` within its time limit ---
 
     def ask(self, request: Request) -> None:
         """Ask for the data."""
@@ -178,6 +178,20 @@ class FragmentSource:
         pass_foreign(error, self.conn)
         return error
 
+    def take_next(self, plan: SegmentPlan | None) -> tuple[int, bytes]:
+        """Check the head of the answer, unless that is done, and read a fragment; each block in its time.
+
+        :param plan: None for the head only
+        :returns: the index of the fragment and its bytes, empty when none was asked for
+        """
+        if not self.is_open:
+            with self._limit():
+                self._open()
+        return (self.index, b"") if plan is None else self._read(plan, self._limit)
+
+    def _limit(self) -> green.OioTimeout:
+        return green.ChunkReadTimeout(self._family.options.limits.reading(self.netloc))
+
     # --- in a green thread of its own ---
 
     def ask_in_time(self, request: Request) -> BaseException | None:
@@ -195,21 +209,9 @@ class FragmentSource:
         return None
 
     def take_in_time(self, plan: SegmentPlan | None) -> tuple[int, bytes] | BaseException:
-        """Check the head of the answer, unless that is done, and read a fragment.
-
-        :param plan: None for the head only
-        :returns: the index of the fragment and its bytes (empty when none was asked for), or the failure
-        """
-        limits, netloc = self._family.options.limits, self.netloc
-
-        def limit() -> green.OioTimeout:
-            return green.ChunkReadTimeout(limits.reading(netloc))
-
+        """Do what :meth:`take_next` does, and give the failure, if any."""
         try:
-            if not self.is_open:
-                with limit():
-                    self._open()
-            return (self.index, b"") if plan is None else self._read(plan, limit)
+            return self.take_next(plan)
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err, self.conn)
             return err

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
-from oio.blob.connect import connected, in_turn, is_cut, seam_is_replaced, socket_of
+from oio.blob.connect import CANDIDATES, connected, in_turn, is_cut, seam_is_replaced, socket_of
 from oio.blob.sender import SMALL
 from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
@@ -153,12 +153,12 @@ class SourceTeam:
             outcomes.update(zip(fresh, self._ask(fresh, self._request(segment)), strict=True))
             due = self._family.options.limits.data_due()
         asked = [source for source in sources if outcomes[source] is None]
+        is_small = False
         if len(fresh) == len(sources) and plan is not None:
             if self._family.options.rivals is not None:
                 asked = self._race(asked, segment, due, outcomes, self._family.options.rivals)
-            taken = self._take_first(asked, plan, due)
-        else:
-            taken = _at_once(asked, FragmentSource.take_in_time, plan)
+            is_small = sum(plan.sizes) <= SMALL and self._family.sound is None and not seam_is_replaced()
+        taken = self._take_small(asked, plan, due) if is_small and plan else self._take(asked, plan)
         outcomes.update(zip(asked, taken, strict=True))
         self.used += [source.chunk.url for source in outcomes if source.is_open and source not in before]
         for outcome in outcomes.values():
@@ -252,11 +252,8 @@ class SourceTeam:
                 asked.append(rival)
         return asked
 
-    def _take_first(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[Outcome]:
-        if sum(plan.sizes) > SMALL or self._family.sound is not None or seam_is_replaced():
-            # Servers that verify their files do so at the same time.
-            return _at_once(asked, FragmentSource.take_in_time, plan)
-        # All answers are on their way, and fit in the buffers of their sockets: no green thread is needed.
+    def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[Outcome]:
+        """Take fragments that fit in the buffers of sockets: all are on their way, one limit is enough."""
         limits = self._family.options.limits
         return in_turn(
             asked,
@@ -264,6 +261,21 @@ class SourceTeam:
             lambda _source: green.ChunkReadTimeout(max(0.0, due - limits.clock())),
             FragmentSource.failed,
         )
+
+    def _take(self, asked: list[FragmentSource], plan: SegmentPlan | None) -> list[Outcome]:
+        """Take what the servers send; None for the plan: the heads of their answers only."""
+        taken: list[Outcome] = []
+        # Servers that verify their files do so at the same time.
+        if plan is not None and self._family.sound is None and not seam_is_replaced():
+            # While one is read, the others go on sending, and no green threads are needed.
+            for source in asked:
+                try:
+                    taken.append(source.take_next(plan))
+                except CANDIDATES as err:
+                    taken.append(source.failed(err))
+                    # No more than one server is waited for in vain before all the others.
+                    break
+        return taken + _at_once(asked[len(taken) :], FragmentSource.take_in_time, plan)
 
     def connect(self) -> None:
         """Connect to enough chunks.
