@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+from docs.changes import Changes
 from docs.names import Modules, link
 from docs.pitfall_tests import guards_by_row
 from oio import __version__
@@ -110,6 +111,7 @@ def setup(app: Any) -> None:
     """Register what is above."""
     app.add_directive("guards", Guards)
     app.add_directive("modules", Modules)
+    app.add_directive("changes", Changes)
     app.connect("missing-reference", link, priority=400)
     app.connect("env-get-outdated", read_again)
     app.connect("autodoc-process-docstring", add_inherited_fields)

@@ -68,7 +68,7 @@ def _meanings(module: str) -> dict[str, str]:
 
 @cache
 def _meanings_elsewhere() -> dict[str, set[str]]:
-    """Those of all modules: a method is described with the class that inherits it, whose module may not know the name."""
+    """Those of all modules: the class that a method is described with may have it from another module."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "oio").rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -95,10 +95,7 @@ def _full_names(target: str, module: str) -> list[str]:
         return [_followed(target), target]
     meaning = _meanings(module).get(first)
     meanings = [meaning] if meaning else sorted(_meanings_elsewhere().get(first, ()))
-    known = [
-        _followed(name + dot + rest) for name in meanings if meaning or not name.startswith("oio.sandbox")
-    ]
-    return [*known, target]
+    return [*(_followed(name + dot + rest) for name in meanings), target]
 
 
 def _is_described_nowhere(name: str) -> bool:
@@ -109,7 +106,7 @@ def _is_described_nowhere(name: str) -> bool:
 
 
 def link(app: Any, env: Any, node: Any, contnode: Any) -> Any:
-    """Find what Sphinx has not: names without their module, and those of modules that have a line and no page."""
+    """Find what Sphinx has not: names without their module, and what is in modules that have only a line."""
     written = re.match(r"[\w.]+", node["reftarget"])
     if node.get("refdomain") != "py" or written is None:
         return None

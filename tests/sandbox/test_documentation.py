@@ -16,6 +16,7 @@ import pytest
 from fsspec.asyn import get_loop
 
 import oio
+from docs import changes, record
 from oio.sandbox import Namespace
 from tests.facade.test_examples import MODULES as WITH_AN_API
 
@@ -29,7 +30,8 @@ MODULES = ["oio", *(m.name for m in pkgutil.walk_packages(oio.__path__, "oio.") 
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("reference/")])
-def test_examples_of_a_page_give_what_it_says(page, tmp_path):
+def test_examples_of_a_page_give_what_it_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     source = tmp_path / "source.txt"
     source.write_bytes(b"data of a file")
     directory = tmp_path / "site"
@@ -82,6 +84,25 @@ def test_every_method_of_the_api_is_on_a_page_about_a_task_or_is_deprecated():
     missing = [name for name in methods if not re.search(rf"\b{name}\b", text)]
     assert len(methods) > 40
     assert [name for name in missing if "Deprecated" not in getattr(api, name).__doc__] == []
+
+
+def test_every_release_has_a_page():
+    released = {*changes.sections(changes.FILE.read_text(encoding="utf-8"))} - {"Unreleased"}
+    assert {path.stem for path in (DOCS / "releases").glob("*.rst")} == released
+    assert any(oio.__version__.startswith(version) for version in released)
+
+
+@pytest.mark.parametrize("session", record.SESSIONS)
+def test_commands_print_what_was_recorded(session):
+    recorded = (record.FOLDER / f"{session}.txt").read_text(encoding="utf-8")
+    assert record.steady(record.played(record.SESSIONS[session])) == record.steady(recorded)
+
+
+@pytest.mark.parametrize("session", record.SESSIONS)
+def test_the_picture_of_a_terminal_shows_what_was_recorded(session):
+    recorded = (record.FOLDER / f"{session}.txt").read_text(encoding="utf-8")
+    picture = (record.FOLDER / f"{session}.svg").read_text(encoding="utf-8")
+    assert picture == record.drawn(recorded, record.SESSIONS[session][0])
 
 
 def test_every_public_module_is_on_a_reference_page():
