@@ -143,6 +143,15 @@ def test_every_dependency_has_its_line(kind):
     assert [name for name in names if f"``{name}``" not in text] == []
 
 
+def test_the_list_of_dependencies_has_no_other():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = (DOCS / "dependencies.rst").read_text(encoding="utf-8").partition("\nBill of materials\n")[0]
+    named = {name for name in re.findall(r"``([a-z0-9-]+)``", text)}
+    extras = set(re.findall(r"^([a-z0-9-]+) = \[", project, re.MULTILINE))
+    required = set(re.findall(r'"([A-Za-z0-9-]+)[>"]', project))
+    assert named - extras - required == set()
+
+
 def exceptions_in(text):
     """Classes of the exceptions that the rows of a table name first."""
     rows = re.findall(r"^   \* - (.*\n(?:       .*\n)*)", text, re.MULTILINE)
