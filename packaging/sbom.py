@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bill of materials, in CycloneDX, of the environment of this interpreter.
 
-``python packaging/sbom.py > sbom.cdx.json`` in an environment that has the wheel, and nothing else but pip: what is
-listed is what was installed.
+``python packaging/sbom.py > sbom.cdx.json`` in an environment that has the wheel, and nothing else but pip:
+what is listed is what was installed.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def test_every_dependency_has_its_line(kind):
 def test_the_list_of_dependencies_has_no_other():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     text = (DOCS / "dependencies.rst").read_text(encoding="utf-8").partition("\nBill of materials\n")[0]
-    named = {name for name in re.findall(r"``([a-z0-9-]+)``", text)}
+    named = set(re.findall(r"``([a-z0-9-]+)``", text))
     extras = set(re.findall(r"^([a-z0-9-]+) = \[", project, re.MULTILINE))
     required = set(re.findall(r'"([A-Za-z0-9-]+)[>"]', project))
     assert named - extras - required == set()
