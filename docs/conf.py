@@ -21,6 +21,7 @@ from oio import __version__
 
 project = "openio-sdk"
 author = "the maintainers of openio-sdk"
+copyright = "2026, the maintainers of openio-sdk"
 release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 exclude_patterns = ["_build"]

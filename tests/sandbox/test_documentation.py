@@ -133,6 +133,17 @@ def test_the_recorded_exchanges_are_as_many_as_it_says():
     ]
 
 
+def test_the_ratios_in_the_first_lines_are_those_of_the_table():
+    text = (DOCS / "performance.rst").read_text(encoding="utf-8")
+    table = (DOCS / "measured" / "table.txt").read_text(encoding="utf-8")
+    plain = r"\* - (?:put|get) \d+ [KM]iB (?:x1|x3|EC)\n     - .+\n     - .+\n     - (\S+) .*\n     - (\S+) "
+    ratios = re.findall(plain, table)
+    span = r"from (\S+) to (\S+) times"
+    stated = re.search(rf"{span} the CPU time .* and\n{span} its time", text).groups()
+    assert len(ratios) > 12
+    assert stated == tuple(pick(column) for column in zip(*ratios, strict=True) for pick in (min, max))
+
+
 @pytest.mark.parametrize("kind", ["dependencies", "optional-dependencies"])
 def test_every_dependency_has_its_line(kind):
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
