@@ -15,7 +15,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from docs.changes import Changes
-from docs.names import Modules, link
+from docs.names import Modules, link, link_literals
 from docs.pitfall_tests import guards_by_row
 from oio import __version__
 
@@ -114,6 +114,7 @@ def setup(app: Any) -> None:
     app.add_directive("modules", Modules)
     app.add_directive("changes", Changes)
     app.connect("missing-reference", link, priority=400)
+    app.connect("doctree-resolved", link_literals)
     app.connect("env-get-outdated", read_again)
     app.connect("autodoc-process-docstring", add_inherited_fields)
     app.connect("autodoc-skip-member", skip_imported)

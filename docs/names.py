@@ -125,6 +125,42 @@ def link(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return None
 
 
+def _meant(text: str, objects: Any) -> str | None:
+    """What a literal names: a module, a call of the API, or the only class of that name."""
+    text = text.removesuffix("()")
+    for name in (text, f"oio.api.object_storage.ObjectStorageApi.{text}"):
+        if name in objects and (text.startswith("oio.") or "_" in text):
+            return name
+    if not re.fullmatch(r"(?:[A-Z][a-z0-9]+){2,}", text):
+        return None
+    kinds = {"class", "exception"}
+    classes = [
+        name for name, found in objects.items() if name.endswith(f".{text}") and found.objtype in kinds
+    ]
+    return classes[0] if len(classes) == 1 else None
+
+
+def link_literals(app: Any, doctree: nodes.document, docname: str) -> None:
+    """Make links of the names that guides mention as literals."""
+    objects = app.env.domains["py"].objects
+    for literal in list(doctree.findall(nodes.literal)):
+        name = None if _is_in_a_link(literal) else _meant(literal.astext(), objects)
+        if name is not None:
+            place = objects[name]
+            content = literal.deepcopy()
+            literal.replace_self(
+                make_refnode(app.builder, docname, place.docname, place.node_id, content, name)
+            )
+
+
+def _is_in_a_link(node: Any) -> bool:
+    while node is not None:
+        if isinstance(node, nodes.reference | nodes.title | nodes.term):
+            return True
+        node = node.parent
+    return False
+
+
 def summary(module: str) -> str:
     """The first sentence of its docstring, which says what lives there."""
     source = _source(module)
