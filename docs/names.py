@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 # What annotations say, and what its own documentation calls it.
 _ELSEWHERE = {
     "Url": "urllib3.util.Url",
+    "_io.BufferedWriter": "io.BufferedWriter",
     "_typeshed.ReadableBuffer": "collections.abc.Buffer",
     "_typeshed.WriteableBuffer": "collections.abc.Buffer",
     "builtins.list": "list",
