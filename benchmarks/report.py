@@ -62,7 +62,7 @@ def row(result: Result) -> list[str]:
         _ratio(result.wall_ratio),
         _rate(result),
         f"{_growth(ours):.1f} / {_growth(bare):.1f}",
-        "-" if ours.calls is None else f"{ours.calls:,} / {bare.calls or 0:,}",
+        "n/a" if ours.calls is None else f"{ours.calls:,} / {bare.calls or 0:,}",
     ]
 
 

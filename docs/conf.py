@@ -14,19 +14,40 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+from docs.changes import Changes
+from docs.names import Modules, link, link_literals
 from docs.pitfall_tests import guards_by_row
 from oio import __version__
 
 project = "openio-sdk"
 author = "the maintainers of openio-sdk"
+copyright = "2026, the maintainers of openio-sdk"
 release = __version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 exclude_patterns = ["_build"]
-html_theme = "alabaster"
-html_theme_options = {"description": "Client library for OpenIO SDS", "page_width": "60em"}
+# Every name links. What cannot is in docs/names.py: names of types that stand for any other.
+nitpicky = True
+nitpick_ignore = [
+    # Their own projects describe them nowhere.
+    ("py:class", "urllib3._collections.HTTPHeaderDict"),
+    ("py:class", "HTTPHeaderDict"),
+]
+# A line for each name that these pages use, as "name kind page", so that a build needs no network.
+intersphinx_mapping = {
+    name: (url, f"inventories/{name}.inv")
+    for name, url in {
+        "python": "https://docs.python.org/3",
+        "urllib3": "https://urllib3.readthedocs.io/en/stable",
+        "fsspec": "https://filesystem-spec.readthedocs.io/en/latest",
+        "greenlet": "https://greenlet.readthedocs.io/en/latest",
+        "opentelemetry": "https://opentelemetry-python.readthedocs.io/en/latest",
+    }.items()
+}
+html_theme = "furo"
+html_title = f"openio-sdk {release}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
-html_css_files = ["pitfalls.css"]
+html_css_files = ["site.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 
@@ -90,6 +111,10 @@ def read_again(_app: Any, _env: Any, _added: Any, _changed: Any, _removed: Any) 
 def setup(app: Any) -> None:
     """Register what is above."""
     app.add_directive("guards", Guards)
+    app.add_directive("modules", Modules)
+    app.add_directive("changes", Changes)
+    app.connect("missing-reference", link, priority=400)
+    app.connect("doctree-resolved", link_literals)
     app.connect("env-get-outdated", read_again)
     app.connect("autodoc-process-docstring", add_inherited_fields)
     app.connect("autodoc-skip-member", skip_imported)

@@ -348,7 +348,7 @@ class ChunkConnection:
 
     :meth:`close` ends the request: the connection goes back to the pool when its response was read to the
     end, otherwise it is closed. A kept connection that dies before the first byte of an answer is replaced
-    once (pitfall 135); :attr:`said_twice` tells that the server may have done what the first one asked.
+    once (pitfall 135); ``said_twice`` tells that the server may have done what the first one asked.
     """
 
     watch: Watch | None = None

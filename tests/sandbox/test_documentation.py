@@ -16,6 +16,7 @@ import pytest
 from fsspec.asyn import get_loop
 
 import oio
+from docs import changes, record
 from oio.sandbox import Namespace
 from tests.facade.test_examples import MODULES as WITH_AN_API
 
@@ -29,7 +30,8 @@ MODULES = ["oio", *(m.name for m in pkgutil.walk_packages(oio.__path__, "oio.") 
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("reference/")])
-def test_examples_of_a_page_give_what_it_says(page, tmp_path):
+def test_examples_of_a_page_give_what_it_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     source = tmp_path / "source.txt"
     source.write_bytes(b"data of a file")
     directory = tmp_path / "site"
@@ -84,6 +86,25 @@ def test_every_method_of_the_api_is_on_a_page_about_a_task_or_is_deprecated():
     assert [name for name in missing if "Deprecated" not in getattr(api, name).__doc__] == []
 
 
+def test_every_release_has_a_page():
+    released = {*changes.sections(changes.FILE.read_text(encoding="utf-8"))} - {"Unreleased"}
+    assert {path.stem for path in (DOCS / "releases").glob("*.rst")} == released
+    assert any(oio.__version__.startswith(version) for version in released)
+
+
+@pytest.mark.parametrize("session", record.SESSIONS)
+def test_commands_print_what_was_recorded(session):
+    recorded = (record.FOLDER / f"{session}.txt").read_text(encoding="utf-8")
+    assert record.steady(record.played(record.SESSIONS[session])) == record.steady(recorded)
+
+
+@pytest.mark.parametrize("session", record.SESSIONS)
+def test_the_picture_of_a_terminal_shows_what_was_recorded(session):
+    recorded = (record.FOLDER / f"{session}.txt").read_text(encoding="utf-8")
+    picture = (record.FOLDER / f"{session}.svg").read_text(encoding="utf-8")
+    assert picture == record.drawn(recorded, record.SESSIONS[session][0])
+
+
 def test_every_public_module_is_on_a_reference_page():
     texts = [path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.rst")]
     shown = re.findall(r"^(?:\.\. automodule:: |   )(oio[\w.]*)$", "\n".join(texts), re.MULTILINE)
@@ -112,6 +133,17 @@ def test_the_recorded_exchanges_are_as_many_as_it_says():
     ]
 
 
+def test_the_ratios_in_the_first_lines_are_those_of_the_table():
+    text = (DOCS / "performance.rst").read_text(encoding="utf-8")
+    table = (DOCS / "measured" / "table.txt").read_text(encoding="utf-8")
+    plain = r"\* - (?:put|get) \d+ [KM]iB (?:x1|x3|EC)\n     - .+\n     - .+\n     - (\S+) .*\n     - (\S+) "
+    ratios = re.findall(plain, table)
+    span = r"from (\S+) to (\S+) times"
+    stated = re.search(rf"{span} the CPU time .* and\n{span} its time", text).groups()
+    assert len(ratios) > 12
+    assert stated == tuple(pick(column) for column in zip(*ratios, strict=True) for pick in (min, max))
+
+
 @pytest.mark.parametrize("kind", ["dependencies", "optional-dependencies"])
 def test_every_dependency_has_its_line(kind):
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -120,6 +152,15 @@ def test_every_dependency_has_its_line(kind):
     text = (DOCS / "dependencies.rst").read_text(encoding="utf-8")
     assert names
     assert [name for name in names if f"``{name}``" not in text] == []
+
+
+def test_the_list_of_dependencies_has_no_other():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = (DOCS / "dependencies.rst").read_text(encoding="utf-8").partition("\nBill of materials\n")[0]
+    named = set(re.findall(r"``([a-z0-9-]+)``", text))
+    extras = set(re.findall(r"^([a-z0-9-]+) = \[", project, re.MULTILINE))
+    required = set(re.findall(r'"([A-Za-z0-9-]+)[>"]', project))
+    assert named - extras - required == set()
 
 
 def exceptions_in(text):

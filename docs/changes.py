@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What CHANGELOG.md says of a release, on the page of that release."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+FILE = Path(__file__).parent.parent / "CHANGELOG.md"
+
+
+def sections(text: str) -> dict[str, str]:
+    """The text under each heading of the second level; the date of a release is left out of its name."""
+    parts = re.split(r"^## +(\S+).*\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def as_rest(text: str) -> str:
+    """The part of Markdown that the file uses, in the other language."""
+    text = re.sub(r"`docs/([\w/-]+)\.rst`", r":doc:`/\1`", text)
+    text = re.sub(r"(?<![:`])(?<!:doc:)`([^`\n]+)`", r"``\1``", text)
+    return re.sub(r"^### +(.*)$", r".. rubric:: \1", text, flags=re.MULTILINE)
+
+
+class Changes(SphinxDirective):
+    """``.. changes:: 1.0.0``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """All of its section; a release without one fails the build."""
+        self.env.note_dependency(str(FILE))
+        text = sections(FILE.read_text(encoding="utf-8")).get(self.arguments[0])
+        if not text:
+            raise self.error(f"CHANGELOG.md has nothing about {self.arguments[0]}")
+        return self.parse_text_to_nodes(as_rest(text))
