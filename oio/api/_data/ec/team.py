@@ -161,9 +161,12 @@ class SourceTeam:
         taken = self._take_small(asked, plan, due) if is_small and plan else self._take(asked, plan)
         outcomes.update(zip(asked, taken, strict=True))
         self.used += [source.chunk.url for source in outcomes if source.is_open and source not in before]
-        for outcome in outcomes.values():
-            if isinstance(outcome, (exc.DeadlineReached, exc.ChecksumUnavailable)):
-                raise outcome
+        failures = [(source, err) for source, err in outcomes.items() if isinstance(err, BaseException)]
+        for _, fatal in failures:
+            if isinstance(fatal, (exc.DeadlineReached, exc.ChecksumUnavailable)):
+                for source, err in failures:
+                    blame(source.conn, err)
+                raise fatal
         return list(outcomes.items())
 
     def _ask(self, fresh: list[FragmentSource], request: Request) -> list[Outcome]:
