@@ -41,7 +41,7 @@ class HealthApi(ApiBase):
         concurrency: int = PARALLEL_CHUNKS,
         **kwargs: Unpack[ReadOptions],
     ) -> ObjectHealth:
-        """Look at each chunk of an object, and compare it with what its policy asks for. Nothing is changed.
+        """Compare each chunk of an object with what its policy asks for. Nothing is changed.
 
         :param obj: name of the object; None when ``content_id`` gives its content ID
         :param version: version of the object, the latest by default
@@ -76,8 +76,10 @@ class HealthApi(ApiBase):
         concurrency: int = PARALLEL_CHUNKS,
         **kwargs: Unpack[ReadOptions],
     ) -> ObjectRepair:
-        """Look at each chunk of an object as :meth:`object_check` does, and make those again that are missing
-        or damaged: of the other copies, or of the other fragments.
+        """Make the chunks of an object again that are missing or damaged.
+
+        All of them are looked at, as :meth:`object_check` does. New ones are made of the other copies, or of
+        the other fragments.
 
         A new chunk goes to a server that has none of its metachunk, is verified there, and then takes the
         place of the old one, which is deleted last. When anything fails before, the new chunk is removed, and
@@ -122,7 +124,7 @@ class HealthApi(ApiBase):
         on_progress: Callable[[HealthProgress], object] | None = None,
         **kwargs: Unpack[BulkOptions],
     ) -> Iterator[ObjectHealth]:
-        """Iterate over what is found of each version of each object of a container, sound ones included.
+        """Iterate over the health of all versions of the objects of a container, sound ones included.
 
         Delete markers and drained objects have no chunks: they are left out. An object that cannot be looked
         at has an ``error``, and the next one follows.
@@ -154,8 +156,10 @@ class HealthApi(ApiBase):
         on_progress: Callable[[HealthProgress], object] | None = None,
         **kwargs: Unpack[BulkOptions],
     ) -> Iterator[ObjectRepair]:
-        """Iterate over all versions of all objects of a container, and repair each as :meth:`object_repair`
-        does. **Nothing is done but by iterating**: whoever stops early leaves the rest as it is.
+        """Repair all versions of the objects of a container, one by one, by iterating.
+
+        Each is repaired as by :meth:`object_repair`. **Nothing is done but by iterating**: whoever stops
+        early leaves the rest as it is.
 
         :param prefix: objects whose names begin so only
         :param checksum: see :meth:`object_check`
