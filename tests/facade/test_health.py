@@ -16,6 +16,7 @@ from oio.sandbox import Fault, Namespace
 from tests.kit import damage
 from tests.kit.damage import KINDS, all_of, chunks_of
 from tests.kit.releases import RELEASES, for_each
+from tests.kit.store import lose
 
 ON_RELEASES = RELEASES
 
@@ -441,3 +442,83 @@ def test_a_snapshot_is_only_repaired_when_it_is_wished(namespace: Namespace, api
     assert api.object_repair(account, copy, name, frozen=True).status == "repaired"
     assert [health.status for health in api.container_check(account, copy)] == ["sound"]
     assert api.object_check(*target).status == "sound"
+
+
+@pytest.mark.on_release("2026")
+@pytest.mark.parametrize("policy", ["THREECOPIES", "EC"])
+def test_objects_of_a_divided_container_are_repaired(
+    namespace: Namespace, api: Any, target: Any, policy: str
+) -> None:
+    account, container, _ = target
+    for name in ("a", "z"):
+        create(api, (account, container, name), policy, DATA[:100])
+    namespace.shard(account, container, "m")
+    meta, _ = api.object_locate(account, container, "z")
+    lacking = chunks_of(api, account, container, "z")[1]
+    damage.flip(namespace, chunks_of(api, account, container, "z")[0])
+    shard = api.container.content_shard(account, container, "z")
+    api.container.container_raw_delete(cid=shard, data=[bean(meta, lacking)])
+    damage.remove(namespace, lacking)
+    statuses = [repair.status for repair in api.container_repair(account, container)]
+    assert statuses == ["sound", "repaired"]
+    assert [health.status for health in api.container_check(account, container)] == ["sound"] * 2
+    assert read(api, (account, container, "z")) == DATA[:100]
+
+
+# --- Backblaze ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    with Namespace(tmp_path_factory.mktemp("b2") / "namespace", rawx=1) as running:
+        yield running
+
+
+def lose_file(namespace: Namespace, target: Any, api: Any) -> None:
+    (chunk,) = chunks_of(api, *target)
+    lose(namespace, chunk["url"])
+
+
+def cut_file(namespace: Namespace, target: Any, api: Any) -> None:
+    meta, _ = api.object_locate(*target)
+    # What is recorded is more than what is there, as after a file was replaced by a shorter one.
+    (chunk,) = chunks_of(api, *target)
+    row = bean(meta, chunk)
+    api.container.container_raw_update([row], [{**row, "size": chunk["size"] + 1}], *target[:2])
+
+
+def test_a_file_of_backblaze_is_looked_at_and_cannot_be_made_again(
+    with_bucket: Namespace, target: Any
+) -> None:
+    with with_bucket.api() as api:
+        create(api, target, "BACKBLAZE")
+        health = api.object_check(*target)
+        (metachunk,) = health.metachunks
+        assert (health.status, metachunk.expected, metachunk.needed) == ("sound", 1, 1)
+        assert api.object_repair(*target).status == "sound"
+        lose_file(with_bucket, target, api)
+        health = api.object_check(*target)
+        assert (health.status, health.counts) == ("lost", {Damage.MISSING: 1})
+        repair = api.object_repair(*target)
+        (failed,) = repair.failed
+        assert (repair.status, failed.url) == ("lost", None)
+        assert "usable chunks are left" in str(failed.error)
+
+
+def test_a_file_of_another_size_is_noticed(with_bucket: Namespace, target: Any) -> None:
+    with with_bucket.api() as api:
+        create(api, target, "BACKBLAZE")
+        cut_file(with_bucket, target, api)
+        health = api.object_check(*target)
+        assert health.counts == {Damage.WRONG_SIZE: 1}
+        assert api.object_repair(*target).repaired == []
+
+
+def test_credentials_are_needed_for_files_of_backblaze(with_bucket: Namespace, target: Any) -> None:
+    with with_bucket.api() as api:
+        create(api, target, "BACKBLAZE")
+    with with_bucket.api(key_file=None) as api:
+        with pytest.raises(exc.ConfigurationException):
+            api.object_check(*target)
+        (health,) = api.container_check(*target[:2])
+        assert health.status == "error"

@@ -17,9 +17,7 @@ from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit import damage
 from tests.kit.damage import all_of, chunks_of
-from tests.kit.releases import RELEASES, for_each
-
-ON_RELEASES = RELEASES
+from tests.kit.releases import for_each
 
 DATA = bytes(range(256)) * 4
 POLICIES = ["THREECOPIES", "EC21"]
@@ -277,13 +275,15 @@ def test_a_server_that_does_not_answer_is_no_damage_unless_it_is_wished(
     dead = chunks_of(api, *target)[0]
     address = dead["url"].split("/")[2]
     with namespace.faults(Fault("reset", "rawx", address=address, phase="head")):
-        health = api.object_check(*target)
+        # Each of the others would be asked three times, with pauses.
+        once = {"request_attempts": 1}
+        health = api.object_check(*target, **once)
         assert health.counts == {Damage.UNREACHABLE: 1}
         assert (health.is_readable, health.is_lost, health.honours_policy) == (True, False, False)
-        (failed,) = api.object_repair(*target).failed
+        (failed,) = api.object_repair(*target, **once).failed
         assert "does not answer" in str(failed.error)
         assert dead["url"] in {chunk["url"] for chunk in chunks_of(api, *target)}
-        (repaired,) = api.object_repair(*target, unreachable=True).repaired
+        (repaired,) = api.object_repair(*target, unreachable=True, **once).repaired
         assert repaired.url is not None
         assert address not in repaired.url
         assert api.object_check(*target).status == "sound"
@@ -293,9 +293,9 @@ def test_an_object_of_servers_that_do_not_answer_is_not_lost(namespace: Namespac
     target = "health", f"box-{next(_numbers)}", "o"
     api.object_create(*target[:2], obj_name="o", data=DATA, policy="SINGLE")
     with namespace.faults(Fault("reset", "rawx", phase="head")):
-        health = api.object_check(*target)
+        health = api.object_check(*target, request_attempts=1)
         assert (health.status, health.is_lost) == ("unreadable", False)
-        assert api.object_repair(*target, unreachable=True).status == "unreadable"
+        assert api.object_repair(*target, unreachable=True, request_attempts=1).status == "unreadable"
     assert api.object_check(*target).status == "sound"
 
 
@@ -350,3 +350,20 @@ def test_a_chunk_of_somebody_else_is_not_replaced_in_its_place(
         assert sorted(all_of(namespace)) == before
         api.object_delete(*target)
         namespace.settle()
+
+
+@pytest.mark.on_release("2026")
+def test_servers_of_replaced_chunks_are_free_for_others(
+    tmp_path_factory: pytest.TempPathFactory, release: str
+) -> None:
+    """Of three chunks of somebody else, none can be replaced where it is, and there is one server more."""
+    target = "health", "box", "o"
+    with (
+        Namespace(tmp_path_factory.mktemp("few") / "namespace", rawx=10, release=release) as namespace,
+        namespace.api(key_file=None) as api,
+    ):
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy="EC")
+        for chunk in chunks_of(api, *target)[:3]:
+            damage.swap(namespace, chunk)
+        assert api.object_repair(*target).status == "repaired"
+        assert api.object_check(*target).status == "sound"

@@ -98,6 +98,9 @@ class ObjectRepairer:
         self._policy = meta.get("policy") or ""
         self._full_names = full_names
         self._owner: JsonMapping = {}
+        #: The container that has the rows of the object.
+        self._rows: tuple[str | None, str | None] = names
+        self._shard: str | None = None
         self._strategy = examined.strategy
 
     def repair(self, concurrency: int) -> ObjectRepair:
@@ -111,6 +114,11 @@ class ObjectRepairer:
             return ObjectRepair(health)
         full_path = encode_fullpath(*self._full_names(), self._name, self._version, self._id)
         self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
+        self._shard = self._services.container.content_shard(
+            *self._names, self._name, version=self._version, options=self._options.renewed()
+        )
+        if self._shard is not None:
+            self._rows = (None, None)
         pairs = list(zip(self._examined.groups, health.metachunks, strict=True))
         work = [pair for pair in pairs if not pair[1].is_sound]
         try:
@@ -198,7 +206,10 @@ class ObjectRepairer:
         error: exc.OioException | None = None
         for _ in range(_PLACES):
             try:
-                place = self._spare(group, chunk, places)
+                place = self._spare(group, chunk, places, places.avoided)
+                if old is not None and place.url == old.url and len(places.avoided) > 1:
+                    # Servers of chunks that were replaced meanwhile are better than its own.
+                    place = self._spare(group, chunk, places, [old])
             except exc.ClientException as err:
                 # There is no other server for it, or its policy is not known any more.
                 if error is not None:
@@ -249,11 +260,14 @@ class ObjectRepairer:
             raise exc.NotFound(404, None, "the object was deleted meanwhile")
         return old
 
-    def _spare(self, group: Group, chunk: ChunkHealth, places: _Places) -> Chunk:
-        """Ask for a place."""
+    def _spare(self, group: Group, chunk: ChunkHealth, places: _Places, avoided: list[Chunk]) -> Chunk:
+        """Ask for a place.
+
+        :param avoided: chunks whose servers are not wanted, if there are others
+        """
         lists = {
             "notin": [kept.described() for kept in places.kept],
-            "broken": [avoided.described() for avoided in places.avoided],
+            "broken": [unwanted.described() for unwanted in avoided],
         }
         answer = self._services.container.content_spare(
             *self._names,
@@ -271,9 +285,9 @@ class ObjectRepairer:
             for url in urls
         ]
         taken = {kept.host for kept in places.kept}
-        unwanted = {avoided.host for avoided in places.avoided}
+        hosts = {unwanted.host for unwanted in avoided}
         free = sorted(
-            (place for place in new if place.host not in taken), key=lambda place: place.host in unwanted
+            (place for place in new if place.host not in taken), key=lambda place: place.host in hosts
         )
         if not free:
             raise exc.ServiceBusy(503, None, "the services propose no other server")
@@ -323,7 +337,7 @@ class ObjectRepairer:
                 # That was named whatever the container holds.
                 bean = self._bean(new, group.digest, group.expected.size)
                 self._services.container.container_raw_delete(
-                    *self._names, data=[bean], options=self._options.for_cleaning()
+                    *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
                 )
             self._remove(new)
             raise exc.NotFound(404, None, "the object was deleted meanwhile")
@@ -347,12 +361,20 @@ class ObjectRepairer:
         client, frozen = self._services.container, self._wishes.frozen
         if old is not None:
             before = self._bean(old, old.hash or "", old.size or 0)
-            client.container_raw_update([before], [bean], *self._names, frozen=frozen, options=options)
+            client.container_raw_update(
+                [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
+            )
             return
         if self._named(options) is None:
             raise exc.NotFound(404, None, "the object does not exist any more")
         client.container_raw_insert(
-            [bean], *self._names, frozen=frozen, path=self._name, content_id=self._id, options=options
+            [bean],
+            *self._rows,
+            cid=self._shard,
+            frozen=frozen,
+            path=self._name,
+            content_id=self._id,
+            options=options,
         )
 
     def _bean(self, chunk: Chunk, digest: str, size: int) -> _Bean:
