@@ -328,8 +328,9 @@ class ObjectRepairer:
             self._change(group, old, new)
         except exc.OioException as err:
             # Somebody else may have chosen the same place for the same repair.
-            if not self._is_named(group, new):
-                self._give_up(old, new, err)
+            is_named = self._is_named(group, new)
+            if not is_named:
+                self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
                 raise
         named = self._named(self._options.renewed())
         if named is None:
@@ -344,11 +345,11 @@ class ObjectRepairer:
         if named.get(new.url) != group.digest:
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
 
-    def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException) -> None:
+    def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
         """Remove a chunk that nothing names, if that is certain."""
         if old is not None and new.url == old.url:
             return
-        if is_definitive(err):
+        if is_certain:
             self._remove(new)
             return
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"
@@ -387,13 +388,13 @@ class ObjectRepairer:
             "pos": chunk.pos,
         }
 
-    def _is_named(self, group: Group, chunk: Chunk) -> bool:
-        """Tell whether the object names a chunk as it should; not so if that is not known."""
+    def _is_named(self, group: Group, chunk: Chunk) -> bool | None:
+        """Tell whether the object names a chunk as it should; None when that is not known."""
         try:
             named = self._named(self._options.for_cleaning())
         except exc.OioException as err:
             pass_foreign(err)
-            return False
+            return None
         return named is not None and named.get(chunk.url) == group.digest
 
     def _named(self, options: Options) -> Mapping[str, str] | None:

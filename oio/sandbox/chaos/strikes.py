@@ -56,7 +56,7 @@ def choose(targets: Iterable[Target], rng: random.Random, share: float = 0.5) ->
 
     >>> strikes = choose([Target(("HOST:1/0A", "HOST:2/0A"), 1)], random.Random(1), share=1.0)
     >>> [strike.place for strike in strikes]
-    ['HOST:1/0A']
+    ['HOST:2/0A']
     """
     strikes = []
     for target in targets:

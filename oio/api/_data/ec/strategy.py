@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
 
+_UNKNOWN = "0" * 32
+
 
 class ErasureStrategy(ChunkServerStrategy):
     """Erasure coding."""
@@ -57,6 +59,7 @@ class ErasureStrategy(ChunkServerStrategy):
             "content_chunkmethod": owner["chunk_method"],
             "content_policy": owner["policy"],
             "metachunk_size": expected.size,
-            "metachunk_hash": expected.digest,
+            # Chunk servers want one, even where none is known.
+            "metachunk_hash": expected.digest or _UNKNOWN,
         }
         self.stores.blob.chunk_put(place.address, meta, fragments, options=options)
