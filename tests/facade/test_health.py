@@ -122,6 +122,27 @@ def test_damage_is_seen_named_and_repaired(
     assert_whole(namespace, api, target)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_to_the_only_chunk_is_seen_named_and_told(
+    namespace: Namespace, api: Any, target: Any, kind: str
+) -> None:
+    create(api, target, "SINGLE", DATA[:100])
+    (struck,) = chunks_of(api, *target)
+    inflict, expected = KINDS[kind]
+    inflict(namespace, struck)
+    health = api.object_check(*target)
+    (found,) = health.damaged
+    assert set(found.damage) >= expected
+    repair = api.object_repair(*target)
+    if kind != "adopted":
+        assert (health.status, repair.status, repair.repaired) == ("lost", "lost", [])
+        return
+    # Its data are right.
+    assert (health.status, repair.status) == ("damaged", "repaired")
+    damage.remove(namespace, struck)
+    assert_whole(namespace, api, target, DATA[:100])
+
+
 @redundant
 def test_a_repair_replaces_a_chunk_on_another_server(
     namespace: Namespace, api: Any, target: Any, policy: str

@@ -179,8 +179,8 @@ class ObjectRepairer:
         except exc.OioException as err:
             pass_foreign(err)
             return ChunkRepair(chunk, error=str(err))
-        if new not in places.sources:
-            places.sources.append(new)
+        # The old one may be gone by now.
+        places.sources = [*(source for source in places.sources if source != old), new]
         places.kept.append(new)
         return ChunkRepair(chunk, new.url)
 
