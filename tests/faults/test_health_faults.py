@@ -144,22 +144,38 @@ def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str,
 BLIND = [Fault("status", "proxy", "content/locate", status=500, nth=nth) for nth in range(3, 9)]
 
 
+_CHANGE = ("proxy", "container/raw_update")
+DOUBTS = {
+    "done, and its answer lost": ([Fault("commit-then-reset", *_CHANGE), *BLIND], "sound"),
+    "not done, and unknown": ([Fault("status", *_CHANGE), *BLIND], "damaged"),
+    "refused, but somebody may have named it": ([Fault("status", *_CHANGE, status=403), *BLIND], "damaged"),
+    "not done yet": ([Fault("reset", *_CHANGE, phase="head")], "damaged"),
+}
+
+
 @redundant
-@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("doubt", DOUBTS)
 def test_a_change_that_nobody_knows_of_leaves_the_new_chunk(
-    struck: Struck, policy: str, is_done: bool, caplog: pytest.LogCaptureFixture
+    struck: Struck, policy: str, doubt: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    faults, status = DOUBTS[doubt]
     before, disks = struck.located(), sorted(all_of(struck.namespace))
-    change = "container/raw_update"
-    fault = Fault("commit-then-reset", "proxy", change) if is_done else Fault("status", "proxy", change)
-    with struck.namespace.faults(fault, *BLIND), caplog.at_level(logging.WARNING):
+    with struck.namespace.faults(*faults), caplog.at_level(logging.WARNING):
         (failed,) = struck.api.object_repair(*struck.target).failed
     assert failed.error
     # The data of both are there.
     assert "may be left" in caplog.text
     assert set(disks) < set(all_of(struck.namespace))
     assert len(struck.located()) == len(before)
-    assert struck.api.object_check(*struck.target).status == ("sound" if is_done else "damaged")
+    assert struck.api.object_check(*struck.target).status == status
+
+
+@redundant
+def test_a_change_is_sent_once_however_many_attempts_are_wished(struck: Struck, policy: str) -> None:
+    fault = Fault("status", *_CHANGE)
+    with struck.namespace.faults(fault) as plan:
+        assert struck.api.object_repair(*struck.target, request_attempts=3).failed
+        assert plan.hits(fault) == 1
 
 
 @redundant
@@ -206,6 +222,8 @@ WRITERS = {
         *target[:2], obj_name=target[2], data=b"new", policy="SINGLE"
     ),
     "deleted": lambda api, target: api.object_delete(*target),
+    # Its version stays, and its content is another one.
+    "stored again": lambda api, target: api.object_change_policy(*target, "SINGLE"),
 }
 
 
@@ -228,14 +246,16 @@ def test_an_object_that_goes_meanwhile_stays_gone(
         assert list(all_of(struck.namespace)) == []
         struck.api.container_delete(*struck.target[:2])
     else:
-        assert b"".join(struck.api.object_fetch(*struck.target)[1]) == b"new"
+        data = b"new" if writer == "overwritten" else DATA
+        assert b"".join(struck.api.object_fetch(*struck.target)[1]) == data
         assert len(list(all_of(struck.namespace))) == 1
 
 
 @redundant
+@pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("operation", ["POST content/spare", "POST container/raw_insert"])
-def test_an_absent_chunk_of_an_object_that_is_deleted_is_not_named(
-    namespace: Namespace, api: Any, policy: str, operation: str
+def test_an_absent_chunk_of_an_object_that_goes_is_not_named(
+    namespace: Namespace, api: Any, policy: str, writer: str, operation: str
 ) -> None:
     target = "health", f"box-{next(_numbers)}", "o"
     api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
@@ -244,11 +264,18 @@ def test_an_absent_chunk_of_an_object_that_is_deleted_is_not_named(
     row = {"id": lacking["url"], "pos": lacking["pos"], "size": lacking["size"], "hash": lacking["hash"]}
     api.container.container_raw_delete(*target[:2], data=[{"type": "chunk", "content": meta["id"], **row}])
     damage.remove(namespace, lacking)
+    namespace.forget_requests()
     with namespace.api(key_file=None) as other:
-        meanwhile = Meanwhile(operation, lambda: other.object_delete(*target))
+        meanwhile = Meanwhile(operation, lambda: WRITERS[writer](other, target))
         (failed,) = api.object_repair(*target, on_event=meanwhile).failed
     assert meanwhile.is_done
     assert (failed.chunk.damage, failed.url) == ((Damage.ABSENT,), None)
+    asked = [record.target for record in namespace.requests if "raw_insert" in record.target]
+    assert len(asked) == (operation == "POST container/raw_insert")
+    namespace.settle()
+    if writer != "deleted":
+        assert len(list(all_of(namespace))) == 1
+        api.object_delete(*target)
     namespace.settle()
     assert list(all_of(namespace)) == []
     # No row is left that would keep the container from being destroyed.
