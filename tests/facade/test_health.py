@@ -15,6 +15,7 @@ from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit import damage
 from tests.kit.damage import KINDS, all_of, chunks_of
+from tests.kit.facade import header
 from tests.kit.releases import RELEASES, for_each
 from tests.kit.store import lose
 
@@ -172,6 +173,23 @@ def test_as_many_as_may_be_lost_are_repaired(
     assert api.object_check(*target).metachunks[0].usable == needed
     assert api.object_repair(*target).status == "repaired"
     assert_whole(namespace, api, target)
+
+
+def test_what_is_lost_is_made_again_before_what_can_be_read(
+    namespace: Namespace, api: Any, target: Any
+) -> None:
+    create(api, target, "EC21", DATA[:100])
+    first, second, _ = chunks_of(api, *target)
+    damage.adopt(namespace, first)
+    damage.remove(namespace, second)
+    namespace.forget_requests()
+    assert api.object_repair(*target).status == "repaired"
+    put = [
+        header(record, "x-oio-chunk-meta-chunk-pos")
+        for record in namespace.requests
+        if record.method == "PUT"
+    ]
+    assert put == ["0.1", "0.0"]
 
 
 @everywhere

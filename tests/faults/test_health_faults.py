@@ -197,6 +197,26 @@ def test_a_deadline_ends_a_repair_and_nothing_is_changed(struck: Struck, policy:
     struck.assert_as_before(before, disks)
 
 
+@redundant
+@pytest.mark.on_release("2026")
+def test_chunks_in_the_way_stay(struck: Struck, policy: str) -> None:
+    """Where IDs are computed, an interrupted repair may have left one, or another one may be under way."""
+    held = {chunk["url"].split("/")[2] for chunk in struck.located()}
+    chunk_id = struck.chunk["url"].rpartition("/")[2]
+    meta = struck.api.blob_client.chunk_head(struck.chunk["url"])
+    for key in ("chunk_id", "chunk_hash", "chunk_size", "metachunk_hash", "metachunk_size"):
+        meta.pop(key, None)
+    meta |= {"full_path": "other/box/name/1/AB", "content_chunkmethod": "plain/nb_copy=3"}
+    meta |= {"container_id": None, "content_path": None, "content_version": None, "content_id": None}
+    for rawx in struck.namespace.rawx:
+        if rawx.address not in held:
+            struck.api.blob_client.chunk_put(f"http://{rawx.address}/{chunk_id}", meta, [b"in the way"])
+    before, disks = struck.located(), sorted(all_of(struck.namespace))
+    (failed,) = struck.api.object_repair(*struck.target).failed
+    assert "409" in str(failed.error) or "another chunk" in str(failed.error)
+    struck.assert_as_before(before, disks)
+
+
 # --- writers meanwhile ----------------------------------------------------------------------------------
 
 
