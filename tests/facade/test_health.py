@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -445,6 +446,36 @@ def test_a_container_is_checked_and_repaired(namespace: Namespace, api: Any, tar
     assert (told[-1].damaged, told[-1].repaired, told[-1].failed) == (4, 3, 1)
     left = [health.name for health in api.container_check(account, container) if not health.is_sound]
     assert left == ["SINGLE-1"]
+
+
+def test_nothing_is_repaired_but_by_iterating(namespace: Namespace, api: Any, target: Any) -> None:
+    account, container, _ = target
+    for name in ("a", "b", "c"):
+        create(api, (account, container, name), "TWOCOPIES", b"x")
+        damage.flip(namespace, chunks_of(api, account, container, name)[0])
+    walk = api.container_repair(account, container, concurrency=1)
+    assert next(walk).status == "repaired"
+    walk.close()
+    statuses = [health.status for health in api.container_check(account, container)]
+    assert statuses == ["sound", "damaged", "damaged"]
+
+
+def test_an_object_that_is_deleted_meanwhile_is_left_out(namespace: Namespace, api: Any, target: Any) -> None:
+    account, container, _ = target
+    for name in ("a", "b", "c"):
+        create(api, (account, container, name), "SINGLE", b"x")
+    walk = api.container_check(account, container, concurrency=1)
+    assert next(walk).name == "a"
+    api.object_delete(account, container, "b")
+    assert [health.name for health in walk] == ["c"]
+
+
+def test_a_deadline_bounds_all_of_an_iteration(namespace: Namespace, api: Any, target: Any) -> None:
+    account, container, _ = target
+    create(api, (account, container, "a"), "SINGLE", b"x")
+    fault = Fault("stall", operation="HEAD", phase="head")
+    with namespace.faults(fault), pytest.raises(exc.DeadlineReached):
+        list(api.container_check(account, container, deadline=time.monotonic() + 0.5))
 
 
 def test_a_prefix_chooses_what_is_looked_at(namespace: Namespace, api: Any, target: Any) -> None:

@@ -277,7 +277,7 @@ class BucketStrategy(Strategy):
         except exc.CorruptedChunk as err:
             return [(Damage.WRONG_SIZE, str(err))]
         except exc.OioException as err:
-            return [failure(err)]
+            return [failure(err, options)]
         return []
 
     def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:

@@ -8,11 +8,11 @@ import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from oio.api._data.inspection import pass_failure_of_call
 from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
 from oio.blob.answers import check_copy
-from oio.blob.connect import pass_foreign
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
 from oio.blob.verification import verify_file
@@ -174,9 +174,9 @@ class CopiesStrategy(ChunkServerStrategy):
                     source.address, place.address, fullpath=owner["full_path"], options=options
                 )
                 return
-            except (exc.Conflict, exc.DeadlineReached):
+            except exc.Conflict:
                 raise
             except exc.OioException as err:
-                pass_foreign(err)
+                pass_failure_of_call(err, options)
                 errors.append(err)
         raise errors[0] if errors else exc.UnrecoverableContent(f"there is no copy to make {place.url} of")

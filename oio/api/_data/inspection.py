@@ -50,14 +50,23 @@ class Expected:
     name: str
 
 
-def failure(err: exc.OioException) -> tuple[Damage, str]:
-    """What the failure of a request about a chunk tells of it.
+def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
+    """Raise what is no failure of one chunk: that of the host, and that of the time of the call.
 
-    :raises DeadlineReached: nothing, because no time was left
+    :raises DeadlineReached: no time is left
     """
     pass_foreign(err)
     if isinstance(err, exc.DeadlineReached):
         raise err
+    options.limits.blame(err, options.reqid)
+
+
+def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
+    """What the failure of a request about a chunk tells of it.
+
+    :raises DeadlineReached: nothing, because no time was left
+    """
+    pass_failure_of_call(err, options)
     if isinstance(err, exc.NotFound):
         return Damage.MISSING, f"{err.service or 'its server'} does not have it"
     if getattr(err, "http_status", None) == _SERVER_ERROR:
@@ -109,7 +118,7 @@ class Inspection:
             else:
                 found.append((Damage.WRONG_SIZE, "its file has another size than its data, says its server"))
         except exc.OioException as err:
-            found.append(failure(err))
+            found.append(failure(err, self._options))
         return found
 
     def _owner(self) -> Findings:
@@ -185,5 +194,5 @@ class Inspection:
             with contextlib.closing(stream):
                 return sum(map(len, stream)) == 1
         except exc.OioException as err:
-            pass_foreign(err)
+            pass_failure_of_call(err, self._options)
             return False

@@ -11,6 +11,7 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from oio.api._data.inspection import pass_failure_of_call
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.certainty import is_definitive
@@ -174,10 +175,8 @@ class ObjectRepairer:
                 self._name_chunk(group, old, old)
             else:
                 new = self._replace(group, chunk, old, places)
-        except exc.DeadlineReached:
-            raise
         except exc.OioException as err:
-            pass_foreign(err)
+            pass_failure_of_call(err, self._options)
             return ChunkRepair(chunk, error=str(err))
         # The old one may be gone by now.
         places.sources = [*(source for source in places.sources if source != old), new]
@@ -219,10 +218,8 @@ class ObjectRepairer:
                 return self._replace_in_place(group, chunk, old, places, error)
             try:
                 self._make(group, place, places.sources)
-            except exc.DeadlineReached:
-                raise
             except exc.OioException as err:
-                pass_foreign(err)
+                pass_failure_of_call(err, self._options)
                 error = err
                 places.avoided.append(place)
                 continue

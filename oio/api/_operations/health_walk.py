@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from oio.api._data.inspection import pass_failure_of_call
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.health import Examined, examine, failed
 from oio.api._operations.health_repair import ObjectRepairer, Wishes
 from oio.api._operations.paging import listed_versions
-from oio.blob.connect import pass_foreign
 from oio.common import exceptions as exc
 from oio.common.health import HealthProgress, ObjectHealth, ObjectRepair
 from oio.common.missing import container_is_missing
@@ -120,21 +120,19 @@ class Walk:
         self, act: Callable[[ListedObject], _Result], of_failure: Callable[[ObjectHealth], _Result]
     ) -> Iterator[_Result]:
         """Act on each version; a failure concerns it alone."""
+        place, options = self._place, self._options
 
         def attempt(row: ListedObject) -> _Result | None:
             try:
                 return act(row)
-            except exc.DeadlineReached:
-                raise
             except (exc.NotFound, exc.ContentDrained) as err:
                 if container_is_missing(err):
                     raise
                 return None
             except exc.OioException as err:
-                pass_foreign(err)
+                pass_failure_of_call(err, options.per_request())
                 return of_failure(failed(row, err))
 
-        place, options = self._place, self._options
         client = place.services.container
         rows = (
             row
