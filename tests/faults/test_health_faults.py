@@ -132,7 +132,7 @@ def test_one_bad_place_is_left_for_another(struck: Struck, policy: str) -> None:
 @pytest.mark.parametrize("action", ["commit-then-reset", "commit-then-timeout"])
 def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str, action: str) -> None:
     fault = Fault(action, "proxy", "container/raw_update")
-    limits = {"read_timeout": 2.0} if action == "commit-then-timeout" else {}
+    limits = {"read_timeout": 1.0} if action == "commit-then-timeout" else {}
     with struck.namespace.faults(fault) as plan:
         repair = struck.api.object_repair(*struck.target, **limits)
     plan.assert_met()
@@ -193,7 +193,7 @@ def test_the_old_chunk_stays_when_it_cannot_be_removed(struck: Struck, policy: s
 def test_a_deadline_ends_a_repair_and_nothing_is_changed(struck: Struck, policy: str) -> None:
     before, disks = struck.located(), sorted(all_of(struck.namespace))
     with struck.namespace.faults(Fault("stall", "rawx", "PUT")), pytest.raises(exc.DeadlineReached):
-        struck.api.object_repair(*struck.target, deadline=time.monotonic() + 2)
+        struck.api.object_repair(*struck.target, deadline=time.monotonic() + 1)
     struck.assert_as_before(before, disks)
 
 

@@ -40,11 +40,25 @@ def test_strikes_leave_enough_to_read() -> None:
     assert set(struck[60:]) == {1, 2}
 
 
-@pytest.fixture(params=RELEASES)
-def namespace(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Namespace]:
-    settings = {"rawx": 11, "chunk_size": 5000, "release": request.param}
-    with Namespace(tmp_path / "namespace", **settings) as running:
+@pytest.fixture(scope="module", params=RELEASES)
+def namespaces(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Namespace]:
+    path = tmp_path_factory.mktemp("struck") / "namespace"
+    with Namespace(path, rawx=11, chunk_size=5000, release=request.param) as running:
         yield running
+
+
+@pytest.fixture
+def namespace(namespaces: Namespace) -> Iterator[Namespace]:
+    """A namespace for all tests of the module; what one leaves is removed."""
+    yield namespaces
+    with namespaces.api(key_file=None) as api:
+        for container in [row[0] for row in api.container_list_all(ACCOUNT)]:
+            api.container_delete(ACCOUNT, container, force=True)
+    for rawx in namespaces.rawx:
+        for chunk in rawx.chunks():
+            rawx.store.delete(chunk)
 
 
 @pytest.fixture
@@ -72,10 +86,10 @@ def healing(api: Any, namespace: Namespace, tally: Tally, seed: int = 1) -> Heal
 
 
 def test_everything_is_sound_again(namespace: Namespace, api: Any, tally: Tally) -> None:
-    names = [f"{policy}-{number}" for policy in ("THREECOPIES", "EC", "SINGLE") for number in range(6)]
+    names = [f"{policy}-{number}" for policy in ("THREECOPIES", "EC", "SINGLE") for number in range(4)]
     for name in names:
         policy = name.partition("-")[0]
-        api.object_create(ACCOUNT, "box", obj_name=name, data=DATA * 60, policy=policy)
+        api.object_create(ACCOUNT, "box", obj_name=name, data=DATA * 30, policy=policy)
     api.object_link(ACCOUNT, "box", "EC-0", ACCOUNT, "box", "link")
     api.container_snapshot(ACCOUNT, "box", ACCOUNT, "copy")
     healed = healing(api, namespace, tally).heal()
@@ -84,7 +98,7 @@ def test_everything_is_sound_again(namespace: Namespace, api: Any, tally: Tally)
     assert set(healed.struck) == set(KINDS)
     assert healed.repaired == sum(healed.struck.values())
     for container in ("box", "copy"):
-        assert {read(api, container, name) for name in [*names, "link"]} == {DATA * 60}
+        assert {read(api, container, name) for name in [*names, "link"]} == {DATA * 30}
         assert all(health.is_sound for health in api.container_check(ACCOUNT, container))
 
 
@@ -134,7 +148,7 @@ class Blind:
 
 
 def test_what_is_struck_and_not_seen_is_a_problem(namespace: Namespace, api: Any, tally: Tally) -> None:
-    api.object_create(ACCOUNT, "box", obj_name="o", data=DATA * 60, policy="THREECOPIES")
+    api.object_create(ACCOUNT, "box", obj_name="o", data=DATA * 30, policy="THREECOPIES")
     Healing(api, Blind(), ACCOUNT, tally, random.Random(1)).heal()  # type: ignore[arg-type]
     assert tally.problems
     assert all("is not seen" in problem.text for problem in tally.problems)
