@@ -273,7 +273,7 @@ def test_an_object_that_goes_meanwhile_stays_gone(
 
 @redundant
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("operation", ["POST content/spare", "POST container/raw_insert"])
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
 def test_an_absent_chunk_of_an_object_that_goes_is_not_named(
     namespace: Namespace, api: Any, policy: str, writer: str, operation: str
 ) -> None:
