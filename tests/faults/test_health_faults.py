@@ -197,6 +197,32 @@ def test_a_deadline_ends_a_repair_and_nothing_is_changed(struck: Struck, policy:
     struck.assert_as_before(before, disks)
 
 
+class LyingDisk:
+    """A disk that changes the first new chunk, once it was stored, and before it is looked at."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._known = set(all_of(namespace))
+        self._is_written = False
+        self.changed: str | None = None
+
+    def __call__(self, event: Any) -> None:
+        operation = getattr(event, "operation", None)
+        self._is_written |= operation == "PUT chunk"
+        if operation == "HEAD chunk" and self._is_written and self.changed is None:
+            (self.changed,) = set(all_of(self._namespace)) - self._known
+            damage.flip(self._namespace, {"url": f"http://{self.changed}"})
+
+
+@redundant
+def test_a_new_chunk_is_verified_before_it_is_named(struck: Struck, policy: str) -> None:
+    disk = LyingDisk(struck.namespace)
+    (repaired,) = struck.api.object_repair(*struck.target, on_event=disk).repaired
+    assert disk.changed is not None
+    assert disk.changed not in str(repaired.url)
+    struck.assert_whole()
+
+
 @redundant
 @pytest.mark.on_release("2026")
 def test_chunks_in_the_way_stay(struck: Struck, policy: str) -> None:
