@@ -11,6 +11,7 @@ from oio.aio._face.containers import AsyncContainerApi
 from oio.aio._face.copies import AsyncCopiesApi
 from oio.aio._face.data import AsyncDataApi
 from oio.aio._face.files import AsyncFilesApi
+from oio.aio._face.health import AsyncHealthApi
 from oio.aio._face.listings import AsyncListingApi
 from oio.aio._face.objects import AsyncObjectApi
 from oio.aio._workers import Workers
@@ -38,6 +39,7 @@ class AsyncObjectStorageApi(
     AsyncDataApi,
     AsyncFilesApi,
     AsyncCopiesApi,
+    AsyncHealthApi,
 ):
     """The Object Storage API, for asyncio.
 

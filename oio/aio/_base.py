@@ -81,6 +81,14 @@ class FaceBase:
 
         return AsyncItems(self._workers, items(), batch)
 
+    def _each(self, function: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> AsyncItems[Any]:
+        """Iterate over what is worth a step of the loop each, and costs requests."""
+
+        def items() -> Iterator[Any]:
+            yield from function(*args, **kwargs)
+
+        return AsyncItems(self._workers, items(), 1)
+
     def _open(
         self, function: Callable[..., BufferedReader | ObjectWriter], *args: Any, **kwargs: Any
     ) -> Opening[Any]:

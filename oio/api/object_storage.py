@@ -14,6 +14,7 @@ from oio.api._facade.checks import check_limit_of_time, check_option
 from oio.api._facade.containers import ContainerApi
 from oio.api._facade.copies import CopiesApi
 from oio.api._facade.files import FilesApi
+from oio.api._facade.health import HealthApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
 from oio.api._operations.download import ObjectStream
@@ -113,7 +114,7 @@ _MADE_AGAIN = frozenset(
 _DEFAULTS_OF_CLIENTS = ("admin_mode", "force_master", "max_answer_size", "request_attempts", "retry")
 
 
-class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi, CopiesApi):
+class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi, CopiesApi, HealthApi):
     """The Object Storage API.
 
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One

@@ -14,6 +14,15 @@ from collections.abc import MutableMapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, final
 
+from oio.common.health import (
+    ChunkHealth,
+    ChunkRepair,
+    Damage,
+    HealthProgress,
+    MetachunkHealth,
+    ObjectHealth,
+    ObjectRepair,
+)
 from oio.common.keywords import HttpOptions, SharedOptions
 
 if TYPE_CHECKING:
@@ -27,6 +36,8 @@ __all__ = [
     "BulkOptions",
     "CallOptions",
     "Chunk",
+    "ChunkHealth",
+    "ChunkRepair",
     "ClientOptions",
     "ContainerInfo",
     "ContainerOptions",
@@ -34,17 +45,22 @@ __all__ = [
     "ContainerRow",
     "CreateOptions",
     "CreatedObject",
+    "Damage",
     "DeletedObject",
     "DescribedChunk",
     "FetchedObject",
+    "HealthProgress",
     "LinkOptions",
     "LinkedObject",
     "ListedObject",
     "ListedPrefix",
+    "MetachunkHealth",
     "NewContainerProperties",
+    "ObjectHealth",
     "ObjectListing",
     "ObjectMeta",
     "ObjectOptions",
+    "ObjectRepair",
     "Range",
     "ReadOptions",
     "Uploaded",

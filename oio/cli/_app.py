@@ -18,7 +18,7 @@ from cliff.app import App
 from cliff.commandmanager import CommandManager
 
 from oio._version import __version__
-from oio.cli import _account, _bucket, _cluster, _container, _data, _object, _reference, _tools
+from oio.cli import _account, _bucket, _cluster, _container, _data, _health, _object, _reference, _tools
 from oio.cli._context import Clients
 from oio.cli._errors import explain
 
@@ -30,7 +30,7 @@ _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 def _commands() -> CommandManager:
     manager = CommandManager("oio.cli")
-    for module in (_account, _bucket, _container, _object, _data, _reference, _cluster, _tools):
+    for module in (_account, _bucket, _container, _object, _data, _health, _reference, _cluster, _tools):
         for name, command in module.COMMANDS.items():
             manager.add_command(name, command)
     return manager

@@ -92,6 +92,11 @@ class Chunk:
         """``host:port`` of its server."""
         return place_of(self.address)[1]
 
+    @property
+    def host(self) -> str:
+        """Its server as its permanent name has it: a service ID, or ``host:port``; empty in Backblaze."""
+        return place_of(self.url)[1]
+
     def stored(self, size: int, checksum: str | None) -> Chunk:
         """The same once it is stored.
 

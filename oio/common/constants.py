@@ -159,6 +159,8 @@ M2_PROP_OBJECTS_DAMAGED = "sys.m2.objects.damaged"
 M2_PROP_DAMAGED_OBJECTS = M2_PROP_OBJECTS_DAMAGED
 M2_PROP_QUOTA = "sys.m2.quota"
 M2_PROP_SHARDS = "sys.m2.shards"
+SHARD_HEADER = "x-oio-shard-hexid"
+"""Header of answers about an object of a container that is divided: the ID of its shard."""
 M2_PROP_STORAGE_POLICY = "sys.m2.policy.storage"
 M2_PROP_USAGE = "sys.m2.usage"
 M2_PROP_VERSION = "sys.m2.version"

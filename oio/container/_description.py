@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, reading_answer, unexpected
+from oio.common.constants import SHARD_HEADER
 from oio.common.http_urllib3 import is_made_up
 from oio.container._metadata import (
     check_chunks,
@@ -31,6 +32,26 @@ _LOOKS = 5
 
 class DescriptionRoutes(ContentRequests):
     """Requests about the description of an object; they leave its data alone."""
+
+    def content_shard(
+        self,
+        account: str | None = None,
+        reference: str | None = None,
+        path: str | None = None,
+        cid: str | None = None,
+        version: int | str | None = None,
+        **kwargs: Unpack[RequestOptions],
+    ) -> str | None:
+        """Get the ID of the container that holds an object of a container that is divided among shards.
+
+        Requests about rows (``container_raw_*``) only reach it by that.
+
+        :returns: None when the container is not divided
+        """
+        params = content_params(account, reference, path, cid, kwargs, version=version)
+        resp, _ = self._locate(params, False, kwargs)
+        found = resp.headers.get(SHARD_HEADER)
+        return str(found).upper() if found else None
 
     def content_locate(
         self,

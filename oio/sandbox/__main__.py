@@ -62,6 +62,7 @@ def _torment(options: argparse.Namespace) -> int:
             operations=options.operations,
             cache=options.cache,
             record=options.record,
+            damage=options.damage,
         )
         return 0 if run(settings, lambda line: print(line, flush=True)) else _FAILED
     except (ValueError, OSError, ImportError) as exc:
@@ -147,6 +148,11 @@ def _add_chaos(commands: Any) -> None:
         help="of the objects; may be given several times (default: THREECOPIES and EC)",
     )
     add("--cache", action="store_true", help="give the client a cache of locations")
+    add(
+        "--damage",
+        action="store_true",
+        help="at the end, damage chunks on the disks, repair all objects, and check them again",
+    )
     add("--record", type=Path, metavar="FILE", help="gets phases, failures and problems, as lines of JSON")
 
 

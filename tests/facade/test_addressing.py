@@ -165,6 +165,7 @@ class Outcome:
 EFFECTS: dict[str, Callable[[Outcome], bool]] = {
     "object_analyze": lambda seen: seen.result[0]["id"] == seen.before["id"],
     "object_change_policy": lambda seen: seen.after()["policy"] == "SINGLE" and seen.read() == seen.data,
+    "object_check": lambda seen: seen.result.content_id == seen.before["id"],
     "object_del_properties": lambda seen: seen.after()["properties"] == {},
     "object_delete": Outcome.is_marked,
     "object_delete_ext": Outcome.is_marked,
@@ -174,6 +175,7 @@ EFFECTS: dict[str, Callable[[Outcome], bool]] = {
     "object_head": lambda seen: seen.result is True,
     "object_locate": lambda seen: seen.result[0]["id"] == seen.before["id"],
     "object_open": lambda seen: seen.result == seen.data,
+    "object_repair": lambda seen: seen.result.health.content_id == seen.before["id"],
     "object_set_properties": lambda seen: seen.after()["properties"] == {"k": "v"},
     "object_show": lambda seen: seen.result == seen.before,
     "object_touch": lambda seen: seen.after() == seen.before,

@@ -107,6 +107,7 @@ NO_VERSION: dict[str, Any] = {
     "set": lambda api: api.object_set_properties("a", "c", "o", {"k": "v"}),
     "del": lambda api: api.object_del_properties("a", "c", "o", ["k"]),
     "locate": lambda api: api.container.content_locate("a", "c", "o", properties=False),
+    "shard": lambda api: api.container.content_shard("a", "c", "o"),
     "truncate": lambda api: api.container.content_truncate("a", "c", "o", size=0),
     "purge": lambda api: api.container.content_purge("a", "c", "o"),
     "spare": lambda api: api.container.content_spare("a", "c", "o", stgpol="P", position=0),

@@ -25,6 +25,7 @@ def drawn(stream_of: Call) -> Call:
 
 
 CONTAINER_CALLS: dict[str, Call] = {
+    "container_check": lambda api, *c, **o: list(api.container_check(*c, **o)),
     "container_del_properties": lambda api, *c, **o: api.container_del_properties(*c, ["k"], **o),
     "container_delete": lambda api, *c, **o: api.container_delete(*c, force=True, **o),
     "container_flush": lambda api, *c, **o: api.container_flush(*c, **o),
@@ -32,6 +33,7 @@ CONTAINER_CALLS: dict[str, Call] = {
     "container_get_properties": lambda api, *c, **o: api.container_get_properties(*c, **o),
     "container_purge": lambda api, *c, **o: api.container_purge(*c, **o),
     "container_refresh": lambda api, *c, **o: api.container_refresh(*c, **o),
+    "container_repair": lambda api, *c, **o: list(api.container_repair(*c, **o)),
     "container_set_properties": lambda api, *c, **o: api.container_set_properties(*c, {"k": "v"}, **o),
     "container_show": lambda api, *c, **o: api.container_show(*c, **o),
     "container_snapshot": lambda api, *c, **o: api.container_snapshot(*c, ACCOUNT, "copy", **o),
@@ -59,6 +61,7 @@ def _content(file: Any) -> bytes:
 OBJECT_CALLS: dict[str, Call] = {
     "object_analyze": lambda api, *t, **o: api.object_analyze(*t, **o),
     "object_change_policy": lambda api, *t, **o: api.object_change_policy(*t, "SINGLE", **o),
+    "object_check": lambda api, *t, **o: api.object_check(*t, **o),
     "object_del_properties": lambda api, *t, **o: api.object_del_properties(*t, ["k"], **o),
     "object_delete": lambda api, *t, **o: api.object_delete(*t, **o),
     "object_delete_ext": lambda api, *t, **o: api.object_delete_ext(*t, **o),
@@ -70,6 +73,7 @@ OBJECT_CALLS: dict[str, Call] = {
     "object_locate": lambda api, *t, **o: api.object_locate(*t, **o),
     "object_locate, chunks": lambda api, *t, **o: drawn(api.object_locate)(*t, chunk_info=True, **o),
     "object_open": lambda api, *t, **o: _content(api.object_open(*t, **o)),
+    "object_repair": lambda api, *t, **o: api.object_repair(*t, **o),
     "object_set_properties": lambda api, *t, **o: api.object_set_properties(*t, {"k": "v"}, **o),
     "object_show": lambda api, *t, **o: api.object_show(*t, **o),
     "object_touch": lambda api, *t, **o: api.object_touch(*t, **o),

@@ -15,7 +15,7 @@ import oio.api.types
 
 ROOT = Path(oio.__file__).parent
 FACADE, FACE = ROOT / "api" / "_facade", ROOT / "aio" / "_face"
-PARTS = ("accounts", "containers", "copies", "data", "files", "listings", "objects")
+PARTS = ("accounts", "containers", "copies", "data", "files", "health", "listings", "objects")
 
 _WIDTH = 102
 """Characters of a line of a docstring, besides its indentation."""
@@ -29,7 +29,7 @@ RENAMED = {
 }
 """What types of the facade become."""
 IMPORTED = {
-    "collections.abc": ("Iterable", "Mapping"),
+    "collections.abc": ("Callable", "Iterable", "Mapping"),
     "typing": ("Any", "Literal", "overload"),
     "typing_extensions": ("Unpack",),
     "oio.aio._base": ("AsyncData",),
@@ -47,9 +47,11 @@ WAYS = {
     "object_open": "_open",
     "object_list_all": "_iterate",
     "container_list_all": "_iterate",
+    "container_check": "_each",
+    "container_repair": "_each",
 }
 """Calls that more has to be done for than to wait for them."""
-NOT_AWAITED = ("_open", "_iterate")
+NOT_AWAITED = ("_open", "_iterate", "_each")
 REWORDED = {
     "file-like object or iterable of bytes": "file-like object, iterable or async\n    iterable of bytes",
     "an iterator of blocks, with\n    ``close()``,": "an async iterator of blocks",
@@ -60,6 +62,7 @@ or when an ``async with`` block is entered with it.""",
     "Its ``raw`` has ``meta``,": "It has ``meta``,",
     "``raw.result`` is what\n:meth:`~oio.ObjectStorageApi.object_create_ext`": """``result`` is what
 :meth:`object_create_ext`""",
+    "in the thread of the caller": "in a thread of the client",
     "When its ``with`` block": "When its\n``async with`` block",
 }
 """Words of docstrings that are not true of the face, and others."""

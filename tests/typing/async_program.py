@@ -15,8 +15,10 @@ from oio.api.types import (
     FetchedObject,
     ListedObject,
     ListedPrefix,
+    ObjectHealth,
     ObjectListing,
     ObjectMeta,
+    ObjectRepair,
     Uploaded,
     WrittenChunk,
 )
@@ -71,6 +73,15 @@ async def files(api: AsyncObjectStorageApi) -> None:
     assert (data, length) == (b"tweet", "5")
 
 
+async def health(api: AsyncObjectStorageApi) -> None:
+    checked: ObjectHealth = await api.object_check(*TARGET)
+    repaired: ObjectRepair = await api.object_repair(*TARGET)
+    assert (checked.status, repaired.status) == ("sound", "sound")
+    found: list[ObjectHealth] = [one async for one in api.container_check("museum", "photos")]
+    mended: list[ObjectRepair] = [one async for one in api.container_repair("museum", "photos")]
+    assert len(found) == len(mended)
+
+
 async def main(endpoint: str) -> None:
     """Use the face.
 
@@ -80,6 +91,7 @@ async def main(endpoint: str) -> None:
         await objects(api)
         await listings(api)
         await files(api)
+        await health(api)
         deleted: bool = await api.object_delete(*TARGET)
         assert deleted
 

@@ -13,19 +13,24 @@ from oio.api.types import (
     AccountInfo,
     AccountProperties,
     Chunk,
+    ChunkRepair,
     ContainerInfo,
     ContainerProperties,
     ContainerRow,
     CreatedObject,
+    Damage,
     DeletedObject,
     DescribedChunk,
     FetchedObject,
+    HealthProgress,
     LinkedObject,
     ListedObject,
     ListedPrefix,
     NewContainerProperties,
+    ObjectHealth,
     ObjectListing,
     ObjectMeta,
+    ObjectRepair,
     Range,
     WrittenChunk,
 )
@@ -118,6 +123,7 @@ def objects(api: ObjectStorageApi) -> None:
     assert [chunk["chunk_size"] for chunk in more[1]] == ["5"]
     there: bool = api.object_head(ACCOUNT, PHOTOS, "cat", trust_level=2)
     assert there
+    health(api)
 
     ranges: list[Range] = [(0, 0), (None, 2)]
     with api.object_open(ACCOUNT, PHOTOS, "kitten", "wb", properties={"color": "grey"}) as kitten:
@@ -144,6 +150,23 @@ def objects(api: ObjectStorageApi) -> None:
     known: DeletedObject = api.object_delete_ext(ACCOUNT, PHOTOS, "cat")
     entries: list[DeletedObject] = api.object_delete_many_ext(ACCOUNT, PHOTOS, ["bat", ("dog", 1)])
     assert [known["deleted"], *(entry["deleted"] for entry in entries)] == [True, False, False]
+
+
+def health(api: ObjectStorageApi) -> None:
+    told: list[HealthProgress] = []
+    checked: ObjectHealth = api.object_check(ACCOUNT, PHOTOS, "cat", checksum=False)
+    damage: dict[Damage, int] = checked.counts
+    repaired: ObjectRepair = api.object_repair(ACCOUNT, PHOTOS, "cat", concurrency=2)
+    failed: list[ChunkRepair] = repaired.failed
+    all_checked: Iterator[ObjectHealth] = api.container_check(ACCOUNT, PHOTOS, on_progress=told.append)
+    assert (checked.status, damage, failed, all(one.is_sound for one in all_checked)) == (
+        "sound",
+        {},
+        [],
+        True,
+    )
+    all_repaired: Iterator[ObjectRepair] = api.container_repair(ACCOUNT, PHOTOS, "c")
+    assert (all(one.is_sound for one in all_repaired), told[-1].failed) == (True, 0)
 
 
 def versions(api: ObjectStorageApi) -> None:

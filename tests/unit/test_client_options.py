@@ -102,6 +102,7 @@ CALLS = {
         "content_purge": OBJECT,
         "content_request_transition": (*OBJECT, "P"),
         "content_set_properties": (*OBJECT, {"k": "v"}),
+        "content_shard": OBJECT,
         "content_spare": (*OBJECT, {}, None, "P", 7, 0),
         "content_touch": OBJECT,
         "content_truncate": (*OBJECT, None, 7, 0),

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from oio.api._data.inspection import pass_failure_of_call
 from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
@@ -21,9 +22,10 @@ from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk
 
 if TYPE_CHECKING:
+    from oio.api._data.inspection import Expected
     from oio.api._data.layout import Metachunk
     from oio.api._data.source import Source
-    from oio.common.answers import JsonObject
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.options import Options
     from oio.common.storage_method import StorageMethod
 
@@ -158,3 +160,23 @@ class CopiesStrategy(ChunkServerStrategy):
 
     def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> CopiesSource:
         return CopiesSource(metachunk, suspects, options)
+
+    def _file_of(self, expected: Expected) -> tuple[int, str | None]:
+        return expected.size, expected.digest
+
+    def mend(
+        self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
+    ) -> None:
+        errors = []
+        for source in sources:
+            try:
+                self.stores.blob.chunk_copy(
+                    source.address, place.address, fullpath=owner["full_path"], options=options
+                )
+                return
+            except exc.Conflict:
+                raise
+            except exc.OioException as err:
+                pass_failure_of_call(err, options)
+                errors.append(err)
+        raise errors[0] if errors else exc.UnrecoverableContent(f"there is no copy to make {place.url} of")

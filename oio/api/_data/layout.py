@@ -185,27 +185,27 @@ def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list
     else:
         return chunks
     identities = [(str(chunk.hash).upper(), chunk.size) for chunk in chunks]
-    elected = _elected(identities)
+    agreed = elected(identities)
     kept = []
     for chunk, identity in zip(chunks, identities, strict=True):
-        if identity in elected:
+        if identity in agreed:
             kept.append(chunk)
         elif logger:
             logger.warning("metachunk %d: chunk %s differs from the others", position, chunk.url)
     return kept
 
 
-def _elected(identities: list[tuple[str, int | None]]) -> set[tuple[str, int | None]]:
+def elected(identities: list[tuple[str, int | None]]) -> set[tuple[str, int | None]]:
     """The checksum and the size that most have, and that of another algorithm that goes with them."""
     ranked = [identity for identity, _ in Counter(identities).most_common()]
     first, size = ranked[0]
-    elected = {algorithm_of(first): ranked[0]}
-    if None not in elected:
+    found = {algorithm_of(first): ranked[0]}
+    if None not in found:
         for digest, length in ranked:
             algorithm = algorithm_of(digest)
             if algorithm is not None and length == size:
-                elected.setdefault(algorithm, (digest, length))
-    return set(elected.values())
+                found.setdefault(algorithm, (digest, length))
+    return set(found.values())
 
 
 def _preference(chunk: Chunk) -> float:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from oio.api._data.inspection import Inspection
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.connect import pass_foreign
@@ -20,6 +22,7 @@ from oio.common.easy_value import int_value
 from oio.common.storage_method import parse_chunk_method
 
 if TYPE_CHECKING:
+    from oio.api._data.inspection import Expected, Findings
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
@@ -101,6 +104,14 @@ class ChunkServerStrategy(Strategy):
             pass_foreign(err)
             # The file may end before, or the connection did: the checksum tells.
             blob.chunk_head(chunk.address, xattr=False, check_hash=True, options=options)
+
+    @abc.abstractmethod
+    def _file_of(self, expected: Expected) -> tuple[int, str | None]:
+        """Size and checksum of the file of each chunk of a metachunk; None if only its server knows that."""
+
+    def examine(self, chunk: Chunk, expected: Expected, deep: bool, options: Options) -> Findings:
+        size, digest = self._file_of(expected)
+        return Inspection(self.stores.blob, chunk, expected, size, digest, options).findings(deep)
 
     def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
         delete_chunks(self.stores, chunks, self.cid, options, late)

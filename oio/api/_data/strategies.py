@@ -16,6 +16,7 @@ from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 if TYPE_CHECKING:
     from logging import Logger
 
+    from oio.api._data.inspection import Expected, Findings
     from oio.api._data.layout import Metachunk
     from oio.api._data.links import MetachunkLinker
     from oio.api._data.metachunks import MetachunkWriter
@@ -114,6 +115,30 @@ class Strategy(abc.ABC):
         :raises ClientPreconditionFailed: it is not whole; or CorruptedChunk
         """
         self.head(chunk, False, options)
+
+    @abc.abstractmethod
+    def examine(self, chunk: Chunk, expected: Expected, deep: bool, options: Options) -> Findings:
+        """Compare a chunk with what should be there.
+
+        :param expected: of its metachunk
+        :param deep: let its server read it all, and compare it with its checksum
+        :returns: what is wrong with it; nothing when it is sound
+        :raises DeadlineReached: no time is left
+        """
+
+    def mend(
+        self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
+    ) -> None:
+        """Store a chunk again, made of others of its metachunk.
+
+        :param place: where, with its position; nothing may be there
+        :param sources: chunks to make it of, the best ones first; it may be among them
+        :param expected: of its metachunk
+        :param owner: description of the object, with ``full_path``
+        :raises Conflict: there is a chunk in this place
+        :raises OioException: it may be there, or a part of it
+        """
+        raise exc.UnrecoverableContent(f"there is no other copy of {place.url} to make it of")
 
     @abc.abstractmethod
     def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:

@@ -168,9 +168,16 @@ def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObj
 
 
 def listed_versions(
-    client: ContainerClient, account: str | None, container: str | None, options: Options
+    client: ContainerClient,
+    account: str | None,
+    container: str | None,
+    options: Options,
+    prefix: str | None = None,
 ) -> Iterator[ListedObject]:
-    """Iterate over all the versions of all the objects of a container."""
+    """Iterate over all the versions of all the objects of a container.
+
+    :param prefix: names that begin so only
+    """
 
     def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
         name, version = marker or (None, None)
@@ -183,6 +190,7 @@ def listed_versions(
             marker=name,
             version_marker=version,
             versions=True,
+            prefix=prefix,
         )
 
     return all_versions(patiently(list_page, options))

@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from oio.sandbox.chaos.strikes import Strike, inflict
 from oio.sandbox.faults import Fault
 from oio.sandbox.namespace import Namespace
 from oio.sandbox.storage.files import NotStored
@@ -73,6 +74,9 @@ class Control(Protocol):
     def chunks(self) -> list[StoredChunk]:
         """Return all chunks that are on disks."""
 
+    def strike(self, strikes: Sequence[Strike]) -> None:
+        """Damage chunks on the disks."""
+
 
 class Troubles:
     """Faults and stopped nodes of a namespace in this process.
@@ -105,6 +109,12 @@ class Troubles:
     def chunks(self) -> list[StoredChunk]:
         """Return all chunks that are on disks."""
         return list(self._stored())
+
+    def strike(self, strikes: Sequence[Strike]) -> None:
+        """Damage chunks on the disks."""
+        for strike in strikes:
+            address, _, chunk_id = strike.place.partition("/")
+            inflict(self._nodes[address].store, chunk_id, strike.kind)
 
     def _stored(self) -> Iterator[StoredChunk]:
         for node in self._namespace.rawx:
@@ -189,6 +199,10 @@ class RemoteNamespace:
         """Return all chunks that are on disks."""
         found: list[StoredChunk] = self._order("chunks")
         return found
+
+    def strike(self, strikes: Sequence[Strike]) -> None:
+        """Damage chunks on the disks."""
+        self._order("strike", tuple(strikes))
 
     def _order(self, verb: str, *arguments: object) -> Any:
         if self._orders is None:

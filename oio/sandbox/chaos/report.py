@@ -190,6 +190,7 @@ class Summary:
     checked: int = 0
     orphans: Mapping[str, int] = field(default_factory=dict)
     chunks: int = 0
+    healed: str = ""
     before: Usage = Usage(0, 0)
     after: Usage = Usage(0, 0)
 
@@ -211,6 +212,7 @@ class Summary:
             f"read again at the end: {self.checked:,} objects",
             ", ".join(f"{kind} {tally.number_of(kind)}" for kind in PROBLEMS),
             self._orphans(),
+            *([self.healed] if self.healed else []),
             f"descriptors: {self.before.descriptors} before, {self.after.descriptors} after; {memory}",
             f"{self.begun}: {'nothing is wrong' if tally.is_clean else 'FAILED'}",
         ]

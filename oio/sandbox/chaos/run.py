@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from oio.common import exceptions as exc
 from oio.sandbox.chaos.audit import Doubts, explain, known_chunks, listening
+from oio.sandbox.chaos.healing import Healing
 from oio.sandbox.chaos.model import Book
 from oio.sandbox.chaos.operations import Operations
 from oio.sandbox.chaos.plan import Phase, phases
@@ -56,6 +57,7 @@ class Settings:
     :param deadline: seconds that each call is given.
     :param margin: seconds that it may take longer, before it counts as hanging.
     :param cache: whether the client has a cache of locations.
+    :param damage: strike chunks on the disks at the end, repair all objects, and check them again.
     :param record: file for the record of phases, failures and problems.
     :raises ValueError: there is no such release, or it has no such policy.
     """
@@ -70,6 +72,7 @@ class Settings:
     margin: float = 10.0
     cache: bool = False
     record: Path | None = None
+    damage: bool = False
 
     def __post_init__(self) -> None:
         release = release_named(self.release)
@@ -85,7 +88,7 @@ class Settings:
             parts += ["--seconds", f"{self.seconds:g}"]
         for policy in self.policies:
             parts += ["--policy", policy]
-        return shlex.join(parts + ["--cache"] * self.cache)
+        return shlex.join(parts + ["--cache"] * self.cache + ["--damage"] * self.damage)
 
 
 class Worker(threading.Thread):
@@ -276,6 +279,8 @@ class Run:
             summary.troubles = dict(self._conductor.counts)
             summary.checked = self._check_all()
             self._audit(summary, ear)
+            if self._settings.damage:
+                self._heal(summary)
         self._close()
         summary.after = _usage()
         return summary
@@ -341,6 +346,16 @@ class Run:
         if problem is not None:
             self._tally.found(problem)
         return None
+
+    def _heal(self, summary: Summary) -> None:
+        """Strike chunks, repair everything, and read it all again."""
+        rng = random.Random(f"{self._settings.seed}/damage")
+        healing = Healing(self._api, self._control, ACCOUNT, self._tally, rng)
+        try:
+            summary.healed = healing.heal().line()
+        except exc.OioException as err:
+            self._tally.found(Problem(LOST, "healing", "at the end", repr(err)))
+        self._check_all()
 
     def _audit(self, summary: Summary, ear: Any) -> None:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -237,6 +237,10 @@ class FileStore:
                 raise NotStored(name)
             replace_file(self.path(name, _NOTE), note.decode())
 
+    def lose_note(self, name: str) -> None:
+        """Remove the note on a finished file, as a damaged disk does."""
+        self.path(name, _NOTE).unlink()
+
     def release(self, name: str) -> None:
         """End the reservation of a name."""
         with self._lock:

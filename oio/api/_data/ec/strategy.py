@@ -5,18 +5,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from oio.api._data.ec.codec import codec_of
 from oio.api._data.ec.metachunk import FragmentsSource
+from oio.api._data.ec.rebuild import ChunkRebuilder
 from oio.api._data.ec.write import FragmentsWriter, metachunk_size
 from oio.api._data.metachunks import UploadRequest
 from oio.api._data.servers import ChunkServerStrategy
 from oio.common.checksums import Checksum
 
 if TYPE_CHECKING:
+    from oio.api._data.inspection import Expected
     from oio.api._data.layout import Metachunk
-    from oio.common.answers import JsonObject
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import Chunk
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
+
+_UNKNOWN = "0" * 32
 
 
 class ErasureStrategy(ChunkServerStrategy):
@@ -39,3 +44,22 @@ class ErasureStrategy(ChunkServerStrategy):
 
     def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> FragmentsSource:
         return FragmentsSource(self.method, metachunk, suspects, options)
+
+    def _file_of(self, expected: Expected) -> tuple[int, str | None]:
+        return codec_of(self.method).chunk_size(expected.size), None
+
+    def mend(
+        self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
+    ) -> None:
+        # In memory, and verified: nothing is stored before.
+        _, fragments = ChunkRebuilder(sources, place.index or 0, self.method, options).rebuild()
+        meta = {
+            "chunk_pos": place.pos,
+            "full_path": owner["full_path"],
+            "content_chunkmethod": owner["chunk_method"],
+            "content_policy": owner["policy"],
+            "metachunk_size": expected.size,
+            # Chunk servers want one, even where none is known.
+            "metachunk_hash": expected.digest or _UNKNOWN,
+        }
+        self.stores.blob.chunk_put(place.address, meta, fragments, options=options)

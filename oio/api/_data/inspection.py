@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inspection of single chunks on their servers: what differs from what should be there."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from oio.blob.connect import pass_foreign
+from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
+from oio.common.checksums import differ
+from oio.common.constants import CHUNK_HEADERS
+from oio.common.easy_value import int_value
+from oio.common.fullpath import decode_fullpath
+from oio.common.health import Damage
+from oio.common.storage_method import parse_chunk_method
+from oio.common.utils import cid_from_name
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from oio.blob.client import BlobClient
+    from oio.common.answers import JsonObject
+    from oio.common.chunks import Chunk
+    from oio.common.options import Options
+
+    Findings: TypeAlias = "list[tuple[Damage, str]]"
+    """What is wrong with a chunk, and what was found."""
+
+_SERVER_ERROR = 500
+_ENOUGH = frozenset({Damage.WRONG_SIZE, Damage.WRONG_CHECKSUM})
+"""Damage after which nothing is learnt from the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the chunks of a metachunk should be.
+
+    :param size: bytes of the metachunk
+    :param digest: checksum of its bytes; None when the services tell none
+    :param cid: ID of the container
+    :param name: of the object
+    """
+
+    size: int
+    digest: str | None
+    cid: str
+    name: str
+
+
+def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
+    """Raise what is no failure of one chunk: that of the host, and that of the time of the call.
+
+    :raises DeadlineReached: no time is left
+    """
+    pass_foreign(err)
+    if isinstance(err, exc.DeadlineReached):
+        raise err
+    options.limits.blame(err, options.reqid)
+
+
+def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
+    """What the failure of a request about a chunk tells of it.
+
+    :raises DeadlineReached: nothing, because no time was left
+    """
+    pass_failure_of_call(err, options)
+    if isinstance(err, exc.NotFound):
+        return Damage.MISSING, f"{err.service or 'its server'} does not have it"
+    if getattr(err, "http_status", None) == _SERVER_ERROR:
+        return Damage.UNREADABLE, str(err)
+    return Damage.UNREACHABLE, str(err)
+
+
+class Inspection:
+    """Inspection of one chunk.
+
+    :param expected: of its metachunk
+    :param size: bytes that its file should have
+    :param digest: checksum that its file should have; None when only the server knows
+    :param options: of the call
+    """
+
+    def __init__(
+        self,
+        blob: BlobClient,
+        chunk: Chunk,
+        expected: Expected,
+        size: int,
+        digest: str | None,
+        options: Options,
+    ) -> None:
+        self._blob = blob
+        self._chunk = chunk
+        self._expected = expected
+        self._size = size
+        self._digest = digest
+        self._options = options
+        self._known: JsonObject = {}
+
+    def findings(self, deep: bool) -> Findings:
+        """Look at the chunk.
+
+        :param deep: let its server read it all, and compare it with its checksum
+        """
+        found: Findings = []
+        try:
+            self._known = self._blob.chunk_head(self._chunk.address, options=self._options)
+            found += [*self._owner(), *self._position(), *self._description()]
+            if _ENOUGH.isdisjoint(damage for damage, _ in found) and (deep or not self._reaches_its_end()):
+                self._verify()
+        except exc.ClientPreconditionFailed:
+            # Before it is described, only a size can have been compared.
+            if self._known and self._reaches_its_end():
+                found.append((Damage.WRONG_CHECKSUM, "its data do not match its checksum, says its server"))
+            else:
+                found.append((Damage.WRONG_SIZE, "its file has another size than its data, says its server"))
+        except exc.OioException as err:
+            found.append(failure(err, self._options))
+        return found
+
+    def _owner(self) -> Findings:
+        """Compare the owner.
+
+        Parts that other clients have appended carry the version and the content ID that were prepared for
+        them: container and name tell.
+        """
+        known = self._known.get("full_path")
+        if not known:
+            return []
+        try:
+            account, container, name, *_ = decode_fullpath(known)
+        except ValueError:
+            return []
+        expected = self._expected
+        if (cid_from_name(account, container), name) == (expected.cid, expected.name):
+            return []
+        return [(Damage.WRONG_OWNER, f"it belongs to object {name!r} of container {container!r}")]
+
+    def _position(self) -> Findings:
+        """Compare the index of the fragment; that of the metachunk changes when data are appended."""
+        index = self._chunk.index
+        _, _, known = str(self._known.get("chunk_pos") or "").partition(".")
+        if index is None or not known or known == str(index):
+            return []
+        return [(Damage.WRONG_POSITION, f"it is fragment {known}, not {index}")]
+
+    def _description(self) -> Findings:
+        """Compare the size and the checksums that are stored with it."""
+        found: Findings = []
+        get = self._known.get
+        metachunk_size = get("metachunk_size")
+        with reading_answer(self._chunk.netloc):
+            sizes = [(int_value(get("chunk_size"), self._size), self._size)]
+            sizes.append((int_value(metachunk_size, self._expected.size), self._expected.size))
+        wrong = [f"{there} bytes, not {wanted}" for there, wanted in sizes if there != wanted]
+        found += [(Damage.WRONG_SIZE, text) for text in wrong[:1]]
+        hashes = [(get("chunk_hash"), self._digest), (get("metachunk_hash"), self._expected.digest)]
+        wrong = [
+            f"checksum {one}, not {other}" for one, other in hashes if one and other and differ(one, other)
+        ]
+        return found + [(Damage.WRONG_CHECKSUM, text) for text in wrong[:1]]
+
+    def _verify(self) -> None:
+        """Let the server read the file.
+
+        :raises ClientPreconditionFailed: it is not what was stored
+        """
+        options = self._options
+        if not self._known.get("chunk_hash"):
+            # Servers can be told not to compute checksums.
+            if not self._digest:
+                return
+            headers = {**options.headers, CHUNK_HEADERS["chunk_hash"]: self._digest}
+            options = replace(options, headers=headers)
+        self._blob.chunk_head(self._chunk.address, xattr=False, check_hash=True, options=options)
+
+    def _reaches_its_end(self) -> bool:
+        """Tell whether the last byte of the file is there, where servers do not look for it themselves.
+
+        Those of today, which name the checksum of each chunk, do not compare sizes, unlike others.
+        """
+        method = str(self._known.get("content_chunkmethod"))
+        last = int_value(self._known.get("chunk_size"), 0) - 1
+        if last < 0 or "cca" not in parse_chunk_method(method)[1]:
+            return True
+        headers = {**self._options.headers, "Range": f"bytes={last}-{last}"}
+        try:
+            _, stream = self._blob.chunk_get(
+                self._chunk.address,
+                check_headers=False,
+                options=replace(self._options, headers=headers),
+            )
+            with contextlib.closing(stream):
+                return sum(map(len, stream)) == 1
+        except exc.OioException as err:
+            pass_failure_of_call(err, self._options)
+            return False

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repair of objects: what is missing or damaged is made again elsewhere, and takes the place of the old.
+
+A new chunk is stored, then verified, then named by the services; only then is the old one deleted. What fails
+before leaves the object as it was, and the new chunk is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from oio.api._data.inspection import pass_failure_of_call
+from oio.api._data.servers import delete_chunks
+from oio.api._operations.bulk import in_parallel
+from oio.api._operations.certainty import is_definitive
+from oio.api._operations.health import Examined, Group
+from oio.blob.connect import pass_foreign
+from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
+from oio.common.cache import forget_object
+from oio.common.chunks import Chunk
+from oio.common.fullpath import encode_fullpath
+from oio.common.health import ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
+from oio.common.retry import ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from oio.api._operations.services import Services
+    from oio.common.answers import JsonMapping
+    from oio.common.options import Options
+
+_PLACES = 3
+"""How many places are tried for one chunk."""
+_NOT_THERE = frozenset({Damage.MISSING, Damage.ABSENT})
+_ELSEWHERE_ONLY = frozenset({Damage.ABSENT, Damage.MISPLACED, Damage.UNREACHABLE, Damage.WRONG_OWNER})
+"""Damage that no other file in the same place can mend."""
+_KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
+"""Damage of chunks that are not deleted: there is nothing to delete, or it is not ours."""
+
+_Bean = dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a repair is asked for.
+
+    :param unreachable: chunks whose servers do not answer are replaced, too
+    :param frozen: objects of frozen containers are repaired, too
+    """
+
+    unreachable: bool = False
+    frozen: bool = False
+
+
+@dataclass(slots=True)
+class _Places:
+    """Where the chunks of a metachunk are while it is repaired.
+
+    :param sources: usable chunks, the best ones first
+    :param kept: chunks that stay, and new ones
+    :param avoided: chunks in places that are not wanted
+    """
+
+    sources: list[Chunk] = field(default_factory=list)
+    kept: list[Chunk] = field(default_factory=list)
+    avoided: list[Chunk] = field(default_factory=list)
+
+
+class ObjectRepairer:
+    """Repairer of one version of an object.
+
+    :param names: account and name of its container, None when only its ID is known
+    :param full_names: gives the same, which new chunks are stored with
+    :param examined: the object, as it was found
+    :param options: of the call
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        names: tuple[str | None, str | None],
+        full_names: Callable[[], tuple[str, str]],
+        examined: Examined,
+        wishes: Wishes,
+        options: Options,
+    ) -> None:
+        self._services = services
+        self._names = names
+        self._examined = examined
+        self._wishes = wishes
+        # The read timeout bounds each request; the object is told by its name and its version.
+        self._options = replace(options.per_request(), content_id=None, version=None)
+        meta = examined.meta
+        with reading_answer():
+            self._name, self._version, self._id = meta["name"], meta["version"], meta["id"]
+        self._policy = meta.get("policy") or ""
+        self._full_names = full_names
+        self._owner: JsonMapping = {}
+        #: The container that has the rows of the object.
+        self._rows: tuple[str | None, str | None] = names
+        self._shard: str | None = None
+        self._strategy = examined.strategy
+
+    def repair(self, concurrency: int) -> ObjectRepair:
+        """Repair what can be repaired.
+
+        :param concurrency: how many metachunks at a time
+        :raises DeadlineReached: no time is left
+        """
+        health = self._examined.health
+        if health.error is not None or health.is_sound:
+            return ObjectRepair(health)
+        full_path = encode_fullpath(*self._full_names(), self._name, self._version, self._id)
+        self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
+        self._shard = self._services.container.content_shard(
+            *self._names, self._name, version=self._version, options=self._options.renewed()
+        )
+        if self._shard is not None:
+            self._rows = (None, None)
+        pairs = list(zip(self._examined.groups, health.metachunks, strict=True))
+        work = [pair for pair in pairs if not pair[1].is_sound]
+        try:
+            repaired = in_parallel(lambda pair: self._repair_metachunk(*pair), work, concurrency)
+        finally:
+            account, container = self._names
+            forget_object(account, container, self._name, cid=self._options.cid, cache=self._options.cache)
+        return ObjectRepair(health, tuple(chunk for chunks in repaired for chunk in chunks))
+
+    # --- one metachunk ---
+
+    def _repair_metachunk(self, group: Group, health: MetachunkHealth) -> list[ChunkRepair]:
+        known = {chunk.url: chunk for chunk in group.chunks}
+        places = _Places()
+        targets = []
+        for chunk in health.chunks:
+            there = known.get(chunk.url or "")
+            if chunk.is_usable and there is not None:
+                places.sources.append(there)
+            if self._is_wanted(chunk):
+                targets.append(chunk)
+            elif there is not None:
+                places.kept.append(there)
+        sound = {chunk.url for chunk in health.chunks if chunk.is_sound}
+        places.sources.sort(key=lambda chunk: chunk.url not in sound)
+        places.avoided += [known[chunk.url] for chunk in targets if chunk.url]
+        # What is lost first: each of them is another source afterwards.
+        results = {
+            id(chunk): self._attempt(group, health, chunk, known.get(chunk.url or ""), places)
+            for chunk in sorted(targets, key=lambda chunk: chunk.is_usable)
+        }
+        left = "its server does not answer, and nobody asked for another place"
+        return [
+            results.get(id(chunk)) or ChunkRepair(chunk, error=left)
+            for chunk in health.chunks
+            if chunk.damage
+        ]
+
+    def _is_wanted(self, chunk: ChunkHealth) -> bool:
+        """Tell whether a chunk is to be replaced."""
+        if chunk.is_sound:
+            return False
+        return self._wishes.unreachable or Damage.UNREACHABLE not in chunk.damage
+
+    def _attempt(
+        self, group: Group, health: MetachunkHealth, chunk: ChunkHealth, old: Chunk | None, places: _Places
+    ) -> ChunkRepair:
+        """Repair one chunk; a failure concerns it alone."""
+        try:
+            self._check_sources(health, places)
+            if chunk.damage == (Damage.WRONG_RECORD,) and old is not None:
+                new = old
+                self._name_chunk(group, old, old)
+            else:
+                new = self._replace(group, chunk, old, places)
+        except exc.OioException as err:
+            pass_failure_of_call(err, self._options)
+            return ChunkRepair(chunk, error=str(err))
+        # The old one may be gone by now.
+        places.sources = [*(source for source in places.sources if source != old), new]
+        places.kept.append(new)
+        return ChunkRepair(chunk, new.url)
+
+    def _check_sources(self, health: MetachunkHealth, places: _Places) -> None:
+        """Refuse what cannot be made again.
+
+        :raises UnrecoverableContent: too few chunks are left
+        """
+        is_ec = self._strategy.method.ec
+        found = len({chunk.index if is_ec else chunk.url for chunk in places.sources})
+        if found < health.needed:
+            raise exc.UnrecoverableContent(
+                f"{found} usable chunks are left of metachunk {health.position}, {health.needed} are needed"
+            )
+
+    # --- one chunk ---
+
+    def _replace(self, group: Group, chunk: ChunkHealth, old: Chunk | None, places: _Places) -> Chunk:
+        """Make a chunk again, and let it take the place of the old one.
+
+        :returns: the new one
+        """
+        error: exc.OioException | None = None
+        for _ in range(_PLACES):
+            try:
+                place = self._spare(group, chunk, places, places.avoided)
+                if old is not None and place.url == old.url and len(places.avoided) > 1:
+                    # Servers of chunks that were replaced meanwhile are better than its own.
+                    place = self._spare(group, chunk, places, [old])
+            except exc.ClientException as err:
+                # There is no other server for it, or its policy is not known any more.
+                if error is not None:
+                    break
+                return self._replace_in_place(group, chunk, old, places, err)
+            if old is not None and place.url == old.url:
+                return self._replace_in_place(group, chunk, old, places, error)
+            try:
+                self._make(group, place, places.sources)
+            except exc.OioException as err:
+                pass_failure_of_call(err, self._options)
+                error = err
+                places.avoided.append(place)
+                continue
+            self._name_chunk(group, old, place)
+            if old is not None and _KEPT.isdisjoint(chunk.damage):
+                self._remove(old)
+            return place
+        raise error or exc.SpareChunkException("no server takes it")
+
+    def _replace_in_place(
+        self,
+        group: Group,
+        chunk: ChunkHealth,
+        old: Chunk | None,
+        places: _Places,
+        error: exc.OioException | None,
+    ) -> Chunk:
+        """Make a chunk again where it was, when no other server takes it.
+
+        :param error: why none does
+        """
+        if old is None or not _ELSEWHERE_ONLY.isdisjoint(chunk.damage):
+            raise error or exc.SpareChunkException("there is no other server for it")
+        if self._named(self._options.renewed()) is None:
+            raise exc.NotFound(404, None, "the object does not exist any more")
+        if _NOT_THERE.isdisjoint(chunk.damage):
+            # It was found damaged, and there are enough others.
+            with contextlib.suppress(exc.NotFound):
+                self._services.blob.chunk_delete(old.address, options=self._options)
+        self._make(group, old, [source for source in places.sources if source.url != old.url])
+        if Damage.WRONG_RECORD in chunk.damage:
+            self._name_chunk(group, old, old)
+        elif self._named(self._options.renewed()) is None:
+            self._remove(old)
+            raise exc.NotFound(404, None, "the object was deleted meanwhile")
+        return old
+
+    def _spare(self, group: Group, chunk: ChunkHealth, places: _Places, avoided: list[Chunk]) -> Chunk:
+        """Ask for a place.
+
+        :param avoided: chunks whose servers are not wanted, if there are others
+        """
+        lists = {
+            "notin": [kept.described() for kept in places.kept],
+            "broken": [unwanted.described() for unwanted in avoided],
+        }
+        answer = self._services.container.content_spare(
+            *self._names,
+            self._name,
+            lists,
+            stgpol=self._policy,
+            version=self._version,
+            position=chunk.pos,
+            options=self._options.renewed(),
+        )
+        with reading_answer():
+            urls = [str(spare["id"]) for spare in answer["chunks"]]
+        new = [
+            Chunk(url, url, chunk.position, chunk.index, group.expected.size, group.digest or None)
+            for url in urls
+        ]
+        taken = {kept.host for kept in places.kept}
+        hosts = {unwanted.host for unwanted in avoided}
+        free = sorted(
+            (place for place in new if place.host not in taken), key=lambda place: place.host in hosts
+        )
+        if not free:
+            raise exc.ServiceBusy(503, None, "the services propose no other server")
+        return free[0]
+
+    def _make(self, group: Group, place: Chunk, sources: list[Chunk]) -> None:
+        """Store a chunk, and verify it; nothing is left of one that fails.
+
+        :raises OioException: it is not there
+        """
+        options = self._options
+        try:
+            self._strategy.mend(place, sources, group.expected, self._owner, options)
+            found = self._strategy.examine(place, group.expected, True, options)
+            if found:
+                text = "; ".join(detail for _, detail in found)
+                raise exc.CorruptedChunk(f"the new chunk {place.url} is not what was stored: {text}")
+        except exc.Conflict:
+            # It is not known whose it is.
+            raise
+        except BaseException:
+            self._remove(place, is_late=True)
+            raise
+
+    def _remove(self, chunk: Chunk, *, is_late: bool = False) -> None:
+        """Delete a chunk, best effort."""
+        cid = self._examined.strategy.cid
+        delete_chunks(self._services, [chunk], cid, self._options, {chunk.url} if is_late else ())
+
+    # --- what the services know ---
+
+    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk) -> None:
+        """Let the services name a new chunk in the place of an old one, or one more.
+
+        :raises OioException: they do not, or may not; the new chunk is removed if nothing can name it
+        """
+        try:
+            self._change(group, old, new)
+        except exc.OioException as err:
+            # Somebody else may have chosen the same place for the same repair.
+            is_named = self._is_named(group, new)
+            if not is_named:
+                self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
+                raise
+        named = self._named(self._options.renewed())
+        if named is None:
+            if old is None:
+                # That was named whatever the container holds.
+                bean = self._bean(new, group.digest, group.expected.size)
+                self._services.container.container_raw_delete(
+                    *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
+                )
+            self._remove(new)
+            raise exc.NotFound(404, None, "the object was deleted meanwhile")
+        if named.get(new.url) != group.digest:
+            raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
+
+    def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
+        """Remove a chunk that nothing names, if that is certain."""
+        if old is not None and new.url == old.url:
+            return
+        if is_certain:
+            self._remove(new)
+            return
+        text = "Chunk %s may be left: it is not known whether object %r names it: %s"
+        self._services.logger.warning(text, new.url, self._name, err)
+
+    def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
+        # A second request would be refused because of the first.
+        options = replace(self._options.renewed(), retry=ONCE)
+        bean = self._bean(new, group.digest, group.expected.size)
+        client, frozen = self._services.container, self._wishes.frozen
+        if old is not None:
+            before = self._bean(old, old.hash or "", old.size or 0)
+            client.container_raw_update(
+                [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
+            )
+            return
+        if self._named(options) is None:
+            raise exc.NotFound(404, None, "the object does not exist any more")
+        client.container_raw_insert(
+            [bean],
+            *self._rows,
+            cid=self._shard,
+            frozen=frozen,
+            path=self._name,
+            content_id=self._id,
+            options=options,
+        )
+
+    def _bean(self, chunk: Chunk, digest: str, size: int) -> _Bean:
+        return {
+            "type": "chunk",
+            "id": chunk.url,
+            "hash": digest,
+            "size": size,
+            "content": self._id,
+            "pos": chunk.pos,
+        }
+
+    def _is_named(self, group: Group, chunk: Chunk) -> bool | None:
+        """Tell whether the object names a chunk as it should; None when that is not known."""
+        try:
+            named = self._named(self._options.for_cleaning())
+        except exc.OioException as err:
+            pass_foreign(err)
+            return None
+        return named is not None and named.get(chunk.url) == group.digest
+
+    def _named(self, options: Options) -> Mapping[str, str] | None:
+        """Chunks of the version of the object, and their checksums; None when it does not exist any more."""
+        try:
+            meta, located = self._services.container.content_locate(
+                *self._names, self._name, version=self._version, properties=False, options=options
+            )
+        except (exc.NotFound, exc.ContentDrained):
+            return None
+        with reading_answer():
+            if meta["id"] != self._id:
+                return None
+            return {chunk["url"]: str(chunk.get("hash") or "").upper() for chunk in located}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Walks over all the versions of the objects of a container, to look at each, or to repair it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from oio.api._data.inspection import pass_failure_of_call
+from oio.api._operations.bulk import in_parallel
+from oio.api._operations.health import Examined, examine, failed
+from oio.api._operations.health_repair import ObjectRepairer, Wishes
+from oio.api._operations.paging import listed_versions
+from oio.common import exceptions as exc
+from oio.common.health import HealthProgress, ObjectHealth, ObjectRepair
+from oio.common.missing import container_is_missing
+from oio.common.storage_method import DRAINED
+
+if TYPE_CHECKING:
+    from oio.api._operations.services import Services
+    from oio.api.types import ListedObject
+    from oio.common.options import Options
+
+PARALLEL_CHUNKS = 8
+"""Chunks of one object that are looked at at a time."""
+
+_Result = TypeVar("_Result", ObjectHealth, ObjectRepair)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Container whose objects are looked at.
+
+    :param account: None when only the ID of the container is known
+    :param full_names: gives account and container, which new chunks are stored with
+    :param deep: let servers read their chunks, and compare them with their checksums
+    """
+
+    services: Services
+    account: str | None
+    container: str | None
+    full_names: Callable[[], tuple[str, str]]
+    deep: bool
+
+    def examine(
+        self, name: str | None, version: int | str | None, concurrency: int, options: Options
+    ) -> Examined:
+        """Look at one version of an object.
+
+        :param name: None when the options have its content ID
+        :param concurrency: how many chunks at a time
+        """
+        # What is cached may be elsewhere by now.
+        meta, chunks = self.services.container.content_locate(
+            self.account,
+            self.container,
+            name,
+            content=options.content_id,
+            version=version,
+            properties=False,
+            options=options,
+        )
+        cid = options.cid_of(self.account, self.container)
+        return examine(self.services, meta, chunks, cid, self.deep, concurrency, options)
+
+    def repair(self, examined: Examined, wishes: Wishes, concurrency: int, options: Options) -> ObjectRepair:
+        """Repair an object.
+
+        :param concurrency: how many metachunks at a time
+        """
+        names = (self.account, self.container)
+        repairer = ObjectRepairer(self.services, names, self.full_names, examined, wishes, options)
+        return repairer.repair(concurrency)
+
+
+class Walk:
+    """Iterator over what was found of each version of each object of a container.
+
+    Several are looked at at once. Delete markers and drained objects have no chunks: they are left out, as is
+    what is deleted meanwhile.
+
+    :param prefix: names that begin so only
+    :param concurrency: how many objects at a time
+    :param on_progress: is told how far it has come after each of them
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        prefix: str | None,
+        concurrency: int,
+        on_progress: Callable[[HealthProgress], object] | None,
+        options: Options,
+    ) -> None:
+        self._place = place
+        self._prefix = prefix
+        self._concurrency = concurrency
+        self._on_progress = on_progress
+        self._options = options
+        self._progress = HealthProgress()
+
+    def healths(self) -> Iterator[ObjectHealth]:
+        """Look at them."""
+        return self._each(lambda row: self._examined(row).health, lambda health: health)
+
+    def repairs(self, wishes: Wishes) -> Iterator[ObjectRepair]:
+        """Repair them."""
+
+        def repair(row: ListedObject) -> ObjectRepair:
+            return self._place.repair(self._examined(row), wishes, 1, self._options.renewed())
+
+        return self._each(repair, ObjectRepair)
+
+    def _examined(self, row: ListedObject) -> Examined:
+        return self._place.examine(row["name"], row["version"], PARALLEL_CHUNKS, self._options.renewed())
+
+    def _each(
+        self, act: Callable[[ListedObject], _Result], of_failure: Callable[[ObjectHealth], _Result]
+    ) -> Iterator[_Result]:
+        """Act on each version; a failure concerns it alone."""
+        place, options = self._place, self._options
+
+        def attempt(row: ListedObject) -> _Result | None:
+            try:
+                return act(row)
+            except (exc.NotFound, exc.ContentDrained) as err:
+                if container_is_missing(err):
+                    raise
+                return None
+            except exc.OioException as err:
+                pass_failure_of_call(err, options.per_request())
+                return of_failure(failed(row, err))
+
+        client = place.services.container
+        rows = (
+            row
+            for row in listed_versions(client, place.account, place.container, options, self._prefix)
+            if not row["deleted"] and row.get("chunk_method") != DRAINED
+        )
+        # No green thread is left while the caller does something else.
+        while group := list(islice(rows, self._concurrency)):
+            for result in in_parallel(attempt, group, self._concurrency):
+                if result is not None:
+                    self._tell(result)
+                    yield result
+
+    def _tell(self, result: ObjectHealth | ObjectRepair) -> None:
+        """Count a result, and tell how far the walk has come."""
+        health = result.health if isinstance(result, ObjectRepair) else result
+        repair = result if isinstance(result, ObjectRepair) else None
+        known = self._progress
+        self._progress = replace(
+            known,
+            objects=known.objects + 1,
+            bytes=known.bytes + health.size,
+            chunks=known.chunks + sum(len(metachunk.chunks) for metachunk in health.metachunks),
+            damaged=known.damaged + (not health.is_sound),
+            repaired=known.repaired + bool(repair and repair.chunks and repair.is_sound),
+            failed=known.failed + (health.error is not None if repair is None else not repair.is_sound),
+        )
+        if self._on_progress is not None:
+            self._on_progress(self._progress)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that look for damage in objects, and repair it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from oio.cli._base import Arguments, Base, Listing, OnContainers, OnObjects, Rows, Versioned
+from oio.cli._values import positive
+from oio.common.exceptions import CommandError, OioException
+
+if TYPE_CHECKING:
+    from oio.api.types import ChunkHealth, HealthProgress, ObjectHealth, ObjectRepair
+
+    Row: TypeAlias = Sequence[Any]
+
+_CHECKED = ("Name", "Version", "Status", "Readable", "Damage")
+_REPAIRED = ("Name", "Version", "Status", "Repaired", "Failed", "Damage")
+_TELL_EVERY = 1000
+"""Objects between two lines of the log."""
+
+
+class _Health(Listing):
+    """What the four commands share."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add("--no-checksum", action="store_true", help="do not let servers read their chunks")
+        add("--concurrency", type=positive, default=8, metavar="N", help="how many at a time (default: 8)")
+
+    def wishes(self, parsed_args: Arguments) -> dict[str, Any]:
+        """Keywords of the call."""
+        return {"checksum": not parsed_args.no_checksum, "concurrency": parsed_args.concurrency}
+
+    def checked(self, health: ObjectHealth, formatter: str) -> Row:
+        """Row of what was found; anything wrong is a failure of the command."""
+        if not health.is_sound:
+            self.status = 1
+        damage = [_described(chunk) for chunk in health.damaged]
+        if health.error is not None:
+            damage.insert(0, {"Pos": None, "Chunk": None, "Damage": "error", "Detail": health.error})
+        found = _in_format(damage, formatter)
+        return health.name, health.version, health.status, health.is_readable, found
+
+    def repaired(self, repair: ObjectRepair, formatter: str) -> Row:
+        """Row of what became of an object; what is left damaged is a failure of the command."""
+        if not repair.is_sound:
+            self.status = 1
+        damage = [
+            {**_described(chunk.chunk), "New": chunk.url, "Error": chunk.error} for chunk in repair.chunks
+        ]
+        health = repair.health
+        if health.error is not None:
+            damage.insert(0, {"Pos": None, "Chunk": None, "Damage": "error", "Error": health.error})
+        counts = len(repair.repaired), len(repair.failed)
+        return health.name, health.version, repair.status, *counts, _in_format(damage, formatter)
+
+
+class _Repairing(_Health):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        super().add_arguments(parser)
+        add = parser.add_argument
+        add(
+            "--unreachable", action="store_true", help="replace the chunks of servers that do not answer, too"
+        )
+        add("--frozen", action="store_true", help="in frozen containers, too, such as snapshots")
+
+    def wishes(self, parsed_args: Arguments) -> dict[str, Any]:
+        given = {name: getattr(parsed_args, name) for name in ("unreachable", "frozen")}
+        return {**super().wishes(parsed_args), **given}
+
+
+class _OfObjects(Versioned, OnObjects, Base):
+    nargs, dest = "+", "objs"
+
+    def targets(self, parsed_args: Arguments) -> Iterator[tuple[str | None, str | None, str, dict[str, Any]]]:
+        """Account, container and name of each object, and keywords of a call.
+
+        :raises CommandError: there are several objects, and one version
+        """
+        if len(parsed_args.objs) > 1 and parsed_args.version is not None:
+            raise CommandError("Cannot specify a version for several objects")
+        container_of = self.container_of(parsed_args)
+        for name in parsed_args.objs:
+            account, container, call = self.named(parsed_args, container_of(name))
+            yield account, container, name, call
+
+
+class CheckObjects(_OfObjects, _Health):
+    """Look for damage in objects: chunks that are missing, damaged or in the wrong place."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Look at them."""
+        return _CHECKED, self._rows(parsed_args)
+
+    def _rows(self, given: Arguments) -> Iterator[Row]:
+        wishes = self.wishes(given)
+        for account, container, name, call in self.targets(given):
+            try:
+                health = self.api.object_check(
+                    account, container, name, version=given.version, **wishes, **call
+                )
+            except OioException as err:
+                self.fail(err)
+            else:
+                yield self.checked(health, given.formatter)
+
+
+class RepairObjects(_OfObjects, _Repairing):
+    """Make the chunks of objects again that are missing or damaged."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Repair them."""
+        return _REPAIRED, self._rows(parsed_args)
+
+    def _rows(self, given: Arguments) -> Iterator[Row]:
+        wishes = self.wishes(given)
+        for account, container, name, call in self.targets(given):
+            try:
+                repair = self.api.object_repair(
+                    account, container, name, version=given.version, **wishes, **call
+                )
+            except OioException as err:
+                self.fail(err)
+            else:
+                yield self.repaired(repair, given.formatter)
+
+
+class _OfContainers(OnContainers, Base):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("containers", metavar="CONTAINER", nargs="+")
+        super().add_arguments(parser)
+        parser.add_argument("--prefix", help="objects whose names begin so only")
+        parser.add_argument("--all", action="store_true", help="show sound objects, too")
+
+    def progress(self, progress: HealthProgress) -> None:
+        """Log from time to time how far it has come."""
+        if progress.objects % _TELL_EVERY == 0:
+            text = "%d objects, %d damaged, %d repaired, %d failed"
+            counts = progress.objects, progress.damaged, progress.repaired, progress.failed
+            self.app.LOG.info(text, *counts)
+
+
+class CheckContainers(_OfContainers, _Health):
+    """Look for damage in all the objects of containers; show those that are damaged."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Look at them."""
+        return ("Container", *_CHECKED), self._rows(parsed_args)
+
+    def _rows(self, given: Arguments) -> Iterator[Row]:
+        wishes = {**self.wishes(given), "prefix": given.prefix, "on_progress": self.progress}
+        for where in given.containers:
+            account, container, call = self.named(given, where)
+            try:
+                for health in self.api.container_check(account, container, **wishes, **call):
+                    if given.all or not health.is_sound:
+                        yield where, *self.checked(health, given.formatter)
+            except OioException as err:
+                self.fail(err)
+
+
+class RepairContainers(_OfContainers, _Repairing):
+    """Repair all the objects of containers; show those that were damaged."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Repair them."""
+        return ("Container", *_REPAIRED), self._rows(parsed_args)
+
+    def _rows(self, given: Arguments) -> Iterator[Row]:
+        wishes = {**self.wishes(given), "prefix": given.prefix, "on_progress": self.progress}
+        for where in given.containers:
+            account, container, call = self.named(given, where)
+            try:
+                for repair in self.api.container_repair(account, container, **wishes, **call):
+                    if given.all or not repair.health.is_sound:
+                        yield where, *self.repaired(repair, given.formatter)
+            except OioException as err:
+                self.fail(err)
+
+
+def _described(chunk: ChunkHealth) -> dict[str, Any]:
+    """Describe a damaged chunk."""
+    damage = ", ".join(map(str, chunk.damage))
+    return {"Pos": chunk.pos, "Chunk": chunk.url, "Damage": damage, "Detail": chunk.detail}
+
+
+def _in_format(damage: list[dict[str, Any]], formatter: str) -> Any:
+    """Damage as a cell: objects in formats that have them."""
+    if formatter in {"json", "yaml"}:
+        return damage
+    lines = []
+    for item in damage:
+        words = [item["Pos"], item["Damage"], item["Chunk"], item.get("Error") or item.get("New")]
+        lines.append(" ".join(str(word) for word in words if word))
+    return ("\n" if formatter == "table" else "; ").join(lines)
+
+
+COMMANDS: dict[str, type[Base]] = {
+    "container check": CheckContainers,
+    "container repair": RepairContainers,
+    "object check": CheckObjects,
+    "object repair": RepairObjects,
+}

@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repairs that fail at any step leave the object as it was, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from oio.api.types import Damage
+from oio.common import exceptions as exc
+from oio.sandbox import Fault, Namespace
+from tests.kit import damage
+from tests.kit.damage import all_of, chunks_of
+from tests.kit.releases import for_each
+
+DATA = bytes(range(256)) * 4
+POLICIES = ["THREECOPIES", "EC21"]
+_numbers = itertools.count(1)
+
+redundant = pytest.mark.parametrize("policy", POLICIES)
+
+
+@pytest.fixture(scope="module")
+def namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Namespace]]:
+    with contextlib.ExitStack() as stack:
+
+        def running(release: str) -> Namespace:
+            path = tmp_path_factory.mktemp("health")
+            return stack.enter_context(Namespace(path / "namespace", rawx=6, release=release))
+
+        yield for_each(running)
+
+
+@pytest.fixture
+def namespace(namespaces: dict[str, Namespace], release: str) -> Iterator[Namespace]:
+    """A namespace for all tests of the module; what one leaves on the disks is removed."""
+    namespace = namespaces[release]
+    yield namespace
+    for rawx in namespace.rawx:
+        for chunk in rawx.chunks():
+            rawx.store.delete(chunk)
+
+
+class Struck(NamedTuple):
+    """An object with a damaged chunk."""
+
+    namespace: Namespace
+    api: Any
+    target: tuple[str, str, str]
+    chunk: dict[str, Any]
+
+    def located(self) -> list[dict[str, Any]]:
+        return chunks_of(self.api, *self.target)
+
+    def assert_as_before(self, before: list[dict[str, Any]], disks: list[str]) -> None:
+        """The services name the same chunks, and the disks have the same ones."""
+        assert [chunk["url"] for chunk in self.located()] == [chunk["url"] for chunk in before]
+        assert sorted(all_of(self.namespace)) == disks
+
+    def assert_whole(self) -> None:
+        assert self.api.object_check(*self.target).status == "sound"
+        _, stream = self.api.object_fetch(*self.target, verify_checksum="strict")
+        with stream:
+            assert b"".join(stream) == DATA
+        named = [chunk["url"].removeprefix("http://") for chunk in self.located()]
+        assert sorted(named) == sorted(all_of(self.namespace))
+
+
+@pytest.fixture
+def struck(namespace: Namespace, api: Any, policy: str) -> Struck:
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+    chunk = chunks_of(api, *target)[0]
+    damage.flip(namespace, chunk)
+    return Struck(namespace, api, target, chunk)
+
+
+STEPS = {
+    "no place": Fault("status", "proxy", "content/spare", status=500),
+    "writing is refused": Fault("status", "rawx", "PUT", status=503),
+    "disks are full": Fault("disk-full", "rawx", "PUT"),
+    "writing is reset": Fault("reset", "rawx", "PUT", after_bytes=100),
+    "the answer to the data is lost": Fault("commit-then-reset", "rawx", "PUT"),
+    "what arrives is changed": Fault("corrupt", "rawx", "PUT", after_bytes=100),
+    "the sources are cut": Fault("truncate", "rawx", "GET", after_bytes=100),
+    "the sources are changed": Fault("corrupt", "rawx", "GET", after_bytes=-20),
+    "the services refuse": Fault("status", "proxy", "container/raw_update", status=403),
+    "the container is frozen": Fault(
+        "status", "proxy", "container/raw_update", status=503, body='{"status":436,"message":"frozen"}'
+    ),
+}
+
+
+@redundant
+@pytest.mark.parametrize("step", STEPS)
+def test_a_repair_that_fails_leaves_the_object_as_it_was(struck: Struck, policy: str, step: str) -> None:
+    before, disks = struck.located(), sorted(all_of(struck.namespace))
+    fault = STEPS[step]
+    with struck.namespace.faults(fault) as plan:
+        repair = struck.api.object_repair(*struck.target)
+    if step == "no place":
+        # It is made again where it was.
+        assert repair.status == "repaired"
+        struck.assert_whole()
+        return
+    plan.assert_met()
+    (failed,) = repair.failed
+    assert (failed.url, repair.status, repair.is_sound) == (None, "damaged", False)
+    assert failed.error
+    struck.assert_as_before(before, disks)
+    # In better weather, it is done.
+    assert struck.api.object_repair(*struck.target).status == "repaired"
+    struck.assert_whole()
+
+
+@redundant
+def test_one_bad_place_is_left_for_another(struck: Struck, policy: str) -> None:
+    with struck.namespace.faults(Fault("disk-full", "rawx", "PUT", nth=1)) as plan:
+        repair = struck.api.object_repair(*struck.target)
+    plan.assert_met()
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
+@redundant
+@pytest.mark.parametrize("action", ["commit-then-reset", "commit-then-timeout"])
+def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str, action: str) -> None:
+    fault = Fault(action, "proxy", "container/raw_update")
+    limits = {"read_timeout": 1.0} if action == "commit-then-timeout" else {}
+    with struck.namespace.faults(fault) as plan:
+        repair = struck.api.object_repair(*struck.target, **limits)
+    plan.assert_met()
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
+#: Locations after the first one, which finds the object, and the second, which finds its shard.
+BLIND = [Fault("status", "proxy", "content/locate", status=500, nth=nth) for nth in range(3, 9)]
+
+
+_CHANGE = ("proxy", "container/raw_update")
+DOUBTS = {
+    "done, and its answer lost": ([Fault("commit-then-reset", *_CHANGE), *BLIND], "sound"),
+    "not done, and unknown": ([Fault("status", *_CHANGE), *BLIND], "damaged"),
+    "refused, but somebody may have named it": ([Fault("status", *_CHANGE, status=403), *BLIND], "damaged"),
+    "not done yet": ([Fault("reset", *_CHANGE, phase="head")], "damaged"),
+}
+
+
+@redundant
+@pytest.mark.parametrize("doubt", DOUBTS)
+def test_a_change_that_nobody_knows_of_leaves_the_new_chunk(
+    struck: Struck, policy: str, doubt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults, status = DOUBTS[doubt]
+    before, disks = struck.located(), sorted(all_of(struck.namespace))
+    with struck.namespace.faults(*faults), caplog.at_level(logging.WARNING):
+        (failed,) = struck.api.object_repair(*struck.target).failed
+    assert failed.error
+    # The data of both are there.
+    assert "may be left" in caplog.text
+    assert set(disks) < set(all_of(struck.namespace))
+    assert len(struck.located()) == len(before)
+    assert struck.api.object_check(*struck.target).status == status
+
+
+@redundant
+def test_a_change_is_sent_once_however_many_attempts_are_wished(struck: Struck, policy: str) -> None:
+    fault = Fault("status", *_CHANGE)
+    with struck.namespace.faults(fault) as plan:
+        assert struck.api.object_repair(*struck.target, request_attempts=3).failed
+        assert plan.hits(fault) == 1
+
+
+@redundant
+def test_the_old_chunk_stays_when_it_cannot_be_removed(struck: Struck, policy: str) -> None:
+    with struck.namespace.faults(Fault("status", "rawx", "DELETE", status=500)) as plan:
+        repair = struck.api.object_repair(*struck.target)
+    plan.assert_met()
+    assert repair.status == "repaired"
+    assert struck.api.object_check(*struck.target).status == "sound"
+    damage.remove(struck.namespace, struck.chunk)
+    struck.assert_whole()
+
+
+@redundant
+def test_a_deadline_ends_a_repair_and_nothing_is_changed(struck: Struck, policy: str) -> None:
+    before, disks = struck.located(), sorted(all_of(struck.namespace))
+    with struck.namespace.faults(Fault("stall", "rawx", "PUT")), pytest.raises(exc.DeadlineReached):
+        struck.api.object_repair(*struck.target, deadline=time.monotonic() + 1)
+    struck.assert_as_before(before, disks)
+
+
+class LyingDisk:
+    """A disk that changes the first new chunk, once it was stored, and before it is looked at."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._known = set(all_of(namespace))
+        self._is_written = False
+        self.changed: str | None = None
+
+    def __call__(self, event: Any) -> None:
+        operation = getattr(event, "operation", None)
+        self._is_written |= operation == "PUT chunk"
+        if operation == "HEAD chunk" and self._is_written and self.changed is None:
+            (self.changed,) = set(all_of(self._namespace)) - self._known
+            damage.flip(self._namespace, {"url": f"http://{self.changed}"})
+
+
+@redundant
+def test_a_new_chunk_is_verified_before_it_is_named(struck: Struck, policy: str) -> None:
+    disk = LyingDisk(struck.namespace)
+    (repaired,) = struck.api.object_repair(*struck.target, on_event=disk).repaired
+    assert disk.changed is not None
+    assert disk.changed not in str(repaired.url)
+    struck.assert_whole()
+
+
+@redundant
+@pytest.mark.on_release("2026")
+def test_chunks_in_the_way_stay(struck: Struck, policy: str) -> None:
+    """Where IDs are computed, an interrupted repair may have left one, or another one may be under way."""
+    held = {chunk["url"].split("/")[2] for chunk in struck.located()}
+    chunk_id = struck.chunk["url"].rpartition("/")[2]
+    meta = struck.api.blob_client.chunk_head(struck.chunk["url"])
+    for key in ("chunk_id", "chunk_hash", "chunk_size", "metachunk_hash", "metachunk_size"):
+        meta.pop(key, None)
+    meta |= {"full_path": "other/box/name/1/AB", "content_chunkmethod": "plain/nb_copy=3"}
+    meta |= {"container_id": None, "content_path": None, "content_version": None, "content_id": None}
+    for rawx in struck.namespace.rawx:
+        if rawx.address not in held:
+            struck.api.blob_client.chunk_put(f"http://{rawx.address}/{chunk_id}", meta, [b"in the way"])
+    before, disks = struck.located(), sorted(all_of(struck.namespace))
+    (failed,) = struck.api.object_repair(*struck.target).failed
+    assert "409" in str(failed.error) or "another chunk" in str(failed.error)
+    struck.assert_as_before(before, disks)
+
+
+# --- writers meanwhile ----------------------------------------------------------------------------------
+
+
+class Meanwhile:
+    """A listener that does something once, at the first request of a kind."""
+
+    def __init__(self, operation: str, act: Any) -> None:
+        self._operation = operation
+        self._act = act
+
+    def __call__(self, event: Any) -> None:
+        if getattr(event, "operation", None) == self._operation and self._act is not None:
+            act, self._act = self._act, None
+            act()
+
+    @property
+    def is_done(self) -> bool:
+        return self._act is None
+
+
+WRITERS = {
+    "overwritten": lambda api, target: api.object_create(
+        *target[:2], obj_name=target[2], data=b"new", policy="SINGLE"
+    ),
+    "deleted": lambda api, target: api.object_delete(*target),
+    # Its version stays, and its content is another one.
+    "stored again": lambda api, target: api.object_change_policy(*target, "SINGLE"),
+}
+
+
+@redundant
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("operation", ["PUT chunk", "POST container/raw_update"])
+def test_an_object_that_goes_meanwhile_stays_gone(
+    struck: Struck, policy: str, writer: str, operation: str
+) -> None:
+    with struck.namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: WRITERS[writer](other, struck.target))
+        repair = struck.api.object_repair(*struck.target, on_event=meanwhile)
+    assert meanwhile.is_done
+    (failed,) = repair.failed
+    assert failed.error
+    struck.namespace.settle()
+    if writer == "deleted":
+        with pytest.raises(exc.NoSuchObject):
+            struck.api.object_locate(*struck.target)
+        assert list(all_of(struck.namespace)) == []
+        struck.api.container_delete(*struck.target[:2])
+    else:
+        data = b"new" if writer == "overwritten" else DATA
+        assert b"".join(struck.api.object_fetch(*struck.target)[1]) == data
+        assert len(list(all_of(struck.namespace))) == 1
+
+
+@redundant
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
+def test_an_absent_chunk_of_an_object_that_goes_is_not_named(
+    namespace: Namespace, api: Any, policy: str, writer: str, operation: str
+) -> None:
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+    meta, _ = api.object_locate(*target)
+    lacking = chunks_of(api, *target)[0]
+    row = {"id": lacking["url"], "pos": lacking["pos"], "size": lacking["size"], "hash": lacking["hash"]}
+    api.container.container_raw_delete(*target[:2], data=[{"type": "chunk", "content": meta["id"], **row}])
+    damage.remove(namespace, lacking)
+    namespace.forget_requests()
+    with namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: WRITERS[writer](other, target))
+        (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert (failed.chunk.damage, failed.url) == ((Damage.ABSENT,), None)
+    asked = [record.target for record in namespace.requests if "raw_insert" in record.target]
+    assert len(asked) == (operation == "POST container/raw_insert")
+    namespace.settle()
+    if writer != "deleted":
+        assert len(list(all_of(namespace))) == 1
+        api.object_delete(*target)
+    namespace.settle()
+    assert list(all_of(namespace)) == []
+    # No row is left that would keep the container from being destroyed.
+    api.container_delete(*target[:2])
+
+
+@redundant
+def test_two_repairs_at_once_agree(struck: Struck, policy: str) -> None:
+    with struck.namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile("POST container/raw_update", lambda: other.object_repair(*struck.target).status)
+        struck.api.object_repair(*struck.target, on_event=meanwhile)
+    assert meanwhile.is_done
+    assert struck.api.object_check(*struck.target).status == "sound"
+    struck.assert_whole()
+
+
+# --- servers that do not answer -------------------------------------------------------------------------
+
+
+@redundant
+def test_a_server_that_does_not_answer_is_no_damage_unless_it_is_wished(
+    namespace: Namespace, api: Any, policy: str
+) -> None:
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+    dead = chunks_of(api, *target)[0]
+    address = dead["url"].split("/")[2]
+    with namespace.faults(Fault("reset", "rawx", address=address, phase="head")):
+        # Each of the others would be asked three times, with pauses.
+        once = {"request_attempts": 1}
+        health = api.object_check(*target, **once)
+        assert health.counts == {Damage.UNREACHABLE: 1}
+        assert (health.is_readable, health.is_lost, health.honours_policy) == (True, False, False)
+        (failed,) = api.object_repair(*target, **once).failed
+        assert "does not answer" in str(failed.error)
+        assert dead["url"] in {chunk["url"] for chunk in chunks_of(api, *target)}
+        (repaired,) = api.object_repair(*target, unreachable=True, **once).repaired
+        assert repaired.url is not None
+        assert address not in repaired.url
+        assert api.object_check(*target).status == "sound"
+
+
+def test_an_object_of_servers_that_do_not_answer_is_not_lost(namespace: Namespace, api: Any) -> None:
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy="SINGLE")
+    with namespace.faults(Fault("reset", "rawx", phase="head")):
+        health = api.object_check(*target, request_attempts=1)
+        assert (health.status, health.is_lost) == ("unreadable", False)
+        assert api.object_repair(*target, unreachable=True, request_attempts=1).status == "unreadable"
+    assert api.object_check(*target).status == "sound"
+
+
+# --- no other server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full_namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Namespace]]:
+    """Namespaces with just as many chunk servers as the policies ask for."""
+    with contextlib.ExitStack() as stack:
+
+        def running(release: str) -> Namespace:
+            path = tmp_path_factory.mktemp("full")
+            return stack.enter_context(Namespace(path / "namespace", rawx=3, release=release))
+
+        yield for_each(running)
+
+
+@redundant
+@pytest.mark.parametrize("kind", ["missing", "flipped", "cut", "forgotten"])
+def test_without_another_server_a_chunk_is_made_again_where_it_was(
+    full_namespaces: dict[str, Namespace], release: str, policy: str, kind: str
+) -> None:
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api:
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+        chunk = chunks_of(api, *target)[0]
+        damage.KINDS[kind][0](namespace, chunk)
+        (repaired,) = api.object_repair(*target).repaired
+        assert str(repaired.url).split("/")[2] == chunk["url"].split("/")[2]
+        struck = Struck(namespace, api, target, chunk)
+        struck.assert_whole()
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@pytest.mark.on_release("2026")
+def test_a_chunk_of_somebody_else_is_not_replaced_in_its_place(
+    full_namespaces: dict[str, Namespace], release: str
+) -> None:
+    """Where IDs are computed, no other place is on the same server."""
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api:
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
+        chunk = chunks_of(api, *target)[0]
+        damage.swap(namespace, chunk)
+        before = sorted(all_of(namespace))
+        (failed,) = api.object_repair(*target).failed
+        assert "other server" in str(failed.error)
+        assert sorted(all_of(namespace)) == before
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@pytest.mark.on_release("2026")
+def test_servers_of_replaced_chunks_are_free_for_others(
+    tmp_path_factory: pytest.TempPathFactory, release: str
+) -> None:
+    """Of three chunks of somebody else, none can be replaced where it is, and there is one server more."""
+    target = "health", "box", "o"
+    with (
+        Namespace(tmp_path_factory.mktemp("few") / "namespace", rawx=10, release=release) as namespace,
+        namespace.api(key_file=None) as api,
+    ):
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy="EC")
+        for chunk in chunks_of(api, *target)[:3]:
+            damage.swap(namespace, chunk)
+        assert api.object_repair(*target).status == "repaired"
+        assert api.object_check(*target).status == "sound"
