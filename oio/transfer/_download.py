@@ -76,7 +76,12 @@ class Download:
     def _locate(self) -> _Located:
         cache: dict[Any, Any] = {}
         meta, stream = self.session.api.object_fetch(
-            self.remote.account, self.remote.container, self.name, self.version, cache=cache
+            self.remote.account,
+            self.remote.container,
+            self.name,
+            self.version,
+            cache=cache,
+            **self.session.limits,
         )
         stream.close()
         return _Located(self, RemoteObject.of(meta), cache)
@@ -151,6 +156,7 @@ class _Located:
             download.version,
             ranges=None if whole else [(first, end - 1)],
             cache=self.cache,
+            **download.session.limits,
         )
         with stream:
             self._check(meta)

@@ -30,7 +30,7 @@ def upload_tree(session: Session, directory: str, remote: Remote, *, delete: boo
     config = session.config
     follow = config.follow_symlinks
     needed = delete or config.overwrite != "always"
-    listed = _if_any(objects(session.api, remote)) if needed else iter(())
+    listed = _if_any(objects(session.api, remote, session.limits)) if needed else iter(())
     # What is there and is not uploaded is no reason to delete the object of its name.
     kept = Above()
     for file, obj in merge(walk(directory, follow=follow), listed):
@@ -58,7 +58,7 @@ def download_tree(session: Session, remote: Remote, directory: str, *, delete: b
     there: Iterator[LocalFile | LeftOut] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
-    for obj, file in merge(objects(session.api, remote), there):
+    for obj, file in merge(objects(session.api, remote, session.limits), there):
         if obj is not None:
             yield _download(session, remote, directory, obj, above)
         elif isinstance(file, LocalFile):
@@ -93,8 +93,8 @@ def copy_tree(session: Session, source: Remote, target: Remote, *, delete: bool)
     :param delete: delete the objects of the target that the source has not
     """
     needed = delete or session.config.overwrite != "always"
-    there = _if_any(objects(session.api, target)) if needed else iter(())
-    for obj, known in merge(objects(session.api, source), there):
+    there = _if_any(objects(session.api, target, session.limits)) if needed else iter(())
+    for obj, known in merge(objects(session.api, source, session.limits), there):
         if obj is not None:
             names = source.prefix + obj.name, target.prefix + obj.name
             yield Copy(session, source, names[0], target, names[1], obj, known)

@@ -20,7 +20,7 @@ from oio.transfer._results import (
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.transfer._config import TransferConfig
+    from oio.transfer._config import CallLimits, TransferConfig
     from oio.transfer._crew import Crew
     from oio.transfer._pace import Pace
 
@@ -44,8 +44,9 @@ _LONGEST_PAUSE = 30.0
 class Session:
     """What the jobs of one call share.
 
-    :param dry_run: tell what would be done only
     :param sleep: waits a number of seconds between two attempts
+    :param limits: keywords of each call of the client
+    :param dry_run: tell what would be done only
     """
 
     api: ObjectStorageApi
@@ -53,6 +54,7 @@ class Session:
     crew: Crew
     pace: Pace
     sleep: Callable[[float], object]
+    limits: CallLimits
     dry_run: bool = False
 
     def attempt(
@@ -75,7 +77,7 @@ class Session:
             except exc.OioException as err:
                 failed += 1
                 # Who was interrupted has failed for this reason, whatever it says.
-                self.crew.check()
+                self.crew.check(err)
                 if failed > self.config.retries or isinstance(err, final) or not may_pass(err):
                     raise
                 if any(err is known for known in spent):
