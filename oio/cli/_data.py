@@ -333,6 +333,8 @@ class Sync(Reading, Listing):
         add("--dry-run", action="store_true", help="change nothing, and tell what would be done")
         add("--compare", choices=["size+mtime", "checksum"], default="size+mtime", help="what differs")
         add("--policy", help="storage policy of the objects that are uploaded")
+        add("--include", action="append", default=[], metavar="PATTERN", help="names to move, as 2026/*.jpg")
+        add("--exclude", action="append", default=[], metavar="PATTERN", help="names to leave alone")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Move what differs."""
@@ -346,6 +348,8 @@ class Sync(Reading, Listing):
                 compare=parsed_args.compare,
                 delete=parsed_args.delete,
                 dry_run=parsed_args.dry_run,
+                include=parsed_args.include,
+                exclude=parsed_args.exclude,
                 deadline=self.deadline,
             )
         self.tell_failures(report)

@@ -263,5 +263,12 @@ def merge(left: Iterator[_L], right: Iterator[_R]) -> Iterator[tuple[_L | None, 
             one, other = next(left, None), next(right, None)
 
 
+def name_of(one: _Named | None, other: _Named | None) -> str:
+    """The name of a pair that :func:`merge` gives."""
+    named = one or other
+    assert named is not None
+    return named.name
+
+
 def _key(item: _Named | None) -> bytes:
     return b"" if item is None else item.name.encode("utf-8", "surrogateescape")

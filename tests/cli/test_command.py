@@ -219,6 +219,10 @@ def test_a_deadline_ends_the_move_of_a_directory(shell, namespace, tmp_path):
         assert "deadline" in ended.err, line
         assert "Traceback" not in ended.err, line
         assert shell(line.format(tmp_path / "files", 60)).code == 0, line
+    rows = shell.json(f"sync {tmp_path / 'files'} oio://other --exclude f --dry-run")
+    assert rows == []
+    rows = shell.json(f"sync {tmp_path / 'files'} oio://other --exclude * --include f --dry-run")
+    assert [row["Name"] for row in rows] == ["f"]
     ended = shell(f"sync {tmp_path / 'files'} oio://c --request-id me")
     assert (ended.code, "--request-id is for single objects" in ended.err) == (1, True)
 

@@ -214,6 +214,7 @@ class Run:
         self._settings = settings
         self._control = control
         self._tally = tally
+        self._cache: dict[str, Any] = {}
         self._api = api or self._client("oio.api.object_storage", "ObjectStorageApi")
         awaited = None if api else self._client("oio.aio", "AsyncObjectStorageApi")
         self._ways = Ways(self._api, awaited, importlib.import_module("oio.transfer"))
@@ -241,7 +242,8 @@ class Run:
         # Imported by name: the sandbox shares no code with the client.
         kind = getattr(importlib.import_module(module), name)
         place = self._control.place
-        options: dict[str, Any] = {"cache": {}} if self._settings.cache else {}
+        # One for all: what a client changes, another one must not take from a cache of its own.
+        options: dict[str, Any] = {"cache": self._cache} if self._settings.cache else {}
         return kind(
             place.name,
             endpoint=place.endpoint,
