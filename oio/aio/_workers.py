@@ -144,7 +144,12 @@ class Job(Generic[T]):
         if not self.is_over:
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                # Some hosts cancel a task again and again until it has left.
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(waiter)
 
     def take(self) -> T:
         """Give its result, or raise its exception: once."""
