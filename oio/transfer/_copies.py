@@ -180,5 +180,6 @@ class DeleteFile:
     def _run(self, result: Result) -> Result:
         if self.session.dry_run:
             return replace(result, outcome="planned")
-        self.place.remove()
+        with self.session.directories:
+            self.place.remove()
         return result

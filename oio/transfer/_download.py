@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,11 +111,13 @@ class Download:
         config, obj = self.session.config, source.obj
         identity = self.remote.account, self.remote.container, self.name
         checksum = obj.checksum()
-        with self.place.directory(create=True) as directory:
-            if directory is None:
-                raise TransferError(f"the directory of {self.place.path!r} vanished")
-            self.place.look(directory)
-            file = Unfinished(self.place, directory, *identity)
+        with ExitStack() as stack:
+            with self.session.directories:
+                directory = stack.enter_context(self.place.directory(create=True))
+                if directory is None:
+                    raise TransferError(f"the directory of {self.place.path!r} vanished")
+                self.place.look(directory)
+                file = Unfinished(self.place, directory, *identity)
             # Without a checksum of the object, only a read of the whole is verified.
             resumable = obj.size > config.part_size and checksum is not None and config.verify
             try:

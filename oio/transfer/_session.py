@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from oio.common import exceptions as exc
@@ -46,6 +47,7 @@ class Session:
 
     :param sleep: waits a number of seconds between two attempts
     :param limits: keywords of each call of the client
+    :param directories: held while a directory is made and gets its first file, or is removed for being empty
     :param dry_run: tell what would be done only
     """
 
@@ -56,6 +58,7 @@ class Session:
     sleep: Callable[[float], object]
     limits: CallLimits
     dry_run: bool = False
+    directories: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(
         self,
