@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opentelemetry import context, metrics, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from oio._version import __version__
 from oio.common.events import ABANDONED, BEGUN, ENDED, OK, Event
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from oio.common.events import Listener
 
 __all__ = ["Telemetry"]
+
+# Not that of the program, which may send more: its baggage is none of the store's business.
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Telemetry:
@@ -47,16 +51,24 @@ class Telemetry:
     (seconds), ``oio.request.size`` and ``oio.response.size`` (bytes), also with ``oio.outcome``, and the
     counter ``oio.events``, with ``oio.event``, of what is an event of a span.
 
-    Spans are made when requests have ended: a request that is under way is not seen, and no trace context is
-    sent to the services. They know the request ID.
+    Spans are made when requests have ended: a request that is under way is not seen. Services know the
+    request ID.
 
     :param tracer_provider: where spans go; by default that of the program, as it is when this is made
     :param meter_provider: where metrics go; the same
+    :param propagate: send the trace context of the caller along, as headers ``traceparent`` and
+        ``tracestate`` of W3C, to all services but Backblaze. Services of the store take no notice of it; what
+        is between may. It names the span that was current when the API was called, not that of each request
     """
 
     def __init__(
-        self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        *,
+        propagate: bool = False,
     ) -> None:
+        self._propagates = propagate
         self._tracer = trace.get_tracer("oio", __version__, tracer_provider)
         meter = metrics.get_meter("oio", __version__, meter_provider)
         self._seconds = meter.create_histogram("oio.request.duration", "s", "Duration of requests")
@@ -67,6 +79,13 @@ class Telemetry:
     def for_call(self, _reqid: str) -> Listener:
         """Get the listener of one call, whose spans belong to the one that is current now."""
         return partial(self, parent=context.get_current())
+
+    def headers_for_call(self) -> dict[str, str]:
+        """Get the trace context that the requests of a call carry; nothing unless it is propagated."""
+        headers: dict[str, str] = {}
+        if self._propagates:
+            _PROPAGATOR.inject(headers)
+        return headers
 
     def __call__(self, event: Event, parent: Context | None = None) -> None:
         """Take an event.

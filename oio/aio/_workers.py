@@ -32,8 +32,23 @@ class Lane(Enum):
     """What frees connections, however busy the other workers are."""
 
 
+_MOST_STANDSTILLS = 20
+"""Looks (of 0.05 seconds) at a loop that does not run, in a program that ends, before it is given up."""
+_is_ending = threading.Event()
+"""The main thread has ended. Those that concurrent.futures joins then come before all others."""
+
+
+def _notice_ending() -> None:
+    """Notice when the main thread ends, as concurrent.futures does: there is no public way."""
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        # It refuses when the program is ending.
+        with contextlib.suppress(RuntimeError):
+            register(_is_ending.set)
+
+
 class _Orphaning(green.Interruption):
-    """Also ends what waits for a loop that was closed: no task is left that could.
+    """Also ends what waits for a loop that was closed, or left by a program that ends: no task could.
 
     :param loop: is waited for
     """
@@ -41,9 +56,13 @@ class _Orphaning(green.Interruption):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._standstills = 0
 
     def _look(self, hub: Any) -> None:
-        if self._loop.is_closed():
+        # Another thread may run it, and may do so again.
+        stands = _is_ending.is_set() and not self._loop.is_running()
+        self._standstills = self._standstills + 1 if stands else 0
+        if self._loop.is_closed() or self._standstills > _MOST_STANDSTILLS:
             self.ask()
         super()._look(hub)
 
@@ -144,7 +163,12 @@ class Job(Generic[T]):
         if not self.is_over:
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                # Some hosts cancel a task again and again until it has left.
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(waiter)
 
     def take(self) -> T:
         """Give its result, or raise its exception: once."""
@@ -170,6 +194,9 @@ class Workers:
     :param size: of each lane
     """
 
+    #: Whether the end of the program will be noticed.
+    _notices_ending = False
+
     def __init__(self, size: int) -> None:
         self._size = size
         self._forget()
@@ -184,6 +211,9 @@ class Workers:
         """Begin a piece of work with the context variables of the caller."""
         context = contextvars.copy_context()
         context.run(HANDED_OVER.set, calling_line())
+        if lane is Lane.UPLOADS and not Workers._notices_ending:
+            Workers._notices_ending = True
+            _notice_ending()
         if self._pid != os.getpid():
             # The threads exist in the parent process only.
             self._forget()

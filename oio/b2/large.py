@@ -83,7 +83,6 @@ class LargeFiles:
 
         :returns: the answer; ``fileId``
         """
-        account = self._account
         mark = secrets.token_hex(16)
         body = {
             "bucketId": bucket_id,
@@ -91,6 +90,16 @@ class LargeFiles:
             "contentType": file.mime_type,
             "fileInfo": {**file.info, _MARK: mark},
         }
+        try:
+            return self._start(body, mark, limits)
+        except exc.OioException:
+            raise
+        except BaseException as err:  # Whatever stopped us, it may have been started.
+            self._give_up_start(err, bucket_id, file.name, mark, limits)
+            raise
+
+    def _start(self, body: JsonObject, mark: str, limits: B2Limits) -> JsonObject:
+        account, bucket_id, name = self._account, body["bucketId"], body["fileName"]
         attempts = Attempts(account.backoff, limits.deadline, limits.watcher)
         while True:
             try:
@@ -98,11 +107,9 @@ class LargeFiles:
             except (BackblazeException, exc.OioNetworkException) as err:
                 try:
                     repeat_transient(attempts, err, "b2_start_large_file")
-                    found = (
-                        None if was_refused(err) else self._find_started(bucket_id, file.name, mark, limits)
-                    )
+                    found = None if was_refused(err) else self._find_started(bucket_id, name, mark, limits)
                 except exc.OioException:
-                    self._give_up_start(err, bucket_id, file.name, mark, limits)
+                    self._give_up_start(err, bucket_id, name, mark, limits)
                     raise
                 if found is not None:
                     return found
@@ -129,19 +136,20 @@ class LargeFiles:
             return None
 
     def _give_up_start(
-        self, error: exc.OioException, bucket_id: str, name: str, mark: str, limits: B2Limits
+        self, error: BaseException, bucket_id: str, name: str, mark: str, limits: B2Limits
     ) -> None:
         """Cancel the file of a start that failed, if the service has made one."""
-        if was_refused(error):
+        if isinstance(error, exc.OioException) and was_refused(error):
             return
         limits = _for_cleaning(limits)
-        try:
-            found = self._find_started(bucket_id, name, mark, limits)
-        except exc.OioException as err:
-            _logger.warning("A large file %r may have been left unfinished: %s", name, err)
-            return
-        if found is not None:
-            self._give_up(str(found["fileId"]), name, limits)
+        with green.Insistence():
+            try:
+                found = self._find_started(bucket_id, name, mark, limits)
+            except exc.OioException as err:
+                _logger.warning("A large file %r may have been left unfinished: %s", name, err)
+                return
+            if found is not None:
+                self._give_up(str(found["fileId"]), name, limits)
 
     def part_urls(self, file_id: str) -> UploadUrls:
         """The upload URLs of a large file."""
@@ -254,7 +262,8 @@ class LargeFiles:
     def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
         """Cancel a file, even after the deadline: its parts are billed."""
         try:
-            self.cancel(file_id, name, _for_cleaning(limits))
+            with green.Insistence():
+                self.cancel(file_id, name, _for_cleaning(limits))
         except exc.OioException as err:
             _logger.warning("Failed to cancel the large file %s, %r: %s", file_id, name, err)
 

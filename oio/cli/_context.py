@@ -84,8 +84,6 @@ class Context:
             self.call["deadline"] = time.monotonic() + given.deadline
         if given.request_id:
             self.call["reqid"] = given.request_id
-        #: Whether calls need keywords that transfers of directories have not.
-        self.bounded = bool(self.call)
         if given.dump_perfdata:
             self.call["perfdata"] = perfdata
 

@@ -59,12 +59,12 @@ class Moving(Base):
     def transfer(self, api: ObjectStorageApi, parsed_args: Arguments, **settings: Any) -> Iterator[Transfer]:
         """What moves directories.
 
-        :raises CommandError: a deadline was given, which it has none of
+        :raises CommandError: a request ID was given, which each of its requests needs
         """
         from oio.transfer import Transfer, TransferConfig
 
-        if self.context.bounded:
-            raise CommandError("--deadline and --request-id are for single objects, not for directories")
+        if "reqid" in self.context.call:
+            raise CommandError("--request-id is for single objects, not for directories")
         verify = getattr(parsed_args, "verify", "default") != "none"
         config = TransferConfig(workers=parsed_args.jobs, verify=verify, **settings)
         with self._bar() as bar, Transfer(api, config, on_progress=bar) as transfer:
@@ -80,6 +80,11 @@ class Moving(Base):
 
                 return RichBar(console=Console(file=self.app.stderr), transient=True)
         return contextlib.nullcontext()
+
+    @property
+    def deadline(self) -> float | None:
+        """When transfers must be over."""
+        return self.context.call.get("deadline")
 
     def tell_failures(self, report: Report) -> None:
         """Tell what failed of many transfers."""
@@ -201,7 +206,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         if not parsed_args.autocreate:
             self.api.container_show(account, container, **self.context.call)
         with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
-            report = moving.upload_tree(directory, Remote(account, container, prefix))
+            report = moving.upload_tree(directory, Remote(account, container, prefix), deadline=self.deadline)
         self.tell_failures(report)
         for result in report:
             yield (
@@ -239,7 +244,9 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             source = Remote(*self.names(given, container), prefix)
             with self.transfer(api, given) as moving:
                 self.tell_failures(
-                    moving.download_tree(source, given.file or _own_path(given.obj.rstrip("/")))
+                    moving.download_tree(
+                        source, given.file or _own_path(given.obj.rstrip("/")), deadline=self.deadline
+                    )
                 )
             return
         path = given.file or _own_path(given.obj)
@@ -310,7 +317,7 @@ class SaveContainer(Reading, OnContainer, Silent):
 
         source = Remote(*self.names(parsed_args, parsed_args.container))
         with self.transfer(self.client_of(parsed_args), parsed_args) as moving:
-            self.tell_failures(moving.download_tree(source, "."))
+            self.tell_failures(moving.download_tree(source, ".", deadline=self.deadline))
 
 
 class Sync(Reading, Listing):
@@ -326,6 +333,8 @@ class Sync(Reading, Listing):
         add("--dry-run", action="store_true", help="change nothing, and tell what would be done")
         add("--compare", choices=["size+mtime", "checksum"], default="size+mtime", help="what differs")
         add("--policy", help="storage policy of the objects that are uploaded")
+        add("--include", action="append", default=[], metavar="PATTERN", help="names to move, as 2026/*.jpg")
+        add("--exclude", action="append", default=[], metavar="PATTERN", help="names to leave alone")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Move what differs."""
@@ -339,6 +348,9 @@ class Sync(Reading, Listing):
                 compare=parsed_args.compare,
                 delete=parsed_args.delete,
                 dry_run=parsed_args.dry_run,
+                include=parsed_args.include,
+                exclude=parsed_args.exclude,
+                deadline=self.deadline,
             )
         self.tell_failures(report)
         rows = (

@@ -23,7 +23,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -140,7 +140,7 @@ Listener: TypeAlias = Callable[[Event], object]
 """Is called with each event. What it returns is of no effect.
 
 One that has a method ``for_call(reqid)`` is asked, in the thread of the caller, for the listener of each
-call of the object storage API.
+call of the object storage API; one that has ``headers_for_call()``, for headers of all its requests.
 """
 
 
@@ -173,6 +173,12 @@ def for_call(listener: Listener, reqid: str) -> Listener:
         return listener
     made: Listener = make(reqid)
     return made
+
+
+def headers_for_call(listener: Listener) -> Mapping[str, str]:
+    """Headers that a listener adds to all requests of one call."""
+    make = getattr(listener, "headers_for_call", None)
+    return {} if make is None else make()
 
 
 class Watcher(NamedTuple):

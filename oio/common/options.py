@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
-from oio.common.events import Watcher, for_call
+from oio.common.events import Watcher, for_call, headers_for_call
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_duration
 from oio.common.retry import Retry
@@ -269,7 +269,11 @@ class Options:
     def watched(self) -> Options:
         """For a call that has a listener: its own, if it makes one for each call."""
         assert self.on_event is not None
-        return self.changed(on_event=for_call(self.on_event, self.reqid))
+        headers = self.headers
+        if more := headers_for_call(self.on_event):
+            given = {name.lower() for name in headers}
+            headers = {name: more[name] for name in more if name.lower() not in given} | dict(headers)
+        return self.changed(on_event=for_call(self.on_event, self.reqid), headers=headers)
 
     def renewed(self) -> Options:
         """For the next phase of the call, see :meth:`~oio.common.limits.Limits.renewed`."""

@@ -45,7 +45,7 @@ class OioFile(AbstractBufferedFile):  # type: ignore[misc]
         place = Path.of(path)
         if not place.name:
             raise IsADirectoryError(path)
-        with as_os_errors(path):
+        with as_os_errors(path), fs._about_file(path):
             opening: Any = fs.api.object_open
             opened = opening(fs.account, *place, mode, **kwargs)
         if mode == "rb":

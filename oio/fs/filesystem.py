@@ -9,20 +9,18 @@ import errno
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-from fsspec.asyn import AsyncFileSystem, sync, sync_wrapper
+from fsspec.asyn import sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
-from oio import ObjectStorageApi
 from oio.common import exceptions as exc
-from oio.fs.errors import as_os_errors
 from oio.fs.file import CompressedFile, OioFile, OioText
+from oio.fs.listings import Listings, error
 from oio.fs.paths import Path, parents_of
 
 _T = TypeVar("_T")
@@ -32,7 +30,7 @@ _BLOCK = 1 << 20
 _DELETED_AT_ONCE = 1000
 
 
-class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
+class OioFileSystem(Listings):
     """Containers are directories, and slashes in the names of objects make more of them.
 
     ``oio://container/a/b`` is the object ``a/b``. There are no empty directories below containers: they are
@@ -54,229 +52,28 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
     'doc'
     """
 
-    protocol = "oio"
-    root_marker = ""
-    sep = "/"
-
-    def __init__(
-        self,
-        namespace: str | None = None,
-        account: str | None = None,
-        endpoint: str | None = None,
-        *,
-        workers: int = 16,
-        client_options: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.namespace = _required("namespace", namespace, "OIO_NS")
-        self.account = _required("account", account, "OIO_ACCOUNT")
-        self.endpoint = endpoint or os.environ.get("OIO_PROXYD_URL")
-        if not isinstance(workers, int) or workers < 1:
-            raise ValueError(f"workers must be 1 or more: {workers!r}")
-        self._workers = workers
-        self._client_options = dict(client_options or {})
-
-    @functools.cached_property
-    def api(self) -> ObjectStorageApi:
-        """The client that is used."""
-        where: Any = {"endpoint": self.endpoint} if self.endpoint else {}
-        return ObjectStorageApi(self.namespace, **where, **self._client_options)
-
-    @functools.cached_property
-    def _executor(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._workers, "oio-fs")
-
-    def close(self) -> None:
-        """End the threads, and close idle connections. What is asked for later opens new ones."""
-        if (executor := self.__dict__.pop("_executor", None)) is not None:
-            executor.shutdown()
-        if (api := self.__dict__.pop("api", None)) is not None:
-            api.close()
-
-    async def _run(self, path: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        """Call a function of the client in a thread.
-
-        :param path: what it is about, for the exception
-        """
-        with as_os_errors(path):
-            call = functools.partial(function, *args, **kwargs)
-            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-
-    # --- paths ---
-
-    @classmethod
-    def _strip_protocol(cls, path: Any) -> Any:
-        if isinstance(path, list):
-            return [cls._strip_protocol(one) for one in path]
-        return os.fspath(path).removeprefix("oio://").lstrip("/").rstrip("/")
-
-    @property
-    def fsid(self) -> str:
-        """Name of the place that all instances with the same options are about."""
-        return f"oio-{self.namespace}-{self.account}"
-
-    def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget the listings that a path is in, or all of them."""
-        if path is None:
-            self.dircache.clear()
-        else:
-            path = self._strip_protocol(path)
-            for directory in [path, *parents_of(path)]:
-                self.dircache.pop(directory, None)
-        super().invalidate_cache(path)
-
-    # --- descriptions ---
-
-    def _describe(self, container: str, listed: Mapping[str, Any]) -> _Info:
-        """Description of an object of a listing."""
-        return {
-            "name": f"{container}/{listed['name']}",
-            "type": "file",
-            "size": int(listed["size"]),
-            "created": int(listed["ctime"]),
-            "mtime": int(listed["mtime"] if listed.get("mtime") else listed["ctime"]),
-            "hash": listed["hash"],
-            "version": str(listed["version"]),
-            "mime_type": listed.get("mime_type"),
-            "policy": listed.get("policy"),
-        }
-
-    def _describe_version(self, path: str, meta: Mapping[str, Any]) -> _Info:
-        """Description of an object that was asked for by name."""
-        return {
-            "name": path,
-            "type": "file",
-            "size": int(meta["length"]),
-            "created": int(meta["ctime"]),
-            "mtime": int(meta["mtime"] if meta.get("mtime") else meta["ctime"]),
-            "hash": meta["hash"],
-            "version": str(meta["version"]),
-            "mime_type": meta.get("mime_type"),
-            "policy": meta.get("policy"),
-            "properties": dict(meta.get("properties") or {}),
-        }
-
-    async def _info(self, path: str, **_kwargs: Any) -> _Info:
-        path = self._strip_protocol(path)
-        if (known := self._known(path)) is not None:
-            return known
-        return await self._run(path, self._look_at, path)
-
-    def _known(self, path: str) -> _Info | None:
-        """Description of a path that a cached listing has."""
-        for directory in parents_of(path)[:1]:
-            for entry in self.dircache.get(directory) or ():
-                if entry["name"] == path:
-                    return dict(entry)
-        return None
-
-    def _look_at(self, path: str) -> _Info:
-        container, name = place = Path.of(path)
-        if not container:
-            return _directory("")
-        if not name:
-            self.api.container_get_properties(self.account, container)
-            return _directory(path)
-        try:
-            return self._describe_version(path, self.api.object_get_properties(self.account, container, name))
-        except (exc.NoSuchObject, exc.NotFound):
-            found = self.api.object_list(self.account, container, prefix=place.prefix, limit=1)
-            if not found["objects"]:
-                raise
-            return _directory(path)
-
-    # --- listings ---
-
-    async def _ls(self, path: str, detail: bool = True, refresh: bool = False, **_kwargs: Any) -> list[Any]:
-        path = self._strip_protocol(path)
-        entries: list[_Info] | None = None if refresh else self.dircache.get(path)
-        if entries is None:
-            entries = await self._run(path, self._list, path)
-        return list(entries) if detail else sorted(entry["name"] for entry in entries)
-
-    def _list(self, path: str) -> list[_Info]:
-        container, name = place = Path.of(path)
-        if not container:
-            try:
-                entries = [_directory(row[0]) for row in self.api.container_list_all(self.account)]
-            except exc.NoSuchAccount:
-                # It comes into being with its first container.
-                entries = []
-        else:
-            listed = self.api.object_list_all(self.account, container, prefix=place.prefix, delimiter="/")
-            entries = [
-                _directory(f"{container}/{entry['prefix'].rstrip('/')}")
-                if "prefix" in entry
-                else self._describe(container, entry)
-                for entry in listed
-                # An object of the name of a directory and a slash: others make them.
-                if entry.get("name") != place.prefix
-            ]
-            if not entries and name:
-                return [self._look_at(path)]
-        self.dircache[path] = entries
-        return entries
-
-    async def _find(
-        self, path: str, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
-    ) -> Any:
-        path = self._strip_protocol(path)
-        detail = kwargs.pop("detail", False)
-        stem = kwargs.pop("prefix", "")
-        if maxdepth is not None or not path:
-            found = await super()._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
-        else:
-            try:
-                found = await self._run(path, self._find_below, path, withdirs, stem)
-            except FileNotFoundError:
-                found = {}
-        return found if detail else sorted(found)
-
-    def _find_below(self, path: str, withdirs: bool, stem: str) -> dict[str, _Info]:
-        """All files of a tree, by one listing.
-
-        :param stem: beginning of the names in the directory
-        """
-        container, name = place = Path.of(path)
-        found: dict[str, _Info] = {}
-        directories: set[str] = set()
-        for listed in self.api.object_list_all(self.account, container, prefix=place.prefix + stem):
-            if listed["name"].endswith("/"):
-                directories.update(_directories(f"{container}/{listed['name']}", path))
-                continue
-            entry = self._describe(container, listed)
-            found[entry["name"]] = entry
-            directories.update(_directories(entry["name"], path))
-        if withdirs:
-            found |= {directory: _directory(directory) for directory in directories}
-            if found and not stem:
-                found[path] = _directory(path)
-        if not found and name:
-            with contextlib.suppress(exc.NoSuchObject):
-                found[path] = self._describe_version(
-                    path, self.api.object_get_properties(self.account, container, name)
-                )
-        return dict(sorted(found.items()))
-
     # --- directories ---
 
     async def _mkdir(self, path: str, create_parents: bool = True, **kwargs: Any) -> None:
-        container, name = Path.of(self._strip_protocol(path))
+        path = self._strip_protocol(path)
+        container, name = Path.of(path)
+        if name and await self._exists(path):
+            raise error(FileExistsError, errno.EEXIST, path)
         if name and not create_parents:
             await self._info(container)
-        elif container and (not name or create_parents):
-            created = await self._run(path, self.api.container_create, self.account, container, **kwargs)
-            if not created and not name:
-                raise FileExistsError(path)
-            self.invalidate_cache(container)
+        elif container and not await self._make_container(container, **kwargs) and not name:
+            raise error(FileExistsError, errno.EEXIST, path)
+
+    async def _make_container(self, container: str, **kwargs: Any) -> bool:
+        created = await self._run(container, self.api.container_create, self.account, container, **kwargs)
+        self.invalidate_cache(container)
+        return bool(created)
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
-        try:
+        if not exist_ok:
             await self._mkdir(path, create_parents=True)
-        except FileExistsError:
-            if not exist_ok:
-                raise
+        elif container := Path.of(self._strip_protocol(path)).container:
+            await self._make_container(container)
 
     async def _rmdir(self, path: str) -> None:
         path = self._strip_protocol(path)
@@ -285,11 +82,31 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
             entry = await self._info(path)
             if entry["type"] != "directory":
                 raise NotADirectoryError(path)
-            raise OSError(f"directory not empty: {path}")
+            await self._run(path, self._remove_marker, path)
+            self.invalidate_cache(path)
+            return
         await self._run(path, self.api.container_delete, self.account, container)
         self.invalidate_cache(path)
 
     rmdir = sync_wrapper(_rmdir)
+
+    def _remove_marker(self, path: str) -> None:
+        """Remove a directory that is only there because an object stands for it."""
+        place = Path.of(path)
+        listed = self.api.object_list(self.account, place.container, prefix=place.prefix, limit=2)
+        if [obj["name"] for obj in listed["objects"]] != [place.prefix]:
+            raise error(OSError, errno.ENOTEMPTY, path)
+        self.api.object_delete(self.account, place.container, place.prefix)
+
+    def _remove_markers(self, path: str) -> None:
+        """Remove the objects that stand for a directory, and for those below it."""
+        place = Path.of(path)
+        listed = self.api.object_list_all(self.account, place.container, prefix=place.prefix)
+        names = [obj["name"] for obj in listed if obj["name"].endswith("/")]
+        for begin in range(0, len(names), _DELETED_AT_ONCE):
+            self.api.object_delete_many_ext(
+                self.account, place.container, names[begin : begin + _DELETED_AT_ONCE]
+            )
 
     # --- removal and copies ---
 
@@ -299,9 +116,10 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
         self.invalidate_cache(path)
 
     def _delete(self, path: str, **kwargs: Any) -> None:
-        container, name = Path.of(path)
-        if not self.api.object_delete(self.account, container, name, **kwargs):
-            raise FileNotFoundError(path)
+        place = _object(path)
+        with self._about_file(path):
+            if not self.api.object_delete(self.account, *place, **kwargs):
+                raise error(FileNotFoundError, errno.ENOENT, path)
 
     async def _rm(
         self,
@@ -314,7 +132,7 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
         asked = path if isinstance(path, list) else [path]
         found = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
         try:
-            await self._remove(found, recursive=recursive)
+            await self._remove(found, recursive=recursive, whole=maxdepth is None)
             if recursive and maxdepth is None:
                 for one in map(self._strip_protocol, asked):
                     if one and "/" not in one and one in found:
@@ -324,8 +142,12 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
             for one in found:
                 self.invalidate_cache(one)
 
-    async def _remove(self, found: list[str], *, recursive: bool) -> None:
-        """Remove files; directories are gone with them."""
+    async def _remove(self, found: list[str], *, recursive: bool, whole: bool) -> None:
+        """Remove files; directories are gone with them.
+
+        :param recursive: there may be directories among them
+        :param whole: all that is in these is among them too
+        """
         places = [Path.of(one) for one in found]
         directories = {directory for one in found for directory in parents_of(one)}
         by_container: dict[str, list[str]] = {}
@@ -334,7 +156,7 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 by_container.setdefault(container, []).append(name)
             elif not recursive:
                 await self._info(one)
-                raise IsADirectoryError(one)
+                raise error(IsADirectoryError, errno.EISDIR, one)
         removals = [
             self._run(
                 container, self._delete_many, container, names[begin : begin + _DELETED_AT_ONCE], recursive
@@ -342,17 +164,34 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
             for container, names in by_container.items()
             for begin in range(0, len(names), _DELETED_AT_ONCE)
         ]
+        directories.intersection_update(found)
         for removal in await asyncio.gather(*removals, return_exceptions=True):
             if isinstance(removal, BaseException):
                 raise removal
+            directories.update(removal)
+        if recursive and whole:
+            roots = [one for one in directories if not directories.intersection(parents_of(one))]
+            await asyncio.gather(*(self._run(one, self._remove_markers, one) for one in roots if one))
 
-    def _delete_many(self, container: str, names: list[str], recursive: bool) -> None:
+    def _delete_many(self, container: str, names: list[str], recursive: bool) -> list[str]:
+        """Delete objects.
+
+        :returns: those that are directories, without any file
+        """
         deletions = self.api.object_delete_many_ext(self.account, container, names)
+        directories = []
         for deletion in [one for one in deletions if not one["deleted"]]:
             path = f"{container}/{deletion['name']}"
             # Of a directory, nothing may have been found but what is to stay, or what stands for it.
-            if not recursive or self._look_at(path)["type"] != "directory":
+            kind = None
+            with contextlib.suppress(exc.NoSuchObject, exc.NotFound):
+                kind = self._look_at(path)["type"]
+            if kind != "directory":
                 raise FileNotFoundError(errno.ENOENT, deletion["error"], path)
+            if not recursive:
+                raise error(IsADirectoryError, errno.EISDIR, path)
+            directories.append(path)
+        return directories
 
     def mv(
         self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_kwargs: Any
@@ -370,7 +209,7 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
         found = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
         self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise")
         try:
-            sync(self.loop, self._remove, found, recursive=recursive)
+            sync(self.loop, self._remove, found, recursive=recursive, whole=maxdepth is None)
         finally:
             for one in found:
                 self.invalidate_cache(one)
@@ -408,15 +247,16 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
         """Bytes of a file, counted as in slices."""
         place = _object(path)
         ranges = None
-        if start is not None or end is not None:
-            if (start or 0) < 0 or (end or 0) < 0:
-                size = int(self.api.object_get_properties(self.account, *place)["length"])
-                start, end, _ = slice(start, end).indices(size)
-            first = start or 0
-            if end is not None and end <= first:
-                return b""
-            ranges = [(first, None if end is None else end - 1)]
-        _, stream = self.api.object_fetch(self.account, *place, ranges=ranges, **kwargs)
+        with self._about_file(path):
+            if start is not None or end is not None:
+                if min(start or 0, end or 0) < 0 or (end is not None and end <= (start or 0)):
+                    size = int(self.api.object_get_properties(self.account, *place)["length"])
+                    start, end, _ = slice(start, end).indices(size)
+                first = start or 0
+                if end is not None and end <= first:
+                    return b""
+                ranges = [(first, None if end is None else end - 1)]
+            _, stream = self.api.object_fetch(self.account, *place, ranges=ranges, **kwargs)
         with stream:
             return b"".join(stream)
 
@@ -466,6 +306,9 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
     ) -> None:
         path = self._strip_protocol(rpath)
+        if isinstance(lpath, str) and ".." in path.split("/") and ".." in lpath.split("/"):
+            # The name of an object would lead out of the directory that others are written into.
+            raise ValueError(f"{path} has a part '..': give the path of its file without one, not {lpath!r}")
         if await self._isdir(path):
             os.makedirs(lpath, exist_ok=True)
             return
@@ -538,7 +381,7 @@ class OioFileSystem(AsyncFileSystem):  # type: ignore[misc]
     def _file(self, path: str) -> _Info:
         entry: _Info = self.info(path)
         if entry["type"] != "file":
-            raise IsADirectoryError(path)
+            raise error(IsADirectoryError, errno.EISDIR, path)
         return entry
 
 
@@ -561,27 +404,8 @@ def _copy(blocks: Iterable[bytes], file: Any, callback: Callback) -> None:
         callback.relative_update(len(block))
 
 
-def _directory(path: str) -> _Info:
-    return {"name": path, "type": "directory", "size": 0}
-
-
-def _directories(path: str, root: str) -> Iterable[str]:
-    """The directories that a path is in, below a root."""
-    for directory in parents_of(path):
-        if len(directory) <= len(root):
-            return
-        yield directory
-
-
 def _object(path: str) -> Path:
     place = Path.of(path)
     if not place.name:
-        raise IsADirectoryError(path)
+        raise error(IsADirectoryError, errno.EISDIR, path)
     return place
-
-
-def _required(name: str, value: str | None, variable: str) -> str:
-    found = value or os.environ.get(variable)
-    if not found:
-        raise ValueError(f"{name} is required, as an option or by {variable}: {value!r}")
-    return found

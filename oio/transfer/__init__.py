@@ -19,6 +19,7 @@ from oio.transfer._results import (
     Report,
     Result,
     TransferCancelled,
+    TransferDeadlineReached,
     TransferError,
     TransfersFailed,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Transfer",
     "TransferCancelled",
     "TransferConfig",
+    "TransferDeadlineReached",
     "TransferError",
     "TransfersFailed",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.utils import shorten
@@ -86,6 +86,12 @@ class TransferConfig:
         policy: object = self.policy
         if policy is not None and not isinstance(policy, str):
             raise WrongType(f"policy must be a str, not {type(policy).__name__}: {shorten(policy)}")
+
+
+class CallLimits(TypedDict, total=False):
+    """Limits of time of each call of the client."""
+
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)

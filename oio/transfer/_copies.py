@@ -92,6 +92,7 @@ class Copy:
                     self.target.container,
                     self.new_name,
                     link_content_id=content_id,
+                    **self.session.limits,
                 )
             except exc.InvalidStorageMethod:
                 return self._copy_data(content_id, moved)
@@ -100,7 +101,9 @@ class Copy:
 
     def _copy_data(self, content_id: str, moved: Moved) -> int:
         api = self.session.api
-        meta, stream = api.object_fetch(self.source.account, self.source.container, self.name)
+        meta, stream = api.object_fetch(
+            self.source.account, self.source.container, self.name, **self.session.limits
+        )
         with stream:
 
             def blocks() -> Iterator[bytes]:
@@ -118,6 +121,7 @@ class Copy:
                 mime_type=meta["mime_type"],
                 properties=meta["properties"],
                 content_id=content_id,
+                **self.session.limits,
             )
         if size != int(meta["length"]):
             raise ObjectChanged(f"object {self.name!r} was replaced while it was copied")
@@ -151,7 +155,9 @@ class DeleteObject:
                     return
             failed.append(True)
             with contextlib.suppress(exc.NoSuchObject, exc.NotFound):
-                self.session.api.object_delete(self.remote.account, self.remote.container, self.name)
+                self.session.api.object_delete(
+                    self.remote.account, self.remote.container, self.name, **self.session.limits
+                )
 
         self.session.attempt(delete)
         return result
@@ -174,5 +180,6 @@ class DeleteFile:
     def _run(self, result: Result) -> Result:
         if self.session.dry_run:
             return replace(result, outcome="planned")
-        self.place.remove()
+        with self.session.directories:
+            self.place.remove()
         return result

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from oio.common import green
-from oio.transfer._results import Progress, Result, TransferCancelled
+from oio.common.deadlines import monotonic_time
+from oio.common.exceptions import DeadlineReached, OioException, OioTimeout
+from oio.transfer._results import Progress, Result, TransferCancelled, TransferDeadlineReached
 
 _T = TypeVar("_T")
 
 _INTERVAL = 0.1
 """Seconds after which the caller looks how far its transfer has come, when nothing has ended meanwhile."""
+_EARLY = 0.05
+"""Seconds before the deadline at which a timeout is one of the deadline."""
 _UNSEEN = 1000
 """Results that wait for the caller, at most."""
 
@@ -34,9 +38,11 @@ class Crew:
     :meth:`run`, and none after it.
 
     :param workers: threads at once, at most
+    :param deadline: monotonic time at which jobs end; None for never
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, deadline: float | None = None) -> None:
+        self._deadline = deadline
         # Of the kind that the host has: where it has patched threads, they are green.
         self.changed = threading.Condition()
         self._cancelled = threading.Event()
@@ -64,6 +70,7 @@ class Crew:
         :param see: gets each result, in the thread of the caller
         :param show: gets the progress from time to time, and whether it is the last one
         :raises TransferCancelled: it was cancelled
+        :raises TransferDeadlineReached: the deadline was reached before all was done
         :raises BaseException: what the search for jobs, `see` or `show` have raised
         """
         try:
@@ -133,21 +140,49 @@ class Crew:
 
     # --- jobs ---
 
-    def check(self) -> None:
+    def check(self, failure: BaseException | None = None) -> None:
         """Let a job end here when all have to.
 
+        :param failure: what the job has failed of, if it has
         :raises TransferCancelled: they have
+        :raises TransferDeadlineReached: the deadline was reached
         """
         if self._cancelled.is_set():
             raise TransferCancelled("the transfer was cancelled")
+        if self._is_late or self._is_of_deadline(failure):
+            raise self._give_up(failure) from failure
 
     def pause(self, seconds: float) -> None:
         """Wait.
 
         :raises TransferCancelled: the wait was ended
+        :raises TransferDeadlineReached: the deadline was reached
         """
+        if self._deadline is not None:
+            seconds = max(0.0, min(seconds, self._deadline - monotonic_time()))
         self._cancelled.wait(seconds)
         self.check()
+
+    @property
+    def _is_late(self) -> bool:
+        return self._deadline is not None and monotonic_time() >= self._deadline
+
+    def _is_of_deadline(self, failure: BaseException | None) -> bool:
+        if self._deadline is None:
+            return False
+        # A timer may strike a moment before its time.
+        is_near = monotonic_time() >= self._deadline - _EARLY
+        return isinstance(failure, DeadlineReached) or (is_near and isinstance(failure, OioTimeout))
+
+    def _give_up(self, failure: BaseException | None = None) -> TransferDeadlineReached:
+        """Begin nothing more: the deadline was reached. What is being done ends by itself."""
+        cause = "" if failure is None else f": {failure}"
+        error = TransferDeadlineReached(f"the deadline of the transfer was reached{cause}")
+        with self.changed:
+            if self._fault is None and not self._over:
+                self._fault = TransferDeadlineReached("the deadline of the transfer was reached")
+                self._fault.__cause__ = failure
+        return error
 
     def count(self, moved: int = 0, found: int = 0) -> None:
         """Count bytes that were moved, or that have to be; negative numbers take them off again."""
@@ -203,6 +238,11 @@ class Crew:
         """What to do next; None when nothing is left. It may have to be waited for."""
         with self.changed:
             while not self._cancelled.is_set():
+                if self._is_late and not self._exhausted:
+                    # A search that is going on has the deadline itself.
+                    self._give_up()
+                    self.changed.notify_all()
+                    return None
                 task = self._piece() or self._search(jobs)
                 if task is not None:
                     if not self._idle:
@@ -234,6 +274,9 @@ class Crew:
         found: Job | Result | None = None
         try:
             found = next(jobs, None)
+        except OioException as err:
+            self.check(err)
+            raise
         finally:
             with self.changed:
                 self._searching = False

@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,12 @@ class Download:
     def _locate(self) -> _Located:
         cache: dict[Any, Any] = {}
         meta, stream = self.session.api.object_fetch(
-            self.remote.account, self.remote.container, self.name, self.version, cache=cache
+            self.remote.account,
+            self.remote.container,
+            self.name,
+            self.version,
+            cache=cache,
+            **self.session.limits,
         )
         stream.close()
         return _Located(self, RemoteObject.of(meta), cache)
@@ -106,11 +111,13 @@ class Download:
         config, obj = self.session.config, source.obj
         identity = self.remote.account, self.remote.container, self.name
         checksum = obj.checksum()
-        with self.place.directory(create=True) as directory:
-            if directory is None:
-                raise TransferError(f"the directory of {self.place.path!r} vanished")
-            self.place.look(directory)
-            file = Unfinished(self.place, directory, *identity)
+        with ExitStack() as stack:
+            with self.session.directories:
+                directory = stack.enter_context(self.place.directory(create=True))
+                if directory is None:
+                    raise TransferError(f"the directory of {self.place.path!r} vanished")
+                self.place.look(directory)
+                file = Unfinished(self.place, directory, *identity)
             # Without a checksum of the object, only a read of the whole is verified.
             resumable = obj.size > config.part_size and checksum is not None and config.verify
             try:
@@ -151,6 +158,7 @@ class _Located:
             download.version,
             ranges=None if whole else [(first, end - 1)],
             cache=self.cache,
+            **download.session.limits,
         )
         with stream:
             self._check(meta)

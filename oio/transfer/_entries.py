@@ -16,7 +16,7 @@ from oio.transfer._results import NameRefused
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.transfer._config import Compare, Remote
+    from oio.transfer._config import CallLimits, Compare, Remote
 
 MTIME = "file-mtime"
 """Property of an object: when its file was last changed, in seconds since 1970, with nine decimals."""
@@ -132,10 +132,10 @@ def is_same(size: int, mtime: int, fd: int | None, obj: RemoteObject, compare: C
 # --- objects ---
 
 
-def objects(api: ObjectStorageApi, remote: Remote) -> Iterator[RemoteObject]:
+def objects(api: ObjectStorageApi, remote: Remote, limits: CallLimits) -> Iterator[RemoteObject]:
     """The objects of a container whose names have a prefix, in the order of their bytes."""
     found = api.object_list_all(
-        remote.account, remote.container, prefix=remote.prefix or None, properties=True
+        remote.account, remote.container, prefix=remote.prefix or None, properties=True, **limits
     )
     for item in found:
         yield RemoteObject.of(item, remote.prefix)
@@ -261,6 +261,13 @@ def merge(left: Iterator[_L], right: Iterator[_R]) -> Iterator[tuple[_L | None, 
         else:
             yield one, other
             one, other = next(left, None), next(right, None)
+
+
+def name_of(one: _Named | None, other: _Named | None) -> str:
+    """The name of a pair that :func:`merge` gives."""
+    named = one or other
+    assert named is not None
+    return named.name
 
 
 def _key(item: _Named | None) -> bytes:

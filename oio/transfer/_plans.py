@@ -12,7 +12,8 @@ from oio.transfer._config import Remote
 from oio.transfer._copies import Copy, DeleteFile, DeleteObject
 from oio.transfer._crew import Job
 from oio.transfer._download import Download
-from oio.transfer._entries import LeftOut, LocalFile, RemoteObject, merge, objects, walk
+from oio.transfer._entries import LeftOut, LocalFile, RemoteObject, merge, name_of, objects, walk
+from oio.transfer._filters import Filter
 from oio.transfer._names import Above, split_name
 from oio.transfer._places import Place
 from oio.transfer._results import NameRefused, Result
@@ -22,21 +23,28 @@ from oio.transfer._upload import Upload
 Plan: TypeAlias = "Iterator[Job | Result]"
 
 
-def upload_tree(session: Session, directory: str, remote: Remote, *, delete: bool) -> Plan:
+def upload_tree(session: Session, directory: str, remote: Remote, names: Filter, *, delete: bool) -> Plan:
     """Upload the files of a directory.
 
+    :param names: which of them, below the prefix
     :param delete: delete the objects that have no file
     """
     config = session.config
     follow = config.follow_symlinks
     needed = delete or config.overwrite != "always"
-    listed = _if_any(objects(session.api, remote)) if needed else iter(())
+    listed = _if_any(objects(session.api, remote, session.limits)) if needed else iter(())
     # What is there and is not uploaded is no reason to delete the object of its name.
     kept = Above()
     for file, obj in merge(walk(directory, follow=follow), listed):
+        # Trees of which nothing is moved are walked too: the call must end there when it is told to.
+        session.crew.check()
+        taken = names.takes(name_of(file, obj))
         if isinstance(file, LeftOut):
             kept.add(file.name)
-            yield _left_out(remote.prefix + file.name, file)
+            if taken:
+                yield _left_out(remote.prefix + file.name, file)
+        elif not taken:
+            continue
         elif file is not None:
             yield Upload(session, file.path, remote, remote.prefix + file.name, obj, follow=follow)
         elif obj is not None and delete and not kept.covers(obj.name):
@@ -49,16 +57,20 @@ def _left_out(name: str, file: LeftOut) -> Result:
     return Result("upload", name, file.path, "failed", error=file.error)
 
 
-def download_tree(session: Session, remote: Remote, directory: str, *, delete: bool) -> Plan:
+def download_tree(session: Session, remote: Remote, directory: str, names: Filter, *, delete: bool) -> Plan:
     """Download the objects whose names have a prefix.
 
+    :param names: which of them, below the prefix
     :param delete: delete the files that have no object
     """
     above = Above()
     there: Iterator[LocalFile | LeftOut] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
-    for obj, file in merge(objects(session.api, remote), there):
+    for obj, file in merge(objects(session.api, remote, session.limits), there):
+        session.crew.check()
+        if not names.takes(name_of(obj, file)):
+            continue
         if obj is not None:
             yield _download(session, remote, directory, obj, above)
         elif isinstance(file, LocalFile):
@@ -87,17 +99,21 @@ def _download(
     return Download(session, remote, name, place, obj)
 
 
-def copy_tree(session: Session, source: Remote, target: Remote, *, delete: bool) -> Plan:
+def copy_tree(session: Session, source: Remote, target: Remote, names: Filter, *, delete: bool) -> Plan:
     """Copy the objects whose names have a prefix.
 
+    :param names: which of them, below the prefix
     :param delete: delete the objects of the target that the source has not
     """
     needed = delete or session.config.overwrite != "always"
-    there = _if_any(objects(session.api, target)) if needed else iter(())
-    for obj, known in merge(objects(session.api, source), there):
+    there = _if_any(objects(session.api, target, session.limits)) if needed else iter(())
+    for obj, known in merge(objects(session.api, source, session.limits), there):
+        session.crew.check()
+        if not names.takes(name_of(obj, known)):
+            continue
         if obj is not None:
-            names = source.prefix + obj.name, target.prefix + obj.name
-            yield Copy(session, source, names[0], target, names[1], obj, known)
+            old, new = source.prefix + obj.name, target.prefix + obj.name
+            yield Copy(session, source, old, target, new, obj, known)
         elif known is not None and delete:
             yield DeleteObject(session, target, target.prefix + known.name, known)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from oio.common.exceptions import OioException
+from oio.common.exceptions import DeadlineReached, OioException
 
 
 class TransferError(OioException):
@@ -22,6 +22,12 @@ class TransfersFailed(TransferError):
 
 class TransferCancelled(TransferError):
     """A transfer was cancelled; `report` tells what had been done."""
+
+    report: Report | None = None
+
+
+class TransferDeadlineReached(TransferError, DeadlineReached):
+    """The deadline of a call was reached before all was done; `report` tells what had been done."""
 
     report: Report | None = None
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from oio.common import exceptions as exc
@@ -20,7 +21,7 @@ from oio.transfer._results import (
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.transfer._config import TransferConfig
+    from oio.transfer._config import CallLimits, TransferConfig
     from oio.transfer._crew import Crew
     from oio.transfer._pace import Pace
 
@@ -44,8 +45,10 @@ _LONGEST_PAUSE = 30.0
 class Session:
     """What the jobs of one call share.
 
-    :param dry_run: tell what would be done only
     :param sleep: waits a number of seconds between two attempts
+    :param limits: keywords of each call of the client
+    :param directories: held while a directory is made and gets its first file, or is removed for being empty
+    :param dry_run: tell what would be done only
     """
 
     api: ObjectStorageApi
@@ -53,7 +56,9 @@ class Session:
     crew: Crew
     pace: Pace
     sleep: Callable[[float], object]
+    limits: CallLimits
     dry_run: bool = False
+    directories: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(
         self,
@@ -75,7 +80,7 @@ class Session:
             except exc.OioException as err:
                 failed += 1
                 # Who was interrupted has failed for this reason, whatever it says.
-                self.crew.check()
+                self.crew.check(err)
                 if failed > self.config.retries or isinstance(err, final) or not may_pass(err):
                     raise
                 if any(err is known for known in spent):

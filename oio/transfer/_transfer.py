@@ -8,13 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from oio.common.arguments import WrongType, WrongValue
+from oio.common.limits import check_seconds
 from oio.common.utils import shorten
 from oio.transfer import _plans as plans
+from oio.transfer._checks import (
+    Path,
+    check_apart,
+    check_directory,
+    check_directory_prefix,
+    check_path,
+    place_of,
+)
 from oio.transfer._config import (
     COMPARE,
+    CallLimits,
     Compare,
     Remote,
     TransferConfig,
@@ -26,16 +36,14 @@ from oio.transfer._config import (
 from oio.transfer._copies import Copy
 from oio.transfer._crew import Crew, Job
 from oio.transfer._download import Download
+from oio.transfer._filters import Filter, Patterns
 from oio.transfer._pace import Pace
-from oio.transfer._places import Place
-from oio.transfer._results import Progress, Report, Result, TransferCancelled
+from oio.transfer._results import Progress, Report, Result, TransferCancelled, TransferDeadlineReached
 from oio.transfer._session import Session
 from oio.transfer._upload import Upload
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-
-Path: TypeAlias = "str | os.PathLike[str]"
 
 
 class Transfer:
@@ -94,43 +102,60 @@ class Transfer:
 
     # --- uploads ---
 
-    def upload_file(self, path: Path, target: Remote, name: str | None = None) -> Result:
+    def upload_file(
+        self, path: Path, target: Remote, name: str | None = None, *, deadline: float | None = None
+    ) -> Result:
         """Upload one file.
 
         :param path: of the file; a symbolic link is followed
         :param target: account, container and prefix of the object
         :param name: of the object, without the prefix; by default, the last part of the path
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises FileRefused: it is no regular file
         :raises FileChanged: it was changed each time that it was read
         :raises OSError: it cannot be read
         :raises OioException: it cannot be stored
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
-        shown = _check_path("path", path)
+        shown = check_path("path", path)
         check_remote("target", target)
         known = check_name("name", os.path.basename(shown) if name is None else name)
         return self._one(
-            lambda session: Upload(session, shown, target, target.prefix + known, asks=True, follow=True)
+            lambda session: Upload(session, shown, target, target.prefix + known, asks=True, follow=True),
+            deadline,
         )
 
-    def upload_many(self, pairs: Iterable[tuple[Path, str]], target: Remote) -> Report:
+    def upload_many(
+        self, pairs: Iterable[tuple[Path, str]], target: Remote, *, deadline: float | None = None
+    ) -> Report:
         """Upload files.
 
         :param pairs: path of each file, and name of its object, without the prefix; taken one by one, in the
             threads of the workers
         :param target: account, container and prefix of the objects
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
         check_remote("target", target)
 
         def jobs(session: Session) -> Iterator[Job]:
             for path, name in pairs:
-                shown = _check_path("path", path)
+                shown = check_path("path", path)
                 full = target.prefix + check_name("name", name)
                 yield Upload(session, shown, target, full, asks=True, follow=True)
 
-        return self._many(jobs)
+        return self._many(jobs, deadline=deadline)
 
-    def upload_tree(self, directory: Path, target: Remote) -> Report:
+    def upload_tree(
+        self,
+        directory: Path,
+        target: Remote,
+        *,
+        include: Patterns = (),
+        exclude: Patterns = (),
+        deadline: float | None = None,
+    ) -> Report:
         """Upload the files of a directory and of those below it. What is there already is skipped: when it
         has failed, call it again.
 
@@ -139,18 +164,31 @@ class Transfer:
 
         :param directory: its path
         :param target: account, container and prefix of the objects
+        :param include: patterns of names to move; see :ref:`filters`
+        :param exclude: patterns of names to leave alone
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises NotADirectoryError: it is no directory
         :raises OioException: the container cannot be listed
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
-        shown = _check_directory("directory", directory)
+        names = Filter.of(include, exclude)
+        shown = check_directory("directory", directory)
         check_remote("target", target)
-        return self._many(lambda session: plans.upload_tree(session, shown, target, delete=False))
+        return self._many(
+            lambda session: plans.upload_tree(session, shown, target, names, delete=False), deadline=deadline
+        )
 
     # --- downloads ---
 
     def download_file(
-        self, source: Remote, name: str, path: Path, *, version: int | str | None = None
+        self,
+        source: Remote,
+        name: str,
+        path: Path,
+        *,
+        version: int | str | None = None,
+        deadline: float | None = None,
     ) -> Result:
         """Download one object.
 
@@ -162,35 +200,49 @@ class Transfer:
         :param name: of the object, without the prefix
         :param path: of the file; its directory is made if need be
         :param version: of the object, the latest by default
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises NoSuchObject: there is no such object
         :raises FileRefused: the path is that of a directory; another transfer is writing the same file
         :raises ObjectChanged: it was replaced each time that it was read
         :raises DataMismatch: the data do not match the checksum of the object
         :raises OSError: the file cannot be written
         :raises OioException: the object cannot be read
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
         check_remote("source", source)
         known = source.prefix + check_name("name", name)
-        place = _place(path)
-        return self._one(lambda session: Download(session, source, known, place, version=version))
+        place = place_of(path)
+        return self._one(lambda session: Download(session, source, known, place, version=version), deadline)
 
-    def download_many(self, source: Remote, pairs: Iterable[tuple[str, Path]]) -> Report:
+    def download_many(
+        self, source: Remote, pairs: Iterable[tuple[str, Path]], *, deadline: float | None = None
+    ) -> Report:
         """Download objects.
 
         :param source: account, container and prefix of the objects
         :param pairs: name of each object, without the prefix, and path of its file; taken one by one, in the
             threads of the workers
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
         check_remote("source", source)
 
         def jobs(session: Session) -> Iterator[Job]:
             for name, path in pairs:
-                yield Download(session, source, source.prefix + check_name("name", name), _place(path))
+                yield Download(session, source, source.prefix + check_name("name", name), place_of(path))
 
-        return self._many(jobs)
+        return self._many(jobs, deadline=deadline)
 
-    def download_tree(self, source: Remote, directory: Path) -> Report:
+    def download_tree(
+        self,
+        source: Remote,
+        directory: Path,
+        *,
+        include: Patterns = (),
+        exclude: Patterns = (),
+        deadline: float | None = None,
+    ) -> Report:
         """Download the objects whose names have a prefix. What is there already is skipped.
 
         Names that would leave the directory, or that no file can have, are failures: with parts ``..``,
@@ -199,25 +251,43 @@ class Transfer:
         :param source: account, container and prefix of the objects
         :param directory: path of the directory, which is made if need be; what follows the prefix is the path
             of the file from there
+        :param include: patterns of names to move; see :ref:`filters`
+        :param exclude: patterns of names to leave alone
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises NoSuchContainer: there is no such container
         :raises OioException: the container cannot be listed
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
+        names = Filter.of(include, exclude)
         check_remote("source", source)
-        shown = _check_path("directory", directory)
-        return self._many(lambda session: plans.download_tree(session, source, shown, delete=False))
+        shown = check_path("directory", directory)
+        return self._many(
+            lambda session: plans.download_tree(session, source, shown, names, delete=False),
+            deadline=deadline,
+        )
 
     # --- copies ---
 
-    def copy_object(self, source: Remote, name: str, target: Remote, new_name: str | None = None) -> Result:
+    def copy_object(
+        self,
+        source: Remote,
+        name: str,
+        target: Remote,
+        new_name: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Result:
         """Copy one object, if possible without copying its data.
 
         :param source: account, container and prefix of the object
         :param name: of the object, without the prefix
         :param target: account, container and prefix of the copy
         :param new_name: of the copy, without the prefix; by default the same
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises NoSuchObject: there is no such object
         :raises OioException: it cannot be copied
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
         check_remote("source", source)
         check_remote("target", target)
@@ -225,16 +295,26 @@ class Transfer:
         return self._one(
             lambda session: Copy(
                 session, source, source.prefix + names[0], target, target.prefix + names[1], asks=True
-            )
+            ),
+            deadline,
         )
 
-    def copy_many(self, source: Remote, pairs: Iterable[tuple[str, str]], target: Remote) -> Report:
+    def copy_many(
+        self,
+        source: Remote,
+        pairs: Iterable[tuple[str, str]],
+        target: Remote,
+        *,
+        deadline: float | None = None,
+    ) -> Report:
         """Copy objects, if possible without copying their data.
 
         :param source: account, container and prefix of the objects
         :param pairs: name of each object and of its copy, without the prefixes
         :param target: account, container and prefix of the copies
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
         check_remote("source", source)
         check_remote("target", target)
@@ -246,19 +326,34 @@ class Transfer:
                     session, source, source.prefix + names[0], target, target.prefix + names[1], asks=True
                 )
 
-        return self._many(jobs)
+        return self._many(jobs, deadline=deadline)
 
-    def copy_tree(self, source: Remote, target: Remote) -> Report:
+    def copy_tree(
+        self,
+        source: Remote,
+        target: Remote,
+        *,
+        include: Patterns = (),
+        exclude: Patterns = (),
+        deadline: float | None = None,
+    ) -> Report:
         """Copy the objects whose names have a prefix. Those of which the target has one of the same name,
         size and checksum are skipped.
 
         :param source: account, container and prefix of the objects
         :param target: account, container and prefix of the copies
+        :param include: patterns of names to move; see :ref:`filters`
+        :param exclude: patterns of names to leave alone
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises OioException: a container cannot be listed
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
-        _check_apart(check_remote("source", source), check_remote("target", target))
-        return self._many(lambda session: plans.copy_tree(session, source, target, delete=False))
+        names = Filter.of(include, exclude)
+        check_apart(check_remote("source", source), check_remote("target", target))
+        return self._many(
+            lambda session: plans.copy_tree(session, source, target, names, delete=False), deadline=deadline
+        )
 
     # --- synchronisation ---
 
@@ -270,6 +365,9 @@ class Transfer:
         compare: Compare | None = None,
         delete: bool = False,
         dry_run: bool = False,
+        include: Patterns = (),
+        exclude: Patterns = (),
+        deadline: float | None = None,
     ) -> Report:
         """Make a target like its source: what differs is moved, whatever ``overwrite`` says.
 
@@ -283,11 +381,15 @@ class Transfer:
         :param delete: delete what the source has not. A directory that cannot be read, links and special
             files protect what has their names
         :param dry_run: change nothing, and tell what would be done: ``"planned"`` results
+        :param include: patterns of names to move; see :ref:`filters`
+        :param exclude: patterns of names to leave alone
+        :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises ValueError: `delete` is set, and a prefix does not end with a slash: ``photos`` is that of
             ``photos-of-others/cat`` too
         :raises NotADirectoryError: the source is no directory
         :raises OioException: a container cannot be listed
         :raises TransferCancelled: :meth:`cancel` was called
+        :raises TransferDeadlineReached: the `deadline` was reached before all was done
 
         >>> with Transfer(api) as transfer:
         ...     report = transfer.sync(Remote("doc", "box"), Remote("doc", "mirror"))
@@ -295,6 +397,7 @@ class Transfer:
         >>> report.done, again.skipped
         (1, 1)
         """
+        names = Filter.of(include, exclude)
         config = replace(self._config, overwrite="changed")
         if compare is not None:
             check_choice("compare", compare, COMPARE)
@@ -302,23 +405,23 @@ class Transfer:
         check_flag("delete", delete)
         check_flag("dry_run", dry_run)
         for end in (source, target) if delete else ():
-            _check_directory_prefix(end)
+            check_directory_prefix(end)
         plan: Callable[[Session], plans.Plan]
         if isinstance(source, Remote) and isinstance(target, Remote):
-            _check_apart(source, target)
+            check_apart(source, target)
             one, other = source, target
-            plan = lambda session: plans.copy_tree(session, one, other, delete=delete)  # noqa: E731
+            plan = lambda session: plans.copy_tree(session, one, other, names, delete=delete)  # noqa: E731
         elif isinstance(source, Remote) and not isinstance(target, Remote):
-            remote, directory = source, _check_path("target", target)
-            plan = lambda session: plans.download_tree(session, remote, directory, delete=delete)  # noqa: E731
+            remote, directory = source, check_path("target", target)
+            plan = lambda session: plans.download_tree(session, remote, directory, names, delete=delete)  # noqa: E731
         elif isinstance(target, Remote) and not isinstance(source, Remote):
-            remote, directory = target, _check_directory("source", source)
-            plan = lambda session: plans.upload_tree(session, directory, remote, delete=delete)  # noqa: E731
+            remote, directory = target, check_directory("source", source)
+            plan = lambda session: plans.upload_tree(session, directory, remote, names, delete=delete)  # noqa: E731
         else:
             raise WrongType(
                 f"source or target must be an oio.transfer.Remote: {shorten(source)}, {shorten(target)}"
             )
-        return self._many(plan, config, dry_run=dry_run)
+        return self._many(plan, config, dry_run=dry_run, deadline=deadline)
 
     # --- calls ---
 
@@ -342,11 +445,18 @@ class Transfer:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def _one(self, job: Callable[[Session], Job]) -> Result:
+    def _one(self, job: Callable[[Session], Job], deadline: float | None) -> Result:
         def jobs(session: Session) -> Iterator[Job]:
             yield job(session)
 
-        (result,) = self._many(jobs, replace(self._config, results_kept=1))
+        try:
+            report = self._many(jobs, replace(self._config, results_kept=1), deadline=deadline)
+        except TransferDeadlineReached as err:
+            report = err.report or Report(0)
+            if not list(report):
+                # It was not begun.
+                raise
+        (result,) = report
         result.raise_failure()
         return result
 
@@ -356,15 +466,19 @@ class Transfer:
         config: TransferConfig | None = None,
         *,
         dry_run: bool = False,
+        deadline: float | None = None,
     ) -> Report:
         if self._closed:
             raise WrongValue("the transfer was closed")
         config = config or self._config
-        crew, report = Crew(config.workers), Report(config.results_kept)
+        limits: CallLimits = {}
+        deadline = check_seconds("deadline", deadline)
+        if deadline is not None:
+            limits["deadline"] = deadline
+        crew, report = Crew(config.workers, deadline), Report(config.results_kept)
         sleep = self._sleep or crew.pause
-        session = Session(
-            self._api, config, crew, Pace(config.bandwidth, self._clock, sleep), sleep, dry_run=dry_run
-        )
+        pace = Pace(config.bandwidth, self._clock, sleep)
+        session = Session(self._api, config, crew, pace, sleep, limits, dry_run=dry_run)
         shown_at: float | None = None
 
         def see(result: Result) -> None:
@@ -385,51 +499,10 @@ class Transfer:
             self._crews.add(crew)
         try:
             crew.run(plan(session), see, show)
-        except TransferCancelled as err:
+        except (TransferCancelled, TransferDeadlineReached) as err:
             err.report = report
             raise
         finally:
             with self._lock:
                 self._crews.discard(crew)
         return report
-
-
-def _check_path(argument: str, value: object) -> str:
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str):
-        raise WrongType(f"{argument} must be a path, not {type(value).__name__}: {shorten(value)}")
-    if not value or "\0" in value:
-        raise WrongValue(f"{argument} must be a path: {value!r}")
-    return value
-
-
-def _check_directory(argument: str, value: object) -> str:
-    path = _check_path(argument, value)
-    if not os.path.isdir(path):
-        raise NotADirectoryError(f"{argument} must be a directory: {path!r}")
-    return path
-
-
-def _place(path: object) -> Place:
-    shown = _check_path("path", path)
-    directory, name = os.path.split(shown)
-    if name in {"", ".", ".."}:
-        raise WrongValue(f"path must be that of a file, and not of a directory: {shown!r}")
-    return Place(directory or ".", (os.fsencode(name),))
-
-
-def _check_directory_prefix(end: Path | Remote) -> None:
-    """Refuse to delete what only begins like a directory.
-
-    :raises ValueError: a prefix does not end with a slash
-    """
-    if isinstance(end, Remote) and end.prefix and not end.prefix.endswith("/"):
-        raise WrongValue(f"prefix must end with a slash when delete is set: {shorten(end.prefix)}")
-
-
-def _check_apart(source: Remote, target: Remote) -> None:
-    """Refuse to copy objects among those that are listed for it."""
-    same = (source.account, source.container) == (target.account, target.container)
-    if same and (source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)):
-        raise WrongValue(f"target must not hold, or be in, the source: {target} and {source}")

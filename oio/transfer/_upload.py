@@ -96,6 +96,7 @@ class Upload:
                     policy=self.session.config.policy,
                     properties={MTIME: time_text(known.st_mtime_ns)},
                     content_id=content_id,
+                    **self.session.limits,
                 )
             return size
 
@@ -105,7 +106,7 @@ class Upload:
 def look(session: Session, remote: Remote, name: str) -> RemoteObject | None:
     """Describe an object; None when there is none."""
     try:
-        meta = session.api.object_get_properties(remote.account, remote.container, name)
+        meta = session.api.object_get_properties(remote.account, remote.container, name, **session.limits)
     except (exc.NoSuchObject, exc.NoSuchContainer, exc.NotFound):
         return None
     if str(meta.get("deleted")).lower() == "true":

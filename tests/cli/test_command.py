@@ -209,6 +209,24 @@ def test_a_deadline_ends_the_command(shell, namespace):
     assert ended.err.count("\n") == 1
 
 
+def test_a_deadline_ends_the_move_of_a_directory(shell, namespace, tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "f").write_bytes(b"1")
+    for line in ("sync {} oio://c --deadline {}", "object create c {} --deadline {}"):
+        with namespace.faults(Fault("stall", "proxy")):
+            ended = shell(line.format(tmp_path / "files", 0.05))
+        assert ended.code == 1, line
+        assert "deadline" in ended.err, line
+        assert "Traceback" not in ended.err, line
+        assert shell(line.format(tmp_path / "files", 60)).code == 0, line
+    rows = shell.json(f"sync {tmp_path / 'files'} oio://other --exclude f --dry-run")
+    assert rows == []
+    rows = shell.json(f"sync {tmp_path / 'files'} oio://other --exclude * --include f --dry-run")
+    assert [row["Name"] for row in rows] == ["f"]
+    ended = shell(f"sync {tmp_path / 'files'} oio://c --request-id me")
+    assert (ended.code, "--request-id is for single objects" in ended.err) == (1, True)
+
+
 def test_logs_are_as_verbose_as_wanted_and_go_to_a_file(shell, tmp_path):
     log = tmp_path / "log"
     shell("container show nosuch --log-file", log)

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from oio.common.events import CHUNK_FAILED, FAILED_OVER
 from oio.sandbox import Fault, Namespace
+from oio.telemetry import Telemetry
 from tests.kit.facade import ACCOUNT, CONTAINER, create, read
 from tests.kit.releases import RELEASES
 from tests.kit.telemetry import Program
@@ -97,3 +98,61 @@ def test_metrics_are_by_service_operation_and_outcome(namespace: Namespace, prog
     assert of("oio.request.duration", "GET chunk", "HTTP 503")[0] == 1
     count, seconds = of("oio.request.duration", "POST content/create", "ok")
     assert (count, seconds > 0) == (3, True)
+
+
+def carried(namespace: Namespace) -> dict[str, set[str]]:
+    """Trace contexts that requests had, by the service that got them."""
+    found: dict[str, set[str]] = {}
+    for record in namespace.requests:
+        found.setdefault(record.service, set()).update(
+            [value for name, value in record.headers if name.lower() == "traceparent"] or [""]
+        )
+    return found
+
+
+def use_all(api: Any, **options: Any) -> None:
+    """Ask the proxy and chunk servers, by all kinds of requests to these."""
+    for policy in ("TWOCOPIES", "EC21"):
+        create(api, "o", DATA, policy=policy, **options)
+        assert read(api, "o", **options) == DATA
+        api.object_link(ACCOUNT, CONTAINER, "o", ACCOUNT, CONTAINER, "link", **options)
+        api.object_delete(ACCOUNT, CONTAINER, "link", **options)
+    create(api, "o", b"more", append=True, **options)
+    list(api.object_list_all(ACCOUNT, CONTAINER, **options))
+    list(api.container_list_all(ACCOUNT, **options))
+
+
+def test_context_of_the_caller_is_carried_when_it_is_asked_for(
+    namespace: Namespace, api: Any, program: Program
+) -> None:
+    bridge = Telemetry(program.tracers, program.meters, propagate=True)
+    namespace.forget_requests()
+    with program.span() as span:
+        use_all(api, on_event=bridge)
+        context = span.get_span_context()
+    wanted = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    services = carried(namespace)
+    assert services == {service: {wanted} for service in services}
+    assert services.keys() >= {"proxy", "rawx", "account"}
+    # Nothing of it is stored with the chunks, nor with the object.
+    assert read(api, "o") == DATA + b"more"
+    (chunk, *_) = api.object_locate(ACCOUNT, CONTAINER, "o")[1]
+    meta = api.blob_client.chunk_head(chunk["url"])
+    assert "traceparent" not in str((meta, api.object_get_properties(ACCOUNT, CONTAINER, "o"))).lower()
+
+
+def test_no_context_is_carried_otherwise(namespace: Namespace, api: Any, program: Program) -> None:
+    namespace.forget_requests()
+    with program.span():
+        use_all(api, on_event=program.bridge)
+    # There is none.
+    use_all(api, on_event=Telemetry(program.tracers, program.meters, propagate=True))
+    assert set().union(*carried(namespace).values()) == {""}
+
+
+def test_header_that_the_caller_gives_wins(namespace: Namespace, api: Any, program: Program) -> None:
+    bridge = Telemetry(program.tracers, program.meters, propagate=True)
+    namespace.forget_requests()
+    with program.span():
+        create(api, "o", DATA, on_event=bridge, headers={"Traceparent": "mine"})
+    assert set().union(*carried(namespace).values()) == {"mine"}

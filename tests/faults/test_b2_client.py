@@ -11,11 +11,12 @@ import pytest
 
 from oio.api.backblaze_http import Backblaze, BackblazeException, BackblazeUtils, Backoff
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.storage_method import STORAGE_METHODS
 from oio.sandbox import Fault
 from tests.kit.buckets import PART_SIZE, asked, versions
-from tests.kit.objects import limits
+from tests.kit.objects import eventually, limits
 
 DATA = random.Random(2).randbytes(3 * PART_SIZE + 1234)
 NAME = "C0FFEE/a b+é"
@@ -134,6 +135,53 @@ def test_large_file_that_fails_leaves_nothing(namespace, bucket, client, operati
         client.put(bucket, NAME, io.BytesIO(DATA))
     plan.assert_met()
     assert caught.value.status_code == status
+    assert versions(namespace) == []
+
+
+def interrupted(plan, fault, call):
+    """Make a call in a thread that is interrupted when a fault is met; give what it raises."""
+    interruption, raised = green.Interruption(), []
+
+    def run():
+        with interruption:
+            try:
+                call()
+            except (exc.OioException, green.Interrupted) as err:
+                raised.append(err)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    eventually(lambda: plan.hits(fault))
+    interruption.ask()
+    thread.join()
+    return raised[0]
+
+
+REFUSED_PART = Fault("status", service="b2", operation="b2_upload_part", status=403)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "waits"),
+    [
+        # The call has failed already, and is cleaning up.
+        (REFUSED_PART, once("status", "b2_cancel_large_file")),
+        (once("commit-then-reset", "b2_start_large_file"), once("slow", "b2_list_unfinished_large_files")),
+        # It waits for an answer that does not come.
+        (None, once("commit-then-timeout", "b2_start_large_file")),
+        (None, once("stall", "b2_upload_part")),
+        (None, once("commit-then-timeout", "b2_upload_part", nth=2)),
+        (None, once("stall", "b2_finish_large_file")),
+    ],
+    ids=lambda fault: fault and name_of(fault),
+)
+def test_large_file_that_is_interrupted_leaves_nothing(namespace, bucket, make_client, trouble, waits):
+    # A longer limit than the test takes: only the interruption ends a wait.
+    # Nor is a pause between two attempts too short for it.
+    client = make_client(read_timeout=600.0, backoff=Backoff(sleep=lambda seconds: green.sleep(0.3)))
+    with namespace.faults(*filter(None, (trouble, waits))) as plan:
+        raised = interrupted(plan, waits, lambda: client.put(bucket, NAME, io.BytesIO(DATA)))
+    plan.assert_met()
+    assert isinstance(raised, (green.Interrupted, BackblazeException))
     assert versions(namespace) == []
 
 

@@ -90,6 +90,7 @@ def test_what_is_not_there_is_not_found(files: OioFileSystem, path: str) -> None
     uses = [files.info, files.ls, files.rm]
     if "/" in path:
         uses += [files.cat_file, lambda path: files.open(path, "rb")]
+        uses += [lambda path: files.cat_file(path, 3, 0), files.rm_file]
     for use in uses:
         with pytest.raises(FileNotFoundError):
             use(path)
@@ -99,8 +100,16 @@ def test_directory_is_no_file(files: OioFileSystem) -> None:
     files.pipe("box/a/b", b"data")
     with pytest.raises(IsADirectoryError):
         files.open("box", "wb")
-    with pytest.raises(FileNotFoundError):
-        files.open("box/a", "rb")
+    for use in (
+        lambda: files.open("box/a", "rb"),
+        lambda: files.cat_file("box/a"),
+        lambda: files.cat_file("box", 3, 0),
+        lambda: files.rm_file("box/a"),
+        lambda: files.rm_file("box"),
+        lambda: files.rm("box/a"),
+    ):
+        with pytest.raises(IsADirectoryError):
+            use()
     with pytest.raises(NotADirectoryError):
         files.rmdir("box/a/b")
     with pytest.raises(OSError, match="not empty"):
@@ -191,6 +200,112 @@ def test_object_that_stands_for_a_directory_is_none(files: OioFileSystem) -> Non
     files.pipe("box/d/a", b"")
     assert files.ls("box/d", detail=False) == ["box/d/a"]
     assert files.find("box") == ["box/d/a"]
+
+
+def test_directory_that_only_an_object_stands_for_is_empty(files: OioFileSystem) -> None:
+    files.api.object_create(files.account, "box", obj_name="d/e/", data=b"")
+    assert files.isdir("box/d/e")
+    assert files.ls("box/d/e") == []
+    assert files.ls("box/d", detail=False) == ["box/d/e"]
+    assert files.find("box", withdirs=True) == ["box", "box/d", "box/d/e"]
+    assert [(path, list(names), list(found)) for path, names, found in files.walk("box")] == [
+        ("box", ["d"], []),
+        ("box/d", ["e"], []),
+        ("box/d/e", [], []),
+    ]
+    with pytest.raises(OSError, match="not empty"):
+        files.rmdir("box/d")
+    files.rmdir("box/d/e")
+    assert not files.exists("box/d")
+
+
+def test_removal_of_a_tree_takes_the_objects_that_stand_for_directories(
+    files: OioFileSystem, namespace: Namespace
+) -> None:
+    def fill(container: str) -> None:
+        for name in ("d/", "d/empty/", "d/full/", "e/", "other/"):
+            files.api.object_create(files.account, container, obj_name=name, data=b"")
+        files.pipe({f"{container}/d/full/a": b"a", f"{container}/d/b": b"b", f"{container}/z": b"z"})
+
+    def left(container: str) -> list[str]:
+        return [obj["name"] for obj in files.api.object_list_all(files.account, container)]
+
+    fill("box")
+    namespace.forget_requests()
+    files.rm(["box/d", "box/e", "box/z"], recursive=True)
+    assert left("box") == ["other/"]
+    assert len([one for one in namespace.requests if "/container/list?" in one.target]) < 12
+    files.rm("box/*", recursive=True)
+    assert left("box") == []
+    fill("box")
+    files.mv("box/d", "box/moved", recursive=True)
+    assert left("box") == ["e/", "moved/b", "moved/full/a", "other/", "z"]
+    files.mkdir("whole")
+    fill("whole")
+    files.rm("whole", recursive=True)
+    assert not files.exists("whole")
+
+
+@pytest.mark.parametrize("maxdepth", [None, 1, 2, 3])
+def test_find_only_gives_names_that_begin_as_asked(files: OioFileSystem, maxdepth: int | None) -> None:
+    files.pipe({f"box/{name}": b"" for name in ("ab", "ac/d/e", "ac/f", "b", "d/ab")})
+    for path, stem in (("box", "a"), ("box", "ac"), ("box/ac", "d"), ("box", "x"), ("", "bo"), ("", "x")):
+        for withdirs in (False, True):
+            everything = files.find(path, maxdepth=maxdepth, withdirs=withdirs)
+            beginning = f"{path}/{stem}" if path else stem
+            wanted = [name for name in everything if name.startswith(beginning)]
+            found = files.find(path, maxdepth=maxdepth, withdirs=withdirs, prefix=stem)
+            assert found == wanted, (path, stem, withdirs)
+            detailed = files.find(path, maxdepth=maxdepth, withdirs=withdirs, prefix=stem, detail=True)
+            assert list(detailed) == wanted
+
+
+def test_glob_asks_for_names_that_begin_as_its_pattern(files: OioFileSystem, namespace: Namespace) -> None:
+    files.pipe({f"box/{number}": b"" for number in range(30)})
+    namespace.forget_requests()
+    assert files.glob("box/2?") == [f"box/2{number}" for number in range(10)]
+    assert files.find("box", maxdepth=1, prefix="2") == ["box/2", *(f"box/2{number}" for number in range(10))]
+    asked = [record for record in namespace.requests if "/container/list?" in record.target]
+    assert any("prefix=2" in record.target for record in asked)
+
+
+def test_names_with_empty_parts_do_not_lead_in_circles(files: OioFileSystem) -> None:
+    for name in ("a//b", "/c", "d"):
+        files.api.object_create(files.account, "box", obj_name=name, data=name.encode())
+    assert files.ls("box", detail=False) == ["box/a", "box/d"]
+    assert files.ls("box/a", detail=False) == []
+    assert [(path, names, found) for path, names, found in files.walk("box")] == [
+        ("box", ["a"], ["d"]),
+        ("box/a", [], []),
+    ]
+    # One listing finds them, and their whole paths lead there.
+    assert files.find("box") == ["box//c", "box/a//b", "box/d"]
+    assert files.cat("box/a//b") == b"a//b"
+    files.rm("box", recursive=True)
+    assert not files.exists("box")
+
+
+def test_directory_that_is_there_is_not_made_again(files: OioFileSystem) -> None:
+    files.pipe("box/d/a", b"")
+    for path in ("box", "box/d", "box/d/a"):
+        for make in (files.mkdir, files.makedirs):
+            with pytest.raises(FileExistsError):
+                make(path)
+        files.makedirs(path, exist_ok=True)
+    files.mkdir("box/e")
+    with pytest.raises(FileNotFoundError):
+        files.mkdir("nowhere/e", create_parents=False)
+    assert files.ls("", detail=False) == ["box"]
+
+
+def test_no_name_leads_out_of_the_directory_of_a_download(files: OioFileSystem, tmp_path: Path) -> None:
+    files.api.object_create(files.account, "box", obj_name="d/../../../escape", data=b"x")
+    files.pipe("box/d/a", b"a")
+    with pytest.raises(ValueError, match=r"\.\."):
+        files.get("box/d", str(tmp_path / "in" / "copy"), recursive=True)
+    assert not list(tmp_path.rglob("escape"))
+    files.get_file("box/d/../../../escape", str(tmp_path / "found"))
+    assert (tmp_path / "found").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_target_becomes_like_the_source_both_ways(api: Any, files: Path, target:
     assert not (target / "b/c/older").exists()
 
 
+def test_directory_that_is_empty_for_a_moment_is_not_taken_from_a_download(
+    api: Any, files: Path, target: Path
+) -> None:
+    # In each of them, a file is deleted while another one is about to be written.
+    tree = {f"{number:03}/new": b"new" for number in range(150)}
+    fill(files, tree)
+    fill(target, {f"{number:03}/old": b"old" for number in range(150)})
+    with transfer(api, policy="SINGLE") as moving:
+        moving.sync(files, BOX).raise_failures()
+        moving.sync(BOX, target, delete=True).raise_failures()
+    assert content(target) == tree
+
+
 def test_nothing_is_deleted_unless_it_is_wanted(api: Any, files: Path, target: Path) -> None:
     fill(files, {"f": b"1"})
     create(api, "g", b"2")

@@ -166,16 +166,19 @@ class Watch:
 
 @dataclass(frozen=True)
 class Usage:
-    """What this process uses: open descriptors, and bytes of memory."""
+    """What this process uses: open descriptors, bytes of memory, and threads."""
 
     descriptors: int
     memory: int
+    threads: int = 0
 
     @classmethod
     def now(cls) -> Usage:
         """Measure."""
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return cls(len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE"))
+        return cls(
+            len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count()
+        )
 
 
 @dataclass
@@ -207,13 +210,15 @@ class Summary:
         lines = [f"{name:<20} {first:>8} {second:>8}  {rest}".rstrip() for name, first, second, rest in rows]
         went_wrong = ", ".join(f"{name} {number}" for name, number in self.troubles.items())
         memory = f"memory: {_megabytes(self.before)} before, {_megabytes(self.after)} after"
+        descriptors = f"descriptors: {self.before.descriptors} before, {self.after.descriptors} after"
+        threads = f"threads: {self.before.threads} before, {self.after.threads} after"
         lines += [
             f"in {self.seconds:.0f} s; planned: {went_wrong or 'nothing'}",
             f"read again at the end: {self.checked:,} objects",
             ", ".join(f"{kind} {tally.number_of(kind)}" for kind in PROBLEMS),
             self._orphans(),
             *([self.healed] if self.healed else []),
-            f"descriptors: {self.before.descriptors} before, {self.after.descriptors} after; {memory}",
+            f"{descriptors}; {threads}; {memory}",
             f"{self.begun}: {'nothing is wrong' if tally.is_clean else 'FAILED'}",
         ]
         return lines

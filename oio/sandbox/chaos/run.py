@@ -28,6 +28,7 @@ from oio.sandbox.chaos.plan import Phase, phases
 from oio.sandbox.chaos.reads import ACCOUNT, World, base_containers, versioned_container
 from oio.sandbox.chaos.remote import Control, RemoteNamespace
 from oio.sandbox.chaos.report import DONE, FOREIGN, LOST, Finding, Problem, Summary, Tally, Usage, Watch
+from oio.sandbox.chaos.transfers import Transfers
 from oio.sandbox.chaos.ways import Ways
 from oio.sandbox.releases import R7_3, release_named
 
@@ -216,8 +217,10 @@ class Run:
         self._settings = settings
         self._control = control
         self._tally = tally
+        self._cache: dict[str, Any] = {}
         self._api = api or self._client("oio.api.object_storage", "ObjectStorageApi")
-        self._ways = Ways(self._api, None if api else self._client("oio.aio", "AsyncObjectStorageApi"))
+        awaited = None if api else self._client("oio.aio", "AsyncObjectStorageApi")
+        self._ways = Ways(self._api, awaited, importlib.import_module("oio.transfer"))
         self._watch = Watch(tally, settings.deadline + settings.margin, time.monotonic)
         release = release_named(settings.release)
         plan = phases(settings.seed, control.place.rawx, release=release, b2=_B2 in settings.policies)
@@ -242,7 +245,8 @@ class Run:
         # Imported by name: the sandbox shares no code with the client.
         kind = getattr(importlib.import_module(module), name)
         place = self._control.place
-        options: dict[str, Any] = {"cache": {}} if self._settings.cache else {}
+        # One for all: what a client changes, another one must not take from a cache of its own.
+        options: dict[str, Any] = {"cache": self._cache} if self._settings.cache else {}
         return kind(
             place.name,
             endpoint=place.endpoint,
@@ -290,7 +294,7 @@ class Run:
         self._api.close()
 
     def _worker(self, number: int) -> Worker:
-        operations = Operations(self._world, number, random.Random(f"{self._settings.seed}/{number}"))
+        operations = Transfers(self._world, number, random.Random(f"{self._settings.seed}/{number}"))
         return Worker(number, operations, self._tally, self._watch, self._goes_on)
 
     def _goes_on(self) -> bool:
@@ -319,7 +323,7 @@ class Run:
 
     def _check_all(self) -> int:
         """Read everything again, in calm weather; return how many objects."""
-        operations = Operations(self._world, self._settings.threads, random.Random(0))
+        operations = Transfers(self._world, self._settings.threads, random.Random(0))
         keys = self._world.book.keys()
         for key in keys:
             self._check(f"read of {key}", partial(operations.read, key, verify_checksum="strict"))

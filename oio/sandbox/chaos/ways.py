@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to write and to read an object: by a call, as a file, and from an event loop."""
+"""Ways to write and to read an object: by a call, as a file, from an event loop, and by a transfer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ import asyncio
 import functools
 import io
 import random
+import shutil
+import tempfile
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 #: How often each way is chosen.
 _WEIGHTS: Final = {"call": 6, "file": 2, "loop": 2}
+_WEIGHTS_OF_READS: Final = {**_WEIGHTS, "transfer": 2}
+#: Threads of a transfer, bytes of the parts of large downloads, and what is tried again.
+_SETTINGS: Final = {
+    "workers": 3,
+    "part_size": 65_536,
+    "retries": 2,
+    "retry_delay": 0.05,
+    "overwrite": "always",
+}
 _BLOCK: Final = 30_000
 
 
@@ -20,21 +33,50 @@ class Ways:
 
     :param api: the client.
     :param awaited: the same for event loops; None for calls only.
+    :param transfers: the module with transfers of many objects; None for calls only.
     """
 
-    def __init__(self, api: Any, awaited: Any = None) -> None:
+    def __init__(self, api: Any, awaited: Any = None, transfers: Any = None) -> None:
         self._api = api
         self._awaited = awaited
+        self._transfers = transfers
+        self._directory: Path | None = None
+        self._lock = threading.Lock()
 
-    def _chosen(self, rng: random.Random) -> str:
+    def _chosen(self, rng: random.Random, weights: dict[str, int]) -> str:
         if self._awaited is None:
             return "call"
-        return rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+        return rng.choices(list(weights), list(weights.values()))[0]
 
     def close(self) -> None:
-        """End what the client itself does not."""
+        """End what the client itself does not, and remove the files."""
         if self._awaited is not None:
             asyncio.run(self._awaited.aclose())
+        with self._lock:
+            if self._directory is not None:
+                shutil.rmtree(self._directory)
+                self._directory = None
+
+    # -- transfers
+
+    def directory(self) -> Path:
+        """Return the directory for files, which is removed in the end."""
+        with self._lock:
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="oio-chaos-files-"))
+            return self._directory
+
+    def transfer(self, **settings: Any) -> Any:
+        """Return what moves many objects.
+
+        :param settings: besides the usual ones.
+        """
+        config = self._transfers.TransferConfig(**{**_SETTINGS, **settings})
+        return self._transfers.Transfer(self._api, config)
+
+    def remote(self, account: str, container: str, prefix: str = "") -> Any:
+        """Return where objects are, for transfers."""
+        return self._transfers.Remote(account, container, prefix)
 
     # -- writing
 
@@ -43,7 +85,7 @@ class Ways:
 
         :returns: chunks, size and checksum.
         """
-        return getattr(self, f"_store_by_{self._chosen(rng)}")(rng, names, data, **options)
+        return getattr(self, f"_store_by_{self._chosen(rng, _WEIGHTS)}")(rng, names, data, **options)
 
     def _store_by_call(
         self, rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any
@@ -95,7 +137,7 @@ class Ways:
         :param received: gets the data, as they come.
         :returns: bytes of the object as its description says; None when nothing was said.
         """
-        size: int | None = getattr(self, f"_fetch_by_{self._chosen(rng)}")(
+        size: int | None = getattr(self, f"_fetch_by_{self._chosen(rng, _WEIGHTS_OF_READS)}")(
             rng, names, received, ranges, **options
         )
         return size
@@ -147,3 +189,22 @@ class Ways:
             return int(meta["length"])
 
         return asyncio.run(fetch())
+
+    def _fetch_by_transfer(
+        self,
+        rng: random.Random,
+        names: tuple[str, str, str],
+        received: bytearray,
+        ranges: list[tuple[int, int]] | None,
+        **options: Any,
+    ) -> int:
+        if ranges is not None:
+            # Transfers move whole objects.
+            return self._fetch_by_call(rng, names, received, ranges, **options)
+        # All is verified before it is given, whatever is asked for.
+        options.pop("verify_checksum", None)
+        with tempfile.TemporaryDirectory(dir=self.directory()) as directory:
+            path = Path(directory, "file")
+            result = self.transfer().download_file(self.remote(*names[:2]), names[2], path, **options)
+            received += path.read_bytes()
+        return int(result.size)

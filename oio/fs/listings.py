@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths, descriptions and listings of the filesystem of fsspec."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from fsspec.asyn import AsyncFileSystem
+
+from oio import ObjectStorageApi
+from oio.common import exceptions as exc
+from oio.fs.errors import as_os_errors
+from oio.fs.paths import Path, parents_of
+
+_T = TypeVar("_T")
+_Info = dict[str, Any]
+
+
+class Listings(AsyncFileSystem):  # type: ignore[misc]
+    """A filesystem that finds and describes files; :class:`~oio.fs.OioFileSystem` is the rest of it."""
+
+    protocol = "oio"
+    root_marker = ""
+    sep = "/"
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        account: str | None = None,
+        endpoint: str | None = None,
+        *,
+        workers: int = 16,
+        client_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.namespace = _required("namespace", namespace, "OIO_NS")
+        self.account = _required("account", account, "OIO_ACCOUNT")
+        self.endpoint = endpoint or os.environ.get("OIO_PROXYD_URL")
+        if not isinstance(workers, int) or workers < 1:
+            raise ValueError(f"workers must be 1 or more: {workers!r}")
+        self._workers = workers
+        self._client_options = dict(client_options or {})
+
+    @functools.cached_property
+    def api(self) -> ObjectStorageApi:
+        """The client that is used."""
+        where: Any = {"endpoint": self.endpoint} if self.endpoint else {}
+        return ObjectStorageApi(self.namespace, **where, **self._client_options)
+
+    @functools.cached_property
+    def _executor(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, "oio-fs")
+
+    def close(self) -> None:
+        """End the threads, and close idle connections. What is asked for later opens new ones."""
+        if (executor := self.__dict__.pop("_executor", None)) is not None:
+            executor.shutdown()
+        if (api := self.__dict__.pop("api", None)) is not None:
+            api.close()
+
+    async def _run(self, path: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
+        """Call a function of the client in a thread.
+
+        :param path: what it is about, for the exception
+        """
+        with as_os_errors(path):
+            call = functools.partial(function, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    # --- paths ---
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        return os.fspath(path).removeprefix("oio://").lstrip("/").rstrip("/")
+
+    @property
+    def fsid(self) -> str:
+        """Name of the place that all instances with the same options are about."""
+        return f"oio-{self.namespace}-{self.account}"
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Forget the listings that a path is in, or all of them."""
+        if path is None:
+            self.dircache.clear()
+        else:
+            path = self._strip_protocol(path)
+            for directory in [path, *parents_of(path)]:
+                self.dircache.pop(directory, None)
+        super().invalidate_cache(path)
+
+    # --- descriptions ---
+
+    def _describe(self, container: str, listed: Mapping[str, Any]) -> _Info:
+        """Description of an object of a listing."""
+        return {
+            "name": f"{container}/{listed['name']}",
+            "type": "file",
+            "size": int(listed["size"]),
+            "created": int(listed["ctime"]),
+            "mtime": int(listed["mtime"] if listed.get("mtime") else listed["ctime"]),
+            "hash": listed["hash"],
+            "version": str(listed["version"]),
+            "mime_type": listed.get("mime_type"),
+            "policy": listed.get("policy"),
+        }
+
+    def _describe_version(self, path: str, meta: Mapping[str, Any]) -> _Info:
+        """Description of an object that was asked for by name."""
+        return {
+            "name": path,
+            "type": "file",
+            "size": int(meta["length"]),
+            "created": int(meta["ctime"]),
+            "mtime": int(meta["mtime"] if meta.get("mtime") else meta["ctime"]),
+            "hash": meta["hash"],
+            "version": str(meta["version"]),
+            "mime_type": meta.get("mime_type"),
+            "policy": meta.get("policy"),
+            "properties": dict(meta.get("properties") or {}),
+        }
+
+    async def _info(self, path: str, **_kwargs: Any) -> _Info:
+        path = self._strip_protocol(path)
+        if (known := self._known(path)) is not None:
+            return known
+        return await self._run(path, self._look_at, path)
+
+    def _known(self, path: str) -> _Info | None:
+        """Description of a path that a cached listing has."""
+        for directory in parents_of(path)[:1]:
+            for entry in self.dircache.get(directory) or ():
+                if entry["name"] == path:
+                    return dict(entry)
+        return None
+
+    def _look_at(self, path: str) -> _Info:
+        container, name = place = Path.of(path)
+        if not container:
+            return _directory("")
+        if not name:
+            self.api.container_get_properties(self.account, container)
+            return _directory(path)
+        try:
+            return self._describe_version(path, self.api.object_get_properties(self.account, container, name))
+        except (exc.NoSuchObject, exc.NotFound):
+            found = self.api.object_list(self.account, container, prefix=place.prefix, limit=1)
+            if not found["objects"]:
+                raise
+            return _directory(path)
+
+    # --- listings ---
+
+    async def _ls(self, path: str, detail: bool = True, refresh: bool = False, **_kwargs: Any) -> list[Any]:
+        path = self._strip_protocol(path)
+        entries: list[_Info] | None = None if refresh else self.dircache.get(path)
+        if entries is None:
+            entries = await self._run(path, self._list, path)
+        return list(entries) if detail else sorted(entry["name"] for entry in entries)
+
+    def _list(self, path: str) -> list[_Info]:
+        container, name = Path.of(path)
+        if not container:
+            try:
+                entries = [_directory(row[0]) for row in self.api.container_list_all(self.account)]
+            except exc.NoSuchAccount:
+                # It comes into being with its first container.
+                entries = []
+        else:
+            entries = self._level(path)
+            if not entries and name and (itself := self._look_at(path))["type"] == "file":
+                return [itself]
+        self.dircache[path] = entries
+        return entries
+
+    def _level(self, path: str, stem: str = "") -> list[_Info]:
+        """What is in one directory.
+
+        :param stem: beginning of the names in the directory
+        """
+        place = Path.of(path)
+        entries = []
+        for listed in self.api.object_list_all(
+            self.account, place.container, prefix=place.prefix + stem, delimiter="/"
+        ):
+            name = listed["prefix"].removesuffix("/") if "prefix" in listed else listed["name"]
+            # Objects whose names end with a slash stand for directories: others make them. What comes after
+            # two slashes has no path that leads there step by step.
+            if not name.endswith("/") and name != "":
+                entries.append(
+                    _directory(f"{place.container}/{name}")
+                    if "prefix" in listed
+                    else self._describe(place.container, listed)
+                )
+        return entries
+
+    async def _find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+    ) -> Any:
+        path = self._strip_protocol(path)
+        detail = kwargs.pop("detail", False)
+        stem = kwargs.pop("prefix", "")
+        try:
+            if maxdepth == 1 and path and stem:
+                # As of a glob: the others need not be listed.
+                entries = await self._run(path, self._level, path, stem)
+                found = {entry["name"]: entry for entry in entries if withdirs or entry["type"] == "file"}
+            elif maxdepth is not None or not path:
+                found = await super()._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
+                beginning = f"{path}/{stem}" if path and stem else stem
+                found = {name: entry for name, entry in found.items() if name.startswith(beginning)}
+            else:
+                found = await self._run(path, self._find_below, path, withdirs, stem)
+        except FileNotFoundError:
+            found = {}
+        return found if detail else sorted(found)
+
+    def _find_below(self, path: str, withdirs: bool, stem: str) -> dict[str, _Info]:
+        """All files of a tree, by one listing.
+
+        :param stem: beginning of the names in the directory
+        """
+        container, name = place = Path.of(path)
+        found: dict[str, _Info] = {}
+        directories: set[str] = set()
+        is_directory = not name
+        for listed in self.api.object_list_all(self.account, container, prefix=place.prefix + stem):
+            is_directory = True
+            if listed["name"].endswith("/"):
+                directories.update(_directories(f"{container}/{listed['name']}", path))
+                continue
+            entry = self._describe(container, listed)
+            found[entry["name"]] = entry
+            directories.update(_directories(entry["name"], path))
+        if withdirs:
+            found |= {directory: _directory(directory) for directory in directories}
+            if is_directory and not stem:
+                found[path] = _directory(path)
+        if not found and name:
+            with contextlib.suppress(exc.NoSuchObject):
+                found[path] = self._describe_version(
+                    path, self.api.object_get_properties(self.account, container, name)
+                )
+        return dict(sorted(found.items()))
+
+    @contextlib.contextmanager
+    def _about_file(self, path: str) -> Iterator[None]:
+        """Notice that what is no file is a directory.
+
+        :raises IsADirectoryError: it is one
+        """
+        try:
+            yield
+        except (exc.NoSuchObject, exc.NotFound, FileNotFoundError):
+            kind = None
+            with contextlib.suppress(exc.OioException):
+                kind = self._look_at(path)["type"]
+            if kind == "directory":
+                raise error(IsADirectoryError, errno.EISDIR, path) from None
+            raise
+
+
+def _directory(path: str) -> _Info:
+    return {"name": path, "type": "directory", "size": 0}
+
+
+def _directories(path: str, root: str) -> Iterable[str]:
+    """The directories that a path is in, below a root."""
+    for directory in parents_of(path):
+        if len(directory) <= len(root):
+            return
+        yield directory
+
+
+def _required(name: str, value: str | None, variable: str) -> str:
+    found = value or os.environ.get(variable)
+    if not found:
+        raise ValueError(f"{name} is required, as an option or by {variable}: {value!r}")
+    return found
+
+
+def error(kind: type[OSError], number: int, path: str) -> OSError:
+    """An exception about a path."""
+    return kind(number, os.strerror(number), path)

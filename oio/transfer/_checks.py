@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the paths and places that calls get."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeAlias
+
+from oio.common.arguments import WrongType, WrongValue
+from oio.common.utils import shorten
+from oio.transfer._config import Remote
+from oio.transfer._places import Place
+
+Path: TypeAlias = "str | os.PathLike[str]"
+
+
+def check_path(argument: str, value: object) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise WrongType(f"{argument} must be a path, not {type(value).__name__}: {shorten(value)}")
+    if not value or "\0" in value:
+        raise WrongValue(f"{argument} must be a path: {value!r}")
+    return value
+
+
+def check_directory(argument: str, value: object) -> str:
+    path = check_path(argument, value)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(f"{argument} must be a directory: {path!r}")
+    return path
+
+
+def place_of(path: object) -> Place:
+    shown = check_path("path", path)
+    directory, name = os.path.split(shown)
+    if name in {"", ".", ".."}:
+        raise WrongValue(f"path must be that of a file, and not of a directory: {shown!r}")
+    return Place(directory or ".", (os.fsencode(name),))
+
+
+def check_directory_prefix(end: Path | Remote) -> None:
+    """Refuse to delete what only begins like a directory.
+
+    :raises ValueError: a prefix does not end with a slash
+    """
+    if isinstance(end, Remote) and end.prefix and not end.prefix.endswith("/"):
+        raise WrongValue(f"prefix must end with a slash when delete is set: {shorten(end.prefix)}")
+
+
+def check_apart(source: Remote, target: Remote) -> None:
+    """Refuse to copy objects among those that are listed for it."""
+    same = (source.account, source.container) == (target.account, target.container)
+    if same and (source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)):
+        raise WrongValue(f"target must not hold, or be in, the source: {target} and {source}")

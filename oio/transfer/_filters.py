@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which names of a tree are moved: patterns to include and to exclude."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from oio.common.arguments import WrongType, WrongValue
+from oio.common.utils import shorten
+
+Patterns: TypeAlias = "str | Iterable[str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which names are moved: all, those that some patterns match, or those that others do not.
+
+    Patterns are those of :func:`fnmatch.fnmatchcase`: ``*`` matches slashes too. One that ends with a slash
+    matches what is below. Those to include are exceptions of those to exclude.
+
+    >>> photos = Filter.of(include="*.jpg")
+    >>> photos.takes("2026/cat.jpg"), photos.takes("notes")
+    (True, False)
+    >>> but_one = Filter.of(include="tmp/keep", exclude=["tmp/", "*.log"])
+    >>> [but_one.takes(name) for name in ("tmp/keep", "tmp/a/b", "x.log", "x")]
+    [True, False, False, True]
+    """
+
+    include: re.Pattern[str] | None = None
+    exclude: re.Pattern[str] | None = None
+
+    @classmethod
+    def of(cls, include: Patterns = (), exclude: Patterns = ()) -> Filter:
+        """Make one.
+
+        :param include: one pattern, or several
+        :param exclude: the same
+        :raises TypeError: something else was given
+        :raises ValueError: a pattern is empty
+        """
+        return cls(_compiled("include", include), _compiled("exclude", exclude))
+
+    def takes(self, name: str) -> bool:
+        """Whether a name is moved, or deleted, at all."""
+        if self.include is not None and self.include.match(name):
+            return True
+        if self.exclude is not None:
+            return not self.exclude.match(name)
+        return self.include is None
+
+
+ALL = Filter()
+"""All names are moved."""
+
+
+def _compiled(argument: str, given: object) -> re.Pattern[str] | None:
+    if isinstance(given, str):
+        given = (given,)
+    if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
+        raise WrongType(f"{argument} must be patterns, not {type(given).__name__}: {shorten(given)}")
+    expressions = []
+    for pattern in given:
+        if not isinstance(pattern, str):
+            raise WrongType(
+                f"{argument} must be patterns (str), not {type(pattern).__name__}: {shorten(pattern)}"
+            )
+        if not pattern:
+            raise WrongValue(f"{argument} must be patterns that are not empty: {pattern!r}")
+        expressions.append(fnmatch.translate(f"{pattern}*" if pattern.endswith("/") else pattern))
+    return re.compile("|".join(expressions)) if expressions else None
