@@ -14,6 +14,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from oio.cli._context import Context
+from oio.cli._formats import Formats
 from oio.cli._values import Properties, bare_cid
 from oio.common.autocontainer import HashedContainerBuilder
 from oio.common.exceptions import CommandError
@@ -80,9 +81,15 @@ class Silent(Base):
 class Listing(Base, Lister):
     """A command that prints rows."""
 
+    def _load_formatter_plugins(self) -> Formats:
+        return Formats("csv", "json", "table", "value", "yaml")
+
 
 class Showing(Base, ShowOne):
     """A command that prints fields."""
+
+    def _load_formatter_plugins(self) -> Formats:
+        return Formats("json", "shell", "table", "value", "yaml")
 
     @staticmethod
     def shown(fields: dict[str, Any]) -> Fields:

@@ -281,11 +281,12 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
                 yield output
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode_of(path)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".oio-", delete=False) as file:
             try:
                 yield file.file
                 file.close()
-                os.chmod(file.name, 0o666 & ~_umask())
+                os.chmod(file.name, mode)
                 os.replace(file.name, path)
             except BaseException:  # Half of a file must not stay, whatever stopped it.
                 os.unlink(file.name)
@@ -379,10 +380,13 @@ def _is_special(path: str) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _umask() -> int:
+def _mode_of(path: Path) -> int:
+    """Permissions of the file that is replaced; those of a new one follow the umask."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mode & 0o777
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 COMMANDS: dict[str, type[Base]] = {
