@@ -8,12 +8,11 @@ import contextlib
 import copy
 import json
 import logging
-import os
 import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any, TextIO
+from typing import Any
 
 from cliff.app import App
 
@@ -22,6 +21,7 @@ from oio.cli._commands import Commands
 from oio.cli._context import Clients
 from oio.cli._errors import explain
 from oio.cli._options import add_global_options
+from oio.cli._streams import abandon, open_standard_streams, print_anything
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -36,13 +36,13 @@ class Openio(App):
     LOG = logging.getLogger("openio")
 
     def __init__(self) -> None:
+        open_standard_streams()
         super().__init__("The client of OpenIO SDS.", __version__, Commands(), deferred_help=True)
         self.clients = Clients()
         #: Whether the standard input is read for commands.
         self.in_batch = False
         self.perfdata: dict[str, object] = {}
-        for stream in (self.stdout, self.stderr):
-            _print_anything(stream)
+        print_anything(self.stdout)
 
     def build_option_parser(
         self, description: str, version: str, argparse_kwargs: object = None
@@ -64,16 +64,17 @@ class Openio(App):
             except KeyboardInterrupt:
                 return _INTERRUPTED
             except BrokenPipeError:
-                self._abandon_output()
+                abandon(self.stdout)
                 return _BROKEN_PIPE
             except Exception as err:  # noqa: BLE001 - a file of logs that cannot be written, a batch that is no text
-                self._abandon_output()
+                abandon(self.stdout)
                 self.stderr.write(f"{explain(err)}\n")
                 return 1
             finally:
                 self.stderr.flush()
         except OSError:
             # There is nobody left to be told.
+            abandon(self.stderr)
             return 1
 
     def _run(self, argv: list[str]) -> int:
@@ -84,14 +85,6 @@ class Openio(App):
             code = self._profiled(self.run_subcommand, words) if words else self._run_batch()
         self.stdout.flush()
         return code
-
-    def _abandon_output(self) -> None:
-        """Leave what was not written: the interpreter would try again when it ends."""
-        with contextlib.suppress(OSError, ValueError):
-            self.stdout.flush()
-            return
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
 
     def _profiled(self, call: Callable[[list[str]], int], words: list[str]) -> int:
         """Run something, with a profile if that is wanted."""
@@ -200,12 +193,6 @@ class Openio(App):
             for handler in handlers:
                 root.removeHandler(handler)
                 handler.close()
-
-
-def _print_anything(stream: TextIO) -> None:
-    """Let a stream escape the characters of names that its encoding has not."""
-    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="backslashreplace")
 
 
 def _log_warning(message: Warning | str, *_where: object, **_more: object) -> None:

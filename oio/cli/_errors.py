@@ -27,8 +27,8 @@ def explain(err: BaseException) -> str:
     >>> explain(ValueError("no such\nthing"))
     'no such thing'
     """
-    if isinstance(err, OSError) and err.strerror and err.filename:
-        text = f"{err.filename}: {err.strerror}"
+    if isinstance(err, OSError) and err.strerror:
+        text = f"{err.filename}: {err.strerror}" if err.filename else err.strerror
     else:
         text = str(err) or type(err).__name__
     if isinstance(err, exc.ContainerNotEmpty) and isinstance(err.__cause__, exc.Conflict):

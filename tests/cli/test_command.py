@@ -32,9 +32,9 @@ def two(shell):
 
 def test_rows_in_each_format(two):
     line = "container list -c Count -c Name"
+    border = "+----------+----------+\n"
     assert two(line).out == (
-        "+------+-------+\n| Name | Count |\n+------+-------+\n"
-        "| a2   |     0 |\n| b1   |     0 |\n+------+-------+\n"
+        f"{border}| Name     |    Count |\n{border}| a2       |        0 |\n| b1       |        0 |\n{border}"
     )
     assert (
         two(f"{line} -f json --noindent").out == '[{"Name": "a2", "Count": 0}, {"Name": "b1", "Count": 0}]\n'
@@ -48,7 +48,7 @@ def test_rows_in_each_format(two):
 
 def test_fields_in_each_format(two, account):
     line = "container show a2 -c objects -c account"
-    assert f"| account | {account} |" in two(line).out
+    assert f"| account  | {account:<8} |" in two(line).out
     assert two(f"{line} -f json --noindent").out == f'{{"account": "{account}", "objects": "0"}}\n'
     assert two(f"{line} -f value").out == f"{account}\n0\n"
     assert two(f"{line} -f shell --prefix x_").out == f'x_account="{account}"\nx_objects="0"\n'
