@@ -7,6 +7,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cliff.command import Command
@@ -99,11 +100,18 @@ class Showing(Base, ShowOne):
 
     def produce_output(self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[Any]) -> int:
         """Print the fields; of those that are for a shell, nothing is run when they are evaluated."""
-        if parsed_args.formatter == "shell":
-            column_names = [_NO_NAME.sub("_", name) for name in column_names]
+        if parsed_args.formatter != "shell":
+            return int(super().produce_output(parsed_args, column_names, data))
+        names, chosen = self._generate_columns_and_selector(parsed_args, column_names)
+        values = data if chosen is None else compress(data, chosen)
+        self.formatter.emit_one(
+            [_NO_NAME.sub("_", name) for name in names],
             # Cliff escapes quotes only, and of text only.
-            data = [_EXPANDED.sub(r"\\\g<0>", str(value)) for value in data]
-        return int(super().produce_output(parsed_args, column_names, data))
+            [_EXPANDED.sub(r"\\\g<0>", str(value)) for value in values],
+            self.app.stdout,
+            parsed_args,
+        )
+        return 0
 
 
 class OnContainers(Base):
