@@ -36,8 +36,10 @@ _openio() {
         :
       elif [[ $current == -* ]]; then
         _openio_case "$line -"
-      else
+      elif [[ -z $over ]]; then
         _openio_case "$line"
+      else
+        known=
       fi ;;
   esac
   COMPREPLY=($(compgen -W "$known" -- "$current"))
@@ -75,8 +77,10 @@ _openio() {
         :
       elif [[ $current == -* ]]; then
         _openio_case "$line -"
-      else
+      elif [[ -z $over ]]; then
         _openio_case "$line"
+      else
+        known=
       fi ;;
   esac
   if [[ -n $known ]]; then

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables that describe the command of 7.3.0, row by row: the transcripts in ``tables``, on both releases.
 
-A transcript is named by its table. After ``$``, it has a command, and after ``->`` its exit status, if that is
-not 0. Then comes what is printed, as in doctests; what follows ``!`` is somewhere in what is printed to the
-standard error.
+A transcript is named by its table. After ``$``, it has a command, and after ``->`` its exit status, if that
+is not 0. Then comes what is printed, as in doctests; what follows ``!`` is somewhere in what is printed to
+the standard error.
 """
 
 from __future__ import annotations
