@@ -52,6 +52,10 @@ class Base(Command):
         """The client."""
         return self.context.api
 
+    def get_epilog(self) -> str:
+        """End the help with nothing: cliff would look through all packages that are installed."""
+        return ""
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Make the parser of the command."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
