@@ -204,7 +204,9 @@ class ShowContainer(OnContainer, Showing):
             fields["bucket"] = system[_BUCKET]
         if _EXCEEDING in system:
             fields["delete_exceeding_versions"] = system[_EXCEEDING] == "1"
-        fields |= _space(system)
+        # The first request is the one that explains its failures.
+        urgent = self.api.container.container_get_properties(account, container, urgent=True, **call)
+        fields |= _space(urgent["system"])
         fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
         if parsed_args.formatter == "table":
             fields["bytes_usage"] = size(fields["bytes_usage"])

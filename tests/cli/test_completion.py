@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +53,8 @@ COMPLETED = {
 def completed(request):
     """What a shell makes of words, the last of which is not yet complete."""
     name = request.param
-    made = subprocess.run(["openio", "complete", "--shell", name], capture_output=True, text=True, check=True)
+    program = str(Path(sys.executable).with_name("openio"))
+    made = subprocess.run([program, "complete", "--shell", name], capture_output=True, text=True, check=True)
 
     def complete(line):
         command = [*SHELLS[name], made.stdout, "openio", *line.split(" ")]

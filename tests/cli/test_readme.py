@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding=
 SECTION = re.search(r"^## Use it in a shell\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
 INSTALLED, STARTED = re.search(r"```sh\n(pip install .*?) && (openio sandbox run .*?)\n```", SECTION).groups()
 STEPS = re.split(r"^\$ ", re.search(r"```console\n(.*?)```", SECTION, re.DOTALL)[1], flags=re.MULTILINE)[1:]
+#: Where the command is installed.
+PROGRAMS = Path(sys.executable).parent
 _DONE = "-- done --"
 
 
@@ -23,7 +27,8 @@ _DONE = "-- done --"
 def address():
     """Address of the namespace that the section starts, on any port that is free."""
     assert STARTED.endswith("--port 6000")
-    command = shlex.split(STARTED.replace("--port 6000", "--port 0"))
+    _, *words = shlex.split(STARTED.replace("--port 6000", "--port 0"))
+    command = [str(PROGRAMS / "openio"), *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout.readline() == "from oio import ObjectStorageApi\n"
@@ -45,6 +50,7 @@ def bash(tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
         cwd=tmp_path,
+        env=os.environ | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
     ) as shell:
 
         def run(line):
