@@ -214,7 +214,8 @@ def _get_properties(backend: Backend, call: Call) -> Response:
     with backend.metadata.reading(call.target(), even_disabled=True) as container:
         system = container.system_properties()
         if call.flag("urgent"):
-            system |= container.statistics()
+            # Those that a shard has inherited stay.
+            system = container.statistics() | system
         return ok({"properties": container.user_properties(), "system": system})
 
 
