@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from oio.sandbox import Fault
-from tests.cli.test_command import environment_of, eventually
+from tests.cli.test_command import environment_of, eventually, is_waiting
 
 #: Makes the terminal that of the command, so that Ctrl-C is for it.
 _ON_TERMINAL = (
@@ -151,9 +151,10 @@ def test_ctrl_c_of_a_terminal_ends_without_a_word(terminal, namespace, big):
     namespace.forget_requests()
     with (
         namespace.faults(Fault("stall", "rawx", "PUT")),
-        terminal("object", "create", "c", "site", "-c", "Name") as screen,
+        terminal("object", "create", "c", "site/big", "-c", "Name") as screen,
     ):
         assert eventually(lambda: any(record.method == "PUT" for record in namespace.requests))
+        assert eventually(lambda: is_waiting(screen.process.pid))
         screen.type(b"\x03")
         code, _ = screen.end()
     assert code == 130
