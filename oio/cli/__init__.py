@@ -12,6 +12,7 @@ from collections.abc import Sequence
 __all__ = ["main"]
 
 _FAILED = 1
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        # While modules were imported.
+        return _INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    if words == ["--version"]:
+        # Scripts that look for it do not wait for what it does not need.
+        from oio._version import __version__
+
+        sys.stdout.write(f"openio {__version__}\n")
+        return 0
     if words[:1] == ["sandbox"] and words[1:2] in (["run"], ["demo"], ["chaos"]):
         # It has options of its own, and needs nothing of what follows.
         from oio.sandbox.__main__ import main as run_sandbox

@@ -8,32 +8,25 @@ import contextlib
 import copy
 import json
 import logging
-import os
 import shlex
-import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
 
 from cliff.app import App
-from cliff.commandmanager import CommandManager
 
 from oio._version import __version__
-from oio.cli import _account, _bucket, _cluster, _container, _data, _health, _object, _reference, _tools
+from oio.cli._commands import Commands
 from oio.cli._context import Clients
 from oio.cli._errors import explain
+from oio.cli._options import add_global_options
+from oio.cli._streams import abandon, open_standard_streams, print_anything
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
-
-
-def _commands() -> CommandManager:
-    manager = CommandManager("oio.cli")
-    for module in (_account, _bucket, _container, _object, _data, _health, _reference, _cluster, _tools):
-        for name, command in module.COMMANDS.items():
-            manager.add_command(name, command)
-    return manager
 
 
 class Openio(App):
@@ -43,10 +36,13 @@ class Openio(App):
     LOG = logging.getLogger("openio")
 
     def __init__(self) -> None:
-        super().__init__("The client of OpenIO SDS.", __version__, _commands(), deferred_help=True)
+        open_standard_streams()
+        super().__init__("The client of OpenIO SDS.", __version__, Commands(), deferred_help=True)
         self.clients = Clients()
         #: Whether the standard input is read for commands.
         self.in_batch = False
+        self.perfdata: dict[str, object] = {}
+        print_anything(self.stdout)
 
     def build_option_parser(
         self, description: str, version: str, argparse_kwargs: object = None
@@ -55,72 +51,55 @@ class Openio(App):
         parser = argparse.ArgumentParser(
             prog=self.NAME, description=description, add_help=False, allow_abbrev=False
         )
-        add = parser.add_argument
-        add("--version", action="version", version=f"{self.NAME} {version}")
-        add("-h", "--help", dest="deferred_help", action="store_true", help="show this help")
-        add(
-            "-v",
-            "--verbose",
-            dest="verbose_level",
-            action="count",
-            default=1,
-            help="log more; twice for even more",
-        )
-        add(
-            "-q",
-            "--quiet",
-            dest="verbose_level",
-            action="store_const",
-            const=0,
-            help="log nothing but errors",
-        )
-        add("--debug", action="store_true", help="show the traceback of errors")
-        add("--log-file", metavar="FILE", help="log to this file too")
-        add("--ns", "--oio-ns", dest="ns", metavar="NAMESPACE", help="name of the namespace (OIO_NS)")
-        add("-a", "--account", "--oio-account", dest="account", help="name of the account (OIO_ACCOUNT)")
-        add(
-            "--oio-proxy",
-            "--oio-proxyd-url",
-            dest="proxy",
-            metavar="URL",
-            help="address of the proxy (OIO_PROXYD_URL; then the files of the namespace)",
-        )
-        add("--admin-flag", "--admin", dest="admin", action="store_true", help="ask as an administrator")
-        add("--request-id", "--req-id", dest="request_id", metavar="ID", help="ID of the requests")
-        add("--dump-perfdata", action="store_true", help="print the time that was spent")
-        add(
-            "--deadline",
-            type=float,
-            metavar="SECONDS",
-            help="time granted to the command; it fails when that is spent",
-        )
+        add_global_options(parser, f"{self.NAME} {version}")
         return parser
 
     def run(self, argv: list[str]) -> int:
         """Run one command, or those of a batch; return the exit status."""
         try:
-            self.options, words = self.parser.parse_known_args(argv)
-            with contextlib.closing(self.clients), self._logging():
-                code = self._run_command(words) if words else self._run_batch()
-            self.stdout.flush()
-            return code
-        except SystemExit as end:
-            return end.code if isinstance(end.code, int) else int(end.code is not None)
-        except KeyboardInterrupt:
-            return _INTERRUPTED
-        except BrokenPipeError:
-            # Nothing more may be written when the interpreter flushes.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _BROKEN_PIPE
-        except Exception as err:  # noqa: BLE001 - a file of logs that cannot be written, a batch that is no text
-            self.stderr.write(f"{explain(err)}\n")
+            try:
+                return self._run(argv)
+            except SystemExit as end:
+                return end.code if isinstance(end.code, int) else int(end.code is not None)
+            except KeyboardInterrupt:
+                return _INTERRUPTED
+            except BrokenPipeError:
+                abandon(self.stdout)
+                return _BROKEN_PIPE
+            except Exception as err:  # noqa: BLE001 - a file of logs that cannot be written, a batch that is no text
+                abandon(self.stdout)
+                self.stderr.write(f"{explain(err)}\n")
+                return 1
+            finally:
+                self.stderr.flush()
+        except OSError:
+            # There is nobody left to be told.
+            abandon(self.stderr)
             return 1
 
-    def _run_command(self, words: list[str]) -> int:
-        if self.options.deferred_help:
-            words = ["help", *words]
-        return int(self.run_subcommand(words))
+    def _run(self, argv: list[str]) -> int:
+        self.options, words = self.parser.parse_known_args(argv)
+        with contextlib.closing(self.clients), self._logging():
+            if self.options.deferred_help:
+                words = ["help", *words]
+            code = self._profiled(self.run_subcommand, words) if words else self._run_batch()
+        self.stdout.flush()
+        return code
+
+    def _profiled(self, call: Callable[[list[str]], int], words: list[str]) -> int:
+        """Run something, with a profile if that is wanted."""
+        if not self.options.profile:
+            return call(words)
+        if not self.options.profile_early:
+            # The command and what it needs are imported before.
+            with contextlib.suppress(ValueError):
+                self.command_manager.find_command(words)
+            import_module("oio.api.object_storage")
+        profiler: Any = import_module(self.options.profiler).Profile()
+        try:
+            return int(profiler.runcall(call, words))
+        finally:
+            profiler.dump_stats(self.options.profile)
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command; an unknown one is told, with similar ones."""
@@ -136,7 +115,7 @@ class Openio(App):
         command = factory(self, self.options)
         # Options may be between the words.
         parsed = command.get_parser(f"{self.NAME} {name}").parse_intermixed_args(words)
-        self.perfdata: dict[str, object] = {}
+        self.perfdata = {}
         try:
             code = int(command.run(parsed) or 0)
             if self.options.dump_perfdata:
@@ -156,7 +135,6 @@ class Openio(App):
 
     def _run_batch(self) -> int:
         """Run the commands of the standard input, one a line, whichever of them fail."""
-        self.print_help_if_requested()
         self.in_batch = True
         options = self.options
         for line in self._lines():
@@ -168,7 +146,9 @@ class Openio(App):
                 if words in (["quit"], ["exit"]):
                     break
                 self.options, words = self.parser.parse_known_args(words, copy.copy(options))
-                if words and self._run_command(words) == _INTERRUPTED:
+                if self.options.deferred_help:
+                    words = ["help", *words]
+                if words and self._profiled(self.run_subcommand, words) == _INTERRUPTED:
                     return _INTERRUPTED
             except ValueError as err:
                 self.LOG.error(explain(err))

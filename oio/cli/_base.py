@@ -7,6 +7,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cliff.command import Command
@@ -14,6 +15,7 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 
 from oio.cli._context import Context
+from oio.cli._formats import Formats
 from oio.cli._values import Properties, bare_cid
 from oio.common.autocontainer import HashedContainerBuilder
 from oio.common.exceptions import CommandError
@@ -50,6 +52,10 @@ class Base(Command):
         """The client."""
         return self.context.api
 
+    def get_epilog(self) -> str:
+        """End the help with nothing: cliff would look through all packages that are installed."""
+        return ""
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Make the parser of the command."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -80,9 +86,15 @@ class Silent(Base):
 class Listing(Base, Lister):
     """A command that prints rows."""
 
+    def _load_formatter_plugins(self) -> Formats:
+        return Formats("csv", "json", "table", "value", "yaml")
+
 
 class Showing(Base, ShowOne):
     """A command that prints fields."""
+
+    def _load_formatter_plugins(self) -> Formats:
+        return Formats("json", "shell", "table", "value", "yaml")
 
     @staticmethod
     def shown(fields: dict[str, Any]) -> Fields:
@@ -92,11 +104,18 @@ class Showing(Base, ShowOne):
 
     def produce_output(self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[Any]) -> int:
         """Print the fields; of those that are for a shell, nothing is run when they are evaluated."""
-        if parsed_args.formatter == "shell":
-            column_names = [_NO_NAME.sub("_", name) for name in column_names]
+        if parsed_args.formatter != "shell":
+            return int(super().produce_output(parsed_args, column_names, data))
+        names, chosen = self._generate_columns_and_selector(parsed_args, column_names)
+        values = data if chosen is None else compress(data, chosen)
+        self.formatter.emit_one(
+            [_NO_NAME.sub("_", name) for name in names],
             # Cliff escapes quotes only, and of text only.
-            data = [_EXPANDED.sub(r"\\\g<0>", str(value)) for value in data]
-        return int(super().produce_output(parsed_args, column_names, data))
+            [_EXPANDED.sub(r"\\\g<0>", str(value)) for value in values],
+            self.app.stdout,
+            parsed_args,
+        )
+        return 0
 
 
 class OnContainers(Base):

@@ -118,7 +118,9 @@ class RefreshBucket(_OnBucket, Silent):
             raise CommandError("--recompute needs --touch")
         bucket, call = parsed_args.bucket, self.context.call
         if parsed_args.touch:
-            account = self.api.account.bucket_show(bucket, **call)["account"]
+            account = self.api.account.bucket_show(bucket, **call).get("account")
+            if not account:
+                raise CommandError(f"Bucket {bucket!r} has no account, and so no containers to touch")
             for name, *_ in self.api.container_list_all(account, **call):
                 system = self.api.container_get_properties(account, name, **call)["system"]
                 if system.get(_BUCKET) == bucket:

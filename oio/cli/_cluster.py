@@ -12,6 +12,8 @@ from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing
 from oio.common.exceptions import CommandError, NotFound, OioException, OioNetworkException
 
 _COLUMNS = ("Type", "Addr", "Service Id", "Volume", "Location", "Slots", "Up", "Score", "Locked")
+_NOT_ASKED = -2
+"""Score of a service whose host does not ask for it."""
 _RESULTS = ("Type", "Service", "Result")
 
 
@@ -123,6 +125,10 @@ class ListLocalServices(_OnTypes, Listing):
             for service in found
             if not wanted or service["type"] in wanted
         ]
+        if any(service["score"] == _NOT_ASKED for service in found):
+            self.app.LOG.warning(
+                "The proxy does not tell local scores, unless proxy.quirk.local_scores is set"
+            )
         return _COLUMNS, rows
 
 

@@ -23,7 +23,7 @@ from oio.cli._base import (
     add_property_names,
 )
 from oio.cli._values import boolean, size
-from oio.common.exceptions import CommandError
+from oio.common.exceptions import BadRequest, CommandError, OioException
 from oio.common.utils import cid_from_name
 
 _QUOTA = "sys.m2.quota"
@@ -87,15 +87,28 @@ class CreateContainers(Listing):
         _add_system(parser)
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Create them."""
-        created = self.api.container_create_many(
-            self.context.account,
-            parsed_args.names,
-            properties=parsed_args.properties,
-            system=_system(parsed_args),
+        """Create one, whose failure is an error; or many by one request."""
+        account, names = self.context.account, parsed_args.names
+        made: dict[str, Any] = {
+            "properties": parsed_args.properties,
+            "system": _system(parsed_args),
             **self.context.call,
-        )
-        return ("Name", "Created"), created
+        }
+        columns = ("Name", "Created")
+        if len(names) == 1:
+            return columns, [(names[0], self.api.container_create(account, names[0], **made))]
+        rows = self.api.container_create_many(account, names, **made)
+        for name, created in rows:
+            if not created:
+                self._check(name, account, made)
+        return columns, rows
+
+    def _check(self, name: str, account: str, made: dict[str, Any]) -> None:
+        """Tell why a container was not created, unless it is there."""
+        try:
+            self.api.container_create(account, name, **made)
+        except OioException as err:
+            self.fail(err, f"{name}: ")
 
 
 class _OnSeveral(OnContainers):
@@ -147,14 +160,21 @@ class ListContainers(Listing):
         if given.full:
             listed = self.api.container_list_all(account, **which, **self.context.call)
         else:
-            limit = None if given.limit is None else int(given.limit)
-            listed = self.api.container_list(account, limit=limit, **which, **self.context.call)
+            listed = self.api.container_list(account, limit=_limit(given.limit), **which, **self.context.call)
         return ("Name", "Bytes", "Count", "Mtime", "CID"), self._rows(account, listed)
 
     @staticmethod
     def _rows(account: str, listed: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
         for name, objects, used, _is_prefix, mtime in listed:
             yield name, used, objects, mtime, cid_from_name(account, name)
+
+
+def _limit(text: str | None) -> int | None:
+    """Size of a page: 7.3.0 leaves it to the service to refuse it, so that this is no bad usage."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise CommandError(f"--limit must be a number: {text!r}") from None
 
 
 class ShowContainer(OnContainer, Showing):
@@ -184,7 +204,9 @@ class ShowContainer(OnContainer, Showing):
             fields["bucket"] = system[_BUCKET]
         if _EXCEEDING in system:
             fields["delete_exceeding_versions"] = system[_EXCEEDING] == "1"
-        fields |= _space(system)
+        # The first request is the one that explains its failures.
+        urgent = self.api.container.container_get_properties(account, container, urgent=True, **call)
+        fields |= _space(urgent["system"])
         fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
         if parsed_args.formatter == "table":
             fields["bytes_usage"] = size(fields["bytes_usage"])
@@ -223,6 +245,8 @@ class SetContainer(OnContainer, Silent):
                 raise CommandError(f"--status must be one of {', '.join(_STATUS)}: {parsed_args.status!r}")
             system["sys.status"] = _STATUS[parsed_args.status]
         account, container, call = self.named(parsed_args, parsed_args.container)
+        if not (system or parsed_args.properties or parsed_args.clear):
+            raise BadRequest(400, 400, "No properties found in JSON object")
         self.api.container_set_properties(
             account, container, parsed_args.properties, clear=parsed_args.clear, system=system, **call
         )

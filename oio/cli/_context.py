@@ -15,6 +15,7 @@ from oio.common.exceptions import CommandError
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
     from oio.conscience.client import ConscienceClient
+    from oio.rdir.client import RdirDispatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,17 @@ class Context:
         from oio.conscience.client import ConscienceClient
 
         return ConscienceClient(
+            {"namespace": self.namespace},
+            endpoint=self.proxy.value,
+            pool_manager=self.api.container.pool_manager,
+        )
+
+    @cached_property
+    def dispatcher(self) -> RdirDispatcher:
+        """What gives volumes their rdir services; its client of these is ``rdir``."""
+        from oio.rdir.client import RdirDispatcher
+
+        return RdirDispatcher(
             {"namespace": self.namespace},
             endpoint=self.proxy.value,
             pool_manager=self.api.container.pool_manager,

@@ -9,10 +9,11 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from oio.cli._bars import Count, bar, watched
 from oio.cli._base import (
     Arguments,
     Base,
@@ -29,7 +30,7 @@ from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.transfer import Progress, Remote, Report, Transfer
+    from oio.transfer import Remote, Report, Transfer
 
 _JOBS = 8
 _INTERRUPTED = 130
@@ -67,19 +68,8 @@ class Moving(Base):
             raise CommandError("--request-id is for single objects, not for directories")
         verify = getattr(parsed_args, "verify", "default") != "none"
         config = TransferConfig(workers=parsed_args.jobs, verify=verify, **settings)
-        with self._bar() as bar, Transfer(api, config, on_progress=bar) as transfer:
+        with bar(self.app) as told, Transfer(api, config, on_progress=told) as transfer:
             yield transfer
-
-    def _bar(self) -> contextlib.AbstractContextManager[Callable[[Progress], object] | None]:
-        """A bar on the terminal, if there is one, and rich is installed."""
-        if self.app.stderr.isatty() and self.app_args.verbose_level:
-            with contextlib.suppress(ImportError):
-                from rich.console import Console
-
-                from oio.transfer.bars import RichBar
-
-                return RichBar(console=Console(file=self.app.stderr), transient=True)
-        return contextlib.nullcontext()
 
     @property
     def deadline(self) -> float | None:
@@ -140,7 +130,7 @@ class CreateObjects(Moving, OnObjects, Listing):
                 if file != "-" and os.path.isdir(file):
                     rows += self._create_tree(parsed_args, file, next(keys, name), container_of)
                     continue
-                with self._opened(file) as source:
+                with self._opened(file) as opened, watched(self.app, opened) as source:
                     name = next(keys, None) or self._name_of(file, name)
                     rows.append(self._create(parsed_args, source, name, container_of(name)))
             except KeyboardInterrupt:
@@ -261,7 +251,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
 
     def _copy(self, api: ObjectStorageApi, given: Arguments) -> None:
         account, container, name, call = self.target(given)
-        _, stream = api.object_fetch(
+        meta, stream = api.object_fetch(
             account,
             container,
             name,
@@ -270,9 +260,14 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             on_unsatisfiable="raise",
             **call,
         )
-        with contextlib.closing(stream), self._output(given) as output:
+        # A bar would be amid what is written to the same terminal.
+        told_by = contextlib.nullcontext() if given.file == "-" else bar(self.app)
+        size = None if given.range else int(meta["length"])
+        with contextlib.closing(stream), told_by as told, self._output(given) as output:
+            count = Count(size, told)
             for block in stream:
                 output.write(block)
+                count.add(len(block))
 
     @contextlib.contextmanager
     def _output(self, given: Arguments) -> Iterator[IO[bytes]]:
@@ -288,11 +283,12 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
                 yield output
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _mode_of(path)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".oio-", delete=False) as file:
             try:
                 yield file.file
                 file.close()
-                os.chmod(file.name, 0o666 & ~_umask())
+                os.chmod(file.name, mode)
                 os.replace(file.name, path)
             except BaseException:  # Half of a file must not stay, whatever stopped it.
                 os.unlink(file.name)
@@ -391,10 +387,13 @@ def _is_special(path: str) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _umask() -> int:
+def _mode_of(path: Path) -> int:
+    """Permissions of the file that is replaced; those of a new one follow the umask."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mode & 0o777
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 COMMANDS: dict[str, type[Base]] = {

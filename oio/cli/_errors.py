@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import re
+
 from oio.common import exceptions as exc
 
+_REASON = re.compile(r"\(([^()]+)\) (\(HTTP \d+\))")
+"""What a service said, before its status."""
 _HINTS: tuple[tuple[type[BaseException], str], ...] = (
     (exc.NoSuchAccount, "see 'openio account list', check --account and OIO_ACCOUNT"),
     (exc.NoSuchContainer, "see 'openio container list', check --account and OIO_ACCOUNT"),
@@ -23,11 +27,14 @@ def explain(err: BaseException) -> str:
     >>> explain(ValueError("no such\nthing"))
     'no such thing'
     """
-    if isinstance(err, OSError) and err.strerror and err.filename:
-        text = f"{err.filename}: {err.strerror}"
+    if isinstance(err, OSError) and err.strerror:
+        text = f"{err.filename}: {err.strerror}" if err.filename else err.strerror
     else:
         text = str(err) or type(err).__name__
-    text = " ".join(text.split())
+    if isinstance(err, exc.ContainerNotEmpty) and isinstance(err.__cause__, exc.Conflict):
+        text = str(err.__cause__)
+    # Scripts look for what a service said and its status as they stand when nothing is before them.
+    text = _REASON.sub(r"\1 \2", " ".join(text.split()))
     for kind, hint in _HINTS:
         if isinstance(err, kind):
             return f"{text}; hint: {hint}"

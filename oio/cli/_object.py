@@ -7,7 +7,6 @@ import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from xml.sax.saxutils import escape
 
 from oio.cli._base import (
     Arguments,
@@ -25,7 +24,7 @@ from oio.cli._base import (
 )
 from oio.cli._values import in_format, utc_time
 from oio.common.easy_value import boolean_value
-from oio.common.exceptions import CommandError
+from oio.common.exceptions import BadRequest, CommandError
 
 _TAGGING = "x-object-sysmeta-swift3-tagging"
 
@@ -185,7 +184,7 @@ class SetObject(Versioned, OnObjects, Silent):
         if parsed_args.tagging is not None:
             properties[_TAGGING] = _tags(parsed_args.tagging)
         if not properties and not parsed_args.clear:
-            raise CommandError('Bad "properties" field: give --property, --tagging or --clear')
+            raise BadRequest(400, 400, 'Bad "properties" field')
         self.api.object_set_properties(
             account,
             container,
@@ -199,6 +198,8 @@ class SetObject(Versioned, OnObjects, Silent):
 
 def _tags(text: str) -> str:
     """XML of S3 tags."""
+    from html import escape
+
     try:
         tags = json.loads(text)
     except ValueError:
@@ -206,7 +207,7 @@ def _tags(text: str) -> str:
     if not isinstance(tags, dict):
         raise CommandError("--tags: Not a JSON object")
     inside = "".join(
-        f"<Tag><Key>{escape(key)}</Key><Value>{escape(str(value))}</Value></Tag>"
+        f"<Tag><Key>{escape(key, False)}</Key><Value>{escape(str(value), False)}</Value></Tag>"
         for key, value in tags.items()
     )
     return f"<Tagging><TagSet>{inside}</TagSet></Tagging>"

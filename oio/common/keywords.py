@@ -148,3 +148,5 @@ class AssignOptions(RequestOptions, total=False):
     """ID of the only volume to do this for."""
     reassign: bool
     """Choose again for the volumes that have one, too."""
+    dry_run: bool
+    """Change nothing: only tell which ones they would get."""

@@ -145,14 +145,20 @@ class ContainerClient(ListingRoutes, DescriptionRoutes, DataRoutes, RemovalRoute
         reference: str | None = None,
         properties: Iterable[str] | None = None,
         cid: str | None = None,
+        *,
+        urgent: bool = False,
         **kwargs: Unpack[RequestOptions],
     ) -> JsonObject:
         """Get all the properties of a container.
 
         :param properties: sent, but ignored by the service
+        :param urgent: ask before others do; services also tell the figures of the database then, as
+            ``stats.page_count``
         :returns: ``{"properties": {...}, "system": {...}}``, text values
         """
         params = container_params(account, reference, cid, kwargs)
+        if urgent:
+            params["urgent"] = 1
         data = json.dumps(list(properties or ()))
         resp, body = self._send("POST", "/get_properties", kwargs, params, data=data)
         return self._expect(resp, body)

@@ -66,7 +66,7 @@ class VolumeRoutes(HttpApi):
         if found is None:
             host = linked_rdir(self.directory, volume, options=options)
             if host is None:
-                raise exc.VolumeException(f"volume {volume!r} has no rdir service", reqid=options.reqid)
+                raise exc.VolumeException(f"No rdir assigned to volume {volume}", reqid=options.reqid)
             found = self._endpoints[volume] = self.conscience.resolve_url("rdir", host, options=options)
         return found
 

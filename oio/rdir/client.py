@@ -212,6 +212,8 @@ class RdirDispatcher:
         min_dist: int | None = None,
         service_id: str | None = None,
         reassign: bool = False,
+        *,
+        dry_run: bool = False,
         **kwargs: Unpack[RequestOptions],
     ) -> list[JsonObject]:
         """Give an rdir service to each volume that has none.
@@ -226,6 +228,7 @@ class RdirDispatcher:
         :param service_id: ID of the only volume to do this for
         :param reassign: choose again for the volumes that have one, too. What it knows of a volume that gets
             another one stays behind.
+        :param dry_run: change nothing: only tell which ones they would get
         :returns: the services of this type, see :meth:`get_assignments`
         :raises VolumeException: a volume needs an rdir service, and none is up, or none suits
         :raises OioException: at the end, what failed for a volume; of several failures of one class, an
@@ -240,15 +243,22 @@ class RdirDispatcher:
         for service in services:
             if service_id in {None, service["id"]} and (reassign or "rdir" not in service):
                 try:
-                    self._assign(service, placement, rdirs, options)
-                    self.rdir.create(service["id"], service_type, options=options)
+                    self._assign(service, placement, rdirs, options, dry_run=dry_run)
+                    if not dry_run:
+                        self.rdir.create(service["id"], service_type, options=options)
                 except exc.OioException as err:
                     failures[service["id"]] = err
         _raise_all(failures)
         return services
 
     def _assign(
-        self, service: JsonObject, placement: Placement, rdirs: list[JsonObject], options: Options
+        self,
+        service: JsonObject,
+        placement: Placement,
+        rdirs: list[JsonObject],
+        options: Options,
+        *,
+        dry_run: bool,
     ) -> None:
         """Choose the rdir service of a volume, and link it."""
         current = service.get("rdir")
@@ -257,7 +267,9 @@ class RdirDispatcher:
         try:
             chosen = placement.choose(service, current)
             if current is None or chosen["id"] != current["id"]:
-                host = self._link(service["id"], chosen["id"], current is not None, options)
+                host = chosen["id"]
+                if not dry_run:
+                    host = self._link(service["id"], host, current is not None, options)
                 current = service["rdir"] = _rdir_at(host, rdirs)
         finally:
             if current is not None:

@@ -195,6 +195,11 @@ def _run(options: argparse.Namespace) -> int:
                 f"bucket {namespace.b2.bucket_name}",
                 file=sys.stderr,
             )
+            print(
+                f"# In a shell: export OIO_NS={namespace.name} OIO_PROXYD_URL={namespace.endpoint} "
+                "OIO_ACCOUNT=me",
+                file=sys.stderr,
+            )
             print("# Ctrl-C ends it.", file=sys.stderr)
             signal.sigwait(ends)
     except (ValueError, OSError, ImportError) as exc:

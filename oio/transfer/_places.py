@@ -16,6 +16,7 @@ from oio.transfer._names import own_names
 from oio.transfer._results import FileRefused, NameRefused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PERMISSIONS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 _IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -137,6 +138,18 @@ class Unfinished:
         self._name, self._journal_name = own_names(place.parts[-1], *identity)
         self._journal = -1
         self.fd = self._open()
+        mode = self._replaced_mode()
+        if mode is not None:
+            # What others may not read of the file before, they may not read meanwhile.
+            os.fchmod(self.fd, mode | stat.S_IRUSR | stat.S_IWUSR)
+
+    def _replaced_mode(self) -> int | None:
+        """Permissions of the file that is replaced; None when there is none."""
+        try:
+            known = os.stat(self._place.parts[-1], dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return known.st_mode & _PERMISSIONS if stat.S_ISREG(known.st_mode) else None
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -218,6 +231,9 @@ class Unfinished:
     def finish(self, mtime: int, *, sync: bool) -> None:
         """Give the file its final name."""
         os.utime(self.fd, ns=(mtime, mtime))
+        mode = self._replaced_mode()
+        if mode is not None:
+            os.fchmod(self.fd, mode)
         if sync:
             os.fsync(self.fd)
         os.rename(

@@ -58,13 +58,13 @@ class Shell:
         return self(f"{line} -f json", *more, **kwargs).json
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def namespace():
     with Namespace(rawx=3, default_policy="SINGLE") as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def namespace_of_today():
     with Namespace(rawx=3, default_policy="SINGLE", release="2026") as running:
         yield running
@@ -80,7 +80,7 @@ def shell(namespace, account, monkeypatch, capsys):
     return Shell(namespace, account, monkeypatch, capsys)
 
 
-@pytest.fixture(scope="module", params=["namespace", "namespace_of_today"])
+@pytest.fixture(scope="session", params=["namespace", "namespace_of_today"])
 def either_namespace(request):
     return request.getfixturevalue(request.param)
 

@@ -32,9 +32,9 @@ def two(shell):
 
 def test_rows_in_each_format(two):
     line = "container list -c Count -c Name"
+    border = "+----------+----------+\n"
     assert two(line).out == (
-        "+------+-------+\n| Name | Count |\n+------+-------+\n"
-        "| a2   |     0 |\n| b1   |     0 |\n+------+-------+\n"
+        f"{border}| Name     |    Count |\n{border}| a2       |        0 |\n| b1       |        0 |\n{border}"
     )
     assert (
         two(f"{line} -f json --noindent").out == '[{"Name": "a2", "Count": 0}, {"Name": "b1", "Count": 0}]\n'
@@ -48,7 +48,7 @@ def test_rows_in_each_format(two):
 
 def test_fields_in_each_format(two, account):
     line = "container show a2 -c objects -c account"
-    assert f"| account | {account} |" in two(line).out
+    assert f"| account  | {account:<8} |" in two(line).out
     assert two(f"{line} -f json --noindent").out == f'{{"account": "{account}", "objects": "0"}}\n'
     assert two(f"{line} -f value").out == f"{account}\n0\n"
     assert two(f"{line} -f shell --prefix x_").out == f'x_account="{account}"\nx_objects="0"\n'
@@ -400,7 +400,7 @@ def is_waiting(pid):
     return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
-def interrupt(namespace, account, line, directory, data=b""):
+def interrupt(namespace, account, line, directory, data=b"", method="PUT"):
     """Run a command, interrupt it when it waits with a chunk half written; return its code and outputs."""
     namespace.forget_requests()
     with subprocess.Popen(
@@ -414,7 +414,11 @@ def interrupt(namespace, account, line, directory, data=b""):
         child.stdin.write(data)
         child.stdin.flush()
         # The standard input is not over.
-        assert eventually(lambda: any(record.method == "PUT" for record in namespace.requests))
+        assert eventually(
+            lambda: any(
+                record.method == method and record.service.startswith("rawx") for record in namespace.requests
+            )
+        )
         assert eventually(lambda: is_waiting(child.pid))
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
@@ -444,6 +448,26 @@ def test_ctrl_c_leaves_nothing_and_ends_with_130(namespace, account, tmp_path):
     assert eventually(lambda: chunks() == before)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "object save c o --file new/saved",
+        "object save c o --file new/saved --deadline 60",
+        "object save c site --recursive --file new",
+        "sync oio://c/site new",
+    ],
+)
+def test_ctrl_c_ends_downloads_and_leaves_no_file(shell, namespace, account, tmp_path, line):
+    big = tmp_path / "big"
+    big.write_bytes(b"a" * 5_000_000)
+    for name in ("o", "site/o"):
+        shell.json("object create c", big, "--name", name)
+    with namespace.faults(Fault("stall", "rawx", "GET", after_bytes=2_000_000)):
+        code, out, err = interrupt(namespace, account, line, tmp_path, method="GET")
+    assert (code, out, b"Traceback" in err) == (130, b"", False), err
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+
+
 def test_a_closed_pipe_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
@@ -459,6 +483,32 @@ def test_a_closed_pipe_is_no_error():
 def test_a_batch_that_is_no_text_is_an_error_of_one_line(shell):
     ended = shell("", stdin=b"\xff\xfe\n")
     assert (ended.code, ended.err.count("\n"), "Traceback" in ended.err) == (1, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "unwanted"),
+    [
+        ("--version", "cliff argparse oio.cli._app"),
+        ("help container show", "oio.api eventlet urllib3 yaml rich oio.cli._account oio.cli._object"),
+        (
+            "container list -f value",
+            "yaml prettytable rich oio.cli._account oio.cli._object oio.transfer",
+        ),
+        ("object show c o", "oio.cli._container oio.transfer oio.sandbox rich"),
+    ],
+)
+def test_no_more_is_imported_than_a_command_needs(namespace, account, line, unwanted):
+    program = (
+        "import sys; opened = []; "
+        "sys.addaudithook(lambda name, args: name == 'open' and opened.append(str(args[0]))); "
+        "from oio.cli import main; main(sys.argv[2:]); "
+        # Nor are all packages that are installed looked through.
+        "sys.exit(' '.join(sorted(sys.modules.keys() & set(sys.argv[1].split()))) "
+        "or ' '.join(path for path in opened if '-info' in path) or 0)"
+    )
+    command = [sys.executable, "-c", program, unwanted, *line.split()]
+    ended = subprocess.run(command, capture_output=True, env=environment_of(namespace, account), check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_importing_the_library_imports_no_cliff():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -296,3 +297,18 @@ def test_a_corrupted_object_is_not_printed_nor_saved_as_if_it_were_right(stored,
     for line in ("object save c o --file", "object save c o --deadline 60 --file"):
         assert stored(line, target).code == 1
         assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", ["", "--deadline 60"])
+def test_a_file_that_is_replaced_keeps_its_mode_and_a_new_one_follows_the_umask(stored, tmp_path, options):
+    secret, new = tmp_path / "secret", tmp_path / "new"
+    secret.write_text("older")
+    before = os.umask(0o027)
+    try:
+        for path, mode in ((secret, 0o600), (secret, 0o444), (new, 0o640)):
+            if path.exists():
+                path.chmod(mode)
+            assert stored(f"object save c o {options} --file", path).code == 0
+            assert (path.read_bytes(), path.stat().st_mode & 0o7777) == (b"hello\n", mode)
+    finally:
+        os.umask(before)

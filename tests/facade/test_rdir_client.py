@@ -356,12 +356,12 @@ def test_no_container_is_lost_between_pages(rdir: RdirClient, volume: str) -> No
 
 def test_volume_without_an_rdir_is_told(rdir: RdirClient) -> None:
     for call in (rdir.status, rdir.create, rdir.admin_show, rdir.meta2_index_create):
-        with pytest.raises(exc.VolumeException, match="'unknown' has no rdir"):
+        with pytest.raises(exc.VolumeException, match="No rdir assigned to volume unknown"):
             call("unknown")
     with pytest.raises(exc.VolumeException):
         list(rdir.chunk_fetch("unknown"))
     rdir.directory.create(RDIR_ACCT, "unlinked")
-    with pytest.raises(exc.VolumeException, match="'unlinked' has no rdir"):
+    with pytest.raises(exc.VolumeException, match="No rdir assigned to volume unlinked"):
         rdir.chunk_push("unlinked", *chunk(1))
 
 

@@ -148,6 +148,11 @@ class Container:
         """Return all the others."""
         return {key: value for key, value in self.properties().items() if not key.startswith(_USER)}
 
+    def statistics(self) -> dict[str, str]:
+        """Return what the database tells of itself; it is that of all containers."""
+        names = ("page_count", "freelist_count", "page_size", "journal_mode")
+        return {f"stats.{name}": str(self.db.execute(f"PRAGMA {name}").fetchone()[0]) for name in names}
+
     def set_user_properties(self, properties: Mapping[str, str], *, flush: bool) -> None:
         """Set the user's properties, after removing those that exist if ``flush``."""
         if flush:

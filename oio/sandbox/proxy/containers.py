@@ -212,7 +212,11 @@ def _show(backend: Backend, call: Call) -> Response:
 
 def _get_properties(backend: Backend, call: Call) -> Response:
     with backend.metadata.reading(call.target(), even_disabled=True) as container:
-        return ok({"properties": container.user_properties(), "system": container.system_properties()})
+        system = container.system_properties()
+        if call.flag("urgent"):
+            # Those that a shard has inherited stay.
+            system = container.statistics() | system
+        return ok({"properties": container.user_properties(), "system": system})
 
 
 def _set_properties(backend: Backend, call: Call) -> Response:

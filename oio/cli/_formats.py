@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output formats: those of cliff, of which only the one that is wanted is imported."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+_CLASSES = {
+    "csv": "commaseparated.CSVLister",
+    "json": "json_format.JSONFormatter",
+    "shell": "shell.ShellFormatter",
+    "value": "value.ValueFormatter",
+    "yaml": "yaml_format.YAMLFormatter",
+}
+_NARROWEST = 8
+"""Characters of the narrowest column of a table."""
+
+
+class Formats:
+    """The formats of a kind of commands, in place of a search for extensions through all packages.
+
+    :param names: of the formats; there is always ``table``
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def names(self) -> list[str]:
+        """Names of the formats."""
+        return sorted(self._names)
+
+    def __iter__(self) -> Iterator[_Format]:
+        return (_Format(name) for name in self.names())
+
+    def __getitem__(self, name: str) -> _Format:
+        return _Format(name)
+
+
+class _Format:
+    """A format, as cliff asks for it.
+
+    :param name: of the format
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def obj(self) -> Any:
+        """What adds its options, and prints."""
+        return self
+
+    def add_argument_group(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of the format."""
+        add_options = _OPTIONS.get(self._name)
+        if add_options:
+            add_options(parser.add_argument_group(f"format {self._name}"))
+
+    def emit_list(self, *printed: Any) -> None:
+        """Print rows."""
+        _formatter(self._name).emit_list(*printed)
+
+    def emit_one(self, *printed: Any) -> None:
+        """Print fields."""
+        _formatter(self._name).emit_one(*printed)
+
+
+@cache
+def _formatter(name: str) -> Any:
+    if name == "table":
+        return _table()
+    module, _, kind = _CLASSES[name].partition(".")
+    return getattr(import_module(f"cliff.formatters.{module}"), kind)()
+
+
+def _table() -> Any:
+    from cliff.formatters.table import TableFormatter
+
+    class Table(TableFormatter):
+        """A table as cliff 2 prints it: no narrow columns, and as wide as need be, unless told otherwise."""
+
+        @staticmethod
+        def _assign_max_widths(
+            table: Any, max_width: int, min_width: int = 0, fit_width: bool = False
+        ) -> None:
+            table.min_width = _NARROWEST
+            if max_width > 0 or fit_width:
+                TableFormatter._assign_max_widths(table, max_width, min_width, fit_width)
+
+    return Table()
+
+
+def _add_csv(group: Any) -> None:
+    group.add_argument(
+        "--quote",
+        choices=["all", "minimal", "none", "nonnumeric"],
+        dest="quote_mode",
+        default="nonnumeric",
+        help="what is quoted (default: nonnumeric)",
+    )
+
+
+def _add_json(group: Any) -> None:
+    group.add_argument("--noindent", action="store_true", help="on one line")
+
+
+def _add_shell(group: Any) -> None:
+    # Which variables cliff prints: -c chooses them.
+    group.set_defaults(variables=[])
+    group.add_argument("--prefix", default="", metavar="TEXT", help="before the name of each variable")
+
+
+def _add_table(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--max-width",
+        type=int,
+        default=_number("CLIFF_MAX_TERM_WIDTH"),
+        metavar="N",
+        help="wrap cells, so that the table is not wider (CLIFF_MAX_TERM_WIDTH)",
+    )
+    add(
+        "--fit-width",
+        action="store_true",
+        default=_number("CLIFF_FIT_WIDTH") > 0,
+        help="wrap cells, so that the table is as wide as the terminal (CLIFF_FIT_WIDTH=1)",
+    )
+    add("--print-empty", action="store_true", help="print the head of a table without rows")
+
+
+def _number(variable: str) -> int:
+    """What a variable says; what is no number is not set."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0
+
+
+_OPTIONS = {"csv": _add_csv, "json": _add_json, "shell": _add_shell, "table": _add_table}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard streams: closed ones, full ones, and those that cannot print all characters."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TextIO
+
+_CLOSED = {"stdin": os.O_WRONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
+"""How the place of a closed stream is taken: to use one is an error, but to tell nobody of errors is none."""
+
+
+def open_standard_streams() -> None:
+    """Open the standard streams that are closed: else, the next connections would take their places."""
+    for number, (name, mode) in enumerate(_CLOSED.items()):
+        if getattr(sys, name) is None:
+            place = os.open(os.devnull, mode)
+            if place != number:
+                os.dup2(place, number)
+                os.close(place)
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
+
+
+def print_anything(stream: TextIO) -> None:
+    """Let a stream escape the characters of names that its encoding has not."""
+    encoding = (getattr(stream, "encoding", None) or "").lower()
+    if hasattr(stream, "reconfigure"):
+        # Names of files that are no UTF-8 come out as they are.
+        stream.reconfigure(errors="surrogateescape" if encoding == "utf-8" else "backslashreplace")
+
+
+def abandon(stream: TextIO) -> None:
+    """Leave what cannot be written: else, the interpreter tries again when it ends, and complains."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+        return
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
