@@ -135,6 +135,12 @@ FOUND = {
         list_objects,
         changed(lambda body: body["objects"][0].update(name=5)),
     ),
+    "prefix that is no text": (
+        "object_list__ok",
+        "container/list",
+        list_objects,
+        changed(lambda body: body.update(prefixes=[None])),
+    ),
     "container without a name": (*CONTAINERS, changed(lambda body: body.update(listing=[[]]))),
     "container whose name is no text": (
         *CONTAINERS,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
@@ -126,7 +126,7 @@ def _make_page(headers: Mapping[str, str], body: JsonObject, begun: str | None) 
     with reading_answer():
         page: ObjectListing = {
             "objects": _describe(body["objects"], begun),
-            "prefixes": list(body.get("prefixes", [])),
+            "prefixes": _texts(body.get("prefixes", [])),
             "properties": dict(body.get("properties", {})),
             "system": dict(body.get("system", {})),
             "truncated": truncated,
@@ -138,6 +138,13 @@ def _make_page(headers: Mapping[str, str], body: JsonObject, begun: str | None) 
             with reading_answer():
                 page["next_version_marker"] = str(int(version))
     return page
+
+
+def _texts(values: Iterable[object]) -> list[str]:
+    for value in values:
+        if type(value) is not str:
+            raise TypeError(f"a prefix is {value!r:.80}")
+    return cast("list[str]", list(values))
 
 
 def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObject]:
