@@ -23,6 +23,7 @@ from tests.kit.objects import (
     chunks_listed,
     chunks_on_disk,
     create,
+    eventually,
     fault,
     new_target,
     stored,
@@ -270,7 +271,7 @@ def test_object_that_servers_stop_giving_is_a_source_that_ends_with_the_deadline
         with namespace.faults(*stalled):
             error = watched(lambda: copy(time.monotonic() + 1.0))
         assert isinstance(error, (exc.DeadlineReached, exc.OioTimeout))
-        assert chunks_on_disk(namespace) == chunks_listed(api, origin)
+        eventually(lambda: chunks_on_disk(namespace) == chunks_listed(api, origin))
 
 
 @pytest.mark.pitfall(27)
