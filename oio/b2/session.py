@@ -38,7 +38,6 @@ BLOCK_SIZE = 131072
 """Bytes that are read of an answer at once, whatever the connection is like."""
 LARGE_BLOCK_SIZE = 1048576
 """Bytes that are read at once of files, and of answers that come quickly."""
-"""Bytes that are sent or received at once."""
 _POOL_SIZE = 32
 _CALL = re.compile(r"/b2api/v[0-9]+/(b2_[a-z_]+)")
 _SENDABLE = re.compile(r"[^:\s][^:\r\n]*:(\S[^\r\n]*)?")

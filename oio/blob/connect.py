@@ -145,6 +145,9 @@ def pass_foreign(error: BaseException, connection: object = None) -> None:
     :param connection: on which the error was raised; None while it was made
     """
     pass_interruption(error)
+    if isinstance(error, green.SourceReadTimeout) and error.is_final():
+        # An upload reads the data of the chunk, and its deadline has come.
+        raise error
     if not isinstance(error, _FAILURES) and not _is_fake(connection):
         raise error
 

@@ -262,7 +262,9 @@ class Source:
         with self._failures():
             while wanted > 0 and not self._ended:
                 begin = time.monotonic()
-                with green.SourceReadTimeout(self._seconds()):
+                limit = green.SourceReadTimeout(self._seconds())
+                limit.is_final = self._is_late
+                with limit:
                     while wanted > 0 and not self._ended:
                         block = self._next(wanted)
                         self._count(block)
@@ -273,6 +275,14 @@ class Source:
                         if time.monotonic() - begin > _QUICK:
                             break
         return blocks
+
+    def _is_late(self) -> bool:
+        """Whether no time is left for another read."""
+        try:
+            seconds = self._seconds()
+        except exc.DeadlineReached:
+            return True
+        return seconds is not None and seconds <= 0
 
     def _next(self, size: int) -> bytes:
         """Read what there is now, or wait for it; nothing at the end."""

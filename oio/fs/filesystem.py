@@ -152,43 +152,52 @@ class OioFileSystem(Listings):
         directories = {directory for one in found for directory in parents_of(one)}
         by_container: dict[str, list[str]] = {}
         for one, (container, name) in zip(found, places, strict=True):
-            if name and one not in directories:
+            if name:
+                # There may be a file of the name of a directory, which nothing but its deletion tells.
                 by_container.setdefault(container, []).append(name)
             elif not recursive:
                 await self._info(one)
                 raise error(IsADirectoryError, errno.EISDIR, one)
         removals = [
             self._run(
-                container, self._delete_many, container, names[begin : begin + _DELETED_AT_ONCE], recursive
+                container,
+                self._delete_many,
+                container,
+                names[begin : begin + _DELETED_AT_ONCE],
+                directories if recursive else None,
             )
             for container, names in by_container.items()
             for begin in range(0, len(names), _DELETED_AT_ONCE)
         ]
-        directories.intersection_update(found)
+        gone = directories.intersection(found)
         for removal in await asyncio.gather(*removals, return_exceptions=True):
             if isinstance(removal, BaseException):
                 raise removal
-            directories.update(removal)
+            gone.update(removal)
         if recursive and whole:
-            roots = [one for one in directories if not directories.intersection(parents_of(one))]
+            roots = [one for one in gone if not gone.intersection(parents_of(one))]
             await asyncio.gather(*(self._run(one, self._remove_markers, one) for one in roots if one))
 
-    def _delete_many(self, container: str, names: list[str], recursive: bool) -> list[str]:
+    def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> list[str]:
         """Delete objects.
 
+        :param known: directories that have files, without which they are gone; None when a directory must
+            not be removed
         :returns: those that are directories, without any file
         """
         deletions = self.api.object_delete_many_ext(self.account, container, names)
         directories = []
         for deletion in [one for one in deletions if not one["deleted"]]:
             path = f"{container}/{deletion['name']}"
+            if known is not None and path in known:
+                continue
             # Of a directory, nothing may have been found but what is to stay, or what stands for it.
             kind = None
             with contextlib.suppress(exc.NoSuchObject, exc.NotFound):
                 kind = self._look_at(path)["type"]
             if kind != "directory":
                 raise FileNotFoundError(errno.ENOENT, deletion["error"], path)
-            if not recursive:
+            if known is None:
                 raise error(IsADirectoryError, errno.EISDIR, path)
             directories.append(path)
         return directories

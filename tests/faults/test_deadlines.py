@@ -13,14 +13,17 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
 from tests.kit.deadlines import kept_by
+from tests.kit.layouts import LAYOUTS
 from tests.kit.objects import (
     LARGE,
     SMALL,
     Target,
     assert_nothing_left,
     assert_stored,
+    chunks_listed,
     chunks_on_disk,
     create,
+    eventually,
     fault,
     new_target,
     stored,
@@ -247,6 +250,28 @@ def test_source_that_gives_nothing_for_ever_ends_with_the_read_timeout(namespace
     error = watched(lambda: create(api, target, itertools.repeat(b""), read_timeout=0.5))
     assert isinstance(error, exc.SourceReadTimeout)
     assert_nothing_left(namespace, api, target)
+
+
+@pytest.mark.pitfall(39)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("data", ["small", "large"])
+def test_object_that_servers_stop_giving_is_a_source_that_ends_with_the_deadline(
+    tmp_path, release, layout, data
+):
+    """The read has limits of its own, which are longer."""
+    with LAYOUTS[layout].running(tmp_path, release) as namespace, namespace.api(read_timeout=3600.0) as api:
+        origin, target = stored(api, LAYOUTS[layout].reads[data].data), new_target()
+        stalled = [fault("stall", "GET", address=rawx.address, after_bytes=10) for rawx in namespace.rawx]
+
+        def copy(deadline: float) -> None:
+            _, stream = api.object_fetch(*origin)
+            with stream:
+                create(api, target, stream, deadline=deadline)
+
+        with namespace.faults(*stalled):
+            error = watched(lambda: copy(time.monotonic() + 1.0))
+        assert isinstance(error, (exc.DeadlineReached, exc.OioTimeout))
+        eventually(lambda: chunks_on_disk(namespace) == chunks_listed(api, origin))
 
 
 @pytest.mark.pitfall(27)

@@ -344,6 +344,25 @@ def test_directories_of_objects_that_stand_for_them_do_not_stop_a_removal(files:
     assert files.find("box") == []
 
 
+def test_file_with_the_name_of_a_directory_is_removed_with_it(files: OioFileSystem) -> None:
+    files.pipe({"box/a": b"1", "box/a/b": b"2", "box/a/b/c": b"3", "box/ab": b"4"})
+    files.rm("box/a", recursive=True)
+    assert files.find("box") == ["box/ab"]
+
+
+def test_file_with_the_name_of_a_directory_is_removed_beside_others(files: OioFileSystem) -> None:
+    files.pipe({"box/a": b"1", "box/a/b": b"2", "box/a/c": b"3"})
+    files.rm(["box/a", "box/a/b"])
+    assert files.find("box") == ["box/a/c"]
+
+
+def test_file_with_the_name_of_a_directory_moves_with_it(files: OioFileSystem) -> None:
+    files.pipe({"box/a": b"1", "box/a/b": b"2"})
+    files.mv("box/a", "box/z", recursive=True)
+    assert files.cat(["box/z", "box/z/b"]) == {"box/z": b"1", "box/z/b": b"2"}
+    assert not any(name.startswith("box/a") for name in files.find("box"))
+
+
 def test_failed_removal_leaves_no_stale_listing(files: OioFileSystem) -> None:
     files.pipe({f"box/{name}": b"data" for name in "abc"})
     files.ls("box")

@@ -438,6 +438,8 @@ class SourceReadTimeout(OioTimeout):
     """The source of the data to upload gave nothing for too long."""
 
     msg_prefix = "Source read "
+    #: Tells whether the whole upload is out of time; who gives the source cannot go on then.
+    is_final: Callable[[], bool] = staticmethod(lambda: False)
 
 
 class ChunkWriteTimeout(OioTimeout):
