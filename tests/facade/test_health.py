@@ -559,6 +559,38 @@ def test_objects_of_a_divided_container_are_repaired(
     assert read(api, (account, container, "z")) == DATA[:100]
 
 
+@pytest.mark.on_release("2026")
+@pytest.mark.parametrize("policy", ["THREECOPIES", "EC21"])
+def test_a_shard_that_is_addressed_itself_is_checked_and_repaired(
+    namespace: Namespace, api: Any, target: Any, policy: str
+) -> None:
+    """Chunks carry the names of the container that was divided, and IDs that are computed of its ID."""
+    account, container, _ = target
+    for name in ("a", "z"):
+        create(api, (account, container, name), policy, DATA[:100])
+    namespace.shard(account, container, "m")
+    content_id = api.object_locate(account, container, "z")[0]["id"]
+    shard = api.container.content_shard(account, container, "z")
+    assert api.object_check(None, None, "z", cid=shard).damaged == []
+    assert [(h.name, h.status) for h in api.container_check(None, None, cid=shard)] == [("z", "sound")]
+
+    def repair_by_name() -> Any:
+        return api.object_repair(None, None, "z", cid=shard)
+
+    def repair_by_id() -> Any:
+        return api.object_repair(None, None, None, content_id=content_id, cid=shard)
+
+    def repair_all() -> Any:
+        (repair,) = api.container_repair(None, None, cid=shard)
+        return repair
+
+    for act in (repair_by_name, repair_by_id, repair_all):
+        damage.flip(namespace, chunks_of(api, account, container, "z")[0])
+        assert act().status == "repaired"
+        assert api.object_check(account, container, "z").damaged == []
+        assert read(api, (account, container, "z")) == DATA[:100]
+
+
 # --- Backblaze ------------------------------------------------------------------------------------------
 
 

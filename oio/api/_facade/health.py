@@ -60,7 +60,7 @@ class HealthApi(ApiBase):
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
             width = check_batch("concurrency", concurrency) or PARALLEL_CHUNKS
-            place = self._place(account, container, checksum, options)
+            place = self._place(account, container, checksum)
             return place.examine(obj, version, width, options).health
 
     def object_repair(
@@ -108,7 +108,7 @@ class HealthApi(ApiBase):
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
             width = check_batch("concurrency", concurrency) or PARALLEL_CHUNKS
-            place = self._place(account, container, checksum, options)
+            place = self._place(account, container, checksum)
             wishes = _wishes(unreachable, frozen)
             examined = place.examine(obj, version, width, options)
             return place.repair(examined, wishes, width, options.renewed())
@@ -193,11 +193,11 @@ class HealthApi(ApiBase):
             width = check_batch("concurrency", concurrency) or _PARALLEL_OBJECTS
             if on_progress is not None and not callable(on_progress):
                 raise WrongType(f"on_progress must be callable: {shorten(on_progress)}")
-            place = self._place(account, container, checksum, options)
+            place = self._place(account, container, checksum)
             return Walk(place, prefix, width, on_progress, options), options
 
-    def _place(self, account: str | None, container: str | None, checksum: bool, options: Options) -> Place:
-        names = partial(self._names_of, account, container, options)
+    def _place(self, account: str | None, container: str | None, checksum: bool) -> Place:
+        names = partial(self._names_of, account, container)
         return Place(self._services, account, container, names, check_flag("checksum", checksum))
 
 

@@ -82,7 +82,7 @@ class ObjectRepairer:
         self,
         services: Services,
         names: tuple[str | None, str | None],
-        full_names: Callable[[], tuple[str, str]],
+        full_names: Callable[[Options], tuple[str, str]],
         examined: Examined,
         wishes: Wishes,
         options: Options,
@@ -113,7 +113,7 @@ class ObjectRepairer:
         health = self._examined.health
         if health.error is not None or health.is_sound:
             return ObjectRepair(health)
-        full_path = encode_fullpath(*self._full_names(), self._name, self._version, self._id)
+        full_path = encode_fullpath(*self._full_names(self._options), self._name, self._version, self._id)
         self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
         self._shard = self._services.container.content_shard(
             *self._names, self._name, version=self._version, options=self._options.renewed()
