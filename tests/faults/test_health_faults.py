@@ -329,6 +329,59 @@ def test_an_absent_chunk_of_an_object_that_goes_is_not_named(
 
 
 @redundant
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
+@pytest.mark.parametrize("size", [0, 100])
+def test_an_absent_chunk_of_a_metachunk_that_is_cut_meanwhile_is_not_named(
+    namespace: Namespace, api: Any, policy: str, operation: str, size: int
+) -> None:
+    """The version and the content ID stay, and what the chunk was made of is gone."""
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+    lose_row(namespace, api, target)
+    with namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: other.object_truncate(*target, size=size))
+        (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert failed.url is None
+    assert_sound_and_alone(namespace, api, target, DATA[:size])
+
+
+@redundant
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
+def test_an_absent_chunk_of_a_metachunk_that_is_dropped_meanwhile_is_not_named(
+    namespace: Namespace, api: Any, policy: str, operation: str
+) -> None:
+    target = "health", f"box-{next(_numbers)}", "o"
+    for part in (DATA, b"more"):
+        api.object_create(*target[:2], obj_name="o", data=part, policy=policy, append=True)
+    lose_row(namespace, api, target)
+    with namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: other.object_truncate(*target, size=len(DATA)))
+        (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert failed.url is None
+    assert_sound_and_alone(namespace, api, target, DATA)
+
+
+def lose_row(namespace: Namespace, api: Any, target: tuple[str, str, str]) -> None:
+    """Lose the last chunk of an object, and what is recorded of it."""
+    meta, _ = api.object_locate(*target)
+    chunk = chunks_of(api, *target)[-1]
+    row = {"id": chunk["url"], "pos": chunk["pos"], "size": chunk["size"], "hash": chunk["hash"]}
+    api.container.container_raw_delete(*target[:2], data=[{"type": "chunk", "content": meta["id"], **row}])
+    damage.remove(namespace, chunk)
+
+
+def assert_sound_and_alone(namespace: Namespace, api: Any, target: tuple[str, str, str], data: bytes) -> None:
+    """An object is sound, gives its data, and nothing else is on the disks."""
+    namespace.settle()
+    assert api.object_check(*target).damaged == []
+    assert b"".join(api.object_fetch(*target)[1]) == data
+    named = [chunk["url"].removeprefix("http://") for chunk in chunks_of(api, *target)]
+    assert sorted(named) == sorted(all_of(namespace))
+
+
+@redundant
 def test_two_repairs_at_once_agree(struck: Struck, policy: str) -> None:
     with struck.namespace.api(key_file=None) as other:
         meanwhile = Meanwhile("POST container/raw_update", lambda: other.object_repair(*struck.target).status)

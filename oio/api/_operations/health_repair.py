@@ -15,7 +15,7 @@ from oio.api._data.inspection import pass_failure_of_call
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.certainty import is_definitive
-from oio.api._operations.health import Examined, Group
+from oio.api._operations.health import Examined, Group, record_of
 from oio.blob.connect import pass_foreign
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -39,6 +39,8 @@ _ELSEWHERE_ONLY = frozenset({Damage.ABSENT, Damage.MISPLACED, Damage.UNREACHABLE
 """Damage that no other file in the same place can mend."""
 _KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
 """Damage of chunks that are not deleted: there is nothing to delete, or it is not ours."""
+
+_GONE = "the object was deleted or changed meanwhile"
 
 _Bean = dict[str, str | int]
 
@@ -244,7 +246,7 @@ class ObjectRepairer:
         if old is None or not _ELSEWHERE_ONLY.isdisjoint(chunk.damage):
             raise error or exc.SpareChunkException("there is no other server for it")
         if self._named(self._options.renewed()) is None:
-            raise exc.NotFound(404, None, "the object does not exist any more")
+            raise exc.NotFound(404, None, _GONE)
         if _NOT_THERE.isdisjoint(chunk.damage):
             # It was found damaged, and there are enough others.
             with contextlib.suppress(exc.NotFound):
@@ -254,7 +256,7 @@ class ObjectRepairer:
             self._name_chunk(group, old, old)
         elif self._named(self._options.renewed()) is None:
             self._remove(old)
-            raise exc.NotFound(404, None, "the object was deleted meanwhile")
+            raise exc.NotFound(404, None, _GONE)
         return old
 
     def _spare(self, group: Group, chunk: ChunkHealth, places: _Places, avoided: list[Chunk]) -> Chunk:
@@ -330,16 +332,18 @@ class ObjectRepairer:
                 self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
                 raise
         named = self._named(self._options.renewed())
-        if named is None:
-            if old is None:
-                # That was named whatever the container holds.
-                bean = self._bean(new, group.digest, group.expected.size)
-                self._services.container.container_raw_delete(
-                    *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
-                )
+        if old is None and not self._has_metachunk(group, named, but=new):
+            # That was named whatever the object holds.
+            bean = self._bean(new, group.digest, group.expected.size)
+            self._services.container.container_raw_delete(
+                *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
+            )
             self._remove(new)
-            raise exc.NotFound(404, None, "the object was deleted meanwhile")
-        if named.get(new.url) != group.digest:
+            raise exc.NotFound(404, None, _GONE)
+        if named is None:
+            self._remove(new)
+            raise exc.NotFound(404, None, _GONE)
+        if not _is_named(group, new, named):
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
 
     def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
@@ -363,8 +367,8 @@ class ObjectRepairer:
                 [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
             )
             return
-        if self._named(options) is None:
-            raise exc.NotFound(404, None, "the object does not exist any more")
+        if not self._has_metachunk(group, self._named(options), but=new):
+            raise exc.NotFound(404, None, _GONE)
         client.container_raw_insert(
             [bean],
             *self._rows,
@@ -392,10 +396,22 @@ class ObjectRepairer:
         except exc.OioException as err:
             pass_foreign(err)
             return None
-        return named is not None and named.get(chunk.url) == group.digest
+        return named is not None and _is_named(group, chunk, named)
 
-    def _named(self, options: Options) -> Mapping[str, str] | None:
-        """Chunks of the version of the object, and their checksums; None when it does not exist any more."""
+    def _has_metachunk(self, group: Group, named: Mapping[str, Chunk] | None, but: Chunk) -> bool:
+        """Tell whether the object still has a metachunk with the data that were found.
+
+        It is cut short and dropped by truncations, which keep the version and the content ID.
+
+        :param but: chunk that does not count
+        """
+        return any(
+            chunk.position == group.position and chunk.url != but.url and record_of(chunk) in group.agreed
+            for chunk in (named or {}).values()
+        )
+
+    def _named(self, options: Options) -> Mapping[str, Chunk] | None:
+        """Chunks of the version of the object, by URL; None when it does not exist any more."""
         try:
             meta, located = self._services.container.content_locate(
                 *self._names, self._name, version=self._version, properties=False, options=options
@@ -405,4 +421,10 @@ class ObjectRepairer:
         with reading_answer():
             if meta["id"] != self._id:
                 return None
-            return {chunk["url"]: str(chunk.get("hash") or "").upper() for chunk in located}
+            return {chunk.url: chunk for chunk in map(Chunk.of, located)}
+
+
+def _is_named(group: Group, chunk: Chunk, named: Mapping[str, Chunk]) -> bool:
+    """Tell whether a chunk is among those that are named, as it should be."""
+    there = named.get(chunk.url)
+    return there is not None and record_of(there)[0] == group.digest
