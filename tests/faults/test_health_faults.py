@@ -391,6 +391,23 @@ def test_two_repairs_at_once_agree(struck: Struck, policy: str) -> None:
     struck.assert_whole()
 
 
+@redundant
+def test_a_repair_that_fails_leaves_what_another_one_has_named(struck: Struck, policy: str) -> None:
+    """Where IDs are computed, both choose the same place, and the same name for the new chunk."""
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(struck.namespace.api(key_file=None))
+
+        def overtake() -> None:
+            assert other.object_repair(*struck.target).status == "repaired"
+            stack.enter_context(struck.namespace.faults(Fault("status", "rawx", "GET", status=500)))
+
+        meanwhile = Meanwhile("GET chunk", overtake)
+        repair = struck.api.object_repair(*struck.target, on_event=meanwhile, request_attempts=1)
+    assert meanwhile.is_done
+    assert repair.failed
+    struck.assert_whole()
+
+
 # --- servers that do not answer -------------------------------------------------------------------------
 
 
@@ -427,6 +444,26 @@ def test_an_object_of_servers_that_do_not_answer_is_not_lost(namespace: Namespac
     assert api.object_check(*target).status == "sound"
 
 
+def test_several_chunks_of_one_server_that_does_not_answer_are_not_lost(
+    namespace: Namespace, api: Any
+) -> None:
+    """They are misplaced as well, and come back with it."""
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy="EC21")
+    meta, _ = api.object_locate(*target)
+    first, second, _ = chunks_of(api, *target)
+    address = first["url"].split("/")[2]
+    moved = f"http://{address}/{second['url'].rpartition('/')[2]}"
+    api.blob_client.chunk_copy(second["url"], moved)
+    row = {"type": "chunk", "content": meta["id"], "pos": second["pos"]}
+    row |= {"id": second["url"], "size": second["size"], "hash": second["hash"]}
+    api.container.container_raw_update([row], [{**row, "id": moved}], *target[:2])
+    with namespace.faults(Fault("reset", "rawx", address=address, phase="head")):
+        health = api.object_check(*target, request_attempts=1)
+    assert health.counts == {Damage.UNREACHABLE: 2, Damage.MISPLACED: 1}
+    assert (health.status, health.is_lost) == ("unreadable", False)
+
+
 # --- no other server ------------------------------------------------------------------------------------
 
 
@@ -457,6 +494,28 @@ def test_without_another_server_a_chunk_is_made_again_where_it_was(
         assert str(repaired.url).split("/")[2] == chunk["url"].split("/")[2]
         struck = Struck(namespace, api, target, chunk)
         struck.assert_whole()
+        api.object_delete(*target)
+        namespace.settle()
+
+
+def test_a_damaged_file_stays_until_it_is_certain_that_it_can_be_made_again(
+    full_namespaces: dict[str, Namespace], release: str
+) -> None:
+    """Without checksums, nobody had looked at the data of the others."""
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api:
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
+        first, second, third = chunks_of(api, *target)
+        damage.cut(namespace, first)
+        damage.flip(namespace, second)
+        damage.flip(namespace, third)
+        before = sorted(all_of(namespace))
+        no_place = Fault("status", "proxy", "content/spare", status=500)
+        with namespace.faults(no_place):
+            (failed,) = api.object_repair(*target, checksum=False).failed
+        assert "0 usable chunks are left" in str(failed.error)
+        assert sorted(all_of(namespace)) == before
         api.object_delete(*target)
         namespace.settle()
 

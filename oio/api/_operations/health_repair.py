@@ -22,7 +22,7 @@ from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.chunks import Chunk
 from oio.common.fullpath import encode_fullpath
-from oio.common.health import ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
+from oio.common.health import HARMLESS, ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
 from oio.common.retry import ONCE
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class ObjectRepairer:
         places.avoided += [known[chunk.url] for chunk in targets if chunk.url]
         # What is lost first: each of them is another source afterwards.
         results = {
-            id(chunk): self._attempt(group, health, chunk, known.get(chunk.url or ""), places)
+            id(chunk): self._attempt(group, chunk, known.get(chunk.url or ""), places)
             for chunk in sorted(targets, key=lambda chunk: chunk.is_usable)
         }
         left = "its server does not answer, and nobody asked for another place"
@@ -166,12 +166,10 @@ class ObjectRepairer:
             return False
         return self._wishes.unreachable or Damage.UNREACHABLE not in chunk.damage
 
-    def _attempt(
-        self, group: Group, health: MetachunkHealth, chunk: ChunkHealth, old: Chunk | None, places: _Places
-    ) -> ChunkRepair:
+    def _attempt(self, group: Group, chunk: ChunkHealth, old: Chunk | None, places: _Places) -> ChunkRepair:
         """Repair one chunk; a failure concerns it alone."""
         try:
-            self._check_sources(health, places)
+            self._check_sources(group, places.sources)
             if chunk.damage == (Damage.WRONG_RECORD,) and old is not None:
                 new = old
                 self._name_chunk(group, old, old)
@@ -185,17 +183,27 @@ class ObjectRepairer:
         places.kept.append(new)
         return ChunkRepair(chunk, new.url)
 
-    def _check_sources(self, health: MetachunkHealth, places: _Places) -> None:
+    def _check_sources(self, group: Group, sources: list[Chunk]) -> None:
         """Refuse what cannot be made again.
 
         :raises UnrecoverableContent: too few chunks are left
         """
-        is_ec = self._strategy.method.ec
-        found = len({chunk.index if is_ec else chunk.url for chunk in places.sources})
-        if found < health.needed:
+        method = self._strategy.method
+        found = len({chunk.index if method.ec else chunk.url for chunk in sources})
+        if found < method.min_chunks_to_read:
+            needed = method.min_chunks_to_read
             raise exc.UnrecoverableContent(
-                f"{found} usable chunks are left of metachunk {health.position}, {health.needed} are needed"
+                f"{found} usable chunks are left of metachunk {group.position}, {needed} are needed"
             )
+
+    def _verified(self, group: Group, sources: list[Chunk]) -> list[Chunk]:
+        """Let servers read chunks; returns those whose data are what was stored."""
+
+        def is_usable(chunk: Chunk) -> bool:
+            found = self._strategy.examine(chunk, group.expected_of(chunk), True, self._options)
+            return HARMLESS.issuperset(damage for damage, _ in found)
+
+        return list(filter(is_usable, sources))
 
     # --- one chunk ---
 
@@ -225,8 +233,8 @@ class ObjectRepairer:
                 error = err
                 places.avoided.append(place)
                 continue
-            self._name_chunk(group, old, place)
-            if old is not None and _KEPT.isdisjoint(chunk.damage):
+            named = self._name_chunk(group, old, place)
+            if old is not None and _KEPT.isdisjoint(chunk.damage) and old.url not in named:
                 self._remove(old)
             return place
         raise error or exc.SpareChunkException("no server takes it")
@@ -247,11 +255,14 @@ class ObjectRepairer:
             raise error or exc.SpareChunkException("there is no other server for it")
         if self._named(self._options.renewed()) is None:
             raise exc.NotFound(404, None, _GONE)
+        others = [source for source in places.sources if source.url != old.url]
         if _NOT_THERE.isdisjoint(chunk.damage):
-            # It was found damaged, and there are enough others.
+            # It was found damaged: its place is free once it is certain that it can be made again.
+            others = self._verified(group, others)
+            self._check_sources(group, others)
             with contextlib.suppress(exc.NotFound):
                 self._services.blob.chunk_delete(old.address, options=self._options)
-        self._make(group, old, [source for source in places.sources if source.url != old.url])
+        self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
             self._name_chunk(group, old, old)
         elif self._named(self._options.renewed()) is None:
@@ -293,9 +304,9 @@ class ObjectRepairer:
         return free[0]
 
     def _make(self, group: Group, place: Chunk, sources: list[Chunk]) -> None:
-        """Store a chunk, and verify it; nothing is left of one that fails.
+        """Store a chunk, and verify it; nothing is left of one that fails, unless the object names it.
 
-        :raises OioException: it is not there
+        :raises OioException: it is not there, or not what was stored
         """
         options = self._options
         try:
@@ -308,8 +319,22 @@ class ObjectRepairer:
             # It is not known whose it is.
             raise
         except BaseException:
-            self._remove(place, is_late=True)
+            self._discard(place)
             raise
+
+    def _discard(self, place: Chunk) -> None:
+        """Delete what a failure may have left, best effort.
+
+        Where IDs are computed, a repair at the same time may have stored its own chunk there, and named it.
+        """
+        try:
+            named = self._named(self._options.for_cleaning())
+        except exc.OioException as err:
+            pass_foreign(err)
+            self._warn_of(place, err)
+            return
+        if place.url not in (named or {}):
+            self._remove(place, is_late=True)
 
     def _remove(self, chunk: Chunk, *, is_late: bool = False) -> None:
         """Delete a chunk, best effort."""
@@ -318,9 +343,10 @@ class ObjectRepairer:
 
     # --- what the services know ---
 
-    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk) -> None:
+    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk) -> Mapping[str, Chunk]:
         """Let the services name a new chunk in the place of an old one, or one more.
 
+        :returns: all the chunks that are named now
         :raises OioException: they do not, or may not; the new chunk is removed if nothing can name it
         """
         try:
@@ -341,10 +367,12 @@ class ObjectRepairer:
             self._remove(new)
             raise exc.NotFound(404, None, _GONE)
         if named is None:
-            self._remove(new)
+            if old is None or old.url != new.url:
+                self._remove(new)
             raise exc.NotFound(404, None, _GONE)
         if not _is_named(group, new, named):
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
+        return named
 
     def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
         """Remove a chunk that nothing names, if that is certain."""
@@ -353,8 +381,11 @@ class ObjectRepairer:
         if is_certain:
             self._remove(new)
             return
+        self._warn_of(new, err)
+
+    def _warn_of(self, chunk: Chunk, err: exc.OioException) -> None:
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"
-        self._services.logger.warning(text, new.url, self._name, err)
+        self._services.logger.warning(text, chunk.url, self._name, err)
 
     def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
         # A second request would be refused because of the first.
