@@ -444,23 +444,22 @@ def test_an_object_of_servers_that_do_not_answer_is_not_lost(namespace: Namespac
     assert api.object_check(*target).status == "sound"
 
 
-def test_several_chunks_of_one_server_that_does_not_answer_are_not_lost(
-    namespace: Namespace, api: Any
-) -> None:
+def test_all_chunks_on_one_server_that_does_not_answer_are_not_lost(namespace: Namespace, api: Any) -> None:
     """They are misplaced as well, and come back with it."""
     target = "health", f"box-{next(_numbers)}", "o"
     api.object_create(*target[:2], obj_name="o", data=DATA, policy="EC21")
     meta, _ = api.object_locate(*target)
-    first, second, _ = chunks_of(api, *target)
+    first, *others = chunks_of(api, *target)
     address = first["url"].split("/")[2]
-    moved = f"http://{address}/{second['url'].rpartition('/')[2]}"
-    api.blob_client.chunk_copy(second["url"], moved)
-    row = {"type": "chunk", "content": meta["id"], "pos": second["pos"]}
-    row |= {"id": second["url"], "size": second["size"], "hash": second["hash"]}
-    api.container.container_raw_update([row], [{**row, "id": moved}], *target[:2])
+    for chunk in others:
+        moved = f"http://{address}/{chunk['url'].rpartition('/')[2]}"
+        api.blob_client.chunk_copy(chunk["url"], moved)
+        row = {"type": "chunk", "content": meta["id"], "pos": chunk["pos"]}
+        row |= {"id": chunk["url"], "size": chunk["size"], "hash": chunk["hash"]}
+        api.container.container_raw_update([row], [{**row, "id": moved}], *target[:2])
     with namespace.faults(Fault("reset", "rawx", address=address, phase="head")):
         health = api.object_check(*target, request_attempts=1)
-    assert health.counts == {Damage.UNREACHABLE: 2, Damage.MISPLACED: 1}
+    assert health.counts == {Damage.UNREACHABLE: 3, Damage.MISPLACED: 2}
     assert (health.status, health.is_lost) == ("unreadable", False)
 
 

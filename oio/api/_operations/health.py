@@ -92,7 +92,7 @@ def examine(
         length = int(meta["length"])
         known = (name, meta["version"], meta["id"], meta.get("policy") or "", chunk_method, length)
     strategy = strategy_for(chunk_method, services, cid, options)
-    groups = _groups(chunks, cid, name)
+    groups = _groups(chunks, cid, name, str(meta["version"]))
     pairs = [(group, chunk) for group in groups for chunk in group.chunks]
 
     def look(pair: tuple[Group, Chunk]) -> list[_Finding]:
@@ -105,7 +105,7 @@ def examine(
     return Examined(meta, strategy, groups, health)
 
 
-def _groups(chunks: Iterable[Chunk], cid: str, name: str) -> tuple[Group, ...]:
+def _groups(chunks: Iterable[Chunk], cid: str, name: str, version: str) -> tuple[Group, ...]:
     """Group chunks by metachunk."""
     positions: dict[int, list[Chunk]] = {}
     for chunk in chunks:
@@ -119,7 +119,7 @@ def _groups(chunks: Iterable[Chunk], cid: str, name: str) -> tuple[Group, ...]:
         first, size = counts.most_common(1)[0][0]
         like = members[records.index((first, size))]
         tie = any(count >= counts[first, size] for other, count in counts.items() if other not in agreed)
-        expected = Expected(size or 0, like.digest, cid, name)
+        expected = Expected(size or 0, like.digest, cid, name, version)
         groups.append(Group(position, expected, first, frozenset(agreed), tie, tuple(members)))
     return tuple(groups)
 
