@@ -197,6 +197,16 @@ def test_a_deadline_ends_a_repair_and_nothing_is_changed(struck: Struck, policy:
     struck.assert_as_before(before, disks)
 
 
+@redundant
+def test_a_deadline_after_the_change_leaves_nothing_behind(struck: Struck, policy: str) -> None:
+    fault = Fault("commit-then-timeout", *_CHANGE)
+    with struck.namespace.faults(fault) as plan:
+        repair = struck.api.object_repair(*struck.target, deadline=time.monotonic() + 1)
+    plan.assert_met()
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
 class LyingDisk:
     """A disk that changes the first new chunk, once it was stored, and before it is looked at."""
 
@@ -493,6 +503,27 @@ def test_without_another_server_a_chunk_is_made_again_where_it_was(
         assert str(repaired.url).split("/")[2] == chunk["url"].split("/")[2]
         struck = Struck(namespace, api, target, chunk)
         struck.assert_whole()
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@redundant
+def test_a_chunk_that_is_dropped_meanwhile_is_not_left_where_it_was(
+    full_namespaces: dict[str, Namespace], release: str, policy: str
+) -> None:
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
+        for part in (DATA, b"more"):
+            api.object_create(*target[:2], obj_name="o", data=part, policy=policy, append=True)
+        damage.flip(namespace, chunks_of(api, *target)[-1])
+        meanwhile = Meanwhile("PUT chunk", lambda: other.object_truncate(*target, size=len(DATA)))
+        no_place = Fault("status", "proxy", "content/spare", status=500)
+        with namespace.faults(no_place):
+            (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+        assert meanwhile.is_done
+        assert "meanwhile" in str(failed.error)
+        assert_sound_and_alone(namespace, api, target, DATA)
         api.object_delete(*target)
         namespace.settle()
 

@@ -253,7 +253,7 @@ class ObjectRepairer:
         """
         if old is None or not _ELSEWHERE_ONLY.isdisjoint(chunk.damage):
             raise error or exc.SpareChunkException("there is no other server for it")
-        if self._named(self._options.renewed()) is None:
+        if old.url not in (self._named(self._options.renewed()) or {}):
             raise exc.NotFound(404, None, _GONE)
         others = [source for source in places.sources if source.url != old.url]
         if _NOT_THERE.isdisjoint(chunk.damage):
@@ -265,7 +265,7 @@ class ObjectRepairer:
         self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
             self._name_chunk(group, old, old)
-        elif self._named(self._options.renewed()) is None:
+        elif old.url not in (self._named(self._options.for_cleaning()) or {}):
             self._remove(old)
             raise exc.NotFound(404, None, _GONE)
         return old
@@ -357,7 +357,8 @@ class ObjectRepairer:
             if not is_named:
                 self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
                 raise
-        named = self._named(self._options.renewed())
+        # It is done, so what is left is cleaning.
+        named = self._named(self._options.for_cleaning())
         if old is None and not self._has_metachunk(group, named, but=new):
             # That was named whatever the object holds.
             bean = self._bean(new, group.digest, group.expected.size)
