@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -251,6 +252,21 @@ def test_chunks_in_the_way_stay(struck: Struck, policy: str) -> None:
     (failed,) = struck.api.object_repair(*struck.target).failed
     assert "409" in str(failed.error) or "another chunk" in str(failed.error)
     struck.assert_as_before(before, disks)
+
+
+@redundant
+@pytest.mark.on_release("2026")
+def test_a_place_whose_id_would_be_lost_gets_the_one_that_is_computed(struck: Struck, policy: str) -> None:
+    """A container that computes IDs keeps the server only, and would name another chunk."""
+    held = {chunk["url"].split("/")[2] for chunk in struck.located()}
+    free = next(rawx.address for rawx in struck.namespace.rawx if rawx.address not in held)
+    spare = {"chunks": [{"id": f"http://{free}/{'AB' * 32}", "pos": "", "hash": "", "size": 0}]}
+    answer = Fault("status", "proxy", "content/spare", status=200, body=json.dumps(spare))
+    with struck.namespace.faults(answer) as plan:
+        (repaired,) = struck.api.object_repair(*struck.target).repaired
+    plan.assert_met()
+    assert free in str(repaired.url)
+    struck.assert_whole()
 
 
 # --- writers meanwhile ----------------------------------------------------------------------------------

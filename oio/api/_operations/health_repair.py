@@ -24,6 +24,7 @@ from oio.common.chunks import Chunk
 from oio.common.fullpath import encode_fullpath
 from oio.common.health import HARMLESS, ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
 from oio.common.retry import ONCE
+from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -289,7 +290,7 @@ class ObjectRepairer:
             options=self._options.renewed(),
         )
         with reading_answer():
-            urls = [str(spare["id"]) for spare in answer["chunks"]]
+            urls = [self._kept_url(group, chunk, str(spare["id"])) for spare in answer["chunks"]]
         new = [
             Chunk(url, url, chunk.position, chunk.index, group.expected.size, group.digest or None)
             for url in urls
@@ -302,6 +303,17 @@ class ObjectRepairer:
         if not free:
             raise exc.ServiceBusy(503, None, "the services propose no other server")
         return free[0]
+
+    def _kept_url(self, group: Group, chunk: ChunkHealth, url: str) -> str:
+        """URL that a container will tell of a chunk: where IDs are computed, it only keeps the server."""
+
+        def computed(pos: str) -> str:
+            cid = self._strategy.cid
+            return compute_chunk_id(cid, self._name, self._version, pos, self._policy)
+
+        if all(known.id != computed(known.pos) for known in group.chunks):
+            return url
+        return f"{url.rpartition('/')[0]}/{computed(chunk.pos)}"
 
     def _make(self, group: Group, place: Chunk, sources: list[Chunk]) -> None:
         """Store a chunk, and verify it; nothing is left of one that fails, unless the object names it.
@@ -338,8 +350,9 @@ class ObjectRepairer:
 
     def _remove(self, chunk: Chunk, *, is_late: bool = False) -> None:
         """Delete a chunk, best effort."""
-        cid = self._examined.strategy.cid
-        delete_chunks(self._services, [chunk], cid, self._options, {chunk.url} if is_late else ())
+        delete_chunks(
+            self._services, [chunk], self._strategy.cid, self._options, {chunk.url} if is_late else ()
+        )
 
     # --- what the services know ---
 

@@ -32,7 +32,7 @@ PARALLEL_CHUNKS = 8
 _Result = TypeVar("_Result", ObjectHealth, ObjectRepair)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Container whose objects are looked at.
 
@@ -46,20 +46,21 @@ class Place:
     container: str | None
     full_names: Callable[[Options], tuple[str, str]]
     deep: bool
-    _root: str | None = field(default=None, init=False)
+    _roots: dict[str, str] = field(default_factory=dict, init=False)
 
     def home(self, options: Options) -> Options:
         """Address the container that objects belong to: that of a shard is the one that was divided.
 
         Its names are those that chunks carry, and the IDs of chunks are computed of its own.
         """
-        if self.account is not None and self.container is not None:
+        cid = options.cid
+        if cid is None:
             return options
-        if self._root is None:
+        if cid not in self._roots:
             known = self.services.container.container_get_properties(options=options.renewed())
             with reading_answer():
-                self._root = str(known["system"].get(_ROOT) or options.cid)
-        return replace(options, cid=self._root)
+                self._roots[cid] = str(known["system"].get(_ROOT) or cid)
+        return replace(options, cid=self._roots[cid])
 
     def examine(
         self, name: str | None, version: int | str | None, concurrency: int, options: Options
