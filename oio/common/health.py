@@ -40,8 +40,10 @@ class Damage(str, enum.Enum):
         return self.value
 
 
-_HARMLESS = frozenset({Damage.WRONG_OWNER, Damage.WRONG_RECORD, Damage.MISPLACED})
+HARMLESS = frozenset({Damage.WRONG_OWNER, Damage.WRONG_RECORD, Damage.MISPLACED})
 """Damage that leaves the data as they were stored."""
+_HOPEFUL = HARMLESS | {Damage.UNREACHABLE}
+"""Damage after which the data may be as they were stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class ChunkHealth:
     @property
     def is_usable(self) -> bool:
         """Whether its data are there, and those that were stored."""
-        return _HARMLESS.issuperset(self.damage)
+        return HARMLESS.issuperset(self.damage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class MetachunkHealth:
     @property
     def is_lost(self) -> bool:
         """Whether it cannot be read, even if all the servers that do not answer come back."""
-        hopeful = [c for c in self.chunks if c.is_usable or c.damage == (Damage.UNREACHABLE,)]
+        hopeful = [c for c in self.chunks if _HOPEFUL.issuperset(c.damage)]
         return self._count(hopeful) < self.needed
 
     @property

@@ -264,6 +264,54 @@ def test_servers_that_keep_no_checksums_are_told_those_that_are_known(
     assert api.object_check(*target).counts == expected
 
 
+def test_a_file_of_another_version_is_left_where_it_is(
+    namespace: Namespace, api: Any, target: Any, release: str
+) -> None:
+    """A record that names it is wrong; it is the chunk of that version all the same."""
+    account, container, _ = target
+    api.container_create(account, container, system={"sys.m2.policy.version": "-1"})
+    create(api, target, "TWOCOPIES", b"old data")
+    old, _ = api.object_locate(*target)
+    first = chunks_of(api, *target)[0]
+    create(api, target, "TWOCOPIES", b"new")
+    meta, _ = api.object_locate(*target)
+    chunk = chunks_of(api, *target)[0]
+    api.container.container_raw_update([bean(meta, chunk)], [bean(meta, chunk, id=first["url"])], *target[:2])
+    # Where IDs are computed, a record cannot name a chunk of something else.
+    expected = Damage.WRONG_OWNER if release == "7.3" else Damage.MISSING
+    assert expected in api.object_check(*target).counts
+    damage.remove(namespace, chunk)
+    assert api.object_repair(*target).status == "repaired"
+    assert api.object_check(*target).damaged == []
+    assert api.object_check(*target, version=old["version"]).damaged == []
+
+
+@pytest.mark.parametrize("policy", ["EC21", "EC"])
+def test_a_fragment_of_another_object_is_no_source(
+    namespace: Namespace, api: Any, target: Any, policy: str
+) -> None:
+    """Nothing but the data of all sources tells, where chunk servers know no checksum of the metachunk."""
+    account, container, _ = target
+    other = account, container, "other"
+    create(api, target, policy, DATA[:1000])
+    create(api, other, policy, DATA[1000:2000][::-1])
+    first, *_, last = chunks_of(api, *target)
+    damage.replace(namespace, first, chunks_of(api, *other)[0], metachunk_hash="")
+    damage.remove(namespace, last)
+    repair = api.object_repair(*target)
+    if policy == "EC21":
+        # One fragment is left, which is not enough.
+        assert (len(repair.repaired), repair.is_sound) == (0, False)
+        assert any("not those of the metachunk" in str(failed.error) for failed in repair.failed)
+        return
+    assert repair.status == "repaired"
+    assert api.object_check(*target).damaged == []
+    # Each fragment can be needed.
+    for chunk in chunks_of(api, *target)[:3]:
+        damage.remove(namespace, chunk)
+    assert read(api, target) == DATA[:1000]
+
+
 # --- what the services have recorded -------------------------------------------------------------------
 
 
@@ -557,6 +605,38 @@ def test_objects_of_a_divided_container_are_repaired(
     assert statuses == ["sound", "repaired"]
     assert [health.status for health in api.container_check(account, container)] == ["sound"] * 2
     assert read(api, (account, container, "z")) == DATA[:100]
+
+
+@pytest.mark.on_release("2026")
+@pytest.mark.parametrize("policy", ["THREECOPIES", "EC21"])
+def test_a_shard_that_is_addressed_itself_is_checked_and_repaired(
+    namespace: Namespace, api: Any, target: Any, policy: str
+) -> None:
+    """Chunks carry the names of the container that was divided, and IDs that are computed of its ID."""
+    account, container, _ = target
+    for name in ("a", "z"):
+        create(api, (account, container, name), policy, DATA[:100])
+    namespace.shard(account, container, "m")
+    content_id = api.object_locate(account, container, "z")[0]["id"]
+    shard = api.container.content_shard(account, container, "z")
+    assert api.object_check(None, None, "z", cid=shard).damaged == []
+    assert [(h.name, h.status) for h in api.container_check(None, None, cid=shard)] == [("z", "sound")]
+
+    def repair_by_name() -> Any:
+        return api.object_repair(None, None, "z", cid=shard)
+
+    def repair_by_id() -> Any:
+        return api.object_repair(None, None, None, content_id=content_id, cid=shard)
+
+    def repair_all() -> Any:
+        (repair,) = api.container_repair(None, None, cid=shard)
+        return repair
+
+    for act in (repair_by_name, repair_by_id, repair_all):
+        damage.flip(namespace, chunks_of(api, account, container, "z")[0])
+        assert act().status == "repaired"
+        assert api.object_check(account, container, "z").damaged == []
+        assert read(api, (account, container, "z")) == DATA[:100]
 
 
 # --- Backblaze ------------------------------------------------------------------------------------------

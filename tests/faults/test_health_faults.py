@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -197,6 +198,16 @@ def test_a_deadline_ends_a_repair_and_nothing_is_changed(struck: Struck, policy:
     struck.assert_as_before(before, disks)
 
 
+@redundant
+def test_a_deadline_after_the_change_leaves_nothing_behind(struck: Struck, policy: str) -> None:
+    fault = Fault("commit-then-timeout", *_CHANGE)
+    with struck.namespace.faults(fault) as plan:
+        repair = struck.api.object_repair(*struck.target, deadline=time.monotonic() + 1)
+    plan.assert_met()
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
 class LyingDisk:
     """A disk that changes the first new chunk, once it was stored, and before it is looked at."""
 
@@ -241,6 +252,21 @@ def test_chunks_in_the_way_stay(struck: Struck, policy: str) -> None:
     (failed,) = struck.api.object_repair(*struck.target).failed
     assert "409" in str(failed.error) or "another chunk" in str(failed.error)
     struck.assert_as_before(before, disks)
+
+
+@redundant
+@pytest.mark.on_release("2026")
+def test_a_place_whose_id_would_be_lost_gets_the_one_that_is_computed(struck: Struck, policy: str) -> None:
+    """A container that computes IDs keeps the server only, and would name another chunk."""
+    held = {chunk["url"].split("/")[2] for chunk in struck.located()}
+    free = next(rawx.address for rawx in struck.namespace.rawx if rawx.address not in held)
+    spare = {"chunks": [{"id": f"http://{free}/{'AB' * 32}", "pos": "", "hash": "", "size": 0}]}
+    answer = Fault("status", "proxy", "content/spare", status=200, body=json.dumps(spare))
+    with struck.namespace.faults(answer) as plan:
+        (repaired,) = struck.api.object_repair(*struck.target).repaired
+    plan.assert_met()
+    assert free in str(repaired.url)
+    struck.assert_whole()
 
 
 # --- writers meanwhile ----------------------------------------------------------------------------------
@@ -329,12 +355,82 @@ def test_an_absent_chunk_of_an_object_that_goes_is_not_named(
 
 
 @redundant
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
+@pytest.mark.parametrize("size", [0, 100])
+def test_an_absent_chunk_of_a_metachunk_that_is_cut_meanwhile_is_not_named(
+    namespace: Namespace, api: Any, policy: str, operation: str, size: int
+) -> None:
+    """The version and the content ID stay, and what the chunk was made of is gone."""
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+    lose_row(namespace, api, target)
+    with namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: other.object_truncate(*target, size=size))
+        (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert failed.url is None
+    assert_sound_and_alone(namespace, api, target, DATA[:size])
+
+
+@redundant
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
+def test_an_absent_chunk_of_a_metachunk_that_is_dropped_meanwhile_is_not_named(
+    namespace: Namespace, api: Any, policy: str, operation: str
+) -> None:
+    target = "health", f"box-{next(_numbers)}", "o"
+    for part in (DATA, b"more"):
+        api.object_create(*target[:2], obj_name="o", data=part, policy=policy, append=True)
+    lose_row(namespace, api, target)
+    with namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: other.object_truncate(*target, size=len(DATA)))
+        (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert failed.url is None
+    assert_sound_and_alone(namespace, api, target, DATA)
+
+
+def lose_row(namespace: Namespace, api: Any, target: tuple[str, str, str]) -> None:
+    """Lose the last chunk of an object, and what is recorded of it."""
+    meta, _ = api.object_locate(*target)
+    chunk = chunks_of(api, *target)[-1]
+    row = {"id": chunk["url"], "pos": chunk["pos"], "size": chunk["size"], "hash": chunk["hash"]}
+    api.container.container_raw_delete(*target[:2], data=[{"type": "chunk", "content": meta["id"], **row}])
+    damage.remove(namespace, chunk)
+
+
+def assert_sound_and_alone(namespace: Namespace, api: Any, target: tuple[str, str, str], data: bytes) -> None:
+    """An object is sound, gives its data, and nothing else is on the disks."""
+    namespace.settle()
+    assert api.object_check(*target).damaged == []
+    assert b"".join(api.object_fetch(*target)[1]) == data
+    named = [chunk["url"].removeprefix("http://") for chunk in chunks_of(api, *target)]
+    assert sorted(named) == sorted(all_of(namespace))
+
+
+@redundant
 def test_two_repairs_at_once_agree(struck: Struck, policy: str) -> None:
     with struck.namespace.api(key_file=None) as other:
         meanwhile = Meanwhile("POST container/raw_update", lambda: other.object_repair(*struck.target).status)
         struck.api.object_repair(*struck.target, on_event=meanwhile)
     assert meanwhile.is_done
     assert struck.api.object_check(*struck.target).status == "sound"
+    struck.assert_whole()
+
+
+@redundant
+def test_a_repair_that_fails_leaves_what_another_one_has_named(struck: Struck, policy: str) -> None:
+    """Where IDs are computed, both choose the same place, and the same name for the new chunk."""
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(struck.namespace.api(key_file=None))
+
+        def overtake() -> None:
+            assert other.object_repair(*struck.target).status == "repaired"
+            stack.enter_context(struck.namespace.faults(Fault("status", "rawx", "GET", status=500)))
+
+        meanwhile = Meanwhile("GET chunk", overtake)
+        repair = struck.api.object_repair(*struck.target, on_event=meanwhile, request_attempts=1)
+    assert meanwhile.is_done
+    assert repair.failed
     struck.assert_whole()
 
 
@@ -374,6 +470,25 @@ def test_an_object_of_servers_that_do_not_answer_is_not_lost(namespace: Namespac
     assert api.object_check(*target).status == "sound"
 
 
+def test_all_chunks_on_one_server_that_does_not_answer_are_not_lost(namespace: Namespace, api: Any) -> None:
+    """They are misplaced as well, and come back with it."""
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy="EC21")
+    meta, _ = api.object_locate(*target)
+    first, *others = chunks_of(api, *target)
+    address = first["url"].split("/")[2]
+    for chunk in others:
+        moved = f"http://{address}/{chunk['url'].rpartition('/')[2]}"
+        api.blob_client.chunk_copy(chunk["url"], moved)
+        row = {"type": "chunk", "content": meta["id"], "pos": chunk["pos"]}
+        row |= {"id": chunk["url"], "size": chunk["size"], "hash": chunk["hash"]}
+        api.container.container_raw_update([row], [{**row, "id": moved}], *target[:2])
+    with namespace.faults(Fault("reset", "rawx", address=address, phase="head")):
+        health = api.object_check(*target, request_attempts=1)
+    assert health.counts == {Damage.UNREACHABLE: 3, Damage.MISPLACED: 2}
+    assert (health.status, health.is_lost) == ("unreadable", False)
+
+
 # --- no other server ------------------------------------------------------------------------------------
 
 
@@ -404,6 +519,49 @@ def test_without_another_server_a_chunk_is_made_again_where_it_was(
         assert str(repaired.url).split("/")[2] == chunk["url"].split("/")[2]
         struck = Struck(namespace, api, target, chunk)
         struck.assert_whole()
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@redundant
+def test_a_chunk_that_is_dropped_meanwhile_is_not_left_where_it_was(
+    full_namespaces: dict[str, Namespace], release: str, policy: str
+) -> None:
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
+        for part in (DATA, b"more"):
+            api.object_create(*target[:2], obj_name="o", data=part, policy=policy, append=True)
+        damage.flip(namespace, chunks_of(api, *target)[-1])
+        meanwhile = Meanwhile("PUT chunk", lambda: other.object_truncate(*target, size=len(DATA)))
+        no_place = Fault("status", "proxy", "content/spare", status=500)
+        with namespace.faults(no_place):
+            (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+        assert meanwhile.is_done
+        assert "meanwhile" in str(failed.error)
+        assert_sound_and_alone(namespace, api, target, DATA)
+        api.object_delete(*target)
+        namespace.settle()
+
+
+def test_a_damaged_file_stays_until_it_is_certain_that_it_can_be_made_again(
+    full_namespaces: dict[str, Namespace], release: str
+) -> None:
+    """Without checksums, nobody had looked at the data of the others."""
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api:
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
+        first, second, third = chunks_of(api, *target)
+        damage.cut(namespace, first)
+        damage.flip(namespace, second)
+        damage.flip(namespace, third)
+        before = sorted(all_of(namespace))
+        no_place = Fault("status", "proxy", "content/spare", status=500)
+        with namespace.faults(no_place):
+            (failed,) = api.object_repair(*target, checksum=False).failed
+        assert "0 usable chunks are left" in str(failed.error)
+        assert sorted(all_of(namespace)) == before
         api.object_delete(*target)
         namespace.settle()
 

@@ -63,6 +63,20 @@ def swap(namespace: Namespace, chunk: Chunk) -> None:
     store.path(chunk_id, ".json").write_text(json.dumps(note))
 
 
+def replace(namespace: Namespace, chunk: Chunk, other: Chunk, **changes: Any) -> None:
+    """Put another chunk in the place of a chunk.
+
+    :param changes: of what is stored with it
+    """
+    source, source_id = _file(namespace, other)
+    note = json.loads(source.path(source_id, ".json").read_bytes())
+    data = source.path(source_id).read_bytes()
+    store, chunk_id = _file(namespace, chunk)
+    store.delete(chunk_id)
+    store.path(chunk_id).write_bytes(data)
+    store.path(chunk_id, ".json").write_text(json.dumps({**note, **changes}))
+
+
 def adopt(namespace: Namespace, chunk: Chunk) -> None:
     """Let a chunk say that it belongs to another object."""
     described_otherwise(namespace, chunk, fullpath="other/box/name/1/AB")

@@ -154,6 +154,25 @@ def test_what_is_struck_and_not_seen_is_a_problem(namespace: Namespace, api: Any
     assert all("is not seen" in problem.text for problem in tally.problems)
 
 
+class Clumsy:
+    """A namespace on which something else is damaged at the same time."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    def strike(self, strikes: list[Strike]) -> None:
+        self._api.object_create(ACCOUNT, "box", obj_name="o", data=DATA, policy="TWOCOPIES")
+        _, (chunk, _) = self._api.object_locate(ACCOUNT, "box", "o")
+        self._api.blob_client.chunk_delete(chunk["url"])
+
+
+def test_what_is_seen_and_was_not_struck_is_a_problem(namespace: Namespace, api: Any, tally: Tally) -> None:
+    api.container_create(ACCOUNT, "box")
+    Healing(api, Clumsy(api), ACCOUNT, tally, random.Random(1)).heal()  # type: ignore[arg-type]
+    (problem,) = tally.problems
+    assert problem.text.endswith("is seen, which was not struck")
+
+
 def test_the_command_repairs_what_it_strikes(tmp_path: Path) -> None:
     record = tmp_path / "record"
     options = ["--release", "2026", "--operations", "60", "--seed", "10", "--threads", "2", "--damage"]

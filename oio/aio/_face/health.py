@@ -74,8 +74,8 @@ class AsyncHealthApi(FaceBase):
 
         A new chunk goes to a server that has none of its metachunk, is verified there, and then takes the
         place of the old one, which is deleted last. When anything fails before, the new chunk is removed, and
-        the object is as it was. If no other server is free, a chunk is made again where it was. An object
-        that is replaced or deleted meanwhile stays so.
+        the object is as it was. If no other server is free, a chunk is made again where it was: the damaged
+        one is deleted first. An object that is replaced, cut or deleted meanwhile stays so.
 
         What cannot be repaired is told by the result, and is no exception.
 
@@ -158,7 +158,7 @@ class AsyncHealthApi(FaceBase):
         """Repair all versions of the objects of a container, one by one, by iterating.
 
         Each is repaired as by :meth:`object_repair`. **Nothing is done but by iterating**: whoever stops
-        early leaves the rest as it is.
+        early leaves the rest as it is, but for those that were repaired at the same time.
 
         :param prefix: objects whose names begin so only
         :param checksum: see :meth:`object_check`

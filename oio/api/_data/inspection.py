@@ -42,12 +42,14 @@ class Expected:
     :param digest: checksum of its bytes; None when the services tell none
     :param cid: ID of the container
     :param name: of the object
+    :param version: of the object
     """
 
     size: int
     digest: str | None
     cid: str
     name: str
+    version: str
 
 
 def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
@@ -125,19 +127,21 @@ class Inspection:
         """Compare the owner.
 
         Parts that other clients have appended carry the version and the content ID that were prepared for
-        them: container and name tell.
+        them: container and name tell. Of other data, such a chunk is that of another version.
         """
         known = self._known.get("full_path")
         if not known:
             return []
         try:
-            account, container, name, *_ = decode_fullpath(known)
+            account, container, name, version, _ = decode_fullpath(known)
         except ValueError:
             return []
         expected = self._expected
-        if (cid_from_name(account, container), name) == (expected.cid, expected.name):
-            return []
-        return [(Damage.WRONG_OWNER, f"it belongs to object {name!r} of container {container!r}")]
+        if (cid_from_name(account, container), name) != (expected.cid, expected.name):
+            return [(Damage.WRONG_OWNER, f"it belongs to object {name!r} of container {container!r}")]
+        if version != expected.version and self._description():
+            return [(Damage.WRONG_OWNER, f"it belongs to version {version} of the object")]
+        return []
 
     def _position(self) -> Findings:
         """Compare the index of the fragment; that of the metachunk changes when data are appended."""

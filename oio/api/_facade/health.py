@@ -60,7 +60,7 @@ class HealthApi(ApiBase):
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
             width = check_batch("concurrency", concurrency) or PARALLEL_CHUNKS
-            place = self._place(account, container, checksum, options)
+            place = self._place(account, container, checksum)
             return place.examine(obj, version, width, options).health
 
     def object_repair(
@@ -83,8 +83,8 @@ class HealthApi(ApiBase):
 
         A new chunk goes to a server that has none of its metachunk, is verified there, and then takes the
         place of the old one, which is deleted last. When anything fails before, the new chunk is removed, and
-        the object is as it was. If no other server is free, a chunk is made again where it was. An object
-        that is replaced or deleted meanwhile stays so.
+        the object is as it was. If no other server is free, a chunk is made again where it was: the damaged
+        one is deleted first. An object that is replaced, cut or deleted meanwhile stays so.
 
         What cannot be repaired is told by the result, and is no exception.
 
@@ -108,7 +108,7 @@ class HealthApi(ApiBase):
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
             width = check_batch("concurrency", concurrency) or PARALLEL_CHUNKS
-            place = self._place(account, container, checksum, options)
+            place = self._place(account, container, checksum)
             wishes = _wishes(unreachable, frozen)
             examined = place.examine(obj, version, width, options)
             return place.repair(examined, wishes, width, options.renewed())
@@ -159,7 +159,7 @@ class HealthApi(ApiBase):
         """Repair all versions of the objects of a container, one by one, by iterating.
 
         Each is repaired as by :meth:`object_repair`. **Nothing is done but by iterating**: whoever stops
-        early leaves the rest as it is.
+        early leaves the rest as it is, but for those that were repaired at the same time.
 
         :param prefix: objects whose names begin so only
         :param checksum: see :meth:`object_check`
@@ -193,11 +193,11 @@ class HealthApi(ApiBase):
             width = check_batch("concurrency", concurrency) or _PARALLEL_OBJECTS
             if on_progress is not None and not callable(on_progress):
                 raise WrongType(f"on_progress must be callable: {shorten(on_progress)}")
-            place = self._place(account, container, checksum, options)
+            place = self._place(account, container, checksum)
             return Walk(place, prefix, width, on_progress, options), options
 
-    def _place(self, account: str | None, container: str | None, checksum: bool, options: Options) -> Place:
-        names = partial(self._names_of, account, container, options)
+    def _place(self, account: str | None, container: str | None, checksum: bool) -> Place:
+        names = partial(self._names_of, account, container)
         return Place(self._services, account, container, names, check_flag("checksum", checksum))
 
 

@@ -46,7 +46,7 @@ class Group:
 
     def expected_of(self, chunk: Chunk) -> Expected:
         """What one of its chunks should be: its checksum may be of another algorithm."""
-        if _record(chunk) in self.agreed:
+        if record_of(chunk) in self.agreed:
             return replace(self.expected, digest=chunk.digest)
         return self.expected
 
@@ -92,7 +92,7 @@ def examine(
         length = int(meta["length"])
         known = (name, meta["version"], meta["id"], meta.get("policy") or "", chunk_method, length)
     strategy = strategy_for(chunk_method, services, cid, options)
-    groups = _groups(chunks, cid, name)
+    groups = _groups(chunks, cid, name, str(meta["version"]))
     pairs = [(group, chunk) for group in groups for chunk in group.chunks]
 
     def look(pair: tuple[Group, Chunk]) -> list[_Finding]:
@@ -105,7 +105,7 @@ def examine(
     return Examined(meta, strategy, groups, health)
 
 
-def _groups(chunks: Iterable[Chunk], cid: str, name: str) -> tuple[Group, ...]:
+def _groups(chunks: Iterable[Chunk], cid: str, name: str, version: str) -> tuple[Group, ...]:
     """Group chunks by metachunk."""
     positions: dict[int, list[Chunk]] = {}
     for chunk in chunks:
@@ -113,18 +113,19 @@ def _groups(chunks: Iterable[Chunk], cid: str, name: str) -> tuple[Group, ...]:
     groups = []
     for position, members in sorted(positions.items()):
         members.sort(key=lambda chunk: (chunk.index or 0, chunk.url))
-        records = [_record(chunk) for chunk in members]
+        records = [record_of(chunk) for chunk in members]
         agreed = elected(records)
         counts = Counter(records)
         first, size = counts.most_common(1)[0][0]
         like = members[records.index((first, size))]
         tie = any(count >= counts[first, size] for other, count in counts.items() if other not in agreed)
-        expected = Expected(size or 0, like.digest, cid, name)
+        expected = Expected(size or 0, like.digest, cid, name, version)
         groups.append(Group(position, expected, first, frozenset(agreed), tie, tuple(members)))
     return tuple(groups)
 
 
-def _record(chunk: Chunk) -> tuple[str, int | None]:
+def record_of(chunk: Chunk) -> tuple[str, int | None]:
+    """Checksum and size that the services have recorded for a chunk."""
     return (chunk.hash or "").upper(), chunk.size
 
 
@@ -147,7 +148,7 @@ def _health_of(group: Group, findings: list[list[_Finding]], strategy: Strategy)
     healths = []
     for chunk, found in sorted(zip(group.chunks, findings, strict=True), key=lambda pair: bool(pair[1])):
         known = list(found)
-        if _record(chunk) not in group.agreed:
+        if record_of(chunk) not in group.agreed:
             known.append((Damage.WRONG_RECORD, f"{chunk.size} bytes of checksum {chunk.hash} are recorded"))
         # The best one stays where it is.
         if chunk.host and chunk.host in taken:

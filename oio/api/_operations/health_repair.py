@@ -15,15 +15,16 @@ from oio.api._data.inspection import pass_failure_of_call
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.certainty import is_definitive
-from oio.api._operations.health import Examined, Group
+from oio.api._operations.health import Examined, Group, record_of
 from oio.blob.connect import pass_foreign
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.chunks import Chunk
 from oio.common.fullpath import encode_fullpath
-from oio.common.health import ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
+from oio.common.health import HARMLESS, ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
 from oio.common.retry import ONCE
+from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +40,8 @@ _ELSEWHERE_ONLY = frozenset({Damage.ABSENT, Damage.MISPLACED, Damage.UNREACHABLE
 """Damage that no other file in the same place can mend."""
 _KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
 """Damage of chunks that are not deleted: there is nothing to delete, or it is not ours."""
+
+_GONE = "the object was deleted or changed meanwhile"
 
 _Bean = dict[str, str | int]
 
@@ -82,7 +85,7 @@ class ObjectRepairer:
         self,
         services: Services,
         names: tuple[str | None, str | None],
-        full_names: Callable[[], tuple[str, str]],
+        full_names: Callable[[Options], tuple[str, str]],
         examined: Examined,
         wishes: Wishes,
         options: Options,
@@ -113,7 +116,7 @@ class ObjectRepairer:
         health = self._examined.health
         if health.error is not None or health.is_sound:
             return ObjectRepair(health)
-        full_path = encode_fullpath(*self._full_names(), self._name, self._version, self._id)
+        full_path = encode_fullpath(*self._full_names(self._options), self._name, self._version, self._id)
         self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
         self._shard = self._services.container.content_shard(
             *self._names, self._name, version=self._version, options=self._options.renewed()
@@ -148,7 +151,7 @@ class ObjectRepairer:
         places.avoided += [known[chunk.url] for chunk in targets if chunk.url]
         # What is lost first: each of them is another source afterwards.
         results = {
-            id(chunk): self._attempt(group, health, chunk, known.get(chunk.url or ""), places)
+            id(chunk): self._attempt(group, chunk, known.get(chunk.url or ""), places)
             for chunk in sorted(targets, key=lambda chunk: chunk.is_usable)
         }
         left = "its server does not answer, and nobody asked for another place"
@@ -164,12 +167,10 @@ class ObjectRepairer:
             return False
         return self._wishes.unreachable or Damage.UNREACHABLE not in chunk.damage
 
-    def _attempt(
-        self, group: Group, health: MetachunkHealth, chunk: ChunkHealth, old: Chunk | None, places: _Places
-    ) -> ChunkRepair:
+    def _attempt(self, group: Group, chunk: ChunkHealth, old: Chunk | None, places: _Places) -> ChunkRepair:
         """Repair one chunk; a failure concerns it alone."""
         try:
-            self._check_sources(health, places)
+            self._check_sources(group, places.sources)
             if chunk.damage == (Damage.WRONG_RECORD,) and old is not None:
                 new = old
                 self._name_chunk(group, old, old)
@@ -183,17 +184,27 @@ class ObjectRepairer:
         places.kept.append(new)
         return ChunkRepair(chunk, new.url)
 
-    def _check_sources(self, health: MetachunkHealth, places: _Places) -> None:
+    def _check_sources(self, group: Group, sources: list[Chunk]) -> None:
         """Refuse what cannot be made again.
 
         :raises UnrecoverableContent: too few chunks are left
         """
-        is_ec = self._strategy.method.ec
-        found = len({chunk.index if is_ec else chunk.url for chunk in places.sources})
-        if found < health.needed:
+        method = self._strategy.method
+        found = len({chunk.index if method.ec else chunk.url for chunk in sources})
+        if found < method.min_chunks_to_read:
+            needed = method.min_chunks_to_read
             raise exc.UnrecoverableContent(
-                f"{found} usable chunks are left of metachunk {health.position}, {health.needed} are needed"
+                f"{found} usable chunks are left of metachunk {group.position}, {needed} are needed"
             )
+
+    def _verified(self, group: Group, sources: list[Chunk]) -> list[Chunk]:
+        """Let servers read chunks; returns those whose data are what was stored."""
+
+        def is_usable(chunk: Chunk) -> bool:
+            found = self._strategy.examine(chunk, group.expected_of(chunk), True, self._options)
+            return HARMLESS.issuperset(damage for damage, _ in found)
+
+        return list(filter(is_usable, sources))
 
     # --- one chunk ---
 
@@ -223,8 +234,8 @@ class ObjectRepairer:
                 error = err
                 places.avoided.append(place)
                 continue
-            self._name_chunk(group, old, place)
-            if old is not None and _KEPT.isdisjoint(chunk.damage):
+            named = self._name_chunk(group, old, place)
+            if old is not None and _KEPT.isdisjoint(chunk.damage) and old.url not in named:
                 self._remove(old)
             return place
         raise error or exc.SpareChunkException("no server takes it")
@@ -243,18 +254,21 @@ class ObjectRepairer:
         """
         if old is None or not _ELSEWHERE_ONLY.isdisjoint(chunk.damage):
             raise error or exc.SpareChunkException("there is no other server for it")
-        if self._named(self._options.renewed()) is None:
-            raise exc.NotFound(404, None, "the object does not exist any more")
+        if old.url not in (self._named(self._options.renewed()) or {}):
+            raise exc.NotFound(404, None, _GONE)
+        others = [source for source in places.sources if source.url != old.url]
         if _NOT_THERE.isdisjoint(chunk.damage):
-            # It was found damaged, and there are enough others.
+            # It was found damaged: its place is free once it is certain that it can be made again.
+            others = self._verified(group, others)
+            self._check_sources(group, others)
             with contextlib.suppress(exc.NotFound):
                 self._services.blob.chunk_delete(old.address, options=self._options)
-        self._make(group, old, [source for source in places.sources if source.url != old.url])
+        self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
             self._name_chunk(group, old, old)
-        elif self._named(self._options.renewed()) is None:
+        elif old.url not in (self._named(self._options.for_cleaning()) or {}):
             self._remove(old)
-            raise exc.NotFound(404, None, "the object was deleted meanwhile")
+            raise exc.NotFound(404, None, _GONE)
         return old
 
     def _spare(self, group: Group, chunk: ChunkHealth, places: _Places, avoided: list[Chunk]) -> Chunk:
@@ -276,7 +290,7 @@ class ObjectRepairer:
             options=self._options.renewed(),
         )
         with reading_answer():
-            urls = [str(spare["id"]) for spare in answer["chunks"]]
+            urls = [self._kept_url(group, chunk, str(spare["id"])) for spare in answer["chunks"]]
         new = [
             Chunk(url, url, chunk.position, chunk.index, group.expected.size, group.digest or None)
             for url in urls
@@ -290,10 +304,21 @@ class ObjectRepairer:
             raise exc.ServiceBusy(503, None, "the services propose no other server")
         return free[0]
 
-    def _make(self, group: Group, place: Chunk, sources: list[Chunk]) -> None:
-        """Store a chunk, and verify it; nothing is left of one that fails.
+    def _kept_url(self, group: Group, chunk: ChunkHealth, url: str) -> str:
+        """URL that a container will tell of a chunk: where IDs are computed, it only keeps the server."""
 
-        :raises OioException: it is not there
+        def computed(pos: str) -> str:
+            cid = self._strategy.cid
+            return compute_chunk_id(cid, self._name, self._version, pos, self._policy)
+
+        if all(known.id != computed(known.pos) for known in group.chunks):
+            return url
+        return f"{url.rpartition('/')[0]}/{computed(chunk.pos)}"
+
+    def _make(self, group: Group, place: Chunk, sources: list[Chunk]) -> None:
+        """Store a chunk, and verify it; nothing is left of one that fails, unless the object names it.
+
+        :raises OioException: it is not there, or not what was stored
         """
         options = self._options
         try:
@@ -306,19 +331,35 @@ class ObjectRepairer:
             # It is not known whose it is.
             raise
         except BaseException:
-            self._remove(place, is_late=True)
+            self._discard(place)
             raise
+
+    def _discard(self, place: Chunk) -> None:
+        """Delete what a failure may have left, best effort.
+
+        Where IDs are computed, a repair at the same time may have stored its own chunk there, and named it.
+        """
+        try:
+            named = self._named(self._options.for_cleaning())
+        except exc.OioException as err:
+            pass_foreign(err)
+            self._warn_of(place, err)
+            return
+        if place.url not in (named or {}):
+            self._remove(place, is_late=True)
 
     def _remove(self, chunk: Chunk, *, is_late: bool = False) -> None:
         """Delete a chunk, best effort."""
-        cid = self._examined.strategy.cid
-        delete_chunks(self._services, [chunk], cid, self._options, {chunk.url} if is_late else ())
+        delete_chunks(
+            self._services, [chunk], self._strategy.cid, self._options, {chunk.url} if is_late else ()
+        )
 
     # --- what the services know ---
 
-    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk) -> None:
+    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk) -> Mapping[str, Chunk]:
         """Let the services name a new chunk in the place of an old one, or one more.
 
+        :returns: all the chunks that are named now
         :raises OioException: they do not, or may not; the new chunk is removed if nothing can name it
         """
         try:
@@ -329,18 +370,23 @@ class ObjectRepairer:
             if not is_named:
                 self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
                 raise
-        named = self._named(self._options.renewed())
-        if named is None:
-            if old is None:
-                # That was named whatever the container holds.
-                bean = self._bean(new, group.digest, group.expected.size)
-                self._services.container.container_raw_delete(
-                    *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
-                )
+        # It is done, so what is left is cleaning.
+        named = self._named(self._options.for_cleaning())
+        if old is None and not self._has_metachunk(group, named, but=new):
+            # That was named whatever the object holds.
+            bean = self._bean(new, group.digest, group.expected.size)
+            self._services.container.container_raw_delete(
+                *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
+            )
             self._remove(new)
-            raise exc.NotFound(404, None, "the object was deleted meanwhile")
-        if named.get(new.url) != group.digest:
+            raise exc.NotFound(404, None, _GONE)
+        if named is None:
+            if old is None or old.url != new.url:
+                self._remove(new)
+            raise exc.NotFound(404, None, _GONE)
+        if not _is_named(group, new, named):
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
+        return named
 
     def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
         """Remove a chunk that nothing names, if that is certain."""
@@ -349,8 +395,11 @@ class ObjectRepairer:
         if is_certain:
             self._remove(new)
             return
+        self._warn_of(new, err)
+
+    def _warn_of(self, chunk: Chunk, err: exc.OioException) -> None:
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"
-        self._services.logger.warning(text, new.url, self._name, err)
+        self._services.logger.warning(text, chunk.url, self._name, err)
 
     def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
         # A second request would be refused because of the first.
@@ -363,8 +412,8 @@ class ObjectRepairer:
                 [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
             )
             return
-        if self._named(options) is None:
-            raise exc.NotFound(404, None, "the object does not exist any more")
+        if not self._has_metachunk(group, self._named(options), but=new):
+            raise exc.NotFound(404, None, _GONE)
         client.container_raw_insert(
             [bean],
             *self._rows,
@@ -392,10 +441,22 @@ class ObjectRepairer:
         except exc.OioException as err:
             pass_foreign(err)
             return None
-        return named is not None and named.get(chunk.url) == group.digest
+        return named is not None and _is_named(group, chunk, named)
 
-    def _named(self, options: Options) -> Mapping[str, str] | None:
-        """Chunks of the version of the object, and their checksums; None when it does not exist any more."""
+    def _has_metachunk(self, group: Group, named: Mapping[str, Chunk] | None, but: Chunk) -> bool:
+        """Tell whether the object still has a metachunk with the data that were found.
+
+        It is cut short and dropped by truncations, which keep the version and the content ID.
+
+        :param but: chunk that does not count
+        """
+        return any(
+            chunk.position == group.position and chunk.url != but.url and record_of(chunk) in group.agreed
+            for chunk in (named or {}).values()
+        )
+
+    def _named(self, options: Options) -> Mapping[str, Chunk] | None:
+        """Chunks of the version of the object, by URL; None when it does not exist any more."""
         try:
             meta, located = self._services.container.content_locate(
                 *self._names, self._name, version=self._version, properties=False, options=options
@@ -405,4 +466,10 @@ class ObjectRepairer:
         with reading_answer():
             if meta["id"] != self._id:
                 return None
-            return {chunk["url"]: str(chunk.get("hash") or "").upper() for chunk in located}
+            return {chunk.url: chunk for chunk in map(Chunk.of, located)}
+
+
+def _is_named(group: Group, chunk: Chunk, named: Mapping[str, Chunk]) -> bool:
+    """Tell whether a chunk is among those that are named, as it should be."""
+    there = named.get(chunk.url)
+    return there is not None and record_of(there)[0] == group.digest

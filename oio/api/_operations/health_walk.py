@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +14,7 @@ from oio.api._operations.health import Examined, examine, failed
 from oio.api._operations.health_repair import ObjectRepairer, Wishes
 from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc
+from oio.common.answers import reading_answer
 from oio.common.health import HealthProgress, ObjectHealth, ObjectRepair
 from oio.common.missing import container_is_missing
 from oio.common.storage_method import DRAINED
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from oio.api.types import ListedObject
     from oio.common.options import Options
 
+_ROOT = "sys.m2.sharding.root"
+"""Property of shards: ID of the container that was divided."""
 PARALLEL_CHUNKS = 8
 """Chunks of one object that are looked at at a time."""
 
@@ -41,8 +44,23 @@ class Place:
     services: Services
     account: str | None
     container: str | None
-    full_names: Callable[[], tuple[str, str]]
+    full_names: Callable[[Options], tuple[str, str]]
     deep: bool
+    _roots: dict[str, str] = field(default_factory=dict, init=False)
+
+    def home(self, options: Options) -> Options:
+        """Address the container that objects belong to: that of a shard is the one that was divided.
+
+        Its names are those that chunks carry, and the IDs of chunks are computed of its own.
+        """
+        cid = options.cid
+        if cid is None:
+            return options
+        if cid not in self._roots:
+            known = self.services.container.container_get_properties(options=options.renewed())
+            with reading_answer():
+                self._roots[cid] = str(known["system"].get(_ROOT) or cid)
+        return replace(options, cid=self._roots[cid])
 
     def examine(
         self, name: str | None, version: int | str | None, concurrency: int, options: Options
@@ -62,7 +80,7 @@ class Place:
             properties=False,
             options=options,
         )
-        cid = options.cid_of(self.account, self.container)
+        cid = self.home(options).cid_of(self.account, self.container)
         return examine(self.services, meta, chunks, cid, self.deep, concurrency, options)
 
     def repair(self, examined: Examined, wishes: Wishes, concurrency: int, options: Options) -> ObjectRepair:
@@ -71,7 +89,8 @@ class Place:
         :param concurrency: how many metachunks at a time
         """
         names = (self.account, self.container)
-        repairer = ObjectRepairer(self.services, names, self.full_names, examined, wishes, options)
+        home = self.home(options)
+        repairer = ObjectRepairer(self.services, names, self.full_names, examined, wishes, home)
         return repairer.repair(concurrency)
 
 

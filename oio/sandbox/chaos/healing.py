@@ -63,6 +63,7 @@ class Healing:
         self._tally = tally
         self._rng = rng
         self.healed = Healed()
+        self._before: set[str] = set()
 
     def heal(self) -> Healed:
         """Do all of it."""
@@ -71,6 +72,7 @@ class Healing:
         targets = []
         for container, health in healths:
             self.healed.before.update({str(kind): number for kind, number in health.counts.items()})
+            self._before |= _places(health)
             if health.error is not None or not health.is_readable:
                 self._wrong(LOST, f"check of {container}/{health.name}", f"{health.status}: {health.error}")
             targets += [_target(metachunk) for metachunk in health.metachunks]
@@ -97,12 +99,14 @@ class Healing:
         """Check that what was struck, and nothing else, is seen, and that everything can be read."""
         seen = set()
         for container, health in self._check():
-            seen |= {_place(chunk) for chunk in health.damaged if chunk.url}
+            seen |= _places(health)
             if not health.is_readable:
                 self._wrong(WRONG, f"check of {container}/{health.name} after strikes", _damage(health))
         for strike in strikes:
             if strike.place not in seen:
                 self._wrong(WRONG, "check", f"{strike.kind} of chunk {strike.place} is not seen")
+        for place in sorted(seen - self._before - {strike.place for strike in strikes}):
+            self._wrong(WRONG, "check", f"damage of chunk {place} is seen, which was not struck")
 
     def _repair(self) -> None:
         for container in self._containers():
@@ -120,6 +124,11 @@ class Healing:
 def _target(metachunk: Any) -> Target:
     usable = [chunk for chunk in metachunk.chunks if chunk.is_usable and chunk.url[:3] != _NO_SERVER]
     return Target(tuple(map(_place, usable)), min(metachunk.usable - metachunk.needed, len(usable)))
+
+
+def _places(health: Any) -> set[str]:
+    """Places of the chunks that something is wrong with."""
+    return {_place(chunk) for chunk in health.damaged if chunk.url}
 
 
 def _place(chunk: Any) -> str:

@@ -12,8 +12,10 @@ from oio.api._data.ec.codec import codec_of
 from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
 from oio.api._data.ec.team import SourceTeam
 from oio.common import exceptions as exc
+from oio.common.checksums import checksum_like, is_computable
 
 if TYPE_CHECKING:
+    from oio.common.checksums import Checksum
     from oio.common.chunks import Chunk
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
@@ -22,13 +24,20 @@ if TYPE_CHECKING:
 class ChunkRebuilder:
     """Rebuilder of a missing or damaged chunk, bit for bit.
 
-    :param chunks: the other chunks of its metachunk
+    :param chunks: the other chunks of its metachunk, the best ones first
     :param missing: index of the chunk to rebuild
+    :param digest: checksum of the data of the metachunk, which those of the sources are compared with; None
+        when it is not known
     :raises ValueError: a metachunk has no chunk of this index
     """
 
     def __init__(
-        self, chunks: Sequence[Chunk], missing: int, method: ECStorageMethod, options: Options
+        self,
+        chunks: Sequence[Chunk],
+        missing: int,
+        method: ECStorageMethod,
+        options: Options,
+        digest: str | None = None,
     ) -> None:
         self._codec = codec = codec_of(method)
         if not 0 <= missing < codec.n:
@@ -36,6 +45,8 @@ class ChunkRebuilder:
         self._chunks = [chunk for chunk in chunks if chunk.index != missing]
         self._missing = missing
         self._options = options
+        self._digest = digest if is_computable(digest) else None
+        self._checksum: Checksum | None = None
 
     def rebuild(self) -> tuple[int, Iterator[bytes]]:
         """Rebuild the chunk.
@@ -75,7 +86,7 @@ class ChunkRebuilder:
     def _keep_enough(self, team: SourceTeam, size: int) -> None:
         """Go on with chunks of the right size, of k different indexes; the others are spares."""
         kept: set[int] = set()
-        for source in sorted(team.active, key=lambda source: source.index):
+        for source in sorted(team.active, key=lambda source: self._chunks.index(source.chunk)):
             announced = source.announced_size
             if announced != size:
                 team.drop(source, exc.CorruptedChunk(f"chunk of {announced} bytes, not {size}"))
@@ -88,6 +99,7 @@ class ChunkRebuilder:
 
     def _rebuild_from(self, team: SourceTeam, count: int) -> list[bytes]:
         while True:
+            self._checksum = checksum_like(self._digest) if self._digest else None
             try:
                 fragments = [team.solve(segment, self._reconstruct) for segment in range(count)]
             except (exc.NotFound, exc.ServiceUnavailable) as err:
@@ -95,18 +107,34 @@ class ChunkRebuilder:
             for source in [source for source in team.active if not source.is_sound()]:
                 team.drop(source, exc.CorruptedChunk("its data do not match their checksum"))
             if len(team.active) >= self._codec.k and all(source.is_whole for source in team.active):
+                self._verify(team)
                 return fragments
             # A chunk that joined late can only be verified when it is read from its beginning.
             for source in list(team.active):
                 team.release(source)
 
+    def _verify(self, team: SourceTeam) -> None:
+        """Compare what was rebuilt with the metachunk: sources that are sound may be of another one.
+
+        :raises UnrecoverableContent: the data are not those that were stored
+        """
+        if self._checksum is None or self._checksum.hexdigest() == str(self._digest).lower():
+            return
+        urls = ", ".join(source.chunk.url for source in team.active)
+        raise exc.UnrecoverableContent(
+            f"Chunk {self._missing} cannot be rebuilt: the data of {urls} are not those of the metachunk"
+        )
+
     def _reconstruct(self, fragments: dict[int, bytes]) -> bytes:
         codec = self._codec
-        others = [fragment for index, fragment in fragments.items() if index != self._missing]
-        lengths = {codec.check(fragment, None)[1] for fragment in others}
+        others = {index: fragment for index, fragment in fragments.items() if index != self._missing}
+        lengths = {codec.check(fragment, None)[1] for fragment in others.values()}
         if len(others) < codec.k or len(lengths) > 1:
             raise exc.ECError(f"{len(others)} fragments, of segments of {sorted(lengths)} bytes")
-        return codec.reconstruct(others, self._missing)
+        rebuilt = codec.reconstruct(others.values(), self._missing)
+        if self._checksum is not None:
+            self._checksum.update(codec.decode(others, lengths.pop()))
+        return rebuilt
 
     def _unrecoverable(self, team: SourceTeam) -> exc.UnrecoverableContent:
         reasons = "; ".join(f"{url}: {reason}" for url, _, reason in team.errors)

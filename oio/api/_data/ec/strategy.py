@@ -52,7 +52,9 @@ class ErasureStrategy(ChunkServerStrategy):
         self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
     ) -> None:
         # In memory, and verified: nothing is stored before.
-        _, fragments = ChunkRebuilder(sources, place.index or 0, self.method, options).rebuild()
+        _, fragments = ChunkRebuilder(
+            sources, place.index or 0, self.method, options, expected.digest
+        ).rebuild()
         meta = {
             "chunk_pos": place.pos,
             "full_path": owner["full_path"],
