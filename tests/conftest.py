@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -77,6 +78,8 @@ def _green_threads() -> int:
 
 def _left_behind(threads, descriptors) -> list[str]:
     left = [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads]
+    # Programs that are started inherit it: they would not notice Ctrl-C.
+    left += [f"blocked {number!r}" for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
     left += [f"descriptor {k} of {v}" for k, v in _descriptors().items() if descriptors.get(k) != v]
     # Looked for last: it takes a while.
     return left or ["green thread"] * _green_threads()
@@ -91,7 +94,7 @@ def new_module():
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    """No thread, green thread, socket or other descriptor outlives a test."""
+    """No thread, green thread, socket, other descriptor or blocked signal outlives a test."""
     before = set(threading.enumerate()), _descriptors()
     yield
     end = time.monotonic() + _PATIENCE

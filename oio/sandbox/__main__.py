@@ -167,7 +167,7 @@ def _run(options: argparse.Namespace) -> int:
 
     ends = {signal.SIGINT, signal.SIGTERM}
     # Blocked before there are threads, so that they all leave these signals to sigwait().
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         namespace = Namespace(
             options.path,
@@ -205,6 +205,10 @@ def _run(options: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError) as exc:
         print(_explanation(exc), file=sys.stderr)
         return _USAGE_ERROR
+    finally:
+        while signal.sigtimedwait(ends, 0):
+            pass  # Whoever asks for the end twice gets it once.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 
 
