@@ -67,7 +67,7 @@ class Download:
             self.session.crew.count(found=obj.size)
         try:
             self._fetch(source, spent)
-        except BaseException:
+        except BaseException:  # What is not done is not counted as found, whatever stopped it.
             if self.known is None:
                 self.session.crew.count(found=-obj.size)
             raise

@@ -330,7 +330,7 @@ class ObjectRepairer:
         except exc.Conflict:
             # It is not known whose it is.
             raise
-        except BaseException:
+        except BaseException:  # The services do not know the chunk, whatever stopped us.
             self._discard(place)
             raise
 
