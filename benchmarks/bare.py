@@ -56,6 +56,8 @@ class Bare:
             connection = self._kept[netloc] = HTTPConnection(netloc)
         chunked = headers.get("Transfer-Encoding") == "chunked"
         connection.putrequest(method, path, skip_accept_encoding=True)
+        # The proxy closes after each answer unless it is asked not to.
+        connection.putheader("Connection", "keep-alive")
         if body is not None and not chunked:
             connection.putheader("Content-Length", str(len(body)))
         for name, value in headers.items():
