@@ -58,13 +58,13 @@ class _Orphaning(green.Interruption):
         self._loop = loop
         self._standstills = 0
 
-    def _look(self, hub: Any) -> None:
+    def _look(self, _: object = None) -> None:
         # Another thread may run it, and may do so again.
         stands = _is_ending.is_set() and not self._loop.is_running()
         self._standstills = self._standstills + 1 if stands else 0
         if self._loop.is_closed() or self._standstills > _MOST_STANDSTILLS:
             self.ask()
-        super()._look(hub)
+        super()._look()
 
 
 class Job(Generic[T]):

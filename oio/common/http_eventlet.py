@@ -396,7 +396,8 @@ class ChunkConnection:
 
     def _send_head(self) -> None:
         method, target, fields, body = self._request
-        self._connection.send(request_head(method, target, self._connection.host_header, fields) + body)
+        head = request_head(method, target, self._connection.host_header, fields)
+        self._connection.sock.sendall(head + body)
 
     def _replace(self, error: Exception, waiting: Waiting = _no_limit) -> None:
         """Send everything again on a fresh connection, if the dead one had been kept from before.

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import functools
 import http.client
+import io
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Pairs = list[tuple[str, str]]
 _NOT_READ: dict[str, list[str]] = {}
@@ -18,6 +22,8 @@ _NONE = ["", ""]
 
 _MOST_LINES = 100
 """Interim answers, and lines after the body, that one answer may have, as the standard bounds its headers."""
+_AT_ONCE = 8192
+"""Bytes that are asked for first: most heads, and with them small bodies, fit."""
 _LONGEST_LINE = 65536
 """Bytes of such a line that are read at once."""
 _LONGEST_NAME = 200
@@ -107,6 +113,22 @@ def index_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return index
 
 
+def _plain_head(there: bytes) -> tuple[str, int, str, Pairs, int] | None:
+    """Read a head that is there at once, and in which nothing is odd; None if it is another.
+
+    :returns: version, status, reason, headers, and the number of its bytes
+    """
+    end = there.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    first, _, text = there[:end].decode("latin-1").partition("\r\n")
+    found = _STATUS.fullmatch(first)
+    if found is None or found[2].startswith("1"):
+        return None
+    pairs = _plain_fields(text) if text else []
+    return None if pairs is None else (f"HTTP/1.{found[1]}", int(found[2]), found[3] or "", pairs, end + 4)
+
+
 class _Lines:
     """Lines for the standard parser of heads, to which the end of the connection is the end of the head."""
 
@@ -117,6 +139,27 @@ class _Lines:
     def readline(self, limit: int = -1) -> bytes:
         self.last = self._file.readline(limit)
         return self.last
+
+
+class _Unread:
+    """In the place of a file, before the first byte is read."""
+
+    def makefile(self, _mode: str) -> Self:
+        return self
+
+    def close(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+_UNREAD = _Unread()
+
+
+class _Whole(io.BytesIO):
+    """A body that is there."""
+
+    def peek(self, _size: int = 0) -> bytes:
+        return self.getvalue()[self.tell() :]
 
 
 class HTTPResponse(http.client.HTTPResponse):
@@ -134,6 +177,14 @@ class HTTPResponse(http.client.HTTPResponse):
     #: Lower-case name of each header -> its name as it came first, and all its values.
     index: dict[str, list[str]] = _NOT_READ
     _interim = 0
+
+    def __init__(
+        self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        #: Read directly: a file is made for what does not come along with the head.
+        self._source = sock if hasattr(sock, "file_after") else None
+        file: Any = sock if self._source is None else _UNREAD
+        super().__init__(file, debuglevel, method, url)
 
     @functools.cached_property
     def headers(self) -> http.client.HTTPMessage:  # type: ignore[override]
@@ -155,7 +206,17 @@ class HTTPResponse(http.client.HTTPResponse):
         """
         if self.index is not _NOT_READ:
             return
-        version, status, reason, pairs = self._read_plain_head() or self._read_head()
+        source = self._source
+        there: bytes = self.fp.peek() if source is None else source.recv(_AT_ONCE)
+        end = 0
+        if found := _plain_head(there):
+            version, status, reason, pairs, end = found
+            if source is None:
+                self.fp.read(end)
+        else:
+            if source is not None:
+                self.fp = source.file_after(there)
+            version, status, reason, pairs = self._read_head()
         self.pairs = pairs
         index = self.index = index_of(pairs)
         # Made when somebody asks for them: until now, they were None.
@@ -169,22 +230,18 @@ class HTTPResponse(http.client.HTTPResponse):
         else:
             raise http.client.UnknownProtocol(version)
         self._frame(index)
+        if end and source is not None:
+            self._begin_body(source, there[end:])
 
-    def _read_plain_head(self) -> tuple[str, int, str, Pairs] | None:
-        """Read a head that is there at once, and in which nothing is odd; None if it is another."""
-        there = self.fp.peek()
-        end = there.find(b"\r\n\r\n")
-        if end < 0:
-            return None
-        first, _, text = there[:end].decode("latin-1").partition("\r\n")
-        found = _STATUS.fullmatch(first)
-        if found is None or found[2].startswith("1"):
-            return None
-        pairs = _plain_fields(text) if text else []
-        if pairs is None:
-            return None
-        self.fp.read(end + 4)
-        return f"HTTP/1.{found[1]}", int(found[2]), found[3] or "", pairs
+    def _begin_body(self, source: Any, there: bytes) -> None:
+        """Make the file that the body is read from, the first bytes of which are there."""
+        if self.length is None or self.length > len(there):
+            self.fp = source.file_after(there)
+            return
+        self.fp = _Whole(there)  # type: ignore[assignment]
+        if self.length < len(there):
+            # Nobody can tell which answer the rest belongs to.
+            self.will_close = True
 
     def _read_head(self) -> tuple[str, int, str, Pairs]:
         """Read any head."""

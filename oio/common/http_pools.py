@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.client
 import logging
@@ -11,7 +10,6 @@ import queue
 import socket
 import ssl
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -317,28 +315,41 @@ def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None)
         ) from err
 
 
-class _IdleConnections(queue.LifoQueue[Any]):
-    """Connections kept for later requests; those in excess are closed, which urllib3 would warn about."""
+class _IdleConnections:
+    """Connections kept for later requests; nobody waits for one, and those in excess are closed in silence.
+
+    :param maxsize: how many
+    """
 
     def __init__(self, maxsize: int = 0) -> None:
-        super().__init__(maxsize)
-        self.mutex = green.Lock()
-        for name in ("not_empty", "not_full", "all_tasks_done"):
-            setattr(self, name, threading.Condition(self.mutex))
+        self._maxsize = maxsize
+        # Its methods are atomic.
+        self.queue: list[Any] = []
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the one that came last."""
+        try:
+            return self.queue.pop()
+        except IndexError:
+            raise queue.Empty from None
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        try:
-            super().put(item, block, timeout)
-        except queue.Full:
-            if item is not None:
-                item.close()
+        """Keep one, or None in the place of one."""
+        if len(self.queue) < self._maxsize:
+            self.queue.append(item)
+        elif item is not None:
+            item.close()
+
+    def qsize(self) -> int:
+        """How many there are."""
+        return len(self.queue)
 
 
 class GreenHTTPConnectionPool(HTTPConnectionPool):
     """Green connections to one service."""
 
     ConnectionCls = _GreenHTTPConnection
-    QueueCls = _IdleConnections
+    QueueCls = _IdleConnections  # type: ignore[assignment]
 
     def exchange(
         self,
@@ -354,10 +365,7 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         :param policy: that allows no repetition
         :returns: the answer, whose body is not read yet
         """
-        connection: Any = self._get_conn()
-        if connection.sock is None or (self.scheme == "https" and not connection.is_verified):
-            # It has to be connected, or warned of.
-            self._put_conn(connection)
+        if (connection := self._kept()) is None:
             return self.urlopen(
                 method,
                 target,
@@ -372,12 +380,17 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             )
         self.num_requests += 1
         try:
-            limit = self._get_timeout(timeout)
-            limit.start_connect()
+            limit = timeout
+            if not (isinstance(limit, urllib3.Timeout) and isinstance(limit._read, (int, float))):
+                # What is left to read depends on when it begins.
+                limit = self._get_timeout(timeout)
+                limit.start_connect()
             connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # A service that hangs up early may have answered before.
+            try:  # noqa: SIM105 - another way costs several calls
                 connection.ask(method, target, body, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                # A service that hangs up early may have answered before.
+                pass
             connection.timeout = wait = limit.read_timeout
             if wait == 0:
                 raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
@@ -412,6 +425,23 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
                 '%s "%s %s" %s %s', asked, method, target, response.status, response.length_remaining
             )
         return response
+
+    def _kept(self) -> Any:
+        """A kept connection that looks alive; None when one has to be connected, or warned of."""
+        if self.pool is None:
+            raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
+        try:
+            connection = self.pool.get(False)
+        except queue.Empty:
+            return None
+        if connection is not None and (sock := connection.sock) is not None:
+            if green.is_readable(sock):
+                # Its service has closed it, or says what nobody has asked for.
+                connection.close()
+            elif self.scheme == "http" or connection.is_verified:
+                return connection
+        self._put_conn(connection)
+        return None
 
     def _discard(self, connection: _GreenHTTPConnection) -> None:
         connection.close()

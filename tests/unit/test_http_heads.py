@@ -41,9 +41,27 @@ class Answered:
         return self._file
 
 
+class ReadDirectly(Answered):
+    """The same, with the methods of green sockets that save a file."""
+
+    def __init__(self, raw: bytes, at_once: int) -> None:
+        self._drops = _Drops(raw, at_once)
+
+    def recv(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        return bytes(buffer[: self._drops.readinto(buffer)])
+
+    def file_after(self, there: bytes) -> Any:
+        self._drops.put_back(there)
+        return io.BufferedReader(self._drops)
+
+
 class _Drops(io.RawIOBase):
     def __init__(self, raw: bytes, at_once: int) -> None:
         self._raw, self._at_once = io.BytesIO(raw), at_once
+
+    def put_back(self, there: bytes) -> None:
+        self._raw = io.BytesIO(there + self._raw.read())
 
     def readable(self) -> bool:
         return True
@@ -57,9 +75,9 @@ def unfolded(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, re.sub(r"\r?\n[ \t]+", " ", value)) for name, value in pairs]
 
 
-def heard(kind: type[http.client.HTTPResponse], raw: bytes, method: str, at_once: int) -> Any:
+def heard(kind: type[http.client.HTTPResponse], sock: Any, method: str) -> Any:
     """What a response says of an answer, with what is left of it; or the class of its exception."""
-    response = kind(Answered(raw, at_once), method=method)  # type: ignore[arg-type]
+    response = kind(sock, method=method)
     try:
         response.begin()
     except Exception as err:  # noqa: BLE001 - which one it is, is compared
@@ -97,7 +115,13 @@ def heard(kind: type[http.client.HTTPResponse], raw: bytes, method: str, at_once
 @example("HTTP/1.1 200 OK", ["Content-Length: " + "9" * 5000], "GET", 8192, "\r\n")
 def test_head_is_read_as_by_the_standard_library(status, lines, method, at_once, newline):
     raw = newline.join([status, *lines, "", "body"]).encode("latin-1")
-    assert heard(HTTPResponse, raw, method, at_once) == heard(http.client.HTTPResponse, raw, method, at_once)
+    standard = heard(http.client.HTTPResponse, Answered(raw, at_once), method)
+    assert heard(HTTPResponse, Answered(raw, at_once), method) == standard
+    directly = heard(HTTPResponse, ReadDirectly(raw, at_once), method)
+    if type(directly) is dict and directly["will_close"]:
+        # Also after more than was announced, which the standard one does not look at.
+        standard["will_close"] = True
+    assert directly == standard
 
 
 @pytest.mark.pitfall(158)
@@ -115,11 +139,12 @@ def test_value_in_several_lines_is_one_line():
         assert response.getheaders() == [("x-oio-a", "1 2 3"), ("x-oio-b", "4 5")]
 
 
+@pytest.mark.parametrize("source", [Answered, ReadDirectly])
 @pytest.mark.parametrize("at_once", [1, 7, 8192])
-def test_head_that_is_cut_off_is_no_head(at_once):
+def test_head_that_is_cut_off_is_no_head(at_once, source):
     raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nx-oio-a: 12\r\nx-oio-b: 34\r\n\r\n"
     for size in range(len(raw)):
-        response = HTTPResponse(Answered(raw[:size], at_once))
+        response = HTTPResponse(source(raw[:size], at_once))
         with pytest.raises(http.client.HTTPException):
             response.begin()
         response.close()
@@ -182,3 +207,20 @@ def test_request_is_written_as_by_the_standard_library(method, target, address, 
 def test_what_would_break_a_request_is_refused(target, name, value):
     with pytest.raises(ValueError, match=r"URL|header|latin-1"):
         request_head("GET", target, "127.0.0.1:6010", [(name, value)])
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 8192])
+@pytest.mark.parametrize("source", [Answered, ReadDirectly])
+def test_body_is_whole_however_it_comes(source, at_once):
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef"
+    with HTTPResponse(source(raw, at_once)) as response:
+        response.begin()
+        assert (response.read(2), response.read(), response.isclosed()) == (b"ab", b"cdef", True)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_connection_with_more_than_was_announced_is_not_kept(method):
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 200 OK\r\n\r\n"
+    with HTTPResponse(ReadDirectly(raw, 8192), method=method) as response:
+        response.begin()
+        assert (response.will_close, response.read()) == (True, b"ab" if method == "GET" else b"")

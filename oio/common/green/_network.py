@@ -8,6 +8,7 @@ import contextlib
 import errno
 import functools
 import http.client
+import io
 import math
 import select as _select
 import socket as _native_socket
@@ -21,7 +22,7 @@ from oio.common.http_heads import HTTPResponse, host_of
 from oio.common.interruptions import pass_interruption
 
 # The real one, also in a host that has patched it.
-_poll = getattr(patcher.original("select"), "poll", None)
+_poll: Any = getattr(patcher.original("select"), "poll", None)
 _LONGEST_POLL = 3600.0
 """Seconds."""
 _CUT = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
@@ -36,6 +37,21 @@ class Socket(socket.socket):  # type: ignore[misc]
     A switch to the hub costs several times as much as the wait.
     """
 
+    #: Looks whether there is something to read.
+    _poller: Any = None
+
+    def _make_poller(self) -> Any:
+        poller = self._poller = _poll()
+        poller.register(self.fd.fileno(), _select.POLLIN)
+        return poller
+
+    def is_readable(self) -> bool:
+        """Whether a read would not block, see :func:`is_readable`."""
+        if _poll is None:
+            return is_readable(self.fd)
+        # The descriptor of a closed socket may be another one's.
+        return self.fd.fileno() < 0 or bool((self._poller or self._make_poller()).poll(0))
+
     def _trampoline(
         self,
         fd: Any,
@@ -47,8 +63,11 @@ class Socket(socket.socket):  # type: ignore[misc]
         hub = eventlet_hubs.get_hub()
         quiet = hub.quiet_seconds() if isinstance(hub, GuestHub) else 0.0
         if quiet > 0 and not self._closed and _poll is not None:
-            poller = _poll()
-            poller.register(fd, _select.POLLIN if read else _select.POLLOUT)
+            if read:
+                poller = self._poller or self._make_poller()
+            else:
+                poller = _poll()
+                poller.register(fd, _select.POLLOUT)
             seconds = min(quiet, _LONGEST_POLL) if timeout is None else min(quiet, _LONGEST_POLL, timeout)
             if poller.poll(math.ceil(seconds * 1000)):
                 return
@@ -58,9 +77,19 @@ class Socket(socket.socket):  # type: ignore[misc]
                     raise timeout_exc
         super()._trampoline(fd, read=read, write=write, timeout=timeout, timeout_exc=timeout_exc)
 
+    def settimeout(self, howlong: float | None) -> None:
+        """Limit each wait, in seconds."""
+        if type(howlong) is float and howlong > 0:
+            self.act_non_blocking, self._timeout = False, howlong
+        else:
+            super().settimeout(howlong)
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send all of the data; what is left after a part of them is not copied."""
-        sent = self.send(data, flags)
+        try:
+            sent = self.fd.send(data, flags)
+        except BlockingIOError:
+            sent = self.send(data, flags)
         if sent < len(data):
             rest = memoryview(data).cast("B")
             while sent < len(rest):
@@ -93,26 +122,58 @@ class Socket(socket.socket):  # type: ignore[misc]
             _drop(left, self.fd.sendmsg(left))
         return left
 
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        """Read some bytes, as sockets do; a connection that was cut has ended."""
+        if self.act_non_blocking or not bufsize:
+            there: bytes = super().recv(bufsize, flags)
+            return there
+        received: bytes = self._received(self.fd.recv, b"", bufsize, flags)
+        return received
+
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read into a buffer, as sockets do; a connection that was cut has ended."""
         if self.act_non_blocking or not (nbytes or len(buffer)):
             count: int = super().recv_into(buffer, nbytes, flags)
             return count
-        receive = self.fd.recv_into
+        received: int = self._received(self.fd.recv_into, 0, buffer, nbytes, flags)
+        return received
+
+    def _received(self, receive: Callable[..., Any], nothing: Any, *given: Any) -> Any:
         while True:
             try:
-                received: int = receive(buffer, nbytes, flags)
-                return received
+                return receive(*given)
             except BlockingIOError:
                 pass
             except OSError as err:
                 if err.errno in _CUT:
-                    return 0
+                    return nothing
                 raise
             try:
                 self._trampoline(self.fd, True, False, self._timeout, TimeoutError("timed out"))
             except eventlet_hubs.IOClosed as err:
                 raise EOFError from err
+
+    def file_after(self, there: bytes) -> io.BufferedReader:
+        """A file to read what comes, as :meth:`makefile` gives, which begins with what was read already."""
+        raw = _Rest(self, there)
+        self._io_refs += 1
+        return io.BufferedReader(raw)
+
+
+class _Rest(_native_socket.SocketIO):
+    """What comes from a socket, after its beginning that was read before."""
+
+    def __init__(self, sock: Socket, there: bytes) -> None:
+        super().__init__(sock, "r")
+        self._there = memoryview(there)
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not self._there:
+            return super().readinto(buffer)
+        size = min(len(buffer), len(self._there))
+        buffer[:size] = self._there[:size]
+        self._there = self._there[size:]
+        return size
 
 
 def _drop(pieces: collections.deque[Any], size: int) -> None:
@@ -205,6 +266,8 @@ def _default_ssl_context() -> _ssl.SSLContext:
 
 def is_readable(sock: Any) -> bool:
     """Whether a read would not block: data, or the end of the stream, are there. Never switches."""
+    if isinstance(sock, Socket):
+        return sock.is_readable()
     pending = getattr(sock, "pending", None)
     if pending is not None and pending():
         # TLS has taken more from the connection than was read from it.

@@ -62,7 +62,9 @@ class _Deferred:
     __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
 
     def __init__(self, hub: GuestHub, seconds: float, callback: Callable[[Any], object], target: Any) -> None:
-        self.hub, self.callback, self.target = hub, callback, target
+        self.hub = hub
+        self.callback = callback
+        self.target = target
         self.due = hub.clock() + seconds
         self.pending = True
         #: The hub's own, once somebody waits there.
@@ -274,6 +276,13 @@ def get_hub() -> Any:
     return eventlet_hubs.get_hub()
 
 
+def _later(seconds: float, callback: Callable[[Any], object], target: Any = None) -> Any:
+    """Let the hub of the current OS thread call a function later; gives a timer to cancel."""
+    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
+    later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
+    return later(seconds, callback, target)
+
+
 def _renew_hub_after_fork() -> None:
     own = getattr(local, "own", None)
     if own is None or patcher.already_patched or own.hub.greenlet in _ancestors():
@@ -403,12 +412,11 @@ class OioTimeout(Timeout):  # type: ignore[misc]
 
     def start(self) -> OioTimeout:
         """Start to count, in a thread that may not be green yet."""
-        if not getattr(local, "known", False):
+        if self.seconds is None:
+            # What follows waits all the same.
             adopt_thread()
-        if self.seconds is not None:
-            hub = eventlet_hubs.get_hub()
-            later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
-            self.timer = later(self.seconds, _strike, (weakref.ref(self), getcurrent()))
+        else:
+            self.timer = _later(self.seconds, _strike, (weakref.ref(self), getcurrent()))
         return self
 
     def strike(self, target: Any) -> None:
@@ -492,20 +500,17 @@ class Interruption:
         self.is_asked_for = False
 
     def __enter__(self) -> None:
-        if not getattr(local, "known", False):
-            adopt_thread()
-        hub = eventlet_hubs.get_hub()
         self._waiting = getcurrent()
-        later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
-        self._timer = later(self.INTERVAL, self._look, hub)
+        self._timer = _later(self.INTERVAL, self._look)
 
     def __exit__(self, *_exc: object) -> None:
         self._timer.cancel()
         self._waiting = self._timer = None
 
-    def _look(self, hub: Any) -> None:
+    def _look(self, _: object = None) -> None:
+        hub = eventlet_hubs.get_hub()
         may_strike = self.is_asked_for and not getattr(local, "insisting", 0)
         if may_strike and (not isinstance(hub, GuestHub) or hub.waits_for(self._waiting)):
             self._waiting.throw(Interrupted())
         else:
-            self._timer = hub.schedule_call_global(self.INTERVAL, self._look, hub)
+            self._timer = hub.schedule_call_global(self.INTERVAL, self._look)
