@@ -446,7 +446,7 @@ def _quoted(text: str) -> str:
 def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
     """Encode parameters as `urlencode` does, which does not know that most were encoded before."""
     pairs = []
-    for key, value in params.items() if isinstance(params, Mapping) else params:
+    for key, value in params.items() if type(params) is dict or isinstance(params, Mapping) else params:
         if value is None:
             continue
         if isinstance(value, bytes):

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3 import exceptions as urllib3_exceptions
 from urllib3._collections import RecentlyUsedContainer
-from urllib3.connectionpool import HTTPConnectionPool
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -119,8 +118,8 @@ class SafePoolManager(urllib3.PoolManager):
         super().__init__(num_pools, headers, **kwargs)
         self.pools.lock = green.RLock()
         self.pool_classes_by_scheme = {"http": GreenHTTPConnectionPool, "https": GreenHTTPSConnectionPool}
-        #: Key of the pool of each service: urllib3 takes long to make one.
-        self._keys: dict[tuple[str, str], Any] = {}
+        #: Pool of each service that was asked: urllib3 takes long to find it.
+        self._known: dict[tuple[str, str], Any] = {}
         _MANAGERS.add(self)
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -154,11 +153,12 @@ class SafePoolManager(urllib3.PoolManager):
 
     def _send_to(self, parts: re.Match[str], method: str, url: str, options: dict[str, Any]) -> Any:
         origin = (parts[1], parts[2])
-        key = self._keys.get(origin)
-        pool = None if key is None else self.pools.get(key)
-        if pool is None:
-            pool = self.connection_from_url(url)
-            self._remember(origin, pool)
+        pool = self._known.get(origin)
+        if pool is None or pool.pool is None:
+            # Never asked, or closed to make room for those of other services.
+            if len(self._known) >= _MOST_ORIGINS:
+                self._known.clear()
+            pool = self._known[origin] = self.connection_from_url(url)
         target = parts[3] or "/"
         if parts[4]:
             target += "?" + parts[4]
@@ -175,12 +175,6 @@ class SafePoolManager(urllib3.PoolManager):
                 return pool.exchange(method.upper(), target, body, headers, policy, options["timeout"])
         return pool.urlopen(method.upper(), target, assert_same_host=False, **options)
 
-    def _remember(self, origin: tuple[str, str], pool: HTTPConnectionPool) -> None:
-        if len(self._keys) >= _MOST_ORIGINS:
-            self._keys.clear()
-        pools = self.pools
-        self._keys[origin] = next((key for key in pools.keys() if pools.get(key) is pool), None)  # noqa: SIM118
-
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
         # urllib3 closes pools when they are collected, which a traceback may put off for long.
@@ -196,6 +190,7 @@ class SafePoolManager(urllib3.PoolManager):
         fresh: RecentlyUsedContainer[Any, Any] = RecentlyUsedContainer(pools._maxsize)
         fresh.lock = green.RLock()
         self.pools = fresh
+        self._known.clear()
         return pools
 
 
@@ -264,12 +259,12 @@ def read_whole(
     :param limit: bytes of the largest body that is taken
     :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
     """
+    if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
+        return read
     # A mock says that it is of the class that it stands for.
     if not issubclass(type(resp), urllib3.HTTPResponse):
         # Answers that applications' tests make up may be no more than a status.
         return getattr(resp, "data", b"")
-    if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
-        return read
     problem = ""
     length = resp.headers.get("Content-Length", "")
     encoding = resp.headers.get("Content-Encoding", "").strip().lower()
@@ -308,7 +303,7 @@ def is_made_up(resp: object) -> bool:
 
     Nothing can be lost on its way, so what it lacks is just not there.
     """
-    return not isinstance(resp, urllib3.BaseHTTPResponse)
+    return type(resp) is not QuickResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
 
 
 def is_page(resp: Any) -> bool:

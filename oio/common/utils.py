@@ -7,7 +7,6 @@ import fcntl
 import math
 import os
 import pwd
-import secrets
 import sys
 import urllib.parse
 import warnings
@@ -94,7 +93,7 @@ def request_id(prefix: str = "") -> str:
     32
     """
     digits = 28 - min(28, len(prefix))
-    return f"{prefix}{os.getpid():04X}{secrets.token_hex(14).upper()[:digits]}"
+    return f"{prefix}{os.getpid():04X}{os.urandom(14).hex().upper()[:digits]}"
 
 
 def cid_from_name(account: str, ref: str) -> str:

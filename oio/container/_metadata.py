@@ -31,6 +31,7 @@ _HIGHEST = 1e9
 """No score is higher: services give 0 to 100."""
 _MANY_DIGITS = 10
 """Python refuses to read thousands of them."""
+_TEXT_OR_NONE = frozenset({str, type(None)})
 _PLAIN_URL = re.compile(r"[A-Za-z0-9.:/-]*")
 """URLs that can be split; the others may have brackets that do not match."""
 _ESCAPED_VALUE = re.compile(r"[A-Za-z0-9._~%!*'()-]*")
@@ -62,12 +63,12 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     >>> extract_content_headers_meta({"X-Oio-Content-Meta-Mime-Type": "text/plain"})
     {'properties': {}, 'mime_type': 'text/plain'}
     """
-    return _described(index_of(headers.items()))
+    return _described(index_of(headers.items()))[0]
 
 
 def described_by(resp: Any) -> JsonObject:
     """Make the description of an object from the headers of a response."""
-    return _described(_index_of(resp))
+    return _described(_index_of(resp))[0]
 
 
 def _index_of(resp: Any) -> dict[str, list[str]]:
@@ -76,21 +77,26 @@ def _index_of(resp: Any) -> dict[str, list[str]]:
     return answer.index if isinstance(answer, HTTPResponse) else index_of(resp.headers.items())
 
 
-def _described(index: dict[str, list[str]]) -> JsonObject:
+def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
+    """Make a description; tell too whether each header has one value, escaped if it is of a property."""
     properties: dict[str, str] = {}
     meta: JsonObject = {"properties": properties}
+    is_clear = True
     for key, found in index.items():
         if key.startswith(CONTENT_HEADER_PREFIX):
             # Of several values, the last one counts.
             value = found[-1]
+            field = _FIELDS.get(key[_PREFIX_LENGTH:])
+            # A name and one value.
+            if len(found) > 2 or not (field or _ESCAPED_VALUE.fullmatch(value)):
+                is_clear = False
             if "%" in value:
                 value = unquote(value)
-            field = _FIELDS.get(key[_PREFIX_LENGTH:])
             if field is None:
                 properties[found[0][_PREFIX_LENGTH:]] = value
             else:
                 meta[field] = value
-    return meta
+    return meta, is_clear
 
 
 _OF_ALL = {"name", "version", "ctime", "mtime", "deleted"}
@@ -132,15 +138,8 @@ def faithful_description(resp: Any) -> JsonObject | None:
         message.defects or message.get_payload()
     ):
         return None
-    index = _index_of(resp)
-    for name, found in index.items():
-        if name.startswith(CONTENT_HEADER_PREFIX):
-            key = name[_PREFIX_LENGTH:]
-            # A name and one value.
-            if len(found) > 2 or not (key in _FIELDS or _ESCAPED_VALUE.fullmatch(found[1])):
-                return None
-    meta = _described(index)
-    return meta if meta.keys() >= _OF_OBJECTS and "target_policy" not in meta else None
+    meta, is_clear = _described(_index_of(resp))
+    return meta if is_clear and meta.keys() >= _OF_OBJECTS and "target_policy" not in meta else None
 
 
 def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
@@ -150,9 +149,8 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
     """
     for chunk in chunks:
         url, address, digest = chunk["url"], chunk.get("real_url"), chunk.get("hash")
-        for text in (url, address, digest):
-            if text is not None and not isinstance(text, str):
-                raise TypeError(f"a chunk is described by {text!r:.80}, which is no text")
+        if not {type(url), type(address), type(digest)} <= _TEXT_OR_NONE:
+            raise TypeError(f"a chunk is described by {[url, address, digest]!r:.200}: some is no text")
         # Chunks are sorted by it, with the help of fractions.
         score = chunk.get("score")
         if score is not None and not -_HIGHEST <= score <= _HIGHEST:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -110,8 +109,8 @@ class CopiesSource:
             check_file=self._verify_file if asks else None,
         )
         try:
-            with contextlib.closing(reader.stream()) as blocks:
-                yield from blocks
+            # Closed along with this one.
+            yield from reader.stream()
         except (exc.ClientException, exc.ServiceUnavailable) as err:
             reasons = [reason for _, status, reason in reader.errors if status != _GONE]
             if reasons and all(isinstance(reason, exc.CorruptedChunk) for reason in reasons):

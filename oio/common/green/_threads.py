@@ -146,7 +146,8 @@ class GuestHub:
 
         Never in a green thread of ours: what a signal handler raises is not for it, but for who waits for it.
         """
-        if not self.keeps_time or self.late or self.closed or any(self.listeners.values()):
+        listeners = self.listeners
+        if not self.keeps_time or self.late or self.closed or listeners["read"] or listeners["write"]:
             return 0.0
         if self.greenlet.dead or getcurrent().parent is self.greenlet:
             return 0.0
@@ -156,9 +157,9 @@ class GuestHub:
         while timers and timers[0][1].called:
             heapq.heappop(timers)
             self.timers_canceled -= 1
-        due = min([timer.due for timer in self.deferred], default=math.inf)
-        if timers:
-            due = min(due, timers[0][0])
+        due = timers[0][0] if timers else math.inf
+        for timer in self.deferred:
+            due = min(due, timer.due)
         return due if due == math.inf else due - self.clock()
 
     def _arm(self) -> None:
