@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from oio.common import exceptions as exc
@@ -91,15 +90,21 @@ def unexpected(err: Exception, service: str | None = None) -> exc.OioProtocolErr
     )
 
 
-@contextlib.contextmanager
-def reading_answer(service: str | None = None) -> Iterator[None]:
-    """Report an answer that lacks something as a broken protocol.
+class reading_answer:  # noqa: N801 - it is used as a function
+    """Report an answer that lacks something as a broken protocol, in a ``with`` block.
 
     :param service: address of the service, for the exception
     :raises OioProtocolError: instead of one of :data:`ANSWER_ERRORS`
     """
-    try:
-        yield
-    except ANSWER_ERRORS as err:
-        pass_interruption(err)
-        raise unexpected(err, service) from err
+
+    __slots__ = ("_service",)
+
+    def __init__(self, service: str | None = None) -> None:
+        self._service = service
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
+        if isinstance(err, ANSWER_ERRORS):
+            pass_interruption(err)
+            raise unexpected(err, self._service) from err

@@ -177,14 +177,16 @@ class HTTPResponse(http.client.HTTPResponse):
     #: Lower-case name of each header -> its name as it came first, and all its values.
     index: dict[str, list[str]] = _NOT_READ
     _interim = 0
+    _source: Any = None
 
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
-        #: Read directly: a file is made for what does not come along with the head.
-        self._source = sock if hasattr(sock, "file_after") else None
-        file: Any = sock if self._source is None else _UNREAD
-        super().__init__(file, debuglevel, method, url)
+        if hasattr(sock, "file_after"):
+            #: Read directly: a file is made for what does not come along with the head.
+            self._source = sock
+            sock = _UNREAD
+        super().__init__(sock, debuglevel, method, url)
 
     @functools.cached_property
     def headers(self) -> http.client.HTTPMessage:  # type: ignore[override]
@@ -242,6 +244,18 @@ class HTTPResponse(http.client.HTTPResponse):
         if self.length < len(there):
             # Nobody can tell which answer the rest belongs to.
             self.will_close = True
+
+    def whole(self) -> bytes | None:
+        """Read the body if all of it is there; None when it is not, or when a part of it was read."""
+        file: Any = self.fp
+        if type(file) is not _Whole or file.tell():
+            return None
+        data = file.getvalue()
+        if len(data) != self.length:
+            data = data[: self.length]
+        self.length = 0
+        self._close_conn()  # type: ignore[attr-defined]
+        return data
 
     def _read_head(self) -> tuple[str, int, str, Pairs]:
         """Read any head."""

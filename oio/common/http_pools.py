@@ -95,7 +95,9 @@ class QuickResponse(urllib3.HTTPResponse):
         if "connection" not in rest or length is None or length > limit or "content-encoding" in answer.index:
             return None
         try:
-            data: bytes = answer.read()
+            data = answer.whole()
+            if data is None:
+                data = answer.read()
         except BaseException as err:
             # Translates what went wrong, and closes.
             with self._error_catcher():

@@ -114,7 +114,7 @@ class Limits:
     ) -> Limits:
         """Make limits of the keywords of the published API, which may be text."""
         if connection_timeout is None and read_timeout is None and write_timeout is None and deadline is None:
-            return cls()
+            return NO_LIMITS
         return cls(
             check_seconds("connection_timeout", connection_timeout),
             check_seconds("read_timeout", read_timeout, may_be_zero=True),

@@ -175,27 +175,29 @@ class _Reading:
         waits = verify and size <= self._hold_up_to
         while True:
             digest = in_threads(checksum_like(self._expected), size) if verify and self._expected else None
+            # Without a checksum, any function of a block will do.
+            update: Callable[[bytes], object] = len if digest is None else digest.update
             left, given = size, False
             held: list[bytes] = []
             if spool is not None:
                 spool.clear()
+            blocks = source.open(first, last)
             try:
-                with contextlib.closing(source.open(first, last)) as blocks:
-                    for block in blocks:
-                        left -= len(block)
-                        if digest is not None:
-                            digest.update(block)
-                        if spool is not None:
-                            spool.write(block)
-                            continue
-                        if waits or left <= 0:
-                            held.append(block)
-                            continue
+                for block in blocks:
+                    left -= len(block)
+                    update(block)
+                    if spool is not None:
+                        spool.write(block)
+                    elif waits or left <= 0:
+                        held.append(block)
+                    else:
                         given = True
                         yield block
             except (exc.ClientException, exc.ServiceUnavailable) as err:
                 self._try_again(err, given)
                 continue
+            finally:
+                blocks.close()
             if left:
                 raise exc.ServiceUnavailable(f"{size - left} bytes were read of {source.used}, not {size}")
             if digest is None or digest.hexdigest() == self._expected:
