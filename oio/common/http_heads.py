@@ -9,17 +9,20 @@ import io
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Pairs = list[tuple[str, str]]
-_NOT_READ: dict[str, list[str]] = {}
+Index = dict[str, list[str]]
+"""Lower-case name of each header -> its name as it came first, and all its values."""
+_NOT_READ: Index = {}
 """In the place of the headers of a head that was not read yet."""
 _NONE = ["", ""]
 """In the place of a header that did not come."""
 
+_SWITCHING_PROTOCOLS = 101
 _MOST_LINES = 100
 """Interim answers, and lines after the body, that one answer may have, as the standard bounds its headers."""
 _AT_ONCE = 8192
@@ -33,7 +36,12 @@ _NAME = re.compile(r"[!-9;-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
 _FOLD = re.compile(r"\r?\n[ \t]+")
-_FIELD = re.compile(rf"^({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*([^\r\n]*)", re.MULTILINE)
+_FIELD = re.compile(rf"({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*(.*)")
+_BLANKS = frozenset({"", " ", "\t"})
+"""First characters of values that need a second look."""
+_MOST_NAMES = 1024
+_KEYS: dict[str, str] = {}
+"""Names of headers that have come before -> the same in lower case."""
 
 
 @functools.lru_cache(1024)
@@ -84,26 +92,54 @@ def host_of(connection: http.client.HTTPConnection) -> str:
     return host if connection.port == connection.default_port else f"{host}:{connection.port}"
 
 
-def _plain_fields(text: str) -> Pairs | None:
-    """Split the lines of a head, without the last line break; None when one of them is odd."""
-    breaks = text.count("\r\n")
-    if text.count("\n") != breaks or text.count("\r") != breaks:
+def _plain_fields(text: str) -> Index | None:
+    """Read the lines of a head, without the last line break; None when one of them is odd."""
+    if not text:
+        return {}
+    lines = text.split("\r\n")
+    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         return None
     # The empty line counts.
-    if breaks + 2 > _MOST_LINES:
+    if len(lines) + 1 > _MOST_LINES:
         raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
-    pairs: Pairs = _FIELD.findall(text)
-    # Each begins a line: none of them is odd when there are as many as lines.
-    return pairs if len(pairs) == breaks + 1 else None
+    index: Index = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        key = _KEYS.get(name)
+        if key is None or value[:1] in _BLANKS:
+            # An unknown name, or one that other blanks follow.
+            found = _FIELD.fullmatch(line)
+            if found is None:
+                return None
+            name, value = found.groups()
+            key = _key_of(name)
+        if key in index:
+            index[key].append(value)
+        else:
+            index[key] = [name, value]
+    return index
 
 
-def index_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _pairs_of(text: str) -> Pairs:
+    """Headers in order, of lines that are not odd."""
+    found = map(_FIELD.fullmatch, text.split("\r\n"))
+    return [(field[1], field[2]) for field in found if field is not None]
+
+
+def _key_of(name: str) -> str:
+    key = name.lower()
+    if len(_KEYS) < _MOST_NAMES:
+        _KEYS[name] = key
+    return key
+
+
+def index_of(pairs: Iterable[tuple[str, str]]) -> Index:
     """Lower-case name of each header -> its name as it came first, and all its values.
 
     >>> index_of([("X-A", "1"), ("x-a", "2")])
     {'x-a': ['X-A', '1', '2']}
     """
-    index: dict[str, list[str]] = {}
+    index: Index = {}
     for name, value in pairs:
         key = name.lower()
         if key in index:
@@ -113,20 +149,39 @@ def index_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return index
 
 
-def _plain_head(there: bytes) -> tuple[str, int, str, Pairs, int] | None:
-    """Read a head that is there at once, and in which nothing is odd; None if it is another.
+class _PlainHead(NamedTuple):
+    """Head of an answer that was there at once, and in which nothing is odd.
 
-    :returns: version, status, reason, headers, and the number of its bytes
+    :param status_line: version, status, reason
+    :param fields: the lines of its headers
+    :param found: the headers
+    :param size: number of its bytes
     """
+
+    status_line: tuple[str, int, str]
+    fields: str
+    found: Index
+    size: int
+
+
+def _plain_head(there: bytes) -> _PlainHead | None:
+    """Read a head; None when it is not whole, or odd."""
     end = there.find(b"\r\n\r\n")
     if end < 0:
         return None
-    first, _, text = there[:end].decode("latin-1").partition("\r\n")
-    found = _STATUS.fullmatch(first)
+    first, _, fields = there[:end].decode("latin-1").partition("\r\n")
+    status_line = _status_line(first)
+    index = None if status_line is None else _plain_fields(fields)
+    return None if status_line is None or index is None else _PlainHead(status_line, fields, index, end + 4)
+
+
+@functools.lru_cache(64)
+def _status_line(line: str) -> tuple[str, int, str] | None:
+    """Version, status and reason of a final answer; None when the line is odd."""
+    found = _STATUS.fullmatch(line)
     if found is None or found[2].startswith("1"):
         return None
-    pairs = _plain_fields(text) if text else []
-    return None if pairs is None else (f"HTTP/1.{found[1]}", int(found[2]), found[3] or "", pairs, end + 4)
+    return f"HTTP/1.{found[1]}", int(found[2]), found[3] or ""
 
 
 class _Lines:
@@ -170,12 +225,11 @@ class HTTPResponse(http.client.HTTPResponse):
     take interim answers for final ones, and the final ones for those to the next requests.
     """
 
-    #: Headers, in order.
-    pairs: Pairs
     #: The parser gave up in the middle of the head, as the keys of properties can make it do.
     head_is_broken = False
-    #: Lower-case name of each header -> its name as it came first, and all its values.
-    index: dict[str, list[str]] = _NOT_READ
+    index = _NOT_READ
+    #: Lines of a plain head.
+    _fields = ""
     _interim = 0
     _source: Any = None
 
@@ -187,6 +241,11 @@ class HTTPResponse(http.client.HTTPResponse):
             self._source = sock
             sock = _UNREAD
         super().__init__(sock, debuglevel, method, url)
+
+    @functools.cached_property
+    def pairs(self) -> Pairs:
+        """Headers, in order."""
+        return _pairs_of(self._fields)
 
     @functools.cached_property
     def headers(self) -> http.client.HTTPMessage:  # type: ignore[override]
@@ -210,17 +269,18 @@ class HTTPResponse(http.client.HTTPResponse):
             return
         source = self._source
         there: bytes = self.fp.peek() if source is None else source.recv(_AT_ONCE)
-        end = 0
-        if found := _plain_head(there):
-            version, status, reason, pairs, end = found
+        head = _plain_head(there)
+        if head is not None:
+            version, status, reason = head.status_line
+            self._fields, index = head.fields, head.found
             if source is None:
-                self.fp.read(end)
+                self.fp.read(head.size)
         else:
             if source is not None:
                 self.fp = source.file_after(there)
-            version, status, reason, pairs = self._read_head()
-        self.pairs = pairs
-        index = self.index = index_of(pairs)
+            version, status, reason, self.pairs = self._read_head()
+            index = index_of(self.pairs)
+        self.index = index
         # Made when somebody asks for them: until now, they were None.
         del self.headers, self.msg
         self.code = self.status = status
@@ -232,8 +292,8 @@ class HTTPResponse(http.client.HTTPResponse):
         else:
             raise http.client.UnknownProtocol(version)
         self._frame(index)
-        if end and source is not None:
-            self._begin_body(source, there[end:])
+        if head is not None and source is not None:
+            self._begin_body(source, there[head.size :])
 
     def _begin_body(self, source: Any, there: bytes) -> None:
         """Make the file that the body is read from, the first bytes of which are there."""
@@ -262,13 +322,13 @@ class HTTPResponse(http.client.HTTPResponse):
         version, status, reason = self._read_status()
         while True:
             pairs = self._read_fields()
-            if not 100 <= status < 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            if not 100 <= status < 200 or status == _SWITCHING_PROTOCOLS:
                 return version, status, reason, pairs
             version, status, reason = self._read_status()
 
     def _frame(self, index: dict[str, list[str]]) -> None:
         """Tell where the body ends, and whether the connection goes on after it."""
-        self.chunked = index.get("transfer-encoding", _NONE)[1].lower() == "chunked"
+        self.chunked = "transfer-encoding" in index and index["transfer-encoding"][1].lower() == "chunked"
         self.chunk_left = self.length = None
         if not self.chunked and (text := index.get("content-length", _NONE)[1]):
             try:
@@ -285,7 +345,7 @@ class HTTPResponse(http.client.HTTPResponse):
             self.will_close = "close" in wish
         else:
             self.will_close = "keep-alive" not in wish and not index.get("keep-alive", _NONE)[1]
-        if (not self.chunked and self.length is None) or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+        if (not self.chunked and self.length is None) or status == _SWITCHING_PROTOCOLS:
             self.will_close = True
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -303,10 +363,10 @@ class HTTPResponse(http.client.HTTPResponse):
             self.fp.read(2)
             return []
         end = there.find(b"\r\n\r\n")
-        pairs = None if end < 0 else _plain_fields(there[:end].decode("latin-1"))
-        if pairs is not None:
+        fields = "" if end < 0 else there[:end].decode("latin-1")
+        if fields and _plain_fields(fields) is not None:
             self.fp.read(end + 4)
-            return pairs
+            return _pairs_of(fields)
         # The standard parser decides what odd lines stand for.
         lines = _Lines(self.fp)
         message = http.client.parse_headers(lines)
