@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from oio.common import http_eventlet
-from oio.common.http_eventlet import ConnectionPool, CustomHttpConnection, http_connect
+from oio.common.http_eventlet import CustomHttpConnection, http_connect
+from oio.common.http_kept import ConnectionPool
 from tests.kit.scripted import Peer, serving
 
 

@@ -15,7 +15,7 @@ from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import MD5, algorithm_of
-from oio.common.chunks import Outcome, place_of
+from oio.common.chunks import Outcome
 from oio.common.http import headers_from_object_metadata
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.perfdata import add_duration
@@ -88,7 +88,8 @@ class ParallelWriter(abc.ABC):
         transferred: int | None = None
         checksum = ""
         try:
-            if source.is_at_hand(SMALL) and self._answers_show():
+            if source.is_at_hand(SMALL) and not seam_is_replaced():
+                # Fakes of applications have no sockets to wait for.
                 count, checksum = self._send_whole(source, size, senders)
             else:
                 count, checksum = self._send_in_blocks(source, size, senders)
@@ -106,16 +107,6 @@ class ParallelWriter(abc.ABC):
                 add_duration(self._options.perfdata, "rawx", "overall", begin)
         self._check()
         return transferred, checksum
-
-    def _answers_show(self) -> bool:
-        """Whether a socket is only readable when the answer is there.
-
-        New ones over TLS also are when their server gives them tickets. Fakes of applications have none.
-        """
-        chunks = self._request.chunks
-        if any(place_of(chunk.address)[0] == "https" for chunk in chunks):
-            return all(connected(chunks, self._options.ssl_context))
-        return not seam_is_replaced()
 
     def _send_in_blocks(
         self, source: Source, size: int | None, senders: list[ChunkSender]

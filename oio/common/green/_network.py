@@ -13,6 +13,7 @@ import math
 import select as _select
 import socket as _native_socket
 import ssl as _ssl
+import time
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
@@ -27,6 +28,8 @@ _LONGEST_POLL = 3600.0
 """Seconds."""
 _CUT = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
 """What reads as the end of a stream."""
+_LARGEST_RECORD = 1 << 14
+"""Bytes of data of a record of TLS."""
 _BUSY_PAUSE = 0.05
 """Seconds before a descriptor that another green thread waits for is looked at again."""
 
@@ -236,12 +239,55 @@ def create_connection(
     raise error or OSError(f"{host} has no address")
 
 
+class _TlsSocket(green_ssl.SSLSocket):  # type: ignore[misc]
+    """A green socket over TLS that tells data from what TLS itself has to say, such as session tickets.
+
+    Those make the connection readable as well: right after the handshake, most often.
+    """
+
+    act_non_blocking: bool
+    _taken = b""
+    """What was read to see whether there is something."""
+
+    def has_data(self) -> bool:
+        """Whether a read would give data or the end, or fail. Never switches."""
+        if self.pending():
+            return True
+        before, self.act_non_blocking = self.act_non_blocking, True
+        try:
+            self._taken = super().read(_LARGEST_RECORD)
+        except (_ssl.SSLWantReadError, _ssl.SSLWantWriteError):
+            return False
+        except (OSError, ValueError):
+            # Who reads will be told.
+            return True
+        finally:
+            self.act_non_blocking = before
+        return True
+
+    def pending(self) -> int:
+        """Bytes that can be read without a look at the connection."""
+        waiting: int = super().pending()
+        return len(self._taken) + waiting
+
+    def read(self, size: int = 1024, buffer: Any = None) -> Any:
+        """Read at most so many bytes, into a buffer if there is one."""
+        if not self._taken:
+            return super().read(size, buffer)
+        data, self._taken = self._taken[:size], self._taken[size:]
+        if buffer is None:
+            return data
+        memoryview(buffer).cast("B")[: len(data)] = data
+        return len(data)
+
+
 class _SSLContext(green_ssl.GreenSSLContext):  # type: ignore[misc]
     __slots__ = ()
 
     def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         # When the handshake fails, only we know the new socket, which has taken over the connection.
         wrapped = super().wrap_socket(sock, *args, **{**kwargs, "do_handshake_on_connect": False})
+        wrapped.__class__ = _TlsSocket
         try:
             wrapped.do_handshake()
         except BaseException:  # Nobody else has the socket yet.
@@ -279,6 +325,8 @@ def is_readable(sock: Any) -> bool:
     """Whether a read would not block: data, or the end of the stream, are there. Never switches."""
     if isinstance(sock, Socket):
         return sock.is_readable()
+    if type(sock) is _TlsSocket:
+        return sock.has_data()
     pending = getattr(sock, "pending", None)
     if pending is not None and pending():
         # TLS has taken more from the connection than was read from it.
@@ -298,9 +346,30 @@ def readable(sockets: Iterable[Any], seconds: float = 0.0) -> Container[int]:
     if _poll is None:
         return _select.select([sock.fileno() for sock in sockets], [], [], seconds)[0]
     poller = _poll()
+    over_tls = []
     for sock in sockets:
         poller.register(sock.fileno(), _select.POLLIN)
+        if type(sock) is _TlsSocket:
+            over_tls.append(sock)
+    if over_tls:
+        return _readable_over_tls(poller, over_tls, seconds)
     return dict(poller.poll(math.ceil(seconds * 1000)))
+
+
+def _readable_over_tls(poller: Any, sockets: list[_TlsSocket], seconds: float) -> dict[int, int]:
+    """The same when some of the sockets, which are given, speak TLS."""
+    taken = {sock.fileno(): _select.POLLIN for sock in sockets if sock.pending()}
+    due = time.monotonic() + (0.0 if taken else seconds)
+    while True:
+        left = max(0.0, due - time.monotonic())
+        found = dict(poller.poll(math.ceil(left * 1000)))
+        is_woken = bool(found)
+        for sock in sockets:
+            if sock.fileno() in found and not sock.has_data():
+                del found[sock.fileno()]
+        found.update(taken)
+        if found or not is_woken:
+            return found
 
 
 def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any]:
@@ -319,29 +388,40 @@ def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any
     if (found := _ready(known, quiet)) or quiet == seconds:
         return found
     seconds -= quiet
-    current = getcurrent()
-    woken: list[bool] = []
+    due = hub.clock() + seconds
+    while not _wait_in_hub(hub, known, max(0.0, due - hub.clock())):
+        if found := _ready(known):
+            return found
+        # It was TLS that has spoken.
+    return _ready(known)
 
-    def wake(_descriptor: int) -> None:
+
+def _wait_in_hub(hub: Any, sockets: list[Any], seconds: float) -> bool:
+    """Wait until something comes on one of some sockets, or it is closed; gives True when time is up."""
+    current = getcurrent()
+    woken: list[int] = []
+
+    def wake(descriptor: int) -> None:
         # The hub may have found several at once.
         if not woken:
-            woken.append(True)
+            woken.append(descriptor)
             current.switch()
 
     timer = hub.schedule_call_global(seconds, wake, -1)
     listeners = []
     try:
-        for sock in known:
+        for sock in sockets:
             listeners.append(hub.add(hub.READ, sock.fileno(), wake, current.throw, None))  # noqa: PERF401
         hub.switch()
     except eventlet_hubs.IOClosed:
         pass
     finally:
-        woken.append(True)
+        is_over = woken == [-1]
+        woken.append(0)
         timer.cancel()
         for listener in listeners:
             hub.remove(listener)
-    return _ready(known)
+    return is_over
 
 
 def _ready(sockets: list[Any], seconds: float = 0.0) -> list[Any]:

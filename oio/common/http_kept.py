@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Idle connections to chunk servers, kept for later requests."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import socket as _native_socket
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from oio.common import green
+
+#: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
+MAX_IDLE = 256
+MAX_IDLE_SECONDS = 60.0
+
+
+def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
+    """Close a socket in both directions, even when other code holds it; never raises (pitfalls 2 and 7).
+
+    :param pid: process that uses it; the children that it has forked close their copy, and no more
+    """
+    if sock is None:
+        return
+    if pid is None or pid == os.getpid():
+        # A socket that is closed already, or was never connected, is as we want it.
+        with contextlib.suppress(OSError):
+            sock.shutdown(_native_socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
+        sock.close()
+
+
+class ConnectionPool:
+    """Idle connections to chunk servers, shared by all OS threads.
+
+    They are kept only while somebody has said with :meth:`hold` that they will be of use: when the last
+    holder is closed or collected, so are they.
+    """
+
+    def __init__(
+        self,
+        max_idle: int = MAX_IDLE,
+        max_idle_seconds: float = MAX_IDLE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_idle = max_idle
+        self.max_idle_seconds = max_idle_seconds
+        self._clock = clock
+        self._start()
+
+    def _start(self) -> None:
+        # Held for a few quick operations and never over a switch of green threads.
+        self._lock = green.Lock()
+        self._idle: dict[Any, collections.deque[tuple[Any, float]]] = {}
+        self._count = 0
+        #: When the oldest of them must be closed (seconds of the clock).
+        self._expiry = float("inf")
+        self._holders = 0
+        self._releases: collections.deque[None] = collections.deque()
+
+    def hold(self, owner: object) -> weakref.finalize[[], object]:
+        """Keep idle connections for the sake of ``owner``, until the result is called or it is collected."""
+        with self._lock:
+            self._holders += 1
+        if self._releases:
+            self._note_releases()
+        return weakref.finalize(owner, self._release)
+
+    def _release(self) -> None:
+        self._releases.append(None)
+        self._note_releases()
+
+    def _note_releases(self) -> None:
+        # A collection may strike while this very thread has the lock: its owner does this afterwards.
+        while self._releases and self._lock.acquire(blocking=False):
+            try:
+                left = self._forget_released()
+            finally:
+                self._lock.release()
+            for queue in left.values():
+                for connection, _ in queue:
+                    shutdown_and_close(connection.sock)
+                    connection.close()
+
+    def _forget_released(self) -> dict[Any, collections.deque[tuple[Any, float]]]:
+        """Count the holders that are left, and take out everything when none is."""
+        while self._releases:
+            self._releases.pop()
+            self._holders -= 1
+        left: dict[Any, collections.deque[tuple[Any, float]]] = {}
+        if self._holders <= 0:
+            left, self._idle, self._count, self._holders = self._idle, left, 0, 0
+        return left
+
+    def expire(self) -> None:
+        """Close the connections that have been idle for too long, to whatever server."""
+        now = self._clock()
+        if now < self._expiry:
+            return
+        expired = []
+        with self._lock:
+            oldest = float("inf")
+            for key, queue in list(self._idle.items()):
+                while queue and now - queue[0][1] >= self.max_idle_seconds:
+                    expired.append(queue.popleft()[0])
+                if queue:
+                    oldest = min(oldest, queue[0][1])
+                else:
+                    del self._idle[key]
+            self._count -= len(expired)
+            self._expiry = oldest + self.max_idle_seconds
+        if self._releases:
+            self._note_releases()
+        for connection in expired:
+            shutdown_and_close(connection.sock)
+            connection.close()
+
+    def has(self, key: Any) -> bool:
+        """Tell whether there is an idle connection to ``key`` that still looks alive."""
+        return self.kept_for([key])[0]
+
+    def _is_alive(self, connection: Any, since: float, now: float) -> bool:
+        # A server that has closed, or sends something unasked, makes the socket readable.
+        fresh = now - since < self.max_idle_seconds
+        return fresh and connection.sock is not None and not green.is_readable(connection.sock)
+
+    def kept_for(self, keys: Iterable[Any]) -> list[bool]:
+        """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
+
+        Several may have the same key.
+        """
+        now, numbers = self._clock(), collections.Counter[Any]()
+        sockets: list[Any] = []
+        with self._lock:
+            for key in keys:
+                numbers[key] += 1
+                queue = self._idle.get(key, ())
+                sock = None
+                if len(queue) >= numbers[key]:
+                    connection, since = queue[-numbers[key]]
+                    sock = connection.sock if now - since < self.max_idle_seconds else None
+                sockets.append(sock)
+            # A server that has closed, or sends something unasked, makes the socket readable.
+            # But for the lock, another OS thread could take and close it meanwhile.
+            found = green.readable([sock for sock in sockets if sock is not None])
+            kept = [sock is not None and sock.fileno() not in found for sock in sockets]
+        if self._releases:
+            self._note_releases()
+        return kept
+
+    def take(self, key: Any) -> Any:
+        """An idle connection to ``key`` that still looks alive, or None."""
+        if self._clock() >= self._expiry:
+            self.expire()
+        while True:
+            connection: Any = None
+            with self._lock:
+                queue = self._idle.get(key)
+                if queue:
+                    connection, since = queue.pop()
+                    self._count -= 1
+                    if not queue:
+                        del self._idle[key]
+            if self._releases:
+                self._note_releases()
+            if connection is None:
+                return None
+            if self._is_alive(connection, since, self._clock()):
+                return connection
+            shutdown_and_close(connection.sock)
+            connection.close()
+
+    def give(self, key: Any, connection: Any) -> None:
+        """Keep a connection whose last response was read to its end."""
+        dropped = connection
+        with self._lock:
+            if self._holders:
+                now = self._clock()
+                self._idle.setdefault(key, collections.deque()).append((connection, now))
+                self._count += 1
+                self._expiry = min(self._expiry, now + self.max_idle_seconds)
+                dropped = self._drop_oldest() if self._count > self.max_idle else None
+        if self._releases:
+            self._note_releases()
+        if dropped is not None:
+            shutdown_and_close(dropped.sock)
+            dropped.close()
+
+    def _drop_oldest(self) -> Any:
+        key = min(self._idle, key=lambda k: self._idle[k][0][1])
+        connection, _ = self._idle[key].popleft()
+        self._count -= 1
+        if not self._idle[key]:
+            del self._idle[key]
+        return connection
+
+    def __len__(self) -> int:
+        return self._count
+
+    def forget(self) -> None:
+        """Drop everything without closing it for the servers: after a fork the sockets are the parent's."""
+        left, holders = self._idle, self._holders - len(self._releases)
+        self._start()
+        self._holders = holders
+        for queue in left.values():
+            for connection, _ in queue:
+                connection.close()
