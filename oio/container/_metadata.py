@@ -31,7 +31,6 @@ _HIGHEST = 1e9
 """No score is higher: services give 0 to 100."""
 _MANY_DIGITS = 10
 """Python refuses to read thousands of them."""
-_TEXT_OR_NONE = frozenset({str, type(None)})
 _PLAIN_URL = re.compile(r"[A-Za-z0-9.:/-]*")
 """URLs that can be split; the others may have brackets that do not match."""
 _ESCAPED_VALUE = re.compile(r"[A-Za-z0-9._~%!*'()-]*")
@@ -147,18 +146,18 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
 
     :raises LookupError: one does not; or TypeError, ValueError
     """
+    # An object may have thousands: what most have is looked at in one go.
+    urls = [chunk["url"] for chunk in chunks]
+    addresses = [chunk.get("real_url") or "" for chunk in chunks]
+    if not _PLAIN_URL.fullmatch("".join(urls)) or not _PLAIN_URL.fullmatch("".join(addresses)):
+        for url in (*urls, *addresses):
+            urlsplit(url)
+    "".join([chunk.get("hash") or "" for chunk in chunks])
     for chunk in chunks:
-        url, address, digest = chunk["url"], chunk.get("real_url"), chunk.get("hash")
-        if not {type(url), type(address), type(digest)} <= _TEXT_OR_NONE:
-            raise TypeError(f"a chunk is described by {[url, address, digest]!r:.200}: some is no text")
         # Chunks are sorted by it, with the help of fractions.
         score = chunk.get("score")
         if score is not None and not -_HIGHEST <= score <= _HIGHEST:
             raise ValueError(f"the score of a chunk is {score!r:.80}")
-        if not _PLAIN_URL.fullmatch(url):
-            urlsplit(url)
-        if address and address != url and not _PLAIN_URL.fullmatch(address):
-            urlsplit(address)
         position = chunk["pos"]
         if not (type(position) is str and len(position) < _MANY_DIGITS and position.isdecimal()):
             int(str(position).partition(".")[0])

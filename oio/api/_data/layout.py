@@ -28,7 +28,7 @@ class Metachunk:
 
     :param start: first byte in the object
     :param size: number of bytes
-    :param chunks: the preferred ones first
+    :param chunks: the preferred ones first; none of a part that nobody has asked for
     """
 
     position: int
@@ -130,7 +130,9 @@ def lay_out(
     try:
         method = STORAGE_METHODS.load(meta["chunk_method"])
         length = int(meta["length"])
-        metachunks = order(map(Chunk.of, located), method.ec, logger)
+        known = [(start, end, close_range(start, end, length)) for start, end in ranges]
+        closed = tuple(bounds for _, _, bounds in known if bounds is not None)
+        metachunks = _metachunks(located, method.ec, closed if ranges else None, logger)
     except ANSWER_ERRORS as err:
         raise unexpected(err) from err
     positions = [metachunk.position for metachunk in metachunks]
@@ -141,14 +143,49 @@ def lay_out(
         )
     if not ranges:
         return Layout(meta, metachunks, method, None, length)
-    known = [(start, end, close_range(start, end, length)) for start, end in ranges]
     if strict:
         for start, end, bounds in known:
             if bounds is None:
                 text = f"range ({start}, {end}) is not in an object of {length} bytes"
                 raise exc.UnsatisfiableRange(416, None, text)
-    closed = tuple(bounds for _, _, bounds in known if bounds is not None)
     return Layout(meta, metachunks, method, closed, sum(end - start + 1 for start, end in closed))
+
+
+def _metachunks(
+    located: Iterable[JsonMapping], is_ec: bool, ranges: tuple[ClosedRange, ...] | None, logger: Logger
+) -> tuple[Metachunk, ...]:
+    """Make the metachunks of an object, with the chunks of those that hold some of the ranges.
+
+    An object may have thousands of chunks, of which a range needs a few.
+
+    :param ranges: None for all of the object
+    """
+    groups: dict[int, list[JsonMapping]] = {}
+    for chunk in located:
+        groups.setdefault(int(str(chunk.get("pos") or 0).partition(".")[0]), []).append(chunk)
+    metachunks: list[Metachunk] = []
+    start = 0
+    for position in sorted(groups):
+        group = groups[position]
+        size = None if ranges is None else _common_size(group)
+        if size is None or any(first < start + size and last >= start for first, last in ranges or ()):
+            metachunk = _metachunk(position, start, list(map(Chunk.of, group)), is_ec, logger)
+        else:
+            metachunk = Metachunk(position, start, size, ())
+        metachunks.append(metachunk)
+        start = metachunk.end
+    return tuple(metachunks)
+
+
+def _common_size(group: list[JsonMapping]) -> int | None:
+    """Bytes of the metachunk of some chunks; None when a closer look is needed to tell."""
+    size, digest = group[0].get("size"), group[0].get("hash")
+    if type(size) is not int:
+        return None
+    for chunk in group:
+        if chunk.get("size") != size or chunk.get("hash") != digest:
+            return None
+    return size
 
 
 def order(chunks: Iterable[Chunk], is_ec: bool, logger: Logger | None = None) -> tuple[Metachunk, ...]:
@@ -161,19 +198,27 @@ def order(chunks: Iterable[Chunk], is_ec: bool, logger: Logger | None = None) ->
     """
     positions: dict[int, list[Chunk]] = {}
     for chunk in chunks:
-        if is_ec and chunk.index is None:
-            raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
         positions.setdefault(chunk.position, []).append(chunk)
-    metachunks = []
+    metachunks: list[Metachunk] = []
     start = 0
     for position in sorted(positions):
-        agreed = sorted(_majority(position, positions[position], logger), key=_preference)
-        if is_ec:
-            agreed = _spares_last(position, agreed, logger)
-        metachunk = Metachunk(position, start, agreed[0].size or 0, tuple(agreed))
-        metachunks.append(metachunk)
-        start = metachunk.end
+        metachunks.append(_metachunk(position, start, positions[position], is_ec, logger))
+        start = metachunks[-1].end
     return tuple(metachunks)
+
+
+def _metachunk(
+    position: int, start: int, chunks: list[Chunk], is_ec: bool, logger: Logger | None
+) -> Metachunk:
+    """Make a metachunk of its chunks, see :func:`order`."""
+    if is_ec:
+        for chunk in chunks:
+            if chunk.index is None:
+                raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
+    agreed = sorted(_majority(position, chunks, logger), key=_preference)
+    if is_ec:
+        agreed = _spares_last(position, agreed, logger)
+    return Metachunk(position, start, agreed[0].size or 0, tuple(agreed))
 
 
 def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:
