@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+
 from oio.api._data.layout import lay_out
 from oio.common import exceptions as exc
 
