@@ -37,8 +37,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _FIELD = re.compile(rf"({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*(.*)")
-_BLANKS = frozenset({"", " ", "\t"})
-"""First characters of values that need a second look."""
 _MOST_NAMES = 1024
 _KEYS: dict[str, str] = {}
 """Names of headers that have come before -> the same in lower case."""
@@ -102,12 +100,13 @@ def _plain_fields(text: str) -> Index | None:
     # The empty line counts.
     if len(lines) + 1 > _MOST_LINES:
         raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
+    # Without a value, or with more than one blank before it.
+    are_odd = ":  " in text or ":\t" in text or ": \r" in text or text[-1] == " "
     index: Index = {}
     for line in lines:
         name, _, value = line.partition(": ")
         key = _KEYS.get(name)
-        if key is None or value[:1] in _BLANKS:
-            # An unknown name, or one that other blanks follow.
+        if key is None or are_odd:
             found = _FIELD.fullmatch(line)
             if found is None:
                 return None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import math
 import os
 import pwd
@@ -96,6 +97,7 @@ def request_id(prefix: str = "") -> str:
     return f"{prefix}{os.getpid():04X}{os.urandom(14).hex().upper()[:digits]}"
 
 
+@functools.lru_cache(1024)
 def cid_from_name(account: str, ref: str) -> str:
     """Get the ID of a container, in upper case: the services know no other (pitfall 146).
 

@@ -115,8 +115,12 @@ class ObjectStream(BlockReader):
             return block
         begin = time.monotonic()
         try:
-            with self._interruption:
-                block = next(self._blocks) if self._again is None else self._first_block()
+            if self._left:
+                with self._interruption:
+                    block = next(self._blocks) if self._again is None else self._first_block()
+            else:
+                # All was given: nothing waits any more.
+                block = next(self._blocks)
         except StopIteration:
             self._end()
             raise
