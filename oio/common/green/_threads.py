@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from oio.common import exceptions as exc
 from oio.common.green._imported import (
@@ -77,10 +77,13 @@ class _Deferred:
 
     def cancel(self) -> None:
         self.pending = False
+        deferred = self.hub.deferred
         if self.timer is not None:
             self.timer.cancel()
-        elif self in self.hub.deferred:
-            self.hub.deferred.remove(self)
+        elif deferred and deferred[-1] is self:
+            deferred.pop()
+        elif self in deferred:
+            deferred.remove(self)
 
 
 class GuestHub:
@@ -181,6 +184,8 @@ class GuestHub:
 
 
 _GUEST_KINDS: dict[type, type] = {}
+_TIMED_KINDS: set[type] = set()
+"""Those of them that keep time."""
 
 
 def _make_hub() -> Any:
@@ -188,7 +193,9 @@ def _make_hub() -> Any:
     kind = type(hub)
     if kind not in _GUEST_KINDS:
         keeps_time = all(getattr(kind, name) is getattr(BaseHub, name) for name in ("run", "add_timer"))
-        _GUEST_KINDS[kind] = type(kind.__name__, (GuestHub, kind), {"keeps_time": keeps_time})
+        _GUEST_KINDS[kind] = made = type(kind.__name__, (GuestHub, kind), {"keeps_time": keeps_time})
+        if keeps_time:
+            _TIMED_KINDS.add(made)
     hub.__class__ = _GUEST_KINDS[kind]
     hub.settle()
     return hub
@@ -410,6 +417,16 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         if timer is not None:
             timer.cancel()
         return value is self and self.exception is False
+
+    def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
+        self.seconds = seconds
+        self.exception = exception
+        hub = getattr(eventlet_hubs._threadlocal, "hub", None)
+        if type(hub) in _TIMED_KINDS and seconds is not None:
+            self.timer = _Deferred(cast("GuestHub", hub), seconds, _strike, (weakref.ref(self), getcurrent()))
+        else:
+            self.timer = None
+            self.start()
 
     def start(self) -> OioTimeout:
         """Start to count, in a thread that may not be green yet."""
