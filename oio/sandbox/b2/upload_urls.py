@@ -72,6 +72,7 @@ class UploadUrls:
         try:
             yield upload_url
         except BaseException as exc:
+            # Whatever ends an upload, its URL is good for no other.
             if not isinstance(exc, B2Refusal) or exc.status not in _HARMLESS:
                 self.expire(url_id)
             raise

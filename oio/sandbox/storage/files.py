@@ -168,6 +168,7 @@ class FileStore:
             os.link(self.path(source), self.path(target, _PENDING))
             self.settle(target, note)
         except BaseException as exc:
+            # What is half made must not be found.
             self.discard(target)
             if isinstance(exc, FileNotFoundError):
                 raise NotStored(source) from None
