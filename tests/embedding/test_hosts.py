@@ -53,6 +53,7 @@ def run(host, policy, namespace, *options, **environment):
         pytest.param("plain", marks=pytest.mark.pitfall(42)),
         pytest.param("threads", marks=pytest.mark.pitfall(42)),
         "short_threads",
+        pytest.param("thread_first", marks=pytest.mark.pitfall(42)),
         pytest.param("green_before", marks=pytest.mark.pitfall(42)),
         pytest.param("green_after", marks=pytest.mark.pitfall(42)),
         pytest.param("gevent_plain", marks=pytest.mark.pitfall("B1")),

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import importlib
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +46,34 @@ def _without_gevent() -> Iterator[None]:
         sys.modules.update(patched)
 
 
+def _in_own_thread(load: Callable[[], Any]) -> Any:
+    """Import what makes a copy of the module of threads, in an OS thread that nobody joins.
+
+    The copy takes the thread that imports it for the main one, and the lock that tells of its end: whoever
+    joined it would wait for ever. The main one ends with the process. Green threads end otherwise.
+    """
+    if threading.current_thread() is threading.main_thread() or _is_patched_by_gevent("threading"):
+        return load()
+    done = _thread.allocate_lock()
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(load())
+        except BaseException as err:  # noqa: BLE001 - it is raised in the thread that waits.
+            errors.append(err)
+        finally:
+            done.release()
+
+    done.acquire()
+    _thread.start_new_thread(work, ())
+    done.acquire()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
 def _import_eventlet() -> Any:
     """Import eventlet, and leave no trace of it in the host.
 
@@ -74,7 +104,7 @@ def _import_eventlet() -> Any:
     return module
 
 
-eventlet = _import_eventlet()
+eventlet = _import_eventlet() if "eventlet" in sys.modules else _in_own_thread(_import_eventlet)
 
 from eventlet import (  # noqa: E402
     getcurrent,
@@ -100,9 +130,16 @@ def threads_are_green() -> bool:
 
 def load_threading() -> ModuleType:
     """Import eventlet's module of threads, which has a cost, and which few need."""
-    from eventlet.green import threading
+    if patcher.is_monkey_patched("thread"):
+        return _import_threading()
+    module: ModuleType = _in_own_thread(_import_threading)
+    return module
 
-    module: ModuleType = threading
+
+def _import_threading() -> ModuleType:
+    from eventlet.green import threading as green_threading
+
+    module: ModuleType = green_threading
     return module
 
 
