@@ -53,8 +53,9 @@ JsonObject = dict[str, Any]
 class B2Limits:
     """Time limits of requests, and who is told of them.
 
-    :param connect: seconds to connect, and to send each block over a new connection
-    :param read: seconds without a byte; also of a whole answer that is not a file
+    :param connect: seconds to connect, and in which something must go on its way while a request is sent
+    :param read: seconds without a byte; also of a whole answer that is not a file, and while a file on disk
+        is sent over a connection that was used before
     :param deadline: monotonic seconds at which everything ends, whatever is being done
     :param watcher: is told of the requests; None for nobody
     """
@@ -131,8 +132,15 @@ class Answer:
 
         :raises OioNetworkException: the connection broke, or nothing comes
         """
+        return self._counted(self._within(limits, lambda: self._block(size)))
+
+    def _block(self, size: int) -> bytes:
+        response = self._response
+        data: bytes | None = response.block_of(size) if type(response) is QuickResponse else None
         # As it is stored: we have asked for no encoding.
-        data: bytes = self._within(limits, lambda: self._response.read(size, decode_content=False))
+        return response.read(size, decode_content=False) if data is None else data
+
+    def _counted(self, data: bytes) -> bytes:
         if self._watch is not None:
             self._watch.received += len(data)
         return data
@@ -142,16 +150,13 @@ class Answer:
 
         :raises OioProtocolError: it has more than `limit` bytes
         """
+        if type(response := self._response) is QuickResponse:
+            data = self._within(limits, lambda: response.body_of(limit))
+            if data is not None:
+                return self._counted(data)
         announced = self.headers.get("Content-Length", "")
         if announced.isdecimal() and float(announced) > limit:
             raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
-        if type(self._response) is QuickResponse:
-            response = self._response
-            data = self._within(limits, lambda: response.body_of(limit))
-            if data is not None:
-                if self._watch is not None:
-                    self._watch.received += len(data)
-                return data
         blocks, size = [], 0
         while block := self.read(BLOCK_SIZE, limits):
             blocks.append(block)
