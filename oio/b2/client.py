@@ -422,11 +422,10 @@ class Backblaze:
         :param connection_timeout: seconds to connect; None keeps the limit
         :param read_timeout: seconds without a byte from the service; None keeps the limit
         """
-        limits = _with_timeouts(self._limits, connection_timeout, read_timeout)
-        if limits == self._limits:
+        if connection_timeout is None and read_timeout is None:
             return self
         other = copy.copy(self)
-        other._limits = limits
+        other._limits = _with_timeouts(self._limits, connection_timeout, read_timeout)
         return other
 
     def close(self) -> None:

@@ -232,7 +232,7 @@ class Download:
         begin = monotonic_time()
         block = answer.read(min(wanted, size), self._limits)
         if monotonic_time() - begin < _QUICK:
-            self._block_size = min(2 * size, LARGE_BLOCK_SIZE)
+            self._block_size = min(4 * size, LARGE_BLOCK_SIZE)
         if not block:
             raise exc.OioNetworkException(f"{self._what}: the data end before byte {self._last + 1}")
         return block

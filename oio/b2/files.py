@@ -154,6 +154,8 @@ class Files:
 
     def upload_urls(self, bucket_id: str) -> UploadUrls:
         """The upload URLs of a bucket."""
+        if (known := self._urls.get(bucket_id)) is not None:
+            return known
         body = {"bucketId": bucket_id}
         fresh = UploadUrls(lambda limits: self.account.call("b2_get_upload_url", body, limits))
         return self._urls.setdefault(bucket_id, fresh)

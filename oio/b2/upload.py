@@ -114,10 +114,10 @@ class Part:
                         # Blocks are large: a buffer would only copy them.
                         file = file or tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - its owner closes it
                         _move(blocks, file)
+                    green.eventlet_yield()
                 if len(block) < LARGE_BLOCK_SIZE:
                     # A source gives as much as it is asked for, up to its end.
                     break
-                green.eventlet_yield()
         except BaseException:  # Nobody else has the file yet.
             if file is not None:
                 file.close()

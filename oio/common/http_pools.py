@@ -361,12 +361,47 @@ class _IdleConnections(queue.LifoQueue[Any]):
             if item is not None:
                 item.close()
 
+    # Where nobody waits for a connection, there is nobody to wake, and the list is safe by itself.
+
+    def take_now(self) -> Any:
+        """Take the last one; None when there is none, or it was never made."""
+        try:
+            return self.queue.pop()
+        except IndexError:
+            return None
+
+    def put_now(self, item: Any) -> None:
+        """Keep one more."""
+        if self.maxsize <= 0 or len(self.queue) < self.maxsize:
+            self.queue.append(item)
+        elif item is not None:
+            item.close()
+
 
 class GreenHTTPConnectionPool(HTTPConnectionPool):
     """Green connections to one service."""
 
     ConnectionCls = _GreenHTTPConnection
     QueueCls = _IdleConnections
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        idle: Any = self.pool
+        if self.block or idle is None:
+            return super()._get_conn(timeout)
+        connection = idle.take_now()
+        if connection is None:
+            return self._new_conn()
+        if not connection.is_connected:
+            _URLLIB3_LOGGER.debug("Resetting dropped connection: %s", self.host)
+            connection.close()
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        idle: Any = self.pool
+        if self.block or idle is None:
+            super()._put_conn(conn)
+        else:
+            idle.put_now(conn)
 
     def exchange(
         self,
@@ -400,8 +435,10 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             )
         self.num_requests += 1
         try:
-            limit = self._get_timeout(timeout)
-            limit.start_connect()
+            limit = timeout
+            if type(timeout) is not urllib3.Timeout or timeout.total is not None:
+                limit = self._get_timeout(timeout)
+                limit.start_connect()
             connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # A service that hangs up early may have answered before.

@@ -196,6 +196,18 @@ def test_connections_are_kept(service, client):
     assert service.connections == 1
 
 
+def test_connections_are_kept_after_answers_without_a_body(service, client):
+    service.add("file", b"data")
+    service.add("empty", b"")
+    for _ in range(3):
+        assert client.head(BUCKET, "file")["contentLength"] == 4
+        assert b"".join(client.get(BUCKET, "empty")) == b""
+    with pytest.raises(BackblazeException):
+        client.head(BUCKET, "other")
+    assert client.head(BUCKET, "empty")["contentLength"] == 0
+    assert service.connections == 1
+
+
 def test_environment_and_netrc_change_nothing(service, monkeypatch, tmp_path):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
