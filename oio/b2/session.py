@@ -251,7 +251,8 @@ class B2Session:
         sent = self._merged(headers, what, url)
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
-        timeout = Timeout(limits.within(limits.connect, what), limits.within(limits.read, what))
+        connect, read = limits.within(limits.connect, what), limits.within(limits.read, what)
+        timeout = Timeout(connect=connect, read=read)
         watch = None
         if limits.watcher is not None:
             watch = limits.watcher.watch("b2", host, _operation(method, url))

@@ -164,6 +164,15 @@ def test_deadline_bounds_the_authorisation_at_construction(service):
         pass
 
 
+@pytest.mark.parametrize("used_before", [True, False])
+def test_answer_may_take_as_long_as_reads_may(service, used_before):
+    options = {"connection_timeout": 5.0, "read_timeout": 0.25, "backoff": Backoff(attempts=1)}
+    with client_of(service, authorize=used_before, **options) as client:
+        service.fail("b2_list_buckets" if used_before else "b2_authorize_account", Stall())
+        with pytest.raises(exc.OioTimeout, match=r"read timeout=0\.25"):
+            client.get_list_buckets()
+
+
 def test_time_limits_of_connecting_and_reading(service):
     service.fail("b2_list_buckets", Stall())
     once = Backoff(attempts=1)
