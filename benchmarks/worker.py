@@ -100,6 +100,17 @@ def listed_name(number: int) -> str:
     return f"object-{number:08d}"
 
 
+def label_of(side: str, case: Case) -> str:
+    """What the new objects of a case are called.
+
+    No object of an earlier case must be replaced: that is more to do than to make a new one.
+
+    >>> label_of("ours", Case("put", "B2", 4096))
+    'ours-put-4-KiB-B2'
+    """
+    return f"{side}-{re.sub('[^A-Za-z0-9]+', '-', case.name)}"
+
+
 class Operations:
     """The operation of a case, by number.
 
@@ -231,7 +242,7 @@ class Worker:
         self._number = 0
         self._own = threading.local()
         self._shared = setting.client() if setting.side == "ours" else None
-        self._operations = Operations(case, self._client, setting.side)
+        self._operations = Operations(case, self._client, label_of(setting.side, case))
         self._map = self._mapping()
         self._client()
         self._idle = _memory("VmRSS")

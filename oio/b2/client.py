@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import IO, Any, cast
 
 from oio.b2.account import Account
+from oio.b2.download import FileHead
 from oio.b2.errors import BackblazeException, is_in_clear
-from oio.b2.files import FileHead, Files
+from oio.b2.files import Files
 from oio.b2.names import DEFAULT_MIME_TYPE, Description
 from oio.b2.retry import Backoff
 from oio.b2.session import B2Limits, B2Session, Body, FileBody, JsonObject, decode_json
@@ -107,7 +108,8 @@ class Backblaze:
     :param upload_part: `upload_required` is one of ``b2_get_upload_part_url``
     :param api_url: where to authorise, instead of ``BACKBLAZE_BASE_API_URL``
     :param authorize: False leaves the authorisation to the first call that needs it
-    :param connection_timeout: seconds to connect, and to send each block over a new connection
+    :param connection_timeout: seconds to connect, and in which something must go on its way while a request
+        is sent
     :param read_timeout: seconds without a byte from the service
     :param deadline: monotonic seconds, of the authorisation at construction
     :param ca_certs: PEM file of the authorities to trust, instead of those of ``requests``; servers are
@@ -115,8 +117,8 @@ class Backblaze:
     :param backoff: how often requests are repeated, and the pauses in between, see :class:`Backoff`
     :param part_size: bytes of the largest file that is sent at once, and of the parts of larger ones, instead
         of ``BACKBLAZE_MAX_CHUNK_SIZE``; 5,000,000 at least for Backblaze
-    :param parallel_parts: how many parts of a file are sent at a time; each is kept meanwhile in a temporary
-        file, in the directory of module :mod:`tempfile`
+    :param parallel_parts: how many parts of a file are sent at a time; each is kept meanwhile, in a temporary
+        file in the directory of module :mod:`tempfile` when it has more than 1 MiB
     :param test_mode: value of header ``X-Bz-Test-Mode``, which makes the service fail on purpose
     :raises BackblazeException: the key is refused
     :raises OioNetworkException: the service cannot be reached
@@ -204,7 +206,8 @@ class Backblaze:
     ) -> JsonObject:
         """Store a file: at once, or in parts when it has more than ``part_size`` bytes.
 
-        The data of each part are kept in a temporary file, so that the part can be sent again.
+        The data of each part are kept, so that it can be sent again: in memory, or in a temporary file when
+        they have more than 1 MiB.
 
         :param name: name of the file, 1024 bytes of UTF-8 at most
         :param source: bytes, or anything with ``read``. It is read once, or twice if it can seek and makes a
@@ -414,11 +417,13 @@ class Backblaze:
     def with_timeouts(
         self, connection_timeout: float | None = None, read_timeout: float | None = None
     ) -> Backblaze:
-        """Get a client with other time limits, which shares everything else with this one.
+        """Get a client with other time limits, which shares everything else with this one, if it is another.
 
         :param connection_timeout: seconds to connect; None keeps the limit
         :param read_timeout: seconds without a byte from the service; None keeps the limit
         """
+        if connection_timeout is None and read_timeout is None:
+            return self
         other = copy.copy(self)
         other._limits = _with_timeouts(self._limits, connection_timeout, read_timeout)
         return other

@@ -9,6 +9,7 @@ import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
+from typing import TypedDict
 from urllib.parse import unquote_plus
 
 from oio.b2.account import Account, Grant
@@ -17,7 +18,9 @@ from oio.b2.names import file_path
 from oio.b2.retry import Attempts
 from oio.b2.session import BLOCK_SIZE, LARGE_BLOCK_SIZE, Answer, B2Limits
 from oio.common import exceptions as exc
+from oio.common.checksums import Checksum
 from oio.common.deadlines import monotonic_time
+from oio.common.hashing import in_threads
 from oio.common.ranges import check_range
 
 #: Longer numbers are no sizes, and Python may refuse to read them.
@@ -30,15 +33,13 @@ _QUICK = 0.05
 
 @dataclass(frozen=True)
 class StoredFile:
-    """File as the head of an answer describes it.
+    """File as the head of an answer tells it from others.
 
     :param size: bytes
-    :param sha1: of the whole; None when it is unknown
     """
 
     file_id: str
     size: int
-    sha1: str | None
 
     @classmethod
     def of(cls, headers: Mapping[str, str], size: int) -> StoredFile:
@@ -49,7 +50,7 @@ class StoredFile:
         file_id = headers.get("X-Bz-File-Id")
         if not file_id:
             raise NotBackblaze("the answer has no X-Bz-File-Id, as those of Backblaze have")
-        return cls(file_id, size, known_sha1(headers))
+        return cls(file_id, size)
 
 
 def read_range(start: int, last: int | None) -> str | None:
@@ -102,18 +103,28 @@ def known_sha1(headers: Mapping[str, str]) -> str | None:
     return sha1 if _SHA1.fullmatch(sha1) else None
 
 
-def look_at(account: Account, bucket_name: str, name: str, limits: B2Limits) -> StoredFile:
+class FileHead(TypedDict):
+    """File as :meth:`~oio.api.backblaze_http.Backblaze.head` describes it."""
+
+    fileId: str | None
+    contentLength: int
+    contentSha1: str | None
+
+
+def look_at(account: Account, bucket_name: str, name: str, limits: B2Limits) -> FileHead:
     """Describe the current version of a file.
 
     :raises BackblazeException: 404, there is none
     """
     what = f"look at {name!r}"
 
-    def send(grant: Grant) -> StoredFile:
+    def send(grant: Grant) -> FileHead:
         headers = {"Authorization": grant.token}
         url = grant.download_url + file_path(bucket_name, name)
         with contextlib.closing(account.session.open("HEAD", url, headers, None, limits, what)) as answer:
-            return StoredFile.of(answer.headers, locate_answer(answer.status, answer.headers)[2])
+            found = StoredFile.of(answer.headers, locate_answer(answer.status, answer.headers)[2])
+            sha1 = known_sha1(answer.headers)
+            return {"fileId": found.file_id, "contentLength": found.size, "contentSha1": sha1}
 
     return account.run(what, send, limits)
 
@@ -152,7 +163,9 @@ class Download:
         self._block_size = BLOCK_SIZE
         self._file: StoredFile | None = None
         self._last = -1
-        self._digest = new_sha1(usedforsecurity=False)
+        #: SHA-1 that the file must have, and that of the bytes so far. None when nothing is to be compared.
+        self._expected: str | None = None
+        self._digest: Checksum | None = None
         self._may_reread = True
         self._verify = verify
         self._size = size
@@ -209,7 +222,8 @@ class Download:
             # A few bytes at each attempt are not enough progress to go on.
             self._attempts.restart()
         self._position += len(block)
-        self._digest.update(block)
+        if self._digest is not None:
+            self._digest.update(block)
         return block
 
     def _read(self, answer: Answer, wanted: int) -> bytes:
@@ -218,7 +232,7 @@ class Download:
         begin = monotonic_time()
         block = answer.read(min(wanted, size), self._limits)
         if monotonic_time() - begin < _QUICK:
-            self._block_size = min(2 * size, LARGE_BLOCK_SIZE)
+            self._block_size = min(4 * size, LARGE_BLOCK_SIZE)
         if not block:
             raise exc.OioNetworkException(f"{self._what}: the data end before byte {self._last + 1}")
         return block
@@ -257,6 +271,10 @@ class Download:
             raise exc.OioProtocolError(
                 f"{self._what}: bytes {first}-{last} came instead of {self._position}-{wanted_last}"
             )
+        if self._verify and self._position == 0 and wanted_last == size - 1:
+            self._expected = self._expected or known_sha1(answer.headers)
+            if self._expected is not None:
+                self._digest = in_threads(new_sha1(usedforsecurity=False), size)
         self._file, self._last, self._skip = file, wanted_last, self._position - first
 
     def _is_intact(self, *, final: bool) -> bool:
@@ -266,17 +284,16 @@ class Download:
         :returns: False when it will be read again
         :raises CorruptedChunk: it differs from what was stored
         """
-        whole = self._file is not None and self._position - self._start == self._file.size
-        expected = self._file.sha1 if self._file is not None and whole else None
+        if self._digest is None:
+            return True
         found = self._digest.hexdigest()
-        if not self._verify or expected in (None, found):
+        if found == self._expected:
             return True
         if final or not self._may_reread:
-            raise exc.CorruptedChunk(f"{self._what}: SHA-1 {found} instead of {expected}")
+            raise exc.CorruptedChunk(f"{self._what}: SHA-1 {found} instead of {self._expected}")
         self._close()
         self._may_reread = False
         self._position = self._start
-        self._digest = new_sha1(usedforsecurity=False)
         return False
 
     def _close(self) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
-from typing import TypedDict
 
 from oio.b2.account import Account
-from oio.b2.download import Download, look_at
+from oio.b2.download import Download, FileHead, look_at
 from oio.b2.errors import BackblazeException
 from oio.b2.large import LargeFiles
 from oio.b2.names import Description, check_file_name
@@ -22,14 +21,6 @@ from oio.common.sources import Readable
 
 _PAGE = 1000
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
-
-
-class FileHead(TypedDict):
-    """File as :meth:`~oio.api.backblaze_http.Backblaze.head` describes it."""
-
-    fileId: str | None
-    contentLength: int
-    contentSha1: str | None
 
 
 class Files:
@@ -159,11 +150,12 @@ class Files:
 
     def head(self, bucket_name: str, name: str, limits: B2Limits) -> FileHead:
         """Describe a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
-        found = look_at(self.account, bucket_name, check_file_name(name), limits)
-        return {"fileId": found.file_id, "contentLength": found.size, "contentSha1": found.sha1}
+        return look_at(self.account, bucket_name, check_file_name(name), limits)
 
     def upload_urls(self, bucket_id: str) -> UploadUrls:
         """The upload URLs of a bucket."""
+        if (known := self._urls.get(bucket_id)) is not None:
+            return known
         body = {"bucketId": bucket_id}
         fresh = UploadUrls(lambda limits: self.account.call("b2_get_upload_url", body, limits))
         return self._urls.setdefault(bucket_id, fresh)

@@ -64,10 +64,13 @@ class LargeFiles:
             file = replace(file, info={**file.info, "large_file_sha1": known})
         file_id = self.start(bucket_id, file, limits)["fileId"]
         try:
-            sha1s, found = self._send_parts(file_id, first, source, part_size, limits)
-            check_sha1(sha1, found)
-            if known not in (None, found):
-                raise exc.SourceReadError("the data have changed while they were read")
+            # To hash the whole beside its parts is dear: only a SHA-1 to compare it with is worth that.
+            whole = first.digest.copy() if known else None
+            sha1s = self._send_parts(file_id, first, source, part_size, limits, whole)
+            if whole is not None:
+                check_sha1(sha1, whole.hexdigest())
+                if known != whole.hexdigest():
+                    raise exc.SourceReadError("the data have changed while they were read")
             answer = self.finish(file_id, sha1s, limits)
             with reading_answer():
                 stored = int(answer["contentLength"])
@@ -204,17 +207,23 @@ class LargeFiles:
                 raise
 
     def _send_parts(
-        self, file_id: str, first: Part, source: Source, part_size: int, limits: B2Limits
-    ) -> tuple[list[str], str]:
+        self,
+        file_id: str,
+        first: Part,
+        source: Source,
+        part_size: int,
+        limits: B2Limits,
+        whole: _Hash | None,
+    ) -> list[str]:
         """Send all the parts of a file; the first failure of one ends it.
 
         Green threads send them, while the source is read in the OS thread of the caller, to which it may be
         bound.
 
         :param first: the first part, of which ``source`` gives the others
-        :returns: SHA-1 of each part, and of the whole
+        :param whole: SHA-1 object of the first part, to update with the others
+        :returns: SHA-1 of each part
         """
-        whole = first.digest.copy()
         sha1s: list[str] = []
         busy: dict[int, Part] = {}
         done = green.LightQueue()
@@ -249,15 +258,15 @@ class LargeFiles:
         finally:
             for left in busy.values():
                 left.close()
-        return sha1s, str(whole.hexdigest())
+        return sha1s
 
     @staticmethod
-    def _next_part(source: Source, part_size: int, whole: _Hash, number: int) -> Part | None:
+    def _next_part(source: Source, part_size: int, whole: _Hash | None, number: int) -> Part | None:
         if source.is_exhausted():
             return None
         if number == MAX_PARTS:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
-        return Part.spool(source, part_size, whole)
+        return Part.spool(source, part_size, *(() if whole is None else (whole,)))
 
     def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
         """Cancel a file, even after the deadline: its parts are billed."""

@@ -13,6 +13,8 @@ _FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 MAX_NAME = 1024
 #: Characters that B2 does not encode. A plus would be read as a space.
 _BARE = "/._-~!$'()*;=:@"
+#: Those that mean nothing else anywhere. Names of the files of objects have no others.
+_PLAIN = re.compile(r"[A-Za-z0-9/_~!$'()*;=:@-]*", re.ASCII)
 _INFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
 
 
@@ -22,6 +24,8 @@ def encode_name(name: str) -> str:
     >>> encode_name("a b+é/(1)")
     'a%20b%2B%C3%A9/(1)'
     """
+    if _PLAIN.fullmatch(name):
+        return name
     parts = quote(name, safe=_BARE).split("/")
     # Segments of dots mean something else in a URL, and a proxy may resolve them.
     return "/".join(part.replace(".", "%2E") if part in {".", ".."} else part for part in parts)

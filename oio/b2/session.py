@@ -53,8 +53,9 @@ JsonObject = dict[str, Any]
 class B2Limits:
     """Time limits of requests, and who is told of them.
 
-    :param connect: seconds to connect, and to send each block over a new connection
-    :param read: seconds without a byte; also of a whole answer that is not a file
+    :param connect: seconds to connect, and in which something must go on its way while a request is sent
+    :param read: seconds without a byte; also of a whole answer that is not a file, and while a file on disk
+        is sent over a connection that was used before
     :param deadline: monotonic seconds at which everything ends, whatever is being done
     :param watcher: is told of the requests; None for nobody
     """
@@ -66,6 +67,8 @@ class B2Limits:
 
     def until(self, deadline: float | None, watcher: Watcher | None = None) -> B2Limits:
         """The same, with another deadline, and for another call."""
+        if deadline is None and self.deadline is None and watcher is self.watcher:
+            return self
         return replace(self, deadline=check_seconds("deadline", deadline), watcher=watcher)
 
     def left(self, what: str) -> float | None:
@@ -124,15 +127,27 @@ class Answer:
         self._url = url
         self.status: int = response.status
         self.reason: str | None = response.reason
-        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers, whatever the case of their names."""
+        found: Mapping[str, str] = self._response.headers
+        return found
 
     def read(self, size: int, limits: B2Limits) -> bytes:
         """Read a number of bytes, or fewer at the end.
 
         :raises OioNetworkException: the connection broke, or nothing comes
         """
+        return self._counted(self._within(limits, lambda: self._block(size)))
+
+    def _block(self, size: int) -> bytes:
+        response = self._response
+        data: bytes | None = response.block_of(size) if type(response) is QuickResponse else None
         # As it is stored: we have asked for no encoding.
-        data: bytes = self._within(limits, lambda: self._response.read(size, decode_content=False))
+        return response.read(size, decode_content=False) if data is None else data
+
+    def _counted(self, data: bytes) -> bytes:
         if self._watch is not None:
             self._watch.received += len(data)
         return data
@@ -142,16 +157,13 @@ class Answer:
 
         :raises OioProtocolError: it has more than `limit` bytes
         """
+        if type(response := self._response) is QuickResponse:
+            data = self._within(limits, lambda: response.body_of(limit))
+            if data is not None:
+                return self._counted(data)
         announced = self.headers.get("Content-Length", "")
         if announced.isdecimal() and float(announced) > limit:
             raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
-        if type(self._response) is QuickResponse:
-            response = self._response
-            data = self._within(limits, lambda: response.body_of(limit))
-            if data is not None:
-                if self._watch is not None:
-                    self._watch.received += len(data)
-                return data
         blocks, size = [], 0
         while block := self.read(BLOCK_SIZE, limits):
             blocks.append(block)
@@ -183,11 +195,17 @@ class Answer:
 
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""
-        is_whole = self._response.closed or self._is_head
+        response = self._response
+        is_whole = self._is_head
         try:
-            if not self._response.closed:
-                self._response.close()
-                self._response.release_conn()
+            if not response.closed and response.length_remaining == 0:
+                # To read nothing gives the connection back.
+                response.read(1, decode_content=False)
+            if response.closed:
+                is_whole = True
+            else:
+                response.close()
+                response.release_conn()
         finally:
             if self._watch is not None:
                 self._watch.end(status=self.status, is_whole=is_whole)
@@ -207,6 +225,7 @@ class B2Session:
             tls_context(ca_certs)
         self.ca_certs = ca_certs or DEFAULT_CA_BUNDLE_PATH
         self._headers = {"User-Agent": USER_AGENT, "Connection": "keep-alive", **(headers or {})}
+        self._names = {name.lower(): name for name in self._headers}
         self._pools = get_pool_manager(
             _POOL_SIZE, _POOL_SIZE, cert_reqs="CERT_REQUIRED", ca_certs=self.ca_certs
         )
@@ -229,12 +248,11 @@ class B2Session:
         :raises DeadlineReached: before anything is sent
         """
         host = urlsplit(url).netloc
-        if any(name.lower() == "authorization" for name in headers or ()):
-            check_secrecy(url)
-        sent = self._merged(headers, what, host)
+        sent = self._merged(headers, what, url)
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
-        timeout = Timeout(limits.within(limits.connect, what), limits.within(limits.read, what))
+        connect, read = limits.within(limits.connect, what), limits.within(limits.read, what)
+        timeout = Timeout(connect=connect, read=read)
         watch = None
         if limits.watcher is not None:
             watch = limits.watcher.watch("b2", host, _operation(method, url))
@@ -308,21 +326,25 @@ class B2Session:
         """Send a request, and read its answer, which must be a JSON object."""
         return _json_object(self.ask(method, url, headers, body, limits, what), what)
 
-    def _merged(self, headers: Mapping[str, str] | None, what: str, host: str) -> dict[str, str]:
+    def _merged(self, headers: Mapping[str, str] | None, what: str, url: str) -> dict[str, str]:
         """Headers of a request, as plain text, which win over those of every request.
 
-        :raises OioProtocolError: one cannot be sent
+        :raises OioProtocolError: one cannot be sent, or not to this URL
         """
         sent: dict[str, str] = {}
+        left = dict(self._headers)
         wanted: Mapping[str, object] = headers or {}
         for name, value in wanted.items():
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             if not isinstance(text, str) or not _SENDABLE.fullmatch(f"{name}:{text}"):
-                raise _unsendable(what, host)
+                raise _unsendable(what, urlsplit(url).netloc)
             # What hides its representation is text of another class.
             sent[name] = str.__str__(text)
-        given = {name.lower() for name in sent}
-        return {name: value for name, value in self._headers.items() if name.lower() not in given} | sent
+            key = name.lower()
+            left.pop(self._names.get(key, ""), None)
+            if key == "authorization":
+                check_secrecy(url)
+        return left | sent
 
     def close(self) -> None:
         """Close the idle connections; the session may still be used."""

@@ -7,7 +7,7 @@ import contextlib
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
 from typing import IO, TYPE_CHECKING, cast
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _IN_MEMORY = 1024 * 1024
-"""Bytes of a part that are kept in memory; larger ones go to a temporary file."""
+"""Bytes of the largest part that is kept in memory; larger ones go to a temporary file."""
 
 
 # --- data --------------------------------------------------------------------------------------------
@@ -79,20 +79,21 @@ class Source(sources.Source):
 class Part:
     """Data that can be sent several times.
 
-    :param file: that has them
-    :param size: number of bytes
+    :param body: of each request that sends them
     :param sha1: SHA-1 object of the data
+    :param file: that has them, when they do not lie in memory
     """
 
-    def __init__(self, file: IO[bytes], size: int, sha1: _Hash) -> None:
-        self._file = file
-        self.size = size
+    def __init__(self, body: bytes | FileBody, sha1: _Hash, file: IO[bytes] | None = None) -> None:
+        self.body = body
+        self.size = len(body)
         self.digest = sha1
         self.sha1 = sha1.hexdigest()
+        self._file = file
 
     @classmethod
     def spool(cls, source: Source, limit: int | None, *digests: _Hash) -> Part:
-        """Store the next data of a source in a temporary file.
+        """Set the next data of a source aside: in memory, or in a temporary file when they are many.
 
         :param limit: most bytes to take; None for all
         :param digests: other SHA-1 objects to update
@@ -100,30 +101,33 @@ class Part:
         green.adopt_thread()
         sha1 = new_sha1(usedforsecurity=False)
         size = 0
-        file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - its owner closes it
+        blocks: list[bytes] = []
+        file: IO[bytes] | None = None
         try:
-            while limit is None or size < limit:
-                wanted = LARGE_BLOCK_SIZE if limit is None else min(LARGE_BLOCK_SIZE, limit - size)
-                block = source.read(wanted)
-                if not block:
-                    break
+            while block := source.read(_wanted(limit, size)):
                 for digest in (sha1, *digests):
                     digest.update(block)
-                _write(file, block)
                 size += len(block)
-                green.eventlet_yield()
+                blocks.append(block)
+                if size > _IN_MEMORY:
+                    with _using_disk():
+                        # Blocks are large: a buffer would only copy them.
+                        file = file or tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - its owner closes it
+                        _move(blocks, file)
+                    green.eventlet_yield()
+                if len(block) < LARGE_BLOCK_SIZE:
+                    # A source gives as much as it is asked for, up to its end.
+                    break
         except BaseException:  # Nobody else has the file yet.
-            file.close()
+            if file is not None:
+                file.close()
             raise
-        return cls(file, size, sha1)
-
-    def body(self) -> FileBody:
-        """The body of one request."""
-        return FileBody(self._file, self.size)
+        return cls(b"".join(blocks) if file is None else FileBody(file, size), sha1, file)
 
     def close(self) -> None:
         """Free the temporary file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Part:
         return self
@@ -132,11 +136,26 @@ class Part:
         self.close()
 
 
-def _write(file: IO[bytes], block: bytes) -> None:
+def _wanted(limit: int | None, size: int) -> int:
+    """Bytes to read at once of a part that has `size` of them already."""
+    return LARGE_BLOCK_SIZE if limit is None else min(LARGE_BLOCK_SIZE, limit - size)
+
+
+@contextlib.contextmanager
+def _using_disk() -> Iterator[None]:
     try:
-        file.write(block)
+        yield
     except OSError as err:
         raise exc.OioException(f"cannot set data aside in {tempfile.gettempdir()}: {err}") from err
+
+
+def _move(blocks: list[bytes], file: IO[bytes]) -> None:
+    """Move blocks to the end of a file."""
+    for block in blocks:
+        left = memoryview(block)
+        while left:
+            left = left[file.write(left) :]
+    blocks.clear()
 
 
 # --- transfers ---------------------------------------------------------------------------------------
@@ -225,7 +244,7 @@ def send_upload(
         url = urls.take(limits, fresh=failed)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:
-            answer = session.ask_json("POST", url.url, known, part.body(), limits, what)
+            answer = session.ask_json("POST", url.url, known, part.body, limits, what)
             _check(answer, part, what)
         except (BackblazeException, exc.OioNetworkException) as err:
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):

@@ -26,6 +26,8 @@ from oio.common import green
 from oio.common.http_heads import HTTPResponse, host_of, request_head
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
+_LARGE = 65536
+"""Bytes of a body that are dearer to copy behind the head than to send on their own."""
 
 
 class _Response(HTTPResponse):
@@ -52,22 +54,21 @@ def is_plain(body: object, fields: Mapping[str, str]) -> bool:
     return True
 
 
-def _message(host: str, method: str, target: str, body: bytes | None, fields: Mapping[str, str]) -> bytes:
-    """Write a whole request, as urllib3 would."""
+def _head(host: str, method: str, target: str, body: bytes | None, fields: Mapping[str, str]) -> bytes:
+    """Write the head of a request, as urllib3 would."""
     pairs = []
     if body is not None or method not in _WITHOUT_BODY:
         pairs.append(("Content-Length", str(len(body or b""))))
     if "user-agent" not in map(str.lower, fields):
         pairs.append(("User-Agent", _USER_AGENT))
-    head = request_head(method, target, host, [*pairs, *fields.items()])
-    return head + body if body else head
+    return request_head(method, target, host, [*pairs, *fields.items()])
 
 
 class QuickResponse(urllib3.HTTPResponse):
     """An answer that is made a whole response of urllib3 only once somebody wants more than our clients do.
 
-    They want its status, its headers, and its body in one piece, see :meth:`body_of`. Making the rest takes
-    as long as all that.
+    They want its status, its headers, and its body: in one piece, see :meth:`body_of`, or in blocks, see
+    :meth:`block_of`. Making the rest takes as long as all that.
 
     :param answer: whose head was read
     :param rest: other arguments of the response of urllib3
@@ -90,20 +91,38 @@ class QuickResponse(urllib3.HTTPResponse):
 
         :param limit: bytes of the largest body that is taken
         """
-        answer, rest = self._answer, self.__dict__.get("_rest", {})
-        length = answer.length
-        if "connection" not in rest or length is None or length > limit or "content-encoding" in answer.index:
+        length = self._answer.length
+        if length is None or length > limit or not self._is_plain():
             return None
+        self._data = data = self._take(None)
+        return data
+
+    def block_of(self, size: int) -> bytes | None:
+        """Read the next bytes of a plain body, and give the connection back after the last ones.
+
+        :param size: at most so many bytes; fewer come when the connection has ended
+        :returns: None for a body that needs more care, or was read to its end
+        """
+        return self._take(size) if self._answer.length is not None and self._is_plain() else None
+
+    def _is_plain(self) -> bool:
+        return "connection" in self.__dict__.get("_rest", ()) and "content-encoding" not in self._answer.index
+
+    def _take(self, size: int | None) -> bytes:
+        """Read so many bytes, or all."""
+        answer = self._answer
         try:
-            data = answer.whole()
+            data = answer.whole() if size is None or size >= (answer.length or 0) else None
             if data is None:
-                data = answer.read()
+                data = answer.read(size)
+            if not data and answer.length:
+                raise http.client.IncompleteRead(data, answer.length)
         except BaseException as err:
             # Translates what went wrong, and closes.
             with self._error_catcher():
                 raise err from err.__cause__
-        self._data, connection = data, rest.pop("connection")
-        rest["pool"]._put_conn(connection)
+        if answer.isclosed():
+            self._rest["pool"]._put_conn(self._rest.pop("connection"))
         return data
 
     @property
@@ -137,6 +156,10 @@ class QuickResponse(urllib3.HTTPResponse):
         )
         if data is not None:
             self._body, self._fp_bytes_read, self.length_remaining = data, len(data), 0
+        elif self.length_remaining:
+            # Some blocks may have been read.
+            self._fp_bytes_read = self.length_remaining - (answer.length or 0)
+            self.length_remaining = answer.length
 
     def __getattr__(self, name: str) -> Any:
         # What is not there is what the response of urllib3 would have set.
@@ -218,7 +241,12 @@ class _GreenHTTPConnection(HTTPConnection):
             else:
                 self.sock.settimeout(self.timeout)
             self._asked = (method, url, options or {})
-            self.sock.sendall(_message(self.host_header, method, url, body, fields))
+            head = _head(self.host_header, method, url, body, fields)
+            if body is None or len(body) <= _LARGE:
+                self.sock.sendall(head + body if body else head)
+            else:
+                self.sock.sendall(head)
+                self.sock.sendall(body)
         except green.OioTimeout as err:
             err.doing = err.doing or "sending the request"
             raise

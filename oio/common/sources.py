@@ -270,7 +270,8 @@ class Source:
                         self._count(block)
                         if not block or (len(block) < wanted and self._ends_when_short):
                             self._end()
-                        blocks.append(block)
+                        if block:
+                            blocks.append(block)
                         wanted -= len(block)
                         if time.monotonic() - begin > _QUICK:
                             break

@@ -3,9 +3,9 @@
 
 import pytest
 
-from benchmarks.cases import Case
+from benchmarks.cases import CASES, Case
 from benchmarks.data import part, source
-from benchmarks.worker import Operations, listed_name
+from benchmarks.worker import Operations, label_of, listed_name
 
 
 class Wrong:
@@ -68,6 +68,10 @@ def test_wrong_deed_is_found_by_the_other_client(case, client):
 def test_short_read_fails_even_when_it_is_only_timed():
     with pytest.raises(ValueError, match="bytes: 4999, not 5000"):
         Operations(Case("get", size=5000), lambda: Wrong(SAME_SIZE[:-1]), "wrong").do(0)
+
+
+def test_no_case_replaces_the_objects_of_another():
+    assert len({label_of("ours", case) for case in CASES}) == len(CASES)
 
 
 def test_file_gives_the_data_of_the_object():

@@ -273,7 +273,11 @@ def test_a_file_of_another_version_is_left_where_it_is(
     create(api, target, "TWOCOPIES", b"old data")
     old, _ = api.object_locate(*target)
     first = chunks_of(api, *target)[0]
+    server = first["url"].rpartition("/")[0]
     create(api, target, "TWOCOPIES", b"new")
+    while any(chunk["url"].startswith(server) for chunk in chunks_of(api, *target)):
+        # Where IDs are computed, the record would name a chunk of this version.
+        create(api, target, "TWOCOPIES", b"new")
     meta, _ = api.object_locate(*target)
     chunk = chunks_of(api, *target)[0]
     api.container.container_raw_update([bean(meta, chunk)], [bean(meta, chunk, id=first["url"])], *target[:2])

@@ -387,7 +387,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _act(self, operation, path, headers, body):
         service = self.service
-        base = f"http://{self.headers['Host']}"
+        base = service.url
         if operation == "b2_authorize_account":
             return service.authorize(headers, base)
         if operation.startswith("b2_upload_"):
@@ -417,12 +417,16 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, service):
+    def __init__(self, service, tls):
         self.peers = []
+        self.tls = tls
         super().__init__(("127.0.0.1", 0), type("Handler", (_Handler,), {"service": service}))
 
     def get_request(self):
         sock, address = super().get_request()
+        if self.tls is not None:
+            # The handler begins the handshake: others must not wait for it here.
+            sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.peers.append(sock)
         self.RequestHandlerClass.service.connections += 1
         return sock, address
@@ -432,11 +436,14 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving_b2():
-    """Run one; its ``url`` is where to authorise."""
+def serving_b2(tls=None):
+    """Run one; its ``url`` is where to authorise.
+
+    :param tls: context of its end of the connections
+    """
     service = FakeB2()
-    server = _Server(service)
-    service.url = f"http://127.0.0.1:{server.server_address[1]}"
+    server = _Server(service, tls)
+    service.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -12,10 +12,14 @@ FILES = Path(__file__).parent.parent / "data" / "tls"
 CERTIFICATE = str(FILES / "certificate.pem")
 
 
-def speak_tls(peer: Peer) -> ssl.SSLSocket:
+def server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, FILES / "key.pem")
-    peer.sock = context.wrap_socket(peer.sock, server_side=True)
+    return context
+
+
+def speak_tls(peer: Peer) -> ssl.SSLSocket:
+    peer.sock = server_context().wrap_socket(peer.sock, server_side=True)
     return peer.sock
 
 

@@ -7,6 +7,7 @@ import copy
 import io
 import logging
 import pickle
+import random
 import subprocess
 import sys
 import traceback
@@ -34,9 +35,10 @@ from tests.kit.b2_service import (
     Refusal,
     Waits,
     client_of,
+    serving_b2,
 )
 from tests.kit.scripted import serving
-from tests.kit.tls import CERTIFICATE, answer_over_tls
+from tests.kit.tls import CERTIFICATE, answer_over_tls, server_context
 
 BASIC = "MGExYjJjM2Q0ZTVmOkswMDF0b3BzZWNyZXRrZXk="
 
@@ -204,6 +206,21 @@ def test_server_is_verified(service):
         # It is no Backblaze, but its answer is read.
         with pytest.raises(exc.OioProtocolError, match="no JSON object"):
             Backblaze(KEY_ID, KEY, api_url=url, backoff=once, ca_certs=CERTIFICATE)
+
+
+@pytest.mark.parametrize("size", [0, 5, (1 << 20) - 1, 1 << 20, (2 << 20) + 5])
+def test_files_travel_over_one_connection_of_tls(size):
+    data = random.Random(size).randbytes(size)
+    with (
+        serving_b2(server_context()) as service,
+        client_of(service, ca_certs=CERTIFICATE) as client,
+    ):
+        for _ in range(2):
+            client.put(BUCKET, "file", data)
+            assert service.data("file") == data
+            assert b"".join(client.get(BUCKET, "file")) == data
+            assert client.head(BUCKET, "file")["contentLength"] == size
+        assert service.connections == 1
 
 
 def test_file_of_authorities_that_cannot_be_used_is_told_of_at_once(tmp_path):

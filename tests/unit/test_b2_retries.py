@@ -164,6 +164,15 @@ def test_deadline_bounds_the_authorisation_at_construction(service):
         pass
 
 
+@pytest.mark.parametrize("used_before", [True, False])
+def test_answer_may_take_as_long_as_reads_may(service, used_before):
+    options = {"connection_timeout": 5.0, "read_timeout": 0.25, "backoff": Backoff(attempts=1)}
+    with client_of(service, authorize=used_before, **options) as client:
+        service.fail("b2_list_buckets" if used_before else "b2_authorize_account", Stall())
+        with pytest.raises(exc.OioTimeout, match=r"read timeout=0\.25"):
+            client.get_list_buckets()
+
+
 def test_time_limits_of_connecting_and_reading(service):
     service.fail("b2_list_buckets", Stall())
     once = Backoff(attempts=1)
@@ -193,6 +202,18 @@ def test_connections_are_kept(service, client):
         client.put(BUCKET, "file", b"data")
         assert b"".join(client.get(BUCKET, "file")) == b"data"
     assert client.remove(BUCKET, "file") == 6
+    assert service.connections == 1
+
+
+def test_connections_are_kept_after_answers_without_a_body(service, client):
+    service.add("file", b"data")
+    service.add("empty", b"")
+    for _ in range(3):
+        assert client.head(BUCKET, "file")["contentLength"] == 4
+        assert b"".join(client.get(BUCKET, "empty")) == b""
+    with pytest.raises(BackblazeException):
+        client.head(BUCKET, "other")
+    assert client.head(BUCKET, "empty")["contentLength"] == 0
     assert service.connections == 1
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import random
+import tempfile
 import threading
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -26,6 +28,7 @@ from tests.kit.b2_service import (
 
 DATA = b"0123456789" * 500
 SHA1 = hashlib.sha1(DATA).hexdigest()
+MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,24 @@ def test_file_of_any_source_is_stored_with_its_sha1(service, client, source):
     headers = service.of("b2_upload_file")[0].headers
     assert headers["x-bz-content-sha1"] == SHA1
     assert headers["user-agent"].startswith("openio-sdk/")
+
+
+@pytest.mark.parametrize("size", [MIB - 1, MIB, MIB + 1, 3 * MIB + 5])
+@pytest.mark.parametrize("of", [lambda data: data, Pipe], ids=["bytes", "pipe"])
+def test_data_in_memory_and_on_disk_are_sent_again_as_they_were(service, client, of, size):
+    data = random.Random(size).randbytes(size)
+    service.fail("b2_upload_file", Cut(), Refusal(503))
+    client.put(BUCKET, "one", of(data))
+    assert [call.body == data for call in service.of("b2_upload_file")] == [True] * 3
+    assert service.data("one") == data
+
+
+def test_disk_that_takes_no_data_is_told_of(service, client, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    client.put(BUCKET, "small", DATA)
+    with pytest.raises(exc.OioException, match=r"cannot set data aside in .*gone"):
+        client.put(BUCKET, "large", Pipe(bytes(MIB + 1)))
+    assert [file.name for file in service.files] == ["small"]
 
 
 @pytest.mark.parametrize("source", [b"", Pipe(b"")])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import re
 import socket
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.common.http_api import HttpApi
+from oio.common.http_pools import QuickResponse
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, read_whole, urllib3
 from tests.kit.scripted import Peer, Script, serving
 
@@ -263,6 +266,91 @@ def test_answer_of_a_kept_connection_can_be_streamed():
             assert answer.read(2) == b"ab"
             assert list(answer.stream(2)) == [b"cd", b"ef"]
             answer.release_conn()
+        assert server.connections == 1
+        manager.clear()
+
+
+def of_kept_connection(manager: Any, url: str) -> QuickResponse:
+    """The answer to a second request, over the connection of the first."""
+    assert read_whole("GET", manager.request("GET", url, headers={}, **UNREAD), 1000) == b"first"
+    answer = manager.request("GET", url, headers={}, **UNREAD)
+    assert type(answer) is QuickResponse
+    return answer
+
+
+def answering_twice(second: Script, *, to_others: Script = answer_all) -> Script:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.answer(200, b"first")
+        peer.read_head()
+        second(peer)
+        to_others(peer)
+
+    return script
+
+
+def test_blocks_of_an_answer_leave_its_connection_to_the_next_request():
+    manager = get_pool_manager()
+    with serving(answering_twice(lambda peer: peer.answer(200, b"abcdef"))) as server:
+        url = f"http://{server.address}/route"
+        answer = of_kept_connection(manager, url)
+        assert [answer.block_of(size) for size in (4, 4)] == [b"abcd", b"ef"]
+        assert answer.closed
+        assert answer.block_of(4) is None
+        assert answer.read(4) == b""
+        assert b"/route" in manager.request("GET", url, headers={}, **UNREAD).read()
+        assert server.connections == 1
+        manager.clear()
+
+
+def test_rest_of_an_answer_that_was_read_in_blocks_is_read_as_any_other():
+    manager = get_pool_manager()
+    with serving(answering_twice(lambda peer: peer.answer(200, b"abcdef"))) as server:
+        answer = of_kept_connection(manager, f"http://{server.address}/route")
+        assert answer.block_of(2) == b"ab"
+        assert (answer.tell(), answer.length_remaining) == (2, 4)
+        assert answer.read() == b"cdef"
+        assert answer.closed
+        manager.clear()
+
+
+def test_answer_that_ends_early_gives_what_there_is_and_fails_then():
+    short = sending(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+    manager = get_pool_manager()
+    with serving(answering_twice(short, to_others=Peer.wait_until_gone), answer_all) as server:
+        url = f"http://{server.address}/route"
+        answer = of_kept_connection(manager, url)
+        assert answer.block_of(8) == b"abc"
+        with pytest.raises(urllib3.exceptions.ProtocolError, match="IncompleteRead"):
+            answer.block_of(8)
+        assert b"/route" in manager.request("GET", url, headers={}, **UNREAD).read()
+        assert server.connections == 2
+        manager.clear()
+
+
+@pytest.mark.parametrize("kind", ["chunked", "no length", "encoded"])
+def test_answer_with_a_body_that_needs_care_gives_no_blocks(kind):
+    manager = get_pool_manager()
+    with serving(answering_twice(ANSWERS[kind], to_others=Peer.wait_until_gone)) as server:
+        assert of_kept_connection(manager, f"http://{server.address}/route").block_of(100) is None
+        manager.clear()
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 65537, 3_000_000])
+def test_body_of_any_size_is_sent_whole(size):
+    body = random.Random(size).randbytes(size)
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            assert f"Content-Length: {size}" in head
+            peer.answer(200, hashlib.sha256(peer.read(size)).digest())
+
+    manager = get_pool_manager()
+    with serving(script) as server:
+        url = f"http://{server.address}/route"
+        for _ in range(2):
+            answer = manager.request("POST", url, headers={}, **{**UNREAD, "body": body})
+            assert read_whole("POST", answer, 1000) == hashlib.sha256(body).digest()
         assert server.connections == 1
         manager.clear()
 

@@ -161,7 +161,9 @@ class FileSource:
         self._size = chunk.size
         self._limits = options.limits.per_request()
         self._watcher = options.watcher
-        # What is known of the metachunk says more, and is verified by the reader of this.
+        # The MD5 in the metadata was made of the data as the writer had them, and the reader of this compares
+        # it with all bytes of a file that is read whole. The SHA-1 is of the same bytes, and comes with them
+        # from where they may be damaged: it can tell nothing more.
         self._verify = bool(options.verify_checksum) and chunk.md5 is None
         self._may_reread = True
         self.used: list[str] = []
