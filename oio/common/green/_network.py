@@ -26,6 +26,8 @@ from oio.common.interruptions import pass_interruption
 _poll: Any = getattr(patcher.original("select"), "poll", None)
 _LONGEST_POLL = 3600.0
 """Seconds."""
+_SLICE = 1
+"""Seconds after which handlers of signals run at the latest, while a socket is waited for."""
 _CUT = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
 """What reads as the end of a stream."""
 _LARGEST_RECORD = 1 << 14
@@ -72,7 +74,7 @@ class Socket(socket.socket):  # type: ignore[misc]
                 poller = _poll()
                 poller.register(fd, _select.POLLOUT)
             seconds = min(quiet, _LONGEST_POLL) if timeout is None else min(quiet, _LONGEST_POLL, timeout)
-            if poller.poll(math.ceil(seconds * 1000)):
+            if _polled(poller, seconds):
                 return
             if timeout is not None:
                 timeout -= seconds
@@ -338,6 +340,15 @@ def is_readable(sock: Any) -> bool:
     return bool(poller.poll(0))
 
 
+def _polled(poller: Any, seconds: float) -> Any:
+    """Poll for some seconds, in slices: a signal that comes just before a poll begins does not end it."""
+    while seconds > _SLICE:
+        if found := poller.poll(_SLICE * 1000):
+            return found
+        seconds -= _SLICE
+    return poller.poll(math.ceil(seconds * 1000))
+
+
 def readable(sockets: Iterable[Any], seconds: float = 0.0) -> Container[int]:
     """Descriptors of the sockets that a read would not block on. Never switches.
 
@@ -353,7 +364,7 @@ def readable(sockets: Iterable[Any], seconds: float = 0.0) -> Container[int]:
             over_tls.append(sock)
     if over_tls:
         return _readable_over_tls(poller, over_tls, seconds)
-    return dict(poller.poll(math.ceil(seconds * 1000)))
+    return dict(_polled(poller, seconds))
 
 
 def _readable_over_tls(poller: Any, sockets: list[_TlsSocket], seconds: float) -> dict[int, int]:
@@ -362,7 +373,7 @@ def _readable_over_tls(poller: Any, sockets: list[_TlsSocket], seconds: float) -
     due = time.monotonic() + (0.0 if taken else seconds)
     while True:
         left = max(0.0, due - time.monotonic())
-        found = dict(poller.poll(math.ceil(left * 1000)))
+        found = dict(_polled(poller, left))
         is_woken = bool(found)
         for sock in sockets:
             if sock.fileno() in found and not sock.has_data():
