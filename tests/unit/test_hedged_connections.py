@@ -17,7 +17,7 @@ from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api.io import http_connect
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.events import CHUNK_FAILED, HEDGED, Event
+from oio.common.events import ABANDONED, CHUNK_FAILED, ENDED, HEDGED, OK, Event
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
 from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of
@@ -104,6 +104,8 @@ def test_copy_that_cannot_be_connected_to_is_left_for_another(run, hanging, sche
     assert suspects == set()
     assert [event.address for event in events if event.kind == HEDGED] == [second.address]
     assert not [event for event in events if event.kind == CHUNK_FAILED]
+    ended = {event.address: event.outcome for event in events if event.kind == ENDED}
+    assert ended == {first.address: ABANDONED, second.address: OK}
     assert perfdata["rawx"]["hedged"] == 1
 
 
@@ -160,7 +162,7 @@ def test_first_copy_is_waited_for_when_its_rival_fails():
 
         def listen(event: Event) -> None:
             # A connection that is refused ends at once.
-            if event.address == rival.address and event.kind == "ended":
+            if event.address == rival.address and event.kind == ENDED:
                 failed.append(event.outcome)
                 gate.set()
 
