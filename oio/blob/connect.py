@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import collections
+import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -19,6 +21,8 @@ from oio.common.interruptions import pass_interruption
 
 if TYPE_CHECKING:
     from oio.common.options import Options
+
+_LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -76,6 +80,7 @@ def connect(
     options: Options,
     body: bytes = b"",
     attempt: int = 1,
+    kept: object = None,
 ) -> Connection:
     """Send the head of a request about a chunk.
 
@@ -85,6 +90,7 @@ def connect(
     :param options: of the call
     :param body: sent along with the head
     :param attempt: for the listener of the call
+    :param kept: connection to use, see :func:`take_kept`
     """
     scheme, netloc, path = place_of(chunk.address)
     # Fakes know no keyword that is not needed.
@@ -95,6 +101,8 @@ def connect(
         kwargs["ssl_context"] = options.ssl_context
     if body:
         kwargs["body"] = body
+    if kept is not None:
+        kwargs["kept"] = kept
     seam = sys.modules.get("oio.api.io") or http_eventlet
     if options.on_event is not None:
         begin = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
@@ -111,6 +119,15 @@ def seam_is_replaced() -> bool:
     return seam is not None and seam.http_connect is not http_eventlet.http_connect
 
 
+def take_kept(chunk: Chunk, options: Options) -> object:
+    """Take a connection that is kept for a request about a chunk, which must be sent now; None without one.
+
+    Not for an application's test that makes the connections.
+    """
+    scheme, netloc, _ = place_of(chunk.address)
+    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context))
+
+
 def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) -> list[bool]:
     """Tell for each chunk whether a connection is kept for its request, which then has to wait for none.
 
@@ -119,6 +136,41 @@ def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) ->
     if seam_is_replaced():
         return [False for _ in chunks]
     return http_eventlet.POOL.kept_for([(*place_of(chunk.address)[:2], ssl_context) for chunk in chunks])
+
+
+def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Options) -> list[Chunk]:
+    """Chunks whose requests will have to wait for a connection.
+
+    None is when an application's test makes them.
+
+    :param using: chunks whose connections will be kept by then
+    """
+    if seam_is_replaced():
+        return []
+    leaving = collections.Counter(place_of(chunk.address)[:2] for chunk in using)
+    others = []
+    for chunk in chunks:
+        place = place_of(chunk.address)[:2]
+        if leaving[place]:
+            leaving[place] -= 1
+        else:
+            others.append(chunk)
+    kept = connected(others, options.ssl_context)
+    return [chunk for chunk, is_kept in zip(others, kept, strict=True) if not is_kept]
+
+
+def connect_ahead(chunk: Chunk, options: Options) -> None:
+    """Keep a connection for the request about a chunk. To be run in a green thread of ours.
+
+    A failure does not count: that request will meet it, if it lasts.
+    """
+    scheme, netloc, _ = place_of(chunk.address)
+    try:
+        with green.ConnectionTimeout(options.limits.connecting(netloc)):
+            http_eventlet.connect_ahead(scheme, netloc, options.ssl_context)
+    except OWN_THREAD_CANDIDATES as err:
+        pass_foreign(err)
+        _LOGGER.debug("Not connected ahead to %s: %s", netloc, err)
 
 
 def socket_of(connection: Connection | None) -> Any:

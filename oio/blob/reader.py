@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 import re
 import time
@@ -12,36 +11,27 @@ from typing import Any, TypeVar
 
 from oio.blob.answers import (
     Part,
-    close_connection,
     close_source,
     discard_bytes,
     make_iter_from_resp,
     served_range,
 )
+from oio.blob.candidates import Candidates
 from oio.blob.connect import (
     CANDIDATES,
     ChunkAnswer,
-    Connection,
-    connect,
-    encoding_of,
-    is_cut,
     pass_foreign,
-    seam_is_replaced,
-    socket_of,
 )
-from oio.blob.watched import blame, chunk_failed, other_chunk
+from oio.blob.watched import blame
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.chunks import Chunk, ChunkDict
-from oio.common.events import FAILED_OVER, HEDGED, RETRIED
-from oio.common.hedging import CONNECTING_SECONDS, Hedging
 from oio.common.http import (
     http_header_from_ranges,
     ranges_from_http_header,
 )
-from oio.common.options import Options, identify
-from oio.common.perfdata import add_figure
+from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,7 +45,7 @@ _QUICK = 0.01
 _CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
 
-class ChunkReader:
+class ChunkReader(Candidates):
     """Reader of a chunk.
 
     The candidates are tried in turn until one answers. When one fails half-way, the next is asked for the
@@ -122,36 +112,15 @@ class ChunkReader:
         buf_size: int | None = None,
         align: bool = False,
     ) -> None:
-        self.chunk_iter = iter(() if chunks is None else chunks)
+        self._seek(chunks, headers, options)
         self.buf_size = buf_size
         self.align = align
-        self.request_headers: dict[str, Any] = dict(headers)
-        self._options = options
-        self._netloc = ""
-        #: When the candidate that is read was asked (monotonic seconds).
-        self._begun = 0.0
-        self._response: ChunkAnswer | None = None
-        self._served: tuple[int, int | None, int | None] | None = None
-        self._check_file: Callable[[Chunk], object] | None = None
-        #: Candidates that were cut off by the network, and may be tried once more after the others.
-        self._second_tries: collections.deque[Chunk] = collections.deque()
-        #: Status of the last answer that could be used.
-        self.status: int | None = None
-        #: Why each candidate failed: URL, HTTP status (0 for the network), reason.
-        self.errors: list[tuple[str, int, object]] = []
-        #: URL of each candidate that gave data.
-        self.served: list[str] = []
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the last answer that could be used, with lower-case names."""
         # Fakes give a dict, or pairs.
         return {} if self._response is None else lower_dict_keys(dict(self._response.getheaders()))
-
-    @property
-    def reqid(self) -> str | None:
-        """ID of the request; None when there is none."""
-        return identify(self.request_headers)[0] or None
 
     @property
     def connection_timeout(self) -> float | None:
@@ -169,16 +138,6 @@ class ChunkReader:
         return self._options.limits.deadline
 
     # --- ranges ---
-
-    def _asked(self) -> tuple[int, int] | None:
-        """The closed range that is asked for, if any."""
-        value = self.request_headers.get("Range")
-        if not value:
-            return None
-        if closed := _CLOSED_RANGE.fullmatch(value):
-            return int(closed[1]), int(closed[2])
-        start, end = ranges_from_http_header(value)[0]
-        return None if start is None or end is None else (start, end)
 
     def recover(self, nb_bytes: int) -> None:
         """Change the range of the request, to go on from another source.
@@ -212,204 +171,6 @@ class ChunkReader:
         if length == 0 or end is None or end < start:
             return
         self.request_headers["Range"] = f"bytes={start}-{end}"
-
-    # --- sources ---
-
-    def _attempt(self, chunk: Chunk) -> int:
-        """How often a candidate was asked, this time included."""
-        return 1 + sum(url == chunk.url for url, _, _ in self.errors)
-
-    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
-        """Note why a candidate cannot be used, and stop when there is no time for another.
-
-        :param begin: when it was asked (monotonic seconds)
-        """
-        if is_cut(reason) and all(url != chunk.url for url, _, _ in self.errors):
-            self._second_tries.append(chunk)
-        error = f"HTTP {status}: {reason}" if status and isinstance(reason, str) else reason
-        attempt = self._attempt(chunk)
-        event = chunk_failed(self._options, "GET", chunk, error, begin, attempt)
-        self.errors.append((chunk.url, status, reason))
-        text = "Failed %s: %s: %s (reqid=%s)"
-        self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
-        left = self._options.limits.left()
-        if left is not None and left <= 0:
-            text = f"Deadline reached while {doing}: {reason}"
-            raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
-
-    def _open(self, chunk: Chunk) -> tuple[ChunkAnswer, Chunk] | None:
-        """Ask a candidate for the data.
-
-        :returns: the answer, and the candidate that gave it, which may be a rival; None when it is of no use
-        """
-        limits = self._options.limits
-        conn = source = None
-        problem: object = None
-        status, doing, usable = 0, "connecting to", False
-        netloc = self._netloc = chunk.netloc
-        begin = self._begun = time.monotonic()
-        try:
-            if self._check_file is not None:
-                doing = "verifying the file at"
-                self._check_file(chunk)
-            doing = "connecting to"
-            with green.ConnectionTimeout(limits.connecting(netloc)):
-                attempt = self._attempt(chunk) if self.errors else 1
-                conn = connect(chunk, "GET", self.request_headers, self._options, attempt=attempt)
-            doing = "waiting for"
-            seconds = limits.reading(netloc)
-            if self._options.rivals is not None and self._check_file is None:
-                due = limits.clock() + seconds
-                chunk, conn = self._race(chunk, conn, seconds, self._options.rivals)
-                netloc = self._netloc = chunk.netloc
-                seconds = max(0.0, due - limits.clock())
-            with green.ChunkReadTimeout(seconds):
-                source = conn.getresponse()
-            source.conn = conn
-            if self._options.perfdata is not None:
-                self._options.add_step("connect", chunk, begin)
-            if source.status in (200, 206):
-                problem = self._problem(source, chunk)
-            else:
-                status, problem = source.status, exc.brief(getattr(source, "reason", "")) or "no reason"
-            usable = problem is None
-        except exc.DeadlineReached:
-            raise
-        except CANDIDATES as err:
-            pass_foreign(err, conn)
-            problem = err
-            status = err.http_status if isinstance(err, exc.StatusMessageException) else 0
-        finally:
-            if conn is not None and not usable:
-                if problem is not None:
-                    blame(conn, problem)
-                close_connection(conn, source, self.logger)
-        if problem is not None or source is None:
-            self._failed(chunk, status, problem, f"{doing} {netloc}", begin)
-            return None
-        self.status, self._response = source.status, source
-        self.served.append(chunk.url)
-        return source, chunk
-
-    def _race(
-        self, chunk: Chunk, conn: Connection, seconds: float, hedging: Hedging
-    ) -> tuple[Chunk, Connection]:
-        """Ask another candidate as well when the first byte is late; the first one that answers is used.
-
-        :param seconds: to wait for either of them
-        :returns: the candidate, and its connection
-        """
-        sock, begin = socket_of(conn), time.monotonic()
-        if sock is None:
-            return chunk, conn
-        delay = hedging.delay
-        if green.wait_any([sock], min(delay, seconds)):
-            hedging.note_first_bytes(time.monotonic() - begin)
-            return chunk, conn
-        # Without time for a rival, the one that was asked first has failed.
-        found = self._rival(hedging) if delay < seconds else None
-        if found is None:
-            return chunk, conn
-        rival, other = found
-        winner = conn
-        try:
-            begun = time.monotonic()
-            ready = green.wait_any([sock, socket_of(other)], seconds - (begun - begin))
-            if ready and sock not in ready:
-                hedging.note_first_bytes(time.monotonic() - begun)
-                hedging.note_late(chunk.netloc)
-                winner = other
-                # It may still be of use.
-                self._second_tries.append(chunk)
-                return rival, other
-            if ready:
-                self._second_tries.append(rival)
-            else:
-                reason = exc.OioTimeout("Chunk read timeout: no answer in time")
-                blame(other, reason)
-                self._failed(rival, 0, reason, f"waiting for {rival.netloc}", begun)
-            return chunk, conn
-        finally:
-            close_connection(other if winner is conn else conn, None, self.logger)
-
-    def _rival(self, hedging: Hedging) -> tuple[Chunk, Connection] | None:
-        """Ask the next candidate for the data, if it may be a rival."""
-        # Fakes of applications see no request but those that they expect.
-        if seam_is_replaced() or not hedging.take():
-            return None
-        candidate = next(self.chunk_iter, None)
-        if candidate is None:
-            hedging.give_back()
-            return None
-        chunk, options = Chunk.of(candidate), self._options
-        begin = time.monotonic()
-        other_chunk(options, HEDGED, chunk)
-        try:
-            with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.netloc))):
-                conn = connect(chunk, "GET", self.request_headers, options)
-        except green.ConnectionTimeout:
-            hedging.note_late(chunk.netloc)
-            # With all the time of a connection, it may still be of use.
-            self._second_tries.append(chunk)
-            return None
-        except CANDIDATES as err:
-            pass_foreign(err)
-            self._failed(chunk, 0, err, f"connecting to {chunk.netloc}", begin)
-            return None
-        if options.perfdata is not None:
-            add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
-        return chunk, conn
-
-    def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
-        """Why a response is not the one that was asked for; None when it is."""
-        announced = source.getheader("Content-Length")
-        try:
-            start, end, _ = self._served = served_range(source)
-            length = None if announced is None else int(announced)
-        except ValueError as err:
-            return str(err)
-        asked = self._asked()
-        if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
-            # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
-            return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
-        if self._exact and length is not None and end is not None and length != end - start + 1:
-            return f"{announced} bytes are announced for the range {(start, end)}"
-        if refusal := encoding_of(source):
-            return refusal
-        return None if self._check_head is None else self._check_head(source, chunk)
-
-    def _get_source(self) -> tuple[Any, Any]:
-        """The response of the next candidate that can serve, and the candidate; (None, None) without one."""
-        while (candidate := self._next_candidate()) is not None:
-            chunk = candidate if type(candidate) is Chunk else Chunk.of(candidate)
-            if self.errors:
-                attempt = self._attempt(chunk)
-                other_chunk(self._options, FAILED_OVER if attempt == 1 else RETRIED, chunk, attempt)
-            opened = self._open(chunk)
-            if opened is not None:
-                return opened
-        return None, None
-
-    def _next_candidate(self) -> Chunk | ChunkDict | None:
-        candidate = next(self.chunk_iter, None)
-        if candidate is None and self._second_tries:
-            return self._second_tries.popleft()
-        return candidate
-
-    def _no_source_left(self) -> exc.OioException:
-        """The exception that tells why no candidate could serve."""
-        statuses = {status for _, status, _ in self.errors}
-        reasons = "; ".join(
-            f"{url}: {reason} (HTTP {status})" if status else f"{url}: {reason}"
-            for url, status, reason in self.errors
-        )
-        text = f"No source left: {reasons or 'there is no chunk to read'}"
-        if len(statuses) == 1 and not self.served:
-            error: exc.OioException = exc.from_status(statuses.pop(), text)
-        else:
-            error = exc.ServiceUnavailable(text)
-        error.reqid = self.reqid
-        return error
 
     # --- data ---
 

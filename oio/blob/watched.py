@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from oio.common import green
 from oio.common.events import CHUNK_FAILED, Event, Watch, Watcher, outcome_of, tell
 from oio.common.http_eventlet import ChunkConnection
 
@@ -49,7 +50,8 @@ def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Ch
     try:
         connection = connect()
     except BaseException as err:
-        watch.end(err)
+        # A green thread that is ended has failed in nothing: the server was left for another one.
+        watch.end(None if isinstance(err, green.GreenletExit) else err, is_whole=False)
         raise
     if not isinstance(connection, ChunkConnection):
         return _WatchedFake(connection, watch)

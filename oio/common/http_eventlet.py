@@ -167,6 +167,7 @@ class ChunkConnection:
         ssl_context: ssl.SSLContext | None = None,
         pool: ConnectionPool | None = None,
         body: bytes = b"",
+        kept: Any = None,
     ) -> None:
         self.method = method
         self._request = (method, target, list(headers), body)
@@ -175,11 +176,11 @@ class ChunkConnection:
         self._pool = POOL if pool is None else pool
         self.said_twice = False
         self._response: Any = None
-        self._connection = self._pool.take(self._key)
+        self._connection = self._pool.take(self._key) if kept is None else kept
         self._replay: list[Any] | None = [] if self._connection is not None else None
         self._replay_size = 0
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = _connected(*self._key)
         try:
             self._send_head()
         except ConnectionError as err:
@@ -187,15 +188,6 @@ class ChunkConnection:
         except BaseException:  # What is half sent is of no use.
             self._end()
             raise
-
-    def _connect(self) -> Any:
-        scheme, netloc, ssl_context = self._key
-        if scheme == "https":
-            connection: Any = CustomHttpsConnection(netloc, context=ssl_context)
-        else:
-            connection = CustomHttpConnection(netloc)
-        connection.connect()
-        return connection
 
     def _send_head(self) -> None:
         method, target, fields, body = self._request
@@ -216,7 +208,7 @@ class ChunkConnection:
         self._drop()
         try:
             with waiting(0):
-                self._connection = self._connect()
+                self._connection = _connected(*self._key)
                 self._send_head()
                 for data in replay:
                     self._send(data)
@@ -344,6 +336,23 @@ class ChunkConnection:
         self._connection.close()
 
 
+def _connected(scheme: str, netloc: str, ssl_context: ssl.SSLContext | None) -> Any:
+    if scheme == "https":
+        connection: Any = CustomHttpsConnection(netloc, context=ssl_context)
+    else:
+        connection = CustomHttpConnection(netloc)
+    connection.connect()
+    return connection
+
+
+def connect_ahead(scheme: str, netloc: str, ssl_context: ssl.SSLContext | None = None) -> None:
+    """Keep a new connection to a chunk server, for a request that will come soon.
+
+    :raises OSError: when the server cannot be reached
+    """
+    POOL.give((scheme, netloc, ssl_context), _connected(scheme, netloc, ssl_context))
+
+
 def http_connect(
     host: str,
     method: str,
@@ -353,6 +362,7 @@ def http_connect(
     scheme: str = "http",
     ssl_context: ssl.SSLContext | None = None,
     body: bytes = b"",
+    kept: Any = None,
 ) -> ChunkConnection:
     """Send the head of a request to a chunk server.
 
@@ -362,6 +372,7 @@ def http_connect(
     :param query_string: sent as it is
     :param scheme: ``http`` or ``https``
     :param body: sent along with the head, framed as the headers announce it
+    :param kept: connection that was taken out of the pool for it
     :returns: a connection with ``send``, ``getresponse`` and ``close``
     :raises OSError: when the server cannot be reached
 
@@ -380,4 +391,4 @@ def http_connect(
             flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
         else:
             flat.append((name, str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body=body)
+    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body=body, kept=kept)

@@ -122,7 +122,7 @@ class Options:
     :param buffer_max: bytes of the largest one
     :param write_grace: seconds for servers that are late with a chunk, once a quorum has done its part; None
         to wait as long as the write limit says
-    :param hedge: ask a second chunk server when the first byte of another is late
+    :param hedge: ask a second chunk server when another is late: its connection, or its first byte
     :param hedging: when that is, as the client has seen; None to ask no second one
     :param ssl_context: for chunk servers that speak TLS
     :param on_event: is told of requests, see :mod:`oio.common.events`

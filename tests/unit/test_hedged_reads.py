@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -18,89 +15,18 @@ from oio.api._data.ec import team
 from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api._data.layout import Metachunk
 from oio.api.io import http_connect
-from oio.blob import reader
+from oio.blob import candidates
 from oio.blob.connect import seam_is_replaced
 from oio.common.chunks import Chunk
 from oio.common.hedging import Hedging
 from oio.common.http_eventlet import POOL
-from oio.common.options import Options
-from tests.kit.ec_fakes import encoded, method
+from tests.kit.ec_fakes import encoded
 from tests.kit.fakes import FakeResponse, chunks_on, network
-from tests.kit.scripted import Peer, ScriptedServer, full_backlog, serving
+from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of
+from tests.kit.scripted import Peer, full_backlog, serving
 
-DATA = bytes(range(256)) * 16
-EC = method(segment=1 << 20)
 LARGE = bytes(range(256)) * 2048
 """Its fragments do not fit where small ones do."""
-
-
-class Late(Hedging):
-    """Finds those late that have not answered when something has happened."""
-
-    def __init__(self, *events: threading.Event) -> None:
-        super().__init__()
-        self._events = events
-
-    @property
-    def delay(self) -> float:
-        for event in self._events:
-            assert event.wait(20)
-        return 0.0
-
-    @delay.setter
-    def delay(self, _seconds: float) -> None:
-        pass
-
-
-class Rawx:
-    """Chunk server that gives a chunk, maybe after something has happened."""
-
-    def __init__(self, data: bytes, after: threading.Event | None = None) -> None:
-        self.data = data
-        self.after = after
-        self.asked, self.answered, self.left = (threading.Event() for _ in range(3))
-
-    def __call__(self, peer: Peer) -> None:
-        while head := peer.read_head():
-            self.asked.set()
-            if self.after is not None:
-                self.after.wait(60)
-            value = head.lower().partition("range: bytes=")[2].partition("\r\n")[0]
-            first, last = map(int, value.split("-"))
-            body = self.data[first : last + 1]
-            last = first + len(body) - 1
-            peer.answer(206, body, Content_Range=f"bytes {first}-{last}/{len(self.data)}")
-            self.answered.set()
-        self.left.set()
-
-
-@contextlib.contextmanager
-def running(servers: list[Rawx]) -> Iterator[list[ScriptedServer]]:
-    with contextlib.ExitStack() as stack:
-        try:
-            yield [stack.enter_context(serving(server)) for server in servers]
-        finally:
-            for server in servers:
-                if server.after is not None:
-                    server.after.set()
-
-
-def metachunk(addresses: list[ScriptedServer], data: bytes, is_ec: bool) -> Metachunk:
-    digest = hashlib.md5(data).hexdigest()
-    chunks = [
-        Chunk(url, url, 0, number if is_ec else None, len(data), digest)
-        for number, server in enumerate(addresses)
-        for url in [f"http://{server.address}/{number:064X}"]
-    ]
-    return Metachunk(0, 0, len(data), tuple(chunks))
-
-
-def options_of(hedging: Hedging | None, **more: object) -> Options:
-    return replace(Options(), hedging=hedging, **more)
-
-
-def read(source: CopiesSource | FragmentsSource, data: bytes) -> bytes:
-    return b"".join(source.open(0, len(data) - 1))
 
 
 def test_copy_that_is_late_is_left_for_another():
@@ -188,13 +114,6 @@ def test_no_more_rivals_than_their_share(is_ec):
         assert sum(server.connections for server in addresses) == (6 if is_ec else 1)
 
 
-def source_of(
-    addresses: list[ScriptedServer], data: bytes, is_ec: bool, options: Options
-) -> CopiesSource | FragmentsSource:
-    whole = metachunk(addresses, data, is_ec)
-    return FragmentsSource(EC, whole, set(), options) if is_ec else CopiesSource(whole, set(), options)
-
-
 @pytest.fixture
 def keep() -> Iterator[Callable[[], None]]:
     """Connections are kept."""
@@ -238,7 +157,7 @@ def test_fragment_that_is_late_is_left_for_a_spare(data, number):
 
 @pytest.mark.parametrize("is_ec", [False, True])
 def test_rival_that_cannot_be_connected_to_does_not_hold_up_the_first(is_ec, monkeypatch):
-    for module in (reader, team):
+    for module in (candidates, team):
         monkeypatch.setattr(module, "CONNECTING_SECONDS", 0.01)
     datas = encoded(EC, DATA) if is_ec else [DATA]
     servers = [Rawx(data) for data in datas[:6]]
@@ -278,7 +197,7 @@ def test_applications_that_make_connections_see_no_rivals(is_ec, monkeypatch):
         late.after.set()
         return seam_is_replaced()
 
-    for module in (reader, team):
+    for module in (candidates, team):
         monkeypatch.setattr(module, "seam_is_replaced", is_replaced)
     monkeypatch.setattr("oio.api.io.http_connect", connect)
     with running([late, *map(Rawx, datas[1:])]) as addresses:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -34,6 +34,9 @@ class MetachunkWriter(Protocol):
         """
 
 
+Connections: TypeAlias = "Callable[[list[Chunk], list[Chunk]], Iterable[Callable[[], object]]]"
+
+
 class Written(NamedTuple):
     """What was stored of an object: chunks, bytes, and MD5 (hexadecimal) of the data."""
 
@@ -52,6 +55,8 @@ class ObjectWriter:
         updates, and whether it is the first one
     :param ahead: ask for the chunks of the next metachunk while one is sent, when the source is known to have
         data for it. `metachunks` must go on after a failure then
+    :param connections: given those and the chunks that are being sent, gives what connects to the servers of
+        the former; see :meth:`~oio.api._data.strategies.Strategy.connections`
     """
 
     def __init__(
@@ -61,10 +66,12 @@ class ObjectWriter:
         metachunk_size: int,
         writer_of: Callable[[list[Chunk], Checksum, bool], MetachunkWriter],
         ahead: bool = False,
+        connections: Connections | None = None,
     ) -> None:
         self._source = source
         self._metachunks = iter(metachunks)
         self._ahead = ahead
+        self._connections = connections
         self._metachunk_size = metachunk_size
         self._writer_of = writer_of
         #: What became of each chunk so far.
@@ -78,11 +85,11 @@ class ObjectWriter:
         checksum = in_threads(new_checksum(MD5))
         total, limit = 0, self._metachunk_size
         first = True
-        with _Next(self._metachunks) as metachunks:
+        with _Next(self._metachunks, self._connections) as metachunks:
             for chunks in metachunks:
                 writer = self._writer_of(chunks, checksum, first)
                 if self._ahead and self._source.has_more_than(limit):
-                    metachunks.begin()
+                    metachunks.begin(chunks)
                 try:
                     size, _ = writer.write(self._source, limit)
                 finally:
@@ -98,13 +105,15 @@ class ObjectWriter:
 class _Next(Iterator[list[Chunk]]):
     """Chunks of one metachunk after the other; those of the next may be asked for before they are needed.
 
-    Leaving its context ends the green thread that asks for them; what was prepared in vain is of no harm.
+    Leaving its context ends the green threads that do so; what was prepared in vain is of no harm.
     """
 
-    def __init__(self, metachunks: Iterator[list[Chunk]]) -> None:
+    def __init__(self, metachunks: Iterator[list[Chunk]], connections: Connections | None = None) -> None:
         self._metachunks = metachunks
+        self._connections = connections
         self._pool: green.ContextPool | None = None
         self._thread: Any = None
+        self._connecting: list[Any] = []
 
     def __enter__(self) -> _Next:
         return self
@@ -113,24 +122,34 @@ class _Next(Iterator[list[Chunk]]):
         if self._pool is not None:
             self._pool.__exit__(*given)
 
-    def begin(self) -> None:
-        """Ask for the next ones now."""
+    def begin(self, using: list[Chunk]) -> None:
+        """Ask for the next ones now, and connect to their servers.
+
+        :param using: chunks that are being sent meanwhile
+        """
         if self._pool is None:
-            self._pool = green.ContextPool(1).__enter__()
-        self._thread = self._pool.spawn(self._ask)
+            self._pool = green.ContextPool().__enter__()
+        self._thread = self._pool.spawn(self._ask, self._pool, using)
         # The request is on its way before the first data are.
         green.eventlet_yield()
 
-    def _ask(self) -> list[Chunk] | exc.OioException:
+    def _ask(self, pool: green.ContextPool, using: list[Chunk]) -> list[Chunk] | exc.OioException:
         try:
-            return next(self._metachunks)
+            found = next(self._metachunks)
         except exc.OioException as err:
             return err
+        if self._connections is not None:
+            self._connecting = [pool.spawn(connect) for connect in self._connections(found, using)]
+        return found
 
     def __next__(self) -> list[Chunk]:
         thread, self._thread = self._thread, None
         if thread is not None:
             found = thread.wait()
+            # What is late would only keep a connection that nobody takes.
+            for connecting in self._connecting:
+                connecting.kill()
+            self._connecting = []
             if isinstance(found, list):
                 return found
             assert isinstance(found, exc.OioException)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import abc
 import contextlib
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._data.inspection import Inspection
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
-from oio.blob.connect import pass_foreign
+from oio.blob.connect import connect_ahead, pass_foreign, unconnected
 from oio.blob.watched import chunk_failed
 from oio.common import exceptions as exc
 from oio.common import green
@@ -104,6 +105,11 @@ class ChunkServerStrategy(Strategy):
             pass_foreign(err)
             # The file may end before, or the connection did: the checksum tells.
             blob.chunk_head(chunk.address, xattr=False, check_hash=True, options=options)
+
+    def connections(
+        self, chunks: list[Chunk], using: list[Chunk], options: Options
+    ) -> list[Callable[[], object]]:
+        return [partial(connect_ahead, chunk, options) for chunk in unconnected(chunks, using, options)]
 
     @abc.abstractmethod
     def _file_of(self, expected: Expected) -> tuple[int, str | None]:

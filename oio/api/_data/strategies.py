@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import abc
 import pkgutil
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
@@ -91,6 +91,15 @@ class Strategy(abc.ABC):
         :param checksum: of the object (MD5); the data are added to it
         :param first: nothing went into the checksum before
         """
+
+    def connections(
+        self, chunks: list[Chunk], using: list[Chunk], options: Options
+    ) -> list[Callable[[], object]]:
+        """What makes the connections that the writer of a metachunk will need, each in a green thread.
+
+        :param using: chunks that are being written, whose connections it will have
+        """
+        return []
 
     @abc.abstractmethod
     def source(self, metachunk: Metachunk, suspects: set[str], options: Options) -> MetachunkSource:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -120,7 +121,8 @@ class Upload:
             return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
 
         size = strategy.metachunk_size(int(meta["chunk_size"]))
-        writer = ObjectWriter(source, preparer, size, writer_of, ahead=True)
+        connections = functools.partial(strategy.connections, options=writing)
+        writer = ObjectWriter(source, preparer, size, writer_of, ahead=True, connections=connections)
 
         # Changes of an object to the same policy give its chunks the same IDs then.
         shared = self._commit.change_policy and preparer.has_computed_ids(self._cid)

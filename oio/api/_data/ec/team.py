@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
 from oio.blob.connect import CANDIDATES, connected, in_turn, is_cut, seam_is_replaced, socket_of
+from oio.blob.hedged import ask_in_time
 from oio.blob.sender import SMALL
 from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
@@ -149,14 +150,18 @@ class SourceTeam:
         before = [source for source in sources if source.is_open]
         outcomes: dict[FragmentSource, Outcome] = dict.fromkeys(sources)
         due = 0.0
+        hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
-            outcomes.update(zip(fresh, self._ask(fresh, self._request(segment)), strict=True))
+            if not (kept := self._are_kept(fresh)) and hedging is not None and not seam_is_replaced():
+                self._ask_in_time(fresh, segment, outcomes, hedging)
+            else:
+                outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
             due = self._family.options.limits.data_due()
-        asked = [source for source in sources if outcomes[source] is None]
+        asked = [source for source, outcome in outcomes.items() if outcome is None]
         is_small = False
         if len(fresh) == len(sources) and plan is not None:
-            if self._family.options.rivals is not None:
-                asked = self._race(asked, segment, due, outcomes, self._family.options.rivals)
+            if hedging is not None:
+                asked = self._race(asked, segment, due, outcomes, hedging)
             is_small = sum(plan.sizes) <= SMALL and self._family.sound is None and not seam_is_replaced()
         taken = self._take_small(asked, plan, due) if is_small and plan else self._take(asked, plan)
         outcomes.update(zip(asked, taken, strict=True))
@@ -169,18 +174,59 @@ class SourceTeam:
                 raise fatal
         return list(outcomes.items())
 
-    def _ask(self, fresh: list[FragmentSource], request: Request) -> list[Outcome]:
-        """Send the requests of some sources: all servers have theirs before the first answer is awaited."""
-        options = self._family.options
-        if not all(connected([source.chunk for source in fresh], options.ssl_context)):
+    def _are_kept(self, sources: list[FragmentSource]) -> bool:
+        """Whether a connection is kept for each of some sources."""
+        return all(connected([source.chunk for source in sources], self._family.options.ssl_context))
+
+    def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[Outcome]:
+        """Send the requests of some sources: all servers have theirs before the first answer is awaited.
+
+        :param kept: there are connections for them
+        """
+        if not kept:
             return _at_once(fresh, FragmentSource.ask_in_time, request)
-        limits = options.limits
+        limits = self._family.options.limits
         return in_turn(
             fresh,
             partial(FragmentSource.ask, request=request),
             lambda source: green.ConnectionTimeout(min(request.seconds, limits.connecting(source.netloc))),
             FragmentSource.failed,
         )
+
+    def _ask_in_time(
+        self,
+        fresh: list[FragmentSource],
+        segment: int,
+        outcomes: dict[FragmentSource, Outcome],
+        hedging: Hedging,
+    ) -> None:
+        """Send the requests of some sources, and of spares when some are late to be connected to.
+
+        :param outcomes: gets the failures, and the spares; those that are left leave it
+        """
+        request, rivals = self._request(segment), []
+
+        def recruit(late: int) -> list[FragmentSource]:
+            found = self._recruit_rivals(late, segment, hedging)
+            rivals.extend(found)
+            return found
+
+        asked = ask_in_time(fresh, lambda source: source.ask_in_time(request), recruit, hedging)
+        good = 0
+        for source in [*fresh, *rivals]:
+            outcome = asked.get(source)
+            if source in asked and outcome is None and good < len(fresh):
+                good += 1
+                outcomes[source] = None
+            elif outcome is not None and source not in rivals:
+                outcomes[source] = outcome
+            elif outcome is not None:
+                self.drop(source, outcome)
+            else:
+                if source not in asked and source not in rivals:
+                    hedging.note_late(source.netloc)
+                outcomes.pop(source, None)
+                self.release(source)
 
     def _race(
         self,
@@ -228,6 +274,22 @@ class SourceTeam:
 
     def _rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
         """Ask as many spares as servers are late, within what may be hedged; gives those that were asked."""
+        rivals = self._recruit_rivals(late, segment, hedging)
+        asked = []
+        request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
+        for rival, outcome in zip(rivals, self._ask(rivals, request, self._are_kept(rivals)), strict=True):
+            if isinstance(outcome, green.ConnectionTimeout):
+                # With all the time of a connection, it may still be of use.
+                hedging.note_late(rival.netloc)
+                self.release(rival)
+            elif isinstance(outcome, BaseException):
+                self.drop(rival, outcome)
+            else:
+                asked.append(rival)
+        return asked
+
+    def _recruit_rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
+        """Make active as many spares as servers are late, within what may be hedged."""
         wanted = self._wanted
         allowed = 0
         # Fakes of applications see no request but those that they expect.
@@ -242,18 +304,7 @@ class SourceTeam:
             add_figure(perfdata.setdefault("rawx", {}), "hedged", len(rivals))
         for rival in rivals:
             other_chunk(self._family.options, HEDGED, rival.chunk)
-        asked = []
-        request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
-        for rival, outcome in zip(rivals, self._ask(rivals, request), strict=True):
-            if isinstance(outcome, green.ConnectionTimeout):
-                # With all the time of a connection, it may still be of use.
-                hedging.note_late(rival.netloc)
-                self.release(rival)
-            elif isinstance(outcome, BaseException):
-                self.drop(rival, outcome)
-            else:
-                asked.append(rival)
-        return asked
+        return rivals
 
     def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[Outcome]:
         """Take fragments that fit in the buffers of sockets: all are on their way, one limit is enough."""

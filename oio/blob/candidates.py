@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Candidates to read a chunk from: the first one that can serve is found; who is late gets a rival."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from oio.blob.answers import close_connection, served_range
+from oio.blob.connect import (
+    CANDIDATES,
+    OWN_THREAD_CANDIDATES,
+    ChunkAnswer,
+    Connection,
+    connect,
+    encoding_of,
+    is_cut,
+    pass_foreign,
+    seam_is_replaced,
+    socket_of,
+    take_kept,
+)
+from oio.blob.hedged import ask_in_time
+from oio.blob.watched import blame, chunk_failed, other_chunk
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.chunks import Chunk, ChunkDict
+from oio.common.events import FAILED_OVER, HEDGED, RETRIED
+from oio.common.hedging import CONNECTING_SECONDS, Hedging
+from oio.common.http import ranges_from_http_header
+from oio.common.options import Options, identify
+from oio.common.perfdata import add_figure
+
+_CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
+
+
+class _Asked:
+    """Candidate that is asked, and its connection once it is."""
+
+    def __init__(self, chunk: Chunk, attempt: int = 1) -> None:
+        self.chunk = chunk
+        self.attempt = attempt
+        self.begin = 0.0
+        self.conn: Connection | None = None
+
+
+class Candidates:
+    """Search for a candidate that can serve, and what was found out about the others."""
+
+    chunk_iter: Iterator[Chunk | ChunkDict]
+    logger: logging.Logger
+    _exact: bool
+    _check_head: Callable[[ChunkAnswer, Chunk], str | None] | None
+
+    def _seek(
+        self,
+        chunks: Iterable[Chunk | ChunkDict] | None,
+        headers: Mapping[str, object],
+        options: Options,
+    ) -> None:
+        """Begin.
+
+        :param chunks: the candidates
+        :param headers: of the requests
+        """
+        self.chunk_iter = iter(() if chunks is None else chunks)
+        self.request_headers: dict[str, Any] = dict(headers)
+        self._options = options
+        self._netloc = ""
+        #: When the candidate that is read was asked (monotonic seconds).
+        self._begun = 0.0
+        self._response: ChunkAnswer | None = None
+        self._served: tuple[int, int | None, int | None] | None = None
+        self._check_file: Callable[[Chunk], object] | None = None
+        #: Candidates that were cut off by the network, and may be tried once more after the others.
+        self._second_tries: collections.deque[Chunk] = collections.deque()
+        #: Status of the last answer that could be used.
+        self.status: int | None = None
+        #: Why each candidate failed: URL, HTTP status (0 for the network), reason.
+        self.errors: list[tuple[str, int, object]] = []
+        #: URL of each candidate that gave data.
+        self.served: list[str] = []
+
+    @property
+    def reqid(self) -> str | None:
+        """ID of the request; None when there is none."""
+        return identify(self.request_headers)[0] or None
+
+    def _asked(self) -> tuple[int, int] | None:
+        """The closed range that is asked for, if any."""
+        value = self.request_headers.get("Range")
+        if not value:
+            return None
+        if closed := _CLOSED_RANGE.fullmatch(value):
+            return int(closed[1]), int(closed[2])
+        start, end = ranges_from_http_header(value)[0]
+        return None if start is None or end is None else (start, end)
+
+    def _attempt(self, chunk: Chunk) -> int:
+        """How often a candidate was asked, this time included."""
+        return 1 + sum(url == chunk.url for url, _, _ in self.errors)
+
+    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
+        """Note why a candidate cannot be used, and stop when there is no time for another.
+
+        :param begin: when it was asked (monotonic seconds)
+        """
+        if is_cut(reason) and all(url != chunk.url for url, _, _ in self.errors):
+            self._second_tries.append(chunk)
+        error = f"HTTP {status}: {reason}" if status and isinstance(reason, str) else reason
+        attempt = self._attempt(chunk)
+        event = chunk_failed(self._options, "GET", chunk, error, begin, attempt)
+        self.errors.append((chunk.url, status, reason))
+        text = "Failed %s: %s: %s (reqid=%s)"
+        self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
+        left = self._options.limits.left()
+        if left is not None and left <= 0:
+            text = f"Deadline reached while {doing}: {reason}"
+            raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
+
+    def _open(self, chunk: Chunk) -> tuple[ChunkAnswer, Chunk] | None:
+        """Ask a candidate for the data.
+
+        :returns: the answer, and the candidate that gave it, which may be a rival; None when it is of no use
+        """
+        limits = self._options.limits
+        conn = source = None
+        problem: object = None
+        status, doing, usable = 0, "connecting to", False
+        hedging = self._options.rivals
+        netloc = self._netloc = chunk.netloc
+        begin = self._begun = time.monotonic()
+        try:
+            if self._check_file is not None:
+                hedging, doing = None, "verifying the file at"
+                self._check_file(chunk)
+            doing = "connecting to"
+            asked = self._connect(chunk, netloc, hedging)
+            if asked is None:
+                return None
+            chunk, conn = asked
+            doing = "waiting for"
+            seconds = limits.reading(netloc)
+            if hedging is not None:
+                due = limits.clock() + seconds
+                chunk, conn = self._race(chunk, conn, seconds, hedging)
+                netloc = self._netloc = chunk.netloc
+                seconds = max(0.0, due - limits.clock())
+            with green.ChunkReadTimeout(seconds):
+                source = conn.getresponse()
+            source.conn = conn
+            if self._options.perfdata is not None:
+                self._options.add_step("connect", chunk, begin)
+            if source.status in (200, 206):
+                problem = self._problem(source, chunk)
+            else:
+                status, problem = source.status, exc.brief(getattr(source, "reason", "")) or "no reason"
+            usable = problem is None
+        except exc.DeadlineReached:
+            raise
+        except CANDIDATES as err:
+            pass_foreign(err, conn)
+            problem = err
+            status = err.http_status if isinstance(err, exc.StatusMessageException) else 0
+        finally:
+            if conn is not None and not usable:
+                if problem is not None:
+                    blame(conn, problem)
+                close_connection(conn, source, self.logger)
+        if problem is not None or source is None:
+            self._failed(chunk, status, problem, f"{doing} {netloc}", begin)
+            return None
+        self.status, self._response = source.status, source
+        self.served.append(chunk.url)
+        return source, chunk
+
+    def _connect(self, chunk: Chunk, netloc: str, hedging: Hedging | None) -> tuple[Chunk, Connection] | None:
+        """Send a candidate the request.
+
+        :param netloc: ``host:port`` of its server
+        :returns: the candidate that has it, which may be a rival, and the connection; None when all that were
+            asked have failed, which is noted
+        """
+        options, headers = self._options, self.request_headers
+        attempt = self._attempt(chunk) if self.errors else 1
+        # Fakes of applications see no request but those that they expect.
+        is_hedged = hedging is not None and not seam_is_replaced()
+        with green.ConnectionTimeout(options.limits.connecting(netloc)):
+            kept = take_kept(chunk, options) if is_hedged else None
+            if kept is not None or hedging is None or not is_hedged:
+                return chunk, connect(chunk, "GET", headers, options, attempt=attempt, kept=kept)
+        return self._connect_in_time(chunk, attempt, hedging)
+
+    def _connect_in_time(
+        self, chunk: Chunk, attempt: int, hedging: Hedging
+    ) -> tuple[Chunk, Connection] | None:
+        """Make a connection, and others as well when it is late; the first one that is there is used."""
+        asked = [_Asked(chunk, attempt)]
+
+        def rivals(_late: int) -> list[_Asked]:
+            rival = self._next_rival(hedging)
+            if rival is None:
+                return []
+            asked.append(_Asked(rival))
+            return asked[-1:]
+
+        found = used = None
+        try:
+            outcomes = ask_in_time(asked[:], self._ask, rivals, hedging)
+            for one in asked:
+                if one not in outcomes:
+                    if found is None:
+                        # One that was asked after it is there.
+                        hedging.note_late(one.chunk.netloc)
+                    # It may still be of use.
+                    self._second_tries.append(one.chunk)
+                elif (error := outcomes[one]) is not None:
+                    if isinstance(error, exc.DeadlineReached):
+                        raise error
+                    self._failed(one.chunk, 0, error, f"connecting to {one.chunk.netloc}", one.begin)
+                elif found is None:
+                    found = one
+                else:
+                    self._second_tries.append(one.chunk)
+            used = found
+        finally:
+            for one in asked:
+                if one is not used and one.conn is not None:
+                    close_connection(one.conn, None, self.logger)
+        return None if used is None or used.conn is None else (used.chunk, used.conn)
+
+    def _ask(self, one: _Asked) -> BaseException | None:
+        """Send a candidate the request, in a green thread of ours; gives the failure."""
+        options, netloc = self._options, one.chunk.netloc
+        one.begin = time.monotonic()
+        try:
+            with green.ConnectionTimeout(options.limits.connecting(netloc)):
+                one.conn = connect(one.chunk, "GET", self.request_headers, options, attempt=one.attempt)
+        except OWN_THREAD_CANDIDATES as err:
+            pass_foreign(err)
+            return err
+        return None
+
+    def _race(
+        self, chunk: Chunk, conn: Connection, seconds: float, hedging: Hedging
+    ) -> tuple[Chunk, Connection]:
+        """Ask another candidate as well when the first byte is late; the first one that answers is used.
+
+        :param seconds: to wait for either of them
+        :returns: the candidate, and its connection
+        """
+        sock, begin = socket_of(conn), time.monotonic()
+        if sock is None:
+            return chunk, conn
+        delay = hedging.delay
+        if green.wait_any([sock], min(delay, seconds)):
+            hedging.note_first_bytes(time.monotonic() - begin)
+            return chunk, conn
+        # Without time for a rival, the one that was asked first has failed.
+        found = self._rival(hedging) if delay < seconds else None
+        if found is None:
+            return chunk, conn
+        rival, other = found
+        winner = conn
+        try:
+            begun = time.monotonic()
+            ready = green.wait_any([sock, socket_of(other)], seconds - (begun - begin))
+            if ready and sock not in ready:
+                hedging.note_first_bytes(time.monotonic() - begun)
+                hedging.note_late(chunk.netloc)
+                winner = other
+                # It may still be of use.
+                self._second_tries.append(chunk)
+                return rival, other
+            if ready:
+                self._second_tries.append(rival)
+            else:
+                reason = exc.OioTimeout("Chunk read timeout: no answer in time")
+                blame(other, reason)
+                self._failed(rival, 0, reason, f"waiting for {rival.netloc}", begun)
+            return chunk, conn
+        finally:
+            close_connection(other if winner is conn else conn, None, self.logger)
+
+    def _rival(self, hedging: Hedging) -> tuple[Chunk, Connection] | None:
+        """Ask the next candidate for the data, if it may be a rival."""
+        # Fakes of applications see no request but those that they expect.
+        chunk = None if seam_is_replaced() else self._next_rival(hedging)
+        if chunk is None:
+            return None
+        options, begin = self._options, time.monotonic()
+        try:
+            with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.netloc))):
+                return chunk, connect(chunk, "GET", self.request_headers, options)
+        except green.ConnectionTimeout:
+            hedging.note_late(chunk.netloc)
+            # With all the time of a connection, it may still be of use.
+            self._second_tries.append(chunk)
+        except CANDIDATES as err:
+            pass_foreign(err)
+            self._failed(chunk, 0, err, f"connecting to {chunk.netloc}", begin)
+        return None
+
+    def _next_rival(self, hedging: Hedging) -> Chunk | None:
+        """The next candidate, if it may be asked although another one is."""
+        if not hedging.take():
+            return None
+        candidate = next(self.chunk_iter, None)
+        if candidate is None:
+            hedging.give_back()
+            return None
+        chunk, options = Chunk.of(candidate), self._options
+        other_chunk(options, HEDGED, chunk)
+        if options.perfdata is not None:
+            add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
+        return chunk
+
+    def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
+        """Why a response is not the one that was asked for; None when it is."""
+        announced = source.getheader("Content-Length")
+        try:
+            start, end, _ = self._served = served_range(source)
+            length = None if announced is None else int(announced)
+        except ValueError as err:
+            return str(err)
+        asked = self._asked()
+        if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
+            # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
+            return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
+        if self._exact and length is not None and end is not None and length != end - start + 1:
+            return f"{announced} bytes are announced for the range {(start, end)}"
+        if refusal := encoding_of(source):
+            return refusal
+        return None if self._check_head is None else self._check_head(source, chunk)
+
+    def _get_source(self) -> tuple[Any, Any]:
+        """The response of the next candidate that can serve, and the candidate; (None, None) without one."""
+        while (candidate := self._next_candidate()) is not None:
+            chunk = candidate if type(candidate) is Chunk else Chunk.of(candidate)
+            if self.errors:
+                attempt = self._attempt(chunk)
+                other_chunk(self._options, FAILED_OVER if attempt == 1 else RETRIED, chunk, attempt)
+            opened = self._open(chunk)
+            if opened is not None:
+                return opened
+        return None, None
+
+    def _next_candidate(self) -> Chunk | ChunkDict | None:
+        candidate = next(self.chunk_iter, None)
+        if candidate is None and self._second_tries:
+            return self._second_tries.popleft()
+        return candidate
+
+    def _no_source_left(self) -> exc.OioException:
+        """The exception that tells why no candidate could serve."""
+        statuses = {status for _, status, _ in self.errors}
+        reasons = "; ".join(
+            f"{url}: {reason} (HTTP {status})" if status else f"{url}: {reason}"
+            for url, status, reason in self.errors
+        )
+        text = f"No source left: {reasons or 'there is no chunk to read'}"
+        if len(statuses) == 1 and not self.served:
+            error: exc.OioException = exc.from_status(statuses.pop(), text)
+        else:
+            error = exc.ServiceUnavailable(text)
+        error.reqid = self.reqid
+        return error

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that are hedged: rivals of the chunk servers that cannot be connected to in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from oio.common import green
+from oio.common.hedging import Hedging
+
+_T = TypeVar("_T")
+
+
+def ask_in_time(
+    first: Sequence[_T],
+    ask: Callable[[_T], BaseException | None],
+    rivals: Callable[[int], Iterable[_T]],
+    hedging: Hedging,
+) -> dict[_T, BaseException | None]:
+    """Ask several chunk servers at once, and others when some are late: their connection, or its TLS.
+
+    It is over when as many have their requests as should, or when all have failed. Then those that are late
+    are left: nothing was asked of them.
+
+    :param ask: connects to one, and sends the request, in a green thread of its own and in time; gives the
+        failure
+    :param rivals: gives so many others at most, in the places of those that are late
+    :returns: None for each that has its request, and the failures; those that were left are missing
+    """
+    outcomes: dict[_T, BaseException | None] = {}
+    ended: Any = green.LightQueue()
+
+    def run(one: _T) -> None:
+        outcomes[one] = ask(one)
+        ended.put_nowait(one)
+
+    def lacking() -> int:
+        return len(first) - sum(outcome is None for outcome in outcomes.values())
+
+    # Leaving the pool kills the green threads that still run, and closes what they had opened.
+    with green.ContextPool() as pool:
+        for one in first:
+            pool.spawn(run, one)
+        running = len(first)
+        may_ask = True
+        while running and lacking() > 0:
+            limit = green.ConnectionTimeout(hedging.delay if may_ask else None)
+            try:
+                with limit:
+                    while running and lacking() > 0:
+                        ended.get()
+                        running -= 1
+            except green.ConnectionTimeout as err:
+                if err is not limit:
+                    raise
+                others = list(rivals(lacking()))
+                for one in others:
+                    pool.spawn(run, one)
+                running += len(others)
+                # When no other may be asked, nobody will be.
+                may_ask = bool(others)
+    return outcomes

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads do not wait for a server that cannot be connected to: a rival is, and the first one is used."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oio.api._data.copies import CopiesSource
+from oio.api._data.ec.metachunk import FragmentsSource
+from oio.api.io import http_connect
+from oio.common import exceptions as exc
+from oio.common import green
+from oio.common.events import ABANDONED, CHUNK_FAILED, ENDED, HEDGED, OK, Event
+from oio.common.limits import Limits
+from tests.kit.ec_fakes import encoded
+from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of
+from tests.kit.scripted import Peer, full_backlog, serving
+from tests.kit.tls import CERTIFICATE, speak_tls
+
+TLS = green.create_ssl_context(CERTIFICATE)
+SOON = Limits(connection=0.05)
+
+
+class Gated:
+    """Chunk server over TLS whose handshake waits for something."""
+
+    def __init__(self, gate: threading.Event, data: bytes = DATA) -> None:
+        self._gate = gate
+        self.rawx = Rawx(data)
+
+    def __call__(self, peer: Peer) -> None:
+        assert self._gate.wait(60)
+        with speak_tls(peer):
+            self.rawx(peer)
+
+
+def over_tls(rawx: Callable[[Peer], None]) -> Callable[[Peer], None]:
+    def serve(peer: Peer) -> None:
+        with speak_tls(peer):
+            rawx(peer)
+
+    return serve
+
+
+@contextlib.contextmanager
+def nowhere() -> Iterator[SimpleNamespace]:
+    """A server that cannot be connected to, for as long as one waits."""
+    with full_backlog() as address:
+        yield SimpleNamespace(address=address)
+
+
+@contextlib.contextmanager
+def never_shaking_hands() -> Iterator[SimpleNamespace]:
+    """A server that accepts, and says nothing of TLS."""
+    with serving(Peer.wait_until_gone) as server:
+        yield SimpleNamespace(address=server.address)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[SimpleNamespace]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield SimpleNamespace(address=f"127.0.0.1:{sock.getsockname()[1]}")
+
+
+def here(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def in_green_thread(function: Callable[[], Any]) -> Any:
+    with green.ContextPool(1) as pool:
+        return pool.spawn(function).wait()
+
+
+def in_os_thread(function: Callable[[], Any]) -> Any:
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.mark.parametrize("run", [here, in_green_thread, in_os_thread])
+@pytest.mark.parametrize(("hanging", "scheme"), [(nowhere, "http"), (never_shaking_hands, "https")])
+def test_copy_that_cannot_be_connected_to_is_left_for_another(run, hanging, scheme):
+    hedging, perfdata, suspects, events = Late(), {}, set(), []
+    good = Rawx(DATA)
+    with hanging() as first, serving(over_tls(good) if scheme == "https" else good) as second:
+        options = options_of(hedging, perfdata=perfdata, ssl_context=TLS, on_event=events.append)
+        whole = metachunk([first, second], DATA, False, scheme)
+        source = CopiesSource(whole, suspects, options)
+        assert run(lambda: read(source, DATA)) == DATA
+        assert source.used == [whole.chunks[1].url]
+        assert hedging.is_late(first.address)
+        assert not hedging.is_late(second.address)
+    # It is no failure.
+    assert suspects == set()
+    assert [event.address for event in events if event.kind == HEDGED] == [second.address]
+    assert not [event for event in events if event.kind == CHUNK_FAILED]
+    ended = {event.address: event.outcome for event in events if event.kind == ENDED}
+    assert ended == {first.address: ABANDONED, second.address: OK}
+    assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_rival_that_cannot_be_connected_to_has_a_rival_too():
+    hedging, perfdata = Late(), {}
+    with nowhere() as first, nowhere() as second, serving(Rawx(DATA)) as third:
+        options = options_of(hedging, perfdata=perfdata)
+        assert read(source_of([first, second, third], DATA, False, options), DATA) == DATA
+    assert hedging.is_late(first.address)
+    assert perfdata["rawx"]["hedged"] == 2
+
+
+class Opening(Late):
+    """Lets something go on once a rival may be asked."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def take(self) -> bool:
+        self._gate.set()
+        return super().take()
+
+
+def test_first_copy_is_used_when_it_is_there_before_its_rival():
+    gate = threading.Event()
+    hedging, perfdata = Opening(gate), {}
+    with serving(Gated(gate)) as first, never_shaking_hands() as rival:
+        options = options_of(hedging, ssl_context=TLS, perfdata=perfdata)
+        whole = metachunk([first, rival], DATA, False, "https")
+        source = CopiesSource(whole, set(), options)
+        assert read(source, DATA) == DATA
+        assert source.used == [whole.chunks[0].url]
+        # It had no time to be late.
+        assert not hedging.is_late(first.address)
+        assert not hedging.is_late(rival.address)
+        assert first.connections == 1
+    assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_one_of_two_that_are_there_at_the_same_moment_is_used():
+    """And nothing is left of the other."""
+    for _ in range(10):
+        with serving(Rawx(DATA)) as first, serving(Rawx(DATA)) as rival:
+            source = CopiesSource(metachunk([first, rival], DATA, False), set(), options_of(Late()))
+            assert read(source, DATA) == DATA
+            assert len(source.used) == 1
+
+
+def test_first_copy_is_waited_for_when_its_rival_fails():
+    gate = threading.Event()
+    hedging, failed = Late(), []
+    with serving(Gated(gate)) as first, refusing() as rival:
+
+        def listen(event: Event) -> None:
+            # A connection that is refused ends at once.
+            if event.address == rival.address and event.kind == ENDED:
+                failed.append(event.outcome)
+                gate.set()
+
+        options = options_of(hedging, ssl_context=TLS, on_event=listen)
+        whole = metachunk([first, rival], DATA, False, "https")
+        source = CopiesSource(whole, set(), options)
+        assert read(source, DATA) == DATA
+        assert source.used == [whole.chunks[0].url]
+    assert len(failed) == 1
+
+
+def test_all_that_cannot_be_connected_to_are_named():
+    with nowhere() as first, refusing() as second:
+        whole = metachunk([first, second], DATA, False)
+        suspects = set()
+        source = CopiesSource(whole, suspects, options_of(Late(), limits=SOON))
+        with pytest.raises(exc.OioException) as caught:
+            read(source, DATA)
+        assert all(chunk.url in str(caught.value) for chunk in whole.chunks)
+        assert suspects == {first.address, second.address}
+
+
+@pytest.mark.parametrize("is_ec", [False, True])
+@pytest.mark.parametrize("why", ["no more may be asked", "not hedged", "hedge=False"])
+def test_connections_have_no_more_rivals_than_their_share(is_ec, why):
+    datas = encoded(EC, DATA) if is_ec else [DATA] * 2
+    servers, hedging, perfdata, suspects = list(map(Rawx, datas[1:])), Late(), {}, set()
+    if why == "no more may be asked":
+        while hedging.take():
+            pass
+    options = options_of(
+        None if why == "not hedged" else hedging, limits=SOON, perfdata=perfdata, hedge=why != "hedge=False"
+    )
+    with nowhere() as first, running(servers) as addresses:
+        whole = metachunk([first, *addresses], DATA, is_ec)
+        source = (
+            FragmentsSource(EC, whole, suspects, options) if is_ec else CopiesSource(whole, suspects, options)
+        )
+        assert read(source, DATA) == DATA
+        # It has failed, after all the time of a connection.
+        assert suspects == {first.address}
+    assert "hedged" not in perfdata["rawx"]
+
+
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_applications_that_make_connections_see_no_rivals_of_them(is_ec, monkeypatch):
+    asked, datas = [], encoded(EC, DATA) if is_ec else [DATA] * 2
+
+    def connect(netloc, *args, **kwargs):
+        asked.append(netloc)
+        return http_connect(netloc, *args, **kwargs)
+
+    monkeypatch.setattr("oio.api.io.http_connect", connect)
+    perfdata = {}
+    with nowhere() as first, running(list(map(Rawx, datas[1:]))) as addresses:
+        options = options_of(Late(), limits=SOON, perfdata=perfdata)
+        assert read(source_of([first, *addresses], DATA, is_ec, options), DATA) == DATA
+        wanted = 7 if is_ec else 2
+        assert sorted(asked) == sorted([first.address, *[server.address for server in addresses]][:wanted])
+    assert "hedged" not in perfdata["rawx"]
+
+
+class LateOnce(Late):
+    """Finds nobody late any more after that."""
+
+    is_late_now = True
+
+    @property
+    def delay(self) -> float:
+        was_late, self.is_late_now = self.is_late_now, False
+        return super().delay if was_late else 3600.0
+
+    @delay.setter
+    def delay(self, _seconds: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("run", [here, in_green_thread, in_os_thread])
+@pytest.mark.parametrize("number", [0, 5])
+def test_fragment_whose_server_cannot_be_connected_to_is_left_for_a_spare(run, number):
+    servers = [Rawx(data) for data in encoded(EC, DATA)]
+    others = [server.answered for at, server in enumerate(servers[:6]) if at != number]
+    hedging, perfdata, suspects = LateOnce(*others), {}, set()
+    with running(servers) as addresses, nowhere() as hung:
+        places = [*addresses[:number], hung, *addresses[number + 1 :]]
+        source = FragmentsSource(
+            EC, metachunk(places, DATA, True), suspects, options_of(hedging, perfdata=perfdata)
+        )
+        assert run(lambda: read(source, DATA)) == DATA
+        assert [server.connections for server in addresses] == [int(at != number) for at in range(7)] + [0, 0]
+        assert hedging.is_late(hung.address)
+    assert suspects == set()
+    assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_first_request_over_tls_has_a_rival_although_its_socket_has_something():
+    """Tickets come with the handshake."""
+    late, good = Rawx(DATA, threading.Event()), Rawx(DATA)
+    hedging, perfdata = Late(late.asked), {}
+    with serving(over_tls(late)) as first, serving(over_tls(good)) as second:
+        whole = metachunk([first, second], DATA, False, "https")
+        source = CopiesSource(whole, set(), options_of(hedging, ssl_context=TLS, perfdata=perfdata))
+        assert read(source, DATA) == DATA
+        assert not late.answered.is_set()
+        assert source.used == [whole.chunks[1].url]
+        assert perfdata["rawx"]["hedged"] == 1
+        late.after.set()
+
+
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_exception_of_the_host_ends_all_of_them(is_ec):
+    hedging = Late()
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(nowhere()) for _ in range(7)]
+        source = source_of(places, DATA, is_ec, options_of(hedging))
+        with pytest.raises(KeyError, match="of the host"), green.Timeout(0.05, KeyError("of the host")):
+            read(source, DATA)
+
+
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_deadline_ends_all_of_them(is_ec):
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(nowhere()) for _ in range(7)]
+        limits = Limits(deadline=Limits().clock() + 0.05)
+        source = source_of(places, DATA, is_ec, options_of(Late(), limits=limits))
+        with pytest.raises(exc.DeadlineReached):
+            read(source, DATA)
