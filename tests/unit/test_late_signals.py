@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals that come at the moment when a wait begins: the wait does not notice them, but the next one does."""
+"""Signals that come just before a wait begins: that wait does not notice them, but the next one does."""
 
 from __future__ import annotations
 
