@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
-from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
 
 from oio._version import __version__
@@ -21,7 +20,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.events import Watch, Watcher
-from oio.common.http_pools import QuickResponse
+from oio.common.http_pools import QuickResponse, RequestTimeout
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
@@ -252,7 +251,7 @@ class B2Session:
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
         connect, read = limits.within(limits.connect, what), limits.within(limits.read, what)
-        timeout = Timeout(connect=connect, read=read)
+        timeout = RequestTimeout(connect, read)
         watch = None
         if limits.watcher is not None:
             watch = limits.watcher.watch("b2", host, _operation(method, url))
@@ -274,7 +273,7 @@ class B2Session:
         url: str,
         sent: dict[str, str],
         body: Body,
-        timeout: Timeout,
+        timeout: RequestTimeout,
         limits: B2Limits,
         what: str,
     ) -> Any:

@@ -25,6 +25,7 @@ from oio.common.constants import (
 )
 from oio.common.easy_value import int_value, true_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
+from oio.common.http_pools import RequestTimeout
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
     URLLIB3_POOLMANAGER_KWARGS,
@@ -435,7 +436,7 @@ def _reqid_of(given: RequestParts) -> str:
 @functools.lru_cache(64)
 def _timeout_of(times: RequestTimes) -> urllib3.Timeout:
     # Those who count with it make a copy first.
-    return urllib3.Timeout(total=times.total, connect=times.connect, read=times.read)
+    return RequestTimeout(*times)
 
 
 @functools.lru_cache(2048)

@@ -64,6 +64,20 @@ def _head(host: str, method: str, target: str, body: bytes | None, fields: Mappi
     return request_head(method, target, host, [*pairs, *fields.items()])
 
 
+class RequestTimeout(urllib3.Timeout):
+    """Limits of a request that is about to be sent, in seconds: with those that its parts have.
+
+    :param total: for all of it
+    """
+
+    def __init__(self, connect: float, read: float, total: float | None = None) -> None:
+        super().__init__(total=total, connect=connect, read=read)
+        #: To send it on a connection that is there, and for each read of the answer.
+        self.sending, self.reading = connect, read
+        if total is not None:
+            self.sending, self.reading = min(connect, total), min(read, total)
+
+
 class QuickResponse(urllib3.HTTPResponse):
     """An answer that is made a whole response of urllib3 only once somebody wants more than our clients do.
 
@@ -252,7 +266,7 @@ class _GreenHTTPConnection(HTTPConnection):
             raise
 
     def _check_answered(self) -> None:
-        if self._answer is not None and not self._answer.isclosed():
+        if self._answer is not None and self._answer.fp is not None:
             raise http.client.CannotSendRequest("an answer was not read to its end")
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
@@ -409,19 +423,21 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
                 decode_content=False,
             )
         self.num_requests += 1
+        wait: float | None
         try:
-            limit = timeout
-            if not (isinstance(limit, urllib3.Timeout) and isinstance(limit._read, (int, float))):
-                # What is left to read depends on when it begins.
+            if type(timeout) is RequestTimeout:
+                connection.timeout, wait = timeout.sending, timeout.reading
+            else:
                 limit = self._get_timeout(timeout)
                 limit.start_connect()
-            connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
+                connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
+                wait = limit.read_timeout
             try:  # noqa: SIM105 - another way costs several calls
                 connection.ask(method, target, body, headers)
             except (BrokenPipeError, ConnectionResetError):
                 # A service that hangs up early may have answered before.
                 pass
-            connection.timeout = wait = limit.read_timeout
+            connection.timeout = wait
             if wait == 0:
                 raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
             try:

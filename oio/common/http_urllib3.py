@@ -68,11 +68,9 @@ URLLIB3_REQUESTS_KWARGS = (
     "chunked",
 )
 _REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "decode_content"})
-_ENCODED = frozenset({"fields"})
 #: What our own clients ask with.
-_OF_CLIENTS = frozenset(
-    {"headers", "body", "timeout", "redirect", "preload_content", "decode_content", "retries"}
-)
+_FALSE_OF_CLIENTS = ("redirect", "preload_content", "decode_content")
+_OF_CLIENTS = frozenset({"headers", "body", "timeout", *_FALSE_OF_CLIENTS})
 _UNREAD = {"preload_content": False, "decode_content": False}
 _MOST_ORIGINS = 1024
 #: Scheme, netloc, path and query of a URL without a fragment.
@@ -88,11 +86,6 @@ URLLIB3_POOLMANAGER_KWARGS = (
     "cert_reqs",
     "ca_certs",
 )
-
-
-def _allows_nothing(policy: object) -> bool:
-    """Tell a policy of urllib3 that repeats no request, whatever the answer."""
-    return type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
 
 
 class _GreenRetry(urllib3.Retry):
@@ -124,18 +117,15 @@ class SafePoolManager(urllib3.PoolManager):
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request, see :meth:`urllib3.PoolManager.request`."""
+        if kwargs.keys() == _OF_CLIENTS and not any(map(kwargs.get, _FALSE_OF_CLIENTS)):
+            parts = _PLAIN_URL.fullmatch(url)
+            if parts is not None and "/." not in parts[3] and self.proxy is None:
+                headers = kwargs["headers"]
+                known = self.headers if headers is None else headers
+                return self._send(parts, method, known, kwargs["body"], kwargs["timeout"])
         if not kwargs.keys() <= _REQUESTS_KWARGS:
             kwargs = {name: value for name, value in kwargs.items() if name in _REQUESTS_KWARGS}
-        if self.proxy is None and kwargs.get("redirect") is False and kwargs.keys().isdisjoint(_ENCODED):
-            return self._send(method, url, kwargs)
         return super().request(method, url, **kwargs)
-
-    def _send(self, method: str, url: str, options: dict[str, Any]) -> Any:
-        """Send a request that is complete, and follow no redirection: in fewer steps than urllib3."""
-        parts = _PLAIN_URL.fullmatch(url)
-        if parts is None or "/." in parts[3]:
-            return super().request(method, url, **options)
-        return self._send_to(parts, method, url, options)
 
     def send_as_is(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: urllib3.Timeout
@@ -145,35 +135,45 @@ class SafePoolManager(urllib3.PoolManager):
         :param url: quoted
         :returns: an answer whose body is not read yet
         """
-        options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **_UNREAD}
         parts = _PLAIN_URL.fullmatch(url)
-        if parts is None:
-            return super().request(method, url, **options)
-        return self._send_to(parts, method, url, options)
+        if parts is not None:
+            return self._send(parts, method, headers, body, timeout)
+        options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **_UNREAD}
+        return super().request(method, url, **options)
 
-    def _send_to(self, parts: re.Match[str], method: str, url: str, options: dict[str, Any]) -> Any:
-        origin = (parts[1], parts[2])
-        pool = self._known.get(origin)
+    def _send(
+        self, parts: re.Match[str], method: str, headers: Mapping[str, str], body: Any, timeout: Any
+    ) -> Any:
+        """Send a request that is complete, and follow no redirection: in fewer steps than urllib3.
+
+        :param parts: of its URL
+        """
+        origin = parts[1], parts[2]
+        pool: Any = self._known.get(origin)
         if pool is None or pool.pool is None:
             # Never asked, or closed to make room for those of other services.
             if len(self._known) >= _MOST_ORIGINS:
                 self._known.clear()
-            pool = self._known[origin] = self.connection_from_url(url)
+            pool = self._known[origin] = self.connection_from_url(f"{parts[1]}://{parts[2]}")
         target = parts[3] or "/"
         if parts[4]:
             target += "?" + parts[4]
-        policy: Any = options.setdefault("retries", self.connection_pool_kw.get("retries"))
-        headers = options.setdefault("headers", self.headers)
-        if options.keys() == _OF_CLIENTS and not (options["preload_content"] or options["decode_content"]):
-            body = options["body"]
-            if (
-                _allows_nothing(policy)
-                and isinstance(pool, GreenHTTPConnectionPool)
-                and not pool.block
-                and is_plain(body, headers)
-            ):
-                return pool.exchange(method.upper(), target, body, headers, policy, options["timeout"])
-        return pool.urlopen(method.upper(), target, assert_same_host=False, **options)
+        policy: Any = self.connection_pool_kw.get("retries")
+        # A policy that repeats no request, whatever the answer.
+        repeats_none = type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
+        if repeats_none and not pool.block and is_plain(body, headers):
+            return pool.exchange(method.upper(), target, body, headers, policy, timeout)
+        return pool.urlopen(
+            method.upper(),
+            target,
+            body,
+            headers,
+            policy,
+            False,
+            False,
+            timeout=timeout,
+            **_UNREAD,
+        )
 
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
