@@ -228,8 +228,10 @@ class ChunkReader(Candidates):
 
     def _skip(self) -> int:
         """How many bytes to drop before the first full record."""
+        if not (self.align and self.buf_size):
+            return 0
         asked = self._asked()
-        return discard_bytes(self.buf_size, asked[0]) if self.align and self.buf_size and asked else 0
+        return discard_bytes(self.buf_size, asked[0]) if asked else 0
 
     def _blocks(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
         """An empty block, then the data from ``source`` and, when it fails, from the next candidates.
@@ -283,8 +285,14 @@ class ChunkReader(Candidates):
         """
         limit = self._options.limits.reading(self._netloc)
         begin = time.monotonic()
-        with green.ChunkReadTimeout(limit):
-            block = source.read(size if left is None else min(size, left))
+        if left is not None:
+            size = min(size, left)
+        if getattr(source, "is_there", False):
+            # It came with its head: nothing is waited for.
+            block = source.read(size)
+        else:
+            with green.ChunkReadTimeout(limit):
+                block = source.read(size)
         spent = time.monotonic() - begin
         if self._options.perfdata is not None:
             self._options.add_step("download", chunk, begin)

@@ -9,10 +9,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from typing import Any
 
 Pairs = list[tuple[str, str]]
 Index = dict[str, list[str]]
@@ -22,6 +19,8 @@ _NOT_READ: Index = {}
 _NONE = ["", ""]
 """In the place of a header that did not come."""
 
+_UNKNOWN = "UNKNOWN"
+"""What the standard library says of an answer whose head was not read."""
 _SWITCHING_PROTOCOLS = 101
 _MOST_LINES = 100
 """Interim answers, and lines after the body, that one answer may have, as the standard bounds its headers."""
@@ -148,30 +147,18 @@ def index_of(pairs: Iterable[tuple[str, str]]) -> Index:
     return index
 
 
-class _PlainHead(NamedTuple):
-    """Head of an answer that was there at once, and in which nothing is odd.
+def _plain_head(there: bytes) -> tuple[tuple[str, int, str], str, Index, int] | None:
+    """Read a head that is there at once, and in which nothing is odd; None if it is another.
 
-    :param status_line: version, status, reason
-    :param fields: the lines of its headers
-    :param found: the headers
-    :param size: number of its bytes
+    :returns: version, status and reason; the lines of the headers; what they say; the number of its bytes
     """
-
-    status_line: tuple[str, int, str]
-    fields: str
-    found: Index
-    size: int
-
-
-def _plain_head(there: bytes) -> _PlainHead | None:
-    """Read a head; None when it is not whole, or odd."""
     end = there.find(b"\r\n\r\n")
     if end < 0:
         return None
     first, _, fields = there[:end].decode("latin-1").partition("\r\n")
     status_line = _status_line(first)
     index = None if status_line is None else _plain_fields(fields)
-    return None if status_line is None or index is None else _PlainHead(status_line, fields, index, end + 4)
+    return None if status_line is None or index is None else (status_line, fields, index, end + 4)
 
 
 @functools.lru_cache(64)
@@ -197,9 +184,6 @@ class _Lines:
 
 class _Unread:
     """In the place of a file, before the first byte is read."""
-
-    def makefile(self, _mode: str) -> Self:
-        return self
 
     def close(self) -> None: ...
 
@@ -229,17 +213,26 @@ class HTTPResponse(http.client.HTTPResponse):
     index = _NOT_READ
     #: Lines of a plain head.
     _fields = ""
+    #: The whole body came along with the head.
+    is_there = False
     _interim = 0
     _source: Any = None
 
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
-        if hasattr(sock, "file_after"):
-            #: Read directly: a file is made for what does not come along with the head.
-            self._source = sock
-            sock = _UNREAD
-        super().__init__(sock, debuglevel, method, url)
+        if not hasattr(sock, "file_after"):
+            super().__init__(sock, debuglevel, method, url)
+            return
+        # Read directly: a file is made for what does not come along with the head. All but that is as in the
+        # standard one, which has made a file by now.
+        self._source = sock
+        self.fp = _UNREAD  # type: ignore[assignment]
+        self.debuglevel = debuglevel
+        self._method = method
+        self.headers = self.msg = None  # type: ignore[assignment]
+        self.version = self.status = self.reason = _UNKNOWN  # type: ignore[assignment]
+        self.chunked = self.chunk_left = self.length = self.will_close = _UNKNOWN  # type: ignore[assignment]
 
     @functools.cached_property
     def pairs(self) -> Pairs:
@@ -270,10 +263,9 @@ class HTTPResponse(http.client.HTTPResponse):
         there: bytes = self.fp.peek() if source is None else source.recv(_AT_ONCE)
         head = _plain_head(there)
         if head is not None:
-            version, status, reason = head.status_line
-            self._fields, index = head.fields, head.found
+            (version, status, reason), self._fields, index, size = head
             if source is None:
-                self.fp.read(head.size)
+                self.fp.read(size)
         else:
             if source is not None:
                 self.fp = source.file_after(there)
@@ -292,13 +284,14 @@ class HTTPResponse(http.client.HTTPResponse):
             raise http.client.UnknownProtocol(version)
         self._frame(index)
         if head is not None and source is not None:
-            self._begin_body(source, there[head.size :])
+            self._begin_body(source, there[size:])
 
     def _begin_body(self, source: Any, there: bytes) -> None:
         """Make the file that the body is read from, the first bytes of which are there."""
         if self.length is None or self.length > len(there):
             self.fp = source.file_after(there)
             return
+        self.is_there = True
         self.fp = _Whole(there)  # type: ignore[assignment]
         if self.length < len(there):
             # Nobody can tell which answer the rest belongs to.
@@ -336,9 +329,10 @@ class HTTPResponse(http.client.HTTPResponse):
                 length = -1
             self.length = length if length >= 0 else None
         status = self.status
-        method = self._method  # type: ignore[attr-defined]
-        if status in (204, 304) or 100 <= status < 200 or method == "HEAD":
+        if status in (204, 304) or 100 <= status < 200 or self._method == "HEAD":
             self.length = 0
+        elif self.length is not None and self.length > sys.maxsize:
+            raise http.client.HTTPException(f"body of {self.length} bytes")
         wish = index.get("connection", _NONE)[1].lower()
         if self.version == 11:
             self.will_close = "close" in wish

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from oio.common import exceptions as exc
 from oio.common.green._imported import (
@@ -421,9 +421,9 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
         self.seconds = seconds
         self.exception = exception
-        hub = getattr(eventlet_hubs._threadlocal, "hub", None)
+        hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None)
         if type(hub) in _TIMED_KINDS and seconds is not None:
-            self.timer = _Deferred(cast("GuestHub", hub), seconds, _strike, (weakref.ref(self), getcurrent()))
+            self.timer = _Deferred(hub, seconds, _strike, (weakref.ref(self), getcurrent()))
         else:
             self.timer = None
             self.start()
