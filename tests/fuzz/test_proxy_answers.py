@@ -97,7 +97,7 @@ def test_any_answer_is_a_result_or_an_exception_of_ours(name: str) -> None:
             route = data.draw(st.sampled_from(routes))
             server.others = {route: data.draw(spoilt(server.replies[route]))}
             try:
-                call(api, deadline=time.monotonic() + 1.0, perfdata={})
+                call(api, deadline=time.monotonic() + 0.4, perfdata={})
             except exc.OioException as err:
                 str(err)
 
