@@ -36,7 +36,7 @@ def strike() -> None:
 def _is_waiting() -> bool:
     """Whether the main thread waits for the network: an error that strikes elsewhere may be hard to find."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    return frame is not None and frame.f_code.co_name in {"do_poll", "_trampoline", "readable"}
+    return frame is not None and frame.f_code.co_name in {"do_poll", "_polled"}
 
 
 @contextlib.contextmanager
