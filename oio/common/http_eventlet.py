@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import socket as _native_socket
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -46,6 +48,12 @@ class CustomHTTPResponse(green.HTTPResponse):
         self._sock = sock
         self._pid = os.getpid()
         super().__init__(sock, *args, **kwargs)
+
+    def begin(self) -> None:
+        """Read the head."""
+        super().begin()
+        if self.length is not None and self.length > sys.maxsize:
+            raise http.client.HTTPException(f"body of {self.length} bytes")
 
     def read(self, amt: int | None = None) -> bytes:
         """Read at most ``amt`` bytes of the body, or all of it."""

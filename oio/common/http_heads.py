@@ -331,8 +331,6 @@ class HTTPResponse(http.client.HTTPResponse):
         status = self.status
         if status in (204, 304) or 100 <= status < 200 or self._method == "HEAD":
             self.length = 0
-        elif self.length is not None and self.length > sys.maxsize:
-            raise http.client.HTTPException(f"body of {self.length} bytes")
         wish = index.get("connection", _NONE)[1].lower()
         if self.version == 11:
             self.will_close = "close" in wish
