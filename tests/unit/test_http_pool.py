@@ -191,6 +191,7 @@ def sending(*raw: bytes) -> Script:
 ANSWERS = {
     "plain": plain,
     "no body": sending(b"HTTP/1.1 204 No\r\nx-twice: 1\r\n\r\n"),
+    "no body, two lengths": sending(b"HTTP/1.1 204 No\r\nContent-Length: 1, 2\r\n\r\n"),
     "error": sending(b"HTTP/1.1 500 No\r\nx-twice: 1\r\nContent-Length: 2\r\n\r\nno"),
     "chunked": sending(
         b"HTTP/1.1 200 OK\r\nx-twice: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
