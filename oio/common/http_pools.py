@@ -475,10 +475,11 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
 
     def _kept(self) -> Any:
         """A kept connection that looks alive; None when one has to be connected, or warned of."""
-        if self.pool is None:
+        # Another thread may close it meanwhile.
+        if (pool := self.pool) is None:
             raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
         try:
-            connection = self.pool.get(False)
+            connection = pool.get(False)
         except queue.Empty:
             return None
         if connection is not None and (sock := connection.sock) is not None:
