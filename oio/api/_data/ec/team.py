@@ -299,6 +299,9 @@ class SourceTeam:
         self._wanted = len(self.active) + allowed
         rivals = self._promote(segment)
         self._wanted = wanted
+        for _ in range(allowed - len(rivals)):
+            # The spares that are left have the fragments of those that are being read.
+            hedging.give_back()
         perfdata = self._family.options.perfdata
         if rivals and perfdata is not None:
             add_figure(perfdata.setdefault("rawx", {}), "hedged", len(rivals))
