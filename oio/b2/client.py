@@ -417,10 +417,11 @@ class Backblaze:
     def with_timeouts(
         self, connection_timeout: float | None = None, read_timeout: float | None = None
     ) -> Backblaze:
-        """Get a client with other time limits, which shares everything else with this one, if it is another.
+        """Get a client with other time limits, which shares everything else with this one.
 
         :param connection_timeout: seconds to connect; None keeps the limit
         :param read_timeout: seconds without a byte from the service; None keeps the limit
+        :returns: this one itself, when both limits are kept
         """
         if connection_timeout is None and read_timeout is None:
             return self

@@ -18,7 +18,7 @@ from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api.io import http_connect
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.events import ABANDONED, CHUNK_FAILED, ENDED, HEDGED, OK, Event
+from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, HEDGED, OK, Event
 from oio.common.hedging import BURST
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
@@ -109,6 +109,20 @@ def test_copy_that_cannot_be_connected_to_is_left_for_another(run, hanging, sche
     ended = {event.address: event.outcome for event in events if event.kind == ENDED}
     assert ended == {first.address: ABANDONED, second.address: OK}
     assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_deadline_that_comes_after_the_rival_was_asked_names_the_rival():
+    times = [0.0]
+    with nowhere() as first, serving(Rawx(DATA)) as second:
+
+        def listen(event: Event) -> None:
+            if event.kind == BEGUN and event.address == second.address:
+                times.append(9.0)
+
+        limits = Limits(deadline=5.0, clock=lambda: times[-1])
+        source = source_of([first, second], DATA, False, options_of(Late(), limits=limits, on_event=listen))
+        with pytest.raises(exc.DeadlineReached, match=f"reading from {second.address}"):
+            read(source, DATA)
 
 
 def test_rival_that_cannot_be_connected_to_has_a_rival_too():
