@@ -24,7 +24,7 @@ from oio.blob.connect import (
     socket_of,
     take_kept,
 )
-from oio.blob.hedged import ask_in_time
+from oio.blob.hedged import ask_with_rivals
 from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
 from oio.common import green
@@ -192,9 +192,9 @@ class Candidates:
             kept = None if hedging is None else take_kept(chunk, options)
             if kept is not None or hedging is None:
                 return chunk, connect(chunk, "GET", headers, options, attempt=attempt, kept=kept)
-        return self._connect_in_time(chunk, attempt, hedging)
+        return self._connect_with_rivals(chunk, attempt, hedging)
 
-    def _connect_in_time(
+    def _connect_with_rivals(
         self, chunk: Chunk, attempt: int, hedging: Hedging
     ) -> tuple[Chunk, Connection] | None:
         """Make a connection, and others as well when it is late; the first one that is there is used."""
@@ -209,11 +209,11 @@ class Candidates:
 
         found = used = None
         try:
-            outcomes = ask_in_time(asked[:], self._ask, rivals, hedging)
+            outcomes = ask_with_rivals(asked[:], self._ask, rivals, hedging)
             for one in asked:
                 if one not in outcomes:
                     if found is None:
-                        # One that was asked after it is there.
+                        # One that was asked later was quicker.
                         hedging.note_late(one.chunk.netloc)
                     # It may still be of use.
                     self._second_tries.append(one.chunk)
