@@ -108,9 +108,8 @@ class Backblaze:
     :param upload_part: `upload_required` is one of ``b2_get_upload_part_url``
     :param api_url: where to authorise, instead of ``BACKBLAZE_BASE_API_URL``
     :param authorize: False leaves the authorisation to the first call that needs it
-    :param connection_timeout: seconds to connect, and in which something must go on its way while a request
-        is sent
-    :param read_timeout: seconds without a byte from the service
+    :param connection_timeout: seconds to connect, and without progress while a request is sent
+    :param read_timeout: seconds for the head of an answer, for each block of a file, and for any other answer
     :param deadline: monotonic seconds, of the authorisation at construction
     :param ca_certs: PEM file of the authorities to trust, instead of those of ``requests``; servers are
         always verified
@@ -417,10 +416,11 @@ class Backblaze:
     def with_timeouts(
         self, connection_timeout: float | None = None, read_timeout: float | None = None
     ) -> Backblaze:
-        """Get a client with other time limits, which shares everything else with this one, if it is another.
+        """Get a client with other time limits, which shares everything else with this one.
 
         :param connection_timeout: seconds to connect; None keeps the limit
-        :param read_timeout: seconds without a byte from the service; None keeps the limit
+        :param read_timeout: seconds for each block of an answer; None keeps the limit
+        :returns: this one itself, when both limits are kept
         """
         if connection_timeout is None and read_timeout is None:
             return self

@@ -52,9 +52,9 @@ JsonObject = dict[str, Any]
 class B2Limits:
     """Time limits of requests, and who is told of them.
 
-    :param connect: seconds to connect, and in which something must go on its way while a request is sent
-    :param read: seconds without a byte; also of a whole answer that is not a file, and while a file on disk
-        is sent over a connection that was used before
+    :param connect: seconds to connect, and without progress while a request is sent
+    :param read: seconds for the head of an answer, for each block of a file, and for any other answer; also
+        without progress while a file on disk is sent over a connection that was used before
     :param deadline: monotonic seconds at which everything ends, whatever is being done
     :param watcher: is told of the requests; None for nobody
     """

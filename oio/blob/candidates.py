@@ -24,7 +24,7 @@ from oio.blob.connect import (
     socket_of,
     take_kept,
 )
-from oio.blob.hedged import ask_in_time
+from oio.blob.hedged import ask_with_rivals
 from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
 from oio.common import green
@@ -90,7 +90,7 @@ class Candidates:
         """ID of the request; None when there is none."""
         return identify(self.request_headers)[0] or None
 
-    def _asked(self) -> tuple[int, int] | None:
+    def _asked_range(self) -> tuple[int, int] | None:
         """The closed range that is asked for, if any."""
         value = self.request_headers.get("Range")
         if not value:
@@ -132,23 +132,21 @@ class Candidates:
         problem: object = None
         status, doing, usable = 0, "connecting to", False
         hedging = self._options.rivals
-        netloc = self._netloc = chunk.netloc
         begin = self._begun = time.monotonic()
         try:
             if self._check_file is not None:
                 hedging, doing = None, "verifying the file at"
                 self._check_file(chunk)
             doing = "connecting to"
-            asked = self._connect(chunk, netloc, hedging)
+            asked = self._connect(chunk, hedging)
             if asked is None:
                 return None
             chunk, conn = asked
             doing = "waiting for"
-            seconds = limits.reading(netloc)
+            seconds = limits.reading(chunk.netloc)
             if hedging is not None:
                 due = limits.clock() + seconds
                 chunk, conn = self._race(chunk, conn, seconds, hedging)
-                netloc = self._netloc = chunk.netloc
                 seconds = max(0.0, due - limits.clock())
             with green.ChunkReadTimeout(seconds):
                 source = conn.getresponse()
@@ -172,30 +170,31 @@ class Candidates:
                     blame(conn, problem)
                 close_connection(conn, source, self.logger)
         if problem is not None or source is None:
-            self._failed(chunk, status, problem, f"{doing} {netloc}", begin)
+            self._failed(chunk, status, problem, f"{doing} {chunk.netloc}", begin)
             return None
+        self._netloc = chunk.netloc
         self.status, self._response = source.status, source
         self.served.append(chunk.url)
         return source, chunk
 
-    def _connect(self, chunk: Chunk, netloc: str, hedging: Hedging | None) -> tuple[Chunk, Connection] | None:
+    def _connect(self, chunk: Chunk, hedging: Hedging | None) -> tuple[Chunk, Connection] | None:
         """Send a candidate the request.
 
-        :param netloc: ``host:port`` of its server
         :returns: the candidate that has it, which may be a rival, and the connection; None when all that were
             asked have failed, which is noted
         """
         options, headers = self._options, self.request_headers
         attempt = self._attempt(chunk) if self.errors else 1
-        # Fakes of applications see no request but those that they expect.
-        is_hedged = hedging is not None and not seam_is_replaced()
-        with green.ConnectionTimeout(options.limits.connecting(netloc)):
-            kept = take_kept(chunk, options) if is_hedged else None
-            if kept is not None or hedging is None or not is_hedged:
+        if seam_is_replaced():
+            # Fakes of applications see no request but those that they expect.
+            hedging = None
+        with green.ConnectionTimeout(options.limits.connecting(chunk.netloc)):
+            kept = None if hedging is None else take_kept(chunk, options)
+            if kept is not None or hedging is None:
                 return chunk, connect(chunk, "GET", headers, options, attempt=attempt, kept=kept)
-        return self._connect_in_time(chunk, attempt, hedging)
+        return self._connect_with_rivals(chunk, attempt, hedging)
 
-    def _connect_in_time(
+    def _connect_with_rivals(
         self, chunk: Chunk, attempt: int, hedging: Hedging
     ) -> tuple[Chunk, Connection] | None:
         """Make a connection, and others as well when it is late; the first one that is there is used."""
@@ -210,11 +209,11 @@ class Candidates:
 
         found = used = None
         try:
-            outcomes = ask_in_time(asked[:], self._ask, rivals, hedging)
+            outcomes = ask_with_rivals(asked[:], self._ask, rivals, hedging)
             for one in asked:
                 if one not in outcomes:
                     if found is None:
-                        # One that was asked after it is there.
+                        # One that was asked later was quicker.
                         hedging.note_late(one.chunk.netloc)
                     # It may still be of use.
                     self._second_tries.append(one.chunk)
@@ -327,7 +326,7 @@ class Candidates:
             length = None if announced is None else int(announced)
         except ValueError as err:
             return str(err)
-        asked = self._asked()
+        asked = self._asked_range()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"

@@ -129,9 +129,9 @@ def take_kept(chunk: Chunk, options: Options) -> object:
 
 
 def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) -> list[bool]:
-    """Tell for each chunk whether a connection is kept for its request, which then has to wait for none.
+    """Tell for each chunk whether a connection is kept for its request, which then does not wait for one.
 
-    None is when an application's test makes them.
+    There is none for any of them when an application's test makes the connections.
     """
     if seam_is_replaced():
         return [False for _ in chunks]
@@ -141,7 +141,7 @@ def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) ->
 def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Options) -> list[Chunk]:
     """Chunks whose requests will have to wait for a connection.
 
-    None is when an application's test makes them.
+    There are none when an application's test makes the connections.
 
     :param using: chunks whose connections will be kept by then
     """

@@ -12,7 +12,7 @@ from oio.common.hedging import Hedging
 _T = TypeVar("_T")
 
 
-def ask_in_time(
+def ask_with_rivals(
     first: Sequence[_T],
     ask: Callable[[_T], BaseException | None],
     rivals: Callable[[int], Iterable[_T]],
@@ -20,13 +20,13 @@ def ask_in_time(
 ) -> dict[_T, BaseException | None]:
     """Ask several chunk servers at once, and others when some are late: their connection, or its TLS.
 
-    It is over when as many have their requests as should, or when all have failed. Then those that are late
-    are left: nothing was asked of them.
+    It ends when as many of them all have their requests as there are first ones, or when nobody is left to
+    wait for. Those that are still late then are given up, without a request.
 
     :param ask: connects to one, and sends the request, in a green thread of its own and in time; gives the
         failure
-    :param rivals: gives so many others at most, in the places of those that are late
-    :returns: None for each that has its request, and the failures; those that were left are missing
+    :param rivals: given a number, gives as many others at most, to be asked as well
+    :returns: None for each that has its request, and the failures; those that were given up are missing
     """
     outcomes: dict[_T, BaseException | None] = {}
     ended: Any = green.LightQueue()
@@ -58,6 +58,6 @@ def ask_in_time(
                 for one in others:
                     pool.spawn(run, one)
                 running += len(others)
-                # When no other may be asked, nobody will be.
+                # Once no other may be asked, no more are looked for.
                 may_ask = bool(others)
     return outcomes

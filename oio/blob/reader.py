@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -42,7 +41,6 @@ READ_CHUNK_SIZE = 65536
 _LARGEST_READ = 16 * READ_CHUNK_SIZE
 #: Reads grow while each takes less than this share of its time limit.
 _QUICK = 0.01
-_CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
 
 class ChunkReader(Candidates):
@@ -230,7 +228,7 @@ class ChunkReader(Candidates):
         """How many bytes to drop before the first full record."""
         if not (self.align and self.buf_size):
             return 0
-        asked = self._asked()
+        asked = self._asked_range()
         return discard_bytes(self.buf_size, asked[0]) if asked else 0
 
     def _blocks(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:

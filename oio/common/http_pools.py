@@ -454,9 +454,10 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
                 request_url=target,
             )
             index = answer.index
-            lengths = len(index.get("content-length", ())) - 1
-            if answer.length is None or lengths > 1 or "transfer-encoding" in index:
-                # Framed in a way that urllib3 may refuse.
+            lengths = index.get("content-length", ("", "0"))
+            is_odd = len(lengths) > 2 or not lengths[1].isdecimal()
+            if answer.length is None or is_odd or "transfer-encoding" in index:
+                # Framed in a way that urllib3 may refuse, also when there is no body.
                 response.complete()
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
@@ -474,10 +475,11 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
 
     def _kept(self) -> Any:
         """A kept connection that looks alive; None when one has to be connected, or warned of."""
-        if self.pool is None:
+        # Another thread may close it meanwhile.
+        if (pool := self.pool) is None:
             raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
         try:
-            connection = self.pool.get(False)
+            connection = pool.get(False)
         except queue.Empty:
             return None
         if connection is not None and (sock := connection.sock) is not None:

@@ -118,6 +118,14 @@ def test_empty_file_is_read(service, client):
         read(client, 0, 5, name="empty")
 
 
+@pytest.mark.parametrize("length", ["4, 5", "4,5"])
+def test_description_whose_length_makes_no_sense_is_asked_for_again(service, client, length):
+    client.head(BUCKET, "file")
+    service.fail("download", Damage(headers={"Content-Length": length}))
+    assert client.head(BUCKET, "file")["contentLength"] == len(DATA)
+    assert client.waits == [1.0]
+
+
 def test_file_that_is_not_there(client):
     with pytest.raises(BackblazeException) as caught:
         read(client, name="other")

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,8 @@ from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api.io import http_connect
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.events import ABANDONED, CHUNK_FAILED, ENDED, HEDGED, OK, Event
+from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, HEDGED, OK, Event
+from oio.common.hedging import BURST
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
 from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of
@@ -107,6 +109,20 @@ def test_copy_that_cannot_be_connected_to_is_left_for_another(run, hanging, sche
     ended = {event.address: event.outcome for event in events if event.kind == ENDED}
     assert ended == {first.address: ABANDONED, second.address: OK}
     assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_deadline_that_comes_after_the_rival_was_asked_names_the_rival():
+    times = [0.0]
+    with nowhere() as first, serving(Rawx(DATA)) as second:
+
+        def listen(event: Event) -> None:
+            if event.kind == BEGUN and event.address == second.address:
+                times.append(9.0)
+
+        limits = Limits(deadline=5.0, clock=lambda: times[-1])
+        source = source_of([first, second], DATA, False, options_of(Late(), limits=limits, on_event=listen))
+        with pytest.raises(exc.DeadlineReached, match=f"reading from {second.address}"):
+            read(source, DATA)
 
 
 def test_rival_that_cannot_be_connected_to_has_a_rival_too():
@@ -256,6 +272,20 @@ def test_fragment_whose_server_cannot_be_connected_to_is_left_for_a_spare(run, n
         assert hedging.is_late(hung.address)
     assert suspects == set()
     assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_right_to_ask_a_spare_is_given_back_when_none_can_be_asked():
+    """A second copy of a fragment that is being read is of no use."""
+    servers = [Rawx(data) for data in encoded(EC, DATA)[:5]]
+    hedging, perfdata = LateOnce(*[server.answered for server in servers]), {}
+    with running(servers) as addresses, nowhere() as hung:
+        whole = metachunk([*addresses, hung], DATA, True)
+        twice = replace(whole, chunks=(*whole.chunks, whole.chunks[0]))
+        source = FragmentsSource(EC, twice, set(), options_of(hedging, limits=SOON, perfdata=perfdata))
+        with pytest.raises(exc.ServiceUnavailable, match="5/6"):
+            read(source, DATA)
+    assert "hedged" not in perfdata["rawx"]
+    assert sum(iter(hedging.take, False)) == BURST
 
 
 def test_first_request_over_tls_has_a_rival_although_its_socket_has_something():

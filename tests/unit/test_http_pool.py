@@ -13,7 +13,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.common.http_api import HttpApi
-from oio.common.http_pools import QuickResponse
+from oio.common.http_pools import GreenHTTPConnectionPool, QuickResponse
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, read_whole, urllib3
 from tests.kit.scripted import Peer, Script, serving
 
@@ -191,6 +191,7 @@ def sending(*raw: bytes) -> Script:
 ANSWERS = {
     "plain": plain,
     "no body": sending(b"HTTP/1.1 204 No\r\nx-twice: 1\r\n\r\n"),
+    "no body, two lengths": sending(b"HTTP/1.1 204 No\r\nContent-Length: 1, 2\r\n\r\n"),
     "error": sending(b"HTTP/1.1 500 No\r\nx-twice: 1\r\nContent-Length: 2\r\n\r\nno"),
     "chunked": sending(
         b"HTTP/1.1 200 OK\r\nx-twice: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
@@ -326,6 +327,30 @@ def test_answer_that_ends_early_gives_what_there_is_and_fails_then():
         assert b"/route" in manager.request("GET", url, headers={}, **UNREAD).read()
         assert server.connections == 2
         manager.clear()
+
+
+class ClosedMeanwhile(GreenHTTPConnectionPool):
+    """Pool that another thread closes as soon as somebody has looked at its connections."""
+
+    is_closing = False
+
+    @property
+    def pool(self) -> Any:
+        found = self._connections
+        if self.is_closing:
+            self._connections = None
+        return found
+
+    @pool.setter
+    def pool(self, connections: Any) -> None:
+        self._connections = connections
+
+
+def test_pool_that_another_thread_closes_is_told_as_such():
+    pool = ClosedMeanwhile("127.0.0.1", 1)
+    pool.is_closing = True
+    with pytest.raises(urllib3.exceptions.ClosedPoolError):
+        pool.exchange("GET", "/route", None, {}, urllib3.Retry(0, read=False), 1.0)
 
 
 @pytest.mark.parametrize("kind", ["chunked", "no length", "encoded"])

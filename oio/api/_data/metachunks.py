@@ -146,7 +146,7 @@ class _Next(Iterator[list[Chunk]]):
         thread, self._thread = self._thread, None
         if thread is not None:
             found = thread.wait()
-            # What is late would only keep a connection that nobody takes.
+            # The writer connects by itself to servers that are late: nobody would use another connection.
             for connecting in self._connecting:
                 connecting.kill()
             self._connecting = []

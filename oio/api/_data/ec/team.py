@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
 from oio.blob.connect import CANDIDATES, connected, in_turn, is_cut, seam_is_replaced, socket_of
-from oio.blob.hedged import ask_in_time
+from oio.blob.hedged import ask_with_rivals
 from oio.blob.sender import SMALL
 from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
@@ -153,7 +153,7 @@ class SourceTeam:
         hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
             if not (kept := self._are_kept(fresh)) and hedging is not None and not seam_is_replaced():
-                self._ask_in_time(fresh, segment, outcomes, hedging)
+                self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
             due = self._family.options.limits.data_due()
@@ -193,7 +193,7 @@ class SourceTeam:
             FragmentSource.failed,
         )
 
-    def _ask_in_time(
+    def _ask_with_rivals(
         self,
         fresh: list[FragmentSource],
         segment: int,
@@ -202,7 +202,8 @@ class SourceTeam:
     ) -> None:
         """Send the requests of some sources, and of spares when some are late to be connected to.
 
-        :param outcomes: gets the failures, and the spares; those that are left leave it
+        :param outcomes: gets the failures, and the spares that have their requests; sources that are given up
+            are taken out
         """
         request, rivals = self._request(segment), []
 
@@ -211,7 +212,7 @@ class SourceTeam:
             rivals.extend(found)
             return found
 
-        asked = ask_in_time(fresh, lambda source: source.ask_in_time(request), recruit, hedging)
+        asked = ask_with_rivals(fresh, lambda source: source.ask_in_time(request), recruit, hedging)
         good = 0
         for source in [*fresh, *rivals]:
             outcome = asked.get(source)
@@ -299,6 +300,9 @@ class SourceTeam:
         self._wanted = len(self.active) + allowed
         rivals = self._promote(segment)
         self._wanted = wanted
+        for _ in range(allowed - len(rivals)):
+            # The spares that are left have the fragments of those that are being read.
+            hedging.give_back()
         perfdata = self._family.options.perfdata
         if rivals and perfdata is not None:
             add_figure(perfdata.setdefault("rawx", {}), "hedged", len(rivals))
