@@ -61,6 +61,12 @@ def test_object_with_a_hole_beside_the_range_is_not_read():
         lay_out(META, chunks, [(0, 1)], LOGGER)
 
 
+@pytest.mark.parametrize("ranges", [[], [(0, 9)]])
+def test_object_with_a_metachunk_of_fewer_bytes_than_none_is_not_read(ranges):
+    with pytest.raises(exc.OioProtocolError, match="metachunk 0 has -5 bytes"):
+        lay_out({**META, "length": "10"}, located(-5, 15), ranges, LOGGER)
+
+
 @pytest.mark.parametrize("key", ["url", "real_url", "hash"])
 @pytest.mark.parametrize("value", [0, False, [], {}])
 def test_chunk_that_is_described_by_what_is_no_text_is_refused(key, value):
