@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -42,7 +41,6 @@ READ_CHUNK_SIZE = 65536
 _LARGEST_READ = 16 * READ_CHUNK_SIZE
 #: Reads grow while each takes less than this share of its time limit.
 _QUICK = 0.01
-_CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
 
 class ChunkReader(Candidates):
