@@ -100,7 +100,7 @@ def _plain_fields(text: str) -> Index | None:
     if len(lines) + 1 > _MOST_LINES:
         raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
     # Without a value, or with more than one blank before it.
-    are_odd = ":  " in text or ":\t" in text or ": \r" in text or text[-1] == " "
+    are_odd = ":  " in text or ":\t" in text or ": \t" in text or ": \r" in text or text[-1] == " "
     index: Index = {}
     for line in lines:
         name, _, value = line.partition(": ")
@@ -288,7 +288,7 @@ class HTTPResponse(http.client.HTTPResponse):
 
     def _begin_body(self, source: Any, there: bytes) -> None:
         """Make the file that the body is read from, the first bytes of which are there."""
-        if self.length is None or self.length > len(there):
+        if self.chunked or self.length is None or self.length > len(there):
             self.fp = source.file_after(there)
             return
         self.is_there = True

@@ -6,10 +6,12 @@ from __future__ import annotations
 import functools
 import http.client
 import logging
+import math
 import queue
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +30,8 @@ from oio.common.http_heads import HTTPResponse, host_of, request_head
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
 _LARGE = 65536
 """Bytes of a body that are dearer to copy behind the head than to send on their own."""
+_PAUSE = 0.01
+"""Seconds after which who waits for a connection looks again: any OS thread may put one back."""
 
 
 class _Response(HTTPResponse):
@@ -360,7 +364,7 @@ def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None)
 
 
 class _IdleConnections:
-    """Connections kept for later requests; nobody waits for one, and those in excess are closed in silence.
+    """Connections kept for later requests; those in excess are closed in silence.
 
     :param maxsize: how many
     """
@@ -371,11 +375,19 @@ class _IdleConnections:
         self.queue: list[Any] = []
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Take the one that came last."""
-        try:
-            return self.queue.pop()
-        except IndexError:
-            raise queue.Empty from None
+        """Take the one that came last.
+
+        :param block: wait for one, in pools that were made so, while other green threads run
+        :param timeout: seconds to wait; None for no limit
+        """
+        due = time.monotonic() + timeout if block and timeout is not None else math.inf
+        while True:
+            try:
+                return self.queue.pop()
+            except IndexError:
+                if not block or time.monotonic() >= due:
+                    raise queue.Empty from None
+            green.sleep(_PAUSE)
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Keep one, or None in the place of one."""
@@ -475,7 +487,7 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
 
     def _kept(self) -> Any:
         """A kept connection that looks alive; None when one has to be connected, or warned of."""
-        # Another thread may close it meanwhile.
+        # Another OS thread may close it meanwhile.
         if (pool := self.pool) is None:
             raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
         try:

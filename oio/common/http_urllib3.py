@@ -72,7 +72,6 @@ _REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "deco
 _FALSE_OF_CLIENTS = ("redirect", "preload_content", "decode_content")
 _OF_CLIENTS = frozenset({"headers", "body", "timeout", *_FALSE_OF_CLIENTS})
 _UNREAD = {"preload_content": False, "decode_content": False}
-_MOST_ORIGINS = 1024
 #: Scheme, netloc, path and query of a URL without a fragment.
 _PLAIN_URL = re.compile(r'(https?)://([!"$-.0->@-~]+)((?:/[!"$->@-~]*)?)(?:\?([!"$-~]*))?')
 #: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
@@ -151,8 +150,8 @@ class SafePoolManager(urllib3.PoolManager):
         origin = parts[1], parts[2]
         pool: Any = self._known.get(origin)
         if pool is None or pool.pool is None:
-            # Never asked, or closed to make room for those of other services.
-            if len(self._known) >= _MOST_ORIGINS:
+            # Never asked, or closed. Those that urllib3 has dropped to make room for others must not live on.
+            if len(self._known) >= self.pools._maxsize:
                 self._known.clear()
             pool = self._known[origin] = self.connection_from_url(f"{parts[1]}://{parts[2]}")
         target = parts[3] or "/"

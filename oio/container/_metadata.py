@@ -148,11 +148,12 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
     """
     # An object may have thousands: what most have is looked at in one go.
     urls = [chunk["url"] for chunk in chunks]
-    addresses = [chunk.get("real_url") or "" for chunk in chunks]
+    addresses = [address for chunk in chunks if (address := chunk.get("real_url")) is not None]
     if not _PLAIN_URL.fullmatch("".join(urls)) or not _PLAIN_URL.fullmatch("".join(addresses)):
         for url in (*urls, *addresses):
             urlsplit(url)
-    "".join([chunk.get("hash") or "" for chunk in chunks])
+    # Refuses what is no text.
+    "".join([digest for chunk in chunks if (digest := chunk.get("hash")) is not None])
     for chunk in chunks:
         # Chunks are sorted by it, with the help of fractions.
         score = chunk.get("score")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import gc
 import socket
@@ -422,3 +423,20 @@ def test_request_that_is_said_again_notes_it(pool, moment):
             connection.close()
         finally:
             ready.set()
+
+
+def test_buffer_of_items_of_several_bytes_is_sent_whole(pool):
+    items = array.array("Q", range(1 << 20))
+    size = len(items) * items.itemsize
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        assert peer.read(size) == items.tobytes()
+        peer.answer(201)
+
+    with serving(script) as server:
+        connection = http_connect(server.address, "PUT", "/0A", {"Content-Length": size})
+        connection.send(items)
+        connection.sock.shutdown(socket.SHUT_WR)
+        assert connection.getresponse().status == 201
+        connection.close()

@@ -21,7 +21,7 @@ VALUES = st.one_of(
     st.sampled_from(["", "0", "12", "-1", "chunked", "Chunked", "close", "keep-alive", "Close, TE", "1 2"]),
     st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=8),
 )
-FIELDS = st.builds("{}{}{}".format, NAMES, st.sampled_from([":", ": ", ":\t", " : "]), VALUES)
+FIELDS = st.builds("{}{}{}".format, NAMES, st.sampled_from([":", ": ", ":\t", ": \t", " : "]), VALUES)
 ODD = st.sampled_from(
     [" folded", "\tfolded", "no colon", ": no name", "two words: x", "a\rb: c", "x: a\rb", "é: x"]
 )
@@ -110,6 +110,7 @@ def heard(kind: type[http.client.HTTPResponse], sock: Any, method: str) -> Any:
 @example("HTTP/1.1 100 Continue", [], "GET", 8192, "\r\n\r\nHTTP/1.1 200 OK\r\nx-oio-a: 1\r\n\r\n")
 @example("HTTP/1.1 200 OK", ["Content-Length: 4", "Content-Length: 10"], "GET", 8192, "\r\n")
 @example("HTTP/1.1 200 OK", ["Connection: close", "x-oio-a: 1", "X-Oio-A: 2"], "GET", 8192, "\r\n")
+@example("HTTP/1.1 200 OK", ["x-oio-a: 1", "x-oio-a: \t2", "x-oio-a: 3"], "GET", 8192, "\r\n")
 @example("HTTP/2 200 OK", [], "GET", 8192, "\r\n")
 @example("HTTP/1.1 ok", [], "GET", 8192, "\r\n")
 @example("HTTP/1.1 200 OK", ["Content-Length: " + "9" * 5000], "GET", 8192, "\r\n")
@@ -224,3 +225,12 @@ def test_connection_with_more_than_was_announced_is_not_kept(method):
     with HTTPResponse(ReadDirectly(raw, 8192), method=method) as response:
         response.begin()
         assert (response.will_close, response.read()) == (True, b"ab" if method == "GET" else b"")
+
+
+@pytest.mark.parametrize("source", [Answered, ReadDirectly])
+@pytest.mark.parametrize("at_once", [49, 8192])
+def test_end_of_a_chunked_body_may_come_after_a_head_that_announces_nothing(source, at_once):
+    head = b"HTTP/1.1 204 None\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with HTTPResponse(source(head + b"0\r\n\r\n", at_once)) as response:
+        response.begin()
+        assert (response.read(), response.isclosed()) == (b"", True)

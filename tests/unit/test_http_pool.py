@@ -3,18 +3,27 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 import re
 import socket
+import threading
 from typing import Any
 
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.http_api import HttpApi
 from oio.common.http_pools import GreenHTTPConnectionPool, QuickResponse
-from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, read_whole, urllib3
+from oio.common.http_urllib3 import (
+    SafePoolManager,
+    get_pool_manager,
+    oio_exception_from_httperror,
+    read_whole,
+    urllib3,
+)
 from tests.kit.scripted import Peer, Script, serving
 
 MaxRetryError = urllib3.exceptions.MaxRetryError
@@ -410,4 +419,58 @@ def test_url_that_is_to_be_sent_as_it_is_keeps_its_dots_and_is_not_redirected(pa
             assert read_whole("GET", answer, 1000).split()[1].decode() == expected
             assert answer.status == 302
         assert server.connections == 1
+        manager.clear()
+
+
+def test_connections_are_kept_for_as_many_services_as_was_asked():
+    gone = threading.Semaphore(0)
+
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(200, b"whole")
+        gone.release()
+
+    manager = get_pool_manager(pool_connections=1)
+    with serving(script) as one, serving(script) as other:
+        for server in (one, other):
+            answer = manager.request("GET", f"http://{server.address}/route", headers={}, **UNREAD)
+            assert read_whole("GET", answer, 1000) == b"whole"
+        del answer
+        gc.collect()
+        assert gone.acquire(timeout=30)
+        manager.clear()
+
+
+@pytest.mark.parametrize("in_threads", [True, False])
+def test_pool_that_blocks_lets_requests_wait_for_a_connection(in_threads):
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(200, b"whole")
+
+    manager = SafePoolManager(maxsize=1, block=True)
+    with serving(script) as server:
+        url = f"http://{server.address}/route"
+
+        def ask() -> Any:
+            return manager.request("GET", url, headers={}, **UNREAD)
+
+        answers: list[bytes] = []
+        held = ask()
+        if in_threads:
+            thread = threading.Thread(target=lambda: answers.append(ask().data))
+            thread.start()
+            assert read_whole("GET", held, 1000) == b"whole"
+            thread.join()
+        else:
+            with green.ContextPool(1) as pool:
+                waiting = pool.spawn(lambda: answers.append(ask().data))
+                green.sleep(0)
+                assert read_whole("GET", held, 1000) == b"whole"
+                waiting.wait()
+        assert answers == [b"whole"]
+        assert server.connections == 1
+        held = ask()
+        with pytest.raises(urllib3.exceptions.EmptyPoolError):
+            manager.request("GET", url, pool_timeout=0.01)
+        assert read_whole("GET", held, 1000) == b"whole"
         manager.clear()

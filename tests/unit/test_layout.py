@@ -9,6 +9,7 @@ import pytest
 
 from oio.api._data.layout import lay_out
 from oio.common import exceptions as exc
+from oio.container._metadata import check_chunks
 
 LOGGER = logging.getLogger("tests.layout")
 META = {"name": "song", "chunk_method": "plain/nb_copy=2", "length": "25"}
@@ -58,3 +59,17 @@ def test_object_with_a_hole_beside_the_range_is_not_read():
     chunks = [chunk for chunk in located(10, 10, 5) if chunk["pos"] != "1"]
     with pytest.raises(exc.UnrecoverableContent):
         lay_out(META, chunks, [(0, 1)], LOGGER)
+
+
+@pytest.mark.parametrize("ranges", [[], [(0, 9)]])
+def test_object_with_a_metachunk_of_fewer_bytes_than_none_is_not_read(ranges):
+    with pytest.raises(exc.OioProtocolError, match="metachunk 0 has -5 bytes"):
+        lay_out({**META, "length": "10"}, located(-5, 15), ranges, LOGGER)
+
+
+@pytest.mark.parametrize("key", ["url", "real_url", "hash"])
+@pytest.mark.parametrize("value", [0, False, [], {}])
+def test_chunk_that_is_described_by_what_is_no_text_is_refused(key, value):
+    described = {"url": "http://127.0.0.1:1/AB", "pos": "0", "hash": "00", key: value}
+    with pytest.raises(TypeError):
+        check_chunks([described])

@@ -35,6 +35,23 @@ def test_the_facade_is_imported_at_first_use():
     assert run("from oio import ObjectStorageApi as A; print(A.__name__)") == ["ObjectStorageApi"]
 
 
+_FIRST_IN_AN_UNKNOWN_THREAD = """
+import _thread, threading
+done = _thread.allocate_lock()
+def work():
+    import oio.common.green
+    print(threading.active_count())
+    done.release()
+done.acquire()
+_thread.start_new_thread(work, ())
+done.acquire()
+"""
+
+
+def test_import_in_a_thread_that_python_does_not_know_makes_no_thread_of_it():
+    assert run(_FIRST_IN_AN_UNKNOWN_THREAD) == ["1"]
+
+
 def test_names_of_the_package():
     assert {"ObjectStorageApi", "__version__"} <= set(dir(oio))
     with pytest.raises(AttributeError, match="nope"):

@@ -180,7 +180,7 @@ def _metachunks(
 def _common_size(group: list[JsonMapping]) -> int | None:
     """Bytes of the metachunk of some chunks; None when a closer look is needed to tell."""
     size, digest = group[0].get("size"), group[0].get("hash")
-    if type(size) is not int:
+    if type(size) is not int or size < 0:
         return None
     for chunk in group:
         if chunk.get("size") != size or chunk.get("hash") != digest:
@@ -218,7 +218,10 @@ def _metachunk(
     agreed = sorted(_majority(position, chunks, logger), key=_preference)
     if is_ec:
         agreed = _spares_last(position, agreed, logger)
-    return Metachunk(position, start, agreed[0].size or 0, tuple(agreed))
+    size = agreed[0].size or 0
+    if size < 0:
+        raise ValueError(f"metachunk {position} has {size} bytes")
+    return Metachunk(position, start, size, tuple(agreed))
 
 
 def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:

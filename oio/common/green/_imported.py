@@ -52,7 +52,7 @@ def _in_own_thread(load: Callable[[], Any]) -> Any:
     The copy takes the thread that imports it for the main one, and the lock that tells of its end: whoever
     joined it would wait for ever. The main one ends with the process. Green threads end otherwise.
     """
-    if threading.current_thread() is threading.main_thread() or _is_patched_by_gevent("threading"):
+    if threading.get_ident() == threading.main_thread().ident or _is_patched_by_gevent("threading"):
         return load()
     done = _thread.allocate_lock()
     results: list[Any] = []

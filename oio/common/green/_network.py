@@ -95,10 +95,12 @@ class Socket(socket.socket):  # type: ignore[misc]
             sent = self.fd.send(data, flags)
         except BlockingIOError:
             sent = self.send(data, flags)
-        if sent < len(data):
-            rest = memoryview(data).cast("B")
-            while sent < len(rest):
-                sent += self.send(rest[sent:], flags)
+        if type(data) is bytes and sent == len(data):
+            return
+        # The length of other buffers may count items of several bytes.
+        rest = memoryview(data).cast("B")
+        while sent < len(rest):
+            sent += self.send(rest[sent:], flags)
 
     def send_pieces(
         self, pieces: Iterable[Any], waiting: Callable[[int], contextlib.AbstractContextManager[object]]

@@ -37,6 +37,7 @@ local = _threading.local()
 Lock = _threading.Lock
 RLock = _threading.RLock
 NativeThread = _threading.Thread
+"""An OS thread, also in a host whose own threads are green."""
 
 
 def threading_here() -> Any:
@@ -48,9 +49,6 @@ def threading_here() -> Any:
     if threads_are_green() and _threading.get_ident() != _threading.main_thread().ident:
         return _threading
     return threading
-
-
-"""An OS thread, also in a host whose own threads are green."""
 
 
 # --- hubs --------------------------------------------------------------------------------------------
