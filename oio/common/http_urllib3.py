@@ -25,10 +25,10 @@ from oio.common.easy_value import float_value, int_value
 from oio.common.http_pools import (
     GreenHTTPConnectionPool,
     GreenHTTPSConnectionPool,
-    QuickResponse,
     is_plain,
     tls_context,
 )
+from oio.common.http_quick import QuickResponse
 
 __all__ = [
     "DEFAULT_BACKOFF",

@@ -38,6 +38,16 @@ from oio.common.green._imported import (
     socket,
     threads_are_green,
 )
+from oio.common.green._limits import (
+    ChunkReadTimeout,
+    ChunkWriteTimeout,
+    ConnectionTimeout,
+    Insistence,
+    Interrupted,
+    Interruption,
+    OioTimeout,
+    SourceReadTimeout,
+)
 from oio.common.green._network import (
     HTTPConnection,
     HTTPSConnection,
@@ -49,18 +59,10 @@ from oio.common.green._network import (
     wait_readable,
 )
 from oio.common.green._threads import (
-    ChunkReadTimeout,
-    ChunkWriteTimeout,
-    ConnectionTimeout,
     ContextPool,
-    Insistence,
-    Interrupted,
-    Interruption,
     Lock,
     NativeThread,
-    OioTimeout,
     RLock,
-    SourceReadTimeout,
     adopt_thread,
     eventlet_yield,
     get_hub,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Green threads: hubs that wait for them, pools, time limits."""
+"""Green threads: hubs that wait for them, and pools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -20,7 +19,6 @@ from oio.common.green._imported import (
     BaseHub,
     GreenletExit,
     GreenPool,
-    Timeout,
     eventlet_hubs,
     getcurrent,
     greenthread,
@@ -54,7 +52,7 @@ def threading_here() -> Any:
 # --- hubs --------------------------------------------------------------------------------------------
 
 
-class _Deferred:
+class Deferred:
     """A timer that costs a hub nothing when it is cancelled before somebody waits there."""
 
     __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
@@ -98,9 +96,9 @@ class GuestHub:
     """Main greenlet of the OS thread."""
     waiting: set[Any]
     """Greenlets of the host that wait here. Where others wait is the host's business."""
-    late: list[tuple[OioTimeout, Any]]
+    late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
-    deferred: list[_Deferred]
+    deferred: list[Deferred]
     """Timers that nobody needs before somebody waits here."""
     defer: Callable[..., Any]
     """Calls a function with one argument later, if anybody waits here then; gives a timer to cancel."""
@@ -118,7 +116,7 @@ class GuestHub:
         """Begin, as an object of eventlet's class."""
         *_, self.root = _ancestors()
         self.waiting, self.late, self.deferred = set(), [], []
-        self.defer = functools.partial(_Deferred, self) if self.keeps_time else self.schedule_call_global
+        self.defer = functools.partial(Deferred, self) if self.keeps_time else self.schedule_call_global
         # It may have been made in a greenlet of the host, which will end.
         self.greenlet.parent = self.root
 
@@ -182,7 +180,7 @@ class GuestHub:
 
 
 _GUEST_KINDS: dict[type, type] = {}
-_TIMED_KINDS: set[type] = set()
+TIMED_KINDS: set[type] = set()
 """Those of them that keep time."""
 
 
@@ -193,7 +191,7 @@ def _make_hub() -> Any:
         keeps_time = all(getattr(kind, name) is getattr(BaseHub, name) for name in ("run", "add_timer"))
         _GUEST_KINDS[kind] = made = type(kind.__name__, (GuestHub, kind), {"keeps_time": keeps_time})
         if keeps_time:
-            _TIMED_KINDS.add(made)
+            TIMED_KINDS.add(made)
     hub.__class__ = _GUEST_KINDS[kind]
     hub.settle()
     return hub
@@ -282,7 +280,7 @@ def get_hub() -> Any:
     return eventlet_hubs.get_hub()
 
 
-def _later(seconds: float, callback: Callable[[Any], object], target: Any = None) -> Any:
+def call_later(seconds: float, callback: Callable[[Any], object], target: Any = None) -> Any:
     """Let the hub of the current OS thread call a function later; gives a timer to cancel."""
     hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
     later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
@@ -385,148 +383,3 @@ def ratelimit(
     if start > now:
         sleep(start - now)
     return start + increment / max_rate
-
-
-# --- timeouts ----------------------------------------------------------------------------------------
-
-
-def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
-    """Let a time limit strike, unless nobody has it any more.
-
-    A signal handler may raise before its block is entered, or while it is left. Then nobody cancels it, and
-    it would strike whatever waits later.
-    """
-    limit = meant[0]()
-    if limit is not None:
-        limit.strike(meant[1])
-
-
-class OioTimeout(Timeout):  # type: ignore[misc]
-    """A green time limit, in seconds, over a ``with`` block; ``None`` is no limit."""
-
-    msg_prefix = ""
-    #: What took so long, when that is known.
-    doing = ""
-    timer: Any
-
-    def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
-        # Eventlet's own way is longer, and small calls have many limits.
-        timer, self.timer = self.timer, None
-        if timer is not None:
-            timer.cancel()
-        return value is self and self.exception is False
-
-    def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
-        self.seconds = seconds
-        self.exception = exception
-        hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None)
-        if type(hub) in _TIMED_KINDS and seconds is not None:
-            self.timer = _Deferred(hub, seconds, _strike, (weakref.ref(self), getcurrent()))
-        else:
-            self.timer = None
-            self.start()
-
-    def start(self) -> OioTimeout:
-        """Start to count, in a thread that may not be green yet."""
-        if self.seconds is None:
-            # What follows waits all the same.
-            adopt_thread()
-        else:
-            self.timer = _later(self.seconds, _strike, (weakref.ref(self), getcurrent()))
-        return self
-
-    def strike(self, target: Any) -> None:
-        """Raise in the greenlet that has waited for too long, or as soon as it waits again.
-
-        A greenlet of the host that waits elsewhere would unwind, and leave the hub to those whom the host
-        believes to be waiting.
-        """
-        hub = eventlet_hubs.get_hub()
-        if isinstance(hub, GuestHub) and not hub.waits_for(target):
-            hub.late.append((self, target))
-        else:
-            given = self.exception
-            target.throw(self if given is None or isinstance(given, bool) else given)
-
-    def __str__(self) -> str:
-        return f"{self.msg_prefix}timeout {super().__str__()}"
-
-
-class ConnectionTimeout(OioTimeout):
-    """Connecting took too long."""
-
-    msg_prefix = "Connection "
-
-
-class SourceReadTimeout(OioTimeout):
-    """The source of the data to upload gave nothing for too long."""
-
-    msg_prefix = "Source read "
-    #: Tells whether the whole upload is out of time; who gives the source cannot go on then.
-    is_final: Callable[[], bool] = staticmethod(lambda: False)
-
-
-class ChunkWriteTimeout(OioTimeout):
-    """Sending to a chunk server, or its answer, took too long."""
-
-    msg_prefix = "Chunk write "
-
-
-class ChunkReadTimeout(OioTimeout):
-    """A chunk server sent nothing for too long."""
-
-    msg_prefix = "Chunk read "
-
-
-class Interrupted(BaseException):
-    """Another thread has asked the current one to stop waiting."""
-
-
-class Insistence:
-    """Keeps interruptions away as long as its ``with`` block lasts: what cleans up must come to its end."""
-
-    def __enter__(self) -> None:
-        local.insisting = getattr(local, "insisting", 0) + 1
-
-    def __exit__(self, *_exc: object) -> None:
-        local.insisting -= 1
-
-
-class Interruption:
-    """Lets any thread end a wait of the thread that is inside its ``with`` block.
-
-    Hubs cannot be woken by other threads, so this looks from time to time whether it was asked for. It
-    raises :class:`Interrupted` where the green thread waits.
-    """
-
-    #: Seconds between two looks.
-    INTERVAL = 0.05
-
-    def __init__(self) -> None:
-        self.is_asked_for = False
-        self._waiting: Any = None
-        self._timer: Any = None
-
-    def ask(self) -> None:
-        """End the wait, and all that follow."""
-        self.is_asked_for = True
-
-    def withdraw(self) -> None:
-        """Let go on who was asked to stop, and has not been interrupted yet."""
-        self.is_asked_for = False
-
-    def __enter__(self) -> None:
-        self._waiting = getcurrent()
-        self._timer = _later(self.INTERVAL, self._look)
-
-    def __exit__(self, *_exc: object) -> None:
-        self._timer.cancel()
-        self._waiting = self._timer = None
-
-    def _look(self, _: object = None) -> None:
-        hub = eventlet_hubs.get_hub()
-        may_strike = self.is_asked_for and not getattr(local, "insisting", 0)
-        if may_strike and (not isinstance(hub, GuestHub) or hub.waits_for(self._waiting)):
-            self._waiting.throw(Interrupted())
-        else:
-            self._timer = hub.schedule_call_global(self.INTERVAL, self._look)
