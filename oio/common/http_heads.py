@@ -103,9 +103,9 @@ def _plain_fields(text: str) -> Index | None:
     are_odd = ":  " in text or ":\t" in text or ": \t" in text or ": \r" in text or text[-1] == " "
     index: Index = {}
     for line in lines:
-        name, _, value = line.partition(": ")
+        name, separator, value = line.partition(": ")
         key = _KEYS.get(name)
-        if key is None or are_odd:
+        if key is None or are_odd or not separator:
             found = _FIELD.fullmatch(line)
             if found is None:
                 return None
