@@ -134,16 +134,8 @@ class Socket(socket.socket):  # type: ignore[misc]
         if self.act_non_blocking or not bufsize:
             there: bytes = super().recv(bufsize, flags)
             return there
-        try:
-            there = self.fd.recv(bufsize, flags)
-        except OSError as err:
-            if err.errno in _CUT:
-                return b""
-            if not isinstance(err, BlockingIOError):
-                raise
-            self._wait_to_read()
-            there = self._received(self.fd.recv, b"", bufsize, flags)
-        return there
+        received: bytes = self._received(self.fd.recv, b"", bufsize, flags)
+        return received
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read into a buffer, as sockets do; a connection that was cut has ended."""
@@ -163,13 +155,10 @@ class Socket(socket.socket):  # type: ignore[misc]
                 if err.errno in _CUT:
                     return nothing
                 raise
-            self._wait_to_read()
-
-    def _wait_to_read(self) -> None:
-        try:
-            self._trampoline(self.fd, True, False, self._timeout, TimeoutError("timed out"))
-        except eventlet_hubs.IOClosed as err:
-            raise EOFError from err
+            try:
+                self._trampoline(self.fd, True, False, self._timeout, TimeoutError("timed out"))
+            except eventlet_hubs.IOClosed as err:
+                raise EOFError from err
 
     def file_after(self, there: bytes) -> io.BufferedReader:
         """A file to read what comes, as :meth:`makefile` gives, which begins with what was read already."""
