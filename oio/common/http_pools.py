@@ -331,28 +331,8 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
                 decode_content=False,
             )
         self.num_requests += 1
-        wait: float | None
         try:
-            if type(timeout) is RequestTimeout:
-                connection.timeout, wait = timeout.sending, timeout.reading
-            else:
-                limit = self._get_timeout(timeout)
-                limit.start_connect()
-                connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
-                wait = limit.read_timeout
-            try:  # noqa: SIM105 - another way costs several calls
-                connection.ask(method, target, body, headers)
-            except (BrokenPipeError, ConnectionResetError):
-                # A service that hangs up early may have answered before.
-                pass
-            connection.timeout = wait
-            if wait == 0:
-                raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
-            try:
-                answer = connection.answer()
-            except OSError as err:
-                self._raise_timeout(err, target, wait)
-                raise
+            answer = self._answer(connection, method, target, body, headers, timeout)
             response = QuickResponse(
                 answer,
                 pool=self,
@@ -380,6 +360,39 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
                 '%s "%s %s" %s %s', asked, method, target, response.status, response.length_remaining
             )
         return response
+
+    def _answer(
+        self,
+        connection: Any,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: Any,
+    ) -> HTTPResponse:
+        """Send a plain request on a connection, and read the head of the answer."""
+        wait: float | None
+        if type(timeout) is RequestTimeout:
+            connection.timeout, wait = timeout.sending, timeout.reading
+        else:
+            limit = self._get_timeout(timeout)
+            limit.start_connect()
+            connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
+            wait = limit.read_timeout
+        try:  # noqa: SIM105 - another way costs several calls
+            connection.ask(method, target, body, headers)
+        except (BrokenPipeError, ConnectionResetError):
+            # A service that hangs up early may have answered before.
+            pass
+        connection.timeout = wait
+        if wait == 0:
+            raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
+        try:
+            answer: HTTPResponse = connection.answer()
+        except OSError as err:
+            self._raise_timeout(err, target, wait)
+            raise
+        return answer
 
     def _kept(self) -> Any:
         """A kept connection that looks alive; None when one has to be connected, or warned of."""
