@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import pwd
+import random
 import sys
 import urllib.parse
 import warnings
@@ -60,6 +61,11 @@ __all__ = [
 
 CPU_COUNT = os.cpu_count() or 1
 
+# A generator of our own: a program that seeds the shared one must not get the same IDs twice.
+_CHANCE = random.Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_CHANCE.seed)
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _Chunk = TypeVar("_Chunk")
@@ -94,7 +100,9 @@ def request_id(prefix: str = "") -> str:
     32
     """
     digits = 28 - min(28, len(prefix))
-    return f"{prefix}{os.getpid():04X}{os.urandom(14).hex().upper()[:digits]}"
+    # The system's own source of chance is a system call, which lets other threads go first.
+    chance = f"{_CHANCE.getrandbits(112):028X}"
+    return f"{prefix}{os.getpid():04X}{chance[:digits]}"
 
 
 @functools.lru_cache(1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import random
 import re
 import subprocess
 import sys
@@ -44,6 +45,27 @@ def test_a_long_prefix_is_kept_whole():
 
 def test_request_ids_differ():
     assert len({utils.request_id() for _ in range(100)}) == 100
+
+
+def test_request_ids_differ_in_a_program_that_seeds_its_chance():
+    found = set()
+    for _ in range(2):
+        random.seed(1)
+        found.add(utils.request_id())
+    assert len(found) == 2
+
+
+def test_request_ids_differ_after_a_fork_but_for_the_process():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, utils.request_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs, ours = os.read(reading, 64).decode(), utils.request_id()
+    os.close(reading)
+    os.close(writing)
+    assert theirs.removeprefix(f"{child:04X}") != ours.removeprefix(f"{os.getpid():04X}")
 
 
 @pytest.mark.pitfall(67)
