@@ -30,13 +30,6 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     doing = ""
     timer: Any
 
-    def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
-        # Eventlet's own way is longer, and small calls have many limits.
-        timer, self.timer = self.timer, None
-        if timer is not None:
-            timer.cancel()
-        return value is self and self.exception is False
-
     def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
         self.seconds = seconds
         self.exception = exception
@@ -46,6 +39,13 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         else:
             self.timer = None
             self.start()
+
+    def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
+        # Eventlet's own way is longer, and small calls have many limits.
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel()
+        return value is self and self.exception is False
 
     def start(self) -> OioTimeout:
         """Start to count, in a thread that may not be green yet."""
