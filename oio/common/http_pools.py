@@ -307,17 +307,22 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         self,
         method: str,
         target: str,
-        body: bytes | None,
+        body: Any,
         headers: Mapping[str, str],
-        policy: urllib3.Retry,
+        policy: Any,
         timeout: Any,
     ) -> Any:
-        """Send a plain request as `urlopen` does, in fewer steps when a connection to the service is kept.
+        """Send a request as `urlopen` does, in fewer steps when it is plain and a connection is kept.
 
-        :param policy: that allows no repetition
+        :param policy: which repetitions are allowed; those are left to urllib3
         :returns: the answer, whose body is not read yet
         """
-        if (connection := self._kept()) is None:
+        # Whatever the answer, it repeats no request.
+        repeats_none = type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
+        connection = None
+        if repeats_none and not self.block and is_plain(body, headers):
+            connection = self._kept()
+        if connection is None:
             return self.urlopen(
                 method,
                 target,

@@ -25,7 +25,6 @@ from oio.common.easy_value import float_value, int_value
 from oio.common.http_pools import (
     GreenHTTPConnectionPool,
     GreenHTTPSConnectionPool,
-    is_plain,
     tls_context,
 )
 from oio.common.http_quick import QuickResponse
@@ -157,22 +156,8 @@ class SafePoolManager(urllib3.PoolManager):
         target = parts[3] or "/"
         if parts[4]:
             target += "?" + parts[4]
-        policy: Any = self.connection_pool_kw.get("retries")
-        # A policy that repeats no request, whatever the answer.
-        repeats_none = type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
-        if repeats_none and not pool.block and is_plain(body, headers):
-            return pool.exchange(method.upper(), target, body, headers, policy, timeout)
-        return pool.urlopen(
-            method.upper(),
-            target,
-            body,
-            headers,
-            policy,
-            False,
-            False,
-            timeout=timeout,
-            **_UNREAD,
-        )
+        policy = self.connection_pool_kw.get("retries")
+        return pool.exchange(method.upper(), target, body, headers, policy, timeout)
 
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
