@@ -19,8 +19,6 @@ _NOT_READ: Index = {}
 _NONE = ["", ""]
 """In the place of a header that did not come."""
 
-_UNKNOWN = "UNKNOWN"
-"""What the standard library says of an answer whose head was not read."""
 _SWITCHING_PROTOCOLS = 101
 _MOST_LINES = 100
 """Interim answers, and lines after the body, that one answer may have, as the standard bounds its headers."""
@@ -185,6 +183,9 @@ class _Lines:
 class _Unread:
     """In the place of a file, before the first byte is read."""
 
+    def makefile(self, _mode: str) -> Any:
+        return self
+
     def close(self) -> None: ...
 
     def flush(self) -> None: ...
@@ -221,18 +222,10 @@ class HTTPResponse(http.client.HTTPResponse):
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
-        if not hasattr(sock, "file_after"):
-            super().__init__(sock, debuglevel, method, url)
-            return
-        # Read directly: a file is made for what does not come along with the head. All but that is as in the
-        # standard one, which has made a file by now.
-        self._source = sock
-        self.fp = _UNREAD  # type: ignore[assignment]
-        self.debuglevel = debuglevel
-        self._method = method
-        self.headers = self.msg = None  # type: ignore[assignment]
-        self.version = self.status = self.reason = _UNKNOWN  # type: ignore[assignment]
-        self.chunked = self.chunk_left = self.length = self.will_close = _UNKNOWN  # type: ignore[assignment]
+        if hasattr(sock, "file_after"):
+            # Read directly: a file is made for what does not come along with the head.
+            self._source, sock = sock, _UNREAD
+        super().__init__(sock, debuglevel, method, url)
 
     @functools.cached_property
     def pairs(self) -> Pairs:
@@ -329,7 +322,7 @@ class HTTPResponse(http.client.HTTPResponse):
                 length = -1
             self.length = length if length >= 0 else None
         status = self.status
-        if status in (204, 304) or 100 <= status < 200 or self._method == "HEAD":
+        if status in (204, 304) or 100 <= status < 200 or self._method == "HEAD":  # type: ignore[attr-defined]
             self.length = 0
         wish = index.get("connection", _NONE)[1].lower()
         if self.version == 11:

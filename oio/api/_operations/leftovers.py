@@ -50,9 +50,11 @@ class Leftovers:
     ) -> None:
         self._services = services
         self._target = account, container
-        # A deleted container must not come back empty; a replica that is late would name deleted chunks.
-        self._options = options.changed(autocreate=None, force_master=True)
         self._has_credentials = has_credentials(options)
+        if self._has_credentials:
+            # A deleted container must not come back empty; a replica that is late would name deleted chunks.
+            options = options.changed(autocreate=None, force_master=True)
+        self._options = options
         self._written = services.b2.written
         self._noted: list[WrittenFile] = []
         self._names: set[str] = set()

@@ -130,9 +130,7 @@ def threads_are_green() -> bool:
 
 def load_threading() -> ModuleType:
     """Import eventlet's module of threads, which has a cost, and which few need."""
-    if patcher.is_monkey_patched("thread"):
-        return _import_threading()
-    module: ModuleType = _in_own_thread(_import_threading)
+    module: ModuleType = _import_threading() if threads_are_green() else _in_own_thread(_import_threading)
     return module
 
 

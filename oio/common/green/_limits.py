@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oio.common.green._imported import Timeout, eventlet_hubs, getcurrent
-from oio.common.green._threads import TIMED_KINDS, Deferred, GuestHub, adopt_thread, call_later, local
+from oio.common.green._threads import GuestHub, adopt_thread, call_later, local
 
 
 def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
@@ -29,16 +29,6 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     #: What took so long, when that is known.
     doing = ""
     timer: Any
-
-    def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
-        self.seconds = seconds
-        self.exception = exception
-        hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None)
-        if type(hub) in TIMED_KINDS and seconds is not None:
-            self.timer = Deferred(hub, seconds, _strike, (weakref.ref(self), getcurrent()))
-        else:
-            self.timer = None
-            self.start()
 
     def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
         # Eventlet's own way is longer, and small calls have many limits.

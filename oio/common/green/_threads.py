@@ -52,7 +52,7 @@ def threading_here() -> Any:
 # --- hubs --------------------------------------------------------------------------------------------
 
 
-class Deferred:
+class _Deferred:
     """A timer that costs a hub nothing when it is cancelled before somebody waits there."""
 
     __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
@@ -98,7 +98,7 @@ class GuestHub:
     """Greenlets of the host that wait here. Where others wait is the host's business."""
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
-    deferred: list[Deferred]
+    deferred: list[_Deferred]
     """Timers that nobody needs before somebody waits here."""
     defer: Callable[..., Any]
     """Calls a function with one argument later, if anybody waits here then; gives a timer to cancel."""
@@ -116,7 +116,7 @@ class GuestHub:
         """Begin, as an object of eventlet's class."""
         *_, self.root = _ancestors()
         self.waiting, self.late, self.deferred = set(), [], []
-        self.defer = functools.partial(Deferred, self) if self.keeps_time else self.schedule_call_global
+        self.defer = functools.partial(_Deferred, self) if self.keeps_time else self.schedule_call_global
         # It may have been made in a greenlet of the host, which will end.
         self.greenlet.parent = self.root
 
@@ -180,8 +180,6 @@ class GuestHub:
 
 
 _GUEST_KINDS: dict[type, type] = {}
-TIMED_KINDS: set[type] = set()
-"""Those of them that keep time."""
 
 
 def _make_hub() -> Any:
@@ -189,9 +187,7 @@ def _make_hub() -> Any:
     kind = type(hub)
     if kind not in _GUEST_KINDS:
         keeps_time = all(getattr(kind, name) is getattr(BaseHub, name) for name in ("run", "add_timer"))
-        _GUEST_KINDS[kind] = made = type(kind.__name__, (GuestHub, kind), {"keeps_time": keeps_time})
-        if keeps_time:
-            TIMED_KINDS.add(made)
+        _GUEST_KINDS[kind] = type(kind.__name__, (GuestHub, kind), {"keeps_time": keeps_time})
     hub.__class__ = _GUEST_KINDS[kind]
     hub.settle()
     return hub
