@@ -178,8 +178,7 @@ class Backblaze:
         if authorize:
             try:
                 self._account.grant(self._limits.until(deadline))
-            except BaseException:
-                # Nobody else has the client yet.
+            except BaseException:  # Nobody else has the client yet.
                 self.close()
                 raise
 

@@ -120,8 +120,7 @@ class Namespace:
         self.path = Path(tempfile.mkdtemp(prefix="oio-sandbox-") if path is None else path).absolute()
         try:
             self._lay_out(rawx, port)
-        except BaseException:
-            # Nobody else has the namespace yet.
+        except BaseException:  # Nobody else has the namespace yet.
             self.close()
             raise
 
@@ -266,8 +265,7 @@ class Namespace:
     def __enter__(self) -> Namespace:
         try:
             self.start()
-        except BaseException:
-            # The block does not begin, so nothing else would close it.
+        except BaseException:  # The block does not begin, so nothing else would close it.
             self.close()
             raise
         return self

@@ -215,8 +215,7 @@ class B2Service(Service):
             if not store.buckets.exists(self.bucket_name):
                 store.buckets.create(self.bucket_name)
             self._write_key_file(store.keys.master().secret)
-        except BaseException:
-            # Nobody else has the store yet.
+        except BaseException:  # Nobody else has the store yet.
             store.close()
             raise
         self._store = store

@@ -226,7 +226,7 @@ class _Parted:
             session.crew.share((number for number in range(count) if number not in found), self._fetch)
             self._hash()
             _compare(self.source, self.checksum)
-        except BaseException:
+        except BaseException:  # What is left undone does not count.
             session.crew.count(-self._bytes_there())
             raise
 

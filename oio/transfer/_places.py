@@ -167,7 +167,7 @@ class Unfinished:
             except BlockingIOError as err:
                 os.close(fd)
                 raise FileRefused(f"another transfer is downloading {self._place.path!r}") from err
-            except BaseException:
+            except BaseException:  # Nobody else has the descriptor yet.
                 os.close(fd)
                 raise
 

@@ -140,6 +140,6 @@ def test_large_download_goes_on_after_a_deadline(api: Any, target: Path) -> None
 
 
 @pytest.mark.parametrize("deadline", ["soon", float("nan"), float("inf")])
-def test_deadline_that_makes_no_sense_is_refused(offline_api: Any, deadline: Any) -> None:
+def test_deadline_that_makes_no_sense_is_refused(offline_api: Any, deadline: Any, tmp_path: Any) -> None:
     with transfer(offline_api) as moving, pytest.raises(ValueError, match="deadline must be"):
-        moving.download_file(BOX, "o", "/tmp/o", deadline=deadline)
+        moving.download_file(BOX, "o", tmp_path / "o", deadline=deadline)

@@ -93,8 +93,7 @@ class RawObjectReader(io.RawIOBase):
             if not count:
                 raise exc.OioException(f"The stream ended at byte {self._offset}, not at {self._end}")
             self._offset += count
-        except BaseException:
-            # Where the stream is now, nobody knows: who reads again gets another.
+        except BaseException:  # Where the stream is now, nobody knows: who reads again gets another.
             self._leave()
             raise
         self._position = self._offset
@@ -316,8 +315,7 @@ class RawObjectWriter(io.RawIOBase):
                 for begin in range(0, len(octets), _BLOCK):
                     # Who writes may change the buffer afterwards.
                     self._upload.put(bytes(octets[begin : begin + _BLOCK]))
-            except BaseException:
-                # Who was interrupted does not know how much was taken: the rest would come twice, or never.
+            except BaseException:  # How much was taken is not known: the rest would come twice, or never.
                 self._upload.abandon()
                 raise
             self._position += len(octets)

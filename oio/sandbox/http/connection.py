@@ -271,8 +271,7 @@ class Connection:
             return self._endpoint.handler.handle(request)
         except (HangUp, IncompleteBody):
             raise
-        except Exception:
-            # A mistake in a handler is told to the client, and the server goes on.
+        except Exception:  # A mistake in a handler is told to the client, and the server goes on.
             _logger.exception("%s failed on %s %s", self._endpoint.address, request.method, request.target)
             return self._failure(HTTPStatus.INTERNAL_SERVER_ERROR)
 

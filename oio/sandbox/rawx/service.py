@@ -226,8 +226,7 @@ class Rawx:
             if length:
                 chunk.file.seek(offset)
                 headers.append(("Content-Type", _guess_type(chunk.file.read(min(length, _SNIFFED)))))
-        except BaseException:
-            # No response takes the file over.
+        except BaseException:  # No response takes the file over.
             chunk.file.close()
             raise
         return Response(206 if part else 200, headers, FileSlice(chunk.file, offset, length))

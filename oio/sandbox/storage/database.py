@@ -53,8 +53,7 @@ class Database:
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:
-                # Whatever ends the block, even an interrupt, half a transaction must not stay open.
+            except BaseException:  # Whatever ends the block, half a transaction must not stay open.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise

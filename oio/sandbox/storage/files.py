@@ -151,8 +151,7 @@ class FileStore:
                 return Stored(file, self.path(name, _NOTE).read_bytes())
             except FileNotFoundError:
                 return Stored(file, None)
-            except BaseException:
-                # Nobody else has the file yet.
+            except BaseException:  # Nobody else has the file yet.
                 file.close()
                 raise
 
@@ -167,8 +166,7 @@ class FileStore:
             self._make_subdirectory(target)
             os.link(self.path(source), self.path(target, _PENDING))
             self.settle(target, note)
-        except BaseException as exc:
-            # What is half made must not be found.
+        except BaseException as exc:  # What is half made must not be found.
             self.discard(target)
             if isinstance(exc, FileNotFoundError):
                 raise NotStored(source) from None
