@@ -133,3 +133,34 @@ def test_exception_of_the_host_comes_out_as_it_is():
     prepared = Prepared(list, fail_with(KeyError("of the host")))
     with pytest.raises(KeyError, match="of the host"):
         write(io.BytesIO(bytes(2 * SIZE)), prepared)
+
+
+def test_connection_that_is_late_holds_nobody_up():
+    log: list[str] = []
+    prepared = Prepared()
+
+    def connect() -> None:
+        log.append("begun")
+        try:
+            green.Event().wait()
+        finally:
+            log.append("given up")
+
+    class Waiting(Writer):
+        def write(self, source: Source, size: int | None) -> tuple[int, str]:
+            log.append(f"write {self._chunks[0].position}")
+            green.eventlet_yield()
+            return super().write(source, size)
+
+    writer = ObjectWriter(
+        Source(io.BytesIO(b"x" * 2 * SIZE), NO_LIMITS),
+        prepared,
+        SIZE,
+        lambda chunks, *_: Waiting(chunks, prepared.log, None),
+        ahead=True,
+        connections=lambda _found, _using: [connect],
+    )
+    # Waiting for it would last for ever.
+    with green.OioTimeout(30):
+        assert writer.run().size == 2 * SIZE
+    assert log == ["write 0", "begun", "given up", "write 1"]
