@@ -33,6 +33,9 @@ def pytest_configure(config):
 
     No read is hedged either.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs tests in the background has it ignored, and the programs that they start as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests count requests, and the machine may be busy. Those that want a rival say so.
     hedging.FIRST_DELAY = hedging.SHORTEST_DELAY = hedging.LONGEST_DELAY = 3600.0
     if config.option.basetemp or not os.access(_MEMORY, os.W_OK):
