@@ -474,7 +474,8 @@ def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
 
 def _decode_body(raw: bytes) -> Any:
     try:
-        return jsonlib.loads(raw)
+        # It is UTF-8: the standard function looks for other encodings first.
+        return jsonlib.loads(raw.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return raw
 

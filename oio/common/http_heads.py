@@ -98,17 +98,23 @@ def _plain_fields(text: str) -> Index | None:
     if len(lines) + 1 > _MOST_LINES:
         raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
     # Without a value, or with more than one blank before it.
-    are_odd = ":  " in text or ":\t" in text or ": \t" in text or ": \r" in text or text[-1] == " "
+    if not ("\t" in text or ":  " in text or ": \r" in text or text[-1] == " "):
+        # Most often, every name has come before, and once in the head.
+        pairs = [line.split(": ", 1) for line in lines]
+        try:
+            known = {_KEYS[pair[0]]: pair for pair in pairs}
+        except KeyError:
+            pass
+        else:
+            if len(known) == len(pairs) and sum(map(len, pairs)) == 2 * len(pairs):
+                return known
     index: Index = {}
     for line in lines:
-        name, separator, value = line.partition(": ")
-        key = _KEYS.get(name)
-        if key is None or are_odd or not separator:
-            found = _FIELD.fullmatch(line)
-            if found is None:
-                return None
-            name, value = found.groups()
-            key = _key_of(name)
+        found = _FIELD.fullmatch(line)
+        if found is None:
+            return None
+        name, value = found.groups()
+        key = _key_of(name)
         if key in index:
             index[key].append(value)
         else:
@@ -123,9 +129,11 @@ def _pairs_of(text: str) -> Pairs:
 
 
 def _key_of(name: str) -> str:
-    key = name.lower()
-    if len(_KEYS) < _MOST_NAMES:
-        _KEYS[name] = key
+    key = _KEYS.get(name)
+    if key is None:
+        key = name.lower()
+        if len(_KEYS) < _MOST_NAMES:
+            _KEYS[name] = key
     return key
 
 

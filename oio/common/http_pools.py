@@ -45,18 +45,25 @@ class _Response(HTTPResponse):
 
 
 _WRITTEN_BY_US = frozenset({"host", "accept-encoding", "content-length", "transfer-encoding"})
+_TEXT = {str}
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _USER_AGENT = f"python-urllib3/{urllib3_version}"
+
+
+@functools.lru_cache(256)
+def _look_at_names(names: tuple[str, ...]) -> tuple[bool, bool]:
+    """Tell whether none of some headers is written by us, and whether one of them names the program."""
+    known = {name.lower() for name in names}
+    return known.isdisjoint(_WRITTEN_BY_US), "user-agent" in known
 
 
 def is_plain(body: object, fields: Mapping[str, str]) -> bool:
     """Tell a request that is written here from one that only urllib3 knows how to frame."""
     if body is not None and not isinstance(body, bytes):
         return False
-    for name, value in fields.items():
-        if type(value) is not str or value == SKIP_HEADER or name.lower() in _WRITTEN_BY_US:
-            return False
-    return True
+    values = fields.values()
+    are_text = {*map(type, values)} <= _TEXT
+    return are_text and SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
 
 
 def _head(host: str, method: str, target: str, body: bytes | None, fields: Mapping[str, str]) -> bytes:
@@ -64,7 +71,7 @@ def _head(host: str, method: str, target: str, body: bytes | None, fields: Mappi
     pairs = []
     if body is not None or method not in _WITHOUT_BODY:
         pairs.append(("Content-Length", str(len(body or b""))))
-    if "user-agent" not in map(str.lower, fields):
+    if not _look_at_names(tuple(fields))[1]:
         pairs.append(("User-Agent", _USER_AGENT))
     return request_head(method, target, host, [*pairs, *fields.items()])
 

@@ -24,8 +24,8 @@ CHUNK_SYSMETA_PREFIX = "__OIO_CHUNK__"
 
 _TARGET_POLICY = "target-policy"
 """Field of an object that waits for another policy; or a property of a user, among properties."""
-_FIELDS = {key: key.replace("-", "_") for key in (*SYSMETA_KEYS, _TARGET_POLICY)}
-"""Last part of the name of a header -> field of the description."""
+_FIELDS = {CONTENT_HEADER_PREFIX + key: key.replace("-", "_") for key in (*SYSMETA_KEYS, _TARGET_POLICY)}
+"""Lower-case name of a header -> field of the description."""
 _PREFIX_LENGTH = len(CONTENT_HEADER_PREFIX)
 _HIGHEST = 1e9
 """No score is higher: services give 0 to 100."""
@@ -82,10 +82,10 @@ def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
     meta: JsonObject = {"properties": properties}
     is_clear = True
     for key, found in index.items():
-        if key.startswith(CONTENT_HEADER_PREFIX):
+        field = _FIELDS.get(key)
+        if field is not None or key.startswith(CONTENT_HEADER_PREFIX):
             # Of several values, the last one counts.
             value = found[-1]
-            field = _FIELDS.get(key[_PREFIX_LENGTH:])
             # A name and one value.
             if len(found) > 2 or not (field or _ESCAPED_VALUE.fullmatch(value)):
                 is_clear = False
@@ -100,7 +100,7 @@ def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
 
 _OF_ALL = {"name", "version", "ctime", "mtime", "deleted"}
 """What the descriptions of delete markers have too."""
-_OF_OBJECTS = {_FIELDS[key] for key in SYSMETA_KEYS}
+_OF_OBJECTS = {_FIELDS[CONTENT_HEADER_PREFIX + key] for key in SYSMETA_KEYS}
 
 
 def description_of(resp: Any, service: str | None = None) -> JsonObject:
