@@ -120,12 +120,12 @@ def seam_is_replaced() -> bool:
 
 
 def take_kept(chunk: Chunk, options: Options) -> object:
-    """Take a connection that is kept for a request about a chunk, which must be sent now; None without one.
+    """Take a connection that is kept, to read a chunk with a request that must be sent now; None without one.
 
     Not for an application's test that makes the connections.
     """
     scheme, netloc, _ = place_of(chunk.address)
-    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context))
+    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context), is_trusted=scheme == "http")
 
 
 def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) -> list[bool]:

@@ -176,7 +176,10 @@ class ChunkConnection:
         self._pool = POOL if pool is None else pool
         self.said_twice = False
         self._response: Any = None
-        self._connection = self._pool.take(self._key) if kept is None else kept
+        if kept is None:
+            # Over TLS, a dead one fails in other ways, and is not replaced.
+            kept = self._pool.take(self._key, is_trusted=method == "GET" and scheme == "http")
+        self._connection = kept
         self._replay: list[Any] | None = [] if self._connection is not None else None
         self._replay_size = 0
         if self._connection is None:

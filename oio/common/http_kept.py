@@ -17,6 +17,8 @@ from oio.common import green
 #: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
 MAX_IDLE = 256
 MAX_IDLE_SECONDS = 60.0
+#: Seconds after its last use for which a connection is taken to be alive by who replaces one that is not.
+TRUSTED_SECONDS = 1.0
 
 
 def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
@@ -123,10 +125,11 @@ class ConnectionPool:
         """Tell whether there is an idle connection to ``key`` that still looks alive."""
         return self.kept_for([key])[0]
 
-    def _is_alive(self, connection: Any, since: float, now: float) -> bool:
+    def _is_alive(self, connection: Any, idle: float, is_trusted: bool) -> bool:
+        if connection.sock is None or idle >= self.max_idle_seconds:
+            return False
         # A server that has closed, or sends something unasked, makes the socket readable.
-        fresh = now - since < self.max_idle_seconds
-        return fresh and connection.sock is not None and not green.is_readable(connection.sock)
+        return (is_trusted and idle < TRUSTED_SECONDS) or not green.is_readable(connection.sock)
 
     def kept_for(self, keys: Iterable[Any]) -> list[bool]:
         """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
@@ -152,8 +155,11 @@ class ConnectionPool:
             self._note_releases()
         return kept
 
-    def take(self, key: Any) -> Any:
-        """An idle connection to ``key`` that still looks alive, or None."""
+    def take(self, key: Any, *, is_trusted: bool = False) -> Any:
+        """An idle connection to ``key`` that still looks alive, or None.
+
+        :param is_trusted: one that was used just now is not looked at
+        """
         if self._clock() >= self._expiry:
             self.expire()
         while True:
@@ -169,7 +175,7 @@ class ConnectionPool:
                 self._note_releases()
             if connection is None:
                 return None
-            if self._is_alive(connection, since, self._clock()):
+            if self._is_alive(connection, self._clock() - since, is_trusted):
                 return connection
             shutdown_and_close(connection.sock)
             connection.close()

@@ -312,6 +312,45 @@ def test_kept_connection_is_not_taken_and_closed_by_another_thread_while_it_is_l
         connection.close()
 
 
+class CountingSocket:
+    """Stands for the socket of an idle connection, which its server has closed."""
+
+    looks = 0
+
+    def pending(self):
+        self.looks += 1
+        return 1
+
+    def shutdown(self, _how):
+        pass
+
+    close = shutdown
+
+
+@pytest.mark.parametrize(("idle", "is_trusted", "looks"), [(0.9, True, 0), (1.0, True, 1), (0.0, False, 1)])
+def test_connection_that_was_used_just_now_is_not_looked_at_by_who_replaces_a_dead_one(
+    idle, is_trusted, looks
+):
+    now = [100.0]
+    pool = ConnectionPool(clock=lambda: now[0])
+    owner = Owner()
+    release = pool.hold(owner)
+    connection = CustomHttpConnection("127.0.0.1:1")
+    connection.sock = sock = CountingSocket()
+    pool.give("key", connection)
+    now[0] += idle
+    assert pool.take("key", is_trusted=is_trusted) is (None if looks else connection)
+    assert sock.looks == looks
+    release()
+
+
+def test_connection_that_its_server_closes_after_the_answer_is_replaced_at_once(pool):
+    with serving(answer_once) as server:
+        for _ in range(3):
+            assert get(server.address) == b"hello"
+        assert server.connections == 3
+
+
 def test_name_that_no_host_can_have():
     with pytest.raises(OSError, match=r"a\.\.b"):
         http_connect("a..b:1", "GET", "/0A")
