@@ -7,8 +7,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oio.account._requests import AccountRequests
 from oio.common import exceptions as exc
@@ -389,8 +388,7 @@ class AccountClient(AccountRequests):
         self._post(bucket, "refresh-bucket", kwargs)
 
 
-@dataclass(frozen=True)
-class _State:
+class _State(NamedTuple):
     """State of a container, as its account is told it."""
 
     account: str
@@ -404,7 +402,7 @@ class _State:
         for kind in ("objects", "bytes"):
             if metadata.get(kind):
                 metadata.setdefault(f"{kind}-details", {policy: metadata[kind]})
-        return replace(self, metadata=metadata, region=self.region or region)
+        return self._replace(metadata=metadata, region=self.region or region)
 
 
 def _page(

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from oio.b2.credentials import BackblazeUtils
 from oio.b2.written import WrittenFiles
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Access to a bucket.
 
     :param client: of its account, with the time limits of a call

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import configparser
 import logging
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -98,16 +98,16 @@ def _read_credentials(path: str, account_id: str, bucket_name: str) -> Credentia
 
     :raises BackblazeUtilsException: the file, the section or the option is missing, or cannot be read
     """
-    parser, state = _read(path)
-    if not parser.has_section(_SECTION):
+    sections, state = _read(path)
+    if _SECTION not in sections:
         raise BackblazeUtilsException(f"no section [{_SECTION}] in credentials file {path}")
     prefix = f"{account_id}.{bucket_name}"
-    key = parser.get(_SECTION, f"{prefix}.application_key", fallback="")
+    key = sections[_SECTION].get(f"{prefix}.application_key", "")
     if not key:
         raise BackblazeUtilsException(
             f"no option {prefix}.application_key in section [{_SECTION}] of credentials file {path}"
         )
-    api_url = parser.get(_SECTION, f"{prefix}.api_url", fallback="") or None
+    api_url = sections[_SECTION].get(f"{prefix}.api_url") or None
     if api_url is not None and not api_url.startswith(("http://", "https://")):
         raise BackblazeUtilsException(
             f"option {prefix}.api_url of credentials file {path} must be like 'https://host:port': "
@@ -133,7 +133,10 @@ def _fingerprint(state: os.stat_result) -> tuple[int, ...]:
     return state.st_ino, state.st_size, state.st_mtime_ns, state.st_mode, state.st_uid, state.st_gid
 
 
-def _read(path: str) -> tuple[configparser.ConfigParser, os.stat_result]:
+def _read(path: str) -> tuple[Mapping[str, Mapping[str, str]], os.stat_result]:
+    # Seldom needed: the client is ready sooner without it.
+    import configparser
+
     parser = configparser.ConfigParser(interpolation=None)
     try:
         # Some editors begin a file with a mark.

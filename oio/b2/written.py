@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from oio.common import green
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 _LIMIT = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
+class WrittenFile(NamedTuple):
     """A file of a version of an object that was committed.
 
     :param name: of the object

@@ -210,6 +210,17 @@ def _is_fake(connection: object) -> bool:
     return seam_is_replaced()
 
 
+def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
+    """Raise what is no failure of one chunk: that of the host, and that of the time of the call.
+
+    :raises DeadlineReached: no time is left
+    """
+    pass_foreign(err)
+    if isinstance(err, exc.DeadlineReached):
+        raise err
+    options.limits.blame(err, options.reqid)
+
+
 def in_turn(
     items: Sequence[_T],
     step: Callable[[_T], _R],

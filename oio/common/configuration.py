@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-import argparse
-import configparser
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from oio.common.exceptions import CommandError, ConfigurationException
+
+if TYPE_CHECKING:
+    import argparse
+    import configparser
 
 _SYSTEM_FILE = "/etc/oio/sds.conf"
 _SYSTEM_DIRECTORY = "/etc/oio/sds.conf.d"
@@ -64,12 +66,11 @@ def config_paths() -> list[str]:
     return [path for path, _ in _config_paths()]
 
 
-def _new_parser() -> configparser.ConfigParser:
-    return configparser.ConfigParser(interpolation=None)
-
-
 def _read_config_files() -> tuple[configparser.ConfigParser, list[str]]:
-    parser = _new_parser()
+    # Not needed by a client that is told its endpoint: it is ready sooner.
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None)
     files: list[str] = []
     for path, overrides in _config_paths():
         if overrides or not files:
@@ -149,9 +150,11 @@ def read_conf(
     :return: the options of the section, or those of each section.
     :raises ConfigurationException: the file cannot be read, or has no such section.
     """
+    import configparser
+
     if use_yaml:
         return parse_config(conf_path)
-    parser = _new_parser()
+    parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict({parser.default_section: dict(defaults or {})})
     try:
         if not parser.read(conf_path, encoding=_ENCODING):
@@ -184,13 +187,6 @@ def parse_config(conf_path: str) -> dict[str, Any]:
     return conf
 
 
-class _Parser(argparse.ArgumentParser):
-    """Parser that raises where the standard one would end the process (pitfall 111)."""
-
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(message)
-
-
 def parse_options(parser: argparse.ArgumentParser | None = None) -> tuple[str, dict[str, Any]]:
     """Parse the command line of a service.
 
@@ -198,7 +194,16 @@ def parse_options(parser: argparse.ArgumentParser | None = None) -> tuple[str, d
     :return: path of the configuration file, and the options.
     :raises CommandError: the command line is wrong.
     """
-    parser = parser or _Parser(description="Run a service.")
+    # Services need it, clients do not.
+    import argparse
+
+    class Parser(argparse.ArgumentParser):
+        """Parser that raises where the standard one would end the process (pitfall 111)."""
+
+        def error(self, message: str) -> NoReturn:
+            raise CommandError(message)
+
+    parser = parser or Parser(description="Run a service.")
     parser.add_argument("config", help="path of the configuration file")
     parser.add_argument("-v", "--verbose", action="store_true", help="log to the console too")
     options = vars(parser.parse_args())

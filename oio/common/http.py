@@ -13,7 +13,7 @@ from oio.common.constants import CHUNK_HEADERS, OIO_VERSION
 from oio.common.ranges import Range, check_range
 
 _TOKEN = r"[^\s;,=\"]+"
-_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')
+_PARAMETER = rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")\s*'
 CONTENT_RANGE = re.compile(r"^\s*bytes\s+(\d+)-(\d+)/(\d+)\s*$", re.ASCII)
 _RANGE = re.compile(r"^\s*(\d*)\s*-\s*(\d*)\s*$", re.ASCII)
 
@@ -47,7 +47,7 @@ def parse_content_type(raw_content_type: str) -> tuple[str, list[tuple[str, str]
     ('text/plain; charset="utf-8"; level=1', [('charset', 'utf-8'), ('level', '1')])
     """
     params = []
-    for key, value in _PARAMETER.findall(raw_content_type):
+    for key, value in re.findall(_PARAMETER, raw_content_type):
         if value.startswith('"'):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
         params.append((key, value))

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oio.common import exceptions as exc
 from oio.common.easy_value import boolean_value
@@ -13,8 +12,7 @@ from oio.common.easy_value import boolean_value
 _NO_CONTENT, _FAILURES = 204, 500
 
 
-@dataclass(frozen=True)
-class Deletion:
+class Deletion(NamedTuple):
     """What a service tells of the deletion of an object.
 
     :param deleted: it was done

@@ -147,6 +147,11 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         ValueError,
         r"properties must have keys without control characters: 'a\\r\\nb'",
     ),
+    "key with a control character of Latin 1": (
+        create(properties={"a\x9fb": "v"}),
+        ValueError,
+        r"properties must have keys without control characters: 'a\\x9fb'",
+    ),
     "empty key": (create(properties={"": "v"}), ValueError, "properties must not have an empty key"),
     "reserved key": (
         create(properties={"__OIO_CHUNK__x": "v"}),

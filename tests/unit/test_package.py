@@ -35,6 +35,28 @@ def test_the_facade_is_imported_at_first_use():
     assert run("from oio import ObjectStorageApi as A; print(A.__name__)") == ["ObjectStorageApi"]
 
 
+_RARE = [
+    *("argparse", "configparser", "difflib"),
+    *("oio.common.health", "oio.api._operations.health", "oio.api._operations.health_repair"),
+    *("oio.api._operations.health_walk", "oio.api._data.inspection"),
+    *("oio.api._operations.rewrite", "oio.api._operations.snapshot"),
+]
+_LOADED_BY_A_CLIENT_AND_WHAT_COPIES_NEED = """
+import sys
+before = set(sys.modules)
+import oio
+oio.ObjectStorageApi("NS", endpoint="127.0.0.1:6000")
+import oio.api._data.copies
+print(*sys.modules.keys() - before)
+"""
+
+
+def test_a_client_reads_and_writes_without_what_only_rare_calls_need():
+    loaded = run(_LOADED_BY_A_CLIENT_AND_WHAT_COPIES_NEED)
+    assert "oio.api._facade.health" in loaded
+    assert [name for name in _RARE if name in loaded] == []
+
+
 _FIRST_IN_AN_UNKNOWN_THREAD = """
 import _thread, threading
 done = _thread.allocate_lock()

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from oio.blob.connect import pass_foreign
+from oio.blob.connect import pass_failure_of_call
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.checksums import differ
@@ -50,17 +50,6 @@ class Expected:
     cid: str
     name: str
     version: str
-
-
-def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
-    """Raise what is no failure of one chunk: that of the host, and that of the time of the call.
-
-    :raises DeadlineReached: no time is left
-    """
-    pass_foreign(err)
-    if isinstance(err, exc.DeadlineReached):
-        raise err
-    options.limits.blame(err, options.reqid)
 
 
 def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from oio.api._data.inspection import Inspection
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.connect import connect_ahead, pass_foreign, unconnected
@@ -116,6 +115,9 @@ class ChunkServerStrategy(Strategy):
         """Size and checksum of the file of each chunk of a metachunk; None if only its server knows that."""
 
     def examine(self, chunk: Chunk, expected: Expected, deep: bool, options: Options) -> Findings:
+        # Seldom needed: data are read and written without it.
+        from oio.api._data.inspection import Inspection
+
         size, digest = self._file_of(expected)
         return Inspection(self.stores.blob, chunk, expected, size, digest, options).findings(deep)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -420,7 +419,7 @@ def _check_key(argument: str, key: object) -> None:
     text = check_text(f"a key of {argument}", key)
     if not text:
         raise WrongValue(f"{argument} must not have an empty key")
-    if any(unicodedata.category(char) == "Cc" for char in text):
+    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
         raise WrongValue(f"{argument} must have keys without control characters: {shorten(text)}")
     if text.startswith(CHUNK_SYSMETA_PREFIX):
         raise WrongValue(

@@ -13,7 +13,6 @@ from oio.api._facade.call import ApiBase, Call, as_not_found, warn_deprecated
 from oio.api._facade.checks import check_batch, check_content_id, check_name, check_properties, check_version
 from oio.api._operations.commit import Target
 from oio.api._operations.link import link_object
-from oio.api._operations.snapshot import Snapshot
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
 from oio.common.missing import explain_container, explain_object
@@ -201,6 +200,9 @@ class CopiesApi(ApiBase):
         >>> b"".join(api.object_fetch("doc", "box-monday", "hello")[1])
         b'hello'
         """
+        # Seldom needed: the client is ready sooner without it.
+        from oio.api._operations.snapshot import Snapshot
+
         with Call(self, kwargs) as options:
             if options.cid is None:
                 check_name("account", account)

@@ -20,7 +20,6 @@ from oio.api._facade.checks import (
 )
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import Download, ObjectStream
-from oio.api._operations.rewrite import Original, change_policy, truncate
 from oio.api._operations.upload import Upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api._data.source import Data, FileOrPath
+    from oio.api._operations.rewrite import Original
     from oio.api.types import (
         CreateOptions,
         FetchedObject,
@@ -306,6 +306,9 @@ class DataApi(ApiBase):
         options: Options,
     ) -> Original:
         """Look at an object as it is, whatever is cached."""
+        # Seldom needed: the client is ready sooner without it.
+        from oio.api._operations.rewrite import Original
+
         # What has vanished meanwhile must not come back empty; the ID is only for finding it.
         later = options.changed(autocreate=None, content_id=None)
         meta, chunks = self.container.content_locate(
@@ -352,6 +355,8 @@ class DataApi(ApiBase):
         >>> len(chunks), size, meta["policy"]
         (1, 5, 'SINGLE')
         """
+        from oio.api._operations.rewrite import change_policy
+
         with ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options:
             if check_policy(policy) is None:
                 raise WrongValue("policy is required (the name of a storage policy)")
@@ -442,6 +447,8 @@ class DataApi(ApiBase):
         >>> b"".join(api.object_fetch("doc", "box", "hello")[1])
         b'hell'
         """
+        from oio.api._operations.rewrite import truncate
+
         with ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options:
             remaining = check_size("size", size)
             truncate(self._original(account, container, obj, version, options), remaining)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from oio.api._facade.call import ApiBase, ContainerCall, ObjectCall
 from oio.api._facade.checks import check_batch, check_flag, check_listing
-from oio.api._operations.health_repair import Wishes
-from oio.api._operations.health_walk import PARALLEL_CHUNKS, Place, Walk
+from oio.api._operations.bulk import PARALLEL_CHUNKS
 from oio.common.arguments import WrongType
 from oio.common.exceptions import OioException
 from oio.common.missing import explain_container
@@ -19,6 +18,8 @@ from oio.common.utils import shorten
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.api._operations.health_repair import Wishes
+    from oio.api._operations.health_walk import Place, Walk
     from oio.api.types import BulkOptions, HealthProgress, ObjectHealth, ObjectRepair, ReadOptions
     from oio.common.options import Options
 
@@ -188,6 +189,8 @@ class HealthApi(ApiBase):
         on_progress: Callable[[HealthProgress], object] | None,
         given: BulkOptions,
     ) -> tuple[Walk, Options]:
+        from oio.api._operations.health_walk import Walk
+
         with ContainerCall(self, given, account, container) as options:
             check_listing(prefix=prefix)
             width = check_batch("concurrency", concurrency) or _PARALLEL_OBJECTS
@@ -197,11 +200,16 @@ class HealthApi(ApiBase):
             return Walk(place, prefix, width, on_progress, options), options
 
     def _place(self, account: str | None, container: str | None, checksum: bool) -> Place:
+        # Seldom needed: the client is ready sooner without what looks for damage.
+        from oio.api._operations.health_walk import Place
+
         names = partial(self._names_of, account, container)
         return Place(self._services, account, container, names, check_flag("checksum", checksum))
 
 
 def _wishes(unreachable: bool, frozen: bool) -> Wishes:
+    from oio.api._operations.health_repair import Wishes
+
     return Wishes(check_flag("unreachable", unreachable), check_flag("frozen", frozen))
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 BULK_LIMIT = 100
 """How many names a proxy takes in one request, unless its configuration says otherwise."""
+PARALLEL_CHUNKS = 8
+"""Chunks of one object that are looked at at a time."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -11,12 +11,11 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from oio.api._data.inspection import pass_failure_of_call
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.certainty import is_definitive
 from oio.api._operations.health import Examined, Group, record_of
-from oio.blob.connect import pass_foreign
+from oio.blob.connect import pass_failure_of_call, pass_foreign
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from oio.api._data.inspection import pass_failure_of_call
-from oio.api._operations.bulk import in_parallel
+from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.health import Examined, examine, failed
 from oio.api._operations.health_repair import ObjectRepairer, Wishes
 from oio.api._operations.paging import listed_versions
+from oio.blob.connect import pass_failure_of_call
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.health import HealthProgress, ObjectHealth, ObjectRepair
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _ROOT = "sys.m2.sharding.root"
 """Property of shards: ID of the container that was divided."""
-PARALLEL_CHUNKS = 8
-"""Chunks of one object that are looked at at a time."""
 
 _Result = TypeVar("_Result", ObjectHealth, ObjectRepair)
 

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from oio.directory.client import DirectoryClient
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(NamedTuple):
     """What the operations of one API object share.
 
     :param namespace: its name
