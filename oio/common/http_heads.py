@@ -226,6 +226,8 @@ class HTTPResponse(http.client.HTTPResponse):
     is_there = False
     _interim = 0
     _source: Any = None
+    # The standard one, in Python, has nothing to flush either.
+    flush = io.BufferedIOBase.flush
 
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None

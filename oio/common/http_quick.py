@@ -34,6 +34,10 @@ class QuickResponse(urllib3.HTTPResponse):
         headers._container = self._answer.index
         return headers
 
+    def header(self, name: str) -> str:
+        """Get a header, given in lower case; empty without one."""
+        return ", ".join(self._answer.index.get(name, ("",))[1:])
+
     def body_of(self, limit: int) -> bytes | None:
         """Read a plain body, and give the connection back; None for one that needs more care, or was read.
 

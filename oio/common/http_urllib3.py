@@ -292,8 +292,11 @@ def is_made_up(resp: object) -> bool:
 
 def is_page(resp: Any) -> bool:
     """Tell a web page of another server from the answer of a service of the namespace."""
-    headers = getattr(resp, "headers", {})
-    return "html" in str(headers.get("Content-Type", "")).lower()
+    if type(resp) is QuickResponse:
+        kind = resp.header("content-type")
+    else:
+        kind = str(getattr(resp, "headers", {}).get("Content-Type", ""))
+    return "html" in kind.lower()
 
 
 def oio_exception_from_httperror(

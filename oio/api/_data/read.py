@@ -158,9 +158,12 @@ class _Reading:
     def blocks(self, start: int, end: int) -> Generator[bytes, None, None]:
         if end - start >= _BLOCK_SIZE:
             keep_memory_of_blocks()
-        if not self._strict:
-            yield from self._plain(start, end, self._verify and end - start + 1 == self._size)
-            return
+        if self._strict:
+            return self._held(start, end)
+        return self._plain(start, end, self._verify and end - start + 1 == self._size)
+
+    def _held(self, start: int, end: int) -> Generator[bytes, None, None]:
+        """Read and verify all of the metachunk before a part of it is given."""
         with contextlib.closing(_Spool(self._size, self._in_memory)) as spool:
             for _ in self._plain(0, self._size - 1, True, spool):
                 pass
