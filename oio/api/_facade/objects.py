@@ -342,7 +342,7 @@ class ObjectApi(ApiBase):
         """
         with (
             NoticeCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, obj, version, options).swept(),
+            self._files_of(account, container, obj, version, options),
         ):
             self.container.content_drain(
                 account, container, obj, version=version, content=options.content_id, options=options
@@ -398,7 +398,7 @@ class ObjectApi(ApiBase):
         """
         with (
             ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, obj, version, options).swept(),
+            self._files_of(account, container, obj, version, options),
         ):
             return self.container.content_delete(
                 account,
@@ -451,7 +451,7 @@ class ObjectApi(ApiBase):
         leftovers = Leftovers(self._services, account, container, options)
         leftovers.look_at_all(dict.fromkeys(wanted))
         try:
-            with leftovers.swept():
+            with leftovers:
                 return list(
                     delete_each(
                         self._services,
@@ -493,7 +493,7 @@ class ObjectApi(ApiBase):
         """
         with (
             ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, obj, version, options).swept(),
+            self._files_of(account, container, obj, version, options),
         ):
             deletion = self.container.content_delete_ext(
                 account,

@@ -136,7 +136,7 @@ def publish(
             undo()
             raise
     try:
-        with leftovers.swept():
+        with leftovers:
             commit.send(services, target, product, options.renewed())
             leftovers.committed(target.name, product.meta, product.chunks)
     except exc.OioException as err:

@@ -145,7 +145,7 @@ class _PageDeletion:
         single = list(filter(is_single, rows))
         self._leftovers.look_at_listed(rows)
         try:
-            with self._leftovers.swept():
+            with self._leftovers:
                 self._delete_by_name(single)
                 # The oldest ones first: none must appear in the place of a newer one.
                 for row in reversed(list(filterfalse(is_single, rows))):
@@ -213,7 +213,7 @@ def flush_fast(
     before = None
     # Nobody knows whether services of today take a bypass in this request, so it is made without.
     refusals = (exc.Forbidden,) if bypass_governance else ()
-    with leftovers.swept(), contextlib.suppress(*refusals):
+    with leftovers, contextlib.suppress(*refusals):
         while client.container_flush(account, container, options=options.renewed())["truncated"]:
             page = object_page(client, account, container, reading.renewed(), limit=1, versions=True)
             now = page["objects"], page["system"]
@@ -297,7 +297,7 @@ def purge(
         exceeding = [row for row in versions if not row["deleted"]][kept:]
         leftovers = Leftovers(services, account, container, options)
         leftovers.look_at_listed(exceeding)
-        with leftovers.swept():
+        with leftovers:
             for row in reversed(exceeding):
                 _drop(services, account, container, row, options)
 

@@ -8,10 +8,9 @@ delete, and those of versions that were replaced unseen, it remembers for the ne
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from oio.api._data.strategies import Strategy, keeps_files, strategy_for
@@ -40,6 +39,9 @@ def has_credentials(options: Options) -> bool:
 
 class Leftovers:
     """The files of some versions of objects, of which some may be left when the versions are changed.
+
+    The change is made in its ``with`` block. After it, the files that were noted, and that their versions do
+    not name any more, are deleted.
 
     :param services: to use
     :param options: of the call
@@ -135,16 +137,13 @@ class Leftovers:
             files = _files(name, meta["version"], meta["chunk_method"], located)
             self._written.add(self._cid, files)
 
-    @contextlib.contextmanager
-    def swept(self) -> Iterator[None]:
-        """Delete, after a change, the files that were noted and that their versions do not name any more."""
-        try:
-            yield
-        except exc.OioException:
-            # The change may have been made: the versions that are left tell.
+    def __enter__(self) -> Leftovers:
+        return self
+
+    def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
+        # A change that has failed may have been made: the versions that are left tell.
+        if err is None or isinstance(err, exc.OioException):
             self.sweep()
-            raise
-        self.sweep()
 
     def sweep(self) -> None:
         """Delete files that no version names any more, best effort: failures are logged.

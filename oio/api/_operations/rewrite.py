@@ -211,7 +211,7 @@ def truncate(original: Original, size: int) -> None:
         )
     leftovers = original.leftovers()
     cut = _metachunk_to_cut(layout, size)
-    with leftovers.swept():
+    with leftovers:
         if cut is None:
             # No data have to move (pitfall 129).
             _drop_from(original, size, original.options)
