@@ -28,7 +28,7 @@ class Metachunk:
 
     :param start: first byte in the object
     :param size: number of bytes
-    :param chunks: the preferred ones first; none of a part that nobody has asked for
+    :param chunks: the preferred ones first
     """
 
     position: int
@@ -77,7 +77,7 @@ class Layout:
     """Places of the bytes of an object that are asked for.
 
     :param meta: description of the object
-    :param metachunks: all of them, in order
+    :param metachunks: in order: all of them, or at least those that hold some of the ranges
     :param ranges: first and last bytes, closed, but for those that hold nothing; None for the whole
         object
     :param size: number of bytes that are asked for
@@ -92,7 +92,7 @@ class Layout:
     @property
     def is_whole(self) -> bool:
         """Whether all bytes of the object are asked for, in order."""
-        return self.ranges is None or (len(self.ranges) == 1 and self.size == self.metachunks[-1].end)
+        return self.ranges is None or (len(self.ranges) == 1 and self.size == int(self.meta["length"]))
 
     def pieces(self) -> list[list[Piece]]:
         """The parts of metachunks to read, in order, for each range; the whole object counts as one range."""
@@ -132,11 +132,11 @@ def lay_out(
         length = int(meta["length"])
         known = [(start, end, close_range(start, end, length)) for start, end in ranges]
         closed = tuple(bounds for _, _, bounds in known if bounds is not None)
-        metachunks = _metachunks(located, method.ec, closed if ranges else None, logger)
+        groups = _by_position(located)
+        metachunks, found = _metachunks(groups, method.ec, closed if ranges else None, logger)
     except ANSWER_ERRORS as err:
         raise unexpected(err) from err
-    positions = [metachunk.position for metachunk in metachunks]
-    found = metachunks[-1].end if metachunks else 0
+    positions = sorted(groups)
     if positions != list(range(len(positions))) or found != length:
         raise exc.UnrecoverableContent(
             f"metachunks {positions} of {meta.get('name')!r} hold {found} bytes, not {length}"
@@ -151,30 +151,44 @@ def lay_out(
     return Layout(meta, metachunks, method, closed, sum(end - start + 1 for start, end in closed))
 
 
+def _by_position(located: Iterable[JsonMapping]) -> dict[int, list[JsonMapping]]:
+    """Group the chunks of an object, which may have thousands, by metachunk."""
+    groups: dict[int, list[JsonMapping]] = {}
+    known: dict[object, list[JsonMapping]] = {}
+    for chunk in located:
+        pos = chunk.get("pos") or 0
+        group = known.get(pos)
+        if group is None:
+            group = known[pos] = groups.setdefault(int(str(pos).partition(".")[0]), [])
+        group.append(chunk)
+    return groups
+
+
 def _metachunks(
-    located: Iterable[JsonMapping], is_ec: bool, ranges: tuple[ClosedRange, ...] | None, logger: Logger
-) -> tuple[Metachunk, ...]:
-    """Make the metachunks of an object, with the chunks of those that hold some of the ranges.
+    groups: dict[int, list[JsonMapping]], is_ec: bool, ranges: tuple[ClosedRange, ...] | None, logger: Logger
+) -> tuple[tuple[Metachunk, ...], int]:
+    """Make the metachunks that hold some of the ranges of an object, and tell how many bytes all hold.
 
-    An object may have thousands of chunks, of which a range needs a few.
-
+    :param groups: chunks by metachunk
     :param ranges: None for all of the object
     """
-    groups: dict[int, list[JsonMapping]] = {}
-    for chunk in located:
-        groups.setdefault(int(str(chunk.get("pos") or 0).partition(".")[0]), []).append(chunk)
     metachunks: list[Metachunk] = []
     start = 0
     for position in sorted(groups):
         group = groups[position]
         size = None if ranges is None else _common_size(group)
-        if size is None or any(first < start + size and last >= start for first, last in ranges or ()):
-            metachunk = _metachunk(position, start, list(map(Chunk.of, group)), is_ec, logger)
-        else:
-            metachunk = Metachunk(position, start, size, ())
-        metachunks.append(metachunk)
-        start = metachunk.end
-    return tuple(metachunks)
+        if size is None or _overlaps(start, start + size - 1, ranges or ()):
+            metachunks.append(_metachunk(position, start, list(map(Chunk.of, group)), is_ec, logger))
+            size = metachunks[-1].size
+        start += size
+    return tuple(metachunks), start
+
+
+def _overlaps(first: int, last: int, ranges: Iterable[ClosedRange]) -> bool:
+    for begin, end in ranges:  # noqa: SIM110 - a generator takes longer, and objects may have many parts
+        if begin <= last and end >= first:
+            return True
+    return False
 
 
 def _common_size(group: list[JsonMapping]) -> int | None:
