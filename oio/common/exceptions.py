@@ -494,4 +494,8 @@ def reraise(
         exc = exc_type(*args)
     exc.reqid = getattr(exc_value, "reqid", None)
     exc.service = getattr(exc_value, "service", None)
-    raise exc.with_traceback(exc_value.__traceback__) from exc_value
+    try:
+        raise exc.with_traceback(exc_value.__traceback__) from exc_value
+    finally:
+        # What names it would keep it, by its traceback, and all that the callers have.
+        del exc

@@ -330,7 +330,8 @@ class ChunkConnection:
             self._pool.give(self._key, self._connection)
         else:
             self._drop()
-        self._connection = None
+        # The answer may know its connection: together they would wait for the garbage collector.
+        self._connection = self._response = None
 
     def _drop(self) -> None:
         if self._response is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import re
 import time
@@ -255,6 +256,45 @@ def test_result_has_the_same_form_on_each_release(name: str, tmp_path: Path) -> 
             with namespace.api() as api:
                 forms.append([form_of(call(api), ONE_RELEASE.get(name, "nothing")) for call in CALLS[name]])
     assert forms[0] == forms[1]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nothing_of_a_call_is_left_to_the_garbage_collector(name: str, furnished: Namespace) -> None:
+    """What refers to itself keeps data and connections for long, and costs time to find."""
+    with furnished.api() as api, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for call in CALLS[name]:
+            if name.endswith("_repair"):
+                strike(furnished)
+            assert garbage_of(call, api) == []
+
+
+def test_nothing_of_a_failure_is_left_to_the_garbage_collector(furnished: Namespace) -> None:
+    def fail(api: Any) -> None:
+        with pytest.raises(exc.NoSuchObject):
+            api.object_fetch(*BOX, "missing")
+
+    with furnished.api() as api:
+        assert garbage_of(fail, api) == []
+
+
+def garbage_of(call: Callable[[Any], Any], api: Any) -> list[type]:
+    """What is left of a call, but for the objects of the sandbox, and for the hubs of threads that end."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        result = call(api)
+        if isinstance(result, Iterator):
+            list(result)
+        del result
+        gc.collect()
+        kinds = [type(item) for item in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    return [kind for kind in kinds if re.match(r"oio\.(?!sandbox|common\.green)", kind.__module__)]
 
 
 def form_of(value: Any, but: str, path: str = "") -> Any:

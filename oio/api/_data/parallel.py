@@ -99,6 +99,8 @@ class ParallelWriter(abc.ABC):
         finally:
             self.outcomes = []
             for sender in senders:
+                # It knows the others: together they would wait for the garbage collector.
+                sender.others_are_enough = bool
                 if sender.conn is not None:
                     sender.close()
                 known = transferred if sender.error is None else None
