@@ -370,6 +370,11 @@ class HTTPResponse(http.client.HTTPResponse):
         # Line breaks in values would break the answers of programs that pass them on.
         return [(name, _FOLD.sub(" ", value)) for name, value in message.items()]
 
+    def close(self) -> None:
+        """Give up what was not read; one that was read whole is closed."""
+        if self.fp is not None:
+            super().close()
+
     def getheader(self, name: str, default: Any = None) -> Any:
         """Get a header; the values of one that came several times are joined."""
         if self.index is _NOT_READ:

@@ -79,8 +79,9 @@ class Socket(socket.socket):  # type: ignore[misc]
             if timeout is not None:
                 timeout -= seconds
                 if timeout <= 0:
-                    raise timeout_exc
-        super()._trampoline(fd, read=read, write=write, timeout=timeout, timeout_exc=timeout_exc)
+                    raise timeout_exc or TimeoutError("timed out")
+        late = timeout_exc or TimeoutError("timed out")
+        super()._trampoline(fd, read=read, write=write, timeout=timeout, timeout_exc=late)
 
     def settimeout(self, howlong: float | None) -> None:
         """Limit each wait, in seconds."""
@@ -156,7 +157,7 @@ class Socket(socket.socket):  # type: ignore[misc]
                     return nothing
                 raise
             try:
-                self._trampoline(self.fd, True, False, self._timeout, TimeoutError("timed out"))
+                self._trampoline(self.fd, True, False, self._timeout)
             except eventlet_hubs.IOClosed as err:
                 raise EOFError from err
 
