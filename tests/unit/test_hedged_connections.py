@@ -18,7 +18,7 @@ from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api.io import http_connect
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, HEDGED, OK, Event
+from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, FAILED_OVER, HEDGED, OK, Event
 from oio.common.hedging import BURST
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
@@ -272,6 +272,25 @@ def test_fragment_whose_server_cannot_be_connected_to_is_left_for_a_spare(run, n
         assert hedging.is_late(hung.address)
     assert suspects == set()
     assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_server_that_has_failed_is_not_late_while_others_are_connected_to():
+    """It leaves what may be hedged to one that is late, and its spare does not wait for that one."""
+    servers = [Rawx(data) for data in encoded(EC, DATA)]
+    hedging, events, suspects = LateOnce(*[server.answered for server in servers[2:6]]), [], set()
+    while hedging.take():
+        pass
+    hedging.give_back()
+    with running(servers) as addresses, refusing() as failed, nowhere() as hung:
+        whole = metachunk([failed, hung, *addresses[2:]], DATA, True)
+        source = FragmentsSource(EC, whole, suspects, options_of(hedging, on_event=events.append))
+        assert read(source, DATA) == DATA
+        assert hedging.is_late(hung.address)
+        assert not hedging.is_late(failed.address)
+        # Nobody has waited for the one that hangs until it had failed.
+        assert suspects == {failed.address}
+        others = [(event.kind, event.address) for event in events if event.kind in {HEDGED, FAILED_OVER}]
+        assert others == [(HEDGED, addresses[6].address), (FAILED_OVER, addresses[7].address)]
 
 
 def test_right_to_ask_a_spare_is_given_back_when_none_can_be_asked():
