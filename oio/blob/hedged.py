@@ -21,7 +21,8 @@ def ask_with_rivals(
     """Ask several chunk servers at once, and others when some are late: their connection, or its TLS.
 
     It ends when as many of them all have their requests as there are first ones, or when nobody is left to
-    wait for. Those that are still late then are given up, without a request.
+    wait for. Those that are still late then are given up, without a request. Who has failed before is not
+    late: nobody is asked in its place here, and nobody waits for that.
 
     :param ask: connects to one, and sends the request, in a green thread of its own and in time; gives the
         failure
@@ -35,29 +36,30 @@ def ask_with_rivals(
         outcomes[one] = ask(one)
         ended.put_nowait(one)
 
-    def lacking() -> int:
-        return len(first) - sum(outcome is None for outcome in outcomes.values())
+    def good() -> int:
+        return sum(outcome is None for outcome in outcomes.values())
 
     # Leaving the pool kills the green threads that still run, and closes what they had opened.
     with green.ContextPool() as pool:
         for one in first:
             pool.spawn(run, one)
-        running = len(first)
+        asked = wanted = len(first)
         may_ask = True
-        while running and lacking() > 0:
+        while len(outcomes) < asked and good() < wanted:
             limit = green.ConnectionTimeout(hedging.delay if may_ask else None)
             try:
                 with limit:
-                    while running and lacking() > 0:
+                    while len(outcomes) < asked and good() < wanted:
                         ended.get()
-                        running -= 1
             except green.ConnectionTimeout as err:
                 if err is not limit:
                     raise
-                others = list(rivals(lacking()))
+                wanted = min(wanted, good() + asked - len(outcomes))
+                late = wanted - good()
+                others = list(rivals(late)) if late > 0 else []
                 for one in others:
                     pool.spawn(run, one)
-                running += len(others)
+                asked += len(others)
                 # Once no other may be asked, no more are looked for.
                 may_ask = bool(others)
     return outcomes

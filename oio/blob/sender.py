@@ -401,8 +401,25 @@ class ChunkSender:
         if self.options.perfdata is not None:
             self.options.add_step("upload_finish", self.chunk, begin)
 
+    def expected_hash(self, checksum: str) -> str:
+        """Checksum that the server should have computed; empty when that is not known.
+
+        :param checksum: of the metachunk; empty when we have computed none
+        """
+        return checksum
+
+    def has_stored(self, checksum: str) -> bool:
+        """Whether the server has stored what it was sent, as far as can be told now.
+
+        :param checksum: of the metachunk; empty when we have computed none
+        """
+        return self.error is None and self._is_right(self.expected_hash(checksum))
+
+    def _is_right(self, expected: str | None) -> bool:
+        received = self.received_hash
+        return not (expected and received) or received.lower() == expected.lower()
+
     def check_hash(self, expected: str | None) -> None:
         """Compare the checksum that the server computed, if any, with the right one (pitfall 23)."""
-        received = self.received_hash
-        if self.error is None and expected and received and received.lower() != expected.lower():
-            self.fail("checksum mismatch", f"{received} received, {expected} expected")
+        if self.error is None and not self._is_right(expected):
+            self.fail("checksum mismatch", f"{self.received_hash} received, {expected} expected")

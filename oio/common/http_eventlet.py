@@ -156,6 +156,8 @@ class ChunkConnection:
 
     watch: Watch | None = None
     """Follows the request for a listener, until it is closed."""
+    _connection: Any = None
+    """None once it is taken out, to be kept or closed."""
 
     def __init__(
         self,
@@ -206,9 +208,13 @@ class ChunkConnection:
         if replay is None or interruption(error) is not None:
             self._end()
             raise error
+        dead = self._take()
+        if dead is None:
+            # Another thread has closed it.
+            raise error
         # The server may have what the first request brought, be it only a part.
         self.said_twice = True
-        self._drop()
+        self._drop(dead)
         try:
             with waiting(0):
                 self._connection = _connected(*self._key)
@@ -292,9 +298,9 @@ class ChunkConnection:
         self._replay = None
         return self._response
 
-    def _reusable(self) -> bool:
+    def _reusable(self, connection: Any) -> bool:
         response = self._response
-        if response is None or self._connection.sock is None or self._pid != os.getpid():
+        if response is None or connection.sock is None or self._pid != os.getpid():
             return False
         if response.length == 0 and response.fp is not None:
             response.read()
@@ -323,21 +329,26 @@ class ChunkConnection:
             status = 0 if response is None else response.status
             watch.end(status=status, is_whole=response is not None and (not left or self.method == "HEAD"))
 
-    def _end(self) -> None:
-        if self._connection is None:
-            return
-        if self._reusable():
-            self._pool.give(self._key, self._connection)
-        else:
-            self._drop()
-        # The answer may know its connection: together they would wait for the garbage collector.
-        self._connection = self._response = None
+    def _take(self) -> Any:
+        """Take the connection out; None for the second of two OS threads that do so at once."""
+        return vars(self).pop("_connection", None)
 
-    def _drop(self) -> None:
+    def _end(self) -> None:
+        connection = self._take()
+        if connection is None:
+            return
+        if self._reusable(connection):
+            self._pool.give(self._key, connection)
+        else:
+            self._drop(connection)
+        # The answer may know its connection: together they would wait for the garbage collector.
+        self._response = None
+
+    def _drop(self, connection: Any) -> None:
         if self._response is not None:
             self._response.close()
-        shutdown_and_close(self._connection.sock, self._pid)
-        self._connection.close()
+        shutdown_and_close(connection.sock, self._pid)
+        connection.close()
 
 
 def _connected(scheme: str, netloc: str, ssl_context: ssl.SSLContext | None) -> Any:

@@ -169,24 +169,22 @@ class OioFileSystem(Listings):
             for container, names in by_container.items()
             for begin in range(0, len(names), _DELETED_AT_ONCE)
         ]
-        gone = directories.intersection(found)
         for removal in await asyncio.gather(*removals, return_exceptions=True):
             if isinstance(removal, BaseException):
                 raise removal
-            gone.update(removal)
         if recursive and whole:
-            roots = [one for one in gone if not gone.intersection(parents_of(one))]
+            # There may be a directory of the name of a file as well, which nothing but its marker tells.
+            among = set(found)
+            roots = [one for one in found if among.isdisjoint(parents_of(one))]
             await asyncio.gather(*(self._run(one, self._remove_markers, one) for one in roots if one))
 
-    def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> list[str]:
+    def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> None:
         """Delete objects.
 
         :param known: directories that have files, without which they are gone; None when a directory must
             not be removed
-        :returns: those that are directories, without any file
         """
         deletions = self.api.object_delete_many_ext(self.account, container, names)
-        directories = []
         for deletion in [one for one in deletions if not one["deleted"]]:
             path = f"{container}/{deletion['name']}"
             if known is not None and path in known:
@@ -199,8 +197,6 @@ class OioFileSystem(Listings):
                 raise FileNotFoundError(errno.ENOENT, deletion["error"], path)
             if known is None:
                 raise error(IsADirectoryError, errno.EISDIR, path)
-            directories.append(path)
-        return directories
 
     def mv(
         self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_kwargs: Any

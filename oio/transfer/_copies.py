@@ -100,10 +100,20 @@ class Copy:
             return int(linked["length"])
 
     def _copy_data(self, content_id: str, moved: Moved) -> int:
-        api = self.session.api
-        meta, stream = api.object_fetch(
-            self.source.account, self.source.container, self.name, **self.session.limits
-        )
+        api, source, limits = self.session.api, self.source, self.session.limits
+        # Locating the data does not tell the properties that are named like a field (pitfall 148).
+        meta = api.object_get_properties(source.account, source.container, self.name, **limits)
+        try:
+            _, stream = api.object_fetch(
+                source.account,
+                source.container,
+                self.name,
+                version=meta["version"],
+                properties=False,
+                **limits,
+            )
+        except exc.NoSuchObject as err:
+            raise ObjectChanged(f"object {self.name!r} was replaced while it was copied") from err
         with stream:
 
             def blocks() -> Iterator[bytes]:
@@ -121,7 +131,7 @@ class Copy:
                 mime_type=meta["mime_type"],
                 properties=meta["properties"],
                 content_id=content_id,
-                **self.session.limits,
+                **limits,
             )
         if size != int(meta["length"]):
             raise ObjectChanged(f"object {self.name!r} was replaced while it was copied")

@@ -468,6 +468,39 @@ def test_ctrl_c_ends_downloads_and_leaves_no_file(shell, namespace, account, tmp
     assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
 
 
+#: Interrupts itself when it is about to import a module, which is its first argument.
+INTERRUPTED_IMPORT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+from oio.cli import main
+sys.meta_path.insert(0, Interrupting())
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("oio.cli._app", "config"),
+        ("cliff.app", "config"),
+        ("oio.cli._tools", "config"),
+        ("oio.api.object_storage", "container list"),
+        ("eventlet", "container list"),
+        ("oio.sandbox.__main__", "sandbox run"),
+        ("oio.sandbox.namespace", "sandbox run"),
+    ],
+)
+def test_ctrl_c_while_the_command_starts_ends_it_without_a_word(module, line):
+    names = ["--oio-ns", "NS", "--oio-account", "a"] if line == "container list" else []
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, *line.split(), *names]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
+
+
 def test_a_closed_pipe_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)

@@ -351,6 +351,19 @@ def test_file_with_the_name_of_a_directory_is_removed_with_it(files: OioFileSyst
     assert files.find("box") == ["box/ab"]
 
 
+@pytest.mark.parametrize("path", ["box/a", ["box/a"], "box/a*"])
+@pytest.mark.parametrize("below", [(), ("a/b/",), ("a/b",)])
+def test_file_and_the_object_that_stands_for_a_directory_of_its_name_are_removed_together(
+    files: OioFileSystem, path: Any, below: tuple[str, ...]
+) -> None:
+    for name in ("a", "a/", *below, "z", "z/"):
+        files.api.object_create(files.account, "box", obj_name=name, data=b"")
+    files.rm(path, recursive=True)
+    assert not files.exists("box/a")
+    left = files.api.object_list_all(files.account, "box")
+    assert [obj["name"] for obj in left] == ["z", "z/"]
+
+
 def test_file_with_the_name_of_a_directory_is_removed_beside_others(files: OioFileSystem) -> None:
     files.pipe({"box/a": b"1", "box/a/b": b"2", "box/a/c": b"3"})
     files.rm(["box/a", "box/a/b"])

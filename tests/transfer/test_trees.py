@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from oio.common import exceptions as exc
-from oio.sandbox import Namespace
+from oio.common.retry import ONCE
+from oio.sandbox import Fault, Namespace
 from oio.transfer import (
     FileRefused,
     NameRefused,
@@ -193,13 +194,33 @@ def test_copies_have_data_and_properties(api: Any, files: Path) -> None:
 @pytest.mark.on_release("7.3")
 def test_copy_without_links_has_data_properties_and_policy(namespace: Namespace) -> None:
     with namespace.api() as api:
-        create(api, "o", LARGE, policy="BACKBLAZE", properties={"color": "blue"}, mime_type="text/plain")
+        properties = {"color": "blue", "name": "is a field of the description too"}
+        create(api, "o", LARGE, policy="BACKBLAZE", properties=properties, mime_type="text/plain")
         with transfer(api) as moving:
             assert moving.copy_object(BOX, "o", BOX, "copy").size == len(LARGE)
         assert read(api, "copy") == LARGE
         known = api.object_get_properties(ACCOUNT, CONTAINER, "copy")
     assert (known["policy"], known["mime_type"]) == ("BACKBLAZE", "text/plain")
-    assert known["properties"] == {"color": "blue"}
+    assert known["properties"] == properties
+
+
+@pytest.mark.on_release("7.3")
+def test_copy_without_links_is_of_the_object_that_replaced_another_meanwhile(namespace: Namespace) -> None:
+    # The version whose properties were read is gone when its data are to be.
+    gone = Fault(
+        "status",
+        service="proxy",
+        operation="content/locate",
+        nth=2,
+        status=404,
+        body='{"status": 420, "message": "Alias not found"}',
+    )
+    with namespace.api(retry=ONCE) as api:
+        create(api, "o", LARGE, policy="BACKBLAZE")
+        with namespace.faults(gone) as plan, transfer(api) as moving:
+            assert moving.copy_object(BOX, "o", BOX, "copy").size == len(LARGE)
+        plan.assert_met()
+        assert read(api, "copy") == LARGE
 
 
 # --- what is left out ---

@@ -117,6 +117,94 @@ def test_closing_twice_is_harmless_and_gives_the_connection_back_once(pool):
         assert len(pool) == 1
 
 
+class ClosingToo:
+    """Lets another OS thread close the same connection, in the middle of its end."""
+
+    connection = None
+
+    def close_too(self):
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            thread = threading.Thread(target=connection.close)
+            thread.start()
+            thread.join()
+
+
+class PoolClosingToo(ConnectionPool, ClosingToo):
+    def give(self, key, connection):
+        self.close_too()
+        super().give(key, connection)
+
+
+class SocketClosingToo(socket.socket, ClosingToo):
+    is_cut = False
+
+    def shutdown(self, how):
+        self.close_too()
+        super().shutdown(how)
+
+    def recv_into(self, *args):
+        if self.is_cut:
+            self.close_too()
+            raise ConnectionResetError("cut")
+        return super().recv_into(*args)
+
+
+def kept(address):
+    """A connection that is kept, over a socket that lets it be closed."""
+    own = CustomHttpConnection(address)
+    own.sock = SocketClosingToo()
+    host, port = address.split(":")
+    own.sock.connect((host, int(port)))
+    return own
+
+
+@pytest.mark.pitfall(7)
+def test_connection_that_two_threads_close_at_once_is_given_back_once(monkeypatch):
+    pool, owner = PoolClosingToo(), Owner()
+    monkeypatch.setattr(http_eventlet, "POOL", pool)
+    release = pool.hold(owner)
+    with serving(answer_always) as server:
+        pool.connection = connection = http_connect(server.address, "GET", "/0A")
+        connection.getresponse().read()
+        connection.close()
+        # Two requests at once would get each other's answers.
+        assert len(pool) == 1
+        assert pool.connection is None
+        release()
+
+
+@pytest.mark.pitfall(7)
+def test_connection_that_two_threads_close_at_once_before_its_end_is_closed(pool):
+    gone = []
+
+    def talkative(peer):
+        peer.read_head()
+        peer.answer(200, b"x" * 10, Content_Length=1 << 20)
+        peer.wait_until_gone()
+        gone.append(True)
+
+    with serving(talkative) as server:
+        own = kept(server.address)
+        own.sock.connection = connection = http_connect(server.address, "GET", "/0A", kept=own)
+        assert connection.getresponse().read(5) == b"xxxxx"
+        connection.close()
+        assert len(pool) == 0
+    assert gone == [True]
+
+
+@pytest.mark.pitfall(7)
+def test_kept_connection_that_is_cut_and_closed_by_another_thread_is_not_replaced(pool):
+    with serving(answer_always) as server:
+        own = kept(server.address)
+        own.sock.is_cut = True
+        own.sock.connection = connection = http_connect(server.address, "GET", "/0A", kept=own)
+        with pytest.raises(ConnectionResetError, match="cut"):
+            connection.getresponse()
+        assert server.connections == 1
+        assert not connection.said_twice
+
+
 @pytest.mark.pitfall(135)
 def test_a_kept_connection_that_the_server_closed_is_not_used(pool):
     with serving(answer_once, answer_always) as server:

@@ -17,12 +17,12 @@ from oio.api._data.copies import CopiesSource
 from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api.io import http_connect
 from oio.common import exceptions as exc
-from oio.common import green
-from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, HEDGED, OK, Event
+from oio.common import green, http_eventlet
+from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, FAILED_OVER, HEDGED, OK, Event
 from oio.common.hedging import BURST
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
-from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of
+from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of, wait_green
 from tests.kit.scripted import Peer, full_backlog, serving
 from tests.kit.tls import CERTIFICATE, speak_tls
 
@@ -162,13 +162,69 @@ def test_first_copy_is_used_when_it_is_there_before_its_rival():
     assert perfdata["rawx"]["hedged"] == 1
 
 
-def test_one_of_two_that_are_there_at_the_same_moment_is_used():
-    """And nothing is left of the other."""
-    for _ in range(10):
-        with serving(Rawx(DATA)) as first, serving(Rawx(DATA)) as rival:
-            source = CopiesSource(metachunk([first, rival], DATA, False), set(), options_of(Late()))
-            assert read(source, DATA) == DATA
-            assert len(source.used) == 1
+class BothThere(Late):
+    """Lets the one that was late go on once its rival is asked; both have their requests then."""
+
+    def __init__(self, gate: threading.Event, *both: threading.Event) -> None:
+        super().__init__(*both)
+        self._gate = gate
+        self.before: list[threading.Event] = []
+        self.is_first = True
+
+    @property
+    def delay(self) -> float:
+        if not self.is_first:
+            self._gate.set()
+            return super().delay + 3600.0
+        for event in self.before:
+            wait_green(event)
+        return 0.0
+
+    @delay.setter
+    def delay(self, _seconds: float) -> None:
+        pass
+
+    def take(self) -> bool:
+        self.is_first = False
+        return super().take()
+
+
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_connection_of_the_one_that_is_not_used_is_closed_at_once(is_ec, monkeypatch):
+    made, connected = [], http_eventlet._connected
+
+    def connect(*args):
+        # Nothing is closed because nobody refers to it.
+        made.append(connected(*args))
+        return made[-1]
+
+    monkeypatch.setattr(http_eventlet, "_connected", connect)
+    datas = encoded(EC, DATA)[:7] if is_ec else [DATA] * 2
+    gate = threading.Event()
+    first, others = Gated(gate, datas[0]), list(map(Rawx, datas[1:]))
+    rival = others[-1]
+    hedging, perfdata = BothThere(gate, first.rawx.asked, rival.asked), {}
+    hedging.before = [other.asked for other in others[:-1]]
+    ended = threading.Event()
+
+    def serve_rival(peer: Peer) -> None:
+        try:
+            over_tls(rival)(peer)
+        finally:
+            ended.set()
+
+    with contextlib.ExitStack() as stack:
+        scripts = [first, *map(over_tls, others[:-1]), serve_rival]
+        addresses = [stack.enter_context(serving(script)) for script in scripts]
+        stack.callback(lambda: [connection.close() for connection in made])
+        whole = metachunk(addresses, DATA, is_ec, "https")
+        options = options_of(hedging, ssl_context=TLS, perfdata=perfdata)
+        source = FragmentsSource(EC, whole, set(), options) if is_ec else CopiesSource(whole, set(), options)
+        assert read(source, DATA) == DATA
+        assert perfdata["rawx"]["hedged"] == 1
+        assert source.used == [chunk.url for chunk in whole.chunks[: len(others)]]
+        assert ended.wait(20)
+        assert len(made) == len(addresses)
 
 
 def test_first_copy_is_waited_for_when_its_rival_fails():
@@ -272,6 +328,25 @@ def test_fragment_whose_server_cannot_be_connected_to_is_left_for_a_spare(run, n
         assert hedging.is_late(hung.address)
     assert suspects == set()
     assert perfdata["rawx"]["hedged"] == 1
+
+
+def test_server_that_has_failed_is_not_late_while_others_are_connected_to():
+    """It leaves what may be hedged to one that is late, and its spare does not wait for that one."""
+    servers = [Rawx(data) for data in encoded(EC, DATA)]
+    hedging, events, suspects = LateOnce(*[server.answered for server in servers[2:6]]), [], set()
+    while hedging.take():
+        pass
+    hedging.give_back()
+    with running(servers) as addresses, refusing() as failed, nowhere() as hung:
+        whole = metachunk([failed, hung, *addresses[2:]], DATA, True)
+        source = FragmentsSource(EC, whole, suspects, options_of(hedging, on_event=events.append))
+        assert read(source, DATA) == DATA
+        assert hedging.is_late(hung.address)
+        assert not hedging.is_late(failed.address)
+        # Nobody has waited for the one that hangs until it had failed.
+        assert suspects == {failed.address}
+        others = [(event.kind, event.address) for event in events if event.kind in {HEDGED, FAILED_OVER}]
+        assert others == [(HEDGED, addresses[6].address), (FAILED_OVER, addresses[7].address)]
 
 
 def test_right_to_ask_a_spare_is_given_back_when_none_can_be_asked():

@@ -14,6 +14,7 @@ import pytest
 
 from oio.api._data.copies import CopiesWriter
 from oio.api._data.metachunks import UploadRequest
+from oio.api.ec import EcMetachunkWriter
 from oio.blob import sender as sending
 from oio.blob.quorum import GRACE_FACTOR, Patience
 from oio.common import exceptions as exc
@@ -23,6 +24,8 @@ from oio.common.green import create_ssl_context
 from oio.common.limits import Limits
 from oio.common.options import WRITE_GRACE, Options
 from tests.kit.deadlines import growing_limits
+from tests.kit.ec_fakes import EC
+from tests.kit.fakes import SYSMETA
 from tests.kit.scripted import Peer, ScriptedServer, serving
 from tests.kit.tls import CERTIFICATE
 from tests.unit.test_large_writes import Taking, over_tls, upload
@@ -144,6 +147,36 @@ def test_quorum_is_never_given_up(end):
     assert "after the quorum" not in str(caught.value)
 
 
+def store_wrong(peer: Peer) -> None:
+    peer.read_head()
+    peer.read_chunked()
+    peer.answer(201, **{HASH: "0" * 31 + "1"})
+
+
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_chunk_whose_checksum_is_wrong_is_none_of_the_quorum(data, is_ec, end):
+    """The server that is late is waited for as long as without that chunk."""
+    right, late = (6, 2) if is_ec else (1, 1)
+    with new_connections(store_wrong, *[store] * right, *[silent(end)] * late) as servers:
+        limits = {"write_grace": SHORT, "write_timeout": 0.5}
+        with pytest.raises(exc.OioTimeout, match=rf"quorum not reached \({right}/") as caught:
+            (write_fragments if is_ec else write)(servers, data, **limits)
+        end.set()
+    assert "checksum mismatch" in str(caught.value)
+    assert "Chunk write timeout 0.5 seconds:" in str(caught.value)
+
+
+def write_fragments(servers: list[ScriptedServer], data: bytes, **options: object) -> object:
+    chunks = [
+        {"url": f"http://{server.address}/{number:064X}", "pos": f"0.{number}", "num": number}
+        for number, server in enumerate(servers)
+    ]
+    sysmeta = {**SYSMETA, "chunk_method": "ec/algo=liberasurecode_rs_vand,k=6,m=3", "policy": "EC"}
+    writer = EcMetachunkWriter(sysmeta, chunks, hashlib.md5(), EC, **options)
+    return writer.stream(io.BytesIO(data), len(data) + 1)
+
+
 def test_no_grace_waits_for_the_write_limit(end, caplog):
     with new_connections(store, silent(end), store) as servers:
         for limits in growing_limits("stall", "write_timeout"):
@@ -195,7 +228,6 @@ def test_server_that_goes_on_taking_data_is_waited_for():
     done = green.LightQueue()
 
     class Slow:
-        error = None
         thread = SimpleNamespace(dead=False)
         left = 5
 
@@ -206,6 +238,9 @@ def test_server_that_goes_on_taking_data_is_waited_for():
                 done.put_nowait(self)
             return self.left
 
+        def has_stored(self, _checksum: str) -> bool:
+            return True
+
         def leave(self, *given: object) -> None:
             raise AssertionError(given)
 
@@ -214,7 +249,7 @@ def test_server_that_goes_on_taking_data_is_waited_for():
 
     quick, slow = [Quick(), Quick()], Slow()
     request = UploadRequest({}, [], hashlib.md5(), True, 2, Options.of({"write_grace": 0.001}))
-    CopiesWriter(request)._wait_for([*quick, slow], done)
+    CopiesWriter(request)._wait_for([*quick, slow], done, "")
     assert slow.left == 0
 
 

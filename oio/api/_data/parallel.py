@@ -135,13 +135,14 @@ class ParallelWriter(abc.ABC):
             # Before the first byte is taken from the source.
             self._check()
             count, checksum = self._transfer(source, size, senders)
-            self._wait_for(senders, done)
+            self._wait_for(senders, done, checksum)
         return count, checksum
 
-    def _wait_for(self, senders: list[ChunkSender], done: Any) -> None:
+    def _wait_for(self, senders: list[ChunkSender], done: Any, checksum: str) -> None:
         """Wait for the answers to what was queued, and leave behind those that are late.
 
         :param done: queue that gets each sender whose green thread has ended
+        :param checksum: of the metachunk; empty when we have computed none
         """
         patience = Patience(self._request.quorum, self._options)
         running = {sender: sender.progress for sender in senders}
@@ -158,7 +159,7 @@ class ParallelWriter(abc.ABC):
                 patience.renew()
             else:
                 del running[sender]
-                if sender.error is None:
+                if sender.has_stored(checksum):
                     patience.note_stored()
             running = {sender: sender.progress for sender in running}
 
@@ -177,11 +178,14 @@ class ParallelWriter(abc.ABC):
             for thread in threads:
                 thread.wait()
         self._check()
-        self._take_answers([sender for sender in senders if sender.conn is not None])
+        self._take_answers([sender for sender in senders if sender.conn is not None], checksum)
         return count, checksum
 
-    def _take_answers(self, waiting: list[ChunkSender]) -> None:
-        """Take the answers to what was sent whole as they come, and leave behind those that are late."""
+    def _take_answers(self, waiting: list[ChunkSender], checksum: str) -> None:
+        """Take the answers to what was sent whole as they come, and leave behind those that are late.
+
+        :param checksum: of the metachunk; empty when we have computed none
+        """
         patience = Patience(self._request.quorum, self._options)
         by_socket = {sender.socket: sender for sender in waiting}
         taking: ChunkSender | None = None
@@ -193,7 +197,7 @@ class ParallelWriter(abc.ABC):
                         for sock in green.wait_any(by_socket):
                             taking = by_socket.pop(sock)
                             taking.take_answer()
-                            if taking.error is None:
+                            if taking.has_stored(checksum):
                                 patience.note_stored()
                             taking = None
             except CANDIDATES as err:

@@ -178,8 +178,6 @@ class _Reading:
         waits = verify and size <= self._hold_up_to
         while True:
             digest = in_threads(checksum_like(self._expected), size) if verify and self._expected else None
-            # Without a checksum, any function of a block will do.
-            update: Callable[[bytes], object] = len if digest is None else digest.update
             left, given = size, False
             held: list[bytes] = []
             if spool is not None:
@@ -188,7 +186,8 @@ class _Reading:
             try:
                 for block in blocks:
                     left -= len(block)
-                    update(block)
+                    if digest is not None:
+                        digest.update(block)
                     if spool is not None:
                         spool.write(block)
                     elif waits or left <= 0:
@@ -207,10 +206,18 @@ class _Reading:
                 while held:
                     yield held.pop(0)
                 return
-            self._corrupted += source.find_damaged()
-            if given or not source.exclude_damaged():
-                raise self._corruption()
-            _LOGGER.warning("Corrupted metachunk, reading it again without trust in %s", self._corrupted)
+            self._exclude_damaged(given)
+
+    def _exclude_damaged(self, given: bool) -> None:
+        """Prepare another attempt, without the chunks whose data do not match the checksum.
+
+        :param given: some bytes were given already
+        :raises CorruptedChunk: there can be none
+        """
+        self._corrupted += self._source.find_damaged()
+        if given or not self._source.exclude_damaged():
+            raise self._corruption()
+        _LOGGER.warning("Corrupted metachunk, reading it again without trust in %s", self._corrupted)
 
     def _try_again(self, err: exc.OioException, given: bool) -> None:
         """Prepare another attempt, after a guess at the damaged chunks has left too few of them.

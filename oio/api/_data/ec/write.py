@@ -99,6 +99,8 @@ class FragmentSender(ChunkSender):
         algorithm = options.checksum_algo
         #: Of the fragments.
         self.checksum: Checksum | None = in_threads(new_checksum(algorithm)) if algorithm else None
+        #: The same in hexadecimal digits, once the end of the body is made.
+        self._digest = ""
 
     def _describe(self, phase: str, error: Failure) -> str:
         return f"{phase}: {error}"
@@ -135,8 +137,13 @@ class FragmentSender(ChunkSender):
             f"{CHUNK_HEADERS['metachunk_hash']}: {checksum}\r\n"
         )
         if self.checksum is not None:
-            end += f"{CHUNK_HEADERS['chunk_hash']}: {self.checksum.hexdigest()}\r\n"
+            self._digest = self.checksum.hexdigest()
+            end += f"{CHUNK_HEADERS['chunk_hash']}: {self._digest}\r\n"
         return f"{end}\r\n".encode("ascii")
+
+    def expected_hash(self, checksum: str) -> str:
+        # Not that of the metachunk.
+        return self._digest
 
 
 class FragmentsWriter(ParallelWriter):
@@ -189,7 +196,5 @@ class FragmentsWriter(ParallelWriter):
 
     def _verified(self, senders: list[ChunkSender], checksum: str) -> str:
         for sender in senders:
-            own = sender.checksum if isinstance(sender, FragmentSender) else None
-            if own is not None and (sender.received_hash or "").lower() != own.hexdigest():
-                sender.check_hash(own.hexdigest())
+            sender.check_hash(sender.expected_hash(checksum))
         return checksum
