@@ -23,6 +23,7 @@ from oio.blob.connect import (
     seam_is_replaced,
     socket_of,
     take_kept,
+    was_kept,
 )
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.watched import blame, chunk_failed, other_chunk
@@ -32,6 +33,7 @@ from oio.common.chunks import Chunk, ChunkDict
 from oio.common.events import FAILED_OVER, HEDGED, RETRIED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
 from oio.common.http import ranges_from_http_header
+from oio.common.interruptions import pass_interruption
 from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
 
@@ -122,9 +124,10 @@ class Candidates:
             text = f"Deadline reached while {doing}: {reason}"
             raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
 
-    def _open(self, chunk: Chunk) -> tuple[ChunkAnswer, Chunk] | None:
+    def _open(self, chunk: Chunk, may_keep: bool = True) -> tuple[ChunkAnswer, Chunk] | None:
         """Ask a candidate for the data.
 
+        :param may_keep: on a connection that was kept from before, if there is one: it may be dead
         :returns: the answer, and the candidate that gave it, which may be a rival; None when it is of no use
         """
         limits = self._options.limits
@@ -138,7 +141,7 @@ class Candidates:
                 hedging, doing = None, "verifying the file at"
                 self._check_file(chunk)
             doing = "connecting to"
-            asked = self._connect(chunk, hedging)
+            asked = self._connect(chunk, hedging, may_keep)
             if asked is None:
                 return None
             chunk, conn = asked
@@ -153,10 +156,7 @@ class Candidates:
             source.conn = conn
             if self._options.perfdata is not None:
                 self._options.add_step("connect", chunk, begin)
-            if source.status in (200, 206):
-                problem = self._problem(source, chunk)
-            else:
-                status, problem = source.status, exc.brief(getattr(source, "reason", "")) or "no reason"
+            status, problem = self._judged(source, chunk)
             usable = problem is None
         except exc.DeadlineReached:
             raise
@@ -169,6 +169,9 @@ class Candidates:
                 if problem is not None:
                     blame(conn, problem)
                 close_connection(conn, source, self.logger)
+        if isinstance(problem, ConnectionError) and was_kept(conn):
+            # That tells nothing of its server, to which connecting may take long.
+            return self._open(chunk, may_keep=False)
         if problem is not None or source is None:
             self._failed(chunk, status, problem, f"{doing} {chunk.netloc}", begin)
             return None
@@ -177,9 +180,12 @@ class Candidates:
         self.served.append(chunk.url)
         return source, chunk
 
-    def _connect(self, chunk: Chunk, hedging: Hedging | None) -> tuple[Chunk, Connection] | None:
+    def _connect(
+        self, chunk: Chunk, hedging: Hedging | None, may_keep: bool
+    ) -> tuple[Chunk, Connection] | None:
         """Send a candidate the request.
 
+        :param may_keep: see :meth:`_open`
         :returns: the candidate that has it, which may be a rival, and the connection; None when all that were
             asked have failed, which is noted
         """
@@ -189,9 +195,14 @@ class Candidates:
             # Fakes of applications see no request but those that they expect.
             hedging = None
         with green.ConnectionTimeout(options.limits.connecting(chunk.netloc)):
-            kept = None if hedging is None else take_kept(chunk, options)
-            if kept is not None or hedging is None:
-                return chunk, connect(chunk, "GET", headers, options, attempt=attempt, kept=kept)
+            if hedging is None:
+                return chunk, connect(chunk, "GET", headers, options, attempt=attempt)
+            kept = take_kept(chunk, options) if may_keep else None
+            if kept is not None:
+                try:
+                    return chunk, connect(chunk, "GET", headers, options, attempt=attempt, kept=kept)
+                except ConnectionError as err:
+                    pass_interruption(err)
         return self._connect_with_rivals(chunk, attempt, hedging)
 
     def _connect_with_rivals(
@@ -317,6 +328,12 @@ class Candidates:
         if options.perfdata is not None:
             add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
         return chunk
+
+    def _judged(self, source: ChunkAnswer, chunk: Chunk) -> tuple[int, str | None]:
+        """Status of a refusal, or 0; and why a response cannot be used, None when it can."""
+        if source.status in (200, 206):
+            return 0, self._problem(source, chunk)
+        return source.status, exc.brief(getattr(source, "reason", "")) or "no reason"
 
     def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
         """Why a response is not the one that was asked for; None when it is."""

@@ -81,6 +81,7 @@ def connect(
     body: bytes = b"",
     attempt: int = 1,
     kept: object = None,
+    is_trusted: bool = False,
 ) -> Connection:
     """Send the head of a request about a chunk.
 
@@ -91,6 +92,7 @@ def connect(
     :param body: sent along with the head
     :param attempt: for the listener of the call
     :param kept: connection to use, see :func:`take_kept`
+    :param is_trusted: a connection is kept for it, see :func:`connected`
     """
     scheme, netloc, path = place_of(chunk.address)
     # Fakes know no keyword that is not needed.
@@ -103,6 +105,8 @@ def connect(
         kwargs["body"] = body
     if kept is not None:
         kwargs["kept"] = kept
+    if is_trusted:
+        kwargs["is_trusted"] = True
     seam = sys.modules.get("oio.api.io") or http_eventlet
     if options.on_event is not None:
         begin = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
@@ -120,12 +124,19 @@ def seam_is_replaced() -> bool:
 
 
 def take_kept(chunk: Chunk, options: Options) -> object:
-    """Take a connection that is kept, to read a chunk with a request that must be sent now; None without one.
+    """Take a connection that is kept for a request about a chunk, which must be sent now; None without one.
 
-    Not for an application's test that makes the connections.
+    It may be dead: who uses it makes another then. Not for an application's test that makes the connections.
     """
     scheme, netloc, _ = place_of(chunk.address)
-    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context), is_trusted=scheme == "http")
+    # A listener would be told of requests that nobody got.
+    is_trusted = scheme == "http" and options.on_event is None
+    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context), is_trusted=is_trusted)
+
+
+def was_kept(connection: Connection | None) -> bool:
+    """Tell whether a request was sent on a connection that :func:`take_kept` gave."""
+    return isinstance(connection, http_eventlet.ChunkConnection) and connection.was_kept
 
 
 def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) -> list[bool]:

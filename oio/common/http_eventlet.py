@@ -150,8 +150,9 @@ class ChunkConnection:
     """One request to a chunk server, on a connection that may have served others before.
 
     :meth:`close` ends the request: the connection goes back to the pool when its response was read to the
-    end, otherwise it is closed. A kept connection that dies before the first byte of an answer is replaced
-    once (pitfall 135); ``said_twice`` tells that the server may have done what the first one asked.
+    end, otherwise it is closed. A connection from the pool that dies before the first byte of an answer is
+    replaced once (pitfall 135); ``said_twice`` tells that the server may have done what the first one asked.
+    One that was given, which ``was_kept`` tells, is replaced by who has given it.
     """
 
     watch: Watch | None = None
@@ -170,6 +171,7 @@ class ChunkConnection:
         pool: ConnectionPool | None = None,
         body: bytes = b"",
         kept: Any = None,
+        is_trusted: bool = False,
     ) -> None:
         self.method = method
         self._request = (method, target, list(headers), body)
@@ -178,11 +180,11 @@ class ChunkConnection:
         self._pool = POOL if pool is None else pool
         self.said_twice = False
         self._response: Any = None
-        if kept is None:
-            # Over TLS, a dead one fails in other ways, and is not replaced.
-            kept = self._pool.take(self._key, is_trusted=method == "GET" and scheme == "http")
-        self._connection = kept
-        self._replay: list[Any] | None = [] if self._connection is not None else None
+        # Over TLS, a dead one fails in other ways, and would not be replaced.
+        own = self._pool.take(self._key, is_trusted=is_trusted and scheme == "http") if kept is None else None
+        self._connection = own or kept
+        self.was_kept = kept is not None
+        self._replay: list[Any] | None = None if own is None else []
         self._replay_size = 0
         if self._connection is None:
             self._connection = _connected(*self._key)
@@ -378,6 +380,7 @@ def http_connect(
     ssl_context: ssl.SSLContext | None = None,
     body: bytes = b"",
     kept: Any = None,
+    is_trusted: bool = False,
 ) -> ChunkConnection:
     """Send the head of a request to a chunk server.
 
@@ -387,7 +390,8 @@ def http_connect(
     :param query_string: sent as it is
     :param scheme: ``http`` or ``https``
     :param body: sent along with the head, framed as the headers announce it
-    :param kept: connection that was taken out of the pool for it
+    :param kept: connection that was taken out of the pool for it; it is not replaced when it turns out dead
+    :param is_trusted: one that the pool has was looked at just now
     :returns: a connection with ``send``, ``getresponse`` and ``close``
     :raises OSError: when the server cannot be reached
 
@@ -406,4 +410,4 @@ def http_connect(
             flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
         else:
             flat.append((name, str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body=body, kept=kept)
+    return ChunkConnection(scheme, host, method, target, flat, ssl_context, None, body, kept, is_trusted)

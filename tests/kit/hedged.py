@@ -60,17 +60,25 @@ class Rawx:
         self.asked, self.answered, self.left = (threading.Event() for _ in range(3))
 
     def __call__(self, peer: Peer) -> None:
-        while head := peer.read_head():
-            self.asked.set()
-            if self.after is not None:
-                self.after.wait(60)
-            value = head.lower().partition("range: bytes=")[2].partition("\r\n")[0]
-            first, last = map(int, value.split("-"))
-            body = self.data[first : last + 1]
-            last = first + len(body) - 1
-            peer.answer(206, body, Content_Range=f"bytes {first}-{last}/{len(self.data)}")
-            self.answered.set()
+        while self.answer(peer):
+            pass
         self.left.set()
+
+    def answer(self, peer: Peer) -> bool:
+        """Answer one request; False when there is none any more."""
+        head = peer.read_head()
+        if not head:
+            return False
+        self.asked.set()
+        if self.after is not None:
+            self.after.wait(60)
+        value = head.lower().partition("range: bytes=")[2].partition("\r\n")[0]
+        first, last = map(int, value.split("-"))
+        body = self.data[first : last + 1]
+        last = first + len(body) - 1
+        peer.answer(206, body, Content_Range=f"bytes {first}-{last}/{len(self.data)}")
+        self.answered.set()
+        return True
 
 
 @contextlib.contextmanager

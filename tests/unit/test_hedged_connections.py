@@ -111,6 +111,44 @@ def test_copy_that_cannot_be_connected_to_is_left_for_another(run, hanging, sche
     assert perfdata["rawx"]["hedged"] == 1
 
 
+@pytest.fixture
+def idle() -> Iterator[dict[Any, Any]]:
+    """The idle connections, by where they lead to: they are kept."""
+
+    class Owner:
+        pass
+
+    owner = Owner()
+    release = http_eventlet.POOL.hold(owner)
+    yield http_eventlet.POOL._idle
+    release()
+
+
+@pytest.mark.parametrize("how", ["closes", "resets"])
+def test_copy_that_leaves_and_cannot_be_connected_to_again_is_left_for_another(how, idle):
+    """A host that goes away closes its connections, and is silent after that."""
+    is_over, hedging = threading.Event(), Late()
+
+    def answer_and_leave(peer: Peer) -> None:
+        Rawx(DATA).answer(peer)
+        assert is_over.wait(60)
+        if how == "resets":
+            peer.reset()
+
+    with nowhere() as silent, running([Rawx(DATA)]) as [other]:
+        with serving(answer_and_leave) as leaving:
+            first = metachunk([leaving, other], DATA, False)
+            assert read(CopiesSource(first, set(), options_of(hedging)), DATA) == DATA
+            is_over.set()
+        # Nobody is at its address any more.
+        idle["http", silent.address, None] = idle.pop(("http", leaving.address, None))
+        again = metachunk([silent, other], DATA, False)
+        source = CopiesSource(again, set(), options_of(hedging))
+        assert read(source, DATA) == DATA
+        assert source.used == [again.chunks[1].url]
+        assert hedging.is_late(silent.address)
+
+
 def test_deadline_that_comes_after_the_rival_was_asked_names_the_rival():
     times = [0.0]
     with nowhere() as first, serving(Rawx(DATA)) as second:

@@ -156,10 +156,20 @@ class FragmentSource:
 
     # --- in the thread of the caller, `ask` and `take` within its time limit ---
 
-    def ask(self, request: Request) -> None:
-        """Ask for the data."""
+    def ask(self, request: Request, is_kept: bool = False) -> None:
+        """Ask for the data.
+
+        :param is_kept: there is a connection for it
+        """
         self.begin, self._first_byte = time.monotonic(), request.first
-        self.conn = connect(self.chunk, "GET", request.headers, self._family.options, attempt=self.attempt)
+        self.conn = connect(
+            self.chunk,
+            "GET",
+            request.headers,
+            self._family.options,
+            attempt=self.attempt,
+            is_trusted=is_kept,
+        )
         self.doing = "waiting for"
 
     def take(self, plan: SegmentPlan) -> tuple[int, bytes]:

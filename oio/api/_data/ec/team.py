@@ -188,7 +188,7 @@ class SourceTeam:
         limits = self._family.options.limits
         return in_turn(
             fresh,
-            partial(FragmentSource.ask, request=request),
+            partial(FragmentSource.ask, request=request, is_kept=True),
             lambda source: green.ConnectionTimeout(min(request.seconds, limits.connecting(source.netloc))),
             FragmentSource.failed,
         )
