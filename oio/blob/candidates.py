@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import itertools
 import logging
 import re
 import time
@@ -23,7 +25,6 @@ from oio.blob.connect import (
     seam_is_replaced,
     socket_of,
     take_kept,
-    was_kept,
 )
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.watched import blame, chunk_failed, other_chunk
@@ -33,7 +34,7 @@ from oio.common.chunks import Chunk, ChunkDict
 from oio.common.events import FAILED_OVER, HEDGED, RETRIED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
 from oio.common.http import ranges_from_http_header
-from oio.common.interruptions import pass_interruption
+from oio.common.http_eventlet import DeadConnection
 from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
 
@@ -169,8 +170,8 @@ class Candidates:
                 if problem is not None:
                     blame(conn, problem)
                 close_connection(conn, source, self.logger)
-        if isinstance(problem, ConnectionError) and was_kept(conn):
-            # That tells nothing of its server, to which connecting may take long.
+        if isinstance(problem, DeadConnection):
+            # Another one may take long to make.
             return self._open(chunk, may_keep=False)
         if problem is not None or source is None:
             self._failed(chunk, status, problem, f"{doing} {chunk.netloc}", begin)
@@ -197,12 +198,11 @@ class Candidates:
         with green.ConnectionTimeout(options.limits.connecting(chunk.netloc)):
             if hedging is None:
                 return chunk, connect(chunk, "GET", headers, options, attempt=attempt)
-            kept = take_kept(chunk, options) if may_keep else None
+            [kept] = take_kept([chunk], options) if may_keep else [None]
             if kept is not None:
-                try:
-                    return chunk, connect(chunk, "GET", headers, options, attempt=attempt, kept=kept)
-                except ConnectionError as err:
-                    pass_interruption(err)
+                with contextlib.suppress(DeadConnection):
+                    conn = connect(chunk, "GET", headers, options, b"", attempt, kept, is_replaced=False)
+                    return chunk, conn
         return self._connect_with_rivals(chunk, attempt, hedging)
 
     def _connect_with_rivals(
@@ -287,7 +287,8 @@ class Candidates:
                 self._second_tries.append(chunk)
                 return rival, other
             if ready:
-                self._second_tries.append(rival)
+                # It may be the first one's turn to fail.
+                self.chunk_iter = itertools.chain([rival], self.chunk_iter)
             else:
                 reason = exc.OioTimeout("Chunk read timeout: no answer in time")
                 blame(other, reason)

@@ -81,7 +81,7 @@ def connect(
     body: bytes = b"",
     attempt: int = 1,
     kept: object = None,
-    is_trusted: bool = False,
+    is_replaced: bool = True,
 ) -> Connection:
     """Send the head of a request about a chunk.
 
@@ -92,7 +92,7 @@ def connect(
     :param body: sent along with the head
     :param attempt: for the listener of the call
     :param kept: connection to use, see :func:`take_kept`
-    :param is_trusted: a connection is kept for it, see :func:`connected`
+    :param is_replaced: False to raise `DeadConnection` when `kept` turns out dead
     """
     scheme, netloc, path = place_of(chunk.address)
     # Fakes know no keyword that is not needed.
@@ -105,8 +105,8 @@ def connect(
         kwargs["body"] = body
     if kept is not None:
         kwargs["kept"] = kept
-    if is_trusted:
-        kwargs["is_trusted"] = True
+    if not is_replaced:
+        kwargs["is_replaced"] = False
     seam = sys.modules.get("oio.api.io") or http_eventlet
     if options.on_event is not None:
         begin = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
@@ -123,30 +123,26 @@ def seam_is_replaced() -> bool:
     return seam is not None and seam.http_connect is not http_eventlet.http_connect
 
 
-def take_kept(chunk: Chunk, options: Options) -> object:
-    """Take a connection that is kept for a request about a chunk, which must be sent now; None without one.
+def take_kept(chunks: Iterable[Chunk], options: Options) -> list[object]:
+    """Take connections that are kept for requests about chunks, which must be sent now; None for the others.
 
-    It may be dead: who uses it makes another then. Not for an application's test that makes the connections.
-    """
-    scheme, netloc, _ = place_of(chunk.address)
-    # A listener would be told of requests that nobody got.
-    is_trusted = scheme == "http" and options.on_event is None
-    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context), is_trusted=is_trusted)
-
-
-def was_kept(connection: Connection | None) -> bool:
-    """Tell whether a request was sent on a connection that :func:`take_kept` gave."""
-    return isinstance(connection, http_eventlet.ChunkConnection) and connection.was_kept
-
-
-def connected(chunks: Iterable[Chunk], ssl_context: SSLContext | None = None) -> list[bool]:
-    """Tell for each chunk whether a connection is kept for its request, which then does not wait for one.
-
-    There is none for any of them when an application's test makes the connections.
+    There are none when an application's test makes the connections.
     """
     if seam_is_replaced():
-        return [False for _ in chunks]
-    return http_eventlet.POOL.kept_for([(*place_of(chunk.address)[:2], ssl_context) for chunk in chunks])
+        return [None for _ in chunks]
+    return http_eventlet.POOL.take_all([_key_of(chunk, options) for chunk in chunks])
+
+
+def give_back(chunks: Iterable[Chunk], kept: Iterable[object], options: Options) -> None:
+    """Keep connections that were taken, and are not needed."""
+    for chunk, connection in zip(chunks, kept, strict=True):
+        if connection is not None:
+            http_eventlet.POOL.give(_key_of(chunk, options), connection)
+
+
+def _key_of(chunk: Chunk, options: Options) -> tuple[str, str, SSLContext | None]:
+    scheme, netloc, _ = place_of(chunk.address)
+    return scheme, netloc, options.ssl_context
 
 
 def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Options) -> list[Chunk]:
@@ -166,7 +162,7 @@ def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Option
             leaving[place] -= 1
         else:
             others.append(chunk)
-    kept = connected(others, options.ssl_context)
+    kept = http_eventlet.POOL.kept_for([_key_of(chunk, options) for chunk in others])
     return [chunk for chunk, is_kept in zip(others, kept, strict=True) if not is_kept]
 
 

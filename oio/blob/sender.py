@@ -105,6 +105,8 @@ class ChunkSender:
         self.sent = 0
         self._is_stored = False
         self.conn: Connection | None = None
+        #: Connection that was kept from before, for its request.
+        self.kept: object = None
         self._headers = headers
         self._begin = time.monotonic()
         self._failures = failures
@@ -204,13 +206,14 @@ class ChunkSender:
         """
         options, chunk = self.options, self.chunk
         begin = self._begin = time.monotonic()
+        kept, self.kept = self.kept, None
         headers = {
             **self._headers,
             CHUNK_HEADERS["chunk_pos"]: chunk.pos,
             CHUNK_HEADERS["chunk_id"]: chunk.url.rpartition("/")[2],
         }
         try:
-            self.conn = conn = connect(chunk, "PUT", headers, options, body)
+            self.conn = conn = connect(chunk, "PUT", headers, options, body, kept=kept)
         finally:
             if options.perfdata is not None:
                 options.add_step("connect", chunk, begin)

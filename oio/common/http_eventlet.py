@@ -146,13 +146,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.forget)
 
 
+class DeadConnection(ConnectionError):
+    """A connection that was kept from before has died, which tells nothing of its server now."""
+
+
 class ChunkConnection:
     """One request to a chunk server, on a connection that may have served others before.
 
     :meth:`close` ends the request: the connection goes back to the pool when its response was read to the
-    end, otherwise it is closed. A connection from the pool that dies before the first byte of an answer is
-    replaced once (pitfall 135); ``said_twice`` tells that the server may have done what the first one asked.
-    One that was given, which ``was_kept`` tells, is replaced by who has given it.
+    end, otherwise it is closed. A kept connection that dies before the first byte of an answer is replaced
+    once (pitfall 135), unless the caller does it; ``said_twice`` tells that the server may have done what the
+    first one asked.
     """
 
     watch: Watch | None = None
@@ -171,7 +175,7 @@ class ChunkConnection:
         pool: ConnectionPool | None = None,
         body: bytes = b"",
         kept: Any = None,
-        is_trusted: bool = False,
+        is_replaced: bool = True,
     ) -> None:
         self.method = method
         self._request = (method, target, list(headers), body)
@@ -180,11 +184,9 @@ class ChunkConnection:
         self._pool = POOL if pool is None else pool
         self.said_twice = False
         self._response: Any = None
-        # Over TLS, a dead one fails in other ways, and would not be replaced.
-        own = self._pool.take(self._key, is_trusted=is_trusted and scheme == "http") if kept is None else None
-        self._connection = own or kept
-        self.was_kept = kept is not None
-        self._replay: list[Any] | None = None if own is None else []
+        self._connection = self._pool.take(self._key) if kept is None else kept
+        self._is_replaced = is_replaced
+        self._replay: list[Any] | None = [] if self._connection is not None else None
         self._replay_size = 0
         if self._connection is None:
             self._connection = _connected(*self._key)
@@ -207,8 +209,11 @@ class ChunkConnection:
         :param waiting: makes the context of all that
         """
         replay, self._replay = self._replay, None
-        if replay is None or interruption(error) is not None:
+        if replay is None or not self._is_replaced or interruption(error) is not None:
             self._end()
+            if replay is not None and not self._is_replaced:
+                pass_interruption(error)
+                raise DeadConnection(str(error)) from error
             raise error
         dead = self._take()
         if dead is None:
@@ -380,7 +385,7 @@ def http_connect(
     ssl_context: ssl.SSLContext | None = None,
     body: bytes = b"",
     kept: Any = None,
-    is_trusted: bool = False,
+    is_replaced: bool = True,
 ) -> ChunkConnection:
     """Send the head of a request to a chunk server.
 
@@ -390,8 +395,8 @@ def http_connect(
     :param query_string: sent as it is
     :param scheme: ``http`` or ``https``
     :param body: sent along with the head, framed as the headers announce it
-    :param kept: connection that was taken out of the pool for it; it is not replaced when it turns out dead
-    :param is_trusted: one that the pool has was looked at just now
+    :param kept: connection that was taken out of the pool for it
+    :param is_replaced: False to raise `DeadConnection` when one that was kept turns out dead
     :returns: a connection with ``send``, ``getresponse`` and ``close``
     :raises OSError: when the server cannot be reached
 
@@ -410,4 +415,4 @@ def http_connect(
             flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
         else:
             flat.append((name, str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context, None, body, kept, is_trusted)
+    return ChunkConnection(scheme, host, method, target, flat, ssl_context, None, body, kept, is_replaced)

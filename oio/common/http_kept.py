@@ -17,8 +17,6 @@ from oio.common import green
 #: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
 MAX_IDLE = 256
 MAX_IDLE_SECONDS = 60.0
-#: Seconds after its last use for which a connection is taken to be alive by who replaces one that is not.
-TRUSTED_SECONDS = 1.0
 
 
 def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
@@ -125,12 +123,6 @@ class ConnectionPool:
         """Tell whether there is an idle connection to ``key`` that still looks alive."""
         return self.kept_for([key])[0]
 
-    def _is_alive(self, connection: Any, idle: float, is_trusted: bool) -> bool:
-        if connection.sock is None or idle >= self.max_idle_seconds:
-            return False
-        # A server that has closed, or sends something unasked, makes the socket readable.
-        return (is_trusted and idle < TRUSTED_SECONDS) or not green.is_readable(connection.sock)
-
     def kept_for(self, keys: Iterable[Any]) -> list[bool]:
         """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
 
@@ -155,30 +147,50 @@ class ConnectionPool:
             self._note_releases()
         return kept
 
-    def take(self, key: Any, *, is_trusted: bool = False) -> Any:
-        """An idle connection to ``key`` that still looks alive, or None.
-
-        :param is_trusted: one that was used just now is not looked at
-        """
-        if self._clock() >= self._expiry:
-            self.expire()
-        while True:
-            connection: Any = None
-            with self._lock:
-                queue = self._idle.get(key)
-                if queue:
-                    connection, since = queue.pop()
-                    self._count -= 1
-                    if not queue:
-                        del self._idle[key]
-            if self._releases:
-                self._note_releases()
-            if connection is None:
-                return None
-            if self._is_alive(connection, self._clock() - since, is_trusted):
+    def take(self, key: Any) -> Any:
+        """An idle connection to ``key`` that still looks alive, or None."""
+        while (connection := self._pop(key)) is not None:
+            # A server that has closed, or sends something unasked, makes the socket readable.
+            if connection.sock is not None and not green.is_readable(connection.sock):
                 return connection
             shutdown_and_close(connection.sock)
             connection.close()
+        return None
+
+    def take_all(self, keys: Iterable[Any]) -> list[Any]:
+        """Idle connections for several requests, given by key, which look alive; None for each without one.
+
+        One look at all of them takes no longer than that at one.
+        """
+        wanted = list(keys)
+        if len(wanted) == 1:
+            return [self.take(wanted[0])]
+        taken = [self._pop(key) for key in wanted]
+        sockets = [one.sock for one in taken if one is not None and one.sock is not None]
+        spoken = green.readable(sockets) if sockets else ()
+        for place, one in enumerate(taken):
+            if one is not None and (one.sock is None or one.sock.fileno() in spoken):
+                shutdown_and_close(one.sock)
+                one.close()
+                # There may be another one.
+                taken[place] = self.take(wanted[place])
+        return taken
+
+    def _pop(self, key: Any) -> Any:
+        """The connection to ``key`` that was kept last, or None."""
+        if self._clock() >= self._expiry:
+            self.expire()
+        connection = None
+        with self._lock:
+            queue = self._idle.get(key)
+            if queue:
+                connection, _ = queue.pop()
+                self._count -= 1
+                if not queue:
+                    del self._idle[key]
+        if self._releases:
+            self._note_releases()
+        return connection
 
     def give(self, key: Any, connection: Any) -> None:
         """Keep a connection whose last response was read to its end."""

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from oio.common import http_eventlet
+from oio.common import green, http_eventlet
 from oio.common.http_eventlet import CustomHttpConnection, http_connect
 from oio.common.http_kept import ConnectionPool
 from tests.kit.scripted import Peer, serving
@@ -400,37 +400,41 @@ def test_kept_connection_is_not_taken_and_closed_by_another_thread_while_it_is_l
         connection.close()
 
 
-class CountingSocket:
-    """Stands for the socket of an idle connection, which its server has closed."""
+def test_connections_for_several_requests_are_looked_at_in_one_go(pool, monkeypatch):
+    looks = []
+    monkeypatch.setattr(green, "is_readable", lambda sock: pytest.fail("one was looked at by itself"))
+    look = green.readable
+    monkeypatch.setattr(green, "readable", lambda socks: looks.append(len(socks)) or look(socks))
+    with serving(answer_always) as one, serving(answer_always) as two:
+        connections = [CustomHttpConnection(server.address) for server in (one, two, two)]
+        for key, connection in zip(("one", "two", "two"), connections, strict=True):
+            connection.connect()
+            pool.give(key, connection)
+        assert pool.take_all(["two", "one", "three", "two"]) == [
+            connections[2],
+            connections[0],
+            None,
+            connections[1],
+        ]
+        assert looks == [3]
+        for connection in connections:
+            connection.close()
 
-    looks = 0
 
-    def pending(self):
-        self.looks += 1
-        return 1
+def test_dead_connections_are_no_use_for_several_requests(pool):
+    def leave(peer: Peer) -> None:
+        peer.sock.shutdown(socket.SHUT_RDWR)
 
-    def close(self):
-        pass
-
-    def shutdown(self, _how):
-        pass
-
-
-@pytest.mark.parametrize(("idle", "is_trusted", "looks"), [(0.9, True, 0), (1.0, True, 1), (0.0, False, 1)])
-def test_connection_that_was_used_just_now_is_not_looked_at_by_who_replaces_a_dead_one(
-    idle, is_trusted, looks
-):
-    now = [100.0]
-    pool = ConnectionPool(clock=lambda: now[0])
-    owner = Owner()
-    release = pool.hold(owner)
-    connection = CustomHttpConnection("127.0.0.1:1")
-    connection.sock = sock = CountingSocket()
-    pool.give("key", connection)
-    now[0] += idle
-    assert pool.take("key", is_trusted=is_trusted) is (None if looks else connection)
-    assert sock.looks == looks
-    release()
+    with serving(leave) as leaving, serving(answer_always) as staying:
+        alive, *dead = [CustomHttpConnection(s.address) for s in (staying, leaving, leaving)]
+        for connection in (alive, *dead):
+            connection.connect()
+            pool.give("key", connection)
+        for connection in dead:
+            assert green.wait_any([connection.sock], 60)
+        assert pool.take_all(["key", "key"]) == [alive, None]
+        assert [connection.sock for connection in dead] == [None, None]
+        alive.close()
 
 
 def test_connection_that_its_server_closes_after_the_answer_is_replaced_at_once(pool):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from oio.blob.connect import CANDIDATES, connected, pass_foreign, seam_is_replaced
+from oio.blob.connect import CANDIDATES, pass_foreign, seam_is_replaced, take_kept
 from oio.blob.quorum import Patience, check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
@@ -168,13 +168,14 @@ class ParallelWriter(abc.ABC):
         for sender in senders:
             sender.collect()
         count, checksum = self._transfer(source, size, senders)
-        kept = connected(self._request.chunks, self._options.ssl_context)
-        with green.ContextPool(max(1, len(senders))) if not all(kept) else contextlib.nullcontext() as pool:
-            threads = []
-            for sender, is_kept in zip(senders, kept, strict=True):
-                if not is_kept and pool is not None:
-                    threads.append(pool.spawn(sender.connect_and_send))
-            ChunkSender.send_whole([sender for sender, is_kept in zip(senders, kept, strict=True) if is_kept])
+        kept = take_kept([sender.chunk for sender in senders], self._options)
+        for sender, connection in zip(senders, kept, strict=True):
+            sender.kept = connection
+        ready = [sender for sender in senders if sender.kept is not None]
+        others = [sender for sender in senders if sender.kept is None]
+        with green.ContextPool(len(others)) if others else contextlib.nullcontext() as pool:
+            threads = [pool.spawn(sender.connect_and_send) for sender in others] if pool is not None else []
+            ChunkSender.send_whole(ready)
             for thread in threads:
                 thread.wait()
         self._check()

@@ -140,6 +140,8 @@ class FragmentSource:
         self.doing = "connecting to"
         self._family = family
         self.conn: Connection | None = None
+        #: Connection that was kept from before, for its request.
+        self.kept: object = None
         #: When it was asked (monotonic seconds).
         self.begin = 0.0
         self._first_byte = 0
@@ -156,19 +158,17 @@ class FragmentSource:
 
     # --- in the thread of the caller, `ask` and `take` within its time limit ---
 
-    def ask(self, request: Request, is_kept: bool = False) -> None:
-        """Ask for the data.
-
-        :param is_kept: there is a connection for it
-        """
+    def ask(self, request: Request) -> None:
+        """Ask for the data."""
         self.begin, self._first_byte = time.monotonic(), request.first
+        kept, self.kept = self.kept, None
         self.conn = connect(
             self.chunk,
             "GET",
             request.headers,
             self._family.options,
             attempt=self.attempt,
-            is_trusted=is_kept,
+            kept=kept,
         )
         self.doing = "waiting for"
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
-from oio.blob.connect import CANDIDATES, connected, in_turn, is_cut, seam_is_replaced, socket_of
+from oio.blob.connect import CANDIDATES, give_back, in_turn, is_cut, seam_is_replaced, socket_of, take_kept
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.sender import SMALL
 from oio.blob.watched import blame, chunk_failed, other_chunk
@@ -152,7 +152,7 @@ class SourceTeam:
         due = 0.0
         hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
-            if not (kept := self._are_kept(fresh)) and hedging is not None and not seam_is_replaced():
+            if not (kept := self._take_kept(fresh)) and hedging is not None and not seam_is_replaced():
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
@@ -174,9 +174,16 @@ class SourceTeam:
                 raise fatal
         return list(outcomes.items())
 
-    def _are_kept(self, sources: list[FragmentSource]) -> bool:
-        """Whether a connection is kept for each of some sources."""
-        return all(connected([source.chunk for source in sources], self._family.options.ssl_context))
+    def _take_kept(self, sources: list[FragmentSource]) -> bool:
+        """Take the connections that are kept for some sources, if there are some for all of them."""
+        chunks, options = [source.chunk for source in sources], self._family.options
+        kept = take_kept(chunks, options)
+        if not all(kept):
+            give_back(chunks, kept, options)
+            return False
+        for source, connection in zip(sources, kept, strict=True):
+            source.kept = connection
+        return True
 
     def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[Outcome]:
         """Send the requests of some sources: all servers have theirs before the first answer is awaited.
@@ -188,7 +195,7 @@ class SourceTeam:
         limits = self._family.options.limits
         return in_turn(
             fresh,
-            partial(FragmentSource.ask, request=request, is_kept=True),
+            partial(FragmentSource.ask, request=request),
             lambda source: green.ConnectionTimeout(min(request.seconds, limits.connecting(source.netloc))),
             FragmentSource.failed,
         )
@@ -278,7 +285,7 @@ class SourceTeam:
         rivals = self._recruit_rivals(late, segment, hedging)
         asked = []
         request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
-        for rival, outcome in zip(rivals, self._ask(rivals, request, self._are_kept(rivals)), strict=True):
+        for rival, outcome in zip(rivals, self._ask(rivals, request, self._take_kept(rivals)), strict=True):
             if isinstance(outcome, green.ConnectionTimeout):
                 # With all the time of a connection, it may still be of use.
                 hedging.note_late(rival.netloc)
