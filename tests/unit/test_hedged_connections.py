@@ -22,7 +22,19 @@ from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, FAILED_OVER
 from oio.common.hedging import BURST
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
-from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of, wait_green
+from tests.kit.hedged import (
+    DATA,
+    EC,
+    HasAddress,
+    Late,
+    Rawx,
+    metachunk,
+    options_of,
+    read,
+    running,
+    source_of,
+    wait_green,
+)
 from tests.kit.scripted import Peer, full_backlog, serving
 from tests.kit.tls import CERTIFICATE, speak_tls
 
@@ -124,27 +136,43 @@ def idle() -> Iterator[dict[Any, Any]]:
     release()
 
 
+def keep(*servers: HasAddress) -> None:
+    for server in servers:
+        http_eventlet.connect_ahead("http", server.address)
+
+
+class Leaving:
+    """Chunk server that leaves when it is asked."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+        self.asked: list[str] = []
+
+    def __call__(self, peer: Peer) -> None:
+        if head := peer.read_head():
+            self.asked.append(head)
+            if self._how == "resets":
+                peer.reset()
+
+
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("how", ["closes", "resets"])
-def test_copy_that_leaves_and_cannot_be_connected_to_again_is_left_for_another(how, idle):
+def test_copy_that_leaves_and_cannot_be_connected_to_again_is_left_for_another(how, number, idle):
     """A host that goes away closes its connections, and is silent after that."""
-    hedging = Late()
-
-    def answer_and_leave(peer: Peer) -> None:
-        Rawx(DATA).answer(peer)
-        assert peer.read_head()
-        if how == "resets":
-            peer.reset()
-
-    with nowhere() as silent, running([Rawx(DATA)]) as [other], serving(answer_and_leave) as leaving:
-        first = metachunk([leaving, other], DATA, False)
-        assert read(CopiesSource(first, set(), options_of(hedging)), DATA) == DATA
+    hedging, suspects, first = Late(), set(), Leaving(how)
+    with nowhere() as silent, running([Rawx(DATA)]) as [other], serving(first) as leaving:
+        keep(*[leaving] * number)
         # Nobody is at its address any more.
         idle["http", silent.address, None] = idle.pop(("http", leaving.address, None))
         again = metachunk([silent, other], DATA, False)
-        source = CopiesSource(again, set(), options_of(hedging))
+        source = CopiesSource(again, suspects, options_of(hedging))
         assert read(source, DATA) == DATA
+        # It is no failure.
+        assert suspects == set()
         assert source.used == [again.chunks[1].url]
         assert hedging.is_late(silent.address)
+        # The others that were kept are no better.
+        assert len(first.asked) == 1
 
 
 def test_deadline_that_comes_after_the_rival_was_asked_names_the_rival():
