@@ -19,6 +19,7 @@ from oio.blob.connect import (
     Connection,
     connect,
     encoding_of,
+    give_back,
     pass_foreign,
 )
 from oio.blob.verification import verify_file
@@ -334,6 +335,10 @@ class FragmentSource:
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
+        if self.kept is not None:
+            # Its request was not sent.
+            kept, self.kept = self.kept, None
+            give_back([self.chunk], [kept], self._family.options)
         conn, self.conn = self.conn, None
         if conn is None:
             return
