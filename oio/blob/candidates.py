@@ -168,7 +168,7 @@ class Candidates:
             status = err.http_status if isinstance(err, exc.StatusMessageException) else 0
         finally:
             if conn is not None and not usable:
-                if problem is not None:
+                if problem is not None and not isinstance(problem, DeadConnection):
                     blame(conn, problem)
                 close_connection(conn, source, self.logger)
         if isinstance(problem, DeadConnection):
