@@ -143,6 +143,8 @@ class FragmentSource:
         self.conn: Connection | None = None
         #: Connection that was kept from before, for its request.
         self.kept: object = None
+        #: When that turns out dead, another one is made for it here; False when its team does it.
+        self.is_replaced = True
         #: When it was asked (monotonic seconds).
         self.begin = 0.0
         self._first_byte = 0
@@ -170,6 +172,7 @@ class FragmentSource:
             self._family.options,
             attempt=self.attempt,
             kept=kept,
+            is_replaced=self.is_replaced,
         )
         self.doing = "waiting for"
 
