@@ -80,6 +80,8 @@ class CustomHTTPResponse(green.HTTPResponse):
 
     def force_close(self) -> None:
         """Close the response and its socket, whatever is left to read."""
+        # Its connection is of no use for another request.
+        self.will_close = True
         shutdown_and_close(self._sock, self._pid)
         # Another thread has closed it, or is reading from it, and will see the end.
         with contextlib.suppress(ValueError, RuntimeError):
