@@ -44,9 +44,10 @@ _CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 class _Asked:
     """Candidate that is asked, and its connection once it is."""
 
-    def __init__(self, chunk: Chunk, attempt: int = 1) -> None:
+    def __init__(self, chunk: Chunk, attempt: int = 1, may_keep: bool = True) -> None:
         self.chunk = chunk
         self.attempt = attempt
+        self.may_keep = may_keep
         self.begin = 0.0
         self.conn: Connection | None = None
 
@@ -167,7 +168,7 @@ class Candidates:
             status = err.http_status if isinstance(err, exc.StatusMessageException) else 0
         finally:
             if conn is not None and not usable:
-                if problem is not None:
+                if problem is not None and not isinstance(problem, DeadConnection):
                     blame(conn, problem)
                 close_connection(conn, source, self.logger)
         if isinstance(problem, DeadConnection):
@@ -209,7 +210,8 @@ class Candidates:
         self, chunk: Chunk, attempt: int, hedging: Hedging
     ) -> tuple[Chunk, Connection] | None:
         """Make a connection, and others as well when it is late; the first one that is there is used."""
-        asked = [_Asked(chunk, attempt)]
+        # None is kept for it, or those that are may be dead.
+        asked = [_Asked(chunk, attempt, may_keep=False)]
 
         def rivals(_late: int) -> list[_Asked]:
             rival = self._next_rival(hedging)
@@ -245,11 +247,13 @@ class Candidates:
 
     def _ask(self, one: _Asked) -> BaseException | None:
         """Send a candidate the request, in a green thread of ours; gives the failure."""
-        options, netloc = self._options, one.chunk.netloc
+        options, netloc, headers = self._options, one.chunk.netloc, self.request_headers
         one.begin = time.monotonic()
         try:
             with green.ConnectionTimeout(options.limits.connecting(netloc)):
-                one.conn = connect(one.chunk, "GET", self.request_headers, options, attempt=one.attempt)
+                one.conn = connect(
+                    one.chunk, "GET", headers, options, b"", one.attempt, is_replaced=one.may_keep
+                )
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err)
             return err

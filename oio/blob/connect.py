@@ -92,7 +92,8 @@ def connect(
     :param body: sent along with the head
     :param attempt: for the listener of the call
     :param kept: connection to use, see :func:`take_kept`
-    :param is_replaced: False to raise `DeadConnection` when `kept` turns out dead
+    :param is_replaced: False to raise `DeadConnection` when `kept` turns out dead; without it, a new one is
+        made then
     """
     scheme, netloc, path = place_of(chunk.address)
     # Fakes know no keyword that is not needed.

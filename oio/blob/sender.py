@@ -16,6 +16,7 @@ from oio.blob.connect import (
     ChunkAnswer,
     Connection,
     connect,
+    give_back,
     in_turn,
     pass_foreign,
     socket_of,
@@ -164,6 +165,10 @@ class ChunkSender:
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
+        if self.kept is not None:
+            # Its request was not sent.
+            kept, self.kept = self.kept, None
+            give_back([self.chunk], [kept], self.options)
         conn, self.conn = self.conn, None
         if conn is None:
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from oio.common import green
 from oio.common.events import CHUNK_FAILED, Event, Watch, Watcher, outcome_of, tell
-from oio.common.http_eventlet import ChunkConnection
+from oio.common.http_eventlet import ChunkConnection, DeadConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,8 @@ def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Ch
         connection = connect()
     except BaseException as err:
         # A green thread that is ended has failed in nothing: the server was left for another one.
-        watch.end(None if isinstance(err, green.GreenletExit) else err, is_whole=False)
+        # So was a connection that had died, which is no fault of the server now.
+        watch.end(None if isinstance(err, (green.GreenletExit, DeadConnection)) else err, is_whole=False)
         raise
     if not isinstance(connection, ChunkConnection):
         return _WatchedFake(connection, watch)

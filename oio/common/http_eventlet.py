@@ -80,6 +80,8 @@ class CustomHTTPResponse(green.HTTPResponse):
 
     def force_close(self) -> None:
         """Close the response and its socket, whatever is left to read."""
+        # Its connection is of no use for another request.
+        self.will_close = True
         shutdown_and_close(self._sock, self._pid)
         # Another thread has closed it, or is reading from it, and will see the end.
         with contextlib.suppress(ValueError, RuntimeError):
@@ -184,7 +186,8 @@ class ChunkConnection:
         self._pool = POOL if pool is None else pool
         self.said_twice = False
         self._response: Any = None
-        self._connection = self._pool.take(self._key) if kept is None else kept
+        # Where one has died, others that look alive may have died with it.
+        self._connection = self._pool.take(self._key) if kept is None and is_replaced else kept
         self._is_replaced = is_replaced
         self._replay: list[Any] | None = [] if self._connection is not None else None
         self._replay_size = 0
@@ -396,7 +399,8 @@ def http_connect(
     :param scheme: ``http`` or ``https``
     :param body: sent along with the head, framed as the headers announce it
     :param kept: connection that was taken out of the pool for it
-    :param is_replaced: False to raise `DeadConnection` when one that was kept turns out dead
+    :param is_replaced: False to raise `DeadConnection` when that one turns out dead; without one, a new one
+        is made then
     :returns: a connection with ``send``, ``getresponse`` and ``close``
     :raises OSError: when the server cannot be reached
 

@@ -437,6 +437,15 @@ def test_dead_connections_are_no_use_for_several_requests(pool):
         alive.close()
 
 
+def test_connection_whose_answer_was_closed_before_its_end_is_not_kept(pool):
+    with serving(answer_always) as server:
+        connection = http_connect(server.address, "GET", "/0A")
+        connection.getresponse().close()
+        connection.close()
+        assert len(pool) == 0
+        assert pool.take_all([("http", server.address, None)] * 2) == [None, None]
+
+
 def test_connection_that_its_server_closes_after_the_answer_is_replaced_at_once(pool):
     with serving(answer_once) as server:
         for _ in range(3):

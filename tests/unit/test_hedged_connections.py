@@ -22,7 +22,19 @@ from oio.common.events import ABANDONED, BEGUN, CHUNK_FAILED, ENDED, FAILED_OVER
 from oio.common.hedging import BURST
 from oio.common.limits import Limits
 from tests.kit.ec_fakes import encoded
-from tests.kit.hedged import DATA, EC, Late, Rawx, metachunk, options_of, read, running, source_of, wait_green
+from tests.kit.hedged import (
+    DATA,
+    EC,
+    HasAddress,
+    Late,
+    Rawx,
+    metachunk,
+    options_of,
+    read,
+    running,
+    source_of,
+    wait_green,
+)
 from tests.kit.scripted import Peer, full_backlog, serving
 from tests.kit.tls import CERTIFICATE, speak_tls
 
@@ -124,27 +136,103 @@ def idle() -> Iterator[dict[Any, Any]]:
     release()
 
 
+def keep(*servers: HasAddress) -> None:
+    for server in servers:
+        http_eventlet.connect_ahead("http", server.address)
+
+
+class Leaving:
+    """Chunk server that leaves when it is asked."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+        self.asked: list[str] = []
+        self.has_left = threading.Event()
+
+    def __call__(self, peer: Peer) -> None:
+        if head := peer.read_head():
+            self.asked.append(head)
+            if self._how == "resets":
+                peer.reset()
+            else:
+                peer.sock.shutdown(socket.SHUT_RDWR)
+            self.has_left.set()
+
+
+@pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("how", ["closes", "resets"])
-def test_copy_that_leaves_and_cannot_be_connected_to_again_is_left_for_another(how, idle):
+def test_copy_that_leaves_and_cannot_be_connected_to_again_is_left_for_another(how, number, idle):
     """A host that goes away closes its connections, and is silent after that."""
-    hedging = Late()
-
-    def answer_and_leave(peer: Peer) -> None:
-        Rawx(DATA).answer(peer)
-        assert peer.read_head()
-        if how == "resets":
-            peer.reset()
-
-    with nowhere() as silent, running([Rawx(DATA)]) as [other], serving(answer_and_leave) as leaving:
-        first = metachunk([leaving, other], DATA, False)
-        assert read(CopiesSource(first, set(), options_of(hedging)), DATA) == DATA
+    first, suspects = Leaving(how), set()
+    hedging = Late(first.has_left)
+    with nowhere() as silent, running([Rawx(DATA)]) as [other], serving(first) as leaving:
+        keep(*[leaving] * number)
         # Nobody is at its address any more.
         idle["http", silent.address, None] = idle.pop(("http", leaving.address, None))
         again = metachunk([silent, other], DATA, False)
-        source = CopiesSource(again, set(), options_of(hedging))
+        source = CopiesSource(again, suspects, options_of(hedging))
         assert read(source, DATA) == DATA
+        # It is no failure.
+        assert suspects == set()
         assert source.used == [again.chunks[1].url]
         assert hedging.is_late(silent.address)
+        # The others that were kept are no better.
+        assert len(first.asked) == 1
+
+
+@pytest.mark.parametrize("others", [4, 5])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("how", ["closes", "resets"])
+def test_fragment_whose_server_leaves_and_cannot_be_connected_to_again_is_left_for_a_spare(
+    how, number, others, idle
+):
+    """Whether connections to all the others are kept or not."""
+    servers = [Rawx(data) for data in encoded(EC, DATA)[1:]]
+    first, suspects = Leaving(how), set()
+    hedging = Late(first.has_left, *[server.answered for server in servers[:5]])
+    with nowhere() as silent, running(servers) as addresses, serving(first) as leaving:
+        keep(*[leaving] * number, *addresses[:others])
+        # Nobody is at its address any more.
+        idle["http", silent.address, None] = idle.pop(("http", leaving.address, None))
+        whole = metachunk([silent, *addresses], DATA, True)
+        source = FragmentsSource(EC, whole, suspects, options_of(hedging))
+        assert read(source, DATA) == DATA
+        # It is no failure.
+        assert suspects == set()
+        assert whole.chunks[0].url not in source.used
+        assert hedging.is_late(silent.address)
+        # The others that were kept are no better.
+        assert len(first.asked) == 1
+
+
+class Patient(Late):
+    """Finds nobody late."""
+
+    @property
+    def delay(self) -> float:
+        return 3600.0
+
+    @delay.setter
+    def delay(self, _seconds: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_kept_connection_that_has_died_is_no_reason_to_ask_another_server(is_ec, idle):
+    datas = encoded(EC, DATA) if is_ec else [DATA] * 2
+    needed = 6 if is_ec else 1
+    servers, first, events = list(map(Rawx, datas)), Leaving("closes"), []
+    with contextlib.ExitStack() as stack:
+        addresses = [stack.enter_context(serving(first, servers[0]))]
+        addresses += [stack.enter_context(serving(server)) for server in servers[1:]]
+        keep(*addresses[:needed])
+        source = source_of(addresses, DATA, is_ec, options_of(Patient(), on_event=events.append))
+        assert read(source, DATA) == DATA
+        urls = [chunk.url for chunk in metachunk(addresses, DATA, is_ec).chunks[:needed]]
+        assert sorted(source.used) == sorted(urls)
+    outcomes = [event.outcome for event in events if event.kind == ENDED]
+    assert sorted(outcomes) == [ABANDONED, *[OK] * needed]
+    assert {event.kind for event in events} == {BEGUN, ENDED}
 
 
 def test_deadline_that_comes_after_the_rival_was_asked_names_the_rival():

@@ -160,6 +160,14 @@ def test_answers_that_are_there_count_after_the_deadline(kept):
     assert looks > 1
 
 
+@pytest.mark.pitfall(7)
+def test_connections_are_kept_for_others_when_no_request_is_sent_on_them(kept):
+    with pytest.raises(exc.DeadlineReached):
+        kept.read(limits=Limits(deadline=0.0, clock=lambda: 1.0))
+    for server in kept.addresses[:6]:
+        assert POOL.has(("http", server.address, None))
+
+
 @pytest.mark.pitfall(135)
 def test_kept_connections_that_are_dead_are_replaced(kept):
     for number in (2, 4):

@@ -234,6 +234,20 @@ def test_server_that_has_not_answered_is_late_when_the_write_is_interrupted():
         assert to_remove(writer.outcomes) == chunks
 
 
+@pytest.mark.pitfall(7)
+@pytest.mark.parametrize("failure", [exc.DeadlineReached, KeyboardInterrupt])
+def test_connections_are_kept_for_others_when_no_request_is_sent_on_them(failure, monkeypatch):
+    def fail(*_given: object) -> object:
+        raise failure
+
+    with kept_connections(store, store, store) as servers:
+        monkeypatch.setattr(Limits, "connecting", fail)
+        with pytest.raises((exc.ServiceBusy, exc.DeadlineReached, KeyboardInterrupt)):
+            write(servers)
+        for server in servers:
+            assert POOL.has(("http", server.address, None))
+
+
 @pytest.mark.parametrize("options", [{"chunk_buffer_max": 1024}, {"chunk_buffer_min": 1}])
 def test_small_blocks_of_a_source_do_not_fill_a_queue_that_nobody_empties(options):
     with kept_connections(store, store, store) as servers:

@@ -101,8 +101,7 @@ class ParallelWriter(abc.ABC):
             for sender in senders:
                 # It knows the others: together they would wait for the garbage collector.
                 sender.others_are_enough = bool
-                if sender.conn is not None:
-                    sender.close()
+                sender.close()
                 known = transferred if sender.error is None else None
                 self.outcomes.append(sender.outcome(known, checksum or sender.received_hash))
             if self._options.perfdata is not None:

@@ -19,6 +19,7 @@ from oio.blob.connect import (
     Connection,
     connect,
     encoding_of,
+    give_back,
     pass_foreign,
 )
 from oio.blob.verification import verify_file
@@ -142,6 +143,8 @@ class FragmentSource:
         self.conn: Connection | None = None
         #: Connection that was kept from before, for its request.
         self.kept: object = None
+        #: When that turns out dead, another one is made for it here; False when its team does it.
+        self.is_replaced = True
         #: When it was asked (monotonic seconds).
         self.begin = 0.0
         self._first_byte = 0
@@ -169,6 +172,7 @@ class FragmentSource:
             self._family.options,
             attempt=self.attempt,
             kept=kept,
+            is_replaced=self.is_replaced,
         )
         self.doing = "waiting for"
 
@@ -334,6 +338,10 @@ class FragmentSource:
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
+        if self.kept is not None:
+            # Its request was not sent.
+            kept, self.kept = self.kept, None
+            give_back([self.chunk], [kept], self._family.options)
         conn, self.conn = self.conn, None
         if conn is None:
             return

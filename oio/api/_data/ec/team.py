@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
-from oio.blob.connect import CANDIDATES, give_back, in_turn, is_cut, seam_is_replaced, socket_of, take_kept
+from oio.blob.connect import CANDIDATES, in_turn, is_cut, seam_is_replaced, socket_of, take_kept
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.sender import SMALL
 from oio.blob.watched import blame, chunk_failed, other_chunk
@@ -18,6 +18,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.events import FAILED_OVER, HEDGED, RETRIED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
+from oio.common.http_eventlet import DeadConnection
 from oio.common.perfdata import add_duration, add_figure
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class SourceTeam:
         self.used: list[str] = []
         #: Chunks that were cut off by the network, and may be tried once more after the others.
         self._second_tries: list[tuple[int, Chunk]] = []
+        #: URL of each chunk whose kept connection turned out dead: others may be as well.
+        self._dead: set[str] = set()
         self._k = self._wanted = family.codec.k
         self._family = family
         self._suspects = set() if suspects is None else suspects
@@ -152,7 +155,12 @@ class SourceTeam:
         due = 0.0
         hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
-            if not (kept := self._take_kept(fresh)) and hedging is not None and not seam_is_replaced():
+            kept = self._take_kept(fresh)
+            if hedging is not None and not seam_is_replaced():
+                for source in fresh:
+                    # Another one may take long to make.
+                    source.is_replaced = False
+            if not kept and hedging is not None and not seam_is_replaced():
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
@@ -175,15 +183,12 @@ class SourceTeam:
         return list(outcomes.items())
 
     def _take_kept(self, sources: list[FragmentSource]) -> bool:
-        """Take the connections that are kept for some sources, if there are some for all of them."""
-        chunks, options = [source.chunk for source in sources], self._family.options
-        kept = take_kept(chunks, options)
-        if not all(kept):
-            give_back(chunks, kept, options)
-            return False
-        for source, connection in zip(sources, kept, strict=True):
+        """Take the connections that are kept for some sources; tells whether there is one for each."""
+        trusted = [source for source in sources if source.chunk.url not in self._dead]
+        kept = take_kept([source.chunk for source in trusted], self._family.options)
+        for source, connection in zip(trusted, kept, strict=True):
             source.kept = connection
-        return True
+        return len(trusted) == len(sources) and all(kept)
 
     def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[Outcome]:
         """Send the requests of some sources: all servers have theirs before the first answer is awaited.
@@ -432,6 +437,12 @@ class SourceTeam:
         """Read a segment from the active sources that have not given theirs yet."""
         waiting = [source for source in self.active if source.segment == segment]
         for source, outcome in self._together(waiting, segment, self.plan):
+            if isinstance(outcome, DeadConnection):
+                self._dead.add(source.chunk.url)
+                self.release(source)
+                # It is asked once more, before the others.
+                self.spares.insert(0, self.spares.pop())
+                continue
             if isinstance(outcome, BaseException):
                 self.drop(source, outcome)
                 continue
