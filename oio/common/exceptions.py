@@ -497,5 +497,4 @@ def reraise(
     try:
         raise exc.with_traceback(exc_value.__traceback__) from exc_value
     finally:
-        # What names it would keep it, by its traceback, and all that the callers have.
-        del exc
+        del exc  # A name in this frame would keep it, by its traceback.

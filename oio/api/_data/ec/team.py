@@ -156,11 +156,11 @@ class SourceTeam:
         hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
             kept = self._take_kept(fresh)
-            if hedging is not None and not seam_is_replaced():
-                for source in fresh:
-                    # Another one may take long to make.
-                    source.is_replaced = False
-            if not kept and hedging is not None and not seam_is_replaced():
+            may_hedge = hedging is not None and not seam_is_replaced()
+            for source in fresh:
+                # Another connection may take long to make.
+                source.is_replaced = not may_hedge
+            if may_hedge and hedging is not None and not kept:
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
