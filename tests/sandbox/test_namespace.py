@@ -64,7 +64,10 @@ def test_stop_leaves_no_thread_and_no_descriptor_whatever_clients_do(tmp_path: P
         uploading.begin_chunked(PATH, HEADERS)
         uploading.send(chunk(b"x" * 100_000))
         namespace.stop()
-        assert (idle.rest(), silent.rest()) == (b"", b"")
+        assert idle.rest() == b""
+        # One that was not accepted yet is reset.
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.rest() == b""
         with contextlib.suppress(ConnectionResetError):
             assert uploading.rest() == b""
     namespace.close()
