@@ -36,7 +36,7 @@ class Case:
     :param verify: ``verify_checksum`` of reads
     :param algorithm: of the checksums of chunks
     :param lost: data chunks that are lost of each metachunk
-    :param delay: seconds that one chunk server waits before each answer
+    :param delay: seconds that one chunk server waits before each answer, and with every 4 MiB of data
     :param count: objects of a listing, or of a ``delete_many``
     :param whole: bytes of the object of which a range is read
     :param quick: part of a quick run
@@ -150,6 +150,7 @@ CASES: Final[tuple[Case, ...]] = (
     *(Case("get", "EC", size, lost=lost) for size in (MIB, 64 * MIB) for lost in (1, PARITY)),
     Case("put", "EC", MIB, delay=0.2, quick=True),
     Case("get", "EC", MIB, delay=0.2, quick=True),
+    *(Case(kind, policy, GIB, delay=0.2) for policy in ("x3", "EC") for kind in _BOTH),
     Case("get", "x3", 64 * MIB, verify=False, quick=True),
     Case("get", "x3", 64 * MIB, verify="strict"),
     Case("get", "x3", 64 * MIB, verify="server"),

@@ -6,8 +6,8 @@ begins with "kept" are kept. Those of others are dropped: they are hashed when t
 beyond, the answer has no hash, like that of a rawx that is told to compute none. So the servers are not what
 is measured.
 
-``POST /delay`` with ``X-Seconds`` makes one server wait before each answer, and ``POST /forget`` removes the
-chunks of all.
+``POST /delay`` with ``X-Seconds`` makes one server wait before each answer, and with every 4 MiB of data.
+``POST /forget`` removes the chunks of all.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ HASHED: Final = 1 << 20
 """Bytes of the largest dropped chunk that is hashed."""
 _IN_MEMORY: Final = 1 << 20
 _BUFFER: Final = 1 << 20
+_STEP: Final = 4 << 20
+"""Bytes of data with which a slow server waits once."""
 _LINE: Final = 1 << 16
 _META: Final = "x-oio-chunk-meta-"
 _REASONS: Final = {
@@ -76,6 +78,9 @@ class _Connection:
         self._buffer = bytearray(_BUFFER)
         self._view = memoryview(self._buffer)
         self._begin = self._end = 0
+        self._passed = 0
+        #: Seconds to wait with each step of data.
+        self.delay = 0.0
 
     def until(self, mark: bytes) -> bytes | None:
         """Bytes up to a mark, without it; None at the end of the connection."""
@@ -97,6 +102,7 @@ class _Connection:
         if buffered and take is not None:
             take(self._view[self._begin : self._begin + buffered])
         self._begin += buffered
+        self.wait_for(size)
         left = size - buffered
         if left:
             self._begin = self._end = 0
@@ -108,6 +114,12 @@ class _Connection:
             if take is not None:
                 take(self._view[:received])
             left -= received
+
+    def wait_for(self, size: int) -> None:
+        """Wait, if the server is slow, for as long as so many more bytes take."""
+        before, self._passed = self._passed // _STEP, self._passed + size
+        if self.delay:
+            time.sleep(self.delay * (self._passed // _STEP - before))
 
 
 class _Body:
@@ -188,19 +200,16 @@ class Servers:
                 pairs = (line.partition(":") for line in lines)
                 headers = {name.lower(): value.strip() for name, _, value in pairs}
                 name = target.strip("/").upper()
+                connection.delay = self._delays.get(address, 0.0)
                 if method == "POST":
                     self._control(connection, name, address, headers)
                 elif headers.get("host") != address:
                     self._answer(connection, 418, headers)
                 elif method == "PUT":
-                    self._put(connection, name, headers, self._delays.get(address, 0))
+                    self._put(connection, name, headers)
                 else:
-                    self._wait(address)
+                    time.sleep(connection.delay)
                     self._find(connection, method, name, headers)
-
-    def _wait(self, address: str) -> None:
-        if delay := self._delays.get(address):
-            time.sleep(delay)
 
     def _control(self, connection: _Connection, name: str, address: str, headers: Headers) -> None:
         connection.pass_on(int(headers.get("content-length", "0")), None)
@@ -218,7 +227,7 @@ class Servers:
 
     # --- PUT
 
-    def _put(self, connection: _Connection, name: str, headers: Headers, delay: float) -> None:
+    def _put(self, connection: _Connection, name: str, headers: Headers) -> None:
         meta = {key: value for key, value in headers.items() if key.startswith(_META)}
         container = unquote(meta.get(f"{_META}full-path", "//").split("/")[1])
         method = meta.get(f"{_META}content-chunk-method", "")
@@ -229,8 +238,7 @@ class Servers:
         else:
             meta |= _receive_chunked(connection, body)
         data = body.close()
-        if delay:
-            time.sleep(delay)
+        time.sleep(connection.delay)
         stored = {f"{_META}chunk-size": str(body.size), f"{_META}oio-version": "4.2"}
         if body.checksum is not None:
             stored[f"{_META}chunk-hash"] = body.checksum
@@ -295,7 +303,8 @@ class Servers:
         self._answer(connection, status, headers, answer)
         with open(chunk.path, "rb") as file:
             while size:
-                sent = os.sendfile(connection.sock.fileno(), file.fileno(), first, size)
+                sent = os.sendfile(connection.sock.fileno(), file.fileno(), first, min(size, _STEP))
+                connection.wait_for(sent)
                 first, size = first + sent, size - sent
 
     @staticmethod

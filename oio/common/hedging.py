@@ -23,7 +23,8 @@ CONNECTING_SECONDS = 0.5
 LATE_SECONDS = 10.0
 """How long a server that was late is asked after the others."""
 _SAMPLES = 64
-_ENOUGH = 32
+_FEW, _MANY = 8, 32
+"""Samples after which the delay follows them, and after which they may make it longer than at first."""
 
 
 class Hedging:
@@ -59,9 +60,11 @@ class Hedging:
                 self._times[self._count % _SAMPLES] = seconds
             self._count += 1
         self._tokens = min(BURST, self._tokens + SHARE * len(times))
-        if self._count // _ENOUGH > before // _ENOUGH:
+        if self._count // _FEW > before // _FEW:
             usual = DELAY_FACTOR * sorted(self._times)[len(self._times) // 2]
-            self.delay = min(max(usual, SHORTEST_DELAY), LONGEST_DELAY)
+            # Most of the first few may have come from the same slow server.
+            longest = LONGEST_DELAY if self._count >= _MANY else FIRST_DELAY
+            self.delay = min(max(usual, SHORTEST_DELAY), longest)
 
     def take(self) -> bool:
         """Take the right to ask a rival, if there is one left."""

@@ -23,18 +23,23 @@ def measured(*seconds: float) -> Hedging:
 
 
 def test_little_was_measured_at_first():
-    assert measured(*[0.1] * 31).delay == 0.5
+    assert measured(*[0.1] * 7).delay == 0.5
 
 
 def test_delay_follows_the_median_within_bounds():
-    assert measured(*[0.1] * 32).delay == pytest.approx(DELAY_FACTOR * 0.1)
-    assert measured(*[0.001] * 32).delay == 0.05
+    assert measured(*[0.1] * 8).delay == pytest.approx(DELAY_FACTOR * 0.1)
+    assert measured(*[0.001] * 8).delay == 0.05
     assert measured(*[7.0] * 32).delay == 2.0
+
+
+def test_few_measures_make_the_delay_shorter_but_not_longer():
+    assert measured(*[0.02] * 8).delay == pytest.approx(DELAY_FACTOR * 0.02)
+    assert measured(*[7.0] * 31).delay == 0.5
 
 
 def test_several_measures_count_like_one_after_the_other():
     made = Hedging()
-    for _ in range(16):
+    for _ in range(2):
         made.note_first_bytes(0.02, 0.03, 0.02, 0.02, 0.05, 0.02)
     assert made.delay == pytest.approx(DELAY_FACTOR * 0.02)
 
