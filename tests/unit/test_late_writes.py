@@ -381,6 +381,7 @@ def test_quorum_that_needs_a_request_that_is_sent_again_has_the_write_limit(end)
         with pytest.raises(exc.OioTimeout, match=r"quorum not reached \(1/") as caught:
             write(servers, b"small", write_grace=SHORT, write_timeout=0.5)
         end.set()
+        assert [server.connections for server in servers] == [1, 2, 1]
     late_ones = str(caught.value).partition("Chunk write timeout 0.5 seconds: [")[2].partition("]")[0]
     assert [server.address in late_ones for server in servers] == [False, True, True]
 
