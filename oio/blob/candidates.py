@@ -24,6 +24,7 @@ from oio.blob.connect import (
     pass_foreign,
     seam_is_replaced,
     socket_of,
+    stop_replacing,
     take_kept,
 )
 from oio.blob.hedged import ask_with_rivals
@@ -254,6 +255,7 @@ class Candidates:
                 one.conn = connect(
                     one.chunk, "GET", headers, options, b"", one.attempt, is_replaced=one.may_keep
                 )
+            stop_replacing(one.conn)
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err)
             return err
@@ -310,7 +312,9 @@ class Candidates:
         options, begin = self._options, time.monotonic()
         try:
             with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.netloc))):
-                return chunk, connect(chunk, "GET", self.request_headers, options)
+                conn = connect(chunk, "GET", self.request_headers, options)
+            stop_replacing(conn)
+            return chunk, conn
         except green.ConnectionTimeout:
             hedging.note_late(chunk.netloc)
             # With all the time of a connection, it may still be of use.

@@ -118,6 +118,15 @@ def connect(
     return made
 
 
+def stop_replacing(connection: Connection | None) -> None:
+    """Let a connection raise `DeadConnection` when it turns out dead, now that its request is sent.
+
+    Another one in its place would be made within the time of the answer, which is long.
+    """
+    if isinstance(connection, http_eventlet.ChunkConnection):
+        connection.is_replaced = False
+
+
 def seam_is_replaced() -> bool:
     """Whether an application's test makes the connections."""
     seam = sys.modules.get("oio.api.io")

@@ -26,6 +26,7 @@ from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
+from oio.common.http_eventlet import DeadConnection
 from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ class ChunkSender:
         self.conn: Connection | None = None
         #: Connection that was kept from before, for its request.
         self.kept: object = None
+        #: That one has died: what it was asked may be done.
+        self._has_met_dead = False
         self._headers = headers
         self._begin = time.monotonic()
         self._failures = failures
@@ -147,7 +150,7 @@ class ChunkSender:
         if self.error is None:
             self.error = self._describe(phase, error)
             # What was said twice may have arrived the first time.
-            self.maybe_stored = self.maybe_stored or getattr(self.conn, "said_twice", False)
+            self.maybe_stored = self.maybe_stored or self._is_said_twice()
             if self._failures is not None:
                 self._failures.append(self)
             blame(self.conn, self.error)
@@ -159,6 +162,9 @@ class ChunkSender:
         if self._whole is None:
             while not self._queue.empty():
                 self._queue.get_nowait()
+
+    def _is_said_twice(self) -> bool:
+        return self._has_met_dead or getattr(self.conn, "said_twice", False)
 
     def _describe(self, phase: str, error: Failure) -> Failure:
         return f"{phase}: {error}" if "mismatch" in phase else error
@@ -218,7 +224,9 @@ class ChunkSender:
             CHUNK_HEADERS["chunk_id"]: chunk.url.rpartition("/")[2],
         }
         try:
-            self.conn = conn = connect(chunk, "PUT", headers, options, body, kept=kept)
+            # What is sent whole is sent again in a green thread: a new connection may take long to make.
+            is_replaced = self._whole is None
+            self.conn = conn = connect(chunk, "PUT", headers, options, body, 1, kept, is_replaced)
         finally:
             if options.perfdata is not None:
                 options.add_step("connect", chunk, begin)
@@ -229,6 +237,8 @@ class ChunkSender:
 
         :returns: the end of the body; None when sending failed
         """
+        if self._whole is not None:
+            return b"".join(self._whole)
         begin = time.monotonic()
         block: bytes | None
         try:
@@ -282,7 +292,7 @@ class ChunkSender:
 
     def _note(self, resp: ChunkAnswer) -> None:
         if resp.status != 201:
-            if resp.status == 409 and getattr(self.conn, "said_twice", False):
+            if resp.status == 409 and self._is_said_twice():
                 self.fail("resp", SAID_TWICE)
                 return
             # The server has dropped what it got; an existing chunk (409) is not ours (pitfall 30).
@@ -370,7 +380,7 @@ class ChunkSender:
     @staticmethod
     def send_whole(senders: Sequence[ChunkSender]) -> None:
         """Send heads and all that was collected, each in one write on a connection that is kept."""
-        in_turn(senders, ChunkSender._send_collected, ChunkSender._time_to_connect, ChunkSender._not_sent)
+        in_turn(senders, ChunkSender._send_collected, ChunkSender._time_to_connect, ChunkSender.lose)
 
     def _send_collected(self) -> None:
         # From here on, the server may have the chunk whatever we hear from it.
@@ -380,9 +390,14 @@ class ChunkSender:
         if self.options.perfdata is not None:
             self.options.add_step("upload", self.chunk, begin)
 
-    def _not_sent(self, error: BaseException) -> None:
+    def lose(self, error: BaseException, phase: str = "connect") -> None:
+        """Note a failure; but the death of a kept connection is none: all has to be sent again."""
         pass_foreign(error, self.conn)
-        self.fail("connect", error)
+        if isinstance(error, DeadConnection):
+            self._has_met_dead = True
+            self.close()
+        else:
+            self.fail(phase, error)
 
     def connect_and_send(self) -> None:
         """Connect, and send all that was collected. To be run in a green thread of ours."""
@@ -408,6 +423,17 @@ class ChunkSender:
             self.close()
         if self.options.perfdata is not None:
             self.options.add_step("upload_finish", self.chunk, begin)
+
+    def take_or_repeat(self) -> None:
+        """Take the answer to what was sent whole, or send it again. To be run in a green thread of ours."""
+        try:
+            if self.conn is not None:
+                self.take_answer()
+                return
+        except OWN_THREAD_CANDIDATES as err:
+            self.lose(err, "resp")
+        if self.error is None:
+            self.run()
 
     def expected_hash(self, checksum: str) -> str:
         """Checksum that the server should have computed; empty when that is not known.

@@ -188,7 +188,8 @@ class ChunkConnection:
         self._response: Any = None
         # Where one has died, others that look alive may have died with it.
         self._connection = self._pool.take(self._key) if kept is None and is_replaced else kept
-        self._is_replaced = is_replaced
+        #: False to raise `DeadConnection` from now on when it turns out dead.
+        self.is_replaced = is_replaced
         self._replay: list[Any] | None = [] if self._connection is not None else None
         self._replay_size = 0
         if self._connection is None:
@@ -212,9 +213,9 @@ class ChunkConnection:
         :param waiting: makes the context of all that
         """
         replay, self._replay = self._replay, None
-        if replay is None or not self._is_replaced or interruption(error) is not None:
+        if replay is None or not self.is_replaced or interruption(error) is not None:
             self._end()
-            if replay is not None and not self._is_replaced:
+            if replay is not None and not self.is_replaced:
                 pass_interruption(error)
                 raise DeadConnection(str(error)) from error
             raise error

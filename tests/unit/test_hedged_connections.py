@@ -205,6 +205,53 @@ def test_fragment_whose_server_leaves_and_cannot_be_connected_to_again_is_left_f
         assert len(first.asked) == 1
 
 
+class LateThen(Late):
+    """Finds others late once something has happened after a rival was asked."""
+
+    def __init__(self, first: list[threading.Event], then: list[threading.Event]) -> None:
+        super().__init__(*first)
+        self._then = then
+
+    def take(self) -> bool:
+        self._events = tuple(self._then)
+        return super().take()
+
+
+@pytest.mark.parametrize("why", ["answer", "connection"])
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_rival_that_leaves_and_cannot_be_connected_to_again_is_left_for_another(is_ec, why, idle):
+    """It was asked on a kept connection, because an answer or a connection was late."""
+    datas = encoded(EC, DATA) if is_ec else [DATA] * 3
+    needed = 6 if is_ec else 1
+    first = Rawx(datas[0], threading.Event())
+    others = [Rawx(data) for data in (*datas[1:needed], *datas[needed + 1 :])]
+    leaver, suspects, events = Leaving("closes"), set(), []
+    before = [server.answered for server in others[: needed - 1]]
+    hedging = LateThen([*before, first.asked] if why == "answer" else before, [leaver.has_left])
+    with (
+        nowhere() as hanging,
+        nowhere() as silent,
+        running([first, *others]) as addresses,
+        serving(leaver) as leaving,
+    ):
+        keep(leaving)
+        # Nobody is at its address any more.
+        idle["http", silent.address, None] = idle.pop(("http", leaving.address, None))
+        places = [addresses[0] if why == "answer" else hanging, *addresses[1:]]
+        places.insert(needed, silent)
+        whole, options = metachunk(places, DATA, is_ec), options_of(hedging, on_event=events.append)
+        source = (
+            FragmentsSource(EC, whole, suspects, options) if is_ec else CopiesSource(whole, suspects, options)
+        )
+        assert read(source, DATA) == DATA
+    # It is no failure.
+    assert suspects == set()
+    assert not [event for event in events if event.kind == CHUNK_FAILED]
+    assert whole.chunks[needed].url not in source.used
+    assert hedging.is_late(silent.address)
+    assert len(leaver.asked) == 1
+
+
 class Patient(Late):
     """Finds nobody late."""
 

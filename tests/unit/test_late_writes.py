@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import socket
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -14,19 +15,22 @@ import pytest
 
 from oio.api._data.copies import CopiesWriter
 from oio.api._data.metachunks import UploadRequest
+from oio.api._data.source import Source
 from oio.api.ec import EcMetachunkWriter
 from oio.blob import sender as sending
 from oio.blob.quorum import GRACE_FACTOR, Patience
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.chunks import Chunk
+from oio.common.chunks import Chunk, late, to_remove
+from oio.common.events import ABANDONED, BEGUN, ENDED, OK
 from oio.common.green import create_ssl_context
+from oio.common.http_eventlet import POOL
 from oio.common.limits import Limits
 from oio.common.options import WRITE_GRACE, Options
 from tests.kit.deadlines import growing_limits
 from tests.kit.ec_fakes import EC
 from tests.kit.fakes import SYSMETA
-from tests.kit.scripted import Peer, ScriptedServer, serving
+from tests.kit.scripted import Peer, ScriptedServer, full_backlog, serving
 from tests.kit.tls import CERTIFICATE
 from tests.unit.test_large_writes import Taking, over_tls, upload
 from tests.unit.test_small_writes import HASH, kept_connections, store, write
@@ -75,7 +79,8 @@ def new_connections(*scripts) -> Iterator[list[ScriptedServer]]:
 
 def names(servers, chunks) -> list[int]:
     """Numbers of the servers of the chunks that are stored."""
-    return [n for n, server in enumerate(servers) if any(server.address in c["url"] for c in chunks)]
+    stored = [chunk["url"] for chunk in chunks if not chunk.get("error")]
+    return [n for n, server in enumerate(servers) if any(server.address in url for url in stored)]
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
@@ -276,3 +281,130 @@ def test_grace_ends_with_the_write_limit_and_the_deadline():
         patience = Patience(1, Options(limits=limits))
         patience.note_stored()
         assert patience.left() == 2.0
+
+
+# --- kept connections that die ---
+
+
+def leave(peer: Peer) -> None:
+    """Takes everything, and hangs up."""
+    peer.read_head()
+    peer.read_chunked()
+
+
+def after(event: threading.Event):
+    """Stores what it was sent, and says so once something has happened."""
+
+    def play(peer: Peer) -> None:
+        peer.read_head()
+        data = peer.read_chunked()
+        assert event.wait(60)
+        peer.answer(201, **{HASH: hashlib.md5(data).hexdigest()})
+
+    return play
+
+
+def break_our_end(server: ScriptedServer) -> None:
+    """Let what is sent next on the kept connection to a server fail; nothing shows it before."""
+    ((connection, _),) = POOL._idle["http", server.address, None]
+    connection.sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.pitfall(135)
+@pytest.mark.parametrize("is_ec", [False, True])
+@pytest.mark.parametrize("moment", ["request", "answer"])
+def test_answers_are_taken_while_a_request_is_sent_again(moment, is_ec, end, caplog):
+    """Its kept connection has died, and the server says nothing on the next one."""
+    asked_again = threading.Event()
+
+    def keep_silent(peer: Peer) -> None:
+        leave(peer)
+        asked_again.set()
+        end.wait(60)
+
+    first = leave if moment == "answer" else deaf(end)
+    # A quorum needs all the others: none of them can be late.
+    others = [after(asked_again)] * (EC.quorum if is_ec else 2)
+    with kept_connections(first, *others, again=keep_silent) as servers:
+        if moment == "request":
+            break_our_end(servers[0])
+        chunks = (write_fragments if is_ec else write)(servers, b"small", write_grace=SHORT)[2]
+        end.set()
+        assert [server.connections for server in servers] == [2, *[1] * len(others)]
+    assert names(servers, chunks) == list(range(1, len(servers)))
+    (line,) = [line for line in caplog.messages if "Failed chunk" in line]
+    assert servers[0].address in line
+    assert "seconds after the quorum" in line
+
+
+@pytest.mark.parametrize("moment", ["request", "answer"])
+def test_host_that_leaves_and_is_silent_after_that_is_left_behind(moment, end, caplog):
+    """Its kept connection is closed, and nothing answers to another one."""
+    first = leave if moment == "answer" else deaf(end)
+    with full_backlog() as address, kept_connections(first, store, store) as servers:
+        if moment == "request":
+            break_our_end(servers[0])
+        # Nobody is at its address any more.
+        POOL._idle["http", address, None] = POOL._idle.pop(("http", servers[0].address, None))
+        gone = SimpleNamespace(address=address)
+        limits = {"write_grace": SHORT, "connection_timeout": 60.0}
+        _, _, chunks = write([gone, *servers[1:]], b"small", **limits)
+        end.set()
+    assert names([gone, *servers[1:]], chunks) == [1, 2]
+    (line,) = [line for line in caplog.messages if "Failed chunk" in line]
+    assert address in line
+    assert "seconds after the quorum" in line
+
+
+def test_requests_are_sent_again_all_at_once():
+    """Each of the new connections waits for the two others."""
+    everybody_is_there = threading.Barrier(3, timeout=20)
+
+    def store_together(peer: Peer) -> None:
+        everybody_is_there.wait()
+        store(peer)
+
+    perfdata, events = {}, []
+    with kept_connections(leave, leave, leave, again=store_together) as servers:
+        options = {"perfdata": perfdata, "on_event": events.append, "write_grace": None}
+        assert names(servers, write(servers, b"small", **options)[2]) == [0, 1, 2]
+    # As when a read meets a connection that has died: it is no failure, and no other attempt.
+    assert {(event.kind, event.attempt) for event in events} == {(BEGUN, 1), (ENDED, 1)}
+    ended = [(event.outcome, event.sent) for event in events if event.kind == ENDED]
+    assert sorted(ended) == [(ABANDONED, 5)] * 3 + [(OK, 5)] * 3
+    for server in servers:
+        steps = {key.partition(".")[0] for key in perfdata["rawx"] if server.address in key}
+        assert steps == {"connect", "upload", "upload_finish"}
+
+
+def test_quorum_that_needs_a_request_that_is_sent_again_has_the_write_limit(end):
+    with kept_connections(store, leave, silent(end), again=silent(end)) as servers:
+        with pytest.raises(exc.OioTimeout, match=r"quorum not reached \(1/") as caught:
+            write(servers, b"small", write_grace=SHORT, write_timeout=0.5)
+        end.set()
+        # One limit is enough for those that were not asked again.
+        assert [servers[0].connections, servers[2].connections] == [1, 1]
+    late_ones = str(caught.value).partition("Chunk write timeout 0.5 seconds: [")[2].partition("]")[0]
+    assert [server.address in late_ones for server in servers] == [False, True, True]
+
+
+def answer_503(peer: Peer) -> None:
+    leave(peer)
+    peer.answer(503)
+
+
+@pytest.mark.pitfall("S1", "E29", "S6")
+@pytest.mark.parametrize("again", [answer_503, leave, Peer.reset], ids=["refuses", "hangs up", "resets"])
+@pytest.mark.parametrize("moment", ["request", "answer"])
+def test_chunk_that_was_sent_twice_in_vain_may_be_stored(moment, again, end):
+    with kept_connections(leave if moment == "answer" else deaf(end), store, store, again=again) as servers:
+        if moment == "request":
+            break_our_end(servers[0])
+        urls = [f"http://{server.address}/{number:064X}" for number, server in enumerate(servers)]
+        chunks = [Chunk.of({"url": url, "pos": "0", "size": 0, "hash": ""}) for url in urls]
+        writer = CopiesWriter(UploadRequest(SYSMETA, chunks, hashlib.md5(), True, 2, Options()))
+        assert writer.write(Source(io.BytesIO(b"small"), Limits()), None)[0] == 5
+        end.set()
+        assert [server.connections for server in servers] == [2, 1, 1]
+    assert to_remove(writer.outcomes, only_failed=True) == chunks[:1]
+    assert late(writer.outcomes) == {urls[0]}

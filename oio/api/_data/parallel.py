@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, pass_foreign, seam_is_replaced, take_kept
@@ -112,23 +112,14 @@ class ParallelWriter(abc.ABC):
     def _send_in_blocks(
         self, source: Source, size: int | None, senders: list[ChunkSender]
     ) -> tuple[int, str]:
-        done = green.LightQueue()
-
-        def run(sender: ChunkSender) -> None:
-            try:
-                sender.run()
-            finally:
-                done.put_nowait(sender)
-
         def enough() -> bool:
             return sum(map(ChunkSender.has_taken_all, senders)) >= self._request.quorum
 
         # Leaving the pool kills the green threads that still run; only then are connections closed.
         with green.ContextPool(max(1, len(senders))) as pool:
-            # Two green threads never write to one socket (pitfall 17).
+            done = _started(pool, senders, ChunkSender.run)
             for sender in senders:
                 sender.others_are_enough = enough
-                sender.thread = pool.spawn(run, sender)
             for sender in senders:
                 sender.ready.wait()
             # Before the first byte is taken from the source.
@@ -137,18 +128,23 @@ class ParallelWriter(abc.ABC):
             self._wait_for(senders, done, checksum)
         return count, checksum
 
-    def _wait_for(self, senders: list[ChunkSender], done: Any, checksum: str) -> None:
+    def _wait_for(
+        self, senders: list[ChunkSender], done: Any, checksum: str, patience: Patience | None = None
+    ) -> None:
         """Wait for the answers to what was queued, and leave behind those that are late.
 
         :param done: queue that gets each sender whose green thread has ended
         :param checksum: of the metachunk; empty when we have computed none
+        :param patience: which has begun already
         """
-        patience = Patience(self._request.quorum, self._options)
+        # Before there is a quorum, the limits of the senders count, unless all was sent to most of them.
+        has_begun = patience is not None
+        patience = patience or Patience(self._request.quorum, self._options)
         running = {sender: sender.progress for sender in senders}
         while running:
             try:
-                # Before there is a quorum, their own limits count.
-                with green.ChunkWriteTimeout(None if patience.grace is None else patience.left()):
+                counts = has_begun or patience.grace is not None
+                with green.ChunkWriteTimeout(patience.left() if counts else None):
                     sender = done.get()
             except green.ChunkWriteTimeout:
                 for sender, before in running.items():
@@ -178,7 +174,7 @@ class ParallelWriter(abc.ABC):
             for thread in threads:
                 thread.wait()
         self._check()
-        self._take_answers([sender for sender in senders if sender.conn is not None], checksum)
+        self._take_answers([sender for sender in senders if sender.error is None], checksum)
         return count, checksum
 
     def _take_answers(self, waiting: list[ChunkSender], checksum: str) -> None:
@@ -189,7 +185,9 @@ class ParallelWriter(abc.ABC):
         patience = Patience(self._request.quorum, self._options)
         by_socket = {sender.socket: sender for sender in waiting}
         taking: ChunkSender | None = None
-        while by_socket:
+        # Once a kept connection has died, those without an answer: one of them has to make another one.
+        left = waiting if None in by_socket else []
+        while by_socket and not left:
             grace = patience.grace
             try:
                 with green.ChunkWriteTimeout(patience.left()):
@@ -201,13 +199,20 @@ class ParallelWriter(abc.ABC):
                                 patience.note_stored()
                             taking = None
             except CANDIDATES as err:
-                pass_foreign(err, None if taking is None else taking.conn)
                 if taking is None:
+                    pass_foreign(err)
                     if isinstance(err, green.ChunkWriteTimeout):
                         break
                     raise
-                taking.fail("resp", err)
+                taking.lose(err, "resp")
+                if taking.error is None:
+                    left = [taking, *by_socket.values()]
                 taking = None
+        if left:
+            with green.ContextPool(len(left)) as pool:
+                done = _started(pool, left, ChunkSender.take_or_repeat)
+                self._wait_for(left, done, checksum, patience)
+            return
         for sender in by_socket.values():
             sender.leave("resp", patience.verdict())
 
@@ -277,3 +282,19 @@ class ParallelWriter(abc.ABC):
                 checksum.update(data)
             if self._failures:
                 self._check()
+
+
+def _started(pool: green.ContextPool, senders: list[ChunkSender], work: Callable[[ChunkSender], None]) -> Any:
+    """Run senders in green threads; gives the queue that gets each one whose thread has ended."""
+    done = green.LightQueue()
+
+    def run(sender: ChunkSender) -> None:
+        try:
+            work(sender)
+        finally:
+            done.put_nowait(sender)
+
+    # Two green threads never write to one socket (pitfall 17).
+    for sender in senders:
+        sender.thread = pool.spawn(run, sender)
+    return done

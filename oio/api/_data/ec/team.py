@@ -10,7 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from oio.api._data.ec.sources import DamagedChunk, FragmentSource, Request
-from oio.blob.connect import CANDIDATES, in_turn, is_cut, seam_is_replaced, socket_of, take_kept
+from oio.blob.connect import (
+    CANDIDATES,
+    in_turn,
+    is_cut,
+    seam_is_replaced,
+    socket_of,
+    stop_replacing,
+    take_kept,
+)
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.sender import SMALL
 from oio.blob.watched import blame, chunk_failed, other_chunk
@@ -231,6 +239,7 @@ class SourceTeam:
             if source in asked and outcome is None and good < len(fresh):
                 good += 1
                 outcomes[source] = None
+                stop_replacing(source.conn)
             elif outcome is not None and source not in rivals:
                 outcomes[source] = outcome
             elif outcome is not None:
@@ -298,6 +307,7 @@ class SourceTeam:
             elif isinstance(outcome, BaseException):
                 self.drop(rival, outcome)
             else:
+                stop_replacing(rival.conn)
                 asked.append(rival)
         return asked
 
