@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         ReadOptions,
     )
     from oio.common.options import Options
-    from oio.container._deletion import Deletion
+    from oio.container._removal import Deletion
 
 
 class ObjectApi(ApiBase):

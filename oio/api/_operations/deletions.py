@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from oio.api._operations.bulk import in_bulk
 from oio.common import exceptions as exc
-from oio.container._deletion import Deletion
+from oio.container._removal import Deletion
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
