@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._data.ec.codec import DamagedFragment, has_checksum
-from oio.blob.answers import mismatch
+from oio.blob.answers import mismatch, verify_file
 from oio.blob.connect import (
     CANDIDATES,
     OWN_THREAD_CANDIDATES,
@@ -22,7 +22,6 @@ from oio.blob.connect import (
     give_back,
     pass_foreign,
 )
-from oio.blob.verification import verify_file
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import checksum_like
