@@ -203,7 +203,7 @@ class FragmentSource:
         return (self.index, b"") if plan is None else self._read(plan, self._limit)
 
     def _limit(self) -> green.OioTimeout:
-        return green.ChunkReadTimeout(self._family.options.limits.reading(self.netloc))
+        return green.ChunkReadTimeout(self._family.options.limits.reading(self.chunk.netloc))
 
     # --- in a green thread of its own ---
 
@@ -213,7 +213,7 @@ class FragmentSource:
         :returns: the failure, if any
         """
         try:
-            seconds = min(request.seconds, self._family.options.limits.connecting(self.netloc))
+            seconds = min(request.seconds, self._family.options.limits.connecting(self.chunk.netloc))
             with green.ConnectionTimeout(seconds):
                 self.ask(request)
         except OWN_THREAD_CANDIDATES as err:
