@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from oio.blob.client import BlobClient
-    from oio.common.answers import JsonObject
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import Chunk
     from oio.common.options import Options
 
@@ -65,6 +65,28 @@ def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
     return Damage.UNREACHABLE, str(err)
 
 
+def reaches_its_end(blob: BlobClient, chunk: Chunk, known: JsonMapping, options: Options) -> bool:
+    """Tell whether the last byte of a chunk is there, where servers do not look for it themselves.
+
+    Those of today, which name the checksum of each chunk, do not compare sizes, unlike others.
+
+    :param known: its description
+    """
+    with reading_answer(chunk.netloc):
+        last = int_value(known.get("chunk_size"), 0) - 1
+        hides_cuts = "cca" in parse_chunk_method(str(known.get("content_chunkmethod")))[1]
+    if last < 0 or not hides_cuts:
+        return True
+    asking = replace(options, headers={**options.headers, "Range": f"bytes={last}-{last}"})
+    try:
+        _, stream = blob.chunk_get(chunk.address, check_headers=False, options=asking)
+        with contextlib.closing(stream):
+            return sum(map(len, stream)) == 1
+    except exc.OioException as err:
+        pass_failure_of_call(err, options)
+        return False
+
+
 class Inspection:
     """Inspection of one chunk.
 
@@ -100,17 +122,21 @@ class Inspection:
         try:
             self._known = self._blob.chunk_head(self._chunk.address, options=self._options)
             found += [*self._owner(), *self._position(), *self._description()]
-            if _ENOUGH.isdisjoint(damage for damage, _ in found) and (deep or not self._reaches_its_end()):
+            if _ENOUGH.isdisjoint(damage for damage, _ in found) and (deep or not self._reaches_its_end):
                 self._verify()
         except exc.ClientPreconditionFailed:
             # Before it is described, only a size can have been compared.
-            if self._known and self._reaches_its_end():
+            if self._known and self._reaches_its_end:
                 found.append((Damage.WRONG_CHECKSUM, "its data do not match its checksum, says its server"))
             else:
                 found.append((Damage.WRONG_SIZE, "its file has another size than its data, says its server"))
         except exc.OioException as err:
             found.append(failure(err, self._options))
         return found
+
+    @property
+    def _reaches_its_end(self) -> bool:
+        return reaches_its_end(self._blob, self._chunk, self._known, self._options)
 
     def _owner(self) -> Findings:
         """Compare the owner.
@@ -169,25 +195,3 @@ class Inspection:
             headers = {**options.headers, CHUNK_HEADERS["chunk_hash"]: self._digest}
             options = replace(options, headers=headers)
         self._blob.chunk_head(self._chunk.address, xattr=False, check_hash=True, options=options)
-
-    def _reaches_its_end(self) -> bool:
-        """Tell whether the last byte of the file is there, where servers do not look for it themselves.
-
-        Those of today, which name the checksum of each chunk, do not compare sizes, unlike others.
-        """
-        method = str(self._known.get("content_chunkmethod"))
-        last = int_value(self._known.get("chunk_size"), 0) - 1
-        if last < 0 or "cca" not in parse_chunk_method(method)[1]:
-            return True
-        headers = {**self._options.headers, "Range": f"bytes={last}-{last}"}
-        try:
-            _, stream = self._blob.chunk_get(
-                self._chunk.address,
-                check_headers=False,
-                options=replace(self._options, headers=headers),
-            )
-            with contextlib.closing(stream):
-                return sum(map(len, stream)) == 1
-        except exc.OioException as err:
-            pass_failure_of_call(err, self._options)
-            return False
