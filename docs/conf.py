@@ -71,7 +71,7 @@ def inherited_fields(name: str) -> Iterator[tuple[str, str, str]]:
         for field, after in zip(node.body, [*node.body[1:], None], strict=True):
             if isinstance(field, ast.AnnAssign):
                 told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                text = ast.unparse(after).strip("'\"") if told else ""
+                text = str(after.value.value) if told else ""
                 yield ast.unparse(field.target), ast.unparse(field.annotation), " ".join(text.split())
 
 

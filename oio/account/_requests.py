@@ -15,6 +15,7 @@ from oio.common.answers import JsonObject, expect, reading_answer
 from oio.common.easy_value import true_value
 from oio.common.events import FAILED_OVER, RETRIED, tell
 from oio.common.http_api import NO_DATA, HttpApi
+from oio.common.learnt import Learnt
 from oio.common.limits import Limits
 from oio.common.retry import ONCE, Attempts, Retry
 from oio.common.utils import monotonic_time
@@ -54,6 +55,10 @@ class AccountRequests(HttpApi):
             )
         self._refresh_delay = float(refresh_delay)
         self._next_refresh = 0.0
+        #: What the configuration of the namespace says, once a service has wanted to know it.
+        self._config: Learnt[tuple[str | None, str]] = Learnt()
+        #: Services that take deletions of containers as updates, by their endpoints.
+        self._forgets_by_update: Learnt[bool] = Learnt()
 
     # --- where the service is
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,13 +12,12 @@ from oio.account._requests import AccountRequests
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect, reading_answer
 from oio.common.arguments import WrongType
-from oio.common.learnt import Learnt
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.keywords import RequestOptions, ServiceOptions
+    from oio.common.keywords import RequestOptions
 
 _CREATED = 201
 _NO_CONTENT = 204
@@ -45,22 +43,6 @@ class AccountClient(AccountRequests):
     >>> client.endpoint is None
     True
     """
-
-    def __init__(
-        self,
-        conf: JsonObject,
-        endpoint: str | None = None,
-        proxy_endpoint: str | None = None,
-        refresh_delay: float = 3600.0,
-        logger: logging.Logger | None = None,
-        request_attempts: int | str | None = None,
-        **kwargs: Unpack[ServiceOptions],
-    ) -> None:
-        super().__init__(conf, endpoint, proxy_endpoint, refresh_delay, logger, request_attempts, **kwargs)
-        #: What the configuration of the namespace says, once a service has wanted to know it.
-        self._config: Learnt[tuple[str | None, str]] = Learnt()
-        #: Services that take deletions of containers as updates, by their endpoints.
-        self._forgets_by_update: Learnt[bool] = Learnt()
 
     # --- accounts
 

@@ -76,18 +76,20 @@ class FaceBase:
         limit = kwargs.get("limit")
         batch = min(limit, _BATCH) if isinstance(limit, int) and limit > 0 else _BATCH
 
-        def items() -> Iterator[Any]:
+        return self._items(batch, function, *args, **kwargs)
+
+    def _each(self, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs) -> AsyncItems[T]:
+        """Iterate over what is worth a step of the loop each, and costs requests."""
+        return self._items(1, function, *args, **kwargs)
+
+    def _items(
+        self, batch: int, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncItems[T]:
+        def items() -> Iterator[T]:
+            # Nothing is called before the first step, which is made by a worker.
             yield from function(*args, **kwargs)
 
         return AsyncItems(self._workers, items(), batch)
-
-    def _each(self, function: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> AsyncItems[Any]:
-        """Iterate over what is worth a step of the loop each, and costs requests."""
-
-        def items() -> Iterator[Any]:
-            yield from function(*args, **kwargs)
-
-        return AsyncItems(self._workers, items(), 1)
 
     def _open(
         self, function: Callable[..., BufferedReader | ObjectWriter], *args: Any, **kwargs: Any

@@ -8,7 +8,7 @@ from typing import Any
 
 from oio.api import io
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.ec.read import RangeReader
+from oio.api._data.ec.metachunk import RangeReader
 from oio.api._data.ec.rebuild import ChunkRebuilder
 from oio.api._data.ec.write import FragmentSender, FragmentsWriter, SegmentCutter, metachunk_size, put_headers
 from oio.api._data.metachunks import UploadRequest

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.api._data.links import MetachunkLinker as _Linker
@@ -374,7 +375,8 @@ class MetachunkPreparer:
     def __call__(self) -> Iterator[list[ChunkDict]]:
         """Yield metachunks, lists of chunks, as long as one is asked for."""
         described = self.first_body
-        metachunks = iter(self._preparer)
+        # Each call begins anew, whatever became of those before.
+        metachunks = iter(copy(self._preparer))
         next(metachunks)
         while True:
             self._all_chunks.extend(described)

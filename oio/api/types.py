@@ -376,19 +376,13 @@ class AccountProperties(_Account):
 # --- options -----------------------------------------------------------------------------------------
 
 
-class CallOptions(SharedOptions, total=False):
-    """Options that every method of the object storage API takes."""
-
+class _Defaults(TypedDict, total=False):
     autocreate: bool | str | None
-    """Create the container that the call needs."""
+    """Create the container that a call needs; True by default."""
     cache: MutableMapping[str, Any] | None
     """Where locations, descriptions and properties are kept, see :mod:`oio.common.cache`."""
-    timeout: float | urllib3.Timeout | None
-    """Limit of each request to the proxy and the account service."""
     backblaze_api_url: str | None
     """Where to authorise, instead of Backblaze itself."""
-    ssl_context: SSLContext | None
-    """For chunk servers that speak TLS."""
     verify_checksum: bool | Literal["strict", "server"]
     """True verifies the metachunks that are read whole, ``"strict"`` all that is read, False nothing;
     ``"server"`` asks chunk servers to verify their files before a part of one is trusted."""
@@ -410,6 +404,15 @@ class CallOptions(SharedOptions, total=False):
     part; None waits for the write limit."""
     hedge: bool | str
     """Ask a second chunk server when the first byte of another is late; True by default."""
+
+
+class CallOptions(SharedOptions, _Defaults, total=False):
+    """Options that every method of the object storage API takes."""
+
+    timeout: float | urllib3.Timeout | None
+    """Limit of each request to the proxy and the account service."""
+    ssl_context: SSLContext | None
+    """For chunk servers that speak TLS."""
 
 
 class ContainerOptions(CallOptions, total=False):
@@ -460,7 +463,7 @@ class LinkOptions(CallOptions, total=False):
     """Credentials for Backblaze, instead of the constructor's, where the copy replaces an object there."""
 
 
-class ClientOptions(HttpOptions, total=False):
+class ClientOptions(HttpOptions, _Defaults, total=False):
     """Options of the constructor of the object storage API; most are defaults of the calls."""
 
     endpoint: str | None
@@ -473,33 +476,7 @@ class ClientOptions(HttpOptions, total=False):
     """Seconds (30) for which the scores of the chunk servers are taken to be right, for cached locations."""
     refresh_delay: float | str | None
     """Seconds after which the proxy is asked again for an account service; 3600 by default."""
-    autocreate: bool | str | None
-    """Create the container that a call needs; True by default."""
-    chunk_checksum_algo: str | None
-    """Checksum of the chunks that are written, ``md5`` (default) or ``blake3``; None leaves it to the chunk
-    servers."""
-    chunk_buffer_min: int | str | None
-    """Bytes of the first block read from a source."""
-    chunk_buffer_max: int | str | None
-    """Bytes of the largest block read from a source."""
-    write_grace: float | str | None
-    """Seconds (5) for chunk servers that are late with a write, once a quorum of the others has done its
-    part; None waits for the write limit."""
-    hedge: bool | str
-    """Ask a second chunk server when the first byte of another is late; True by default."""
-    verify_checksum: bool | Literal["strict", "server"]
-    """Which reads are verified, see :class:`CallOptions`."""
-    hold_up_to: int | str | None
-    """Bytes of the largest metachunk of which nothing is given before it is verified (4 MiB)."""
-    on_unsatisfiable: Literal["skip", "raise"]
-    """What becomes of ranges that hold no byte of the object: left out by default."""
-    parallel: int | str | None
-    """How many metachunks of an object are read at a time, 1 (default) to 16."""
     tls: bool | str | None
     """Prefer chunk addresses that speak TLS."""
-    cache: MutableMapping[str, Any] | None
-    """Where locations, descriptions and properties are kept, see :mod:`oio.common.cache`."""
     key_file: str | bytes | PathLike[str] | None
     """Credentials for Backblaze."""
-    backblaze_api_url: str | None
-    """Where to authorise, instead of Backblaze itself."""

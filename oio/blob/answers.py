@@ -5,15 +5,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from oio.blob.connect import CANDIDATES, ChunkAnswer, pass_foreign
+from oio.blob.connect import CANDIDATES, ChunkAnswer, connect, pass_foreign
+from oio.blob.watched import blame
+from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.checksums import differ
 from oio.common.chunks import Chunk
-from oio.common.constants import CHUNK_HEADERS
+from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS
 from oio.common.http import CONTENT_RANGE, parse_content_range
 
+if TYPE_CHECKING:
+    from oio.common.options import Options
+
 _LOGGER = logging.getLogger(__name__)
+
+_DIFFERENT = 412
 
 #: Part of a response: first and last byte, length of the chunk, headers, and the response.
 Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]], ChunkAnswer]"
@@ -84,3 +92,32 @@ def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | Non
 def check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
     """How the answer of a chunk server differs from a copy of a metachunk; None if it does not."""
     return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})
+
+
+def verify_file(chunk: Chunk, checksum: str | None, headers: Mapping[str, object], options: Options) -> None:
+    """Let a chunk server read the file of a chunk, and compare it with its checksum.
+
+    :param checksum: of the data; None for the one that the server has stored with them
+    :param headers: of the request; a range among them has no effect
+    :raises CorruptedChunk: the data differ
+    :raises ClientException: the server refuses, or does not have it
+    :raises oio.common.exceptions.DeadlineReached: no time is left
+    """
+    netloc = chunk.netloc
+    wanted = {**headers, CHECKHASH_HEADER: True}
+    if checksum:
+        wanted[CHUNK_HEADERS["chunk_hash"]] = checksum
+    with green.ConnectionTimeout(options.limits.connecting(netloc)):
+        conn = connect(chunk, "HEAD", wanted, options)
+    try:
+        with green.ChunkReadTimeout(options.limits.reading(netloc)):
+            response = conn.getresponse()
+    except BaseException as err:
+        blame(conn, err)
+        raise
+    finally:
+        conn.close()
+    if response.status == _DIFFERENT:
+        raise exc.CorruptedChunk(f"{netloc} says that the data do not match their checksum")
+    if not 200 <= response.status < 300:
+        raise exc.from_status(response.status, getattr(response, "reason", "") or "no reason")

@@ -38,15 +38,12 @@ class Original(Iterator[bytes]):
     def __next__(self) -> bytes:
         block = next(self._blocks, None)
         if block is None:
-            self._check_original()
+            self._compare(self._url, *self._known)
             raise StopIteration
         self._size += len(block)
         for checksum in self._checksums.values():
             checksum.update(block)
         return block
-
-    def _check_original(self) -> None:
-        self._compare(self._url, *self._known)
 
     def check(self, url: str, size: int | str | None, checksum: str | None) -> None:
         """Compare what was read with what is said of the copy, as far as it is known (pitfall 100).

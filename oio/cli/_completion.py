@@ -6,59 +6,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 
-_BASH = r"""# Completes the command openio in bash: eval "$(openio complete)"
-_openio_case() {
-  known=
-  case "$1" in
-@CASES@
-    *) return 1 ;;
-  esac
-}
-_openio() {
-  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} line= over= known= word i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    word=${COMP_WORDS[i]}
-    case "$word" in
-      @VALUES@) i=$((i + 1)) ;;
-      -*) ;;
-      *)
-        if [[ -z $over ]] && _openio_case "${line:+$line }$word -"; then
-          line="${line:+$line }$word"
-        else
-          over=1
-        fi ;;
-    esac
-  done
-  case "$before" in
-    @VALUES@) known= ;;
-    *)
-      if [[ $before == -* ]] && _openio_case "$line $before"; then
-        :
-      elif [[ $current == -* ]]; then
-        _openio_case "$line -"
-      elif [[ -z $over ]]; then
-        _openio_case "$line"
-      else
-        known=
-      fi ;;
-  esac
-  COMPREPLY=($(compgen -W "$known" -- "$current"))
-}
-complete -o default -F _openio openio
-"""
-_ZSH = r"""#compdef openio
-# Completes the command openio in zsh, after compinit: eval "$(openio complete --shell zsh)"
-_openio_case() {
-  known=
-  case "$1" in
-@CASES@
-    (*) return 1 ;;
-  esac
-}
-_openio() {
-  local current=${words[CURRENT]} before=${words[CURRENT-1]} line= over= known= word i
-  for ((i = 2; i < CURRENT; i++)); do
-    word=${words[i]}
+#: What both shells do with the words before the one that is completed.
+_WALK = r"""  for ((i = @FIRST@; i < @CURRENT@; i++)); do
+    word=${@WORDS@[i]}
     case "$word" in
       (@VALUES@) i=$((i + 1)) ;;
       (-*) ;;
@@ -82,7 +32,34 @@ _openio() {
       else
         known=
       fi ;;
+  esac"""
+_BASH = r"""# Completes the command openio in bash: eval "$(openio complete)"
+_openio_case() {
+  known=
+  case "$1" in
+@CASES@
+    (*) return 1 ;;
   esac
+}
+_openio() {
+  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} line= over= known= word i
+@WALK@
+  COMPREPLY=($(compgen -W "$known" -- "$current"))
+}
+complete -o default -F _openio openio
+"""
+_ZSH = r"""#compdef openio
+# Completes the command openio in zsh, after compinit: eval "$(openio complete --shell zsh)"
+_openio_case() {
+  known=
+  case "$1" in
+@CASES@
+    (*) return 1 ;;
+  esac
+}
+_openio() {
+  local current=${words[CURRENT]} before=${words[CURRENT-1]} line= over= known= word i
+@WALK@
   if [[ -n $known ]]; then
     compadd -- ${=known}
   else
@@ -95,7 +72,16 @@ else
   compdef _openio openio
 fi
 """
-SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
+SCRIPTS = {
+    "bash": _BASH.replace("@WALK@", _WALK)
+    .replace("@WORDS@", "COMP_WORDS")
+    .replace("@FIRST@", "1")
+    .replace("@CURRENT@", "COMP_CWORD"),
+    "zsh": _ZSH.replace("@WALK@", _WALK)
+    .replace("@WORDS@", "words")
+    .replace("@FIRST@", "2")
+    .replace("@CURRENT@", "CURRENT"),
+}
 
 
 def script(
@@ -107,10 +93,7 @@ def script(
     :param commands: parser of each command
     """
     values = "|".join(flag for flags, takes_value, _ in _options(general) if takes_value for flag in flags)
-    opening = "(" if shell == "zsh" else ""
-    cases = "\n".join(
-        f"    {opening}'{path}') known='{known}' ;;" for path, known in _cases(general, commands)
-    )
+    cases = "\n".join(f"    ('{path}') known='{known}' ;;" for path, known in _cases(general, commands))
     return SCRIPTS[shell].replace("@VALUES@", values).replace("@CASES@", cases)
 
 

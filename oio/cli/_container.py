@@ -32,42 +32,28 @@ _VERSIONS = "sys.m2.policy.version"
 _EXCEEDING = "sys.m2.policy.version.delete_exceeding"
 _BUCKET = "sys.m2.bucket.name"
 _STATUS = {"enabled": "0", "frozen": "4294967295", "disabled": "4294967294"}
-_SYSTEM = {
-    "quota": _QUOTA,
-    "policy": _POLICY,
-    "max_versions": _VERSIONS,
-    "delete_exceeding": _EXCEEDING,
-    "bucket_name": _BUCKET,
+_SETTINGS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
+    "quota": (_QUOTA, ("--quota",), {"type": int, "metavar": "BYTES"}),
+    "policy": (_POLICY, ("--storage-policy", "--stgpol"), {"metavar": "POLICY"}),
+    "max_versions": (_VERSIONS, ("--max-versions", "--versioning"), {"type": int, "metavar": "N"}),
+    "delete_exceeding": (_EXCEEDING, ("--delete-exceeding-versions",), {"type": boolean, "metavar": "BOOL"}),
+    "bucket_name": (_BUCKET, ("--bucket-name",), {"metavar": "BUCKET"}),
 }
-"""Option -> system property."""
-_FLAGS = {
-    "quota": ("--quota",),
-    "policy": ("--storage-policy", "--stgpol"),
-    "max_versions": ("--max-versions", "--versioning"),
-    "delete_exceeding": ("--delete-exceeding-versions",),
-    "bucket_name": ("--bucket-name",),
-}
-_TYPES: dict[str, dict[str, Any]] = {
-    "quota": {"type": int, "metavar": "BYTES"},
-    "policy": {"metavar": "POLICY"},
-    "max_versions": {"type": int, "metavar": "N"},
-    "delete_exceeding": {"type": boolean, "metavar": "BOOL"},
-    "bucket_name": {"metavar": "BUCKET"},
-}
+"""Setting -> system property, options, and what follows them when it is set."""
 
 
 def _add_system(parser: argparse.ArgumentParser) -> None:
-    for dest, flags in _FLAGS.items():
-        parser.add_argument(*flags, dest=dest, **_TYPES[dest])
+    for dest, (_, flags, what) in _SETTINGS.items():
+        parser.add_argument(*flags, dest=dest, **what)
 
 
 def _system(parsed_args: Arguments) -> dict[str, str]:
     """System properties that the options set."""
-    given = {name: getattr(parsed_args, name) for name in _SYSTEM}
+    given = {key: getattr(parsed_args, name) for name, (key, _, _) in _SETTINGS.items()}
     # True and False are 1 and 0 there.
     return {
-        _SYSTEM[name]: str(int(value)) if isinstance(value, bool) else str(value)
-        for name, value in given.items()
+        key: str(int(value)) if isinstance(value, bool) else str(value)
+        for key, value in given.items()
         if value is not None
     }
 
@@ -259,13 +245,13 @@ class UnsetContainer(OnContainer, Silent):
         """Add which ones."""
         super().add_arguments(parser)
         add_property_names(parser)
-        for dest, flags in _FLAGS.items():
+        for dest, (_, flags, _) in _SETTINGS.items():
             parser.add_argument(*flags, dest=dest, action="store_true")
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Remove them; none is no error."""
         account, container, call = self.named(parsed_args, parsed_args.container)
-        system = {key: "" for name, key in _SYSTEM.items() if getattr(parsed_args, name)}
+        system = {key: "" for name, (key, _, _) in _SETTINGS.items() if getattr(parsed_args, name)}
         if parsed_args.properties:
             self.api.container_del_properties(account, container, parsed_args.properties, **call)
         if system:

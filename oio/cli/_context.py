@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from oio import ObjectStorageApi
+    from oio.api.types import ClientOptions
     from oio.conscience.client import ConscienceClient
     from oio.rdir.client import RdirDispatcher
 
@@ -47,17 +50,16 @@ class Clients:
     """Clients of namespaces, each made at its first use."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], Any] = {}
+        self._known: dict[tuple[object, ...], ObjectStorageApi] = {}
 
-    def storage(self, namespace: str, endpoint: str | None, **options: Any) -> ObjectStorageApi:
+    def storage(self, namespace: str, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
         """Client of a namespace, with these options of its constructor."""
         from oio import ObjectStorageApi
 
-        key = (namespace, endpoint, *sorted(options.items()))
+        key = (namespace, *sorted(options.items()))
         if key not in self._known:
-            self._known[key] = ObjectStorageApi(namespace, endpoint=endpoint, **options)
-        client: ObjectStorageApi = self._known[key]
-        return client
+            self._known[key] = ObjectStorageApi(namespace, **options)
+        return self._known[key]
 
     def close(self) -> None:
         """Close all of them."""
@@ -103,11 +105,12 @@ class Context:
         """The client."""
         return self.client()
 
-    def client(self, **options: Any) -> ObjectStorageApi:
+    def client(self, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
         """The client, with other options."""
+        options["endpoint"] = self.proxy.value
         if self._given.admin:
             options["admin_mode"] = True
-        return self._clients.storage(self.namespace, self.proxy.value, **options)
+        return self._clients.storage(self.namespace, **options)
 
     @cached_property
     def conscience(self) -> ConscienceClient:

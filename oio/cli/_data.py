@@ -11,7 +11,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from oio.cli._bars import Count, bar, watched
 from oio.cli._base import (
@@ -29,7 +29,10 @@ from oio.cli._values import byte_range, positive
 from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from oio import ObjectStorageApi
+    from oio.api.types import ClientOptions
     from oio.transfer import Remote, Report, Transfer
 
 _JOBS = 8
@@ -48,7 +51,7 @@ class Moving(Base):
         add("--tls", action="store_true", help="prefer chunk servers that speak TLS")
         add("--key-file", metavar="FILE", help="credentials of Backblaze")
 
-    def client_of(self, parsed_args: Arguments, **options: Any) -> ObjectStorageApi:
+    def client_of(self, parsed_args: Arguments, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
         """The client, with the options of the command."""
         if parsed_args.tls:
             options["tls"] = True
@@ -57,7 +60,13 @@ class Moving(Base):
         return self.context.client(**options)
 
     @contextlib.contextmanager
-    def transfer(self, api: ObjectStorageApi, parsed_args: Arguments, **settings: Any) -> Iterator[Transfer]:
+    def transfer(
+        self,
+        api: ObjectStorageApi,
+        parsed_args: Arguments,
+        policy: str | None = None,
+        overwrite: Literal["changed", "always"] = "changed",
+    ) -> Iterator[Transfer]:
         """What moves directories.
 
         :raises CommandError: a request ID was given, which each of its requests needs
@@ -67,7 +76,7 @@ class Moving(Base):
         if "reqid" in self.context.call:
             raise CommandError("--request-id is for single objects, not for directories")
         verify = getattr(parsed_args, "verify", "default") != "none"
-        config = TransferConfig(workers=parsed_args.jobs, verify=verify, **settings)
+        config = TransferConfig(overwrite=overwrite, workers=parsed_args.jobs, verify=verify, policy=policy)
         with bar(self.app) as told, Transfer(api, config, on_progress=told) as transfer:
             yield transfer
 
@@ -96,7 +105,7 @@ class Reading(Moving):
             help="verification of what is read: strict also verifies ranges",
         )
 
-    def client_of(self, parsed_args: Arguments, **options: Any) -> ObjectStorageApi:
+    def client_of(self, parsed_args: Arguments, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
         """The client, which verifies as the options say."""
         if parsed_args.verify != "default":
             options["verify_checksum"] = {"none": False}.get(parsed_args.verify, parsed_args.verify)

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from oio.cli._base import Arguments, Base, Listing, OnContainers, OnObjects, Rows, Versioned
 from oio.cli._values import positive
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from oio.api.types import ChunkHealth, HealthProgress, ObjectHealth, ObjectRepair
 
     Row: TypeAlias = Sequence[Any]
+
+_T = TypeVar("_T")
 
 _CHECKED = ("Name", "Version", "Status", "Readable", "Damage")
 _REPAIRED = ("Name", "Version", "Status", "Repaired", "Failed", "Damage")
@@ -73,40 +75,37 @@ class _Repairing(_Health):
         return {**super().wishes(parsed_args), **given}
 
 
-class _OfObjects(Versioned, OnObjects, Base):
+class _OfObjects(Versioned, OnObjects, _Health):
     nargs, dest = "+", "objs"
 
-    def targets(self, parsed_args: Arguments) -> Iterator[tuple[str | None, str | None, str, dict[str, Any]]]:
-        """Account, container and name of each object, and keywords of a call.
+    def rows(
+        self, given: Arguments, act: Callable[..., _T], shown: Callable[[_T, str], Row]
+    ) -> Iterator[Row]:
+        """Do something with each object; a failure concerns it alone.
 
+        :param act: does it
+        :param shown: makes the row of the result
         :raises CommandError: there are several objects, and one version
         """
-        if len(parsed_args.objs) > 1 and parsed_args.version is not None:
+        if len(given.objs) > 1 and given.version is not None:
             raise CommandError("Cannot specify a version for several objects")
-        container_of = self.container_of(parsed_args)
-        for name in parsed_args.objs:
-            account, container, call = self.named(parsed_args, container_of(name))
-            yield account, container, name, call
+        wishes, container_of = self.wishes(given), self.container_of(given)
+        for name in given.objs:
+            account, container, call = self.named(given, container_of(name))
+            try:
+                found = act(account, container, name, version=given.version, **wishes, **call)
+            except OioException as err:
+                self.fail(err)
+            else:
+                yield shown(found, given.formatter)
 
 
-class CheckObjects(_OfObjects, _Health):
+class CheckObjects(_OfObjects):
     """Look for damage in objects: chunks that are missing, damaged or in the wrong place."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Look at them."""
-        return _CHECKED, self._rows(parsed_args)
-
-    def _rows(self, given: Arguments) -> Iterator[Row]:
-        wishes = self.wishes(given)
-        for account, container, name, call in self.targets(given):
-            try:
-                health = self.api.object_check(
-                    account, container, name, version=given.version, **wishes, **call
-                )
-            except OioException as err:
-                self.fail(err)
-            else:
-                yield self.checked(health, given.formatter)
+        return _CHECKED, self.rows(parsed_args, self.api.object_check, self.checked)
 
 
 class RepairObjects(_OfObjects, _Repairing):
@@ -114,22 +113,10 @@ class RepairObjects(_OfObjects, _Repairing):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Repair them."""
-        return _REPAIRED, self._rows(parsed_args)
-
-    def _rows(self, given: Arguments) -> Iterator[Row]:
-        wishes = self.wishes(given)
-        for account, container, name, call in self.targets(given):
-            try:
-                repair = self.api.object_repair(
-                    account, container, name, version=given.version, **wishes, **call
-                )
-            except OioException as err:
-                self.fail(err)
-            else:
-                yield self.repaired(repair, given.formatter)
+        return _REPAIRED, self.rows(parsed_args, self.api.object_repair, self.repaired)
 
 
-class _OfContainers(OnContainers, Base):
+class _OfContainers(OnContainers, _Health):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("containers", metavar="CONTAINER", nargs="+")
         super().add_arguments(parser)
@@ -143,24 +130,33 @@ class _OfContainers(OnContainers, Base):
             counts = progress.objects, progress.damaged, progress.repaired, progress.failed
             self.app.LOG.info(text, *counts)
 
+    def rows(
+        self, given: Arguments, act: Callable[..., Iterator[Any]], shown: Callable[[Any, str], Row]
+    ) -> Iterator[Row]:
+        """Do something with the objects of each container; a failure concerns it alone.
 
-class CheckContainers(_OfContainers, _Health):
-    """Look for damage in all the objects of containers; show those that are damaged."""
-
-    def take_action(self, parsed_args: Arguments) -> Rows:
-        """Look at them."""
-        return ("Container", *_CHECKED), self._rows(parsed_args)
-
-    def _rows(self, given: Arguments) -> Iterator[Row]:
+        :param act: does it
+        :param shown: makes the row of the result
+        """
         wishes = {**self.wishes(given), "prefix": given.prefix, "on_progress": self.progress}
         for where in given.containers:
             account, container, call = self.named(given, where)
             try:
-                for health in self.api.container_check(account, container, **wishes, **call):
+                for found in act(account, container, **wishes, **call):
+                    # What was repaired has it, as it was found.
+                    health: ObjectHealth = getattr(found, "health", found)
                     if given.all or not health.is_sound:
-                        yield where, *self.checked(health, given.formatter)
+                        yield where, *shown(found, given.formatter)
             except OioException as err:
                 self.fail(err)
+
+
+class CheckContainers(_OfContainers):
+    """Look for damage in all the objects of containers; show those that are damaged."""
+
+    def take_action(self, parsed_args: Arguments) -> Rows:
+        """Look at them."""
+        return ("Container", *_CHECKED), self.rows(parsed_args, self.api.container_check, self.checked)
 
 
 class RepairContainers(_OfContainers, _Repairing):
@@ -168,18 +164,7 @@ class RepairContainers(_OfContainers, _Repairing):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Repair them."""
-        return ("Container", *_REPAIRED), self._rows(parsed_args)
-
-    def _rows(self, given: Arguments) -> Iterator[Row]:
-        wishes = {**self.wishes(given), "prefix": given.prefix, "on_progress": self.progress}
-        for where in given.containers:
-            account, container, call = self.named(given, where)
-            try:
-                for repair in self.api.container_repair(account, container, **wishes, **call):
-                    if given.all or not repair.health.is_sound:
-                        yield where, *self.repaired(repair, given.formatter)
-            except OioException as err:
-                self.fail(err)
+        return ("Container", *_REPAIRED), self.rows(parsed_args, self.api.container_repair, self.repaired)
 
 
 def _described(chunk: ChunkHealth) -> dict[str, Any]:

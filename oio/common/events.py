@@ -24,7 +24,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 from oio.common.interruptions import pass_interruption
@@ -189,7 +189,18 @@ class Watcher(NamedTuple):
 
     def watch(self, service: str, address: str, operation: str, attempt: int = 1, chunk: str = "") -> Watch:
         """Tell that a request begins."""
-        watch = Watch(self.listener, self.reqid, service, address, operation, attempt, chunk)
+        begun = Event(
+            kind=BEGUN,
+            number=next(_numbers),
+            reqid=self.reqid,
+            service=service,
+            address=address,
+            operation=operation,
+            attempt=attempt,
+            begin=time.monotonic(),
+            chunk=chunk,
+        )
+        watch = Watch(self.listener, begun)
         watch.begin()
         return watch
 
@@ -202,41 +213,14 @@ class Watcher(NamedTuple):
 class Watch:
     """A request that a listener follows to its end."""
 
-    __slots__ = (
-        "_address",
-        "_attempt",
-        "_begin",
-        "_chunk",
-        "_left",
-        "_listener",
-        "_number",
-        "_operation",
-        "_pid",
-        "_reqid",
-        "_service",
-        "error",
-        "received",
-        "sent",
-    )
+    __slots__ = ("_begun", "_left", "_listener", "_pid", "error", "received", "sent")
 
-    def __init__(
-        self,
-        listener: Listener,
-        reqid: str,
-        service: str,
-        address: str,
-        operation: str,
-        attempt: int,
-        chunk: str,
-    ) -> None:
+    def __init__(self, listener: Listener, begun: Event) -> None:
         self._listener = listener
         # Two threads may close a connection at once: only one of them gets it.
         self._left = iter((listener,))
-        self._reqid, self._service, self._address = reqid, service, address
-        self._operation, self._attempt, self._chunk = operation, attempt, chunk
-        self._number = next(_numbers)
+        self._begun = begun
         self._pid = os.getpid()
-        self._begin = time.monotonic()
         #: Bytes of the bodies.
         self.sent = self.received = 0
         #: What has failed: an exception, or text.
@@ -245,7 +229,7 @@ class Watch:
     def begin(self) -> None:
         """Tell that it begins."""
         try:
-            tell(self._listener, self._event(BEGUN))
+            tell(self._listener, self._begun)
         except BaseException as err:  # What has begun ends.
             self.end(err)
             raise
@@ -269,22 +253,13 @@ class Watch:
             outcome = OK if is_whole else ABANDONED
         self.error = None
         text = "" if error is None else str(error) or type(error).__name__
-        tell(listener, self._event(ENDED, time.monotonic() - self._begin, outcome, text))
-
-    def _event(self, kind: str, seconds: float = 0.0, outcome: str = "", error: str = "") -> Event:
-        return Event(
-            kind=kind,
-            number=self._number,
-            reqid=self._reqid,
-            service=self._service,
-            address=self._address,
-            operation=self._operation,
-            attempt=self._attempt,
-            begin=self._begin,
-            seconds=seconds,
+        ended = replace(
+            self._begun,
+            kind=ENDED,
+            seconds=time.monotonic() - self._begun.begin,
             sent=self.sent,
             received=self.received,
             outcome=outcome,
-            error=error,
-            chunk=self._chunk,
+            error=text,
         )
+        tell(listener, ended)

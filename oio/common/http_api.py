@@ -193,7 +193,7 @@ class HttpApi:
         if url.startswith("/"):
             url = f"{(self.endpoint or '').rstrip('/')}{url}"
         options = given.get("options")
-        known: dict[str, Any] = dict(given if options is None else options.for_request())
+        known: dict[str, Any] = dict(given) if options is None else options.for_request()
         known.update(more)
         if params is not None:
             known["params"] = params
@@ -321,19 +321,18 @@ class HttpApi:
         :param watch: gets the numbers of bytes
         """
         service = urlsplit(url).netloc
-        times = self._times(method, url, service, given)
-        headers = self._headers(given, times)
+        timeout = self._timeout(method, url, service, given)
+        headers = self._headers(given, timeout)
         body = _encode_body(given, headers)
         params, perfdata = given.get("params"), given.get("perfdata")
         target = f"{url}?{query}" if params and (query := _encode_query(params)) else url
         reqid = headers.get(REQID_HEADER)
-        timeout = times if isinstance(times, urllib3.Timeout) else _timeout_of(times)
         pool = given.get("pool_manager") or self.pool_manager
         if watch is not None:
             watch.sent = len(body or b"")
         start = time.monotonic()
         # urllib3 limits each read; an answer that comes drop by drop is limited here.
-        limit = green.OioTimeout(times.total if isinstance(times.total, (int, float)) else None)
+        limit = green.OioTimeout(timeout.total if isinstance(timeout.total, (int, float)) else None)
         try:
             with limit:
                 resp = pool.request(
@@ -372,9 +371,7 @@ class HttpApi:
             raise _refusal(resp, answer, reqid, service)
         refuse_stranger(resp, service, reqid)
 
-    def _times(
-        self, method: str, url: str, service: str, given: RequestParts
-    ) -> RequestTimes | urllib3.Timeout:
+    def _timeout(self, method: str, url: str, service: str, given: RequestParts) -> urllib3.Timeout:
         """Time limits of one request, from the options of a call."""
         limits = given.get("limits")
         timeout = given.get("timeout")
@@ -394,9 +391,9 @@ class HttpApi:
         if times.read <= 0:
             # urllib3 refuses it in words of its own.
             raise exc.DeadlineReached(f"No time is left for {doing}", reqid=known, service=service)
-        return times
+        return _timeout_of(times)
 
-    def _headers(self, given: RequestParts, times: RequestTimes | urllib3.Timeout) -> Headers:
+    def _headers(self, given: RequestParts, timeout: urllib3.Timeout) -> Headers:
         """Headers of one request: those of the caller, and what options stand for."""
         theirs = given.get("headers") or {}
         headers: Headers = {}
@@ -421,7 +418,7 @@ class HttpApi:
             headers[REQID_HEADER] = headers[REQID_HEADER][:STRLEN_REQID]
         if given.get("perfdata") is not None:
             headers[PERFDATA_HEADER] = "enabled"
-        read = times._read if isinstance(times, urllib3.Timeout) else times.read
+        read = timeout._read
         if TIMEOUT_HEADER not in headers and isinstance(read, (int, float)):
             headers[TIMEOUT_HEADER] = str(max(1, int(read * 1e6 * _SERVER_SHARE)))
         headers.setdefault("Connection", self.connection)

@@ -97,8 +97,8 @@ def _plain_fields(text: str) -> Index | None:
     # The empty line counts.
     if len(lines) + 1 > _MOST_LINES:
         raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
-    # Without a value, or with more than one blank before it.
-    if not ("\t" in text or ":  " in text or ": \r" in text or text[-1] == " "):
+    # No more than one blank comes before a value.
+    if not ("\t" in text or ":  " in text):
         # Most often, every name has come before, and once in the head.
         pairs = [line.split(": ", 1) for line in lines]
         try:

@@ -9,10 +9,16 @@ import os
 import socket as _native_socket
 import time
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.common import green
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
+    Idle: TypeAlias = dict[Hashable, collections.deque[tuple[HTTPConnection, float]]]
+    """Idle connections by key, each with the time since which it is (seconds of the clock)."""
 
 #: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
 MAX_IDLE = 256
@@ -32,6 +38,11 @@ def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
             sock.shutdown(_native_socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         sock.close()
+
+
+def _close(connection: HTTPConnection) -> None:
+    shutdown_and_close(connection.sock)
+    connection.close()
 
 
 class ConnectionPool:
@@ -55,7 +66,7 @@ class ConnectionPool:
     def _start(self) -> None:
         # Held for a few quick operations and never over a switch of green threads.
         self._lock = green.Lock()
-        self._idle: dict[Any, collections.deque[tuple[Any, float]]] = {}
+        self._idle: Idle = {}
         self._count = 0
         #: When the oldest of them must be closed (seconds of the clock).
         self._expiry = float("inf")
@@ -83,15 +94,14 @@ class ConnectionPool:
                 self._lock.release()
             for queue in left.values():
                 for connection, _ in queue:
-                    shutdown_and_close(connection.sock)
-                    connection.close()
+                    _close(connection)
 
-    def _forget_released(self) -> dict[Any, collections.deque[tuple[Any, float]]]:
+    def _forget_released(self) -> Idle:
         """Count the holders that are left, and take out everything when none is."""
         while self._releases:
             self._releases.pop()
             self._holders -= 1
-        left: dict[Any, collections.deque[tuple[Any, float]]] = {}
+        left: Idle = {}
         if self._holders <= 0:
             left, self._idle, self._count, self._holders = self._idle, left, 0, 0
         return left
@@ -116,19 +126,14 @@ class ConnectionPool:
         if self._releases:
             self._note_releases()
         for connection in expired:
-            shutdown_and_close(connection.sock)
-            connection.close()
+            _close(connection)
 
-    def has(self, key: Any) -> bool:
-        """Tell whether there is an idle connection to ``key`` that still looks alive."""
-        return self.kept_for([key])[0]
-
-    def kept_for(self, keys: Iterable[Any]) -> list[bool]:
+    def kept_for(self, keys: Iterable[Hashable]) -> list[bool]:
         """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
 
         Several may have the same key.
         """
-        now, numbers = self._clock(), collections.Counter[Any]()
+        now, numbers = self._clock(), collections.Counter[Hashable]()
         sockets: list[Any] = []
         with self._lock:
             for key in keys:
@@ -147,17 +152,16 @@ class ConnectionPool:
             self._note_releases()
         return kept
 
-    def take(self, key: Any) -> Any:
+    def take(self, key: Hashable) -> HTTPConnection | None:
         """An idle connection to ``key`` that still looks alive, or None."""
         while (connection := self._pop(key)) is not None:
             # A server that has closed, or sends something unasked, makes the socket readable.
             if connection.sock is not None and not green.is_readable(connection.sock):
                 return connection
-            shutdown_and_close(connection.sock)
-            connection.close()
+            _close(connection)
         return None
 
-    def take_all(self, keys: Iterable[Any]) -> list[Any]:
+    def take_all(self, keys: Iterable[Hashable]) -> list[Any]:
         """Idle connections for several requests, given by key, which look alive; None for each without one.
 
         One look at all of them takes no longer than that at one.
@@ -170,13 +174,12 @@ class ConnectionPool:
         spoken = green.readable(sockets) if sockets else ()
         for place, one in enumerate(taken):
             if one is not None and (one.sock is None or one.sock.fileno() in spoken):
-                shutdown_and_close(one.sock)
-                one.close()
+                _close(one)
                 # There may be another one.
                 taken[place] = self.take(wanted[place])
         return taken
 
-    def _pop(self, key: Any) -> Any:
+    def _pop(self, key: Hashable) -> HTTPConnection | None:
         """The connection to ``key`` that was kept last, or None."""
         if self._clock() >= self._expiry:
             self.expire()
@@ -192,7 +195,7 @@ class ConnectionPool:
             self._note_releases()
         return connection
 
-    def give(self, key: Any, connection: Any) -> None:
+    def give(self, key: Hashable, connection: Any) -> None:
         """Keep a connection whose last response was read to its end."""
         dropped = connection
         with self._lock:
@@ -205,10 +208,9 @@ class ConnectionPool:
         if self._releases:
             self._note_releases()
         if dropped is not None:
-            shutdown_and_close(dropped.sock)
-            dropped.close()
+            _close(dropped)
 
-    def _drop_oldest(self) -> Any:
+    def _drop_oldest(self) -> HTTPConnection:
         key = min(self._idle, key=lambda k: self._idle[k][0][1])
         connection, _ = self._idle[key].popleft()
         self._count -= 1

@@ -19,7 +19,24 @@ if TYPE_CHECKING:
     from oio.common.retry import Retry
 
 
-class SharedOptions(TypedDict, total=False):
+class _Defaults(TypedDict, total=False):
+    connection_timeout: float | str | None
+    """Limit of each connection (seconds)."""
+    read_timeout: float | str | None
+    """Limit of each answer and of each block that is read (seconds)."""
+    write_timeout: float | str | None
+    """Limit of each block that is sent, and of its answer (seconds)."""
+    force_master: bool | str | None
+    """Read from the master of each replicated database."""
+    admin_mode: bool | str | None
+    """Ask for what only administrators may do."""
+    retry: Retry | None
+    """Which requests are sent again after which failures, how often and for how long."""
+    on_event: Listener | None
+    """Is told of requests, see :mod:`oio.common.events`; None for nobody."""
+
+
+class SharedOptions(_Defaults, total=False):
     """Options that calls and requests have in common."""
 
     headers: Mapping[str, object] | None
@@ -28,28 +45,14 @@ class SharedOptions(TypedDict, total=False):
     """ID of the request, seen by all the services; by default a new one for each call."""
     deadline: float | None
     """End of the time granted to the call (seconds of :func:`time.monotonic`)."""
-    connection_timeout: float | str | None
-    """Limit of each connection (seconds)."""
-    read_timeout: float | str | None
-    """Limit of each answer and of each block that is read (seconds)."""
-    write_timeout: float | str | None
-    """Limit of each block that is sent, and of its answer (seconds)."""
     perfdata: Perfdata | None
     """Dict that gets performance figures (seconds)."""
-    force_master: bool | str | None
-    """Read from the master of each replicated database."""
-    admin_mode: bool | str | None
-    """Ask for what only administrators may do."""
     request_attempts: int | str | None
     """How often a request is sent in all, when that is harmless, instead of what `retry` says."""
-    retry: Retry | None
-    """Which requests are sent again after which failures, how often and for how long."""
     pool_manager: urllib3.PoolManager | None
     """Connections to the proxy and to the account service, instead of the client's."""
     tls: bool | str | None
     """Prefer chunk addresses that speak TLS."""
-    on_event: Listener | None
-    """Is told of requests, see :mod:`oio.common.events`; None for nobody."""
 
 
 class SendOptions(SharedOptions, total=False):
@@ -82,23 +85,9 @@ class ChunkOptions(RequestOptions, total=False):
     """Bytes of each block that is read from the source."""
 
 
-class HttpOptions(TypedDict, total=False):
+class HttpOptions(_Defaults, total=False):
     """Options of the constructors of all clients: defaults of the calls, and how connections are made."""
 
-    connection_timeout: float | str | None
-    """Limit of each connection (seconds)."""
-    read_timeout: float | str | None
-    """Limit of each answer and of each block that is read (seconds)."""
-    write_timeout: float | str | None
-    """Limit of each block that is sent, and of its answer (seconds)."""
-    admin_mode: bool | str | None
-    """Ask for what only administrators may do."""
-    force_master: bool | str | None
-    """Read from the master of each replicated database."""
-    retry: Retry | None
-    """Which requests are sent again after which failures, how often and for how long."""
-    on_event: Listener | None
-    """Is told of requests, see :mod:`oio.common.events`."""
     max_answer_size: int | str | None
     """Bytes of the largest answer that is taken; 64 MiB by default."""
     pool_connections: int | str | None

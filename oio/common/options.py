@@ -243,11 +243,11 @@ class Options:
         where = chunk.url if self.figures_by_chunk else chunk.netloc or service
         add_duration(self.perfdata, service, f"{step}.{where}", begin)
 
-    def identified(self, prefix: str = "") -> Options:
-        """The same, with a request ID: a new one, which starts with `prefix`, when there is none."""
+    def identified(self) -> Options:
+        """The same, with a request ID: a new one when there is none."""
         if self.reqid:
             return self
-        reqid, headers = identify(self.headers, request_id(prefix))
+        reqid, headers = identify(self.headers, request_id())
         return self.changed(reqid=reqid, headers=headers)
 
     def cid_of(self, account: str | None, container: str | None) -> str:

@@ -105,7 +105,7 @@ class Retry:
         """
         try:
             attempts = int_value(request_attempts, None)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise WrongValue(f"request_attempts must be a number, not {shorten(request_attempts)}") from None
         if attempts is None:
             return self

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests to the proxy about objects: how they are named, sent, and sent in pieces."""
+"""Requests to the proxy about containers and objects: how they are named, sent, and sent in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect
 from oio.common.client import ProxyClient
 from oio.common.http_api import NO_DATA
-from oio.container._params import container_params
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,6 +23,27 @@ _NO_ROUTE = 404
 """Status, in the body of an answer, of a proxy that has no such route."""
 _COMMITS = ("/content/create", "/content/update")
 _DELETIONS = ("/content/delete", "/content/delete_many")
+
+
+def container_params(
+    account: str | None, reference: str | None, cid: str | None, given: RequestOptions | None = None
+) -> JsonObject:
+    """Name a container: by its ID when it is known, else by its account and its own name.
+
+    Another spelling of the ID would be that of another container (pitfall 146).
+
+    :param given: options of the request, which may have the ID
+    """
+    if not cid and given and (options := given.get("options")) is not None:
+        cid = options.cid
+    return {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
+
+
+def property_names(names: Iterable[str] | None) -> list[str]:
+    """Name the properties to remove: an empty list removes all of them, so it must be given (pitfall 103)."""
+    if names is None:
+        raise ValueError("properties is required (names of those to remove, an empty list for all of them)")
+    return list(names)
 
 
 def content_params(

@@ -12,7 +12,6 @@ from oio.common.constants import REGION_HEADER
 from oio.common.easy_value import boolean_value
 from oio.container._data import DataRoutes
 from oio.container._description import DescriptionRoutes
-from oio.container._listing import ListingRoutes
 from oio.container._metadata import (
     CHUNK_SYSMETA_PREFIX,
     CONTENT_HEADER_PREFIX,
@@ -20,8 +19,8 @@ from oio.container._metadata import (
     extract_chunk_qualities,
     extract_content_headers_meta,
 )
-from oio.container._params import container_params, property_names
 from oio.container._removal import RemovalRoutes
+from oio.container._requests import container_params, property_names
 
 __all__ = [
     "CHUNK_SYSMETA_PREFIX",
@@ -41,7 +40,7 @@ _CREATED = 201
 _NO_CONTENT = 204
 
 
-class ContainerClient(ListingRoutes, DescriptionRoutes, DataRoutes, RemovalRoutes):
+class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
     """Requests about containers and their objects, one method for each route of the proxy.
 
     Every method names the container by `account` and `reference`, or by its ID `cid` (64 upper-case hex

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from oio.transfer._entries import RemoteObject
 from oio.transfer._places import Place
 from oio.transfer._results import ObjectChanged, Result
 from oio.transfer._session import Moved, Session
-from oio.transfer._upload import look
+from oio.transfer._upload import look, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +51,7 @@ class Copy:
         if session.dry_run:
             return replace(result, outcome="planned")
         session.crew.count(found=original.size)
-        # With the same ID each time, an attempt that was done after all makes the next one fail.
-        content_id = secrets.token_hex(16).upper()
-        failed: list[bool] = []
-
-        def copy() -> Result:
-            if failed:
-                there = look(session, self.target, self.new_name)
-                if there is not None and there.id.upper() == content_id:
-                    return result
-            failed.append(True)
-            return replace(result, size=self._copy(content_id))
-
-        return session.attempt(copy)
+        return replace(result, size=store(session, self.target, self.new_name, self._copy))
 
     def _reason_to_skip(self, original: RemoteObject) -> str:
         config = self.session.config

@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from oio.common import exceptions as exc
 from oio.transfer._config import Remote
@@ -54,7 +56,8 @@ class Upload:
             if self.session.dry_run:
                 return replace(result, outcome="planned")
             self.session.crew.count(found=known.st_size)
-            return replace(result, size=self._upload(fd))
+            size = store(self.session, self.remote, self.name, partial(self._upload, fd))
+            return replace(result, size=size)
         finally:
             os.close(fd)
 
@@ -62,7 +65,9 @@ class Upload:
         config = self.session.config
         if config.overwrite == "always":
             return ""
-        there = self._look() if self.asks else self.known
+        session, there = self.session, self.known
+        if self.asks:
+            there = session.attempt(lambda: look(session, self.remote, self.name))
         if there is None:
             return ""
         if config.overwrite == "never":
@@ -70,37 +75,40 @@ class Upload:
         same = is_same(known.st_size, known.st_mtime_ns, fd, there, config.compare)
         return "same" if same else ""
 
-    def _look(self) -> RemoteObject | None:
-        return self.session.attempt(lambda: look(self.session, self.remote, self.name))
+    def _upload(self, fd: int, content_id: str) -> int:
+        known = os.fstat(fd)
+        with Moved(self.session) as moved:
+            _, size, _, _ = self.session.api.object_create_ext(
+                self.remote.account,
+                self.remote.container,
+                data=_Source(self.session, fd, known, self.path, moved),
+                obj_name=self.name,
+                size=known.st_size,
+                policy=self.session.config.policy,
+                properties={MTIME: time_text(known.st_mtime_ns)},
+                content_id=content_id,
+                **self.session.limits,
+            )
+        return size
 
-    def _upload(self, fd: int) -> int:
-        # With the same ID each time, an attempt that was done after all makes the next one fail.
-        content_id = secrets.token_hex(16).upper()
-        began = False
 
-        def upload() -> int:
-            nonlocal began
-            if began:
-                there = look(self.session, self.remote, self.name)
-                if there is not None and there.id.upper() == content_id:
-                    return there.size
-            began = True
-            known = os.fstat(fd)
-            with Moved(self.session) as moved:
-                _, size, _, _ = self.session.api.object_create_ext(
-                    self.remote.account,
-                    self.remote.container,
-                    data=_Source(self.session, fd, known, self.path, moved),
-                    obj_name=self.name,
-                    size=known.st_size,
-                    policy=self.session.config.policy,
-                    properties={MTIME: time_text(known.st_mtime_ns)},
-                    content_id=content_id,
-                    **self.session.limits,
-                )
-            return size
+def store(session: Session, remote: Remote, name: str, attempt: Callable[[str], int]) -> int:
+    """Store an object, as often as need be; returns the size of what is there then (bytes).
 
-        return self.session.attempt(upload)
+    :param attempt: tries it once, given the content ID; returns the size
+    """
+    # With the same ID each time, an attempt that was done after all makes the next one fail.
+    content_id = secrets.token_hex(16).upper()
+    failed: list[bool] = []
+
+    def once() -> int:
+        there = look(session, remote, name) if failed else None
+        if there is not None and there.id.upper() == content_id:
+            return there.size
+        failed.append(True)
+        return attempt(content_id)
+
+    return session.attempt(once)
 
 
 def look(session: Session, remote: Remote, name: str) -> RemoteObject | None:

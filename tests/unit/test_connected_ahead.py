@@ -246,7 +246,7 @@ def test_connections_that_were_made_in_vain_are_closed_with_the_client():
         made.api.close()
         assert second.hung_up.wait(20)
         assert second.heads == 0
-        assert not POOL.has(("http", two.address, None))
+        assert not POOL.kept_for([("http", two.address, None)])[0]
 
 
 def test_applications_that_make_connections_see_none_that_they_would_not_expect():

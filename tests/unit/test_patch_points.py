@@ -141,6 +141,13 @@ def test_preparer_hands_its_keywords_on_as_they_came():
     assert later == {**asked, "position": 3, "content_id": "ID", "version": "1"}
 
 
+def test_each_call_of_a_preparer_gives_the_metachunks_from_the_first_one_on():
+    preparer = prepared()
+    first, second = preparer(), preparer()
+    given = [next(first), next(first), next(second), next(first), next(second)]
+    assert [chunks[0]["pos"] for chunks in given] == ["0", "1", "0", "2", "1"]
+
+
 def test_preparer_asks_nothing_of_the_description():
     client = Mock(content_prepare=Mock(return_value=({}, CHUNKS)))
     metachunks = MetachunkPreparer(client, "a", "c", "o")()

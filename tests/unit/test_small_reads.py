@@ -165,7 +165,7 @@ def test_connections_are_kept_for_others_when_no_request_is_sent_on_them(kept):
     with pytest.raises(exc.DeadlineReached):
         kept.read(limits=Limits(deadline=0.0, clock=lambda: 1.0))
     for server in kept.addresses[:6]:
-        assert POOL.has(("http", server.address, None))
+        assert POOL.kept_for([("http", server.address, None)])[0]
 
 
 @pytest.mark.pitfall(135)
@@ -174,7 +174,7 @@ def test_kept_connections_that_are_dead_are_replaced(kept):
         for sock in kept.addresses[number]._peers:
             sock.shutdown(2)
         address = kept.addresses[number].address
-        eventually(lambda address=address: not POOL.has(("http", address, None)))
+        eventually(lambda address=address: not POOL.kept_for([("http", address, None)])[0])
     assert kept.read() == DATA
     assert kept.connections == [1, 1, 2, 1, 2, 1, 0, 0, 0]
 

@@ -245,7 +245,7 @@ def test_connections_are_kept_for_others_when_no_request_is_sent_on_them(failure
         with pytest.raises((exc.ServiceBusy, exc.DeadlineReached, KeyboardInterrupt)):
             write(servers)
         for server in servers:
-            assert POOL.has(("http", server.address, None))
+            assert POOL.kept_for([("http", server.address, None)])[0]
 
 
 @pytest.mark.parametrize("options", [{"chunk_buffer_max": 1024}, {"chunk_buffer_min": 1}])
@@ -264,6 +264,6 @@ def test_connections_that_servers_have_closed_are_made_again_all_at_once():
 
     with kept_connections(*[lambda _peer: None] * 3, again=store_together) as servers:
         for server in servers:
-            eventually(lambda address=server.address: not POOL.has(("http", address, None)))
+            eventually(lambda address=server.address: not POOL.kept_for([("http", address, None)])[0])
         assert len(write(servers)[2]) == 3
         assert [server.connections for server in servers] == [2, 2, 2]

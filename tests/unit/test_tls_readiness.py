@@ -158,12 +158,12 @@ def test_new_connection_is_as_good_as_one_that_was_used():
     release = pool.hold(owner)
     with connected(speaker) as sock:
         pool.give("key", Connection(sock))
-        assert pool.has("key")
+        assert pool.kept_for(["key"])[0]
         kept = pool.take("key")
         assert kept.sock is sock
         pool.give("key", kept)
         speaker.next()
         assert green.wait_any([sock]) == [sock]
-        assert not pool.has("key")
+        assert not pool.kept_for(["key"])[0]
         assert pool.take("key") is None
     release()

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
-from oio.blob.answers import check_copy
+from oio.blob.answers import check_copy, verify_file
 from oio.blob.connect import pass_failure_of_call
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
-from oio.blob.verification import verify_file
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import Checksum

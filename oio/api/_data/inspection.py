@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from oio.blob.connect import pass_failure_of_call
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from oio.blob.client import BlobClient
-    from oio.common.answers import JsonObject
+    from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import Chunk
     from oio.common.options import Options
 
@@ -65,6 +65,29 @@ def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
     return Damage.UNREACHABLE, str(err)
 
 
+def reaches_its_end(blob: BlobClient, chunk: Chunk, known: JsonMapping, options: Options) -> bool:
+    """Tell whether the last byte of a chunk is there, where servers do not look for it themselves.
+
+    Those of today, which name the checksum of each chunk, do not compare sizes, unlike others.
+
+    :param known: its description
+    """
+    with reading_answer(chunk.netloc):
+        last = int_value(known.get("chunk_size"), 0) - 1
+        hides_cuts = "cca" in parse_chunk_method(str(known.get("content_chunkmethod")))[1]
+    if last < 0 or not hides_cuts:
+        return True
+    asking = replace(options, headers={**options.headers, "Range": f"bytes={last}-{last}"})
+    try:
+        _, stream = blob.chunk_get(chunk.address, check_headers=False, options=asking)
+        with contextlib.closing(stream):
+            return sum(map(len, stream)) == 1
+    except exc.OioException as err:
+        pass_failure_of_call(err, options)
+        return False
+
+
+@dataclass(slots=True)
 class Inspection:
     """Inspection of one chunk.
 
@@ -74,22 +97,13 @@ class Inspection:
     :param options: of the call
     """
 
-    def __init__(
-        self,
-        blob: BlobClient,
-        chunk: Chunk,
-        expected: Expected,
-        size: int,
-        digest: str | None,
-        options: Options,
-    ) -> None:
-        self._blob = blob
-        self._chunk = chunk
-        self._expected = expected
-        self._size = size
-        self._digest = digest
-        self._options = options
-        self._known: JsonObject = {}
+    blob: BlobClient
+    chunk: Chunk
+    expected: Expected
+    size: int
+    digest: str | None
+    options: Options
+    _known: JsonObject = field(default_factory=dict)
 
     def findings(self, deep: bool) -> Findings:
         """Look at the chunk.
@@ -98,19 +112,23 @@ class Inspection:
         """
         found: Findings = []
         try:
-            self._known = self._blob.chunk_head(self._chunk.address, options=self._options)
+            self._known = self.blob.chunk_head(self.chunk.address, options=self.options)
             found += [*self._owner(), *self._position(), *self._description()]
-            if _ENOUGH.isdisjoint(damage for damage, _ in found) and (deep or not self._reaches_its_end()):
+            if _ENOUGH.isdisjoint(damage for damage, _ in found) and (deep or not self._reaches_its_end):
                 self._verify()
         except exc.ClientPreconditionFailed:
             # Before it is described, only a size can have been compared.
-            if self._known and self._reaches_its_end():
+            if self._known and self._reaches_its_end:
                 found.append((Damage.WRONG_CHECKSUM, "its data do not match its checksum, says its server"))
             else:
                 found.append((Damage.WRONG_SIZE, "its file has another size than its data, says its server"))
         except exc.OioException as err:
-            found.append(failure(err, self._options))
+            found.append(failure(err, self.options))
         return found
+
+    @property
+    def _reaches_its_end(self) -> bool:
+        return reaches_its_end(self.blob, self.chunk, self._known, self.options)
 
     def _owner(self) -> Findings:
         """Compare the owner.
@@ -125,7 +143,7 @@ class Inspection:
             account, container, name, version, _ = decode_fullpath(known)
         except ValueError:
             return []
-        expected = self._expected
+        expected = self.expected
         if (cid_from_name(account, container), name) != (expected.cid, expected.name):
             return [(Damage.WRONG_OWNER, f"it belongs to object {name!r} of container {container!r}")]
         if version != expected.version and self._description():
@@ -134,7 +152,7 @@ class Inspection:
 
     def _position(self) -> Findings:
         """Compare the index of the fragment; that of the metachunk changes when data are appended."""
-        index = self._chunk.index
+        index = self.chunk.index
         _, _, known = str(self._known.get("chunk_pos") or "").partition(".")
         if index is None or not known or known == str(index):
             return []
@@ -145,12 +163,12 @@ class Inspection:
         found: Findings = []
         get = self._known.get
         metachunk_size = get("metachunk_size")
-        with reading_answer(self._chunk.netloc):
-            sizes = [(int_value(get("chunk_size"), self._size), self._size)]
-            sizes.append((int_value(metachunk_size, self._expected.size), self._expected.size))
+        with reading_answer(self.chunk.netloc):
+            sizes = [(int_value(get("chunk_size"), self.size), self.size)]
+            sizes.append((int_value(metachunk_size, self.expected.size), self.expected.size))
         wrong = [f"{there} bytes, not {wanted}" for there, wanted in sizes if there != wanted]
         found += [(Damage.WRONG_SIZE, text) for text in wrong[:1]]
-        hashes = [(get("chunk_hash"), self._digest), (get("metachunk_hash"), self._expected.digest)]
+        hashes = [(get("chunk_hash"), self.digest), (get("metachunk_hash"), self.expected.digest)]
         wrong = [
             f"checksum {one}, not {other}" for one, other in hashes if one and other and differ(one, other)
         ]
@@ -161,33 +179,11 @@ class Inspection:
 
         :raises ClientPreconditionFailed: it is not what was stored
         """
-        options = self._options
+        options = self.options
         if not self._known.get("chunk_hash"):
             # Servers can be told not to compute checksums.
-            if not self._digest:
+            if not self.digest:
                 return
-            headers = {**options.headers, CHUNK_HEADERS["chunk_hash"]: self._digest}
+            headers = {**options.headers, CHUNK_HEADERS["chunk_hash"]: self.digest}
             options = replace(options, headers=headers)
-        self._blob.chunk_head(self._chunk.address, xattr=False, check_hash=True, options=options)
-
-    def _reaches_its_end(self) -> bool:
-        """Tell whether the last byte of the file is there, where servers do not look for it themselves.
-
-        Those of today, which name the checksum of each chunk, do not compare sizes, unlike others.
-        """
-        method = str(self._known.get("content_chunkmethod"))
-        last = int_value(self._known.get("chunk_size"), 0) - 1
-        if last < 0 or "cca" not in parse_chunk_method(method)[1]:
-            return True
-        headers = {**self._options.headers, "Range": f"bytes={last}-{last}"}
-        try:
-            _, stream = self._blob.chunk_get(
-                self._chunk.address,
-                check_headers=False,
-                options=replace(self._options, headers=headers),
-            )
-            with contextlib.closing(stream):
-                return sum(map(len, stream)) == 1
-        except exc.OioException as err:
-            pass_failure_of_call(err, self._options)
-            return False
+        self.blob.chunk_head(self.chunk.address, xattr=False, check_hash=True, options=options)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from oio.container.client import ContainerClient
 
 
-class Preparer:
-    """Iterable of the chunks of a new object, or of new data of one; it asks for the first metachunk at once.
+class Preparer(Iterator[list[Chunk]]):
+    """Iterator over the chunks of a new object, or of new data of one, a metachunk at a time.
+
+    It asks for those of the first one at once. After a failure, the same ones can be asked for again.
 
     :param container: its ``content_prepare`` is called
     :param target: names of the account, the container and the object
@@ -90,29 +92,18 @@ class Preparer:
             raise unexpected(err) from err
         return placed if not position else [replace(chunk, position=position) for chunk in placed]
 
-    def __iter__(self) -> Iterator[list[Chunk]]:
-        """The chunks of each metachunk, as long as they are asked for."""
-        return _Positions(self, self._first)
-
-    def chunks_of(self, position: int) -> list[Chunk]:
-        """The chunks of a metachunk."""
-        if position == self._first:
-            return self.first_chunks
-        meta, chunks = self._ask(
-            position, self.meta.get("id"), self.meta.get("version"), self._options.renewed()
-        )
-        self.meta["properties"].update(meta.get("properties") or {})
-        return self._placed(chunks, position)
-
-
-class _Positions(Iterator[list[Chunk]]):
-    """The chunks of one metachunk after the other. After a failure, the same ones can be asked for again."""
-
-    def __init__(self, preparer: Preparer, first: int) -> None:
-        self._preparer = preparer
-        self._position = first
+    def __iter__(self) -> Preparer:
+        self._position = self._first
+        return self
 
     def __next__(self) -> list[Chunk]:
-        chunks = self._preparer.chunks_of(self._position)
+        """The chunks of the next metachunk."""
+        position, chunks = self._position, self.first_chunks
+        if position != self._first:
+            meta, described = self._ask(
+                position, self.meta.get("id"), self.meta.get("version"), self._options.renewed()
+            )
+            self.meta["properties"].update(meta.get("properties") or {})
+            chunks = self._placed(described, position)
         self._position += 1
         return chunks

@@ -4,22 +4,17 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 from collections.abc import Callable, Container, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
-from oio.blob.connect import connect_ahead, pass_foreign, unconnected
+from oio.blob.connect import connect_ahead, unconnected
 from oio.blob.watched import chunk_failed
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk
-from oio.common.easy_value import int_value
-from oio.common.storage_method import parse_chunk_method
 
 if TYPE_CHECKING:
     from oio.api._data.inspection import Expected, Findings
@@ -84,24 +79,12 @@ class ChunkServerStrategy(Strategy):
         return self.stores.blob.chunk_head(chunk.address, xattr=xattr, options=options)
 
     def check(self, chunk: Chunk, options: Options) -> None:
+        # Seldom needed: data are read and written without it.
+        from oio.api._data.inspection import reaches_its_end
+
         blob = self.stores.blob
         known = blob.chunk_head(chunk.address, options=options)
-        with reading_answer(chunk.netloc):
-            last = int_value(known.get("chunk_size"), 0) - 1
-            # Servers of today name the checksum of each chunk. They do not compare sizes, unlike others.
-            hides_cuts = "cca" in parse_chunk_method(str(known.get("content_chunkmethod")))[1]
-        if last < 0 or not hides_cuts:
-            return
-        headers = {**(options.headers or {}), "Range": f"bytes={last}-{last}"}
-        try:
-            _, stream = blob.chunk_get(
-                chunk.address, check_headers=False, options=replace(options, headers=headers)
-            )
-            with contextlib.closing(stream):
-                for _ in stream:
-                    pass
-        except exc.OioException as err:
-            pass_foreign(err)
+        if not reaches_its_end(blob, chunk, known, options):
             # The file may end before, or the connection did: the checksum tells.
             blob.chunk_head(chunk.address, xattr=False, check_hash=True, options=options)
 
@@ -115,7 +98,6 @@ class ChunkServerStrategy(Strategy):
         """Size and checksum of the file of each chunk of a metachunk; None if only its server knows that."""
 
     def examine(self, chunk: Chunk, expected: Expected, deep: bool, options: Options) -> Findings:
-        # Seldom needed: data are read and written without it.
         from oio.api._data.inspection import Inspection
 
         size, digest = self._file_of(expected)

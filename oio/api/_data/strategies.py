@@ -197,11 +197,6 @@ def strategy_for(chunk_method: str, stores: Stores, cid: str, options: Options) 
     return load_class(method)(method, stores, cid, options)
 
 
-def strategy_of(method: StorageMethod, stores: Stores, cid: str, options: Options) -> Strategy:
-    """Make the strategy of an object whose storage method is loaded."""
-    return load_class(method)(method, stores, cid, options)
-
-
 def keeps_files(chunk_method: object) -> bool:
     """Tell whether the data of an object stay when the services forget it.
 

@@ -156,15 +156,17 @@ def check_region(value: object) -> None:
         raise WrongValue(f"region must be the name of a region, or None: {shorten(value)}")
 
 
-def check_number(name: str, value: Any) -> int | None:
-    """Refuse a number of bytes of an option that makes no sense.
-
-    :param value: may be text
-    """
+def _number_of(name: str, value: Any, what: str = "a number") -> int | None:
+    """Read a number that may be text."""
     try:
-        number = int_value(value, None)
+        return int_value(value, None)
     except (TypeError, ValueError, OverflowError) as err:
-        raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
+        raise WrongValue(f"{name} must be {what}, not {shorten(value)}") from err
+
+
+def check_number(name: str, value: Any) -> int | None:
+    """Refuse a number of bytes of an option that makes no sense; it may be given as text."""
+    number = _number_of(name, value)
     if number is not None and number <= 0:
         raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
     return number
@@ -185,23 +187,9 @@ def check_limit_of_time(name: str, value: Any) -> Any:
     return check_seconds(name, value, may_be_zero=name in _MAY_BE_ZERO)
 
 
-def check_attempts(name: str, value: Any) -> int | None:
-    """Refuse a number of attempts below 1; it may be given as text."""
-    try:
-        attempts = int_value(value, None)
-    except (TypeError, ValueError, OverflowError) as err:
-        raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
-    if attempts is not None and attempts < 1:
-        raise WrongValue(f"{name} must be at least 1, not {shorten(value)}")
-    return attempts
-
-
 def check_parallel(name: str, value: Any) -> int | None:
     """Refuse a number of metachunks to read at a time that makes no sense; it may be given as text."""
-    try:
-        number = int_value(value, None)
-    except (TypeError, ValueError, OverflowError) as err:
-        raise WrongValue(f"{name} must be a number, not {shorten(value)}") from err
+    number = _number_of(name, value)
     if number is not None and not 1 <= number <= MOST_PARALLEL:
         raise WrongValue(f"{name} must be a number from 1 to {MOST_PARALLEL}, not {shorten(value)}")
     return number
@@ -279,14 +267,6 @@ def check_verification(name: str, value: object) -> bool | str:
     return bool(value)
 
 
-def check_hedge(name: str, value: object) -> bool:
-    """Refuse what is neither true nor false; it may be given as text."""
-    try:
-        return boolean_value(value, True)
-    except ValueError as err:
-        raise WrongValue(f"{name} must be True or False, not {shorten(value)}") from err
-
-
 def check_listener(name: str, value: object) -> object:
     """Refuse what cannot be called."""
     if value is None or callable(value):
@@ -305,10 +285,7 @@ def check_unsatisfiable(name: str, value: object) -> str:
 
 def check_bytes(name: str, value: Any) -> int | None:
     """Refuse what is no number of bytes, which may be text; None stands for the default."""
-    try:
-        number = int_value(value, None)
-    except (TypeError, ValueError, OverflowError) as err:
-        raise WrongValue(f"{name} must be a number of bytes, not {shorten(value)}") from err
+    number = _number_of(name, value, "a number of bytes")
     return None if number is None else check_size(name, number)
 
 
@@ -335,10 +312,10 @@ def _integer_of(argument: str, value: object) -> int | None:
     return check_integer(argument, value)
 
 
-def check_flag(argument: str, value: object) -> bool:
+def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
     """Read a flag, which may be a word: "false" must not be taken for a wish."""
     try:
-        return boolean_value(value)
+        return boolean_value(value, default)
     except ValueError:
         raise WrongValue(f"{argument} must be True or False, not {shorten(value)}") from None
 
@@ -485,14 +462,13 @@ _OPTIONS: dict[str, _Check] = {
     "content": _unless_none(check_content_id),
     "content_id": _unless_none(check_content_id),
     "headers": check_headers,
-    "hedge": check_hedge,
+    "hedge": lambda name, value: check_flag(name, value, default=True),
     "hold_up_to": check_bytes,
     "key_file": check_key_file,
     "on_event": check_listener,
     "on_unsatisfiable": check_unsatisfiable,
     "parallel": check_parallel,
     "reqid": check_header,
-    "request_attempts": check_attempts,
     "retry": check_retry,
     "verify_checksum": check_verification,
     "version": _unless_none(lambda name, value: check_version(value, name)),

@@ -14,7 +14,7 @@ from oio.api._facade.checks import (
     check_property_names,
     check_versions_of,
 )
-from oio.api._operations.deletions import Wanted, delete_each
+from oio.api._operations.bulk import Wanted, delete_each
 from oio.api._operations.leftovers import Leftovers
 from oio.api._operations.location import describe, locate
 from oio.api._operations.presence import describe_chunks, is_readable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         ReadOptions,
     )
     from oio.common.options import Options
-    from oio.container._deletion import Deletion
+    from oio.container._removal import Deletion
 
 
 class ObjectApi(ApiBase):

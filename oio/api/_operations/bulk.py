@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bulk work: requests about many names, and actions on several things in parallel."""
+"""Bulk work: requests about many names, their deletion, and actions on several things in parallel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
+from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
+from oio.container._removal import Deletion
 
 if TYPE_CHECKING:
+    from oio.api._operations.services import Services
     from oio.common.options import Options
 
 BULK_LIMIT = 100
@@ -23,6 +28,8 @@ _R = TypeVar("_R")
 
 Results: TypeAlias = "list[tuple[str, _R]]"
 """Names, and what the service tells of each."""
+Wanted: TypeAlias = "tuple[str, int | str | None]"
+"""Name of an object, and the version to delete; None for the latest one."""
 
 
 class Ask(Protocol[_R]):
@@ -83,3 +90,40 @@ def in_parallel(action: Callable[[_T], _R], items: Iterable[_T], width: int) -> 
     if errors:
         raise errors[0]
     return cast("list[_R]", results)
+
+
+def delete_each(
+    services: Services,
+    account: str | None,
+    container: str | None,
+    wanted: list[Wanted],
+    options: Options,
+    *,
+    bypass_governance: bool = False,
+) -> Iterator[tuple[str, Deletion]]:
+    """Delete objects in their order: many at once by their names, and versions one by one.
+
+    A request about many could name versions too, but services of 7.3 ignore them, and delete the latest ones.
+
+    :param bypass_governance: also those that have to be retained; then one by one, as nobody knows whether
+        services take that in requests about many
+    """
+    client = services.container
+    ask = partial(client.content_delete_many_ext, account, container)
+    for one_by_one, group in groupby(wanted, lambda item: bypass_governance or item[1] is not None):
+        if not one_by_one:
+            yield from in_bulk([name for name, _ in group], ask, options)
+            continue
+        for name, version in group:
+            try:
+                deletion = client.content_delete_ext(
+                    account,
+                    container,
+                    name,
+                    version=version,
+                    bypass_governance=bypass_governance,
+                    options=options.renewed(),
+                )
+            except exc.ClientException as err:
+                deletion = Deletion.refused(err, version)
+            yield name, deletion

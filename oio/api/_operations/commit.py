@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commit of an upload: the request that makes its chunks an object, or part of one."""
+"""Commit of an upload: the request that makes its chunks an object, or part of one, and its refusals."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from oio.api._operations.certainty import is_definitive
 from oio.common import exceptions as exc
 from oio.common.cache import forget_object
+from oio.common.http_urllib3 import nothing_was_sent
 
 if TYPE_CHECKING:
     from oio.api._operations.leftovers import Leftovers
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
+
+_DEFINITIVE_STATUSES = (425, 436, 445, 480, 481)
+"""Statuses, in the body of a 5xx, that say that nothing was committed."""
 
 
 class Target(NamedTuple):
@@ -110,6 +113,15 @@ class Commit:
             change_policy=self.change_policy,
             options=options,
         )
+
+
+def is_definitive(err: exc.OioException) -> bool:
+    """Tell whether a failed change, sent once, is certain to leave nothing: refused, or never sent."""
+    if isinstance(err, exc.DeadlineReached) or nothing_was_sent(err):
+        return True
+    if not isinstance(err, exc.StatusMessageException):
+        return False
+    return err.status in _DEFINITIVE_STATUSES or 400 <= int(err.http_status) < 500
 
 
 def publish(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.read import compared, read_ranges, unverifiable
-from oio.api._data.strategies import Strategy, strategy_of
+from oio.api._data.strategies import Strategy, load_class
 from oio.api._operations.location import locate
 from oio.common import exceptions as exc
 from oio.common import green
@@ -286,7 +286,7 @@ class Download:
         meta["container_id"] = cid
         meta["ns"] = services.namespace
         layout = lay_out(meta, chunks, self.ranges, services.logger, strict=strict)
-        return layout, strategy_of(layout.method, services, cid, options)
+        return layout, load_class(layout.method)(layout.method, services, cid, options)
 
     def _again(
         self, meta: JsonObject, chunks: list[ChunkDict], err: exc.OioException

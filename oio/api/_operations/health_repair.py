@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
-from oio.api._operations.certainty import is_definitive
+from oio.api._operations.commit import is_definitive
 from oio.api._operations.health import Examined, Group, record_of
 from oio.blob.connect import pass_failure_of_call, pass_foreign
 from oio.common import exceptions as exc

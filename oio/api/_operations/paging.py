@@ -184,6 +184,7 @@ def listed_versions(
     """Iterate over all the versions of all the objects of a container.
 
     :param prefix: names that begin so only
+    :raises OioException: an object has more versions than a page can hold, and the service is of 7.3
     """
 
     def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
@@ -200,16 +201,7 @@ def listed_versions(
             prefix=prefix,
         )
 
-    return all_versions(patiently(list_page, options))
-
-
-def all_versions(list_page: ListPage[ObjectListing], page_size: int = PAGE_SIZE) -> Iterator[ListedObject]:
-    """Iterate over all the versions of all the objects of a container.
-
-    :param list_page: gets a page of versions
-    :raises OioException: an object has more versions than a page can hold, and the service is of 7.3
-    """
-    return cast("Iterator[ListedObject]", all_entries(list_page, page_size, whole_names=True))
+    return cast("Iterator[ListedObject]", all_entries(patiently(list_page, options), whole_names=True))
 
 
 def all_entries(

@@ -16,7 +16,7 @@ from oio.api._data.links import with_id
 from oio.api._data.servers import delete_chunks
 from oio.api._data.strategies import check_linkable, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
-from oio.api._operations.certainty import is_definitive
+from oio.api._operations.commit import is_definitive
 from oio.api._operations.leftovers import has_credentials
 from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc

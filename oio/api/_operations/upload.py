@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from oio.api._data.metachunks import ObjectWriter
@@ -65,6 +66,7 @@ class Joined(NamedTuple):
         return joined
 
 
+@dataclass(slots=True)
 class Upload:
     """One upload of the data of an object.
 
@@ -79,29 +81,16 @@ class Upload:
     :param clear: removes what is in the places of new chunks, which are given to it
     """
 
-    def __init__(
-        self,
-        services: Services,
-        target: Target,
-        commit: Commit,
-        options: Options,
-        *,
-        policy: str | None = None,
-        joined: Joined | None = None,
-        first: int = 0,
-        leftovers: Leftovers | None = None,
-        clear: Callable[[list[Chunk]], None] | None = None,
-    ) -> None:
-        self._services = services
-        self._target = target
-        self._commit = commit
-        self._options = options
-        self._policy = policy
-        self._joined = joined
-        self._first = first
-        self._leftovers = leftovers
-        self._clear = clear
-        self._cid = options.cid_of(*target[:2])
+    services: Services
+    target: Target
+    commit: Commit
+    options: Options
+    _: KW_ONLY
+    policy: str | None = None
+    joined: Joined | None = None
+    first: int = 0
+    leftovers: Leftovers | None = None
+    clear: Callable[[list[Chunk]], None] | None = None
 
     def run(self, source: Source, sysmeta: JsonMapping) -> Uploaded:
         """Upload the data of a source, and commit the object.
@@ -109,15 +98,16 @@ class Upload:
         :param sysmeta: ``mime_type``, and ``etag``: the MD5 that the data are expected to have
         :returns: chunks, size and checksum of what was stored, and description of the object
         """
-        options = self._options
+        options = self.options
         preparer = self.prepare()
         meta = self.describe(preparer.meta, sysmeta)
-        strategy = strategy_for(meta["chunk_method"], self._services, self._cid, options)
+        cid: str = meta["container_id"]
+        strategy = strategy_for(meta["chunk_method"], self.services, cid, options)
         writing = options.per_request()
 
         def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
-            if self._clear is not None:
-                self._clear(chunks)
+            if self.clear is not None:
+                self.clear(chunks)
             return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
 
         size = strategy.metachunk_size(int(meta["chunk_size"]))
@@ -125,7 +115,7 @@ class Upload:
         writer = ObjectWriter(source, preparer, size, writer_of, ahead=True, connections=connections)
 
         # Changes of an object to the same policy give its chunks the same IDs then.
-        shared = self._commit.change_policy and preparer.has_computed_ids(self._cid)
+        shared = self.commit.change_policy and preparer.has_computed_ids(cid)
 
         def undo() -> None:
             doomed = to_remove(writer.outcomes)
@@ -143,9 +133,9 @@ class Upload:
             undo()
             raise
         meta["etag"] = written.checksum
-        if self._joined is not None:
+        if self.joined is not None:
             # That of the object, word for word: each chunk has its own.
-            meta["chunk_method"] = self._joined.chunk_method
+            meta["chunk_method"] = self.joined.chunk_method
         chunks = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
@@ -168,7 +158,7 @@ class Upload:
         except exc.Conflict as err:
             failure = err
         if chunks := [o.chunk for o in writer.outcomes if str(o.error).endswith(_IN_THE_WAY)]:
-            raise ChunksInTheWay(self._target.name, chunks) from failure
+            raise ChunksInTheWay(self.target.name, chunks) from failure
         if failure is not None:
             raise failure
 
@@ -177,16 +167,16 @@ class Upload:
         if not chunks:
             return chunks
         try:
-            _, there = self._services.container.content_locate(
-                *self._target,
-                version=self._options.version,
+            _, there = self.services.container.content_locate(
+                *self.target,
+                version=self.options.version,
                 properties=False,
-                options=self._options.for_cleaning(),
+                options=self.options.for_cleaning(),
             )
         except exc.NotFound:
             return chunks
         except exc.OioException as err:
-            self._services.logger.warning("Chunks may be left of %r: %s", self._target.name, err)
+            self.services.logger.warning("Chunks may be left of %r: %s", self.target.name, err)
             return []
         named = {chunk["url"] for chunk in there}
         return [chunk for chunk in chunks if chunk.url not in named]
@@ -196,16 +186,16 @@ class Upload:
 
         :raises OioException: they are of another family than those that it has
         """
-        if self._commit.append and self._joined is None:
+        if self.commit.append and self.joined is None:
             self._join_existing()
-        if self._commit.change_policy and self._commit.former_policy is None:
+        if self.commit.change_policy and self.commit.former_policy is None:
             self._look_at_changed()
         preparer = self._ask_for_chunks()
-        if self._joined is not None:
-            now, stored = preparer.meta["chunk_method"], self._joined.chunk_method
+        if self.joined is not None:
+            now, stored = preparer.meta["chunk_method"], self.joined.chunk_method
             if _family(now) != _family(stored):
                 raise exc.OioException(
-                    f"Storage policy {self._policy!r} gives {now!r} now, but object {self._target.name!r} "
+                    f"Storage policy {self.policy!r} gives {now!r} now, but object {self.target.name!r} "
                     f"is stored as {stored!r}: change its policy first"
                 )
         return preparer
@@ -213,40 +203,40 @@ class Upload:
     def _join_existing(self) -> None:
         """Append to an object, if there is one."""
         try:
-            meta = self._services.container.content_get_properties(
-                *self._target, options=self._options.renewed()
+            meta = self.services.container.content_get_properties(
+                *self.target, options=self.options.renewed()
             )
         except exc.NotFound:
             return
         if not boolean_value(meta.get("deleted")):
-            self._joined = Joined.to(meta)
-            self._policy = meta.get("policy") or self._policy
+            self.joined = Joined.to(meta)
+            self.policy = meta.get("policy") or self.policy
 
     def _look_at_changed(self) -> None:
         """Look at the version that gets another policy.
 
         :raises NotFound: there is none, or nothing but a delete marker
         """
-        meta = self._services.container.content_get_properties(
-            *self._target, version=self._options.version, options=self._options.renewed()
+        meta = self.services.container.content_get_properties(
+            *self.target, version=self.options.version, options=self.options.renewed()
         )
         if boolean_value(meta.get("deleted")):
-            version = self._options.version
-            raise exc.NotFound(404, 420, f"version {version} of {self._target.name!r} is a delete marker")
-        self._commit = self._commit.replacing(meta)
+            version = self.options.version
+            raise exc.NotFound(404, 420, f"version {version} of {self.target.name!r} is a delete marker")
+        self.commit = self.commit.replacing(meta)
 
     def _ask_for_chunks(self) -> Preparer:
-        options, joined = self._options, self._joined
+        options, joined = self.options, self.joined
         # Chunk IDs may depend on version and position: this version would give those of existing chunks.
         content_id = options.content_id if joined is None else joined.content_id
         version = options.version if joined is None else None
         try:
             return Preparer(
-                self._services.container,
-                self._target,
-                self._policy,
+                self.services.container,
+                self.target,
+                self.policy,
                 options,
-                first=self._first,
+                first=self.first,
                 content_id=content_id,
                 version=version,
             )
@@ -254,8 +244,8 @@ class Upload:
             if err.status not in _POLICY_STATUSES:
                 raise
             policy = "the default storage policy"
-            if self._policy is not None:
-                policy = f"storage policy {self._policy!r}"
+            if self.policy is not None:
+                policy = f"storage policy {self.policy!r}"
             text = f"{policy}: {err.message}"
             raise type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service) from err
 
@@ -263,47 +253,47 @@ class Upload:
         """Make the description that the chunks are stored with."""
         # The preparation keeps its own version, see _ask_for_chunks.
         method = written_chunk_method(
-            prepared["chunk_method"], self._options.checksum_algo, self._commit.algorithm
+            prepared["chunk_method"], self.options.checksum_algo, self.commit.algorithm
         )
         meta = {**prepared, "chunk_method": method, **sysmeta}
-        if self._joined is not None:
-            meta["version"] = self._joined.version
+        if self.joined is not None:
+            meta["version"] = self.joined.version
         meta.update(
-            content_path=self._target.name,
-            container_id=self._cid,
-            ns=self._services.namespace,
-            full_path=encode_fullpath(*self._target, meta["version"], meta["id"]),
+            content_path=self.target.name,
+            container_id=self.options.cid_of(*self.target[:2]),
+            ns=self.services.namespace,
+            full_path=encode_fullpath(*self.target, meta["version"], meta["id"]),
             oio_version=OIO_VERSION,
         )
         return meta
 
     def publish(self, product: Product, undo: Callable[[], None]) -> None:
         """Commit what was stored, see :func:`~oio.api._operations.commit.publish`."""
-        leftovers = self._leftovers
+        leftovers = self.leftovers
         if leftovers is None:
-            leftovers = Leftovers(self._services, *self._target[:2], self._options)
-            if not self._commit.append:
+            leftovers = Leftovers(self.services, *self.target[:2], self.options)
+            if not self.commit.append:
                 try:
                     self._look_at_replaced(leftovers)
                 except BaseException:  # The services do not know the chunks yet, whatever stopped us.
                     undo()
                     raise
         publish(
-            self._services,
-            self._target,
-            self._commit,
+            self.services,
+            self.target,
+            self.commit,
             product,
-            self._options,
+            self.options,
             leftovers=leftovers,
             undo=undo,
         )
 
     def _look_at_replaced(self, leftovers: Leftovers) -> None:
         try:
-            leftovers.look_at(self._target.name)
+            leftovers.look_at(self.target.name)
         except exc.OioException as err:
-            self._services.logger.warning(
-                "What is in Backblaze of the %r that is replaced may stay: %s", self._target.name, err
+            self.services.logger.warning(
+                "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
             )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time limits of green threads, and interruptions of their waits."""
+"""Time limits of green threads, their timers, and interruptions of their waits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,48 @@ from collections.abc import Callable
 from typing import Any
 
 from oio.common.green._imported import Timeout, eventlet_hubs, getcurrent
-from oio.common.green._threads import GuestHub, adopt_thread, call_later, local
+from oio.common.green._threads import GuestHub, adopt_thread, get_hub, local
+
+
+class Deferred:
+    """A timer that costs a hub nothing when it is cancelled before somebody waits there."""
+
+    __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
+
+    def __init__(self, hub: GuestHub, seconds: float, callback: Callable[[Any], object], target: Any) -> None:
+        self.hub = hub
+        self.callback = callback
+        self.target = target
+        self.due = hub.clock() + seconds
+        self.pending = True
+        #: The hub's own, once somebody waits there.
+        self.timer: Any = None
+        hub.deferred.append(self)
+
+    def fire(self) -> None:
+        self.pending = False
+        self.callback(self.target)
+
+    def cancel(self) -> None:
+        self.pending = False
+        deferred = self.hub.deferred
+        if self.timer is not None:
+            self.timer.cancel()
+        elif deferred and deferred[-1] is self:
+            deferred.pop()
+        elif self in deferred:
+            deferred.remove(self)
+
+
+def call_later(seconds: float, callback: Callable[[Any], object], target: Any = None) -> Any:
+    """Let the hub of the current OS thread call a function later, if anybody waits there then.
+
+    :returns: a timer to cancel
+    """
+    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
+    if isinstance(hub, GuestHub) and hub.keeps_time:
+        return Deferred(hub, seconds, callback, target)
+    return hub.schedule_call_global(seconds, callback, target)
 
 
 def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:

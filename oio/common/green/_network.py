@@ -290,19 +290,13 @@ class _SSLContext(green_ssl.GreenSSLContext):  # type: ignore[misc]
         return wrapped
 
 
-def create_ssl_context(
-    cafile: str | None = None,
-    capath: str | None = None,
-    cadata: str | bytes | None = None,
-    *,
-    verify: bool = True,
-) -> _ssl.SSLContext:
+def create_ssl_context(cafile: str | None = None, *, verify: bool = True) -> _ssl.SSLContext:
     """A TLS client context for green sockets, which verifies the server unless told otherwise.
 
     :param cafile: PEM file of the authorities to trust, instead of the system's
     :param verify: False accepts any certificate of any host
     """
-    context: _ssl.SSLContext = green_ssl.create_default_context(cafile=cafile, capath=capath, cadata=cadata)
+    context: _ssl.SSLContext = green_ssl.create_default_context(cafile=cafile)
     context.__class__ = _SSLContext
     if not verify:
         context.check_hostname = False

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import heapq
 import math
 import os
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
 from oio.common.green._imported import (
@@ -26,6 +25,9 @@ from oio.common.green._imported import (
     threads_are_green,
 )
 from oio.common.interruptions import pass_interruption
+
+if TYPE_CHECKING:
+    from oio.common.green._limits import Deferred
 
 # Real thread-locals and locks, also in a host that has patched them.
 _threading = patcher.original("threading")
@@ -52,36 +54,6 @@ def threading_here() -> Any:
 # --- hubs --------------------------------------------------------------------------------------------
 
 
-class _Deferred:
-    """A timer that costs a hub nothing when it is cancelled before somebody waits there."""
-
-    __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
-
-    def __init__(self, hub: GuestHub, seconds: float, callback: Callable[[Any], object], target: Any) -> None:
-        self.hub = hub
-        self.callback = callback
-        self.target = target
-        self.due = hub.clock() + seconds
-        self.pending = True
-        #: The hub's own, once somebody waits there.
-        self.timer: Any = None
-        hub.deferred.append(self)
-
-    def fire(self) -> None:
-        self.pending = False
-        self.callback(self.target)
-
-    def cancel(self) -> None:
-        self.pending = False
-        deferred = self.hub.deferred
-        if self.timer is not None:
-            self.timer.cancel()
-        elif deferred and deferred[-1] is self:
-            deferred.pop()
-        elif self in deferred:
-            deferred.remove(self)
-
-
 class GuestHub:
     """A hub that gives the greenlets of the host back as they were: a base of the hubs that we make.
 
@@ -98,10 +70,8 @@ class GuestHub:
     """Greenlets of the host that wait here. Where others wait is the host's business."""
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
-    deferred: list[_Deferred]
+    deferred: list[Deferred]
     """Timers that nobody needs before somebody waits here."""
-    defer: Callable[..., Any]
-    """Calls a function with one argument later, if anybody waits here then; gives a timer to cancel."""
     keeps_time = False
     """Eventlet's own loop runs here, with timers that can be looked at."""
     listeners: dict[str, dict[int, Any]]
@@ -116,7 +86,6 @@ class GuestHub:
         """Begin, as an object of eventlet's class."""
         *_, self.root = _ancestors()
         self.waiting, self.late, self.deferred = set(), [], []
-        self.defer = functools.partial(_Deferred, self) if self.keeps_time else self.schedule_call_global
         # It may have been made in a greenlet of the host, which will end.
         self.greenlet.parent = self.root
 
@@ -274,13 +243,6 @@ def get_hub() -> Any:
     """The hub of the current OS thread."""
     adopt_thread()
     return eventlet_hubs.get_hub()
-
-
-def call_later(seconds: float, callback: Callable[[Any], object], target: Any = None) -> Any:
-    """Let the hub of the current OS thread call a function later; gives a timer to cancel."""
-    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
-    later = hub.defer if isinstance(hub, GuestHub) else hub.schedule_call_global
-    return later(seconds, callback, target)
 
 
 def _renew_hub_after_fork() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._data.ec.codec import DamagedFragment, has_checksum
-from oio.blob.answers import mismatch
+from oio.blob.answers import mismatch, verify_file
 from oio.blob.connect import (
     CANDIDATES,
     OWN_THREAD_CANDIDATES,
@@ -22,7 +22,6 @@ from oio.blob.connect import (
     give_back,
     pass_foreign,
 )
-from oio.blob.verification import verify_file
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import checksum_like
@@ -204,7 +203,7 @@ class FragmentSource:
         return (self.index, b"") if plan is None else self._read(plan, self._limit)
 
     def _limit(self) -> green.OioTimeout:
-        return green.ChunkReadTimeout(self._family.options.limits.reading(self.netloc))
+        return green.ChunkReadTimeout(self._family.options.limits.reading(self.chunk.netloc))
 
     # --- in a green thread of its own ---
 
@@ -214,7 +213,7 @@ class FragmentSource:
         :returns: the failure, if any
         """
         try:
-            seconds = min(request.seconds, self._family.options.limits.connecting(self.netloc))
+            seconds = min(request.seconds, self._family.options.limits.connecting(self.chunk.netloc))
             with green.ConnectionTimeout(seconds):
                 self.ask(request)
         except OWN_THREAD_CANDIDATES as err:
