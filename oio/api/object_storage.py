@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from oio.account.client import AccountClient
 from oio.api._facade.accounts import AccountApi
 from oio.api._facade.call import warn_deprecated, warn_unknown
-from oio.api._facade.checks import check_limit_of_time, check_option
 from oio.api._facade.containers import ContainerApi
 from oio.api._facade.copies import CopiesApi
 from oio.api._facade.files import FilesApi
 from oio.api._facade.health import HealthApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
+from oio.api._facade.option_checks import check_limit_of_time, check_option
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.scores import REFRESH_DELAY
 from oio.blob.client import BlobClient
