@@ -213,6 +213,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi
         """Make what is not pickled, of the options."""
         given = self._given
         pool = given.get("pool_manager")
+        check_option("pool_manager", pool)
         self._owns_pool = pool is None
         self._pool_manager = pool or get_pool_manager(
             **{name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
@@ -248,7 +249,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi
         checked = {name: check_option(name, given[name]) for name in names if name in given}
         defaults = {"autocreate": True, **checked}
         if perfdata is not None:
-            defaults["perfdata"] = perfdata
+            defaults["perfdata"] = check_option("perfdata", perfdata)
         return defaults | cls._tls_defaults(given)
 
     @staticmethod

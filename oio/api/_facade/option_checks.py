@@ -28,6 +28,7 @@ from oio.common.options import KeyFile
 from oio.common.retry import check_retry
 from oio.common.utils import shorten
 
+_HEADER_NAME = re.compile(r"[!-9;-~]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP_URL = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 MOST_PARALLEL = 16
@@ -118,6 +119,12 @@ def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
 
 def check_header(name: object, value: _T) -> _T:
     """Refuse a header that no request can carry, or that would be several; the request ID becomes one."""
+    if not isinstance(name, str):
+        raise wrong_type("the name of a header", "a str", name)
+    if not _HEADER_NAME.fullmatch(name):
+        raise WrongValue(
+            f"header {shorten(name)} must have a name of printable ASCII characters without blanks and colons"
+        )
     text = f"{name}: {text_value(value)}"
     try:
         text.encode("latin-1")
@@ -175,6 +182,31 @@ def check_listener(name: str, value: object) -> object:
     raise wrong_type(name, "callable", value)
 
 
+def check_cache(name: str, value: object) -> object:
+    """Refuse what cannot keep what is known of objects; only what is used of a dict is needed."""
+    if value is None or _can(value, "get", "__setitem__", "__delitem__"):
+        return value
+    raise wrong_type(name, "a dict, or have its get, __setitem__ and __delitem__", value)
+
+
+def check_figures(name: str, value: object) -> object:
+    """Refuse what cannot take figures."""
+    if value is None or _can(value, "setdefault"):
+        return value
+    raise wrong_type(name, "a dict", value)
+
+
+def check_pool(name: str, value: object) -> object:
+    """Refuse what cannot send requests; what is empty stands for none."""
+    if not value or _can(value, "request"):
+        return value
+    raise wrong_type(name, "a pool manager of urllib3", value)
+
+
+def _can(value: object, *methods: str) -> bool:
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
+
+
 def check_unsatisfiable(name: str, value: object) -> str:
     """Refuse what does not tell what becomes of ranges outside of an object."""
     if value is None:
@@ -202,6 +234,7 @@ _OPTIONS: dict[str, _Check] = {
     **dict.fromkeys((*TIMEOUT_KEYS, "deadline", "timeout", "write_grace", *_DELAYS), check_limit_of_time),
     **dict.fromkeys(("chunk_buffer_max", "chunk_buffer_min"), check_number),
     "backblaze_api_url": check_url,
+    "cache": check_cache,
     "chunk_checksum_algo": check_checksum_algo,
     "cid": _unless_none(lambda name, value: check_cid(value, name)),
     "content": _unless_none(check_content_id),
@@ -213,6 +246,8 @@ _OPTIONS: dict[str, _Check] = {
     "on_event": check_listener,
     "on_unsatisfiable": check_unsatisfiable,
     "parallel": check_parallel,
+    "perfdata": check_figures,
+    "pool_manager": check_pool,
     "reqid": check_header,
     "request_attempts": check_attempts,
     "retry": check_retry,
