@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from oio.account.client import AccountClient
 from oio.api._facade.accounts import AccountApi
 from oio.api._facade.call import warn_deprecated, warn_unknown
-from oio.api._facade.checks import check_limit_of_time, check_option
 from oio.api._facade.containers import ContainerApi
 from oio.api._facade.copies import CopiesApi
 from oio.api._facade.files import FilesApi
 from oio.api._facade.health import HealthApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
+from oio.api._facade.option_checks import check_limit_of_time, check_option
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.scores import REFRESH_DELAY
 from oio.blob.client import BlobClient
@@ -125,7 +125,8 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi
     Every method takes, besides its own arguments, the following keywords, which win over those of the
     constructor:
 
-    * ``headers``: dict of extra headers to pass to the services
+    * ``headers``: dict of extra headers to pass to the services; not those that frame a request, such as
+      ``Content-Length``, nor ``Range``, which is left out
     * ``reqid``: ID of the request, seen by all the services; by default a new one for each call
     * ``deadline``: end of the time granted to the call (seconds of :func:`time.monotonic`)
     * ``connection_timeout``, ``read_timeout``, ``write_timeout``: limits of each request (seconds)
@@ -213,6 +214,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi
         """Make what is not pickled, of the options."""
         given = self._given
         pool = given.get("pool_manager")
+        check_option("pool_manager", pool)
         self._owns_pool = pool is None
         self._pool_manager = pool or get_pool_manager(
             **{name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
@@ -248,7 +250,7 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi
         checked = {name: check_option(name, given[name]) for name in names if name in given}
         defaults = {"autocreate": True, **checked}
         if perfdata is not None:
-            defaults["perfdata"] = perfdata
+            defaults["perfdata"] = check_option("perfdata", perfdata)
         return defaults | cls._tls_defaults(given)
 
     @staticmethod

@@ -50,16 +50,13 @@ def set_deadline_from_read_timeout(kwargs: MutableMapping[str, Any], force: bool
     """Give a deadline to the keyword arguments that have a ``read_timeout`` and none yet.
 
     :param kwargs: keyword arguments of a call, changed in place.
-    :param force: renew the deadline that an earlier call of this function has set. The deadline of the
-        caller is never renewed.
+    :param force: replace a deadline that is there.
 
     >>> kwargs = {"read_timeout": 5.0, "deadline": 1234.5}
-    >>> set_deadline_from_read_timeout(kwargs, force=True)
+    >>> set_deadline_from_read_timeout(kwargs)
     >>> kwargs["deadline"]
     1234.5
     """
-    read_timeout, deadline = kwargs.get("read_timeout"), kwargs.get("deadline")
-    if read_timeout is None or (deadline is not None and not isinstance(deadline, SoftDeadline)):
-        return
-    if force or deadline is None:
+    read_timeout = kwargs.get("read_timeout")
+    if read_timeout is not None and (force or kwargs.get("deadline") is None):
         kwargs["deadline"] = SoftDeadline(timeout_to_deadline(float(read_timeout)))

@@ -14,7 +14,8 @@ METRIC_SYMBOLS = ("", "K", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 def _is_absent(value: object) -> bool:
-    return value is None or value in {"", "None"}
+    # Not a set: what is asked may have no hash.
+    return value is None or value in ("", "None")
 
 
 def int_value(value: Any, default: _T) -> int | _T:

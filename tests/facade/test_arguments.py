@@ -203,6 +203,11 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
     ),
     "a directory": (create(data=..., file_or_path="/etc"), exc.SourceReadError, "'/etc' cannot be read"),
     "a number as data": (create(data=5), TypeError, "data must be bytes, .* not int"),
+    "data that UTF-8 cannot encode": (
+        create(data="\ud800"),
+        ValueError,
+        "data must be text that UTF-8 can encode",
+    ),
     "a dict as data": (create(data={"a": b"b"}), TypeError, "data must be bytes, .* not dict"),
     "a file of text": (create(data=..., file_or_path=io.StringIO("a")), TypeError, "opened in binary mode"),
     "a number as a file": (
@@ -431,6 +436,15 @@ def test_limits_of_a_call_may_be_text(api: Any) -> None:
     [
         ({"headers": {"x-a": "1\r\nx-b: 2"}}, "'x-a' must not have control characters"),
         ({"headers": {"x-a": "\u20ac"}}, "'x-a' must be made of Latin-1"),
+        ({"headers": {"": "1"}}, "header '' must have a name of printable ASCII characters"),
+        ({"headers": {"x a": "1"}}, "header 'x a' must have a name of printable ASCII characters"),
+        ({"headers": {"x:a": "1"}}, "header 'x:a' must have a name of printable ASCII characters"),
+        ({"headers": {"é": "1"}}, "header 'é' must have a name of printable ASCII characters"),
+        ({"headers": {"content-length": "3"}}, "header 'content-length' is the library's own"),
+        ({"headers": {"Transfer-Encoding": "chunked"}}, "header 'Transfer-Encoding' is the library's own"),
+        ({"headers": {"HOST": "proxy"}}, "header 'HOST' is the library's own"),
+        ({"headers": {"Expect": "100-continue"}}, "header 'Expect' is the library's own"),
+        ({"headers": {"trailer": "x-a"}}, "header 'trailer' is the library's own"),
         ({"reqid": "a\nb"}, "'reqid' must not have control characters"),
         ({"reqid": "\u20ac"}, "'reqid' must be made of Latin-1"),
     ],
@@ -445,6 +459,44 @@ def test_headers_that_cannot_be_sent_are_refused(
 def test_headers_that_are_no_dict_are_refused(offline_api: ObjectStorageApi) -> None:
     with pytest.raises(TypeError, match="headers must be a dict, not str"):
         offline_api.object_locate("a", "c", "o", headers="x-a: 1")
+
+
+@pytest.mark.parametrize("name", [1, None, b"x-a"])
+def test_names_of_headers_that_are_no_text_are_refused(name: Any, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(TypeError, match=r"the name of a header must be a str, not|is required"):
+        offline_api.object_locate("a", "c", "o", headers={name: "1"})
+
+
+#: Options that are objects of the caller -> a wrong one, and what is asked of it.
+COLLABORATORS = {
+    "cache": ([True, 1, "memcached", [], {1}, dict], "a dict, or have its get, __setitem__ and __delitem__"),
+    "perfdata": ([True, 1, "figures", [], {1}, dict], "a dict"),
+    "pool_manager": ([True, 1, "pool", {"a": "b"}], "a pool manager of urllib3"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [(name, value, wanted) for name, (values, wanted) in COLLABORATORS.items() for value in values],
+)
+def test_object_of_the_caller_that_cannot_be_used_is_refused_before_anything_is_sent(
+    name: str, value: Any, wanted: str, api: Any
+) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be {wanted}, not {type(value).__name__}") as caught:
+        api.object_create("a", "c", obj_name="o", data=b"x", **{name: value})
+    assert isinstance(caught.value, exc.BadRequest)
+    with pytest.raises(exc.NoSuchContainer):
+        api.container_show("a", "c")
+    with pytest.raises(TypeError, match=f"{name} must be {wanted}"):
+        ObjectStorageApi("OPENIO", endpoint="http://127.0.0.1:1", **{name: value})
+
+
+@pytest.mark.parametrize("value", [[], {"a": 1}, {1}])
+def test_flag_that_is_no_word_is_refused(value: Any, offline_api: ObjectStorageApi) -> None:
+    with pytest.raises(ValueError, match="hedge must be True or False"):
+        offline_api.container_show("a", "c", hedge=value)
+    with pytest.raises(ValueError, match="bypass_governance must be True or False"):
+        offline_api.object_delete("a", "c", "o", bypass_governance=value)
 
 
 def test_unknown_keyword_is_told_at_each_call(offline_api: ObjectStorageApi) -> None:

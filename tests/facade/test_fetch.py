@@ -48,6 +48,20 @@ def test_only_closed_ranges_are_asked_of_the_rawx(api: Any, namespace: Namespace
     ]
 
 
+@pytest.mark.parametrize("name", ["Range", "range", "RANGE"])
+@pytest.mark.parametrize("policy", ["THREECOPIES", "EC21"])
+def test_range_among_the_headers_of_the_caller_changes_no_read(api: Any, policy: str, name: str) -> None:
+    # Gateways pass on what their own clients ask for.
+    given = {"headers": {name: "bytes=0-1", "x-more": "1"}}
+    create(api, "o", LARGE, policy=policy, **given)
+    assert read(api, "o", **given) == LARGE
+    assert read(api, "o", ranges=[(2, 9)], **given) == LARGE[2:10]
+    assert api.object_head(ACCOUNT, CONTAINER, "o", trust_level=2, **given)
+    api.object_link(ACCOUNT, CONTAINER, "o", ACCOUNT, CONTAINER, "link", **given)
+    api.object_truncate(ACCOUNT, CONTAINER, "o", size=LAST, **given)
+    assert (read(api, "o"), read(api, "link")) == (LARGE[:-1], LARGE)
+
+
 def test_stream_has_one_reader(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     create(api, "o")
     problems: list[Exception] = []

@@ -54,6 +54,28 @@ def test_refused_commit_leaves_no_chunk(namespace, api, http, status, expected):
     assert_nothing_left(namespace, api, target)
 
 
+@pytest.mark.pitfall(30)
+@pytest.mark.parametrize("sent_whole", [True, False])
+def test_version_that_is_created_again_keeps_its_chunks_when_their_servers_are_late(
+    namespace, api, sent_whole
+):
+    # Where chunk IDs are computed, each rawx has a chunk in the place of the new one.
+    target, data = new_target(), SMALL[::-1]
+    create(api, target, SMALL, version=5, policy="THREECOPIES")
+    late = Fault("stall", service="rawx", operation="PUT", phase="head")
+    with namespace.faults(late) as plan, pytest.raises(exc.OioTimeout):
+        create(
+            api,
+            target,
+            data if sent_whole else iter([data]),
+            version=5,
+            policy="THREECOPIES",
+            write_timeout=0.5,
+        )
+    plan.assert_met()
+    assert_stored(namespace, api, target, SMALL)
+
+
 @pytest.mark.pitfall(29)
 def test_commit_that_cannot_be_sent_leaves_no_chunk(namespace, api):
     target = new_target()

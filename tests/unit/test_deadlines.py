@@ -66,12 +66,13 @@ def test_a_soft_deadline_can_be_renewed():
     assert utils.deadline_to_timeout(kwargs["deadline"]) > 19.0
 
 
-@pytest.mark.parametrize("force", [True, False])
-def test_the_deadline_of_the_caller_is_never_renewed(force):
+def test_the_deadline_of_the_caller_is_replaced_by_force_alone():
     kwargs = {"read_timeout": 20.0, "deadline": 1.0}
-    set_deadline_from_read_timeout(kwargs, force=force)
+    set_deadline_from_read_timeout(kwargs)
     assert kwargs["deadline"] == 1.0
     assert hard_deadline(kwargs) == 1.0
+    set_deadline_from_read_timeout(kwargs, force=True)
+    assert 19.0 < utils.deadline_to_timeout(kwargs["deadline"]) <= 20.0
 
 
 def test_a_deadline_that_is_none_is_no_deadline():

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common import sources
-from oio.common.arguments import WrongType
+from oio.common.arguments import WrongType, WrongValue
 from oio.common.generator_io import GeneratorIO
 from oio.common.limits import Limits
 from oio.common.sources import Readable, Unhurried, bytes_of
@@ -63,7 +63,10 @@ def open_source(file_or_path: FileOrPath, data: Data) -> AbstractContextManager[
 
 def _readable_data(data: Any) -> Readable:
     if isinstance(data, str):
-        data = data.encode("utf-8")
+        try:
+            data = data.encode("utf-8")
+        except UnicodeEncodeError as err:
+            raise WrongValue(f"data must be text that UTF-8 can encode: {shorten(data)}") from err
     if isinstance(data, (bytes, bytearray, memoryview)):
         return io.BytesIO(bytes_of("data", data))
     if hasattr(data, "read"):

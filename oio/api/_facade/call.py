@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.api._data.source import Source
-from oio.api._facade.checks import check_name, check_option, check_version
+from oio.api._facade.checks import check_name, check_version
+from oio.api._facade.option_checks import check_option
 from oio.api._operations.scores import REFRESH_DELAY, Scores
 from oio.api._operations.services import Services
 from oio.b2.clients import B2Clients

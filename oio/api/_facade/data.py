@@ -10,7 +10,6 @@ from oio.api._data.source import default_name, open_source
 from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
 from oio.api._facade.checks import (
     check_header_value,
-    check_key_file,
     check_name,
     check_policy,
     check_properties,
@@ -18,6 +17,7 @@ from oio.api._facade.checks import (
     check_size,
     check_system,
 )
+from oio.api._facade.option_checks import check_key_file
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import Download, ObjectStream
 from oio.api._operations.upload import Upload

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from oio.api._facade.call import ObjectCall
 from oio.api._facade.checks import (
-    check_key_file,
     check_name,
     check_policy,
     check_properties,
     check_size,
 )
 from oio.api._facade.data import DataApi
+from oio.api._facade.option_checks import check_key_file
 from oio.api._operations.download import Download
 from oio.api._operations.files import ObjectWriter, RawObjectReader, RawObjectWriter
 from oio.common import exceptions as exc

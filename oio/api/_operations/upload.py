@@ -114,15 +114,17 @@ class Upload:
         connections = functools.partial(strategy.connections, options=writing)
         writer = ObjectWriter(source, preparer, size, writer_of, ahead=True, connections=connections)
 
-        # Changes of an object to the same policy give its chunks the same IDs then.
-        shared = self.commit.change_policy and preparer.has_computed_ids(cid)
+        # Changes of an object to the same policy give its chunks the same IDs then, and so do creations of
+        # the same version.
+        shared = self._is_known_version and preparer.has_computed_ids(cid)
+        changes = shared and self.commit.change_policy
 
         def undo() -> None:
             doomed = to_remove(writer.outcomes)
             strategy.delete(self._unnamed(doomed) if shared else doomed, options, late(writer.outcomes))
 
         try:
-            with self._looking_for_conflicts(writer) if shared else contextlib.nullcontext():
+            with self._looking_for_conflicts(writer) if changes else contextlib.nullcontext():
                 written = writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
@@ -146,6 +148,11 @@ class Upload:
             _measure(options.perfdata, written.size)
         return cast("Uploaded", (chunks, written.size, written.checksum, meta))
 
+    @property
+    def _is_known_version(self) -> bool:
+        """Whether the version is one that others may know: not made for this upload."""
+        return self.commit.change_policy or (self.joined is None and self.options.version is not None)
+
     @contextlib.contextmanager
     def _looking_for_conflicts(self, writer: ObjectWriter) -> Iterator[None]:
         """Refuse to go on with fewer chunks because of those that are there already.
@@ -163,7 +170,9 @@ class Upload:
             raise failure
 
     def _unnamed(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Leave out the chunks that the object has by now: somebody else may have changed its policy."""
+        """Leave out the chunks that the object has by now: somebody else may have changed its policy, or
+        created this version.
+        """
         if not chunks:
             return chunks
         try:
