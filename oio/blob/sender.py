@@ -148,11 +148,15 @@ class ChunkSender:
     def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
         if self.error is None:
+            if isinstance(error, BaseException):
+                # Its frames know the sender: together they would wait for the garbage collector.
+                error.__traceback__ = None
             self.error = self._describe(phase, error)
             # What was said twice may have arrived the first time.
             self.maybe_stored = self.maybe_stored or self._is_said_twice()
-            if self._failures is not None:
-                self._failures.append(self)
+            failures, self._failures = self._failures, None
+            if failures is not None:
+                failures.append(self)
             blame(self.conn, self.error)
             event = chunk_failed(self.options, "PUT", self.chunk, self.error, self._begin)
             text = "Failed chunk %s: %s: %s (reqid=%s)"
