@@ -18,6 +18,7 @@ from oio.blob.connect import (
     connect,
     give_back,
     in_turn,
+    note_unreached,
     pass_foreign,
     socket_of,
     takes_pieces,
@@ -26,6 +27,7 @@ from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
+from oio.common.hedging import CONNECTING_AGAIN_SECONDS
 from oio.common.http_eventlet import DeadConnection
 from oio.common.options import Options
 
@@ -111,6 +113,8 @@ class ChunkSender:
         self.kept: object = None
         #: That one has died: what it was asked may be done.
         self._has_met_dead = False
+        #: It has little time to connect: the server was late before, and the others are a quorum.
+        self.is_hurried = False
         #: No connection could be made.
         self.is_unreached = False
         self._headers = headers
@@ -161,6 +165,7 @@ class ChunkSender:
                 failures.append(self)
             if phase == "connect":
                 self.is_unreached = True
+                note_unreached(self.chunk, error, self.options)
             blame(self.conn, self.error)
             event = chunk_failed(self.options, "PUT", self.chunk, self.error, self._begin)
             text = "Failed chunk %s: %s: %s (reqid=%s)"
@@ -216,7 +221,10 @@ class ChunkSender:
                 self._finish(end)
 
     def _time_to_connect(self) -> green.OioTimeout:
-        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
+        seconds = self.options.limits.connecting(self.netloc)
+        if self.is_hurried and seconds > CONNECTING_AGAIN_SECONDS:
+            seconds = CONNECTING_AGAIN_SECONDS
+        return green.ConnectionTimeout(seconds)
 
     def connect(self, body: bytes = b"") -> Connection:
         """Send the head of the request, and get the connection.

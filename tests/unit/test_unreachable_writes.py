@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import hashlib
 import io
@@ -25,6 +26,7 @@ from oio.common import green
 from oio.common.chunks import Chunk, to_remove
 from oio.common.events import BEGUN, CHUNK_FAILED, ENDED, Event
 from oio.common.green import create_ssl_context
+from oio.common.hedging import CONNECTING_AGAIN_SECONDS, LATE_SECONDS, Hedging
 from oio.common.limits import Limits
 from oio.common.options import Options
 from tests.kit.deadlines import growing_limits
@@ -102,7 +104,9 @@ def writer_to(
     chunk_method = "ec/algo=liberasurecode_rs_vand,k=6,m=3" if is_ec else "plain/nb_copy=3"
     meta = {**SYSMETA, "chunk_method": chunk_method}
     number = EC.quorum if is_ec else quorum
-    request = UploadRequest(meta, chunks, hashlib.md5(), True, number, Options.of(options))
+    hedging = options.pop("hedging", None)
+    made = Options.of(options).changed(hedging=hedging)
+    request = UploadRequest(meta, chunks, hashlib.md5(), True, number, made)
     return FragmentsWriter(request, EC) if is_ec else CopiesWriter(request)
 
 
@@ -192,8 +196,9 @@ def test_server_that_is_connected_to_after_the_others_gets_all_of_it(blocks):
 
 def test_server_whose_queue_is_full_before_it_is_connected_to_is_left_behind():
     with full_backlog() as gone, serving(store) as one, serving(store) as two:
+        hedging = Hedging()
         # The others must not be late as well because the machine is busy.
-        limits = {"connection_timeout": LONG, "write_grace": 3.0}
+        limits = {"connection_timeout": LONG, "write_grace": 3.0, "hedging": hedging}
         events: list[Event] = []
 
         def may_give(given: int) -> None:
@@ -205,6 +210,7 @@ def test_server_whose_queue_is_full_before_it_is_connected_to_is_left_behind():
         blocks = [HUGE[: 1 << 20]] * 24
         assert send(writer, Blocks(*blocks, may_give=may_give)) == len(HUGE)
     assert failed(writer) == [0]
+    assert hedging.is_late(gone)
 
 
 @pytest.mark.parametrize("grace", [None, LONG])
@@ -381,7 +387,99 @@ def test_no_grace_waits_for_the_connection_limit(data, caplog):
     assert "after the quorum" not in caplog.text
 
 
+# --- what the client remembers ---
+
+
+@pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "limits",
+    [{"write_grace": SHORT}, {"write_grace": LONG, "connection_timeout": 0.5}],
+    ids=["left", "failed"],
+)
+def test_server_that_cannot_be_connected_to_in_time_is_remembered(limits, data):
+    hedging = Hedging()
+    with full_backlog() as gone, serving(store) as one, serving(store) as two:
+        writer = writer_to([gone, one.address, two.address], hedging=hedging, hedge=False, **limits)
+        send(writer, data)
+        assert failed(writer) == [0]
+        assert [hedging.is_late(each) for each in (gone, one.address, two.address)] == [True, False, False]
+
+
+def test_server_whose_kept_connection_is_silent_is_not_remembered(end):
+    """It may be slow: what is remembered are servers that nobody can connect to."""
+    hedging = Hedging()
+    with kept_connections(silent(end), store, store) as servers:
+        writer = writer_to([server.address for server in servers], hedging=hedging, write_grace=SHORT)
+        send(writer, b"small")
+        end.set()
+    assert failed(writer) == [0]
+    assert not hedging.knows_late
+
+
+@pytest.mark.parametrize(
+    ("error", "is_remembered"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), False),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), False),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), True),
+        # After some seconds, when it was in the same network.
+        (OSError(errno.EHOSTUNREACH, "No route to host"), True),
+    ],
+)
+def test_server_that_refuses_at_once_is_not_remembered(error, is_remembered):
+    hedging = Hedging()
+    chunk = Chunk.of({"url": "http://127.0.0.1:1/0A", "pos": "0", "size": 0, "hash": ""})
+    ChunkSender(chunk, {}, Options(hedging=hedging)).fail("connect", error)
+    assert hedging.is_late("127.0.0.1:1") == is_remembered
+
+
+@pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
+def test_server_that_is_remembered_has_less_time_to_connect_and_is_remembered_again(data, caplog):
+    now = [0.0]
+    hedging = Hedging(clock=lambda: now[0])
+    with full_backlog() as gone, serving(store) as one, serving(store) as two:
+        hedging.note_late(gone)
+        now[0] = LATE_SECONDS - 1
+        limits = {"connection_timeout": LONG, "write_grace": LONG}
+        send(writer_to([gone, one.address, two.address], hedging=hedging, **limits), data)
+        now[0] += LATE_SECONDS - 1
+        assert hedging.is_late(gone)
+    assert f"connect: Connection timeout {CONNECTING_AGAIN_SECONDS:g} seconds" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "grace"), [(2, LONG), (1, None)], ids=["a quorum needs one of them", "no grace"]
+)
+def test_server_that_is_remembered_has_all_its_time(number, grace, caplog):
+    hedging = Hedging()
+    seconds = CONNECTING_AGAIN_SECONDS + 0.1
+    with contextlib.ExitStack() as stack:
+        gone = [stack.enter_context(full_backlog()) for _ in range(number)]
+        others = [stack.enter_context(serving(store)).address for _ in range(3 - number)]
+        for address in gone:
+            hedging.note_late(address)
+        writer = writer_to([*gone, *others], hedging=hedging, connection_timeout=seconds, write_grace=grace)
+        with contextlib.suppress(exc.OioTimeout):
+            send(writer, b"small")
+    assert f"connect: Connection timeout {seconds:g} seconds" in caplog.text
+    assert f"{CONNECTING_AGAIN_SECONDS:g} seconds" not in caplog.text
+
+
 # --- a whole upload ---
+
+
+@pytest.mark.parametrize("grace", [SHORT, LONG])
+def test_long_upload_pays_for_a_host_that_is_gone_once(grace):
+    """Later metachunks give it less time to connect, and nobody asks it to delete what it never got."""
+    sound, other = Rawx(), Rawx()
+    with full_backlog() as gone, serving(sound) as one, serving(other) as two:
+        addresses = [gone, one.address, two.address]
+        limits = {"connection_timeout": 0.5 if grace == LONG else LONG, "write_grace": grace}
+        with Cluster(*[addresses] * 3, **limits) as made:
+            assert made.put(3 * SIZE) == 6
+            assert made.api._hedging.is_late(gone)
+    # A host that is gone is asked once in each metachunk, and never to delete anything.
+    assert [(event.address, event.operation) for event in made.failed] == [(gone, "PUT chunk")] * 3
 
 
 @pytest.mark.parametrize("size", [5, SIZE], ids=["small", "large"])

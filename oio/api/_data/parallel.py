@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from oio.api._data.source import Source
     from oio.common.answers import JsonMapping
     from oio.common.checksums import Checksum
+    from oio.common.hedging import Hedging
     from oio.common.options import Options
 
 FIRST_BLOCK, LARGEST_BLOCK = 32768, 1 << 20
@@ -84,6 +85,9 @@ class ParallelWriter(abc.ABC):
         """
         begin = time.monotonic()
         senders = self._current = self._senders()
+        hedging = self._options.hedging
+        if hedging is not None and hedging.knows_late:
+            self._hurry(senders, hedging)
         transferred: int | None = None
         checksum = ""
         try:
@@ -127,8 +131,15 @@ class ParallelWriter(abc.ABC):
             self._wait_for(senders, done, checksum)
         return count, checksum
 
+    def _hurry(self, senders: list[ChunkSender], hedging: Hedging) -> None:
+        """Give servers that were late before less time to connect, unless the write may need one of them."""
+        late = [sender for sender in senders if hedging.is_late(sender.netloc)]
+        if self._options.write_grace is not None and len(senders) - len(late) >= self._request.quorum:
+            for sender in late:
+                sender.is_hurried = True
+
     def _wait_for_connections(self, senders: list[ChunkSender], ready: Any) -> None:
-        """Wait until a quorum is connected to, and a moment for the others.
+        """Wait until a quorum is connected to, and a moment for the others, unless they were late before.
 
         :param ready: queue that gets something each time a connection is there, or has failed
         :raises OioException: there can be no quorum
@@ -140,7 +151,7 @@ class ParallelWriter(abc.ABC):
             missing = [sender for sender in senders if sender.error is None and not sender.is_connected]
             if len(senders) - len(self._failures) - len(missing) < self._request.quorum:
                 left = None
-            elif not missing:
+            elif all(sender.is_hurried for sender in missing):
                 return
             else:
                 now = time.monotonic()
