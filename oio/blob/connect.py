@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import errno
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +42,18 @@ def is_cut(reason: object) -> bool:
     Who says nothing in time is not: that would double the time that a read takes to fail.
     """
     return isinstance(reason, (OSError, HTTPException)) and not isinstance(reason, TimeoutError)
+
+
+def note_unreached(chunk: Chunk, reason: object, options: Options) -> None:
+    """Let the client remember a chunk server that could not be connected to, if that has taken time.
+
+    :param reason: an exception, or the text of who has given it up
+    """
+    has_taken_time = isinstance(reason, (str, green.OioTimeout, TimeoutError)) or (
+        isinstance(reason, OSError) and reason.errno == errno.EHOSTUNREACH
+    )
+    if has_taken_time and options.hedging is not None:
+        options.hedging.note_late(chunk.netloc)
 
 
 class ChunkAnswer(Protocol):
@@ -179,7 +192,7 @@ def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Option
 def connect_ahead(chunk: Chunk, options: Options) -> None:
     """Keep a connection for the request about a chunk. To be run in a green thread of ours.
 
-    A failure does not count: that request will meet it, if it lasts.
+    A failure does not count: that request will meet it, if it lasts. But the client remembers it.
     """
     scheme, netloc, _ = place_of(chunk.address)
     try:
@@ -187,6 +200,7 @@ def connect_ahead(chunk: Chunk, options: Options) -> None:
             http_eventlet.connect_ahead(scheme, netloc, options.ssl_context)
     except OWN_THREAD_CANDIDATES as err:
         pass_foreign(err)
+        note_unreached(chunk, err, options)
         _LOGGER.debug("Not connected ahead to %s: %s", netloc, err)
 
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 GRACE_FACTOR = 3
 """A server gets at least so many times as long as the quorum took after the end of the data."""
+CONNECTING_GRACE = 0.1
+"""Seconds for servers that a write has not connected to yet when it has a quorum, before its data are taken.
+
+They are :data:`GRACE_FACTOR` times as long as the quorum took, if that is more. A source that blocks the
+whole thread would keep the others from going on.
+"""
 
 
 class Patience:
@@ -38,10 +44,15 @@ class Patience:
         #: Seconds of the grace, once it counts.
         self.grace: float | None = None
 
-    def note_stored(self) -> None:
-        """Count a chunk that is stored."""
+    def note_stored(self, *, has_own_limits: bool = False) -> None:
+        """Count a chunk that is stored.
+
+        :param has_own_limits: some of the others have begun later, within limits of their own
+        """
         self._missing -= 1
         if self._missing == 0:
+            if has_own_limits:
+                self._end = self._due()
             self._allow_grace()
 
     def renew(self) -> None:

@@ -18,6 +18,7 @@ from oio.blob.connect import (
     connect,
     give_back,
     in_turn,
+    note_unreached,
     pass_foreign,
     socket_of,
     takes_pieces,
@@ -26,6 +27,7 @@ from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
+from oio.common.hedging import CONNECTING_AGAIN_SECONDS
 from oio.common.http_eventlet import DeadConnection
 from oio.common.options import Options
 
@@ -111,6 +113,10 @@ class ChunkSender:
         self.kept: object = None
         #: That one has died: what it was asked may be done.
         self._has_met_dead = False
+        #: It has little time to connect: the server was late before, and the others are a quorum.
+        self.is_hurried = False
+        #: No connection could be made.
+        self.is_unreached = False
         self._headers = headers
         self._begin = time.monotonic()
         self._failures = failures
@@ -125,9 +131,9 @@ class ChunkSender:
         self.others_are_enough: Callable[[], bool] = bool
 
     @cached_property
-    def ready(self) -> green.Event:
-        """Set when the connection is there, or has failed."""
-        return green.Event()
+    def ready(self) -> green.LightQueue:
+        """Gets something when the connection is there, or has failed. Several senders may share one."""
+        return green.LightQueue()
 
     @cached_property
     def _queue(self) -> green.LightQueue:
@@ -148,11 +154,18 @@ class ChunkSender:
     def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
         if self.error is None:
+            if isinstance(error, BaseException):
+                # Its frames know the sender: together they would wait for the garbage collector.
+                error.__traceback__ = None
             self.error = self._describe(phase, error)
             # What was said twice may have arrived the first time.
             self.maybe_stored = self.maybe_stored or self._is_said_twice()
-            if self._failures is not None:
-                self._failures.append(self)
+            failures, self._failures = self._failures, None
+            if failures is not None:
+                failures.append(self)
+            if phase == "connect":
+                self.is_unreached = True
+                note_unreached(self.chunk, error, self.options)
             blame(self.conn, self.error)
             event = chunk_failed(self.options, "PUT", self.chunk, self.error, self._begin)
             text = "Failed chunk %s: %s: %s (reqid=%s)"
@@ -201,14 +214,17 @@ class ChunkSender:
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err)
             self.fail("connect", err)
-        self.ready.send()
+        self.ready.put_nowait(None)
         if self.error is None:
             end = self.pump()
             if end is not None:
                 self._finish(end)
 
     def _time_to_connect(self) -> green.OioTimeout:
-        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
+        seconds = self.options.limits.connecting(self.netloc)
+        if self.is_hurried and seconds > CONNECTING_AGAIN_SECONDS:
+            seconds = CONNECTING_AGAIN_SECONDS
+        return green.ConnectionTimeout(seconds)
 
     def connect(self, body: bytes = b"") -> Connection:
         """Send the head of the request, and get the connection.
@@ -237,14 +253,12 @@ class ChunkSender:
 
         :returns: the end of the body; None when sending failed
         """
-        if self._whole is not None:
-            return b"".join(self._whole)
         begin = time.monotonic()
-        block: bytes | None
+        block: bytes | None = None if self._whole is None else b"".join(self._whole)
         try:
             conn = self.conn
             assert conn is not None
-            while True:
+            while self._whole is None:
                 block, is_last = self._queue.get()
                 if is_last:
                     break
@@ -329,7 +343,7 @@ class ChunkSender:
             self._queue.put_nowait((block, is_last))
             return
         limits, grace = self.options.limits, self.options.write_grace
-        left, steps = limits.writing(self.netloc), self._pace.steps
+        left, before = limits.writing(self.netloc), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)
             left -= seconds
@@ -339,11 +353,16 @@ class ChunkSender:
                 return
             except green.OioTimeout as err:
                 error = err
-            if self._pace.steps != steps and self.error is None:
-                # It is in the middle of a large block, and goes on.
-                left, steps = limits.writing(self.netloc), self._pace.steps
-            elif left <= 0 or self.others_are_enough():
+            if self.progress[:2] != before and self.error is None:
+                # It is connected to now, or in the middle of a large block, and goes on.
+                left, before = limits.writing(self.netloc), self.progress[:2]
+            elif grace is not None and self.others_are_enough():
                 break
+            elif left <= 0:
+                if self.is_connected:
+                    break
+                # Connecting has its own limit.
+                left = limits.writing(self.netloc)
         self.leave("write", error)
 
     def _is_idle(self) -> bool:
@@ -356,16 +375,26 @@ class ChunkSender:
         return not self._queue.empty()
 
     @property
-    def progress(self) -> tuple[int, int]:
-        """What is another one once more was taken."""
-        return self._pace.steps, self._queue.qsize()
+    def is_connected(self) -> bool:
+        """Whether the request has had a connection: where one has died, another one is no progress."""
+        return self.conn is not None or self._has_met_dead
+
+    @property
+    def progress(self) -> tuple[bool, int, int]:
+        """What is another one once it was connected, or more was taken."""
+        return self.conn is not None or self._has_met_dead, self._pace.steps, self._queue.qsize()
 
     def has_taken_all(self) -> bool:
         """Whether everything that was queued so far is sent, or about to be."""
         return self.error is None and not self.is_behind
 
     def leave(self, phase: str, error: Failure) -> None:
-        """Give up a server that is late, whatever its green thread is busy with."""
+        """Give up a server that is late, whatever its green thread is busy with.
+
+        :param phase: what it is late with, unless it is being connected to
+        """
+        if self.conn is None:
+            phase = "connect"
         if self.thread is not None:
             # It sits in the middle of a write or of a read, which closing the socket would not end.
             self.thread.kill()
@@ -399,21 +428,6 @@ class ChunkSender:
         else:
             self.fail(phase, error)
 
-    def connect_and_send(self) -> None:
-        """Connect, and send all that was collected. To be run in a green thread of ours."""
-        begin, phase = time.monotonic(), "connect"
-        try:
-            with self._time_to_connect():
-                conn = self.connect()
-            phase, self.maybe_stored = "write", True
-            with green.ChunkWriteTimeout(self.options.limits.writing(self.netloc)):
-                conn.send(b"".join(self._whole or ()))
-        except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err, self.conn)
-            self.fail(phase, err)
-        if self.options.perfdata is not None:
-            self.options.add_step("upload", self.chunk, begin)
-
     def take_answer(self) -> None:
         """Take the answer to what was sent whole, within a time limit of the caller."""
         conn, begin = self.conn, time.monotonic()
@@ -425,7 +439,7 @@ class ChunkSender:
             self.options.add_step("upload_finish", self.chunk, begin)
 
     def take_or_repeat(self) -> None:
-        """Take the answer to what was sent whole, or send it again. To be run in a green thread of ours."""
+        """Take the answer to what was sent whole, or send it first. To be run in a green thread of ours."""
         try:
             if self.conn is not None:
                 self.take_answer()

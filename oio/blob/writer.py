@@ -39,7 +39,7 @@ def write_chunk(sender: ChunkSender, data: Any, algorithms: Collection[str] = ()
         with green.ContextPool(1) as pool:
             sender.thread = pool.spawn(sender.run)
             # Before the first byte is taken from the source.
-            sender.ready.wait()
+            sender.ready.get()
             checksums = _transfer(source, sender, algorithms)
             sender.thread.wait()
         checksum = _comparable(checksums, sender)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hedged reads: when a chunk server that is late gets a rival, and how often that may be."""
+"""Chunk servers that are late: when a read asks a rival, how often that may be, and which ones they were."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ CONNECTING_SECONDS = 0.5
 """How long connecting to a rival may take: meanwhile, nobody looks for the answer that is late."""
 LATE_SECONDS = 10.0
 """How long a server that was late is asked after the others."""
+CONNECTING_AGAIN_SECONDS = 1.5
+"""How long a write lets a server connect that was late, and that it can do without: a lost SYN is sent again
+after one second."""
 _SAMPLES = 64
 _FEW, _MANY = 8, 32
 """Samples after which the delay follows them, and after which they may make it longer than at first."""
@@ -78,7 +81,7 @@ class Hedging:
         self._tokens += 1.0
 
     def note_late(self, netloc: str) -> None:
-        """Remember for a while that a rival was quicker than this server."""
+        """Remember for a while that a rival was quicker than this server, or that it could not be reached."""
         self.knows_late = True
         self._late.learn(netloc, True)
 

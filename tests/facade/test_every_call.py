@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import re
 import time
@@ -21,6 +20,7 @@ from oio.common import exceptions as exc
 from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, create, header
+from tests.kit.garbage import garbage_of
 from tests.kit.releases import RELEASES
 
 ON_RELEASES = RELEASES
@@ -276,25 +276,6 @@ def test_nothing_of_a_failure_is_left_to_the_garbage_collector(furnished: Namesp
 
     with furnished.api() as api:
         assert garbage_of(fail, api) == []
-
-
-def garbage_of(call: Callable[[Any], Any], api: Any) -> list[type]:
-    """What is left of a call, but for the objects of the sandbox, and for the hubs of threads that end."""
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        result = call(api)
-        if isinstance(result, Iterator):
-            list(result)
-        del result
-        gc.collect()
-        kinds = [type(item) for item in gc.garbage]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-    return [kind for kind in kinds if re.match(r"oio\.(?!sandbox|common\.green)", kind.__module__)]
 
 
 def form_of(value: Any, but: str, path: str = "") -> Any:

@@ -18,6 +18,7 @@ from oio.common import green
 from oio.common.events import CHUNK_FAILED, Event
 from oio.common.http_eventlet import POOL
 from tests.kit.fakes import network, stored
+from tests.kit.objects import eventually
 from tests.kit.scripted import Peer, ScriptedServer, full_backlog, serving
 from tests.kit.tls import CERTIFICATE, speak_tls
 
@@ -204,6 +205,27 @@ def test_server_that_cannot_be_connected_to_ahead_fails_when_it_is_needed():
         assert made.put(2 * SIZE) == 5
     # Once, as if nobody had tried before.
     assert [event.address for event in made.failed] == [nowhere]
+
+
+def test_server_that_cannot_be_connected_to_ahead_is_remembered():
+    """Before it is needed: the first metachunk ends after that."""
+    first = Rawx()
+    with (
+        serving(first) as one,
+        serving(Rawx()) as two,
+        full_backlog() as nowhere,
+        Cluster([one.address] * 3, [one.address, two.address, nowhere], connection_timeout=0.5) as made,
+    ):
+        is_late = threading.Event()
+        first.after = [is_late]
+        hedging = made.api._hedging
+        watcher = threading.Thread(
+            target=lambda: (eventually(lambda: hedging.is_late(nowhere)), is_late.set()), daemon=True
+        )
+        watcher.start()
+        made.put(2 * SIZE)
+        watcher.join()
+        assert is_late.is_set()
 
 
 def test_nothing_is_left_of_connections_that_are_not_there_yet():

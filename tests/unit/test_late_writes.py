@@ -30,8 +30,11 @@ from oio.common.options import WRITE_GRACE, Options
 from tests.kit.deadlines import growing_limits
 from tests.kit.ec_fakes import EC
 from tests.kit.fakes import SYSMETA
+from tests.kit.garbage import garbage_of
 from tests.kit.scripted import Peer, ScriptedServer, full_backlog, serving
 from tests.kit.tls import CERTIFICATE
+from tests.kit.watchdog import watched
+from tests.unit.test_connected_ahead import SIZE, Cluster, Rawx
 from tests.unit.test_large_writes import Taking, over_tls, upload
 from tests.unit.test_small_writes import HASH, kept_connections, store, write
 
@@ -208,6 +211,19 @@ def test_server_that_is_left_behind_may_hold_the_chunk(end, monkeypatch):
         end.set()
     assert [bool(sender.error) for sender in made] == [False, True, False]
     assert all(sender.maybe_stored for sender in made)
+
+
+@pytest.mark.parametrize("size", [5, SIZE], ids=["small", "large"])
+@pytest.mark.parametrize("trouble", [{"never": True}, {"status": 500}], ids=["late", "failed"])
+def test_write_without_all_its_servers_leaves_nothing_to_the_garbage_collector(trouble, size):
+    with serving(Rawx(**trouble)) as one, serving(Rawx()) as two, serving(Rawx()) as three:
+        addresses = [server.address for server in (one, two, three)]
+        with Cluster(addresses, write_grace=SHORT) as made:
+            # In a thread of its own: what other tests have left in their hub is none of this.
+            assert watched(lambda: garbage_of(lambda _api: made.put(size), made.api)) == []
+        assert [event.operation for event in made.failed if event.operation != "DELETE chunk"] == [
+            "PUT chunk"
+        ]
 
 
 def test_late_answer_within_the_grace_counts():

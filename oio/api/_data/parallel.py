@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, pass_foreign, seam_is_replaced, take_kept
-from oio.blob.quorum import Patience, check_quorum
+from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from oio.api._data.source import Source
     from oio.common.answers import JsonMapping
     from oio.common.checksums import Checksum
+    from oio.common.hedging import Hedging
     from oio.common.options import Options
 
 FIRST_BLOCK, LARGEST_BLOCK = 32768, 1 << 20
@@ -85,6 +85,9 @@ class ParallelWriter(abc.ABC):
         """
         begin = time.monotonic()
         senders = self._current = self._senders()
+        hedging = self._options.hedging
+        if hedging is not None and hedging.knows_late:
+            self._hurry(senders, hedging)
         transferred: int | None = None
         checksum = ""
         try:
@@ -118,61 +121,95 @@ class ParallelWriter(abc.ABC):
         # Leaving the pool kills the green threads that still run; only then are connections closed.
         with green.ContextPool(max(1, len(senders))) as pool:
             done = _started(pool, senders, ChunkSender.run)
+            ready = green.LightQueue()
             for sender in senders:
                 sender.others_are_enough = enough
-            for sender in senders:
-                sender.ready.wait()
+                sender.ready = ready
             # Before the first byte is taken from the source.
-            self._check()
+            self._wait_for_connections(senders, ready)
             count, checksum = self._transfer(source, size, senders)
             self._wait_for(senders, done, checksum)
         return count, checksum
 
+    def _hurry(self, senders: list[ChunkSender], hedging: Hedging) -> None:
+        """Give servers that were late before less time to connect, unless the write may need one of them."""
+        late = [sender for sender in senders if hedging.is_late(sender.netloc)]
+        if self._options.write_grace is not None and len(senders) - len(late) >= self._request.quorum:
+            for sender in late:
+                sender.is_hurried = True
+
+    def _wait_for_connections(self, senders: list[ChunkSender], ready: Any) -> None:
+        """Wait until a quorum is connected to, and a moment for the others, unless they were late before.
+
+        :param ready: queue that gets something each time a connection is there, or has failed
+        :raises OioException: there can be no quorum
+        """
+        begin = time.monotonic()
+        end: float | None = None
+        while True:
+            self._check()
+            missing = [sender for sender in senders if sender.error is None and not sender.is_connected]
+            if len(senders) - len(self._failures) - len(missing) < self._request.quorum:
+                left = None
+            elif all(sender.is_hurried for sender in missing):
+                return
+            else:
+                now = time.monotonic()
+                if end is None:
+                    end = now + max(CONNECTING_GRACE, GRACE_FACTOR * (now - begin))
+                left = max(0.0, end - now)
+            try:
+                with green.ConnectionTimeout(left):
+                    ready.get()
+            except green.ConnectionTimeout:
+                return
+
     def _wait_for(
-        self, senders: list[ChunkSender], done: Any, checksum: str, patience: Patience | None = None
+        self,
+        senders: list[ChunkSender],
+        done: Any,
+        checksum: str,
+        patience: Patience | None = None,
+        sent: Set[ChunkSender] = frozenset(),
     ) -> None:
         """Wait for the answers to what was queued, and leave behind those that are late.
 
         :param done: queue that gets each sender whose green thread has ended
         :param checksum: of the metachunk; empty when we have computed none
         :param patience: which has begun already
+        :param sent: those that it counts for before there is a quorum; the others have their own limits
         """
-        # Before there is a quorum, the limits of the senders count, unless all was sent to most of them.
-        has_begun = patience is not None
         patience = patience or Patience(self._request.quorum, self._options)
+        has_own_limits = len(sent) < len(senders)
         running = {sender: sender.progress for sender in senders}
         while running:
+            # In their order: while one is left, others may end.
+            counts = [sender for sender in running if patience.grace is not None or sender in sent]
             try:
-                counts = has_begun or patience.grace is not None
                 with green.ChunkWriteTimeout(patience.left() if counts else None):
                     sender = done.get()
             except green.ChunkWriteTimeout:
-                for sender, before in running.items():
-                    # While one is left, others may end.
-                    if sender.progress == before and not sender.thread.dead:
+                for sender in counts:
+                    if sender.progress == running[sender] and not sender.thread.dead:
                         sender.leave("resp", patience.verdict())
                 patience.renew()
             else:
                 del running[sender]
                 if sender.has_stored(checksum):
-                    patience.note_stored()
+                    patience.note_stored(has_own_limits=has_own_limits)
+                elif sender.is_unreached:
+                    self._check()
             running = {sender: sender.progress for sender in running}
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
-        # All servers have all of it before the first answer is waited for. Only new connections need threads.
+        # All servers that are connected to have all of it before the first answer is waited for.
         for sender in senders:
             sender.collect()
         count, checksum = self._transfer(source, size, senders)
         kept = take_kept([sender.chunk for sender in senders], self._options)
         for sender, connection in zip(senders, kept, strict=True):
             sender.kept = connection
-        ready = [sender for sender in senders if sender.kept is not None]
-        others = [sender for sender in senders if sender.kept is None]
-        with green.ContextPool(len(others)) if others else contextlib.nullcontext() as pool:
-            threads = [pool.spawn(sender.connect_and_send) for sender in others] if pool is not None else []
-            ChunkSender.send_whole(ready)
-            for thread in threads:
-                thread.wait()
+        ChunkSender.send_whole([sender for sender in senders if sender.kept is not None])
         self._check()
         self._take_answers([sender for sender in senders if sender.error is None], checksum)
         return count, checksum
@@ -180,12 +217,14 @@ class ParallelWriter(abc.ABC):
     def _take_answers(self, waiting: list[ChunkSender], checksum: str) -> None:
         """Take the answers to what was sent whole as they come, and leave behind those that are late.
 
+        Those that no connection was kept for are connected to meanwhile.
+
         :param checksum: of the metachunk; empty when we have computed none
         """
         patience = Patience(self._request.quorum, self._options)
         by_socket = {sender.socket: sender for sender in waiting}
         taking: ChunkSender | None = None
-        # Once a kept connection has died, those without an answer: one of them has to make another one.
+        # Those without an answer, once one of them has to make a connection.
         left = waiting if None in by_socket else []
         while by_socket and not left:
             grace = patience.grace
@@ -210,8 +249,9 @@ class ParallelWriter(abc.ABC):
                 taking = None
         if left:
             with green.ContextPool(len(left)) as pool:
+                sent = {sender for sender in left if sender.is_connected}
                 done = _started(pool, left, ChunkSender.take_or_repeat)
-                self._wait_for(left, done, checksum, patience)
+                self._wait_for(left, done, checksum, patience, sent)
             return
         for sender in by_socket.values():
             sender.leave("resp", patience.verdict())

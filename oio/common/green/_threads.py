@@ -297,7 +297,8 @@ class ContextPool(GreenPool):  # type: ignore[misc]
         try:
             return function(*args, **kwargs)
         except GreenletExit:
-            raise
+            # If the thread kept it, both would wait for the garbage collector, with all that they have seen.
+            return None
         except BaseException as err:
             if self._owner is None:
                 raise
