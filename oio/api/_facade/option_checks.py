@@ -170,27 +170,27 @@ def check_listener(name: str, value: object) -> object:
 
 def check_cache(name: str, value: object) -> object:
     """Refuse what cannot keep what is known of objects; only what is used of a dict is needed."""
-    if value is None or _can(value, "get", "__setitem__", "__delitem__"):
+    if value is None or (
+        callable(getattr(value, "get", None))
+        # As Python looks for them: a class may be a cache, but not that of dicts.
+        and all(hasattr(type(value), method) for method in ("__setitem__", "__delitem__"))
+    ):
         return value
     raise wrong_type(name, "a dict, or have its get, __setitem__ and __delitem__", value)
 
 
 def check_figures(name: str, value: object) -> object:
     """Refuse what cannot take figures."""
-    if value is None or _can(value, "setdefault"):
+    if value is None or (callable(getattr(value, "setdefault", None)) and not isinstance(value, type)):
         return value
     raise wrong_type(name, "a dict", value)
 
 
 def check_pool(name: str, value: object) -> object:
     """Refuse what cannot send requests; what is empty stands for none."""
-    if not value or _can(value, "request"):
+    if not value or callable(getattr(value, "request", None)):
         return value
     raise wrong_type(name, "a pool manager of urllib3", value)
-
-
-def _can(value: object, *methods: str) -> bool:
-    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
 
 
 def check_unsatisfiable(name: str, value: object) -> str:
