@@ -107,8 +107,10 @@ def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
     if not isinstance(headers, Mapping):
         raise wrong_type(name, "a dict", headers)
     # Not its items: mappings of headers give one that was added twice as two of them.
-    checked = {header: check_header(header, headers[header]) for header in headers}
-    return {header: value for header, value in checked.items() if header.lower() not in _OWN_HEADERS}
+    copy = dict(headers)
+    for header, value in copy.items():
+        check_header(header, value)
+    return {header: value for header, value in copy.items() if header.lower() not in _OWN_HEADERS}
 
 
 def check_header(name: object, value: _T) -> _T:
