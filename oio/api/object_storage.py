@@ -125,8 +125,8 @@ class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi
     Every method takes, besides its own arguments, the following keywords, which win over those of the
     constructor:
 
-    * ``headers``: dict of extra headers to pass to the services; not those that frame a request, such as
-      ``Content-Length``, nor ``Range``, which is left out
+    * ``headers``: dict of extra headers to pass to the services; those that each request sets for itself are
+      left out: ``Content-Length``, ``Expect``, ``Host``, ``Range``, ``Trailer`` and ``Transfer-Encoding``
     * ``reqid``: ID of the request, seen by all the services; by default a new one for each call
     * ``deadline``: end of the time granted to the call (seconds of :func:`time.monotonic`)
     * ``connection_timeout``, ``read_timeout``, ``write_timeout``: limits of each request (seconds)

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from urllib3 import HTTPHeaderDict
 
 from oio.api import io
 from oio.common import exceptions as exc
@@ -50,9 +51,19 @@ def test_only_closed_ranges_are_asked_of_the_rawx(api: Any, namespace: Namespace
 
 @pytest.mark.parametrize("name", ["Range", "range", "RANGE"])
 @pytest.mark.parametrize("policy", ["THREECOPIES", "EC21"])
-def test_range_among_the_headers_of_the_caller_changes_no_read(api: Any, policy: str, name: str) -> None:
-    # Gateways pass on what their own clients ask for.
-    given = {"headers": {name: "bytes=0-1", "x-more": "1"}}
+def test_headers_that_each_request_has_of_its_own_are_not_those_of_the_caller(
+    api: Any, policy: str, name: str
+) -> None:
+    # Gateways pass on what their own clients send.
+    frame = {
+        "Content-Length": "5",
+        "content-length": "",
+        "Expect": "100-continue",
+        "HOST": "gateway",
+        "Trailer": "x-a",
+        "Transfer-Encoding": "chunked",
+    }
+    given = {"headers": {**frame, name: "bytes=0-1", "x-more": "1"}}
     create(api, "o", LARGE, policy=policy, **given)
     assert read(api, "o", **given) == LARGE
     assert read(api, "o", ranges=[(2, 9)], **given) == LARGE[2:10]
@@ -60,6 +71,15 @@ def test_range_among_the_headers_of_the_caller_changes_no_read(api: Any, policy:
     api.object_link(ACCOUNT, CONTAINER, "o", ACCOUNT, CONTAINER, "link", **given)
     api.object_truncate(ACCOUNT, CONTAINER, "o", size=LAST, **given)
     assert (read(api, "o"), read(api, "link")) == (LARGE[:-1], LARGE)
+
+
+def test_header_that_was_added_twice_keeps_both_values(api: Any, namespace: Namespace) -> None:
+    create(api, "o")
+    namespace.forget_requests()
+    read(api, "o", headers=HTTPHeaderDict([("X-More", "1"), ("x-more", "2")]))
+    sent = [[value for name, value in record.headers if name == "X-More"] for record in namespace.requests]
+    assert len(sent) == 2
+    assert all(values == ["1, 2"] for values in sent)
 
 
 def test_stream_has_one_reader(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:

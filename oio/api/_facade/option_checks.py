@@ -32,8 +32,8 @@ from oio.common.utils import shorten
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP_URL = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
-_OWN_HEADERS = frozenset(("content-length", "expect", "host", "trailer", "transfer-encoding"))
-"""Headers that say where a request goes and where it ends: others would break it, or hide its body."""
+_OWN_HEADERS = frozenset(("content-length", "expect", "host", "range", "trailer", "transfer-encoding"))
+"""Headers that say where a request goes, where it ends and what it is about: each request has its own."""
 MOST_PARALLEL = 16
 """Metachunks of an object that may be read at a time."""
 
@@ -98,23 +98,19 @@ def check_checksum_algo(name: str, value: object) -> str | None:
 
 
 def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
-    """Refuse headers that no request can carry, that would be several, or that the library has to set.
+    """Refuse headers that no request can carry, or that would be several.
 
-    :returns: the same without a ``Range``, which gateways pass on: each request has its own
+    :returns: a copy without those that the library has to set: gateways pass on what their own clients send
     """
     if headers is None:
         return None
     if not isinstance(headers, Mapping):
         raise wrong_type(name, "a dict", headers)
-    kept = {}
-    for header, value in headers.items():
+    # Not its items: mappings of headers give one that was added twice as two of them.
+    copy = dict(headers)
+    for header, value in copy.items():
         check_header(header, value)
-        lower = header.lower()
-        if lower in _OWN_HEADERS:
-            raise WrongValue(f"header {header!r} is the library's own: {shorten(value)}")
-        if lower != "range":
-            kept[header] = value
-    return kept
+    return {header: value for header, value in copy.items() if header.lower() not in _OWN_HEADERS}
 
 
 def check_header(name: object, value: _T) -> _T:
@@ -176,27 +172,27 @@ def check_listener(name: str, value: object) -> object:
 
 def check_cache(name: str, value: object) -> object:
     """Refuse what cannot keep what is known of objects; only what is used of a dict is needed."""
-    if value is None or _can(value, "get", "__setitem__", "__delitem__"):
+    if value is None or (
+        callable(getattr(value, "get", None))
+        # As Python looks for them: a class may be a cache, but not that of dicts.
+        and all(hasattr(type(value), method) for method in ("__setitem__", "__delitem__"))
+    ):
         return value
     raise wrong_type(name, "a dict, or have its get, __setitem__ and __delitem__", value)
 
 
 def check_figures(name: str, value: object) -> object:
     """Refuse what cannot take figures."""
-    if value is None or _can(value, "setdefault"):
+    if value is None or (callable(getattr(value, "setdefault", None)) and not isinstance(value, type)):
         return value
     raise wrong_type(name, "a dict", value)
 
 
 def check_pool(name: str, value: object) -> object:
     """Refuse what cannot send requests; what is empty stands for none."""
-    if not value or _can(value, "request"):
+    if not value or callable(getattr(value, "request", None)):
         return value
     raise wrong_type(name, "a pool manager of urllib3", value)
-
-
-def _can(value: object, *methods: str) -> bool:
-    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
 
 
 def check_unsatisfiable(name: str, value: object) -> str:
