@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
 import logging
 import re
@@ -201,10 +200,12 @@ class Candidates:
             if hedging is None:
                 return chunk, connect(chunk, "GET", headers, options, attempt=attempt)
             [kept] = take_kept([chunk], options) if may_keep else [None]
-            if kept is not None:
-                with contextlib.suppress(DeadConnection):
-                    conn = connect(chunk, "GET", headers, options, b"", attempt, kept, is_replaced=False)
-                    return chunk, conn
+            try:
+                if kept is not None:
+                    return chunk, connect(chunk, "GET", headers, options, b"", attempt, kept, False)
+            except DeadConnection:
+                # Another one is made, which may take long.
+                pass
         return self._connect_with_rivals(chunk, attempt, hedging)
 
     def _connect_with_rivals(

@@ -191,15 +191,12 @@ class _Lines:
 class _Unread:
     """In the place of a file, before the first byte is read."""
 
-    def makefile(self, _mode: str) -> Any:
-        return self
-
     def close(self) -> None: ...
 
     def flush(self) -> None: ...
 
 
-_UNREAD = _Unread()
+_UNREAD: Any = _Unread()
 
 
 class _Whole(io.BytesIO):
@@ -232,10 +229,13 @@ class HTTPResponse(http.client.HTTPResponse):
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
-        if hasattr(sock, "file_after"):
-            # Read directly: a file is made for what does not come along with the head.
-            self._source, sock = sock, _UNREAD
-        super().__init__(sock, debuglevel, method, url)
+        if not hasattr(sock, "file_after"):
+            super().__init__(sock, debuglevel, method, url)
+            return
+        # Read directly: a file is made for what does not come along with the head.
+        self._source, self.fp = sock, _UNREAD
+        self.debuglevel, self._method = debuglevel, method
+        self.headers = self.msg = None  # type: ignore[assignment]
 
     @functools.cached_property
     def pairs(self) -> Pairs:
@@ -332,7 +332,7 @@ class HTTPResponse(http.client.HTTPResponse):
                 length = -1
             self.length = length if length >= 0 else None
         status = self.status
-        if status in (204, 304) or 100 <= status < 200 or self._method == "HEAD":  # type: ignore[attr-defined]
+        if status in (204, 304) or 100 <= status < 200 or self._method == "HEAD":
             self.length = 0
         wish = index.get("connection", _NONE)[1].lower()
         if self.version == 11:

@@ -145,20 +145,26 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
     :raises LookupError: one does not; or TypeError, ValueError
     """
     # An object may have thousands: what many have in common is looked at once.
-    urls = [chunk["url"] for chunk in chunks]
-    addresses = [address for chunk in chunks if (address := chunk.get("real_url")) is not None]
-    for some in (urls, addresses):
-        text = "".join(some)
-        if "[" in text or "]" in text or not text.isascii():
-            for url in some:
-                urlsplit(url)
+    texts: list[str] = []
+    scores, positions = set(), set()
+    for chunk in chunks:
+        texts.append(chunk["url"])
+        if (address := chunk.get("real_url")) is not None:
+            texts.append(address)
+        if (digest := chunk.get("hash")) is not None:
+            texts.append(digest)
+        scores.add(chunk.get("score"))
+        positions.add(chunk["pos"])
     # Refuses what is no text.
-    "".join([digest for chunk in chunks if (digest := chunk.get("hash")) is not None])
-    for score in {chunk.get("score") for chunk in chunks}:
+    joined = "".join(texts)
+    if "[" in joined or "]" in joined or not joined.isascii():
+        for text in texts:
+            urlsplit(text)
+    for score in scores:
         # Chunks are sorted by it, with the help of fractions.
         if score is not None and not -_HIGHEST <= score <= _HIGHEST:
             raise ValueError(f"the score of a chunk is {score!r:.80}")
-    for position in {chunk["pos"] for chunk in chunks}:
+    for position in positions:
         if not (type(position) is str and len(position) < _MANY_DIGITS and position.isdecimal()):
             int(str(position).partition(".")[0])
     return chunks

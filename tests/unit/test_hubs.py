@@ -15,7 +15,7 @@ from greenlet import getcurrent, greenlet
 
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.green._limits import call_later
+from oio.common.green._limits import Timer
 from tests.kit.greenlets import in_greenlet
 from tests.kit.scripted import Peer, serving
 from tests.kit.signals import raising, struck_when
@@ -180,7 +180,7 @@ def test_limits_strike_in_the_order_in_which_they_are_due():
     def run():
         hub, ticks, struck = green.get_hub(), itertools.count(), []
         hub.clock = lambda: next(ticks)
-        call_later(1, struck.append, "first")
+        Timer(1, struck.append, "first")
         for _ in range(10):
             next(ticks)
         hub.schedule_call_global(0, struck.append, "second")

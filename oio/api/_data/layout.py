@@ -130,10 +130,12 @@ def lay_out(
     try:
         method = STORAGE_METHODS.load(meta["chunk_method"])
         length = int(meta["length"])
-        known = [(start, end, close_range(start, end, length)) for start, end in ranges]
-        closed = tuple(bounds for _, _, bounds in known if bounds is not None)
+        known, closed = [], None
+        if ranges:
+            known = [(start, end, close_range(start, end, length)) for start, end in ranges]
+            closed = tuple(bounds for _, _, bounds in known if bounds is not None)
         groups = _by_position(located)
-        metachunks, found = _metachunks(groups, method.ec, closed if ranges else None, logger)
+        metachunks, found = _metachunks(groups, method.ec, closed, logger)
     except ANSWER_ERRORS as err:
         raise unexpected(err) from err
     positions = sorted(groups)
@@ -141,7 +143,7 @@ def lay_out(
         raise exc.UnrecoverableContent(
             f"metachunks {positions} of {meta.get('name')!r} hold {found} bytes, not {length}"
         )
-    if not ranges:
+    if closed is None:
         return Layout(meta, metachunks, method, None, length)
     if strict:
         for start, end, bounds in known:

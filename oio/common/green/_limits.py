@@ -11,20 +11,28 @@ from oio.common.green._imported import Timeout, eventlet_hubs, getcurrent
 from oio.common.green._threads import GuestHub, adopt_thread, get_hub, local
 
 
-class Deferred:
-    """A timer that costs a hub nothing when it is cancelled before somebody waits there."""
+class Timer:
+    """Lets the hub of the current OS thread call a function later, if anybody waits there then.
+
+    It costs the hub nothing when it is cancelled before.
+
+    :param target: argument of the function
+    """
 
     __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
 
-    def __init__(self, hub: GuestHub, seconds: float, callback: Callable[[Any], object], target: Any) -> None:
-        self.hub = hub
+    def __init__(self, seconds: float, callback: Callable[[Any], object], target: Any = None) -> None:
+        self.hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
         self.callback = callback
         self.target = target
-        self.due = hub.clock() + seconds
         self.pending = True
         #: The hub's own, once somebody waits there.
         self.timer: Any = None
-        hub.deferred.append(self)
+        if isinstance(self.hub, GuestHub) and self.hub.keeps_time:
+            self.due = self.hub.clock() + seconds
+            self.hub.deferred.append(self)
+        else:
+            self.timer = self.hub.schedule_call_global(seconds, self.fire)
 
     def fire(self) -> None:
         self.pending = False
@@ -32,24 +40,14 @@ class Deferred:
 
     def cancel(self) -> None:
         self.pending = False
-        deferred = self.hub.deferred
         if self.timer is not None:
             self.timer.cancel()
-        elif deferred and deferred[-1] is self:
+            return
+        deferred = self.hub.deferred
+        if deferred and deferred[-1] is self:
             deferred.pop()
         elif self in deferred:
             deferred.remove(self)
-
-
-def call_later(seconds: float, callback: Callable[[Any], object], target: Any = None) -> Any:
-    """Let the hub of the current OS thread call a function later, if anybody waits there then.
-
-    :returns: a timer to cancel
-    """
-    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
-    if isinstance(hub, GuestHub) and hub.keeps_time:
-        return Deferred(hub, seconds, callback, target)
-    return hub.schedule_call_global(seconds, callback, target)
 
 
 def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
@@ -71,20 +69,26 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     doing = ""
     timer: Any
 
-    def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
+    def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
         # Eventlet's own way is longer, and small calls have many limits.
+        self.seconds = seconds
+        self.exception = exception
+        self.timer = None
+        if seconds is None:
+            # What follows waits all the same.
+            adopt_thread()
+        else:
+            self.timer = Timer(seconds, _strike, (weakref.ref(self), getcurrent()))
+
+    def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
         timer, self.timer = self.timer, None
         if timer is not None:
             timer.cancel()
         return value is self and self.exception is False
 
     def start(self) -> OioTimeout:
-        """Start to count, in a thread that may not be green yet."""
-        if self.seconds is None:
-            # What follows waits all the same.
-            adopt_thread()
-        else:
-            self.timer = call_later(self.seconds, _strike, (weakref.ref(self), getcurrent()))
+        """Start to count again."""
+        OioTimeout.__init__(self, self.seconds, self.exception)
         return self
 
     def strike(self, target: Any) -> None:
@@ -169,7 +173,7 @@ class Interruption:
 
     def __enter__(self) -> None:
         self._waiting = getcurrent()
-        self._timer = call_later(self.INTERVAL, self._look)
+        self._timer = Timer(self.INTERVAL, self._look)
 
     def __exit__(self, *_exc: object) -> None:
         self._timer.cancel()

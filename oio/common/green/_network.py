@@ -382,9 +382,11 @@ def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any
     hub = eventlet_hubs.get_hub()
     quiet = hub.quiet_seconds() if seconds > 0 and isinstance(hub, GuestHub) and _poll is not None else 0.0
     quiet = min(max(quiet, 0.0), seconds)
-    if quiet == seconds > 0 and len(known) == 1 and type(known[0]) is Socket and known[0].fileno() >= 0:
-        return known if _polled(known[0]._poller or known[0]._make_poller(), seconds) else []
-    if (found := _ready(known, quiet)) or quiet == seconds:
+    if quiet > 0 and len(known) == 1 and type(known[0]) is Socket and known[0].fd.fileno() >= 0:
+        found = known if _polled(known[0]._poller or known[0]._make_poller(), quiet) else []
+    else:
+        found = _ready(known, quiet)
+    if found or quiet == seconds:
         return found
     seconds -= quiet
     due = hub.clock() + seconds

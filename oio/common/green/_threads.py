@@ -27,7 +27,7 @@ from oio.common.green._imported import (
 from oio.common.interruptions import pass_interruption
 
 if TYPE_CHECKING:
-    from oio.common.green._limits import Deferred
+    from oio.common.green._limits import Timer
 
 # Real thread-locals and locks, also in a host that has patched them.
 _threading = patcher.original("threading")
@@ -70,7 +70,7 @@ class GuestHub:
     """Greenlets of the host that wait here. Where others wait is the host's business."""
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
-    deferred: list[Deferred]
+    deferred: list[Timer]
     """Timers that nobody needs before somebody waits here."""
     keeps_time = False
     """Eventlet's own loop runs here, with timers that can be looked at."""
