@@ -142,6 +142,7 @@ class ObjectApi(ApiBase):
             2: check if all chunks are present. Chunks whose files were cut short are missing; bytes that
             changed are not noticed
         :raises ValueError: the trust level is another one
+        :raises ContentDrained: its chunks were removed, and the trust level is not 0
 
         >>> api.object_head("doc", "box", "hello", trust_level=2)
         True

@@ -65,7 +65,7 @@ class Socket(socket.socket):  # type: ignore[misc]
         timeout: float | None = None,
         timeout_exc: Any = None,
     ) -> None:
-        hub = eventlet_hubs.get_hub()
+        hub = getattr(eventlet_hubs._threadlocal, "hub", None) or eventlet_hubs.get_hub()
         quiet = hub.quiet_seconds() if isinstance(hub, GuestHub) else 0.0
         if quiet > 0 and not self._closed and _poll is not None:
             if read:
