@@ -28,7 +28,7 @@ from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.hedging import CONNECTING_AGAIN_SECONDS
-from oio.common.http_eventlet import DeadConnection
+from oio.common.http_eventlet import DeadConnection, EarlyRefusal
 from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -153,6 +153,9 @@ class ChunkSender:
 
     def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
+        if self.error is None and isinstance(error, EarlyRefusal):
+            self._refuse(error.status)
+            return
         if self.error is None:
             if isinstance(error, BaseException):
                 # Its frames know the sender: together they would wait for the garbage collector.
@@ -306,18 +309,22 @@ class ChunkSender:
 
     def _note(self, resp: ChunkAnswer) -> None:
         if resp.status != 201:
-            if resp.status == 409 and self._is_said_twice():
-                self.fail("resp", SAID_TWICE)
-                return
-            # The server has dropped what it got; an existing chunk (409) is not ours (pitfall 30).
-            self.maybe_stored = resp.status < 400
-            self.fail("resp", f"HTTP {resp.status}")
+            self._refuse(resp.status)
             return
         self._is_stored = True
         self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
         size = resp.getheader(CHUNK_HEADERS["chunk_size"])
         if size is not None and str(size) != str(self.sent):
             self.fail("chunk size mismatch", f"{size} received, {self.sent} sent")
+
+    def _refuse(self, status: int) -> None:
+        """Note that the server has refused the chunk."""
+        if status == 409 and self._is_said_twice():
+            self.fail("resp", SAID_TWICE)
+            return
+        # The server has dropped what it got; an existing chunk (409) is not ours (pitfall 30).
+        self.maybe_stored = status < 400
+        self.fail("resp", f"HTTP {status}")
 
     # --- in the thread of the writer ---
 

@@ -28,6 +28,7 @@ MAX_REPLAY = 1 << 20
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: A close by another green thread shows up anywhere in the stack (pitfall 6).
 _CLOSED_UNDER_US = (AttributeError, ValueError, EOFError)
+_REQUEST_TIMEOUT = 408
 #: Two processes would share out the bytes.
 _OF_PARENT = "Read on a source of the parent process"
 
@@ -150,6 +151,17 @@ if hasattr(os, "register_at_fork"):
 
 class DeadConnection(ConnectionError):
     """A connection that was kept from before has died, which tells nothing of its server now."""
+
+
+class EarlyRefusal(ConnectionError):
+    """A server has refused a request before it had the whole body, and has hung up.
+
+    :param status: of its answer
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
 
 
 class ChunkConnection:
@@ -291,11 +303,31 @@ class ChunkConnection:
         try:
             self._send(data, waiting)
         except ConnectionError as err:
+            self._raise_refusal(err, waiting)
             self._replace(err, waiting)
         except AttributeError as err:
             raise _closed(err) from err
         if is_late:
             self._replay = None
+
+    def _raise_refusal(self, error: ConnectionError, waiting: Waiting) -> None:
+        """Raise what a server that has hung up while the body was sent has said before, if anything.
+
+        :raises EarlyRefusal: it has refused the request
+        """
+        connection = self._connection
+        try:
+            with waiting(0):
+                if not green.is_readable(connection.sock):
+                    return
+                status = connection.answer(self.method).status
+        except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
+            pass_interruption(err)
+            return
+        # Relays say 408 on connections that were idle for too long: it is no answer to this request.
+        if status >= 400 and status != _REQUEST_TIMEOUT:
+            self._end()
+            raise EarlyRefusal(status) from error
 
     def getresponse(self) -> Any:
         """The head of the response; its body is read from the result."""
