@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+_PLAIN_PARTS = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+){4}")
 
 
 def encode_fullpath(account: str, container: str, path: str, version: int | str, content_id: str) -> str:
@@ -17,6 +20,9 @@ def encode_fullpath(account: str, container: str, path: str, version: int | str,
     if not (account and container and path and version and content_id):
         parts = {"account": account, "container": container, "path": path, "version": version}
         _refuse_missing({**parts, "content_id": content_id})
+    joined = f"{account}/{container}/{path}/{version}/{content_id}"
+    if _PLAIN_PARTS.fullmatch(joined):
+        return joined
     return (
         f"{quote(account, '')}/{quote(container, '')}/{quote(path, '')}/"
         f"{quote(str(version), '')}/{quote(content_id, '')}"
