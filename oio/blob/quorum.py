@@ -61,7 +61,7 @@ class Patience:
         self._allow_grace()
 
     def _allow_grace(self) -> None:
-        if self._grace is not None:
+        if self._grace is not None and self._missing <= 0:
             now = self._clock()
             self.grace = max(self._grace, GRACE_FACTOR * (now - self._begin))
             self._end = min(self._end, now + self.grace)

@@ -352,6 +352,18 @@ def test_servers_that_a_quorum_needs_have_the_time_to_connect(data, are_kept):
             send(writer, data)
 
 
+def test_server_that_a_quorum_needs_has_the_time_to_connect_when_another_is_silent(end):
+    """No grace begins when one is given up before there is a quorum."""
+    with full_backlog() as gone, kept_connections(silent(end), store) as servers:
+        limits = {"connection_timeout": 0.5, "write_timeout": SHORT, "write_grace": SHORT}
+        writer = writer_to([gone, *[server.address for server in servers]], **limits)
+        with pytest.raises(exc.OioTimeout, match=r"Connection timeout 0\.5 seconds") as caught:
+            send(writer, b"small")
+        end.set()
+    assert f"Chunk write timeout {SHORT:g} seconds: " in str(caught.value)
+    assert "after the quorum" not in str(caught.value)
+
+
 @pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
 def test_deadline_ends_connections_that_a_quorum_needs(data):
     with full_backlog() as gone, full_backlog() as gone_too, serving(store) as server:
