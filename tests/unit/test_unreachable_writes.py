@@ -165,6 +165,26 @@ def test_data_are_sent_while_a_server_is_still_being_connected_to(is_ec, caplog)
     assert "after the quorum" in line
 
 
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_server_that_is_being_connected_to_goes_on_after_each_block(is_ec):
+    """Also when the source blocks the thread, and the others take all at once."""
+    turns: list[int] = []
+
+    def may_give(given: int) -> None:
+        assert turns == list(range(given))
+        pool.spawn(turns.append, given)
+
+    number = EC.quorum if is_ec else 2
+    with contextlib.ExitStack() as stack:
+        gone = stack.enter_context(full_backlog())
+        addresses = [gone, *[stack.enter_context(serving(store)).address for _ in range(number)]]
+        pool = stack.enter_context(green.ContextPool())
+        limits = {"connection_timeout": LONG, "write_grace": SHORT}
+        writer = writer_to(addresses, is_ec, **limits, chunk_buffer_max=len(BLOCK))
+        assert send(writer, Blocks(BLOCK, BLOCK, may_give=may_give)) == 2 * len(BLOCK)
+    assert failed(writer) == [0]
+
+
 @pytest.mark.parametrize("blocks", [[b"small"], [BLOCK, BLOCK]], ids=["small", "large"])
 def test_server_that_is_connected_to_after_the_others_gets_all_of_it(blocks):
     """It is late with its TLS handshake, until the others have everything."""

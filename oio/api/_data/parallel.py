@@ -317,6 +317,9 @@ class ParallelWriter(abc.ABC):
             if left is not None:
                 left -= len(data)
             yield data
+            if any(sender.is_behind for sender in self._current):
+                # Servers get it while it is hashed, and those that are late are connected to.
+                green.eventlet_yield()
             of_object.update(data)
             if checksum is not None and checksum is not of_object:
                 checksum.update(data)
