@@ -81,6 +81,22 @@ class _Pace:
         return green.ChunkWriteTimeout(max(0.0, self._due - now))
 
 
+class _Hurry(green.ConnectionTimeout):
+    """Time limit of a connection that a write can do without. It passes by once that has changed."""
+
+    #: Tells whether the write still can.
+    is_needless: Callable[[], bool] = bool
+
+    def strike(self, target: object) -> None:
+        if self.is_needless():
+            super().strike(target)
+
+    def __exit__(self, *given: Any) -> Any:
+        # It may be kept as the error of a sender, and knows the writer.
+        self.is_needless = bool
+        return super().__exit__(*given)
+
+
 class ChunkSender:
     """Sends the blocks of one chunk, and reads the answer.
 
@@ -113,8 +129,8 @@ class ChunkSender:
         self.kept: object = None
         #: That one has died: what it was asked may be done.
         self._has_met_dead = False
-        #: It has little time to connect: the server was late before, and the others are a quorum.
-        self.is_hurried = False
+        #: Tells whether it has little time to connect: the server was late before, and the others are enough.
+        self.is_hurried: Callable[[], bool] = bool
         #: No connection could be made.
         self.is_unreached = False
         self._headers = headers
@@ -209,7 +225,7 @@ class ChunkSender:
     def run(self) -> None:
         """Connect, send what is queued, and read the answer."""
         try:
-            with self._time_to_connect():
+            with self._time_to_connect(), self._hurry():
                 self.connect()
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err)
@@ -221,10 +237,12 @@ class ChunkSender:
                 self._finish(end)
 
     def _time_to_connect(self) -> green.OioTimeout:
-        seconds = self.options.limits.connecting(self.netloc)
-        if self.is_hurried and seconds > CONNECTING_AGAIN_SECONDS:
-            seconds = CONNECTING_AGAIN_SECONDS
-        return green.ConnectionTimeout(seconds)
+        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
+
+    def _hurry(self) -> green.OioTimeout:
+        limit = _Hurry(CONNECTING_AGAIN_SECONDS if self.is_hurried() else None)
+        limit.is_needless = self.is_hurried
+        return limit
 
     def connect(self, body: bytes = b"") -> Connection:
         """Send the head of the request, and get the connection.

@@ -480,19 +480,23 @@ def test_server_that_is_remembered_has_less_time_to_connect_and_is_remembered_ag
 
 
 @pytest.mark.parametrize(
-    ("number", "grace"), [(2, LONG), (1, None)], ids=["a quorum needs one of them", "no grace"]
+    ("number", "refusals", "grace"),
+    [(2, 0, LONG), (1, 1, LONG), (1, 0, None)],
+    ids=["a quorum needs one of them", "it does once another has failed", "no grace"],
 )
-def test_server_that_is_remembered_has_all_its_time(number, grace, caplog):
+@pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
+def test_server_that_is_remembered_has_all_its_time(number, refusals, grace, data, caplog):
     hedging = Hedging()
     seconds = CONNECTING_AGAIN_SECONDS + 0.1
     with contextlib.ExitStack() as stack:
         gone = [stack.enter_context(full_backlog()) for _ in range(number)]
-        others = [stack.enter_context(serving(store)).address for _ in range(3 - number)]
+        others = [stack.enter_context(refusing()) for _ in range(refusals)]
+        others += [stack.enter_context(serving(store)).address for _ in range(3 - number - refusals)]
         for address in gone:
             hedging.note_late(address)
         writer = writer_to([*gone, *others], hedging=hedging, connection_timeout=seconds, write_grace=grace)
         with contextlib.suppress(exc.OioTimeout):
-            send(writer, b"small")
+            send(writer, data)
     assert f"connect: Connection timeout {seconds:g} seconds" in caplog.text
     assert f"{CONNECTING_AGAIN_SECONDS:g} seconds" not in caplog.text
 
@@ -526,15 +530,18 @@ def test_nothing_of_an_upload_is_left_to_the_garbage_collector(limits, size):
         assert [event.address for event in made.failed] == [gone]
 
 
-def test_sender_that_has_failed_does_not_wait_for_the_garbage_collector():
-    """Its error is kept, the frames in which that was raised are not."""
-    with refusing() as address:
-        chunk = Chunk.of({"url": f"http://{address}/0A", "pos": "0", "size": 0, "hash": ""})
-        sender = ChunkSender(chunk, {}, Options())
+@pytest.mark.parametrize("unreachable", [refusing, full_backlog])
+def test_sender_that_has_failed_does_not_wait_for_the_garbage_collector(unreachable):
+    """Its error is kept, the frames in which that was raised are not, nor what its hurry knows."""
     gc.disable()
     try:
-        sender.run()
+        with unreachable() as address:
+            chunk = Chunk.of({"url": f"http://{address}/0A", "pos": "0", "size": 0, "hash": ""})
+            sender = ChunkSender(chunk, {}, Options())
+            sender.is_hurried = lambda sender=sender: sender.error is None
+            sender.run()
         assert sender.error is not None
+        sender.is_hurried = bool
         seen = weakref.ref(sender)
         del sender
         assert seen() is None
