@@ -346,6 +346,26 @@ def test_write_that_servers_refuse_does_not_wait_for_the_answers_of_others(data,
     assert gone_too in str(caught.value)
 
 
+@pytest.mark.parametrize("are_kept", [False, True])
+@pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
+def test_write_that_has_failed_does_not_wait_for_a_connection(data, are_kept):
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        peer.read_chunked()
+        peer.answer(503)
+
+    with contextlib.ExitStack() as stack:
+        gone = stack.enter_context(full_backlog())
+        if are_kept:
+            servers = stack.enter_context(kept_connections(refuse, refuse))
+        else:
+            servers = [stack.enter_context(serving(refuse)) for _ in range(2)]
+        writer = writer_to([gone, *[server.address for server in servers]], connection_timeout=2.0)
+        with pytest.raises(exc.ServiceBusy, match=r"quorum not reached \(1/2\): .*HTTP 503"):
+            send(writer, data)
+    assert failed(writer) == [0, 1, 2]
+
+
 def test_nothing_is_taken_from_the_source_when_a_quorum_cannot_be_connected_to():
     source = Blocks(BLOCK)
     with full_backlog() as gone, full_backlog() as gone_too, serving(store) as server:

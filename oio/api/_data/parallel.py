@@ -202,7 +202,8 @@ class ParallelWriter(abc.ABC):
                 del running[sender]
                 if sender.has_stored(checksum):
                     patience.note_stored(has_own_limits=has_own_limits)
-                elif sender.is_unreached:
+                elif sender.is_unreached or (running and not any(left.is_connected for left in running)):
+                    # Those that have nothing yet cannot tell more of why it has failed.
                     self._check()
             running = {sender: sender.progress for sender in running}
 
