@@ -400,7 +400,7 @@ class ChunkSender:
     @property
     def progress(self) -> tuple[bool, int, int]:
         """What is another one once it was connected, or more was taken."""
-        return self.conn is not None or self._has_met_dead, self._pace.steps, self._queue.qsize()
+        return self.is_connected, self._pace.steps, self._queue.qsize()
 
     def has_taken_all(self) -> bool:
         """Whether everything that was queued so far is sent, or about to be."""
