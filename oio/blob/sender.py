@@ -28,7 +28,7 @@ from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.hedging import CONNECTING_AGAIN_SECONDS
-from oio.common.http_eventlet import DeadConnection
+from oio.common.http_eventlet import DeadConnection, EarlyAnswer
 from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -281,6 +281,9 @@ class ChunkSender:
                 if is_last:
                     break
                 self._send(conn, block)
+        except EarlyAnswer as err:
+            self._note_refusal(err.status)
+            block = None
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err, self.conn)
             self.fail("write", err)
@@ -314,6 +317,8 @@ class ChunkSender:
                 phase = "resp"
                 resp = conn.getresponse()
             self._note(resp)
+        except EarlyAnswer as err:
+            self._note_refusal(err.status)
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err, self.conn)
             self.fail(phase, err)
@@ -324,18 +329,21 @@ class ChunkSender:
 
     def _note(self, resp: ChunkAnswer) -> None:
         if resp.status != 201:
-            if resp.status == 409 and self._is_said_twice():
-                self.fail("resp", SAID_TWICE)
-                return
-            # The server has dropped what it got; an existing chunk (409) is not ours (pitfall 30).
-            self.maybe_stored = resp.status < 400
-            self.fail("resp", f"HTTP {resp.status}")
+            self._note_refusal(resp.status)
             return
         self._is_stored = True
         self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
         size = resp.getheader(CHUNK_HEADERS["chunk_size"])
         if size is not None and str(size) != str(self.sent):
             self.fail("chunk size mismatch", f"{size} received, {self.sent} sent")
+
+    def _note_refusal(self, status: int) -> None:
+        if status == 409 and self._is_said_twice():
+            self.fail("resp", SAID_TWICE)
+            return
+        # The server has dropped what it got; an existing chunk (409) is not ours (pitfall 30).
+        self.maybe_stored = status < 400
+        self.fail("resp", f"HTTP {status}")
 
     # --- in the thread of the writer ---
 

@@ -152,6 +152,17 @@ class DeadConnection(ConnectionError):
     """A connection that was kept from before has died, which tells nothing of its server now."""
 
 
+class EarlyAnswer(ConnectionError):
+    """A server has refused a request before the end of its body, and hung up.
+
+    :param status: of its answer
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
 class ChunkConnection:
     """One request to a chunk server, on a connection that may have served others before.
 
@@ -259,10 +270,29 @@ class ChunkConnection:
             self._replay_size += sum(map(len, data)) if isinstance(data, tuple) else len(data)
 
     def _send(self, data: Any, waiting: Waiting = _no_limit) -> None:
-        if isinstance(data, tuple):
-            self._connection.sock.send_pieces(data, waiting)
-        else:
-            self._connection.send(data)
+        try:
+            if isinstance(data, tuple):
+                self._connection.sock.send_pieces(data, waiting)
+            else:
+                self._connection.send(data)
+        except ConnectionError as err:
+            if interruption(err) is None:
+                self._look_for_answer()
+            raise
+
+    def _look_for_answer(self) -> None:
+        """Look, after a reset, for the answer that came before it. Never waits.
+
+        :raises EarlyAnswer: the server has refused the request
+        """
+        try:
+            status = self._connection.answer(self.method).status
+        except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
+            pass_interruption(err)
+            return
+        # A server that tires of a kept connection may say so.
+        if status >= http.HTTPStatus.BAD_REQUEST and status != http.HTTPStatus.REQUEST_TIMEOUT:
+            raise EarlyAnswer(status)
 
     @property
     def sock(self) -> Any:
@@ -284,12 +314,16 @@ class ChunkConnection:
 
         :param data: bytes, or a tuple of them if :attr:`takes_pieces`
         :param waiting: see :meth:`~oio.common.green._network.Socket.send_pieces`
+        :raises EarlyAnswer: the server has refused the request, and reads no further
         """
         is_late = self._replay_size >= MAX_REPLAY
         if type(data) is not Rest:
             self._remember(data)
         try:
             self._send(data, waiting)
+        except EarlyAnswer:
+            self._end()
+            raise
         except ConnectionError as err:
             self._replace(err, waiting)
         except AttributeError as err:
