@@ -23,6 +23,7 @@ from oio.blob.connect import (
     socket_of,
     takes_pieces,
 )
+from oio.blob.quorum import grace_of
 from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
@@ -368,7 +369,7 @@ class ChunkSender:
         if not self._queue.full():
             self._queue.put_nowait((block, is_last))
             return
-        limits, grace = self.options.limits, self.options.write_grace
+        limits, grace = self.options.limits, grace_of(self.options)
         left, before = limits.writing(self.netloc), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)

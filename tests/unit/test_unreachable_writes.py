@@ -248,6 +248,18 @@ def test_write_limit_does_not_count_before_a_server_is_connected_to(grace):
     assert isinstance(sender.error, green.ConnectionTimeout)
 
 
+def test_server_whose_queue_is_full_does_not_use_up_the_deadline():
+    with full_backlog() as gone, green.ContextPool(1) as pool:
+        chunk = Chunk.of({"url": f"http://{gone}/0A", "pos": "0", "size": 0, "hash": ""})
+        limits = Limits(deadline=1.0, clock=lambda: 0.0)
+        sender = ChunkSender(chunk, {}, Options(write_grace=LONG, limits=limits))
+        sender.others_are_enough = lambda: True
+        sender.thread = pool.spawn(sender.run)
+        while sender.error is None:
+            sender.put(b"x", 1)
+    assert str(sender.error) == "Chunk write timeout 0.5 seconds"
+
+
 # --- small objects ---
 
 
