@@ -40,8 +40,8 @@ def test_answer_tells_why_a_large_write_has_failed(status, error, are_kept, is_e
         writer = writer_to([server.address for server in servers], is_ec)
         with pytest.raises(error, match=f"HTTP {status}"):
             send(writer, HUGE)
-        # They were asked once.
-        assert [server.connections for server in servers] == [1] * len(servers)
+        # None was asked again. The first refusal may be enough, before others have seen a connection.
+        assert max(server.connections for server in servers) == 1
     assert to_remove(writer.outcomes) == []
 
 
