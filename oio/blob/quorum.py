@@ -24,6 +24,20 @@ whole thread would keep the others from going on.
 """
 
 
+def grace_of(options: Options, least: float = 0.0) -> float | None:
+    """Seconds from now for servers that are late with what a quorum has done; None for no such limit.
+
+    Never more than half of what is left of the call, which has to commit what is stored.
+
+    :param least: seconds that they get otherwise
+    """
+    grace, left = options.write_grace, options.limits.left()
+    if grace is None:
+        return None
+    grace = max(grace, least)
+    return grace if left is None else min(grace, max(0.0, left / 2))
+
+
 class Patience:
     """How long the answers to a write are waited for, from the end of the data on.
 
@@ -37,7 +51,7 @@ class Patience:
         limits = options.limits
         self._clock = limits.clock
         self._due = limits.answer_due
-        self._grace = options.write_grace
+        self._options = options
         self._missing = quorum
         self._begin = self._clock()
         self._end = self._due()
@@ -61,10 +75,11 @@ class Patience:
         self._allow_grace()
 
     def _allow_grace(self) -> None:
-        if self._grace is not None:
+        if self._missing <= 0:
             now = self._clock()
-            self.grace = max(self._grace, GRACE_FACTOR * (now - self._begin))
-            self._end = min(self._end, now + self.grace)
+            self.grace = grace_of(self._options, GRACE_FACTOR * (now - self._begin))
+            if self.grace is not None:
+                self._end = min(self._end, now + self.grace)
 
     def verdict(self) -> str:
         """Why a server that is late has failed."""

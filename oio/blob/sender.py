@@ -23,12 +23,13 @@ from oio.blob.connect import (
     socket_of,
     takes_pieces,
 )
+from oio.blob.quorum import grace_of
 from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.hedging import CONNECTING_AGAIN_SECONDS
-from oio.common.http_eventlet import DeadConnection, EarlyRefusal
+from oio.common.http_eventlet import DeadConnection, EarlyAnswer
 from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -81,6 +82,22 @@ class _Pace:
         return green.ChunkWriteTimeout(max(0.0, self._due - now))
 
 
+class _Hurry(green.ConnectionTimeout):
+    """Time limit of a connection that a write can do without. It passes by once that has changed."""
+
+    #: Tells whether the write still can.
+    is_needless: Callable[[], bool] = bool
+
+    def strike(self, target: object) -> None:
+        if self.is_needless():
+            super().strike(target)
+
+    def __exit__(self, *given: Any) -> Any:
+        # It may be kept as the error of a sender, and knows the writer.
+        self.is_needless = bool
+        return super().__exit__(*given)
+
+
 class ChunkSender:
     """Sends the blocks of one chunk, and reads the answer.
 
@@ -113,8 +130,8 @@ class ChunkSender:
         self.kept: object = None
         #: That one has died: what it was asked may be done.
         self._has_met_dead = False
-        #: It has little time to connect: the server was late before, and the others are a quorum.
-        self.is_hurried = False
+        #: Tells whether it has little time to connect: the server was late before, and the others are enough.
+        self.is_hurried: Callable[[], bool] = bool
         #: No connection could be made.
         self.is_unreached = False
         self._headers = headers
@@ -153,9 +170,6 @@ class ChunkSender:
 
     def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
-        if self.error is None and isinstance(error, EarlyRefusal):
-            self._refuse(error.status)
-            return
         if self.error is None:
             if isinstance(error, BaseException):
                 # Its frames know the sender: together they would wait for the garbage collector.
@@ -212,7 +226,7 @@ class ChunkSender:
     def run(self) -> None:
         """Connect, send what is queued, and read the answer."""
         try:
-            with self._time_to_connect():
+            with self._time_to_connect(), self._hurry():
                 self.connect()
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err)
@@ -224,10 +238,12 @@ class ChunkSender:
                 self._finish(end)
 
     def _time_to_connect(self) -> green.OioTimeout:
-        seconds = self.options.limits.connecting(self.netloc)
-        if self.is_hurried and seconds > CONNECTING_AGAIN_SECONDS:
-            seconds = CONNECTING_AGAIN_SECONDS
-        return green.ConnectionTimeout(seconds)
+        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
+
+    def _hurry(self) -> green.OioTimeout:
+        limit = _Hurry(CONNECTING_AGAIN_SECONDS if self.is_hurried() else None)
+        limit.is_needless = self.is_hurried
+        return limit
 
     def connect(self, body: bytes = b"") -> Connection:
         """Send the head of the request, and get the connection.
@@ -266,6 +282,9 @@ class ChunkSender:
                 if is_last:
                     break
                 self._send(conn, block)
+        except EarlyAnswer as err:
+            self._note_refusal(err.status)
+            block = None
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err, self.conn)
             self.fail("write", err)
@@ -299,6 +318,8 @@ class ChunkSender:
                 phase = "resp"
                 resp = conn.getresponse()
             self._note(resp)
+        except EarlyAnswer as err:
+            self._note_refusal(err.status)
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err, self.conn)
             self.fail(phase, err)
@@ -309,7 +330,7 @@ class ChunkSender:
 
     def _note(self, resp: ChunkAnswer) -> None:
         if resp.status != 201:
-            self._refuse(resp.status)
+            self._note_refusal(resp.status)
             return
         self._is_stored = True
         self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
@@ -317,8 +338,7 @@ class ChunkSender:
         if size is not None and str(size) != str(self.sent):
             self.fail("chunk size mismatch", f"{size} received, {self.sent} sent")
 
-    def _refuse(self, status: int) -> None:
-        """Note that the server has refused the chunk."""
+    def _note_refusal(self, status: int) -> None:
         if status == 409 and self._is_said_twice():
             self.fail("resp", SAID_TWICE)
             return
@@ -349,7 +369,7 @@ class ChunkSender:
         if not self._queue.full():
             self._queue.put_nowait((block, is_last))
             return
-        limits, grace = self.options.limits, self.options.write_grace
+        limits, grace = self.options.limits, grace_of(self.options)
         left, before = limits.writing(self.netloc), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)
@@ -378,8 +398,8 @@ class ChunkSender:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something is queued."""
-        return not self._queue.empty()
+        """Whether something waits in the queue to be sent."""
+        return self._whole is None and not self._queue.empty()
 
     @property
     def is_connected(self) -> bool:
@@ -389,7 +409,7 @@ class ChunkSender:
     @property
     def progress(self) -> tuple[bool, int, int]:
         """What is another one once it was connected, or more was taken."""
-        return self.conn is not None or self._has_met_dead, self._pace.steps, self._queue.qsize()
+        return self.is_connected, self._pace.steps, self._queue.qsize()
 
     def has_taken_all(self) -> bool:
         """Whether everything that was queued so far is sent, or about to be."""

@@ -28,7 +28,6 @@ MAX_REPLAY = 1 << 20
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: A close by another green thread shows up anywhere in the stack (pitfall 6).
 _CLOSED_UNDER_US = (AttributeError, ValueError, EOFError)
-_REQUEST_TIMEOUT = 408
 #: Two processes would share out the bytes.
 _OF_PARENT = "Read on a source of the parent process"
 
@@ -153,8 +152,8 @@ class DeadConnection(ConnectionError):
     """A connection that was kept from before has died, which tells nothing of its server now."""
 
 
-class EarlyRefusal(ConnectionError):
-    """A server has refused a request before it had the whole body, and has hung up.
+class EarlyAnswer(ConnectionError):
+    """A server has refused a request before the end of its body, and hung up.
 
     :param status: of its answer
     """
@@ -271,10 +270,29 @@ class ChunkConnection:
             self._replay_size += sum(map(len, data)) if isinstance(data, tuple) else len(data)
 
     def _send(self, data: Any, waiting: Waiting = _no_limit) -> None:
-        if isinstance(data, tuple):
-            self._connection.sock.send_pieces(data, waiting)
-        else:
-            self._connection.send(data)
+        try:
+            if isinstance(data, tuple):
+                self._connection.sock.send_pieces(data, waiting)
+            else:
+                self._connection.send(data)
+        except ConnectionError as err:
+            if interruption(err) is None:
+                self._look_for_answer()
+            raise
+
+    def _look_for_answer(self) -> None:
+        """Look, after a reset, for the answer that came before it. Never waits.
+
+        :raises EarlyAnswer: the server has refused the request
+        """
+        try:
+            status = self._connection.answer(self.method).status
+        except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
+            pass_interruption(err)
+            return
+        # A server that tires of a kept connection may say so.
+        if status >= http.HTTPStatus.BAD_REQUEST and status != http.HTTPStatus.REQUEST_TIMEOUT:
+            raise EarlyAnswer(status)
 
     @property
     def sock(self) -> Any:
@@ -296,38 +314,22 @@ class ChunkConnection:
 
         :param data: bytes, or a tuple of them if :attr:`takes_pieces`
         :param waiting: see :meth:`~oio.common.green._network.Socket.send_pieces`
+        :raises EarlyAnswer: the server has refused the request, and reads no further
         """
         is_late = self._replay_size >= MAX_REPLAY
         if type(data) is not Rest:
             self._remember(data)
         try:
             self._send(data, waiting)
+        except EarlyAnswer:
+            self._end()
+            raise
         except ConnectionError as err:
-            self._raise_refusal(err, waiting)
             self._replace(err, waiting)
         except AttributeError as err:
             raise _closed(err) from err
         if is_late:
             self._replay = None
-
-    def _raise_refusal(self, error: ConnectionError, waiting: Waiting) -> None:
-        """Raise what a server that has hung up while the body was sent has said before, if anything.
-
-        :raises EarlyRefusal: it has refused the request
-        """
-        connection = self._connection
-        try:
-            with waiting(0):
-                if not green.is_readable(connection.sock):
-                    return
-                status = connection.answer(self.method).status
-        except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
-            pass_interruption(err)
-            return
-        # Relays say 408 on connections that were idle for too long: it is no answer to this request.
-        if status >= 400 and status != _REQUEST_TIMEOUT:
-            self._end()
-            raise EarlyRefusal(status) from error
 
     def getresponse(self) -> Any:
         """The head of the response; its body is read from the result."""

@@ -292,11 +292,20 @@ def test_grace_is_the_one_of_the_call_when_the_quorum_was_quick():
     assert patience.left() == WRITE_GRACE
 
 
-def test_grace_ends_with_the_write_limit_and_the_deadline():
-    for limits in (Limits(write=2.0, clock=lambda: 0.0), Limits(deadline=2.0, clock=lambda: 0.0)):
-        patience = Patience(1, Options(limits=limits))
-        patience.note_stored()
-        assert patience.left() == 2.0
+def test_grace_ends_with_the_write_limit():
+    patience = Patience(1, Options(limits=Limits(write=2.0, clock=lambda: 0.0)))
+    patience.note_stored()
+    assert patience.left() == 2.0
+
+
+@pytest.mark.parametrize(("deadline", "seconds"), [(100.0, 40.0), (30.0, 10.0), (10.0, 0.0)])
+def test_grace_leaves_time_to_commit_what_is_stored(deadline, seconds):
+    now = [0.0]
+    limits = Limits(deadline=deadline, clock=lambda: now[0])
+    patience = Patience(1, Options(write_grace=40.0, limits=limits))
+    now[0] = 10.0
+    patience.note_stored()
+    assert patience.left() == patience.grace == seconds
 
 
 # --- kept connections that die ---

@@ -165,6 +165,26 @@ def test_data_are_sent_while_a_server_is_still_being_connected_to(is_ec, caplog)
     assert "after the quorum" in line
 
 
+@pytest.mark.parametrize("is_ec", [False, True])
+def test_server_that_is_being_connected_to_goes_on_after_each_block(is_ec):
+    """Also when the source blocks the thread, and the others take all at once."""
+    turns: list[int] = []
+
+    def may_give(given: int) -> None:
+        assert turns == list(range(given))
+        pool.spawn(turns.append, given)
+
+    number = EC.quorum if is_ec else 2
+    with contextlib.ExitStack() as stack:
+        gone = stack.enter_context(full_backlog())
+        addresses = [gone, *[stack.enter_context(serving(store)).address for _ in range(number)]]
+        pool = stack.enter_context(green.ContextPool())
+        limits = {"connection_timeout": LONG, "write_grace": SHORT}
+        writer = writer_to(addresses, is_ec, **limits, chunk_buffer_max=len(BLOCK))
+        assert send(writer, Blocks(BLOCK, BLOCK, may_give=may_give)) == 2 * len(BLOCK)
+    assert failed(writer) == [0]
+
+
 @pytest.mark.parametrize("blocks", [[b"small"], [BLOCK, BLOCK]], ids=["small", "large"])
 def test_server_that_is_connected_to_after_the_others_gets_all_of_it(blocks):
     """It is late with its TLS handshake, until the others have everything."""
@@ -226,6 +246,18 @@ def test_write_limit_does_not_count_before_a_server_is_connected_to(grace):
         while sender.error is None:
             sender.put(b"x", 1)
     assert isinstance(sender.error, green.ConnectionTimeout)
+
+
+def test_server_whose_queue_is_full_does_not_use_up_the_deadline():
+    with full_backlog() as gone, green.ContextPool(1) as pool:
+        chunk = Chunk.of({"url": f"http://{gone}/0A", "pos": "0", "size": 0, "hash": ""})
+        limits = Limits(deadline=1.0, clock=lambda: 0.0)
+        sender = ChunkSender(chunk, {}, Options(write_grace=LONG, limits=limits))
+        sender.others_are_enough = lambda: True
+        sender.thread = pool.spawn(sender.run)
+        while sender.error is None:
+            sender.put(b"x", 1)
+    assert str(sender.error) == "Chunk write timeout 0.5 seconds"
 
 
 # --- small objects ---
@@ -326,6 +358,26 @@ def test_write_that_servers_refuse_does_not_wait_for_the_answers_of_others(data,
     assert gone_too in str(caught.value)
 
 
+@pytest.mark.parametrize("are_kept", [False, True])
+@pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
+def test_write_that_has_failed_does_not_wait_for_a_connection(data, are_kept):
+    def refuse(peer: Peer) -> None:
+        peer.read_head()
+        peer.read_chunked()
+        peer.answer(503)
+
+    with contextlib.ExitStack() as stack:
+        gone = stack.enter_context(full_backlog())
+        if are_kept:
+            servers = stack.enter_context(kept_connections(refuse, refuse))
+        else:
+            servers = [stack.enter_context(serving(refuse)) for _ in range(2)]
+        writer = writer_to([gone, *[server.address for server in servers]], connection_timeout=2.0)
+        with pytest.raises(exc.ServiceBusy, match=r"quorum not reached \(1/2\): .*HTTP 503"):
+            send(writer, data)
+    assert failed(writer) == [0, 1, 2]
+
+
 def test_nothing_is_taken_from_the_source_when_a_quorum_cannot_be_connected_to():
     source = Blocks(BLOCK)
     with full_backlog() as gone, full_backlog() as gone_too, serving(store) as server:
@@ -350,6 +402,18 @@ def test_servers_that_a_quorum_needs_have_the_time_to_connect(data, are_kept):
         writer = writer_to([gone, server.address, gone_too], **limits)
         with pytest.raises(exc.OioTimeout, match=r"Connection timeout 0\.5 seconds"):
             send(writer, data)
+
+
+def test_server_that_a_quorum_needs_has_the_time_to_connect_when_another_is_silent(end):
+    """No grace begins when one is given up before there is a quorum."""
+    with full_backlog() as gone, kept_connections(silent(end), store) as servers:
+        limits = {"connection_timeout": 0.5, "write_timeout": SHORT, "write_grace": SHORT}
+        writer = writer_to([gone, *[server.address for server in servers]], **limits)
+        with pytest.raises(exc.OioTimeout, match=r"Connection timeout 0\.5 seconds") as caught:
+            send(writer, b"small")
+        end.set()
+    assert f"Chunk write timeout {SHORT:g} seconds: " in str(caught.value)
+    assert "after the quorum" not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
@@ -448,19 +512,23 @@ def test_server_that_is_remembered_has_less_time_to_connect_and_is_remembered_ag
 
 
 @pytest.mark.parametrize(
-    ("number", "grace"), [(2, LONG), (1, None)], ids=["a quorum needs one of them", "no grace"]
+    ("number", "refusals", "grace"),
+    [(2, 0, LONG), (1, 1, LONG), (1, 0, None)],
+    ids=["a quorum needs one of them", "it does once another has failed", "no grace"],
 )
-def test_server_that_is_remembered_has_all_its_time(number, grace, caplog):
+@pytest.mark.parametrize("data", [b"small", BLOCK], ids=["small", "large"])
+def test_server_that_is_remembered_has_all_its_time(number, refusals, grace, data, caplog):
     hedging = Hedging()
     seconds = CONNECTING_AGAIN_SECONDS + 0.1
     with contextlib.ExitStack() as stack:
         gone = [stack.enter_context(full_backlog()) for _ in range(number)]
-        others = [stack.enter_context(serving(store)).address for _ in range(3 - number)]
+        others = [stack.enter_context(refusing()) for _ in range(refusals)]
+        others += [stack.enter_context(serving(store)).address for _ in range(3 - number - refusals)]
         for address in gone:
             hedging.note_late(address)
         writer = writer_to([*gone, *others], hedging=hedging, connection_timeout=seconds, write_grace=grace)
         with contextlib.suppress(exc.OioTimeout):
-            send(writer, b"small")
+            send(writer, data)
     assert f"connect: Connection timeout {seconds:g} seconds" in caplog.text
     assert f"{CONNECTING_AGAIN_SECONDS:g} seconds" not in caplog.text
 
@@ -494,15 +562,18 @@ def test_nothing_of_an_upload_is_left_to_the_garbage_collector(limits, size):
         assert [event.address for event in made.failed] == [gone]
 
 
-def test_sender_that_has_failed_does_not_wait_for_the_garbage_collector():
-    """Its error is kept, the frames in which that was raised are not."""
-    with refusing() as address:
-        chunk = Chunk.of({"url": f"http://{address}/0A", "pos": "0", "size": 0, "hash": ""})
-        sender = ChunkSender(chunk, {}, Options())
+@pytest.mark.parametrize("unreachable", [refusing, full_backlog])
+def test_sender_that_has_failed_does_not_wait_for_the_garbage_collector(unreachable):
+    """Its error is kept, the frames in which that was raised are not, nor what its hurry knows."""
     gc.disable()
     try:
-        sender.run()
+        with unreachable() as address:
+            chunk = Chunk.of({"url": f"http://{address}/0A", "pos": "0", "size": 0, "hash": ""})
+            sender = ChunkSender(chunk, {}, Options())
+            sender.is_hurried = lambda sender=sender: sender.error is None
+            sender.run()
         assert sender.error is not None
+        sender.is_hurried = bool
         seen = weakref.ref(sender)
         del sender
         assert seen() is None

@@ -15,7 +15,6 @@ from oio.blob.connect import pass_failure_of_call
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
 from oio.common import exceptions as exc
-from oio.common import green
 from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk
 
@@ -50,9 +49,6 @@ class CopiesWriter(ParallelWriter):
                 last = data
             else:
                 _put(senders, framed(data), len(data))
-                if any(sender.is_behind for sender in senders):
-                    # Servers get it while it is hashed.
-                    green.eventlet_yield()
         # What is small goes along with the end of the body, in one write.
         end = frame(last) + END_OF_BODY if last else END_OF_BODY
         _put(senders, end, len(last), is_last=True)

@@ -103,7 +103,7 @@ class ParallelWriter(abc.ABC):
             self.outcomes = []
             for sender in senders:
                 # It knows the others: together they would wait for the garbage collector.
-                sender.others_are_enough = bool
+                sender.others_are_enough = sender.is_hurried = bool
                 sender.close()
                 known = transferred if sender.error is None else None
                 self.outcomes.append(sender.outcome(known, checksum or sender.received_hash))
@@ -132,11 +132,16 @@ class ParallelWriter(abc.ABC):
         return count, checksum
 
     def _hurry(self, senders: list[ChunkSender], hedging: Hedging) -> None:
-        """Give servers that were late before less time to connect, unless the write may need one of them."""
+        """Give servers that were late before less time to connect, as long as the others are a quorum."""
         late = [sender for sender in senders if hedging.is_late(sender.netloc)]
-        if self._options.write_grace is not None and len(senders) - len(late) >= self._request.quorum:
+        others = [sender for sender in senders if sender not in late]
+
+        def are_enough() -> bool:
+            return sum(sender.error is None for sender in others) >= self._request.quorum
+
+        if self._options.write_grace is not None:
             for sender in late:
-                sender.is_hurried = True
+                sender.is_hurried = are_enough
 
     def _wait_for_connections(self, senders: list[ChunkSender], ready: Any) -> None:
         """Wait until a quorum is connected to, and a moment for the others, unless they were late before.
@@ -151,7 +156,7 @@ class ParallelWriter(abc.ABC):
             missing = [sender for sender in senders if sender.error is None and not sender.is_connected]
             if len(senders) - len(self._failures) - len(missing) < self._request.quorum:
                 left = None
-            elif all(sender.is_hurried for sender in missing):
+            elif all(sender.is_hurried() for sender in missing):
                 return
             else:
                 now = time.monotonic()
@@ -197,7 +202,8 @@ class ParallelWriter(abc.ABC):
                 del running[sender]
                 if sender.has_stored(checksum):
                     patience.note_stored(has_own_limits=has_own_limits)
-                elif sender.is_unreached:
+                elif sender.is_unreached or (running and not any(left.is_connected for left in running)):
+                    # Those that have nothing yet cannot tell more of why it has failed.
                     self._check()
             running = {sender: sender.progress for sender in running}
 
@@ -317,6 +323,9 @@ class ParallelWriter(abc.ABC):
             if left is not None:
                 left -= len(data)
             yield data
+            if any(sender.is_behind for sender in self._current):
+                # Servers get it while it is hashed, and those that are late are connected to.
+                green.eventlet_yield()
             of_object.update(data)
             if checksum is not None and checksum is not of_object:
                 checksum.update(data)
