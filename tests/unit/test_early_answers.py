@@ -121,7 +121,6 @@ def test_chunk_on_its_own_that_is_there_already_is_a_conflict_and_stays():
         "content_version": "1",
         "full_path": f"a/c/o/1/{'AB' * 16}",
     }
-    with serving(refuse_it) as server, BlobClient() as client:
-        with pytest.raises(exc.Conflict):
-            client.chunk_put(f"http://{server.address}/{ID}", meta, io.BytesIO(bytes(16 << 20)))
+    with serving(refuse_it) as server, BlobClient() as client, pytest.raises(exc.Conflict):
+        client.chunk_put(f"http://{server.address}/{ID}", meta, io.BytesIO(bytes(16 << 20)))
     assert heads == ["PUT"]
