@@ -41,8 +41,9 @@ def grace_of(options: Options, least: float = 0.0) -> float | None:
 class Patience:
     """How long the answers to a write are waited for, from the end of the data on.
 
-    It is the write limit, until a quorum has stored its chunks. The others then get the grace of the call, or
-    more where the quorum itself took long: a disk that is busy is no reason to lose a copy.
+    It is the write limit, until a quorum has stored its chunks, or so many have failed that there can be
+    none. The others then get the grace of the call, or more where the answers so far took long: a disk that
+    is busy is no reason to lose a copy.
 
     :param quorum: number of chunks that must be stored
     """
@@ -55,6 +56,8 @@ class Patience:
         self._missing = quorum
         self._begin = self._clock()
         self._end = self._due()
+        #: What the grace is counted from.
+        self._decided_by = "the quorum"
         #: Seconds of the grace, once it counts.
         self.grace: float | None = None
 
@@ -67,6 +70,13 @@ class Patience:
         if self._missing == 0:
             if has_own_limits:
                 self._end = self._due()
+            self._allow_grace()
+
+    def note_lost(self) -> None:
+        """Note that there can be no quorum any more: the others can only tell more of why."""
+        if self._missing > 0:
+            self._missing, self._decided_by = 0, "the failure of others"
+            self._end = self._due()
             self._allow_grace()
 
     def renew(self) -> None:
@@ -85,7 +95,7 @@ class Patience:
         """Why a server that is late has failed."""
         if self.grace is None:
             return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
-        return f"Chunk write timeout {self.grace:.3g} seconds after the quorum"
+        return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
 
     def left(self) -> float:
         """Seconds from now; what has arrived when none is left still counts."""

@@ -13,7 +13,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
-from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, read
+from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
 from tests.kit.releases import RELEASES
 
 ON_RELEASES = RELEASES
@@ -157,3 +157,18 @@ def test_creation_that_a_newer_one_has_overtaken_leaves_nothing_and_can_be_repea
     assert len(chunks_on_disk(namespace)) == 3
     create(api, "o", b"first")
     assert read(api, "o") == b"first"
+
+
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
+def test_server_that_hangs_holds_up_a_failed_creation_no_longer_than_the_grace(
+    tmp_path: Path, release: str, data: bytes
+) -> None:
+    with Namespace(tmp_path / "three", rawx=3, release=release) as namespace, namespace.api() as api:
+        hanging, *others = (rawx.address for rawx in namespace.rawx)
+        faults = [Fault("status", operation="PUT", address=address, status=503) for address in others]
+        hang = Fault("commit-then-timeout", operation="PUT", address=hanging)
+        with namespace.faults(hang, *faults), pytest.raises(exc.OioTimeout, match=r"0\.2 seconds after the"):
+            create(api, "o", data, policy="THREECOPIES", write_grace=0.2)
+        [deletion] = [record for record in namespace.requests if record.method == "DELETE"]
+        assert 0 < int(header(deletion, "x-oio-timeout") or 0) <= 1_000_000
+        assert chunks_on_disk(namespace) == []

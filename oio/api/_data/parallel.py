@@ -200,11 +200,10 @@ class ParallelWriter(abc.ABC):
                 patience.renew()
             else:
                 del running[sender]
-                if sender.has_stored(checksum):
-                    patience.note_stored(has_own_limits=has_own_limits)
-                elif sender.is_unreached or (running and not any(left.is_connected for left in running)):
+                if sender.is_unreached or (running and not any(left.is_connected for left in running)):
                     # Those that have nothing yet cannot tell more of why it has failed.
                     self._check()
+                self._count(sender, checksum, patience, has_own_limits=has_own_limits)
             running = {sender: sender.progress for sender in running}
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
@@ -240,8 +239,7 @@ class ParallelWriter(abc.ABC):
                         for sock in green.wait_any(by_socket):
                             taking = by_socket.pop(sock)
                             taking.take_answer()
-                            if taking.has_stored(checksum):
-                                patience.note_stored()
+                            self._count(taking, checksum, patience)
                             taking = None
             except CANDIDATES as err:
                 if taking is None:
@@ -252,6 +250,8 @@ class ParallelWriter(abc.ABC):
                 taking.lose(err, "resp")
                 if taking.error is None:
                     left = [taking, *by_socket.values()]
+                else:
+                    self._count(taking, checksum, patience)
                 taking = None
         if left:
             with green.ContextPool(len(left)) as pool:
@@ -261,6 +261,15 @@ class ParallelWriter(abc.ABC):
             return
         for sender in by_socket.values():
             sender.leave("resp", patience.verdict())
+
+    def _count(
+        self, sender: ChunkSender, checksum: str, patience: Patience, *, has_own_limits: bool = False
+    ) -> None:
+        """Let the answer of a server, or its failure, count."""
+        if sender.has_stored(checksum):
+            patience.note_stored(has_own_limits=has_own_limits)
+        elif self._is_lost:
+            patience.note_lost()
 
     def _check_algorithm(self, senders: list[ChunkSender]) -> None:
         """Refuse chunk servers that compute other checksums than those that were asked for.
@@ -281,15 +290,19 @@ class ParallelWriter(abc.ABC):
                 reqid=self._options.reqid,
             )
 
+    @property
+    def _is_lost(self) -> bool:
+        """Whether so many servers have failed that there can be no quorum."""
+        return len(self._request.chunks) - len(self._failures) < self._request.quorum
+
     def _check(self) -> None:
-        failed, total = self._failures, len(self._request.chunks)
-        if total - len(failed) >= self._request.quorum:
+        if not self._is_lost:
             return
         try:
             check_quorum(
                 self._request.quorum,
                 [sender.chunk.url for sender in self._current if sender.error is None],
-                [(sender.chunk.url, sender.error) for sender in failed],
+                [(sender.chunk.url, sender.error) for sender in self._failures],
                 self._options.reqid,
             )
         except exc.OioException as err:

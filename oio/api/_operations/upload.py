@@ -120,8 +120,9 @@ class Upload:
         changes = shared and self.commit.change_policy
 
         def undo() -> None:
-            doomed = to_remove(writer.outcomes)
-            strategy.delete(self._unnamed(doomed) if shared else doomed, options, late(writer.outcomes))
+            doomed, hanging = to_remove(writer.outcomes), late(writer.outcomes)
+            in_time = options.for_leftovers() if hanging else options
+            strategy.delete(self._unnamed(doomed) if shared else doomed, in_time, hanging)
 
         try:
             with self._looking_for_conflicts(writer) if changes else contextlib.nullcontext():
