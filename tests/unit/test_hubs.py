@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
 import signal
 import socket
+import sys
 import threading
 
 import pytest
@@ -142,6 +144,40 @@ def test_time_limit_whose_block_was_never_entered_does_not_strike():
         green.OioTimeout(0)
         for _ in range(3):
             green.sleep(0)
+        return "quiet"
+
+    assert watched(lose) == "quiet"
+
+
+@contextlib.contextmanager
+def raising_at(moment, code, error):
+    """Raise an error at the call of a function, or when it is about to return, as a signal handler may."""
+
+    def trace(frame, event, _arg):
+        if frame.f_code is not code:
+            return None
+        if event == moment:
+            raise error
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize(("moment", "method"), [("return", Timer.__init__), ("call", Timer.cancel)])
+def test_time_limit_that_a_handler_interrupts_does_not_strike_who_looks_at_its_exception(moment, method):
+    def lose():
+        try:
+            with raising_at(moment, method.__code__, KeyError("of a handler")), green.OioTimeout(0):
+                pass
+        except KeyError:
+            # The limit lives on in the traceback.
+            for _ in range(3):
+                green.sleep(0)
         return "quiet"
 
     assert watched(lose) == "quiet"
