@@ -12,6 +12,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.commit_troubles import COMMIT, DONE, NOT_DONE, QUICK, REFUSALS, refusal, trouble
+from tests.kit.facade import header
 from tests.kit.objects import (
     SMALL,
     assert_nothing_left,
@@ -73,6 +74,9 @@ def test_version_that_is_created_again_keeps_its_chunks_when_their_servers_are_l
             write_timeout=0.5,
         )
     plan.assert_met()
+    # A replica may not know yet what was created just before.
+    asked = [header(request, "x-oio-force-master") for request in requests_to(namespace, "content/locate")]
+    assert asked == ["1"] * sent_whole
     assert_stored(namespace, api, target, SMALL)
 
 
