@@ -80,6 +80,18 @@ def test_version_that_is_created_again_keeps_its_chunks_when_their_servers_are_l
     assert_stored(namespace, api, target, SMALL)
 
 
+@pytest.mark.pitfall(30)
+def test_version_keeps_its_chunks_when_nobody_knows_its_container(namespace, api):
+    target = new_target()
+    create(api, target, SMALL, version=5, policy="THREECOPIES")
+    late = Fault("stall", service="rawx", operation="PUT", phase="head")
+    empty = Fault("status", service="proxy", operation="container/get_properties", status=200, body="{}")
+    with namespace.faults(late, empty) as plan, pytest.raises(exc.OioTimeout):
+        create(api, target, SMALL[::-1], version=5, policy="THREECOPIES", write_timeout=0.5)
+    plan.assert_met()
+    assert_stored(namespace, api, target, SMALL)
+
+
 @pytest.mark.pitfall(29)
 def test_commit_that_cannot_be_sent_leaves_no_chunk(namespace, api):
     target = new_target()

@@ -55,7 +55,8 @@ def _from_master(options: Options, system: Mapping[str, str]) -> Options:
 def master_of(services: Services, account: str | None, container: str | None, options: Options) -> Options:
     """Read a container from the master of its database, unless that would do harm, see above."""
     known = services.container.container_get_properties(account, container, options=options)
-    return _from_master(options, known["system"])
+    with reading_answer():
+        return _from_master(options, known["system"])
 
 
 # --- all objects -------------------------------------------------------------------------------------
