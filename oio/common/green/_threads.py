@@ -198,6 +198,10 @@ class _OwnHub:
         if hub.running:
             hub.abort(wait=True)
         _close_poll(hub)
+        # That of asyncio. A child process has its descriptors in common with the parent, and leaves it alone.
+        loop = getattr(hub, "loop", None)
+        if loop is not None:
+            loop.close()
 
 
 def _passing_interruptions(squelch: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
