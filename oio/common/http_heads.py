@@ -223,6 +223,8 @@ class HTTPResponse(http.client.HTTPResponse):
     is_there = False
     _interim = 0
     _source: Any = None
+    #: Nothing, until it is made: a signal handler may raise before.
+    fp: Any = None
     # The standard one, in Python, has nothing to flush either.
     flush = io.BufferedIOBase.flush
 
@@ -295,7 +297,7 @@ class HTTPResponse(http.client.HTTPResponse):
             self.fp = source.file_after(there)
             return
         self.is_there = True
-        self.fp = _Whole(there)  # type: ignore[assignment]
+        self.fp = _Whole(there)
         if self.length < len(there):
             # Nobody can tell which answer the rest belongs to.
             self.will_close = True

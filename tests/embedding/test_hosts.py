@@ -87,6 +87,30 @@ def test_the_library_works_however_the_interpreter_is_started(options, environme
     run("plain", policy, namespace, *options, **environment)
 
 
+def test_the_loop_of_asyncio_goes_with_its_thread():
+    program = """
+import os, threading
+from oio.common import green
+
+def descriptors():
+    thread = threading.Thread(target=green.sleep)
+    thread.start()
+    thread.join()
+    return len(os.listdir("/proc/self/fd"))
+
+before = descriptors()
+print([descriptors() - before for _ in range(3)])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env=os.environ | {"EVENTLET_HUB": "asyncio"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[0, 0, 0]\n", "")
+
+
 def test_the_page_about_guests_names_every_host_program():
     page = (HOSTS.parent.parent.parent / "docs" / "threads.rst").read_text(encoding="utf-8")
     programs = {path.stem for path in HOSTS.glob("*.py")} - {"common", "green_host", "gevent_host"}

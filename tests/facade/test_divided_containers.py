@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from oio.common import exceptions as exc
-from oio.sandbox import Namespace
+from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, header, read, routes
 
 NAMES = ("a", "b", "m", "z")
@@ -107,6 +107,24 @@ def test_nothing_frozen_is_read_through_from_the_master(
         call(api)
     assert not [request.target for request in namespace.requests if header(request, "x-oio-force-master")]
     assert_not_frozen(api, shards)
+
+
+@pytest.mark.pitfall("W12", 30)
+def test_failed_creation_of_a_version_reads_nothing_frozen_from_the_master(
+    api: Any, namespace: Namespace, shards: list[str]
+) -> None:
+    create(api, "c", version=5)
+    api.container.container_freeze(ACCOUNT, CONTAINER)
+    namespace.forget_requests()
+    late = Fault("stall", service="rawx", operation="PUT", phase="head")
+    with namespace.faults(late) as plan, pytest.raises(exc.OioTimeout):
+        create(api, "c", version=5, write_timeout=0.5)
+    plan.assert_met()
+    assert [header(r, "x-oio-force-master") for r in namespace.requests if "content/locate" in r.target] == [
+        None
+    ]
+    assert_not_frozen(api, shards)
+    assert read(api, "c", version=5)
 
 
 @pytest.mark.pitfall("W12", 109)

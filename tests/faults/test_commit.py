@@ -12,6 +12,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.commit_troubles import COMMIT, DONE, NOT_DONE, QUICK, REFUSALS, refusal, trouble
+from tests.kit.facade import header
 from tests.kit.objects import (
     SMALL,
     assert_nothing_left,
@@ -72,6 +73,21 @@ def test_version_that_is_created_again_keeps_its_chunks_when_their_servers_are_l
             policy="THREECOPIES",
             write_timeout=0.5,
         )
+    plan.assert_met()
+    # A replica may not know yet what was created just before.
+    asked = [header(request, "x-oio-force-master") for request in requests_to(namespace, "content/locate")]
+    assert asked == ["1"] * sent_whole
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.pitfall(30)
+def test_version_keeps_its_chunks_when_nobody_knows_its_container(namespace, api):
+    target = new_target()
+    create(api, target, SMALL, version=5, policy="THREECOPIES")
+    late = Fault("stall", service="rawx", operation="PUT", phase="head")
+    empty = Fault("status", service="proxy", operation="container/get_properties", status=200, body="{}")
+    with namespace.faults(late, empty) as plan, pytest.raises(exc.OioTimeout):
+        create(api, target, SMALL[::-1], version=5, policy="THREECOPIES", write_timeout=0.5)
     plan.assert_met()
     assert_stored(namespace, api, target, SMALL)
 

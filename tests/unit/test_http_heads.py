@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from oio.common.http_eventlet import CustomHTTPResponse
 from oio.common.http_heads import HTTPResponse, host_of, request_head
 
 NAMES = st.sampled_from(
@@ -235,3 +236,9 @@ def test_end_of_a_chunked_body_may_come_after_a_head_that_announces_nothing(sour
     with HTTPResponse(source(head + b"0\r\n\r\n", at_once)) as response:
         response.begin()
         assert (response.read(), response.isclosed()) == (b"", True)
+
+
+@pytest.mark.parametrize("kind", [HTTPResponse, CustomHTTPResponse])
+def test_response_that_was_not_made_is_closed_in_silence(kind):
+    """A signal handler may raise at the very beginning; what is there is closed all the same."""
+    kind.__new__(kind).close()

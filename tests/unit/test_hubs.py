@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
+import linecache
 import os
 import signal
 import socket
+import sys
 import threading
 
 import pytest
@@ -15,6 +18,7 @@ from greenlet import getcurrent, greenlet
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.green._imported import Waiter
 from oio.common.green._limits import Timer
 from tests.kit.greenlets import in_greenlet
 from tests.kit.scripted import Peer, serving
@@ -147,6 +151,40 @@ def test_time_limit_whose_block_was_never_entered_does_not_strike():
     assert watched(lose) == "quiet"
 
 
+@contextlib.contextmanager
+def raising_at(moment, code, error):
+    """Raise an error at the call of a function, or when it is about to return, as a signal handler may."""
+
+    def trace(frame, event, _arg):
+        if frame.f_code is not code:
+            return None
+        if event == moment:
+            raise error
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize(("moment", "method"), [("return", Timer.__init__), ("call", Timer.cancel)])
+def test_time_limit_that_a_handler_interrupts_does_not_strike_who_looks_at_its_exception(moment, method):
+    def lose():
+        try:
+            with raising_at(moment, method.__code__, KeyError("of a handler")), green.OioTimeout(0):
+                pass
+        except KeyError:
+            # The limit lives on in the traceback.
+            for _ in range(3):
+                green.sleep(0)
+        return "quiet"
+
+    assert watched(lose) == "quiet"
+
+
 @pytest.mark.pitfall("B1")
 def test_time_limit_of_a_greenlet_that_waits_elsewhere_ends_with_its_block():
     assert watched(lambda: Elsewhere(lambda: None).result() is getcurrent()) is True
@@ -216,3 +254,68 @@ def test_exception_of_a_handler_is_for_who_waits_for_green_threads():
         ):
             pool.spawn(wait, (host, int(port))).wait()
     assert met == [green.GreenletExit]
+
+
+@contextlib.contextmanager
+def handler_run_while_a_getter_is_woken():
+    """Run the signal handler inside of what wakes who waits for a queue, as a signal may at that moment."""
+    number = signal.SIGUSR1
+
+    def trace(frame, event, _arg):
+        code, line = frame.f_code, linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if code.co_name != "switch" or not isinstance(frame.f_locals.get("self"), Waiter):
+            return None
+        if event == "line" and "self.greenlet.switch(value)" in line:
+            sys.settrace(None)
+            signal.getsignal(number)(number, frame)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_exception_of_a_handler_is_for_who_waits_for_a_queue(is_full, capfd):
+    error = KeyError("of a handler")
+
+    def wait():
+        queue = green.LightQueue(1)
+        if is_full:
+            queue.put(1)
+        use, other = (queue.put, queue.get) if is_full else (queue.get, queue.put)
+        given = (2,) if is_full else ()
+        with green.ContextPool() as pool, handler_run_while_a_getter_is_woken():
+            pool.spawn(other, *(() if is_full else (1,)))
+            with green.OioTimeout(5):
+                use(*given)
+
+    with raising(error):
+        try:
+            assert watched(wait) is error
+        finally:
+            sys.settrace(None)
+    assert capfd.readouterr().err == ""
+
+
+def test_green_thread_that_fails_when_it_is_woken_keeps_nobody_else_waiting(capfd):
+    got, queue, pool = [], green.LightQueue(), green.GreenPool()
+
+    def fail():
+        queue.get()
+        raise KeyError("of a green thread")
+
+    with green.OioTimeout(20):
+        green.get_hub().ensure_greenlet()
+        for _ in range(20):
+            pool.spawn(fail)
+            pool.spawn(lambda: got.append(queue.get()))
+        green.sleep(0)
+        for number in range(40):
+            queue.put(number)
+        pool.waitall()
+    assert len(got) == 20
+    # What the green threads print.
+    capfd.readouterr()

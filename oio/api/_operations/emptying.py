@@ -52,10 +52,11 @@ def _from_master(options: Options, system: Mapping[str, str]) -> Options:
     return replace(options, force_master=True)
 
 
-def _master_of(services: Services, account: str | None, container: str | None, options: Options) -> Options:
+def master_of(services: Services, account: str | None, container: str | None, options: Options) -> Options:
     """Read a container from the master of its database, unless that would do harm, see above."""
     known = services.container.container_get_properties(account, container, options=options)
-    return _from_master(options, known["system"])
+    with reading_answer():
+        return _from_master(options, known["system"])
 
 
 # --- all objects -------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def flush_fast(
     reading = replace(options, force_master=True)
     leftovers = Leftovers(services, account, container, reading)
     if has_credentials(options):
-        listing = _master_of(services, account, container, options)
+        listing = master_of(services, account, container, options)
         leftovers.look_at_listed(listed_versions(client, account, container, listing))
     before = None
     # Nobody knows whether services of today take a bypass in this request, so it is made without.
@@ -240,7 +241,7 @@ def forgetting_objects(
     names: set[str] = set()
     if cache is not None and not is_plain(cache):
         try:
-            reading = _master_of(services, account, container, options)
+            reading = master_of(services, account, container, options)
             names.update(
                 row["name"] for row in listed_versions(services.container, account, container, reading)
             )

@@ -13,6 +13,7 @@ from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import load_class, strategy_for
 from oio.api._operations.commit import Commit, Product, Target, publish
+from oio.api._operations.emptying import master_of
 from oio.api._operations.leftovers import Leftovers
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -177,11 +178,10 @@ class Upload:
         if not chunks:
             return chunks
         try:
+            # A replica that is late would not know an object that was made just before.
+            options = master_of(self.services, *self.target[:2], self.options.for_cleaning())
             _, there = self.services.container.content_locate(
-                *self.target,
-                version=self.options.version,
-                properties=False,
-                options=self.options.for_cleaning(),
+                *self.target, version=self.options.version, properties=False, options=options
             )
         except exc.NotFound:
             return chunks

@@ -25,7 +25,6 @@ from oio.common.green._imported import (
     GreenPile,
     GreenPool,
     LifoQueue,
-    LightQueue,
     Queue,
     Semaphore,
     Timeout,
@@ -60,6 +59,7 @@ from oio.common.green._network import (
 )
 from oio.common.green._threads import (
     ContextPool,
+    LightQueue,
     Lock,
     NativeThread,
     RLock,

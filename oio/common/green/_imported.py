@@ -117,7 +117,7 @@ from eventlet.green import socket  # noqa: E402
 from eventlet.green import ssl as green_ssl  # noqa: E402
 from eventlet.greenpool import GreenPile, GreenPool  # noqa: E402
 from eventlet.hubs.hub import BaseHub  # noqa: E402
-from eventlet.queue import Empty, Full, LifoQueue, LightQueue, Queue  # noqa: E402
+from eventlet.queue import Empty, Full, ItemWaiter, LifoQueue, LightQueue, Queue, Waiter  # noqa: E402
 from eventlet.semaphore import Semaphore  # noqa: E402
 from eventlet.support.greenlets import GreenletExit  # noqa: E402
 from eventlet.timeout import Timeout  # noqa: E402
@@ -149,11 +149,13 @@ __all__ = [
     "GreenPile",
     "GreenPool",
     "GreenletExit",
+    "ItemWaiter",
     "LifoQueue",
     "LightQueue",
     "Queue",
     "Semaphore",
     "Timeout",
+    "Waiter",
     "eventlet",
     "eventlet_hubs",
     "getcurrent",

@@ -54,10 +54,10 @@ def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
     """Let a time limit strike, unless nobody has it any more.
 
     A signal handler may raise before its block is entered, or while it is left. Then nobody cancels it, and
-    it would strike whatever waits later.
+    it would strike whatever waits later. The traceback may keep it, but it has no timer then.
     """
     limit = meant[0]()
-    if limit is not None:
+    if limit is not None and limit.timer is not None:
         limit.strike(meant[1])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Green threads: hubs that wait for them, and pools."""
+"""Green threads: hubs that wait for them, queues, and pools."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from oio.common.green._imported import (
     BaseHub,
     GreenletExit,
     GreenPool,
+    ItemWaiter,
+    Waiter,
     eventlet_hubs,
     getcurrent,
     greenthread,
     patcher,
     threads_are_green,
 )
+from oio.common.green._imported import LightQueue as _LightQueue
 from oio.common.interruptions import pass_interruption
 
 if TYPE_CHECKING:
@@ -195,6 +198,10 @@ class _OwnHub:
         if hub.running:
             hub.abort(wait=True)
         _close_poll(hub)
+        # That of asyncio. A child process has its descriptors in common with the parent, and leaves it alone.
+        loop = getattr(hub, "loop", None)
+        if loop is not None:
+            loop.close()
 
 
 def _passing_interruptions(squelch: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
@@ -268,6 +275,53 @@ def sleep(seconds: float = 0) -> None:
 def eventlet_yield() -> None:
     """Let the other green threads of this OS thread have one turn."""
     sleep(0)
+
+
+# --- queues ----------------------------------------------------------------------------------------------
+
+
+class _Woken:
+    """Who waits for a queue, and is woken up in the hub.
+
+    Eventlet's own prints what a signal handler raises there, and goes on: the host would never get it.
+    """
+
+    __slots__ = ()
+    greenlet: Any
+
+    def switch(self, value: Any = None) -> None:
+        """Wake up the greenlet, if it waits."""
+        if self.greenlet is not None:
+            self.greenlet.switch(value)
+
+
+class _Getter(_Woken, Waiter):  # type: ignore[misc]
+    __slots__ = ()
+
+
+class _Putter(_Woken, ItemWaiter):  # type: ignore[misc]
+    __slots__ = ()
+
+
+class _Waiters(set[Any]):
+    def add(self, waiter: Any) -> None:
+        waiter.__class__ = _Putter if isinstance(waiter, ItemWaiter) else _Getter
+        super().add(waiter)
+
+
+class LightQueue(_LightQueue):  # type: ignore[misc]
+    """A queue between green threads, which gives what signal handlers raise to who waits."""
+
+    def _init(self, maxsize: int | None) -> None:
+        super()._init(maxsize)
+        self.getters, self.putters = _Waiters(), _Waiters()
+
+    def _unlock(self) -> None:
+        try:
+            super()._unlock()
+        except BaseException:  # Others may wait.
+            self._schedule_unlock()
+            raise
 
 
 # --- pools -----------------------------------------------------------------------------------------------
