@@ -277,16 +277,21 @@ class ChunkConnection:
                 self._connection.send(data)
         except ConnectionError as err:
             if interruption(err) is None:
-                self._look_for_answer()
+                self._look_for_answer(waiting)
             raise
 
-    def _look_for_answer(self) -> None:
-        """Look, after a reset, for the answer that came before it. Never waits.
+    def _look_for_answer(self, waiting: Waiting) -> None:
+        """Look, after a reset, for the answer that came before it.
 
         :raises EarlyAnswer: the server has refused the request
         """
+        connection = self._connection
         try:
-            status = self._connection.answer(self.method).status
+            # Nothing need come where only our end is broken.
+            if not green.is_readable(connection.sock):
+                return
+            with waiting(0):
+                status = connection.answer(self.method).status
         except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
             pass_interruption(err)
             return
