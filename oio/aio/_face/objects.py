@@ -114,6 +114,7 @@ class AsyncObjectApi(FaceBase):
             2: check if all chunks are present. Chunks whose files were cut short are missing; bytes that
             changed are not noticed
         :raises ValueError: the trust level is another one
+        :raises ContentDrained: its chunks were removed, and the trust level is not 0
         """
         return await self._call(
             self.sync.object_head, account, container, obj, trust_level, version=version, **kwargs

@@ -200,10 +200,10 @@ class ParallelWriter(abc.ABC):
                 patience.renew()
             else:
                 del running[sender]
-                if sender.is_unreached or (running and not any(left.is_connected for left in running)):
-                    # Those that have nothing yet cannot tell more of why it has failed.
+                is_stored = self._note(sender, checksum, patience, has_own_limits=has_own_limits)
+                if not is_stored and (sender.is_unreached or (running and all(map(_has_nothing, running)))):
+                    # The others cannot tell more of why it has failed.
                     self._check()
-                self._count(sender, checksum, patience, has_own_limits=has_own_limits)
             running = {sender: sender.progress for sender in running}
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
@@ -239,7 +239,7 @@ class ParallelWriter(abc.ABC):
                         for sock in green.wait_any(by_socket):
                             taking = by_socket.pop(sock)
                             taking.take_answer()
-                            self._count(taking, checksum, patience)
+                            self._note(taking, checksum, patience)
                             taking = None
             except CANDIDATES as err:
                 if taking is None:
@@ -251,7 +251,7 @@ class ParallelWriter(abc.ABC):
                 if taking.error is None:
                     left = [taking, *by_socket.values()]
                 else:
-                    self._count(taking, checksum, patience)
+                    self._note(taking, checksum, patience)
                 taking = None
         if left:
             with green.ContextPool(len(left)) as pool:
@@ -262,14 +262,16 @@ class ParallelWriter(abc.ABC):
         for sender in by_socket.values():
             sender.leave("resp", patience.verdict())
 
-    def _count(
+    def _note(
         self, sender: ChunkSender, checksum: str, patience: Patience, *, has_own_limits: bool = False
-    ) -> None:
-        """Let the answer of a server, or its failure, count."""
-        if sender.has_stored(checksum):
+    ) -> bool:
+        """Note that a server has done its part, or cannot, and tell which."""
+        is_stored = sender.has_stored(checksum)
+        if is_stored:
             patience.note_stored(has_own_limits=has_own_limits)
         elif self._is_lost:
             patience.note_lost()
+        return is_stored
 
     def _check_algorithm(self, senders: list[ChunkSender]) -> None:
         """Refuse chunk servers that compute other checksums than those that were asked for.
@@ -344,6 +346,11 @@ class ParallelWriter(abc.ABC):
                 checksum.update(data)
             if self._failures:
                 self._check()
+
+
+def _has_nothing(sender: ChunkSender) -> bool:
+    """Whether a server has not even got the head of its request yet."""
+    return sender.error is None and not sender.is_connected
 
 
 def _started(pool: green.ContextPool, senders: list[ChunkSender], work: Callable[[ChunkSender], None]) -> Any:
