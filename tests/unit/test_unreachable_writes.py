@@ -8,6 +8,7 @@ import errno
 import gc
 import hashlib
 import io
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -70,10 +71,10 @@ def silent(end: threading.Event) -> Script:
 
 @contextlib.contextmanager
 def refusing() -> Iterator[str]:
-    """An address where nobody listens any more."""
-    with serving(store) as server:
-        address = server.address
-    yield address
+    """An address where nobody listens, nor can."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{reserved.getsockname()[1]}"
 
 
 class Blocks:
