@@ -21,3 +21,16 @@ HEADERS = [
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data).hexdigest().upper()
+
+
+DESCRIPTION = {
+    "chunk_method": "plain/nb_copy=1",
+    "chunk_pos": "0",
+    "container_id": "C0" * 32,
+    "content_id": "AB" * 16,
+    "content_path": "o",
+    "content_policy": "SINGLE",
+    "content_version": "1",
+    "full_path": f"a/c/o/1/{'AB' * 16}",
+}
+"""Description of a chunk on its own."""

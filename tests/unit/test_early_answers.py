@@ -17,7 +17,7 @@ from oio.common import exceptions as exc
 from oio.common.chunks import Chunk, to_remove
 from oio.common.http_eventlet import EarlyAnswer
 from oio.common.options import Options
-from tests.kit.chunkdata import ID
+from tests.kit.chunkdata import DESCRIPTION, ID
 from tests.kit.scripted import Peer, Script, serving
 from tests.unit.test_small_writes import kept_connections, store
 from tests.unit.test_unreachable_writes import EC, HUGE, send, writer_to
@@ -111,16 +111,6 @@ def test_chunk_on_its_own_that_is_there_already_is_a_conflict_and_stays():
         heads.append(peer.read_head().partition(" ")[0])
         peer.answer(409)
 
-    meta = {
-        "chunk_method": "plain/nb_copy=1",
-        "chunk_pos": "0",
-        "container_id": "C0" * 32,
-        "content_id": "AB" * 16,
-        "content_path": "o",
-        "content_policy": "SINGLE",
-        "content_version": "1",
-        "full_path": f"a/c/o/1/{'AB' * 16}",
-    }
     with serving(refuse_it) as server, BlobClient() as client, pytest.raises(exc.Conflict):
-        client.chunk_put(f"http://{server.address}/{ID}", meta, io.BytesIO(bytes(16 << 20)))
+        client.chunk_put(f"http://{server.address}/{ID}", DESCRIPTION, io.BytesIO(bytes(16 << 20)))
     assert heads == ["PUT"]

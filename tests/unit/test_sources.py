@@ -26,6 +26,7 @@ from oio.common.storage_method import STORAGE_METHODS
 from oio.common.utils import GeneratorIO
 from tests.kit import fakes, sources
 from tests.kit.b2_service import BUCKET, KEY, KEY_ID
+from tests.kit.chunkdata import DESCRIPTION
 from tests.kit.ec_fakes import EC
 from tests.kit.fakes import network, stored
 
@@ -79,18 +80,8 @@ def write_files(source, info, **options):
 
 
 def put_chunk(source, info, **options):
-    meta = {
-        "chunk_method": "plain/nb_copy=1",
-        "chunk_pos": "0",
-        "container_id": "C0" * 32,
-        "content_id": "AB" * 16,
-        "content_path": "o",
-        "content_policy": "SINGLE",
-        "content_version": "1",
-        "full_path": f"a/c/o/1/{'AB' * 16}",
-    }
     with BlobClient() as client:
-        return client.chunk_put("http://h0:1/0A", meta, source, **options)[0]
+        return client.chunk_put("http://h0:1/0A", DESCRIPTION, source, **options)[0]
 
 
 def put_file(source, info, **options):
