@@ -398,8 +398,8 @@ class ChunkSender:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something waits in the queue to be sent."""
-        return self._whole is None and not self._queue.empty()
+        """Whether something is queued."""
+        return not self._queue.empty()
 
     @property
     def is_connected(self) -> bool:

@@ -54,6 +54,8 @@ class ParallelWriter(abc.ABC):
         self._options = request.options
         self._failures: list[ChunkSender] = []
         self._current: list[ChunkSender] = []
+        #: Senders in green threads, which need a turn now and then.
+        self._running: list[ChunkSender] = []
         #: What became of each chunk, see :class:`~oio.api._data.metachunks.MetachunkWriter`.
         self.outcomes: list[Outcome] = []
 
@@ -121,6 +123,7 @@ class ParallelWriter(abc.ABC):
         # Leaving the pool kills the green threads that still run; only then are connections closed.
         with green.ContextPool(max(1, len(senders))) as pool:
             done = _started(pool, senders, ChunkSender.run)
+            self._running = senders
             ready = green.LightQueue()
             for sender in senders:
                 sender.others_are_enough = enough
@@ -338,7 +341,7 @@ class ParallelWriter(abc.ABC):
             if left is not None:
                 left -= len(data)
             yield data
-            if any(sender.is_behind for sender in self._current):
+            if any(sender.is_behind for sender in self._running):
                 # Servers get it while it is hashed, and those that are late are connected to.
                 green.eventlet_yield()
             of_object.update(data)
