@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Final
 from urllib.parse import urlsplit
 
+from benchmarks import lines
 from benchmarks.cases import CASES, Case
 from benchmarks.measure import Measurement, Result, load, machine, measure
 from benchmarks.plots import plots
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not cases:
         print(f"--case {options.case!r}: no case has such a name; --list tells them", file=sys.stderr)
         return 2
+    if options.lines and not shutil.which("valgrind"):
+        print("--lines: valgrind is not installed", file=sys.stderr)
+        return 2
     rounds, seconds = _QUICK if options.quick else _FULL
     rounds, seconds = options.rounds or rounds, options.seconds or seconds
     command = shlex.join(["python", "-m", "benchmarks", *given])
@@ -49,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(
                     f"{case.name}\n{Measurement(services, case, 1, seconds).profile('ours', options.profile)}"
                 )
+            return 0
+        if options.lines:
+            print(lines.table(cases, [lines.count(services, case) for case in cases]))
             return 0
         results = []
         for result in measure(services, cases, rounds, seconds, _tell):
@@ -134,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rst", type=Path, metavar="FILE", help="gets the table of docs/performance.rst")
     add("--svg", type=Path, metavar="DIRECTORY", help="gets the plots")
     add("--profile", type=_positive, metavar="N", help="print the N functions that cost the most, instead")
+    add("--lines", action="store_true", help="count instructions and cache lines with Valgrind, instead")
     add("--endpoint", metavar="URL", help="proxy of another namespace, which gets containers that stay")
     add("--namespace", default="OPENIO", help="its name (default: %(default)s)")
     return parser

@@ -11,7 +11,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -95,11 +95,12 @@ class WorkerError(Exception):
     """A client could not do what it was told."""
 
 
-class _Worker:
+class Worker:
     """One client, in a process."""
 
     def __init__(self, setting: Setting, process: subprocess.Popen[str]) -> None:
         self.side = setting.side
+        self.pid = process.pid
         self._process = process
         self._answer()
 
@@ -121,11 +122,11 @@ class _Worker:
 
 
 @contextlib.contextmanager
-def _started(setting: Setting) -> Iterator[_Worker]:
-    command = [sys.executable, "-m", "benchmarks.worker", setting.to_json()]
+def _started(setting: Setting, wrapper: Sequence[str]) -> Iterator[Worker]:
+    command = [*wrapper, sys.executable, "-m", "benchmarks.worker", setting.to_json()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield _Worker(setting, process)
+            yield Worker(setting, process)
         finally:
             process.kill()
 
@@ -143,9 +144,18 @@ class Measurement:
 
     :param rounds: how often each client is measured
     :param seconds: that one round of one client should take
+    :param wrappers: of each client, the beginning of a command that runs its process
     """
 
-    def __init__(self, services: Services, case: Case, rounds: int, seconds: float) -> None:
+    def __init__(
+        self,
+        services: Services,
+        case: Case,
+        rounds: int,
+        seconds: float,
+        wrappers: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._wrappers = wrappers or {}
         self._services = services
         self._case = case
         self._rounds = rounds
@@ -156,19 +166,18 @@ class Measurement:
 
         :raises WorkerError: a client failed, or did something wrong
         """
-        with self._workers() as workers:
+        with self.workers() as workers:
             count = self._count(workers)
             found = {side: _Rounds() for side in workers}
             for number in range(self._rounds):
                 order = SIDES if number % 2 == 0 else SIDES[::-1]
                 for side in order:
-                    self._doom(workers, side, count)
-                    took = workers[side].ask("run", count=count)
+                    took = self.run(workers, side, count)
                     found[side].cpu.append(took["cpu"] / count)
                     found[side].wall.append(took["wall"] / count)
                 for side in order:
                     # What is not right would look fast.
-                    self._doom(workers, side, 1)
+                    self.doom(workers, side, 1)
                     name = workers[side].ask("check")["name"]
                     workers["bare"].ask("verify", name=name)
                     self._tidy(workers)
@@ -186,13 +195,19 @@ class Measurement:
 
     def profile(self, side: str, lines: int) -> str:
         """Say in which functions the time of one client goes."""
-        with self._workers() as workers:
+        with self.workers() as workers:
             count = self._count(workers)
-            self._doom(workers, side, count)
+            self.doom(workers, side, count)
             return str(workers[side].ask("profile", count=count, lines=lines)["text"])
 
+    def run(self, workers: dict[str, Worker], side: str, count: int) -> dict[str, Any]:
+        """Let one client do some operations; gives the seconds that they took."""
+        self.doom(workers, side, count)
+        return workers[side].ask("run", count=count)
+
     @contextlib.contextmanager
-    def _workers(self) -> Iterator[dict[str, _Worker]]:
+    def workers(self) -> Iterator[dict[str, Worker]]:
+        """Start both clients, for as long as the ``with`` block lasts."""
         services, case = self._services, self._case
         if case.operation == "list":
             services.fill(case.count)
@@ -204,7 +219,7 @@ class Measurement:
             key_file = services.key_file if case.policy == "B2" else ""
             for side in SIDES:
                 setting = Setting(side, case, services.proxy, services.namespace, key_file)
-                workers[side] = stack.enter_context(_started(setting))
+                workers[side] = stack.enter_context(_started(setting, self._wrappers.get(side, ())))
             stored = workers["bare"].ask("store")
             if case.delay:
                 services.slow_down(stored["slow"], case.delay)
@@ -214,7 +229,7 @@ class Measurement:
                 if case.policy == "B2":
                     workers["bare"].ask("sweep")
 
-    def _tidy(self, workers: dict[str, _Worker]) -> None:
+    def _tidy(self, workers: dict[str, Worker]) -> None:
         """Remove the data that were put: there is not room for those of all rounds."""
         if self._case.operation != "put":
             return
@@ -222,28 +237,27 @@ class Measurement:
         if self._case.policy == "B2":
             workers["bare"].ask("sweep")
 
-    def _doom(self, workers: dict[str, _Worker], side: str, count: int) -> None:
+    def doom(self, workers: dict[str, Worker], side: str, count: int) -> None:
         """Create the objects that the next operations of a client delete."""
         names = workers[side].ask("plan", count=count)["names"]
         if names:
             workers["bare"].ask("prepare", names=names)
 
-    def _count(self, workers: dict[str, _Worker]) -> int:
+    def _count(self, workers: dict[str, Worker]) -> int:
         """Operations that fill a round, after some that warm both clients up."""
         case = self._case
         count = _FIRST * case.concurrency if case.size < GIB and case.count < _MOST else 1
         for side in SIDES:
-            self._doom(workers, side, count)
-            took = workers[side].ask("run", count=count)["wall"] / count
+            took = self.run(workers, side, count)["wall"] / count
         wanted = int(self._seconds / max(took, 1e-6))
         count = max(1, min(wanted, _MOST))
         return -(-count // case.concurrency) * case.concurrency
 
-    def _side(self, workers: dict[str, _Worker], side: str, found: _Rounds) -> Side:
+    def _side(self, workers: dict[str, Worker], side: str, found: _Rounds) -> Side:
         memory = workers[side].ask("memory")
         calls: dict[str, Any] = {}
         if self._case.concurrency == 1:
-            self._doom(workers, side, 1)
+            self.doom(workers, side, 1)
             calls = workers[side].ask("calls")
         return Side(
             Spread.of(found.cpu),

@@ -2,6 +2,8 @@
 """A run of the benchmarks, with little data: that they measure, never how fast."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,10 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 
 
-def run(*arguments):
+def run(*arguments, path=None):
     command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    env = os.environ if path is None else {**os.environ, "PATH": str(path)}
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=env)
 
 
 def test_tiny_run_measures_both_clients_and_writes_reports(tmp_path):
@@ -47,3 +50,41 @@ def test_pattern_that_is_in_no_name_is_refused():
     done = run("--case", "no such thing")
     assert done.returncode == 2
     assert "no such thing" in done.stderr
+
+
+VALGRIND = """#!{python}
+import os, sys
+place = next(i for i, word in enumerate(sys.argv[1:], 1) if not word.startswith("--"))
+(file,) = [word.partition("=")[2] for word in sys.argv[:place] if word.startswith("--callgrind-out-file=")]
+open(os.path.join("{directory}", str(os.getpid())), "w").write(file)
+os.execv(sys.argv[place], sys.argv[place:])
+"""
+CONTROL = """#!{python}
+import os, sys
+wish, pid = sys.argv[1:]
+wishes = os.path.join("{directory}", pid + ".wishes")
+open(wishes, "a").write(wish + " ")
+if wish == "--dump":
+    file = open(os.path.join("{directory}", pid)).read()
+    seen = 3 if os.path.basename(file) == "ours" else 2
+    open(file + ".1", "w").write(f"events: Ir Dr ILmr DLmr DLmw\\ntotals: {{1000 * seen}} 9 1 {{seen}}\\n")
+"""
+
+
+def test_lines_are_those_that_valgrind_counts_in_one_operation(tmp_path):
+    for name, script in (("valgrind", VALGRIND), ("callgrind_control", CONTROL)):
+        program = tmp_path / name
+        program.write_text(script.format(python=sys.executable, directory=tmp_path))
+        program.chmod(0o755)
+    done = run("--lines", "--case", "^head$", path=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    cells = ["head", "3,000 / 2,000", "1.50", "4 / 3", "1.33"]
+    assert re.split("  +", done.stdout.splitlines()[1].strip()) == cells
+    wishes = [path.read_text() for path in tmp_path.glob("*.wishes")]
+    assert wishes == ["--instr=on --instr=off --dump "] * 2
+
+
+def test_lines_need_valgrind(tmp_path):
+    done = run("--lines", "--case", "^head$", path=tmp_path)
+    assert done.returncode == 2
+    assert "valgrind is not installed" in done.stderr
