@@ -85,6 +85,9 @@ NO_DATA = _Nothing.NO_DATA
 
 _LOGGER = logging.getLogger(__name__)
 
+_DECODER = jsonlib.JSONDecoder()
+_BLANKS = " \t\n\r"
+"""What JSON allows around a value."""
 _VERSION = re.compile(r"^/(v[0-9.]+/)?")
 _LONGEST_KEPT = 128
 """Characters of the longest parameter that is remembered as it is written in a query."""
@@ -472,9 +475,11 @@ def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
 def _decode_body(raw: bytes) -> Any:
     try:
         # It is UTF-8: the standard function looks for other encodings first.
-        return jsonlib.loads(raw.decode("utf-8", "surrogatepass"))
+        text = raw.decode("utf-8", "surrogatepass").strip(_BLANKS)
+        answer, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return raw
+    return answer if end == len(text) else raw
 
 
 def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header: str | None) -> None:
