@@ -28,7 +28,6 @@ _LONGEST_LINE = 65536
 """Bytes of such a line that are read at once."""
 _LONGEST_NAME = 200
 """Characters of the longest name of a header that is not odd."""
-_TARGET = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[!-9;-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
@@ -49,6 +48,11 @@ def _is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_target(text: str) -> bool:
+    """Tell a path, possibly with a query, whose characters may be sent as they are."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
+
+
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str | bytes]]) -> bytes:
     r"""Write the head of a request.
 
@@ -61,7 +65,7 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
     """
     if not _is_token(method):
         raise ValueError(f"invalid method: {method!r:.200}")
-    if not _TARGET.fullmatch(target):
+    if not is_target(target):
         raise ValueError(f"URL can't contain control characters, blanks or non-ASCII: {target!r:.200}")
     lines = []
     for name, value in fields:

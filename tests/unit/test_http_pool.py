@@ -357,10 +357,10 @@ class ClosedMeanwhile(GreenHTTPConnectionPool):
 
 
 def test_pool_that_another_thread_closes_is_told_as_such():
-    pool = ClosedMeanwhile("127.0.0.1", 1)
+    pool = ClosedMeanwhile("127.0.0.1", 1, retries=urllib3.Retry(0, read=False))
     pool.is_closing = True
     with pytest.raises(urllib3.exceptions.ClosedPoolError):
-        pool.exchange("GET", "/route", None, {}, urllib3.Retry(0, read=False), 1.0)
+        pool.exchange("GET", "/route", None, {}, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["chunked", "no length", "encoded"])
