@@ -45,7 +45,6 @@ class _Response(HTTPResponse):
 
 
 _WRITTEN_BY_US = frozenset({"host", "accept-encoding", "content-length", "transfer-encoding"})
-_TEXT = {str}
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _USER_AGENT = f"python-urllib3/{urllib3_version}"
 
@@ -61,9 +60,11 @@ def is_plain(body: object, fields: Mapping[str, str]) -> bool:
     """Tell a request that is written here from one that only urllib3 knows how to frame."""
     if body is not None and not isinstance(body, bytes):
         return False
-    values = fields.values()
-    are_text = {*map(type, values)} <= _TEXT
-    return are_text and SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
+    try:
+        values = "".join(fields.values())
+    except TypeError:
+        return False
+    return SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
 
 
 class RequestTimeout(urllib3.Timeout):

@@ -108,11 +108,11 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
 
     :raises OioProtocolError: some are missing
     """
-    meta = described_by(resp)
-    if not is_made_up(resp):
-        wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
-        if missing := sorted(wanted - meta.keys()):
-            raise exc.OioProtocolError(f"answer has no {', '.join(missing)} of the object", service=service)
+    meta, _ = _described(_index_of(resp))
+    wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
+    if not meta.keys() >= wanted and not is_made_up(resp):
+        missing = ", ".join(sorted(wanted - meta.keys()))
+        raise exc.OioProtocolError(f"answer has no {missing} of the object", service=service)
     return meta
 
 
