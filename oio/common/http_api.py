@@ -87,8 +87,6 @@ NO_DATA = _Nothing.NO_DATA
 _LOGGER = logging.getLogger(__name__)
 
 _DECODER = jsonlib.JSONDecoder()
-_BLANKS = " \t\n\r"
-"""What JSON allows around a value."""
 _VERSION = re.compile(r"^/(v[0-9.]+/)?")
 _LONGEST_KEPT = 128
 """Characters of the longest parameter that is remembered as it is written in a query."""
@@ -353,9 +351,8 @@ class HttpApi:
         if watch is not None and isinstance(raw, bytes):
             watch.received = len(raw)
         if perfdata is not None:
-            _add_perfdata(
-                perfdata, self.service_type, time.monotonic() - start, resp.headers.get(PERFDATA_HEADER)
-            )
+            spent = time.monotonic() - start
+            _add_perfdata(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
         answer = _decode_body(raw) if isinstance(raw, bytes) and raw else raw
         if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and is_page(resp)):
             self._refused(resp, answer, reqid, urlsplit(url).netloc)
@@ -477,7 +474,7 @@ def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
 def _decode_body(raw: bytes) -> Any:
     try:
         # It is UTF-8: the standard function looks for other encodings first.
-        text = raw.decode("utf-8", "surrogatepass").strip(_BLANKS)
+        text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
         answer, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return raw

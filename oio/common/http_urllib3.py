@@ -137,7 +137,7 @@ class SafePoolManager(urllib3.PoolManager):
         """
         # In fewer steps than urllib3, which splits URLs, puts them together again, and looks for pools.
         end = url.find("/", _AFTER_SCHEME)
-        pool = self._known.get(url[:end])
+        pool = self._known.get(url[:end]) if end > 0 else None
         if pool is None or pool.pool is None:
             pool = self._found(url, end)
         target = url[end:]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import random
@@ -336,6 +337,17 @@ def test_answer_that_ends_early_gives_what_there_is_and_fails_then():
             answer.block_of(8)
         assert b"/route" in manager.request("GET", url, headers={}, **UNREAD).read()
         assert server.connections == 2
+        manager.clear()
+
+
+def test_service_whose_address_begins_like_the_url_of_another_is_not_asked():
+    manager, limits = get_pool_manager(), urllib3.Timeout(5.0)
+    with serving(answer_all) as server:
+        # Most likely, nobody listens there.
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            manager.send_as_is("GET", f"http://{server.address[:-1]}/route", {}, None, limits).close()
+        answer = manager.send_as_is("GET", f"http://{server.address}", {}, None, limits)
+        assert answer.data.startswith(b"GET / ")
         manager.clear()
 
 
