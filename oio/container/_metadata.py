@@ -125,17 +125,18 @@ def faithful_description(resp: Any) -> JsonObject | None:
 
     :returns: None when something else than the object and its properties may be described
     """
-    if is_made_up(resp):
-        return described_by(resp)
     original = getattr(resp, "_original_response", None)
     if isinstance(original, HTTPResponse):
-        if original.head_is_broken:
-            return None
-    elif (message := getattr(original, "msg", None)) is not None and (
-        message.defects or message.get_payload()
-    ):
+        is_broken, index = original.head_is_broken, original.index
+    elif is_made_up(resp):
+        return described_by(resp)
+    else:
+        message = getattr(original, "msg", None)
+        is_broken = message is not None and (message.defects or message.get_payload())
+        index = index_of(resp.headers.items())
+    if is_broken:
         return None
-    meta, is_clear = _described(_index_of(resp))
+    meta, is_clear = _described(index)
     return meta if is_clear and meta.keys() >= _OF_OBJECTS and "target_policy" not in meta else None
 
 
