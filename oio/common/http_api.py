@@ -29,6 +29,7 @@ from oio.common.http_pools import RequestTimeout
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
     URLLIB3_POOLMANAGER_KWARGS,
+    ask_unread,
     get_pool_manager,
     is_page,
     oio_exception_from_httperror,
@@ -37,7 +38,7 @@ from oio.common.http_urllib3 import (
 )
 from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
-from oio.common.limits import Limits, RequestTimes, check_seconds
+from oio.common.limits import NO_LIMITS, Limits, RequestTimes, check_seconds
 from oio.common.perfdata import Perfdata, add_figure
 from oio.common.retry import Attempts, Retry, check_retry, seconds_asked
 
@@ -85,12 +86,13 @@ NO_DATA = _Nothing.NO_DATA
 
 _LOGGER = logging.getLogger(__name__)
 
+_DECODER = jsonlib.JSONDecoder()
 _VERSION = re.compile(r"^/(v[0-9.]+/)?")
 _LONGEST_KEPT = 128
 """Characters of the longest parameter that is remembered as it is written in a query."""
 _READING = frozenset({"GET", "HEAD"})
-#: The body is left for us to read, which the fake pools of applications need not know.
-_UNREAD: dict[str, Any] = {"preload_content": False, "decode_content": False}
+#: Options that limit the time of a request.
+_TIMES = frozenset({"limits", "timeout", "connection_timeout", "read_timeout", "deadline"})
 #: Options that win over a header of the caller.
 _ASSIGNED = frozenset({"admin_mode", "force_master"})
 _CAPITALISED = frozenset({"connection", "content-type"})
@@ -320,8 +322,7 @@ class HttpApi:
 
         :param watch: gets the numbers of bytes
         """
-        service = urlsplit(url).netloc
-        timeout = self._timeout(method, url, service, given)
+        timeout = self._timeout(method, url, given)
         headers = self._headers(given, timeout)
         body = _encode_body(given, headers)
         params, perfdata = given.get("params"), given.get("perfdata")
@@ -335,22 +336,15 @@ class HttpApi:
         limit = green.OioTimeout(timeout.total if isinstance(timeout.total, (int, float)) else None)
         try:
             with limit:
-                resp = pool.request(
-                    method,
-                    target,
-                    headers=headers,
-                    body=body,
-                    timeout=timeout,
-                    redirect=False,
-                    **(_UNREAD if isinstance(pool, urllib3.PoolManager) else {}),
-                )
-                raw = read_whole(method, resp, self._max_answer_size, service, reqid)
+                resp = ask_unread(pool, method, target, headers, body, timeout)
+                raw = read_whole(method, resp, self._max_answer_size, url, reqid)
         except green.OioTimeout as err:
             if err is not limit:
                 raise
-            what = f"reqid={reqid}, host={service}: {method} {urlsplit(url).path}"
+            parts = urlsplit(url)
+            what = f"reqid={reqid}, host={parts.netloc}: {method} {parts.path}"
             text = f"{what}: {err.doing or 'reading the answer'}: {err}"
-            raise exc.OioTimeout(text, reqid=reqid, service=service) from err
+            raise exc.OioTimeout(text, reqid=reqid, service=parts.netloc) from err
         except urllib3.exceptions.HTTPError as err:
             pass_interruption(err)
             oio_exception_from_httperror(err, reqid=reqid, url=url)
@@ -361,7 +355,7 @@ class HttpApi:
             _add_perfdata(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
         answer = _decode_body(raw) if isinstance(raw, bytes) and raw else raw
         if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and is_page(resp)):
-            self._refused(resp, answer, reqid, service)
+            self._refused(resp, answer, reqid, urlsplit(url).netloc)
         return resp, answer
 
     def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
@@ -371,8 +365,10 @@ class HttpApi:
             raise _refusal(resp, answer, reqid, service)
         refuse_stranger(resp, service, reqid)
 
-    def _timeout(self, method: str, url: str, service: str, given: RequestParts) -> urllib3.Timeout:
+    def _timeout(self, method: str, url: str, given: RequestParts) -> urllib3.Timeout:
         """Time limits of one request, from the options of a call."""
+        if _TIMES.isdisjoint(given) and (usual := self._usual_timeout) is not None:
+            return usual
         limits = given.get("limits")
         timeout = given.get("timeout")
         if isinstance(timeout, urllib3.Timeout):
@@ -384,14 +380,20 @@ class HttpApi:
                 None,
                 given.get("deadline") if limits is None else limits.deadline,
             )
-        doing = f"{method} {urlsplit(url).path}"
-        reqid = given.get("reqid")
-        known = reqid if isinstance(reqid, str) else None
-        times = limits.for_request(self._limits, doing, reqid=known, service=service)
+        known = reqid if isinstance(reqid := given.get("reqid"), str) else None
+        times = limits.for_request(self._limits, method, url, known)
         if times.read <= 0:
             # urllib3 refuses it in words of its own.
-            raise exc.DeadlineReached(f"No time is left for {doing}", reqid=known, service=service)
+            parts = urlsplit(url)
+            text = f"No time is left for {method} {parts.path}"
+            raise exc.DeadlineReached(text, reqid=known, service=parts.netloc)
         return _timeout_of(times)
+
+    @functools.cached_property
+    def _usual_timeout(self) -> urllib3.Timeout | None:
+        """Time limits of the requests of calls that bring none; None when no time would be left."""
+        times = NO_LIMITS.for_request(self._limits)
+        return _timeout_of(times) if times.read > 0 else None
 
     def _headers(self, given: RequestParts, timeout: urllib3.Timeout) -> Headers:
         """Headers of one request: those of the caller, and what options stand for."""
@@ -472,9 +474,11 @@ def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
 def _decode_body(raw: bytes) -> Any:
     try:
         # It is UTF-8: the standard function looks for other encodings first.
-        return jsonlib.loads(raw.decode("utf-8", "surrogatepass"))
+        text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
+        answer, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return raw
+    return answer if end == len(text) else raw
 
 
 def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header: str | None) -> None:

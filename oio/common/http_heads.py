@@ -28,25 +28,29 @@ _LONGEST_LINE = 65536
 """Bytes of such a line that are read at once."""
 _LONGEST_NAME = 200
 """Characters of the longest name of a header that is not odd."""
-_TARGET = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[!-9;-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _FIELD = re.compile(rf"({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*(.*)")
+_METHODS = frozenset({"COPY", "DELETE", "GET", "HEAD", "POST", "PUT"})
 _MOST_NAMES = 1024
+_SENT_NAMES: set[str] = set()
+"""Names of headers that were sent before: nothing is wrong with them."""
 _KEYS: dict[str, str] = {}
 """Names of headers that have come before -> the same in lower case."""
 
 
-@functools.lru_cache(1024)
-def _is_token(name: str) -> bool:
-    return _TOKEN.fullmatch(name) is not None
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"invalid name of a header: {name!r:.200}")
+    if len(_SENT_NAMES) < _MOST_NAMES:
+        _SENT_NAMES.add(name)
 
 
-@functools.lru_cache(1024)
-def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+def is_target(text: str) -> bool:
+    """Tell a path, possibly with a query, whose characters may be sent as they are."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
 
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str | bytes]]) -> bytes:
@@ -59,21 +63,21 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
     >>> request_head("GET", "/AB", "rawx-1:6010", [("Range", "bytes=0-9")])
     b'GET /AB HTTP/1.1\r\nHost: rawx-1:6010\r\nAccept-Encoding: identity\r\nRange: bytes=0-9\r\n\r\n'
     """
-    if not _is_token(method):
+    if method not in _METHODS and not _TOKEN.fullmatch(method):
         raise ValueError(f"invalid method: {method!r:.200}")
-    if not _TARGET.fullmatch(target):
+    if not is_target(target):
         raise ValueError(f"URL can't contain control characters, blanks or non-ASCII: {target!r:.200}")
-    lines = []
+    lines = [f"{method} {target} HTTP/1.1\r\n", f"Host: {host}\r\n", "Accept-Encoding: identity\r\n"]
     for name, value in fields:
-        if not _is_name(name):
-            raise ValueError(f"invalid name of a header: {name!r:.200}")
+        if name not in _SENT_NAMES:
+            _check_name(name)
         lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}\r\n")
+    lines.append("\r\n")
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines):
         odd = next(line for line in lines if line.count("\n") > 1 or line.count("\r") > 1)
         raise ValueError(f"invalid value of a header: {odd[:-2]!r:.200}")
-    head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: identity\r\n{text}\r\n"
-    return head.encode("latin-1")
+    return text.encode("latin-1")
 
 
 def host_of(connection: http.client.HTTPConnection) -> str:
@@ -97,18 +101,20 @@ def _plain_fields(text: str) -> Index | None:
     # The empty line counts.
     if len(lines) + 1 > _MOST_LINES:
         raise http.client.HTTPException(f"got more than {_MOST_LINES} headers")
+    index: Index = {}
     # No more than one blank comes before a value.
     if not ("\t" in text or ":  " in text):
         # Most often, every name has come before, and once in the head.
-        pairs = [line.split(": ", 1) for line in lines]
         try:
-            known = {_KEYS[pair[0]]: pair for pair in pairs}
-        except KeyError:
+            for line in lines:
+                name, value = line.split(": ", 1)
+                index[_KEYS[name]] = [name, value]
+        except (KeyError, ValueError):
             pass
         else:
-            if len(known) == len(pairs) and sum(map(len, pairs)) == 2 * len(pairs):
-                return known
-    index: Index = {}
+            if len(index) == len(lines):
+                return index
+        index = {}
     for line in lines:
         found = _FIELD.fullmatch(line)
         if found is None:
@@ -153,27 +159,13 @@ def index_of(pairs: Iterable[tuple[str, str]]) -> Index:
     return index
 
 
-def _plain_head(there: bytes) -> tuple[tuple[str, int, str], str, Index, int] | None:
-    """Read a head that is there at once, and in which nothing is odd; None if it is another.
-
-    :returns: version, status and reason; the lines of the headers; what they say; the number of its bytes
-    """
-    end = there.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    first, _, fields = there[:end].decode("latin-1").partition("\r\n")
-    status_line = _status_line(first)
-    index = None if status_line is None else _plain_fields(fields)
-    return None if status_line is None or index is None else (status_line, fields, index, end + 4)
-
-
 @functools.lru_cache(64)
-def _status_line(line: str) -> tuple[str, int, str] | None:
+def _status_line(line: bytes) -> tuple[int, int, str] | None:
     """Version, status and reason of a final answer; None when the line is odd."""
-    found = _STATUS.fullmatch(line)
+    found = _STATUS.fullmatch(line.decode("latin-1"))
     if found is None or found[2].startswith("1"):
         return None
-    return f"HTTP/1.{found[1]}", int(found[2]), found[3] or ""
+    return 10 + int(found[1]), int(found[2]), (found[3] or "").strip()
 
 
 class _Lines:
@@ -266,20 +258,33 @@ class HTTPResponse(http.client.HTTPResponse):
             return
         source = self._source
         there: bytes = self.fp.peek() if source is None else source.recv(_AT_ONCE)
-        head = _plain_head(there)
-        if head is not None:
-            (version, status, reason), self._fields, index, size = head
-            if source is None:
-                self.fp.read(size)
+        # Most often, all of the head is there, and nothing in it is odd.
+        end, first = there.find(b"\r\n\r\n"), there.find(b"\r\n")
+        line = None if end < 0 else _status_line(there[:first])
+        fields = "" if line is None else there[first + 2 : end].decode("latin-1")
+        index = None if line is None else _plain_fields(fields)
+        if line is None or index is None:
+            self._begin_odd(there)
+            return
+        self.version, self.status, self.reason = line
+        self._fields = fields
+        self._frame(index)
+        if source is None:
+            self.fp.read(end + 4)
+        elif self.chunked or self.length is None or self.length > len(there) - end - 4:
+            self.fp = source.file_after(there[end + 4 :])
         else:
-            if source is not None:
-                self.fp = source.file_after(there)
-            version, status, reason, self.pairs = self._read_head()
-            index = index_of(self.pairs)
-        self.index = index
-        # Made when somebody asks for them: until now, they were None.
-        del self.headers, self.msg
-        self.code = self.status = status
+            self.is_there = True
+            self.fp = _Whole(there[end + 4 :])
+            if self.length < len(there) - end - 4:
+                # Nobody can tell which answer the rest belongs to.
+                self.will_close = True
+
+    def _begin_odd(self, there: bytes) -> None:
+        """Read any head, the first bytes of which are there."""
+        if self._source is not None:
+            self.fp = self._source.file_after(there)
+        version, self.status, reason, self.pairs = self._read_head()
         self.reason = reason.strip()
         if version.startswith("HTTP/1.") and version != "HTTP/1.0":
             self.version = 11
@@ -287,20 +292,7 @@ class HTTPResponse(http.client.HTTPResponse):
             self.version = 10
         else:
             raise http.client.UnknownProtocol(version)
-        self._frame(index)
-        if head is not None and source is not None:
-            self._begin_body(source, there[size:])
-
-    def _begin_body(self, source: Any, there: bytes) -> None:
-        """Make the file that the body is read from, the first bytes of which are there."""
-        if self.chunked or self.length is None or self.length > len(there):
-            self.fp = source.file_after(there)
-            return
-        self.is_there = True
-        self.fp = _Whole(there)
-        if self.length < len(there):
-            # Nobody can tell which answer the rest belongs to.
-            self.will_close = True
+        self._frame(index_of(self.pairs))
 
     def whole(self) -> bytes | None:
         """Read the body if all of it is there; None when it is not, or when a part of it was read."""
@@ -310,8 +302,7 @@ class HTTPResponse(http.client.HTTPResponse):
         data = file.getvalue()
         if len(data) != self.length:
             data = data[: self.length]
-        self.length = 0
-        self._close_conn()  # type: ignore[attr-defined]
+        self.length, self.fp = 0, None
         return data
 
     def _read_head(self) -> tuple[str, int, str, Pairs]:
@@ -324,7 +315,11 @@ class HTTPResponse(http.client.HTTPResponse):
             version, status, reason = self._read_status()
 
     def _frame(self, index: dict[str, list[str]]) -> None:
-        """Tell where the body ends, and whether the connection goes on after it."""
+        """Take a head, and tell where the body ends, and whether the connection goes on after it."""
+        self.index = index
+        # Made when somebody asks for them: until now, they were None.
+        del self.headers, self.msg
+        self.code = self.status
         self.chunked = "transfer-encoding" in index and index["transfer-encoding"][1].lower() == "chunked"
         self.chunk_left = self.length = None
         if not self.chunked and (text := index.get("content-length", _NONE)[1]):

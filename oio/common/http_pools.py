@@ -45,7 +45,6 @@ class _Response(HTTPResponse):
 
 
 _WRITTEN_BY_US = frozenset({"host", "accept-encoding", "content-length", "transfer-encoding"})
-_TEXT = {str}
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _USER_AGENT = f"python-urllib3/{urllib3_version}"
 
@@ -61,19 +60,11 @@ def is_plain(body: object, fields: Mapping[str, str]) -> bool:
     """Tell a request that is written here from one that only urllib3 knows how to frame."""
     if body is not None and not isinstance(body, bytes):
         return False
-    values = fields.values()
-    are_text = {*map(type, values)} <= _TEXT
-    return are_text and SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
-
-
-def _head(host: str, method: str, target: str, body: bytes | None, fields: Mapping[str, str]) -> bytes:
-    """Write the head of a request, as urllib3 would."""
-    pairs = []
-    if body is not None or method not in _WITHOUT_BODY:
-        pairs.append(("Content-Length", str(len(body or b""))))
-    if not _look_at_names(tuple(fields))[1]:
-        pairs.append(("User-Agent", _USER_AGENT))
-    return request_head(method, target, host, [*pairs, *fields.items()])
+    try:
+        values = "".join(fields.values())
+    except TypeError:
+        return False
+    return SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
 
 
 class RequestTimeout(urllib3.Timeout):
@@ -137,7 +128,8 @@ class _GreenHTTPConnection(HTTPConnection):
             self.ask(method, url, body, fields, options)
             return
         self._asked = None
-        self._check_answered()
+        if self._answer is not None:
+            self._check_answered(self._answer)
         options["chunked"] = chunked
         try:
             super().request(method, url, body, headers, **options)
@@ -155,14 +147,21 @@ class _GreenHTTPConnection(HTTPConnection):
     ) -> None:
         """Send a plain request, see :func:`is_plain`."""
         self._asked = None
-        self._check_answered()
+        if self._answer is not None:
+            self._check_answered(self._answer)
+        pairs = [*fields.items()]
+        # As urllib3 would.
+        if not _look_at_names(tuple(fields))[1]:
+            pairs.insert(0, ("User-Agent", _USER_AGENT))
+        if body is not None or method not in _WITHOUT_BODY:
+            pairs.insert(0, ("Content-Length", str(len(body or b""))))
         try:
             if self.sock is None:
                 self.connect()
             else:
                 self.sock.settimeout(self.timeout)
             self._asked = (method, url, options or {})
-            head = _head(self.host_header, method, url, body, fields)
+            head = request_head(method, url, self.host_header, pairs)
             if body is None or len(body) <= _LARGE:
                 self.sock.sendall(head + body if body else head)
             else:
@@ -172,8 +171,10 @@ class _GreenHTTPConnection(HTTPConnection):
             err.doing = err.doing or "sending the request"
             raise
 
-    def _check_answered(self) -> None:
-        if self._answer is not None and self._answer.fp is not None:
+    def _check_answered(self, answer: HTTPResponse) -> None:
+        self._answer = None
+        if answer.fp is not None:
+            self._answer = answer
             raise http.client.CannotSendRequest("an answer was not read to its end")
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
@@ -216,7 +217,7 @@ class _GreenHTTPConnection(HTTPConnection):
         if answer.will_close:
             # The answer has the socket for itself.
             self.close()
-        else:
+        elif not answer.is_there:
             self._answer = answer
         return answer
 
@@ -310,58 +311,53 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
     ConnectionCls = _GreenHTTPConnection
     QueueCls = _IdleConnections  # type: ignore[assignment]
 
+    @functools.cached_property
+    def _sends_once(self) -> bool:
+        """Whether no request is repeated, whatever the answer, nor waits for a connection."""
+        policy = self.retries
+        return (
+            type(policy) is urllib3.Retry
+            and policy.total == 0
+            and not policy.status_forcelist
+            and not self.block
+        )
+
     def exchange(
         self,
         method: str,
         target: str,
         body: Any,
         headers: Mapping[str, str],
-        policy: Any,
         timeout: Any,
     ) -> Any:
         """Send a request as `urlopen` does, in fewer steps when it is plain and a connection is kept.
 
-        :param policy: which repetitions are allowed; those are left to urllib3
         :returns: the answer, whose body is not read yet
         """
-        # Whatever the answer, it repeats no request.
-        repeats_none = type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
-        connection = None
-        if repeats_none and not self.block and is_plain(body, headers):
-            connection = self._kept()
+        policy: Any = self.retries
+        connection = self._kept() if self._sends_once and is_plain(body, headers) else None
         if connection is None:
-            return self.urlopen(
-                method,
-                target,
-                body,
-                headers,
-                policy,
-                False,
-                False,
-                timeout=timeout,
-                preload_content=False,
-                decode_content=False,
-            )
+            more = {"timeout": timeout, "preload_content": False, "decode_content": False}
+            return self.urlopen(method, target, body, headers, policy, False, False, **more)
         self.num_requests += 1
+        is_sent = False
         try:
-            answer = self._answer(connection, method, target, body, headers, timeout)
-            response = QuickResponse(
-                answer,
-                pool=self,
-                connection=connection,
-                retries=policy,
-                request_method=method,
-                request_url=target,
-            )
-            index = answer.index
-            lengths = index.get("content-length", ("", "0"))
-            is_odd = len(lengths) > 2 or not lengths[1].isdecimal()
-            if answer.length is None or is_odd or "transfer-encoding" in index:
-                # Framed in a way that urllib3 may refuse, also when there is no body.
-                response.complete()
+            known = type(timeout) is RequestTimeout
+            sending, reading = (timeout.sending, timeout.reading) if known else self._limits_of(timeout)
+            connection.timeout = sending
+            try:  # noqa: SIM105 - another way costs several calls
+                connection.ask(method, target, body, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                # A service that hangs up early may have answered before.
+                pass
+            connection.timeout, is_sent = reading, True
+            if reading == 0:
+                raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
+            response = QuickResponse(connection.answer(), self, connection, method, target)
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
-            policy.increment(method, target, None, _as_urllib3(err), self, err.__traceback__)
+            failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
+            policy.increment(method, target, None, failure, self, err.__traceback__)
             raise
         except BaseException:  # What is half done is of no use.
             self._discard(connection)
@@ -373,38 +369,20 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             )
         return response
 
-    def _answer(
-        self,
-        connection: Any,
-        method: str,
-        target: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        timeout: Any,
-    ) -> HTTPResponse:
-        """Send a plain request on a connection, and read the head of the answer."""
-        wait: float | None
-        if type(timeout) is RequestTimeout:
-            connection.timeout, wait = timeout.sending, timeout.reading
-        else:
-            limit = self._get_timeout(timeout)
-            limit.start_connect()
-            connection.timeout = limit.resolve_default_timeout(limit.connect_timeout)
-            wait = limit.read_timeout
-        try:  # noqa: SIM105 - another way costs several calls
-            connection.ask(method, target, body, headers)
-        except (BrokenPipeError, ConnectionResetError):
-            # A service that hangs up early may have answered before.
-            pass
-        connection.timeout = wait
-        if wait == 0:
-            raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
+    def _late(self, error: Exception, target: str, reading: float | None) -> Exception:
+        """What urllib3 makes of a failure once the request was sent."""
         try:
-            answer: HTTPResponse = connection.answer()
-        except OSError as err:
-            self._raise_timeout(err, target, wait)
-            raise
-        return answer
+            if isinstance(error, OSError):
+                self._raise_timeout(error, target, reading)
+        except urllib3_exceptions.ReadTimeoutError as late:
+            return late
+        return _as_urllib3(error)
+
+    def _limits_of(self, timeout: Any) -> tuple[float | None, float | None]:
+        """Seconds to send a request on a connection that is there, and for each read of the answer."""
+        limit = self._get_timeout(timeout)
+        limit.start_connect()
+        return limit.resolve_default_timeout(limit.connect_timeout), limit.read_timeout
 
     def _kept(self) -> Any:
         """A kept connection that looks alive; None when one has to be connected, or warned of."""
@@ -412,8 +390,8 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         if (pool := self.pool) is None:
             raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
         try:
-            connection = pool.get(False)
-        except queue.Empty:
+            connection = pool.queue.pop()
+        except IndexError:
             return None
         if connection is not None and (sock := connection.sock) is not None:
             if green.is_readable(sock):

@@ -19,13 +19,28 @@ class QuickResponse(urllib3.HTTPResponse):
     :meth:`block_of`. Making the rest takes as long as all that.
 
     :param answer: whose head was read
-    :param rest: other arguments of the response of urllib3
+    :param pool: that the connection is given back to
+    :param connection: that the answer comes on
+    :param method: of the request
+    :param target: of the request
+    :raises urllib3.exceptions.HTTPError: the frame of the answer makes no sense
     """
 
-    def __init__(self, answer: HTTPResponse, **rest: Any) -> None:
+    #: What the answer comes on, until it was read.
+    _lent: Any = None
+    _data: bytes | None = None
+
+    def __init__(self, answer: HTTPResponse, pool: Any, connection: Any, method: str, target: str) -> None:
         self._original_response = self._answer = answer
-        self._rest = rest
+        self._rest = (pool, method, target)
+        self._lent = connection
         self.status, self.reason, self.version = answer.status, answer.reason, answer.version
+        index = answer.index
+        lengths = index.get("content-length", ("", "0"))
+        is_odd = len(lengths) > 2 or not lengths[1].isdecimal()
+        if answer.length is None or is_odd or "transfer-encoding" in index:
+            # urllib3 may refuse it, also when there is no body.
+            self.complete()
 
     @functools.cached_property
     def headers(self) -> urllib3.HTTPHeaderDict:  # type: ignore[override]
@@ -44,7 +59,7 @@ class QuickResponse(urllib3.HTTPResponse):
         :param limit: bytes of the largest body that is taken
         """
         length = self._answer.length
-        if length is None or length > limit or not self._is_plain():
+        if self._lent is None or length is None or length > limit or "content-encoding" in self._answer.index:
             return None
         self._data = data = self._take(None)
         return data
@@ -55,10 +70,9 @@ class QuickResponse(urllib3.HTTPResponse):
         :param size: at most so many bytes; fewer come when the connection has ended
         :returns: None for a body that needs more care, or was read to its end
         """
-        return self._take(size) if self._answer.length is not None and self._is_plain() else None
-
-    def _is_plain(self) -> bool:
-        return "connection" in self.__dict__.get("_rest", ()) and "content-encoding" not in self._answer.index
+        if self._lent is None or self._answer.length is None or "content-encoding" in self._answer.index:
+            return None
+        return self._take(size)
 
     def _take(self, size: int | None) -> bytes:
         """Read so many bytes, or all."""
@@ -73,28 +87,29 @@ class QuickResponse(urllib3.HTTPResponse):
             # Translates what went wrong, and closes.
             with self._error_catcher():
                 raise err from err.__cause__
-        if answer.isclosed():
-            self._rest["pool"]._put_conn(self._rest.pop("connection"))
+        if answer.fp is None:
+            connection, self._lent = self._lent, None
+            self._rest[0]._put_conn(connection)
         return data
 
     @property
     def data(self) -> bytes:
         """The whole body."""
-        data: bytes | None = self.__dict__.get("_data")
-        return super().data if data is None else data
+        return super().data if self._data is None else self._data
 
     @property
     def closed(self) -> bool:
         """Whether the body was read to its end, or given up."""
-        return self._answer.isclosed() if "_rest" in self.__dict__ else super().closed
+        return self._answer.fp is None if "_rest" in self.__dict__ else super().closed
 
     def complete(self) -> None:
         """Become a whole response of urllib3.
 
         :raises urllib3.exceptions.HTTPError: its frame makes no sense
         """
-        answer, rest = self._answer, self.__dict__.pop("_rest")
-        data = self.__dict__.get("_data")
+        answer, data = self._answer, self._data
+        pool, method, target = self.__dict__.pop("_rest")
+        connection, self._lent = self._lent, None
         super().__init__(
             answer,
             self.headers,
@@ -104,7 +119,11 @@ class QuickResponse(urllib3.HTTPResponse):
             preload_content=False,
             decode_content=False,
             original_response=answer,
-            **rest,
+            pool=pool,
+            connection=connection,
+            retries=pool.retries,
+            request_method=method,
+            request_url=target,
         )
         if data is not None:
             self._body, self._fp_bytes_read, self.length_remaining = data, len(data), 0

@@ -22,6 +22,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.arguments import WrongType
 from oio.common.easy_value import float_value, int_value
+from oio.common.http_heads import is_target
 from oio.common.http_pools import (
     GreenHTTPConnectionPool,
     GreenHTTPSConnectionPool,
@@ -37,6 +38,7 @@ __all__ = [
     "URLLIB3_POOLMANAGER_KWARGS",
     "URLLIB3_REQUESTS_KWARGS",
     "SafePoolManager",
+    "ask_unread",
     "get_pool_manager",
     "is_made_up",
     "is_page",
@@ -68,11 +70,11 @@ URLLIB3_REQUESTS_KWARGS = (
 )
 _REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "decode_content"})
 #: What our own clients ask with.
-_FALSE_OF_CLIENTS = ("redirect", "preload_content", "decode_content")
-_OF_CLIENTS = frozenset({"headers", "body", "timeout", *_FALSE_OF_CLIENTS})
+_OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", "preload_content", "decode_content"})
 _UNREAD = {"preload_content": False, "decode_content": False}
-#: Scheme, netloc, path and query of a URL without a fragment.
-_PLAIN_URL = re.compile(r'(https?)://([!"$-.0->@-~]+)((?:/[!"$->@-~]*)?)(?:\?([!"$-~]*))?')
+_AFTER_SCHEME = len("https://")
+#: Scheme and netloc of a URL, as they are known by.
+_PLAIN_ORIGIN = re.compile(r'https?://[!"$-.0->@-~]+')
 #: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
 URLLIB3_POOLMANAGER_KWARGS = (
     "pool_connections",
@@ -110,17 +112,17 @@ class SafePoolManager(urllib3.PoolManager):
         self.pools.lock = green.RLock()
         self.pool_classes_by_scheme = {"http": GreenHTTPConnectionPool, "https": GreenHTTPSConnectionPool}
         #: Pool of each service that was asked: urllib3 takes long to find it.
-        self._known: dict[tuple[str, str], Any] = {}
+        self._known: dict[str, Any] = {}
         _MANAGERS.add(self)
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request, see :meth:`urllib3.PoolManager.request`."""
-        if kwargs.keys() == _OF_CLIENTS and not any(map(kwargs.get, _FALSE_OF_CLIENTS)):
-            parts = _PLAIN_URL.fullmatch(url)
-            if parts is not None and "/." not in parts[3] and self.proxy is None:
+        if kwargs.keys() == _OF_CLIENTS and "/." not in url and self.proxy is None:
+            redirect, unread = kwargs["redirect"], not kwargs["preload_content"]
+            if unread and not (redirect or kwargs["decode_content"]):
                 headers = kwargs["headers"]
-                known = self.headers if headers is None else headers
-                return self._send(parts, method, known, kwargs["body"], kwargs["timeout"])
+                fields = self.headers if headers is None else headers
+                return self.send_as_is(method, url, fields, kwargs["body"], kwargs["timeout"])
         if not kwargs.keys() <= _REQUESTS_KWARGS:
             kwargs = {name: value for name, value in kwargs.items() if name in _REQUESTS_KWARGS}
         return super().request(method, url, **kwargs)
@@ -133,31 +135,29 @@ class SafePoolManager(urllib3.PoolManager):
         :param url: quoted
         :returns: an answer whose body is not read yet
         """
-        parts = _PLAIN_URL.fullmatch(url)
-        if parts is not None:
-            return self._send(parts, method, headers, body, timeout)
-        options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **_UNREAD}
-        return super().request(method, url, **options)
-
-    def _send(
-        self, parts: re.Match[str], method: str, headers: Mapping[str, str], body: Any, timeout: Any
-    ) -> Any:
-        """Send a request that is complete, and follow no redirection: in fewer steps than urllib3.
-
-        :param parts: of its URL
-        """
-        origin = parts[1], parts[2]
-        pool: Any = self._known.get(origin)
+        # In fewer steps than urllib3, which splits URLs, puts them together again, and looks for pools.
+        end = url.find("/", _AFTER_SCHEME)
+        pool = self._known.get(url[:end]) if end > 0 else None
         if pool is None or pool.pool is None:
-            # Never asked, or closed. Those that urllib3 has dropped to make room for others must not live on.
-            if len(self._known) >= self.pools._maxsize:
-                self._known.clear()
-            pool = self._known[origin] = self.connection_from_url(f"{parts[1]}://{parts[2]}")
-        target = parts[3] or "/"
-        if parts[4]:
-            target += "?" + parts[4]
-        policy = self.connection_pool_kw.get("retries")
-        return pool.exchange(method.upper(), target, body, headers, policy, timeout)
+            pool = self._found(url, end)
+        target = url[end:]
+        if pool is None or "#" in target or not is_target(target):
+            options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **_UNREAD}
+            return super().request(method, url, **options)
+        return pool.exchange(method.upper(), target, body, headers, timeout)
+
+    def _found(self, url: str, end: int) -> Any:
+        """The pool of a service that was never asked, or whose pool was closed; None for an odd URL.
+
+        :param end: of the part of the URL that tells the service
+        """
+        if end < 0 or not _PLAIN_ORIGIN.fullmatch(url, 0, end):
+            return None
+        # Those that urllib3 has dropped to make room for others must not live on.
+        if len(self._known) >= self.pools._maxsize:
+            self._known.clear()
+        pool = self._known[url[:end]] = self.connection_from_url(url[:end])
+        return pool
 
     def clear(self) -> None:
         """Close the idle connections; the manager may still be used."""
@@ -233,14 +233,33 @@ def get_pool_manager(
     )
 
 
-def read_whole(
-    method: str, resp: Any, limit: int, service: str | None = None, reqid: str | None = None
+def ask_unread(
+    pool: Any, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: Any
 ) -> Any:
+    """Send a request, and follow no redirection; returns an answer whose body is left for us to read."""
+    if isinstance(pool, urllib3.PoolManager):
+        return pool.request(
+            method,
+            url,
+            headers=headers,
+            body=body,
+            timeout=timeout,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+    # The fake pools of applications need not know that there are bodies to read.
+    return pool.request(method, url, headers=headers, body=body, timeout=timeout, redirect=False)
+
+
+def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid: str | None = None) -> Any:
     """Read the body of an answer, which was asked for without an encoding.
 
     :param method: of the request
     :param resp: the answer, not read yet, which keeps the body as its ``data``; or that of a fake
     :param limit: bytes of the largest body that is taken
+    :param url: of the request, for the exception
+    :param reqid: ID of the request, for the exception
     :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
     """
     if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
@@ -278,6 +297,7 @@ def read_whole(
             problem = f"answer has more than the {limit} bytes that are taken"
     if problem:
         resp.close()
+        service = urlsplit(url).netloc if url else None
         raise exc.OioProtocolError(f"{problem}: HTTP {resp.status}", reqid=reqid, service=service)
     return data
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
@@ -183,14 +184,14 @@ class Limits:
         return self.deadline if explicit is None else min(due, self.deadline)
 
     def for_request(
-        self, defaults: Limits, doing: str = "", reqid: str | None = None, service: str | None = None
+        self, defaults: Limits, method: str = "", url: str = "", reqid: str | None = None
     ) -> RequestTimes:
         """Limits of a request to the proxy or the account service.
 
         :param defaults: those of the client that sends it
-        :param doing: what is about to be sent, for the exception
+        :param method: of the request, for the exception
+        :param url: of the request, for the exception
         :param reqid: ID of the request, for the exception
-        :param service: ``host:port``, for the exception
         :raises DeadlineReached: no time is left
         """
         wanted = defaults.connection if self.connection is None else self.connection
@@ -201,7 +202,9 @@ class Limits:
             return RequestTimes(connect, read, connect + read)
         left = self.deadline - self.clock()
         if left <= 0:
-            raise exc.DeadlineReached(f"Deadline reached before {doing}", reqid=reqid, service=service)
+            parts = urlsplit(url)
+            text = f"Deadline reached before {method} {parts.path}"
+            raise exc.DeadlineReached(text, reqid=reqid, service=parts.netloc)
         left = min(left, LONGEST)
         return RequestTimes(min(connect, left), left if explicit is None else min(read, left), left)
 

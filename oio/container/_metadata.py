@@ -108,11 +108,11 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
 
     :raises OioProtocolError: some are missing
     """
-    meta = described_by(resp)
-    if not is_made_up(resp):
-        wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
-        if missing := sorted(wanted - meta.keys()):
-            raise exc.OioProtocolError(f"answer has no {', '.join(missing)} of the object", service=service)
+    meta, _ = _described(_index_of(resp))
+    wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
+    if not meta.keys() >= wanted and not is_made_up(resp):
+        missing = ", ".join(sorted(wanted - meta.keys()))
+        raise exc.OioProtocolError(f"answer has no {missing} of the object", service=service)
     return meta
 
 
@@ -125,17 +125,18 @@ def faithful_description(resp: Any) -> JsonObject | None:
 
     :returns: None when something else than the object and its properties may be described
     """
-    if is_made_up(resp):
-        return described_by(resp)
     original = getattr(resp, "_original_response", None)
     if isinstance(original, HTTPResponse):
-        if original.head_is_broken:
-            return None
-    elif (message := getattr(original, "msg", None)) is not None and (
-        message.defects or message.get_payload()
-    ):
+        is_broken, index = original.head_is_broken, original.index
+    elif is_made_up(resp):
+        return described_by(resp)
+    else:
+        message = getattr(original, "msg", None)
+        is_broken = message is not None and (message.defects or message.get_payload())
+        index = index_of(resp.headers.items())
+    if is_broken:
         return None
-    meta, is_clear = _described(_index_of(resp))
+    meta, is_clear = _described(index)
     return meta if is_clear and meta.keys() >= _OF_OBJECTS and "target_policy" not in meta else None
 
 

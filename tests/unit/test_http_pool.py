@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import random
@@ -339,6 +340,17 @@ def test_answer_that_ends_early_gives_what_there_is_and_fails_then():
         manager.clear()
 
 
+def test_service_whose_address_begins_like_the_url_of_another_is_not_asked():
+    manager, limits = get_pool_manager(), urllib3.Timeout(5.0)
+    with serving(answer_all) as server:
+        # Most likely, nobody listens there.
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            manager.send_as_is("GET", f"http://{server.address[:-1]}/route", {}, None, limits).close()
+        answer = manager.send_as_is("GET", f"http://{server.address}", {}, None, limits)
+        assert answer.data.startswith(b"GET / ")
+        manager.clear()
+
+
 class ClosedMeanwhile(GreenHTTPConnectionPool):
     """Pool that another thread closes as soon as somebody has looked at its connections."""
 
@@ -357,10 +369,10 @@ class ClosedMeanwhile(GreenHTTPConnectionPool):
 
 
 def test_pool_that_another_thread_closes_is_told_as_such():
-    pool = ClosedMeanwhile("127.0.0.1", 1)
+    pool = ClosedMeanwhile("127.0.0.1", 1, retries=urllib3.Retry(0, read=False))
     pool.is_closing = True
     with pytest.raises(urllib3.exceptions.ClosedPoolError):
-        pool.exchange("GET", "/route", None, {}, urllib3.Retry(0, read=False), 1.0)
+        pool.exchange("GET", "/route", None, {}, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["chunked", "no length", "encoded"])

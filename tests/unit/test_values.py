@@ -69,7 +69,7 @@ def test_request_connects_and_reads_within_what_is_left(clock):
     assert Limits(read=5.0, deadline=104.0, clock=clock).for_request(defaults) == (0.5, 0.5, 0.5)
     clock.now = 104.0
     with pytest.raises(exc.DeadlineReached, match="before GET /x") as caught:
-        Limits(deadline=104.0, clock=clock).for_request(defaults, "GET /x", "R", "h:1")
+        Limits(deadline=104.0, clock=clock).for_request(defaults, "GET", "http://h:1/x", "R")
     assert (caught.value.reqid, caught.value.service) == ("R", "h:1")
 
 
