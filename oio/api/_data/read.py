@@ -15,7 +15,7 @@ from oio.api._data.ahead import ALL_ROOM, read_ahead
 from oio.api._data.layout import Metachunk, Piece
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum, checksum_like
-from oio.common.hashing import in_threads
+from oio.common.hashing import SMALL, in_threads
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.options import HOLD_UP_TO
 from oio.common.utils import warn_caller
@@ -111,19 +111,10 @@ def read_pieces(
     :raises oio.common.exceptions.DeadlineReached: no time is left
     """
     in_memory = _KEPT_IN_MEMORY if parallel == 1 else ALL_ROOM // parallel
-
-    def blocks_of(metachunk: Metachunk, start: int, end: int) -> Generator[bytes, None, None]:
-        try:
-            reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
-            yield from reading.blocks(start, end)
-        except exc.NotFound as err:
-            text = f"Cannot download position {metachunk.position}: {err}"
-            raise exc.UnrecoverableContent(text, reqid=err.reqid) from err
-        except (exc.ClientException, exc.ServiceUnavailable) as err:
-            text = f"Error while downloading position {metachunk.position}: {err}"
-            raise exc.ServiceUnavailable(text, reqid=err.reqid) from err
-
-    parts = itertools.starmap(blocks_of, pieces)
+    parts = (
+        _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory).blocks(start, end)
+        for metachunk, start, end in pieces
+    )
     if parallel > 1:
         yield from read_ahead(parts, parallel)
         return
@@ -146,10 +137,10 @@ class _Reading:
         hold_up_to: int,
         in_memory: int,
     ) -> None:
+        self._metachunk = metachunk
         self._source = source
         self._in_memory = in_memory
         self._hold_up_to = hold_up_to
-        self._size = metachunk.size
         self._expected = metachunk.digest
         self._verify = bool(verify) and self._expected is not None
         self._strict = self._verify and verify == "strict"
@@ -160,12 +151,13 @@ class _Reading:
             keep_memory_of_blocks()
         if self._strict:
             return self._held(start, end)
-        return self._plain(start, end, self._verify and end - start + 1 == self._size)
+        return self._plain(start, end, self._verify and end - start + 1 == self._metachunk.size)
 
     def _held(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Read and verify all of the metachunk before a part of it is given."""
-        with contextlib.closing(_Spool(self._size, self._in_memory)) as spool:
-            for _ in self._plain(0, self._size - 1, True, spool):
+        size = self._metachunk.size
+        with contextlib.closing(_Spool(size, self._in_memory)) as spool:
+            for _ in self._plain(0, size - 1, True, spool):
                 pass
             yield from spool.cut(start, end)
 
@@ -177,7 +169,9 @@ class _Reading:
         size = last - first + 1
         waits = verify and size <= self._hold_up_to
         while True:
-            digest = in_threads(checksum_like(self._expected), size) if verify and self._expected else None
+            digest = checksum_like(self._expected) if verify and self._expected else None
+            if digest is not None and size > SMALL:
+                digest = in_threads(digest, size)
             left, given = size, False
             held: list[bytes] = []
             if spool is not None:
@@ -201,7 +195,7 @@ class _Reading:
             finally:
                 blocks.close()
             if left:
-                raise exc.ServiceUnavailable(f"{size - left} bytes were read of {source.used}, not {size}")
+                raise self._failure(f"{size - left} bytes were read of {source.used}, not {size}")
             if digest is None or digest.hexdigest() == self._expected:
                 while held:
                     yield held.pop(0)
@@ -226,9 +220,15 @@ class _Reading:
         :raises OioException: the failure, when no guess was made; or CorruptedChunk
         """
         if not self._corrupted:
-            raise err
+            raise self._failure(err, err.reqid) from err
         if given or not self._source.exclude_damaged():
             raise self._corruption(err) from err
+
+    def _failure(self, reason: object, reqid: str | None = None) -> exc.OioException:
+        position = self._metachunk.position
+        if isinstance(reason, exc.NotFound):
+            return exc.UnrecoverableContent(f"Cannot download position {position}: {reason}", reqid=reqid)
+        return exc.ServiceUnavailable(f"Error while downloading position {position}: {reason}", reqid=reqid)
 
     def _corruption(self, cause: Exception | None = None) -> exc.CorruptedChunk:
         urls = ", ".join(dict.fromkeys(self._corrupted))
