@@ -230,7 +230,7 @@ class ChunkConnection:
                 pass_interruption(error)
                 raise DeadConnection(str(error)) from error
             raise error
-        dead = self._take()
+        dead = vars(self).pop("_connection", None)
         if dead is None:
             # Another thread has closed it.
             raise error
@@ -379,13 +379,10 @@ class ChunkConnection:
             status = 0 if response is None else response.status
             watch.end(status=status, is_whole=response is not None and (not left or self.method == "HEAD"))
 
-    def _take(self) -> Any:
-        """Take the connection out; None for the second of two OS threads that do so at once."""
-        return vars(self).pop("_connection", None)
-
     def _end(self) -> None:
-        connection = self._take()
+        connection = vars(self).pop("_connection", None)
         if connection is None:
+            # Another OS thread has ended it, maybe at this moment.
             return
         if self._reusable(connection):
             self._pool.give(self._key, connection)

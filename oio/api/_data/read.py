@@ -15,7 +15,7 @@ from oio.api._data.ahead import ALL_ROOM, read_ahead
 from oio.api._data.layout import Metachunk, Piece
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum, checksum_like
-from oio.common.hashing import SMALL, in_threads
+from oio.common.hashing import in_threads
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.options import HOLD_UP_TO
 from oio.common.utils import warn_caller
@@ -169,9 +169,7 @@ class _Reading:
         size = last - first + 1
         waits = verify and size <= self._hold_up_to
         while True:
-            digest = checksum_like(self._expected) if verify and self._expected else None
-            if digest is not None and size > SMALL:
-                digest = in_threads(digest, size)
+            digest = in_threads(checksum_like(self._expected), size) if verify and self._expected else None
             left, given = size, False
             held: list[bytes] = []
             if spool is not None:
