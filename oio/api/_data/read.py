@@ -9,6 +9,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import IO, Protocol
 
 from oio.api._data.ahead import ALL_ROOM, read_ahead
@@ -61,8 +62,22 @@ def read_ranges(
     :param ranges: pieces of each range
     :param unsure: why not all of them can be verified, see :func:`unverifiable`: the caller is warned
     :param parallel: how many metachunks of a range are read at a time
-    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
+    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed. It
+        is raised, like all else, when the first block is asked for
     """
+    if len(ranges) == 1 and verify != "strict" and unsure is None:
+        return read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
+    return _read_ranges(ranges, source_of, verify, hold_up_to, unsure, parallel)
+
+
+def _read_ranges(
+    ranges: Sequence[Sequence[Piece]],
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int,
+    unsure: exc.ChecksumUnavailable | None,
+    parallel: int,
+) -> Generator[bytes, None, None]:
     if verify == "strict":
         # Before anything is given.
         for metachunk, _, _ in itertools.chain.from_iterable(ranges):
@@ -95,6 +110,7 @@ def read_pieces(
     verify: bool | str,
     hold_up_to: int = HOLD_UP_TO,
     parallel: int = 1,
+    in_memory: int = _KEPT_IN_MEMORY,
 ) -> Generator[bytes, None, None]:
     """Read parts of metachunks, one after the other.
 
@@ -104,22 +120,30 @@ def read_pieces(
         ``"server"``, which is True here
     :param hold_up_to: bytes of the largest metachunk of which nothing is given before it is verified
     :param parallel: how many metachunks are read at a time
+    :param in_memory: bytes of one that may wait there until all of it is verified
     :returns: a generator of blocks; closing it closes the connections
     :raises oio.common.exceptions.UnrecoverableContent: too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: the data of a metachunk are not those that were stored
     :raises oio.common.exceptions.ServiceUnavailable: a metachunk cannot be read for now
     :raises oio.common.exceptions.DeadlineReached: no time is left
     """
-    in_memory = _KEPT_IN_MEMORY if parallel == 1 else ALL_ROOM // parallel
-    parts = (
-        _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory).blocks(start, end)
-        for metachunk, start, end in pieces
-    )
     if parallel > 1:
-        yield from read_ahead(parts, parallel)
+        each = partial(_read_piece, source_of, verify, hold_up_to, ALL_ROOM // parallel)
+        yield from read_ahead(map(each, pieces), parallel)
         return
-    for blocks in parts:
-        yield from blocks
+    for metachunk, start, end in pieces:
+        reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
+        yield from reading.blocks(start, end)
+
+
+def _read_piece(
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int,
+    in_memory: int,
+    piece: Piece,
+) -> Generator[bytes, None, None]:
+    return read_pieces([piece], source_of, verify, hold_up_to, 1, in_memory)
 
 
 class _Reading:
