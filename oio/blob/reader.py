@@ -267,7 +267,7 @@ class ChunkReader(Candidates):
             self.request_headers["Range"] = f"bytes={start}-{end}"
         return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
 
-    def _read(self, source: ChunkAnswer, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
+    def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
         """Read a block of a body exactly as long as announced.
 
         :returns: the block, empty at the end of a body of unknown length; how many bytes to read next
@@ -278,7 +278,7 @@ class ChunkReader(Candidates):
             size = min(size, left)
         if getattr(source, "is_there", False):
             # It came with its head: nothing is waited for.
-            block = source.read(size)
+            block = (source.whole() if size == left else b"") or source.read(size)
         else:
             with green.ChunkReadTimeout(limit):
                 block = source.read(size)
