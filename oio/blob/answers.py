@@ -29,9 +29,7 @@ Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]],
 
 def close_source(source: object, logger: logging.Logger | None = None) -> None:
     """Close the connection of a response; failures of its server are logged."""
-    conn = getattr(source, "conn", None)
-    if conn is not None:
-        close_connection(conn, source, logger or _LOGGER)
+    close_connection(getattr(source, "conn", None), source, logger or _LOGGER)
 
 
 def close_connection(conn: object, source: object, logger: logging.Logger) -> None:

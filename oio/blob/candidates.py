@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from oio.blob.answers import close_connection, served_range
@@ -24,7 +23,7 @@ from oio.blob.connect import (
     seam_is_replaced,
     socket_of,
     stop_replacing,
-    take_kept,
+    take_one_kept,
 )
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.watched import blame, chunk_failed, other_chunk
@@ -38,6 +37,7 @@ from oio.common.http_eventlet import DeadConnection
 from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
 
+_SERVED = (200, 206)
 _CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
 
@@ -55,24 +55,20 @@ class _Asked:
 class Candidates:
     """Search for a candidate that can serve, and what was found out about the others."""
 
-    chunk_iter: Iterator[Chunk | ChunkDict]
     logger: logging.Logger
     _exact: bool
     _check_head: Callable[[ChunkAnswer, Chunk], str | None] | None
 
     def _seek(
-        self,
-        chunks: Iterable[Chunk | ChunkDict] | None,
-        headers: Mapping[str, object],
-        options: Options,
+        self, chunks: Iterable[Chunk | ChunkDict] | None, headers: dict[str, Any], options: Options
     ) -> None:
         """Begin.
 
         :param chunks: the candidates
-        :param headers: of the requests
+        :param headers: of the requests; they follow the reading
         """
         self.chunk_iter = iter(() if chunks is None else chunks)
-        self.request_headers: dict[str, Any] = dict(headers)
+        self.request_headers = headers
         self._options = options
         self._netloc = ""
         #: When the candidate that is read was asked (monotonic seconds).
@@ -81,7 +77,7 @@ class Candidates:
         self._served: tuple[int, int | None, int | None] | None = None
         self._check_file: Callable[[Chunk], object] | None = None
         #: Candidates that were cut off by the network, and may be tried once more after the others.
-        self._second_tries: collections.deque[Chunk] = collections.deque()
+        self._second_tries: list[Chunk] = []
         #: Status of the last answer that could be used.
         self.status: int | None = None
         #: Why each candidate failed: URL, HTTP status (0 for the network), reason.
@@ -132,17 +128,17 @@ class Candidates:
         :param may_keep: on a connection that was kept from before, if there is one: it may be dead
         :returns: the answer, and the candidate that gave it, which may be a rival; None when it is of no use
         """
-        limits = self._options.limits
+        options, limits = self._options, self._options.limits
         conn = source = None
         problem: object = None
-        status, doing, usable = 0, "connecting to", False
-        hedging = self._options.rivals
+        doing, usable = "connecting to", False
+        hedging = options.rivals
         begin = self._begun = time.monotonic()
         try:
             if self._check_file is not None:
                 hedging, doing = None, "verifying the file at"
                 self._check_file(chunk)
-            doing = "connecting to"
+                doing = "connecting to"
             asked = self._connect(chunk, hedging, may_keep)
             if asked is None:
                 return None
@@ -156,16 +152,15 @@ class Candidates:
             with green.ChunkReadTimeout(seconds):
                 source = conn.getresponse()
             source.conn = conn
-            if self._options.perfdata is not None:
-                self._options.add_step("connect", chunk, begin)
-            status, problem = self._judged(source, chunk)
+            if options.perfdata is not None:
+                options.add_step("connect", chunk, begin)
+            problem = self._problem(source, chunk)
             usable = problem is None
         except exc.DeadlineReached:
             raise
         except CANDIDATES as err:
             pass_foreign(err, conn)
             problem = err
-            status = err.http_status if isinstance(err, exc.StatusMessageException) else 0
         finally:
             if conn is not None and not usable:
                 if problem is not None and not isinstance(problem, DeadConnection):
@@ -175,7 +170,7 @@ class Candidates:
             # Another one may take long to make.
             return self._open(chunk, may_keep=False)
         if problem is not None or source is None:
-            self._failed(chunk, status, problem, f"{doing} {chunk.netloc}", begin)
+            self._failed(chunk, _status_of(problem, source), problem, f"{doing} {chunk.netloc}", begin)
             return None
         self._netloc = chunk.netloc
         self.status, self._response = source.status, source
@@ -199,7 +194,7 @@ class Candidates:
         with green.ConnectionTimeout(options.limits.connecting(chunk.netloc)):
             if hedging is None:
                 return chunk, connect(chunk, "GET", headers, options, attempt=attempt)
-            [kept] = take_kept([chunk], options) if may_keep else [None]
+            kept = take_one_kept(chunk, options) if may_keep else None
             try:
                 if kept is not None:
                     return chunk, connect(chunk, "GET", headers, options, b"", attempt, kept, False)
@@ -339,14 +334,10 @@ class Candidates:
             add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
         return chunk
 
-    def _judged(self, source: ChunkAnswer, chunk: Chunk) -> tuple[int, str | None]:
-        """Status of a refusal, or 0; and why a response cannot be used, None when it can."""
-        if source.status in (200, 206):
-            return 0, self._problem(source, chunk)
-        return source.status, exc.brief(getattr(source, "reason", "")) or "no reason"
-
     def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
         """Why a response is not the one that was asked for; None when it is."""
+        if source.status not in _SERVED:
+            return exc.brief(getattr(source, "reason", "")) or "no reason"
         announced = source.getheader("Content-Length")
         try:
             start, end, _ = self._served = served_range(source)
@@ -359,13 +350,18 @@ class Candidates:
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
         if self._exact and length is not None and end is not None and length != end - start + 1:
             return f"{announced} bytes are announced for the range {(start, end)}"
-        if refusal := encoding_of(source):
+        if source.getheader("Content-Encoding") and (refusal := encoding_of(source)):
             return refusal
         return None if self._check_head is None else self._check_head(source, chunk)
 
     def _get_source(self) -> tuple[Any, Any]:
         """The response of the next candidate that can serve, and the candidate; (None, None) without one."""
-        while (candidate := self._next_candidate()) is not None:
+        while True:
+            candidate = next(self.chunk_iter, None)
+            if candidate is None:
+                if not self._second_tries:
+                    return None, None
+                candidate = self._second_tries.pop(0)
             chunk = candidate if type(candidate) is Chunk else Chunk.of(candidate)
             if self.errors:
                 attempt = self._attempt(chunk)
@@ -373,13 +369,6 @@ class Candidates:
             opened = self._open(chunk)
             if opened is not None:
                 return opened
-        return None, None
-
-    def _next_candidate(self) -> Chunk | ChunkDict | None:
-        candidate = next(self.chunk_iter, None)
-        if candidate is None and self._second_tries:
-            return self._second_tries.popleft()
-        return candidate
 
     def _no_source_left(self) -> exc.OioException:
         """The exception that tells why no candidate could serve."""
@@ -395,3 +384,12 @@ class Candidates:
             error = exc.ServiceUnavailable(text)
         error.reqid = self.reqid
         return error
+
+
+def _status_of(problem: object, source: ChunkAnswer | None) -> int:
+    """HTTP status of a refusal; 0 for other failures."""
+    if isinstance(problem, exc.StatusMessageException):
+        status: int = problem.http_status
+        return status
+    is_refused = isinstance(problem, str) and source is not None and source.status not in _SERVED
+    return source.status if source is not None and is_refused else 0

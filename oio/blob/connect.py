@@ -156,6 +156,12 @@ def take_kept(chunks: Iterable[Chunk], options: Options) -> list[object]:
     return http_eventlet.POOL.take_all([_key_of(chunk, options) for chunk in chunks])
 
 
+def take_one_kept(chunk: Chunk, options: Options) -> object:
+    """Take a connection that is kept for a request about one chunk, when no application's test makes them."""
+    scheme, netloc, _ = place_of(chunk.address)
+    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context))
+
+
 def give_back(chunks: Iterable[Chunk], kept: Iterable[object], options: Options) -> None:
     """Keep connections that were taken, and are not needed."""
     for chunk, connection in zip(chunks, kept, strict=True):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from oio.blob.answers import (
     Part,
+    close_connection,
     close_source,
     discard_bytes,
     make_iter_from_resp,
@@ -73,7 +74,8 @@ class ChunkReader(Candidates):
         **_kwargs: Any,
     ) -> None:
         options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
-        self._start(chunk_iter, headers, options, buf_size=buf_size, align=align)
+        self._seek(chunk_iter, dict(headers), options)
+        self.buf_size, self.align = buf_size, align
         self._exact = _kwargs.get("exact", True)
         self._read_size = _kwargs.get("read_size")
         self._check_head = _kwargs.get("check_head")
@@ -83,7 +85,7 @@ class ChunkReader(Candidates):
     def with_options(
         cls,
         chunks: Iterable[Chunk],
-        headers: Mapping[str, object],
+        headers: dict[str, Any],
         options: Options,
         *,
         check_head: Callable[[ChunkAnswer, Chunk], str | None] | None = None,
@@ -93,26 +95,15 @@ class ChunkReader(Candidates):
     ) -> ChunkReader:
         """Make a reader that gives blocks as they come, within the limits of a call.
 
+        :param headers: of the requests, a dict for it alone
         :param check_file: raises when a candidate must not be used
         """
         reader = cls.__new__(cls)
-        reader._start(chunks, headers, options)
+        reader._seek(chunks, headers, options)
+        reader.buf_size, reader.align, reader.logger = None, False, _LOGGER
         reader._check_file = check_file
         reader._exact, reader._read_size, reader._check_head = exact, read_size, check_head
-        reader.logger = _LOGGER
         return reader
-
-    def _start(
-        self,
-        chunks: Iterable[Chunk | ChunkDict] | None,
-        headers: Mapping[str, object],
-        options: Options,
-        buf_size: int | None = None,
-        align: bool = False,
-    ) -> None:
-        self._seek(chunks, headers, options)
-        self.buf_size = buf_size
-        self.align = align
 
     @property
     def headers(self) -> dict[str, str]:
@@ -221,22 +212,22 @@ class ChunkReader(Candidates):
         return self._data(source, Chunk.of(chunk))
 
     def _data(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
-        blocks = _started(self._blocks(source, chunk))
+        blocks = self._blocks(source, chunk)
+        # One that has not begun closes nothing when it is closed.
+        next(blocks)
         return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
 
     def _skip(self) -> int:
         """How many bytes to drop before the first full record."""
-        if not (self.align and self.buf_size):
-            return 0
-        asked = self._asked_range()
-        return discard_bytes(self.buf_size, asked[0]) if asked else 0
+        asked = self._asked_range() if self.align and self.buf_size else None
+        return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
 
     def _blocks(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
         """An empty block, then the data from ``source`` and, when it fails, from the next candidates.
 
         Another empty block means that the beginning of a record, which was given, will come again.
         """
-        given, skip = 0, self._skip()
+        given, skip = 0, self._skip() if self.buf_size else 0
         try:
             yield b""
             left, size = self._begin(source)
@@ -265,7 +256,7 @@ class ChunkReader(Candidates):
                     left -= len(block)
                 yield block
         finally:
-            close_source(source, self.logger)
+            close_connection(getattr(source, "conn", None), source, self.logger)
 
     def _begin(self, source: ChunkAnswer) -> tuple[int | None, int]:
         """Number of bytes that a response has, and of those to read first; follow its range."""
@@ -276,7 +267,7 @@ class ChunkReader(Candidates):
             self.request_headers["Range"] = f"bytes={start}-{end}"
         return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
 
-    def _read(self, source: ChunkAnswer, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
+    def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
         """Read a block of a body exactly as long as announced.
 
         :returns: the block, empty at the end of a body of unknown length; how many bytes to read next
@@ -287,7 +278,7 @@ class ChunkReader(Candidates):
             size = min(size, left)
         if getattr(source, "is_there", False):
             # It came with its head: nothing is waited for.
-            block = source.read(size)
+            block = (source.whole() if size == left else b"") or source.read(size)
         else:
             with green.ChunkReadTimeout(limit):
                 block = source.read(size)

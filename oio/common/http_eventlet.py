@@ -9,7 +9,6 @@ import os
 import re
 import socket as _native_socket
 import ssl
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -44,16 +43,12 @@ def _closed(err: Exception) -> OSError:
 class CustomHTTPResponse(green.HTTPResponse):
     """A response whose early close reaches the server, and whose reads fail only with IOError."""
 
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
         self._sock = sock
         self._pid = os.getpid()
-        super().__init__(sock, *args, **kwargs)
-
-    def begin(self) -> None:
-        """Read the head."""
-        super().begin()
-        if self.length is not None and self.length > sys.maxsize:
-            raise http.client.HTTPException(f"body of {self.length} bytes")
+        super().__init__(sock, debuglevel, method, url)
 
     def read(self, amt: int | None = None) -> bytes:
         """Read at most ``amt`` bytes of the body, or all of it."""
@@ -230,7 +225,7 @@ class ChunkConnection:
                 pass_interruption(error)
                 raise DeadConnection(str(error)) from error
             raise error
-        dead = self._take()
+        dead = vars(self).pop("_connection", None)
         if dead is None:
             # Another thread has closed it.
             raise error
@@ -379,13 +374,10 @@ class ChunkConnection:
             status = 0 if response is None else response.status
             watch.end(status=status, is_whole=response is not None and (not left or self.method == "HEAD"))
 
-    def _take(self) -> Any:
-        """Take the connection out; None for the second of two OS threads that do so at once."""
-        return vars(self).pop("_connection", None)
-
     def _end(self) -> None:
-        connection = self._take()
+        connection = vars(self).pop("_connection", None)
         if connection is None:
+            # Another OS thread has ended it, maybe at this moment.
             return
         if self._reusable(connection):
             self._pool.give(self._key, connection)

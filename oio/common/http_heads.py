@@ -338,6 +338,8 @@ class HTTPResponse(http.client.HTTPResponse):
             self.will_close = "keep-alive" not in wish and not index.get("keep-alive", _NONE)[1]
         if (not self.chunked and self.length is None) or status == _SWITCHING_PROTOCOLS:
             self.will_close = True
+        if self.length is not None and self.length > sys.maxsize:
+            raise http.client.HTTPException(f"body of {self.length} bytes")
 
     def _read_status(self) -> tuple[str, int, str]:
         found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]

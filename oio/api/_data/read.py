@@ -9,6 +9,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import IO, Protocol
 
 from oio.api._data.ahead import ALL_ROOM, read_ahead
@@ -61,8 +62,22 @@ def read_ranges(
     :param ranges: pieces of each range
     :param unsure: why not all of them can be verified, see :func:`unverifiable`: the caller is warned
     :param parallel: how many metachunks of a range are read at a time
-    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
+    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed. It
+        is raised, like all else, when the first block is asked for
     """
+    if len(ranges) == 1 and verify != "strict" and unsure is None:
+        return read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
+    return _read_ranges(ranges, source_of, verify, hold_up_to, unsure, parallel)
+
+
+def _read_ranges(
+    ranges: Sequence[Sequence[Piece]],
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int,
+    unsure: exc.ChecksumUnavailable | None,
+    parallel: int,
+) -> Generator[bytes, None, None]:
     if verify == "strict":
         # Before anything is given.
         for metachunk, _, _ in itertools.chain.from_iterable(ranges):
@@ -95,6 +110,7 @@ def read_pieces(
     verify: bool | str,
     hold_up_to: int = HOLD_UP_TO,
     parallel: int = 1,
+    in_memory: int = _KEPT_IN_MEMORY,
 ) -> Generator[bytes, None, None]:
     """Read parts of metachunks, one after the other.
 
@@ -104,31 +120,30 @@ def read_pieces(
         ``"server"``, which is True here
     :param hold_up_to: bytes of the largest metachunk of which nothing is given before it is verified
     :param parallel: how many metachunks are read at a time
+    :param in_memory: bytes of one that may wait there until all of it is verified
     :returns: a generator of blocks; closing it closes the connections
     :raises oio.common.exceptions.UnrecoverableContent: too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: the data of a metachunk are not those that were stored
     :raises oio.common.exceptions.ServiceUnavailable: a metachunk cannot be read for now
     :raises oio.common.exceptions.DeadlineReached: no time is left
     """
-    in_memory = _KEPT_IN_MEMORY if parallel == 1 else ALL_ROOM // parallel
-
-    def blocks_of(metachunk: Metachunk, start: int, end: int) -> Generator[bytes, None, None]:
-        try:
-            reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
-            yield from reading.blocks(start, end)
-        except exc.NotFound as err:
-            text = f"Cannot download position {metachunk.position}: {err}"
-            raise exc.UnrecoverableContent(text, reqid=err.reqid) from err
-        except (exc.ClientException, exc.ServiceUnavailable) as err:
-            text = f"Error while downloading position {metachunk.position}: {err}"
-            raise exc.ServiceUnavailable(text, reqid=err.reqid) from err
-
-    parts = itertools.starmap(blocks_of, pieces)
     if parallel > 1:
-        yield from read_ahead(parts, parallel)
+        each = partial(_read_piece, source_of, verify, hold_up_to, ALL_ROOM // parallel)
+        yield from read_ahead(map(each, pieces), parallel)
         return
-    for blocks in parts:
-        yield from blocks
+    for metachunk, start, end in pieces:
+        reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
+        yield from reading.blocks(start, end)
+
+
+def _read_piece(
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int,
+    in_memory: int,
+    piece: Piece,
+) -> Generator[bytes, None, None]:
+    return read_pieces([piece], source_of, verify, hold_up_to, 1, in_memory)
 
 
 class _Reading:
@@ -146,10 +161,10 @@ class _Reading:
         hold_up_to: int,
         in_memory: int,
     ) -> None:
+        self._metachunk = metachunk
         self._source = source
         self._in_memory = in_memory
         self._hold_up_to = hold_up_to
-        self._size = metachunk.size
         self._expected = metachunk.digest
         self._verify = bool(verify) and self._expected is not None
         self._strict = self._verify and verify == "strict"
@@ -160,12 +175,13 @@ class _Reading:
             keep_memory_of_blocks()
         if self._strict:
             return self._held(start, end)
-        return self._plain(start, end, self._verify and end - start + 1 == self._size)
+        return self._plain(start, end, self._verify and end - start + 1 == self._metachunk.size)
 
     def _held(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Read and verify all of the metachunk before a part of it is given."""
-        with contextlib.closing(_Spool(self._size, self._in_memory)) as spool:
-            for _ in self._plain(0, self._size - 1, True, spool):
+        size = self._metachunk.size
+        with contextlib.closing(_Spool(size, self._in_memory)) as spool:
+            for _ in self._plain(0, size - 1, True, spool):
                 pass
             yield from spool.cut(start, end)
 
@@ -201,7 +217,7 @@ class _Reading:
             finally:
                 blocks.close()
             if left:
-                raise exc.ServiceUnavailable(f"{size - left} bytes were read of {source.used}, not {size}")
+                raise self._failure(f"{size - left} bytes were read of {source.used}, not {size}")
             if digest is None or digest.hexdigest() == self._expected:
                 while held:
                     yield held.pop(0)
@@ -226,9 +242,15 @@ class _Reading:
         :raises OioException: the failure, when no guess was made; or CorruptedChunk
         """
         if not self._corrupted:
-            raise err
+            raise self._failure(err, err.reqid) from err
         if given or not self._source.exclude_damaged():
             raise self._corruption(err) from err
+
+    def _failure(self, reason: object, reqid: str | None = None) -> exc.OioException:
+        position = self._metachunk.position
+        if isinstance(reason, exc.NotFound):
+            return exc.UnrecoverableContent(f"Cannot download position {position}: {reason}", reqid=reqid)
+        return exc.ServiceUnavailable(f"Error while downloading position {position}: {reason}", reqid=reqid)
 
     def _corruption(self, cause: Exception | None = None) -> exc.CorruptedChunk:
         urls = ", ".join(dict.fromkeys(self._corrupted))

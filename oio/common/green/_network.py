@@ -18,7 +18,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from oio.common.green._imported import eventlet_hubs, getcurrent, green_ssl, patcher, socket
-from oio.common.green._threads import GuestHub, adopt_thread, local, sleep
+from oio.common.green._threads import GuestHub, adopt_thread, get_hub, local, sleep
 from oio.common.http_heads import HTTPResponse, host_of
 from oio.common.interruptions import pass_interruption
 
@@ -49,13 +49,6 @@ class Socket(socket.socket):  # type: ignore[misc]
         poller = self._poller = _poll()
         poller.register(self.fd.fileno(), _select.POLLIN)
         return poller
-
-    def is_readable(self) -> bool:
-        """Whether a read would not block, see :func:`is_readable`."""
-        if _poll is None:
-            return is_readable(self.fd)
-        # The descriptor of a closed socket may be another one's.
-        return self.fd.fileno() < 0 or bool((self._poller or self._make_poller()).poll(0))
 
     def _trampoline(
         self,
@@ -311,8 +304,9 @@ def _default_ssl_context() -> _ssl.SSLContext:
 
 def is_readable(sock: Any) -> bool:
     """Whether a read would not block: data, or the end of the stream, are there. Never switches."""
-    if isinstance(sock, Socket):
-        return sock.is_readable()
+    if type(sock) is Socket and _poll is not None:
+        # The descriptor of a closed socket may be another one's.
+        return sock.fd.fileno() < 0 or bool((sock._poller or sock._make_poller()).poll(0))
     if type(sock) is _TlsSocket:
         return sock.has_data()
     pending = getattr(sock, "pending", None)
@@ -377,9 +371,7 @@ def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any
     """
     # No time at all is not the same as all of it, which poll takes a negative one for.
     known, seconds = list(sockets), max(0.0, seconds)
-    if not getattr(local, "known", False):
-        adopt_thread()
-    hub = eventlet_hubs.get_hub()
+    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
     quiet = hub.quiet_seconds() if seconds > 0 and isinstance(hub, GuestHub) and _poll is not None else 0.0
     quiet = min(max(quiet, 0.0), seconds)
     if quiet > 0 and len(known) == 1 and type(known[0]) is Socket and known[0].fd.fileno() >= 0:
