@@ -25,15 +25,8 @@ from oio.common.options import KNOWN_NAMES, TIMES, Options
 from oio.common.utils import warn_caller
 
 if TYPE_CHECKING:
-    from logging import Logger
-
-    from oio.account.client import AccountClient
-    from oio.blob.client import BlobClient
-    from oio.common.client import ProxyClient
     from oio.common.sources import Readable
     from oio.conscience.client import ConscienceClient
-    from oio.container.client import ContainerClient
-    from oio.directory.client import DirectoryClient
 
 
 class NotFoundObject(NoSuchObject, NotFound):
@@ -44,16 +37,12 @@ class NotFoundContainer(NoSuchContainer, NotFound):
     """A container does not exist; see :func:`as_not_found`."""
 
 
-class ApiBase(abc.ABC):
+class ApiBase(Services):
     """State that the parts of the API share.
 
     Applications' tests make objects without it, hence the defaults.
     """
 
-    namespace: str
-    logger: Logger
-    account: AccountClient
-    container: ContainerClient
     _scores_delay: float = REFRESH_DELAY
     """Seconds for which the scores of the chunk servers are taken to be right."""
     _global_kwargs: Mapping[str, Any]
@@ -85,38 +74,8 @@ class ApiBase(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def blob_client(self) -> BlobClient:
-        """A low-level client to rawx services."""
-
-    @property
-    @abc.abstractmethod
-    def directory(self) -> DirectoryClient:
-        """A client of the directory."""
-
-    @property
-    @abc.abstractmethod
     def _conscience(self) -> ConscienceClient:
         """A client of the conscience."""
-
-    @property
-    @abc.abstractmethod
-    def proxy_client(self) -> ProxyClient:
-        """A client of the routes of the proxy that have no namespace."""
-
-    @property
-    def _services(self) -> Services:
-        """The clients, as they are now: an application may have replaced some."""
-        return Services(
-            self.namespace,
-            self.logger,
-            self.account,
-            self.container,
-            lambda: self.directory,
-            lambda: self.blob_client,
-            lambda: self.proxy_client,
-            lambda: self._b2_clients,
-            lambda: self._scores,
-        )
 
     def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
         """Get the names of a container, which chunks carry and a container ID does not tell.

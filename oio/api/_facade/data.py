@@ -232,7 +232,7 @@ class DataApi(ApiBase):
         argument: str,
     ) -> Uploaded:
         target = Target(*self._names_of(account, container, options), obj_name)
-        upload = Upload(self._services, target, commit, options, policy=policy)
+        upload = Upload(self, target, commit, options, policy=policy)
         return upload.run(call.read(source, size, argument), sysmeta)
 
     # --- reading ---
@@ -289,9 +289,7 @@ class DataApi(ApiBase):
             wanted = check_ranges(ranges)
             if key_file is not None:
                 options = options.changed(key_file=check_key_file("key_file", key_file))
-            download = Download(
-                self._services, (account, container, obj), version, bool(properties), wanted, options
-            )
+            download = Download(self, (account, container, obj), version, bool(properties), wanted, options)
             meta, stream = download.run()
             return cast("FetchedObject", meta), stream
 
@@ -323,7 +321,7 @@ class DataApi(ApiBase):
         with reading_answer():
             name: str = meta["name"]
         target = Target(*self._names_of(account, container, later), name)
-        return Original(self._services, target, meta, chunks, later)
+        return Original(self, target, meta, chunks, later)
 
     def object_change_policy(
         self,

@@ -55,9 +55,9 @@ def locate(
     with Question(cache, object_key(account, container, obj, options.cid)) as question:
         entry = ObjectEntry.read(None if fresh else cache.get(question.key))
         if entry is not None and entry.chunks is not None and entry.tells(properties):
-            return entry.described(properties), services.scores.put_back(entry.chunks, options), True
+            return entry.described(properties), services._scores.put_back(entry.chunks, options), True
         meta, chunks = ask()
-        services.scores.learn(chunks)
+        services._scores.learn(chunks)
         found = ObjectEntry.made(meta, chunks, properties)
         if entry is not None and not properties and entry.describes(meta):
             found = replace(found, properties=entry.properties)
