@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.api._data.source import Source
 from oio.api._facade.checks import check_name, check_version
-from oio.api._facade.option_checks import check_option
+from oio.api._facade.option_checks import OPTION_CHECKS
 from oio.api._operations.scores import REFRESH_DELAY, Scores
 from oio.api._operations.services import Services
 from oio.b2.clients import B2Clients
@@ -21,7 +21,7 @@ from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioEx
 from oio.common.hedging import Hedging
 from oio.common.http_eventlet import POOL
 from oio.common.missing import explain_account, explain_container, explain_object
-from oio.common.options import KNOWN_NAMES, TIMES, Options
+from oio.common.options import KNOWN_NAMES, Options
 from oio.common.utils import warn_caller
 
 if TYPE_CHECKING:
@@ -99,6 +99,10 @@ class Call:
 
     :param api: the object that is called
     :param given: keywords of the caller
+    :param account: what it is about, as far as its class looks at that
+    :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
+        takes account, container, and keywords ``cid`` and ``cache``
+    :param changes: the call makes what is cached of the object out of date
     """
 
     prefix: ClassVar[str] = ""
@@ -106,34 +110,64 @@ class Call:
     known: ClassVar[frozenset[str]] = KNOWN_NAMES
     """Keywords that it takes."""
 
-    __slots__ = ("_api", "_given", "options")
+    __slots__ = (
+        "_account",
+        "_api",
+        "_changes",
+        "_container",
+        "_forgets",
+        "_given",
+        "_name",
+        "_obj",
+        "_version",
+        "options",
+    )
 
-    def __init__(self, api: ApiBase, given: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        api: ApiBase,
+        given: Mapping[str, object],
+        account: str | None = None,
+        container: str | None = None,
+        obj: str | None = None,
+        version: int | str | None = None,
+        *,
+        forgets: Callable[..., None] | None = None,
+        changes: bool = False,
+    ) -> None:
         self._api = api
         self._given = given
+        self._account = account
+        self._container = container
+        self._obj = self._name = obj
+        self._version = version
+        self._forgets = forgets
+        self._changes = changes
 
     def __enter__(self) -> Options:
         api, given = self._api, self._given
         POOL.expire()
         if not given.keys() <= self.known:
             warn_unknown(given.keys() - self.known, self.known)
-        checked = list(given.items())
-        for place, (name, value) in enumerate(checked):
-            # Those of time are checked where they become limits.
-            if name not in TIMES:
-                checked[place] = name, check_option(name, value)
-        options = Options.make(checked, api._options, begin=self.prefix)
+        options = Options.make(given.items(), api._options, self.prefix, OPTION_CHECKS)
         self.options = options if options.on_event is None else options.watched()
         self._check()
         return self.options
 
     def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
+        if self.options.cache is not None:
+            self._forget(self.options)
         if isinstance(err, OioException):
             err.reqid = err.reqid or self.options.reqid
             self._explain(err)
 
     def _check(self) -> None:
         """Check the names of what the call is about."""
+
+    def _forget(self, options: Options) -> None:
+        """Drop from the cache what the call makes out of date."""
+        if self._forgets is not None:
+            self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
 
     def _explain(self, err: OioException) -> None:
         """Raise another exception, which tells what does not exist."""
@@ -142,11 +176,7 @@ class Call:
 class AccountCall(Call):
     """One call of the API about an account."""
 
-    __slots__ = ("_account",)
-
-    def __init__(self, api: ApiBase, given: Mapping[str, object], account: str | None) -> None:
-        super().__init__(api, given)
-        self._account = account
+    __slots__ = ()
 
     def _check(self) -> None:
         check_name("account", self._account)
@@ -156,36 +186,9 @@ class AccountCall(Call):
 
 
 class ContainerCall(Call):
-    """One call of the API about a container, given by names or by ``cid``.
+    """One call of the API about a container, given by names or by ``cid``."""
 
-    :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
-        takes account, container, and keywords ``cid`` and ``cache``
-    """
-
-    __slots__ = ("_account", "_container", "_forgets")
-
-    def __init__(
-        self,
-        api: ApiBase,
-        given: Mapping[str, object],
-        account: str | None,
-        container: str | None,
-        *,
-        forgets: Callable[..., None] | None = None,
-    ) -> None:
-        super().__init__(api, given)
-        self._account = account
-        self._container = container
-        self._forgets = forgets
-
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        if self.options.cache is not None:
-            self._forget(self.options)
-        super().__exit__(kind, err, trace)
-
-    def _forget(self, options: Options) -> None:
-        if self._forgets is not None:
-            self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
+    __slots__ = ()
 
     def _check(self) -> None:
         if self.options.cid is None or self._account is not None:
@@ -200,25 +203,14 @@ class ContainerCall(Call):
 class CreationCall(ContainerCall):
     """One call of the API that creates an object: only its container may be missing.
 
-    :param changed: name of the object, if it must be there already
+    It has the name of the object if that must be there already.
     """
 
     prefix = "create-"
     known = KNOWN_NAMES | {"change_policy", "meta_pos"}
     """Options of requests that programs give to calls that create objects."""
 
-    __slots__ = ("_changed", "_source")
-
-    def __init__(
-        self,
-        api: ApiBase,
-        given: Mapping[str, object],
-        account: str | None,
-        container: str | None,
-        changed: str | None = None,
-    ) -> None:
-        super().__init__(api, given, account, container)
-        self._changed = changed
+    __slots__ = ("_source",)
 
     def read(self, source: Readable, size: int | None, argument: str) -> Source:
         """Make a source of the data of the object. What it raises is the application's: it is left as it is.
@@ -235,36 +227,16 @@ class CreationCall(ContainerCall):
         super().__exit__(kind, None if is_foreign else err, trace)
 
     def _explain(self, err: OioException) -> None:
-        if self._changed is None:
+        if self._obj is None:
             super()._explain(err)
         else:
-            explain_object(err, self._container or self.options.cid, self._changed)
+            explain_object(err, self._container or self.options.cid, self._obj)
 
 
 class ObjectCall(ContainerCall):
-    """One call of the API about an object, given by its name or by ``content_id``.
+    """One call of the API about an object, given by its name or by ``content_id``."""
 
-    :param version: of the object
-    :param changes: the call makes what is cached of the object out of date
-    """
-
-    __slots__ = ("_changes", "_name", "_obj", "_version")
-
-    def __init__(
-        self,
-        api: ApiBase,
-        given: Mapping[str, object],
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None = None,
-        *,
-        changes: bool = False,
-    ) -> None:
-        super().__init__(api, given, account, container)
-        self._changes = changes
-        self._obj = self._name = obj
-        self._version = version
+    __slots__ = ()
 
     def _look_for_name(self, options: Options) -> None:
         """Ask for the name of what changes: the cache knows no content ID, and soon nobody may know it."""
