@@ -7,7 +7,6 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from logging import Logger
 from typing import TypeAlias
 
@@ -22,7 +21,7 @@ from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 RANDOM = random.Random()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Metachunk:
     """Part of an object: copies or fragments of the same bytes.
 
@@ -41,7 +40,7 @@ class Metachunk:
         """Byte after the last one."""
         return self.start + self.size
 
-    @cached_property
+    @property
     def digest(self) -> str | None:
         """Checksum of its bytes that can be compared here, in lower case.
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from oio.api._data.source import default_name, open_source
 from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
@@ -286,12 +286,11 @@ class DataApi(ApiBase):
         b'ell'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            wanted = check_ranges(ranges)
+            wanted = [] if ranges is None else check_ranges(ranges)
             if key_file is not None:
                 options = options.changed(key_file=check_key_file("key_file", key_file))
             download = Download(self, (account, container, obj), version, bool(properties), wanted, options)
-            meta, stream = download.run()
-            return cast("FetchedObject", meta), stream
+            return download.run()
 
     # --- rewriting ---
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
 from oio.api._facade.checks import (
@@ -211,8 +211,8 @@ class ObjectApi(ApiBase):
         'application/octet-stream'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            meta = describe(self, account, container, obj, version, options)
-            return cast("ObjectMeta", meta)
+            meta: ObjectMeta = describe(self, account, container, obj, version, options)
+            return meta
 
     def object_show(
         self,

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.read import compared, read_ranges, unverifiable
@@ -62,7 +62,8 @@ class ObjectStream(BlockReader):
 
     def _read(self, layout: Layout, strategy: Strategy) -> None:
         """Prepare to read from the beginning."""
-        options, suspects = self._options, set[str]()
+        options = self._options
+        suspects: set[str] = set()
         self._size = self._left = layout.size
         pieces = layout.pieces()
         unsure = unverifiable(pieces) if options.verify_checksum else None
@@ -195,16 +196,20 @@ class ObjectStream(BlockReader):
         """
         self._closer = weakref.ref(green.getcurrent())
         self._rest = b""
-        self._interruption.ask()
-        self._close_blocks()
+        if not self._close_blocks():
+            # Who reads them closes them, then.
+            self._interruption.ask()
 
-    def _close_blocks(self) -> None:
-        if self._turn.acquire(blocking=False):
-            try:
-                self._ahead = self._again = None
-                self._blocks.close()
-            finally:
-                self._turn.release()
+    def _close_blocks(self) -> bool:
+        """Close them, unless somebody reads them."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            self._ahead = self._again = None
+            self._blocks.close()
+        finally:
+            self._turn.release()
+        return True
 
     def _closed(self) -> exc.OioException:
         """Tell a reader that the stream was closed before its end: only who has done it knows."""
@@ -257,7 +262,7 @@ class Download:
         part = replace(self, ranges=[(first, last)] if first or last is not None else [])
         return ObjectStream(*part._lay_out(meta, chunks, strict=True), self.options)
 
-    def run(self) -> tuple[JsonObject, ObjectStream]:
+    def run(self) -> tuple[Any, ObjectStream]:
         """Locate the object; give its description and its bytes."""
         options, logger = self.options, self.services.logger
         question = self.services, *self.target, self.version, self.properties, options
