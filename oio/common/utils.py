@@ -101,12 +101,11 @@ def request_id(prefix: str = "") -> str:
     >>> len(request_id("create-"))
     32
     """
-    digits = 28 - min(28, len(prefix))
     # The system's own source of chance is a system call, which lets other threads go first.
     chance = _CHANCE.getrandbits(112).to_bytes(14, "big").hex().upper()
     process = os.getpid()
     name = _PROCESS_NAMES.get(process) or _PROCESS_NAMES.setdefault(process, f"{process:04X}")
-    return f"{prefix}{name}{chance[:digits]}"
+    return f"{prefix}{name}{chance[len(prefix) :]}"
 
 
 @functools.lru_cache(1024)
