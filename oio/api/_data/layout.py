@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from logging import Logger
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, JsonMapping, unexpected
@@ -21,7 +21,7 @@ from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 RANDOM = random.Random()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Metachunk:
     """Part of an object: copies or fragments of the same bytes.
 
@@ -30,10 +30,10 @@ class Metachunk:
     :param chunks: the preferred ones first
     """
 
-    position: int
-    start: int
-    size: int
-    chunks: tuple[Chunk, ...]
+    position: Final[int]
+    start: Final[int]
+    size: Final[int]
+    chunks: Final[tuple[Chunk, ...]]
 
     @property
     def end(self) -> int:
@@ -71,7 +71,7 @@ Piece: TypeAlias = "tuple[Metachunk, int, int]"
 """Part of a metachunk to read: first and last byte in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Layout:
     """Places of the bytes of an object that are asked for.
 
@@ -82,11 +82,11 @@ class Layout:
     :param size: number of bytes that are asked for
     """
 
-    meta: JsonMapping
-    metachunks: tuple[Metachunk, ...]
-    method: StorageMethod
-    ranges: tuple[ClosedRange, ...] | None
-    size: int
+    meta: Final[JsonMapping]
+    metachunks: Final[tuple[Metachunk, ...]]
+    method: Final[StorageMethod]
+    ranges: Final[tuple[ClosedRange, ...] | None]
+    size: Final[int]
 
     @property
     def is_whole(self) -> bool:

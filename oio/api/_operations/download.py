@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.read import compared, read_ranges, unverifiable
@@ -236,7 +236,7 @@ class OpenedObject(NamedTuple):
     part: Callable[[int, int | None], ObjectStream]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Download:
     """Read of an object.
 
@@ -245,12 +245,12 @@ class Download:
     :param ranges: none for the whole object
     """
 
-    services: Services
-    target: tuple[str | None, str | None, str | None]
-    version: int | str | None
-    properties: bool
-    ranges: list[Range]
-    options: Options
+    services: Final[Services]
+    target: Final[tuple[str | None, str | None, str | None]]
+    version: Final[int | str | None]
+    properties: Final[bool]
+    ranges: Final[list[Range]]
+    options: Final[Options]
 
     def open(self) -> OpenedObject:
         """Locate the object as it is now, whatever is cached, to read any part of it later."""
