@@ -41,9 +41,7 @@ if TYPE_CHECKING:
         Uploaded,
         WrittenChunk,
     )
-    from oio.common.answers import JsonMapping
     from oio.common.options import KeyFile, Options
-    from oio.common.sources import Readable
 
 _NO_ROUTE = 404
 """Status, in the body of an answer, of services that know no such route."""
@@ -202,38 +200,10 @@ class DataApi(ApiBase):
                 check_name("obj_name", obj_name)
                 if key_file is not None:
                     options = options.changed(key_file=check_key_file("key_file", key_file))
-                return self._object_create(
-                    account,
-                    container,
-                    obj_name,
-                    source,
-                    sysmeta,
-                    commit=commit,
-                    policy=policy,
-                    options=options,
-                    call=call,
-                    size=size,
-                    argument="file_or_path" if data is None else "data",
-                )
-
-    def _object_create(
-        self,
-        account: str | None,
-        container: str | None,
-        obj_name: str,
-        source: Readable,
-        sysmeta: JsonMapping,
-        *,
-        commit: Commit,
-        policy: str | None,
-        options: Options,
-        call: CreationCall,
-        size: int | None,
-        argument: str,
-    ) -> Uploaded:
-        target = Target(*self._names_of(account, container, options), obj_name)
-        upload = Upload(self, target, commit, options, policy=policy)
-        return upload.run(call.read(source, size, argument), sysmeta)
+                target = Target(*self._names_of(account, container, options), obj_name)
+                upload = Upload(self, target, commit, options, policy=policy)
+                argument = "file_or_path" if data is None else "data"
+                return upload.run(call.read(source, size, argument), sysmeta)
 
     # --- reading ---
 
