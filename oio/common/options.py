@@ -226,8 +226,8 @@ class Options:
     def changed(self, **changes: Any) -> Options:
         """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
         copy = object.__new__(Options)
-        # All at once: a dict is copied much sooner than it is filled.
-        object.__setattr__(copy, "__dict__", vars(self) | changes)
+        # All at once: a dict is copied much sooner than it is filled, and takes half the room.
+        object.__setattr__(copy, "__dict__", {**vars(self), **changes})
         return copy
 
     def for_request(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,7 +67,7 @@ class ApiBase(Services):
         """Options of a call without keywords: subclasses may change them."""
         if self._defaults is None or self._defaults[0] != self._global_kwargs:
             # What all calls share must not grow with each chunk.
-            made = replace(Options.of(self._global_kwargs), figures_by_chunk=False, hedging=self._hedging)
+            made = Options.of(self._global_kwargs).changed(figures_by_chunk=False, hedging=self._hedging)
             self._defaults = dict(self._global_kwargs), made
         return self._defaults[1]
 
@@ -258,7 +257,7 @@ class ObjectCall(ContainerCall):
             forget_object(self._account, self._container, self._name, cid=options.cid, cache=options.cache)
 
     def _check(self) -> None:
-        super()._check()
+        ContainerCall._check(self)
         if self._obj is not None or self.options.content_id is None:
             check_name("obj", self._obj)
         if self._version is not None:
