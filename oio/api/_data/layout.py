@@ -138,7 +138,8 @@ def lay_out(
     except ANSWER_ERRORS as err:
         raise unexpected(err) from err
     positions = sorted(groups)
-    if positions != list(range(len(positions))) or found != length:
+    is_gapless = not positions or (positions[0] == 0 and positions[-1] == len(positions) - 1)
+    if not is_gapless or found != length:
         raise exc.UnrecoverableContent(
             f"metachunks {positions} of {meta.get('name')!r} hold {found} bytes, not {length}"
         )

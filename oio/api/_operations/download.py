@@ -62,15 +62,15 @@ class ObjectStream(BlockReader):
 
     def _read(self, layout: Layout, strategy: Strategy) -> None:
         """Prepare to read from the beginning."""
-        options = self._options
+        # The read timeout bounds each request, not the whole stream.
+        options = self._options.per_request()
         suspects: set[str] = set()
         self._size = self._left = layout.size
         pieces = layout.pieces()
         unsure = unverifiable(pieces) if options.verify_checksum else None
         blocks = read_ranges(
             pieces,
-            # The read timeout bounds each request, not the whole stream.
-            functools.partial(strategy.source, suspects=suspects, options=options.per_request()),
+            lambda metachunk: strategy.source(metachunk, suspects, options),
             options.verify_checksum,
             options.hold_up_to,
             unsure,
@@ -281,7 +281,7 @@ class Download:
             del_cached_object_metadata(*self.target, cid=options.cid, cache=options.cache)
             meta, chunks, _ = locate(*question, fresh=True)
         found = self._lay_out(meta, chunks, strict=options.on_unsatisfiable == "raise")
-        again = None if cached else functools.partial(self._again, meta, chunks)
+        again = None if cached else lambda err: self._again(meta, chunks, err)
         return meta, ObjectStream(*found, options, again)
 
     def _lay_out(self, meta: JsonObject, chunks: list[ChunkDict], *, strict: bool) -> tuple[Layout, Strategy]:
