@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 _MD5_DIGITS = 32
@@ -35,7 +35,8 @@ def place_of(address: str) -> tuple[str, str, str]:
     return parts.scheme, parts.netloc, parts.path
 
 
-@dataclass(frozen=True, slots=True)
+# A frozen class sets each field by a call, and there may be thousands of chunks. Final is for type checkers.
+@dataclass(slots=True, unsafe_hash=True)
 class Chunk:
     """Piece of the data of an object, or of the redundancy of it, on one chunk server or in a bucket.
 
@@ -48,13 +49,13 @@ class Chunk:
     :param score: how good its server is, from 0 (do not use) to 100
     """
 
-    url: str
-    address: str
-    position: int = 0
-    index: int | None = None
-    size: int | None = None
-    hash: str | None = None
-    score: int | None = None
+    url: Final[str]
+    address: Final[str]
+    position: Final[int] = 0
+    index: Final[int | None] = None
+    size: Final[int | None] = None
+    hash: Final[str | None] = None
+    score: Final[int | None] = None
 
     @classmethod
     def of(cls, described: Mapping[str, Any] | Chunk) -> Chunk:
@@ -136,7 +137,7 @@ class Chunk:
         return described
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Outcome:
     """Outcome of sending a chunk.
 
@@ -145,9 +146,9 @@ class Outcome:
     :param maybe_stored: its server may hold it, whatever the error
     """
 
-    chunk: Chunk
-    error: Failure | None = None
-    maybe_stored: bool = False
+    chunk: Final[Chunk]
+    error: Final[Failure | None] = None
+    maybe_stored: Final[bool] = False
 
     def described(self) -> ChunkDict:
         """Describe it as the published API does: a chunk with ``error`` and ``maybe_stored``."""

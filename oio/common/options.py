@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from oio.common.keywords import ChunkOptions
     from oio.common.perfdata import Perfdata
 
+Check: TypeAlias = Callable[[str, Any], object]
+"""Refuses a value, or gives it back, maybe in another form; takes the name of its argument too."""
 KeyFile: TypeAlias = "str | bytes | PathLike[str] | None"
 """Path of a file of credentials; None for the default one."""
 
@@ -57,6 +60,7 @@ _FIELDS = {
     "chunk_checksum_algo": "checksum_algo",
     "cid": "cid",
     "force_master": "force_master",
+    "headers": "headers",
     "hedge": "hedge",
     "hold_up_to": "hold_up_to",
     "key_file": "key_file",
@@ -65,6 +69,7 @@ _FIELDS = {
     "parallel": "parallel",
     "perfdata": "perfdata",
     "pool_manager": "pool_manager",
+    "reqid": "reqid",
     "retry": "retry",
     "ssl_context": "ssl_context",
     "timeout": "timeout",
@@ -73,8 +78,8 @@ _FIELDS = {
     "version": "version",
     "write_grace": "write_grace",
 }
-"""Keyword of the published API -> field; those of time, headers and attempts are made otherwise."""
-KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "headers", "reqid", "request_attempts"})
+"""Keyword of the published API -> field; those of time, attempts and content IDs are made otherwise."""
+KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "request_attempts"})
 """Options that every call takes."""
 _SIZES = {"chunk_buffer_max": None, "chunk_buffer_min": None, "hold_up_to": HOLD_UP_TO, "parallel": 1}
 """Options that may be text, and what stands for None and for an empty one."""
@@ -177,46 +182,52 @@ class Options:
         given: Iterable[tuple[str, Any]],
         defaults: Options | None = None,
         begin: str | None = None,
+        checks: Mapping[str, Check] = MappingProxyType({}),
     ) -> Options:
         """Make options of keywords and defaults; a keyword wins over the default, even when it is None.
 
         :param given: pairs of keywords of the published API and values; unknown ones are left out
         :param begin: begin a call: give it a request ID, which starts with this, and its first phase
+        :param checks: of values, by keyword; those of time are checked anyway
         """
         base = _BARE if defaults is None else defaults
-        limits = base.limits
-        changes: dict[str, Any] = {}
+        made = base.changed()
+        fields = vars(made)
         times: dict[str, Any] = {}
-        others: dict[str, Any] = {"headers": base.headers, "reqid": base.reqid, "request_attempts": None}
+        request_attempts: Any = None
         for name, value in given:
-            if name in _FIELDS:
-                changes[_FIELDS[name]] = int_value(value, _SIZES[name]) if name in _SIZES else value
-            elif name in TIMES:
+            if name in TIMES:
                 # The class of a deadline tells whether the caller has set it.
                 times[TIMES[name]] = check_seconds(name, value, may_be_zero=name == "read_timeout")
-            elif name in others:
-                others[name] = value
-            elif value and name in {"content", "content_id"}:
-                changes["content_id"] = value
+                continue
+            known = checks[name](name, value) if name in checks else value
+            if name in _FIELDS:
+                fields[_FIELDS[name]] = int_value(known, _SIZES[name]) if name in _SIZES else known
+                # A dict that the caller gives to one call may get a figure of each chunk.
+                fields["figures_by_chunk"] |= name == "perfdata"
+            elif name == "request_attempts":
+                request_attempts = known
+            elif known and name in {"content", "content_id"}:
+                fields["content_id"] = known
         if times:
-            limits = replace(limits, is_phase=type(times.get("deadline")) is SoftDeadline, **times)
-        changes["figures_by_chunk"] = base.figures_by_chunk or "perfdata" in changes
-        headers, reqid, request_attempts = others.values()
+            is_phase = type(times.get("deadline")) is SoftDeadline
+            fields["limits"] = replace(base.limits, is_phase=is_phase, **times)
         if request_attempts not in (None, ""):
-            changes["retry"] = (changes.get("retry", base.retry) or Retry()).times(request_attempts)
-        own = base.reqid if headers is base.headers else ""
-        reqid, headers = identify(headers, reqid, own)
+            fields["retry"] = (made.retry or Retry()).times(request_attempts)
+        own = base.reqid if made.headers is base.headers else ""
+        fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own)
         if begin is not None:
-            if limits.read is not None and limits.deadline is None:
-                limits = limits.renewed()
-            if not reqid:
-                reqid = headers[REQID_HEADER] = request_id(begin)
-        return base.changed(reqid=reqid, headers=headers, limits=limits, **changes)
+            if made.limits.read is not None and made.limits.deadline is None:
+                fields["limits"] = made.limits.renewed()
+            if not made.reqid:
+                fields["reqid"] = fields["headers"][REQID_HEADER] = request_id(begin)
+        return made
 
     def changed(self, **changes: Any) -> Options:
         """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
         copy = object.__new__(Options)
-        vars(copy).update(vars(self), **changes)
+        # All at once: a dict is copied much sooner than it is filled, and takes half the room.
+        object.__setattr__(copy, "__dict__", {**vars(self), **changes})
         return copy
 
     def for_request(self) -> dict[str, Any]:

@@ -65,6 +65,8 @@ CPU_COUNT = os.cpu_count() or 1
 _CHANCE = random.Random()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_CHANCE.seed)
+_PROCESS_NAMES: dict[int, str] = {}
+"""Number of this process, and maybe of those that it was forked from, as request IDs have them."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -99,10 +101,11 @@ def request_id(prefix: str = "") -> str:
     >>> len(request_id("create-"))
     32
     """
-    digits = 28 - min(28, len(prefix))
     # The system's own source of chance is a system call, which lets other threads go first.
-    chance = f"{_CHANCE.getrandbits(112):028X}"
-    return f"{prefix}{os.getpid():04X}{chance[:digits]}"
+    chance = _CHANCE.getrandbits(112).to_bytes(14, "big").hex().upper()
+    process = os.getpid()
+    name = _PROCESS_NAMES.get(process) or _PROCESS_NAMES.setdefault(process, f"{process:04X}")
+    return f"{prefix}{name}{chance[len(prefix) :]}"
 
 
 @functools.lru_cache(1024)

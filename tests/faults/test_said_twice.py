@@ -104,7 +104,7 @@ def test_chunk_that_may_come_late_is_looked_for_once_more(is_late, deadline):
     heads, rawx = deleting(404, 204)
     with rawx as server, BlobClient() as client:
         chunk = Chunk.of({"url": f"http://{server.address}/{ID}"})
-        stores = SimpleNamespace(blob=client, logger=logging.getLogger(__name__))
+        stores = SimpleNamespace(blob_client=client, logger=logging.getLogger(__name__))
         delete_chunks(stores, [chunk], "AB" * 32, Options(limits=limits), {chunk.url} if is_late else ())
     assert heads == [f"DELETE /{ID}"] * (2 if is_late else 1)
 

@@ -227,7 +227,7 @@ class BucketStrategy(Strategy):
 
     def __init__(self, method: StorageMethod, stores: Stores, cid: str, options: Options) -> None:
         super().__init__(method, stores, cid, options)
-        self.bucket = stores.b2.bucket(method, options)
+        self.bucket = stores._b2_clients.bucket(method, options)
 
     @staticmethod
     def family(method: BackblazeStorageMethod) -> tuple[str, str]:

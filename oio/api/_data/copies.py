@@ -164,7 +164,7 @@ class CopiesStrategy(ChunkServerStrategy):
         errors = []
         for source in sources:
             try:
-                self.stores.blob.chunk_copy(
+                self.stores.blob_client.chunk_copy(
                     source.address, place.address, fullpath=owner["full_path"], options=options
                 )
                 return

@@ -7,9 +7,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from logging import Logger
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, JsonMapping, unexpected
@@ -22,7 +21,7 @@ from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 RANDOM = random.Random()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Metachunk:
     """Part of an object: copies or fragments of the same bytes.
 
@@ -31,17 +30,17 @@ class Metachunk:
     :param chunks: the preferred ones first
     """
 
-    position: int
-    start: int
-    size: int
-    chunks: tuple[Chunk, ...]
+    position: Final[int]
+    start: Final[int]
+    size: Final[int]
+    chunks: Final[tuple[Chunk, ...]]
 
     @property
     def end(self) -> int:
         """Byte after the last one."""
         return self.start + self.size
 
-    @cached_property
+    @property
     def digest(self) -> str | None:
         """Checksum of its bytes that can be compared here, in lower case.
 
@@ -72,7 +71,7 @@ Piece: TypeAlias = "tuple[Metachunk, int, int]"
 """Part of a metachunk to read: first and last byte in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Layout:
     """Places of the bytes of an object that are asked for.
 
@@ -83,11 +82,11 @@ class Layout:
     :param size: number of bytes that are asked for
     """
 
-    meta: JsonMapping
-    metachunks: tuple[Metachunk, ...]
-    method: StorageMethod
-    ranges: tuple[ClosedRange, ...] | None
-    size: int
+    meta: Final[JsonMapping]
+    metachunks: Final[tuple[Metachunk, ...]]
+    method: Final[StorageMethod]
+    ranges: Final[tuple[ClosedRange, ...] | None]
+    size: Final[int]
 
     @property
     def is_whole(self) -> bool:
@@ -139,7 +138,8 @@ def lay_out(
     except ANSWER_ERRORS as err:
         raise unexpected(err) from err
     positions = sorted(groups)
-    if positions != list(range(len(positions))) or found != length:
+    is_gapless = not positions or (positions[0] == 0 and positions[-1] == len(positions) - 1)
+    if not is_gapless or found != length:
         raise exc.UnrecoverableContent(
             f"metachunks {positions} of {meta.get('name')!r} hold {found} bytes, not {length}"
         )

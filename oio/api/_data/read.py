@@ -261,7 +261,7 @@ class _Reading:
 def unverifiable(ranges: Iterable[Sequence[Piece]]) -> exc.ChecksumUnavailable | None:
     """Tell why a metachunk that is read whole cannot be verified here; None when all of them can."""
     for metachunk, first, last in itertools.chain.from_iterable(ranges):
-        if last - first + 1 == metachunk.size:
+        if metachunk.digest is None and last - first + 1 == metachunk.size:
             try:
                 metachunk.check_verifiable()
             except exc.ChecksumUnavailable as err:

@@ -55,7 +55,7 @@ def delete_chunks(
 def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options) -> list[ChunkDict]:
     """Delete chunks; returns those that were not there."""
     try:
-        results = stores.blob.chunk_delete_many(doomed, cid=cid, options=options)
+        results = stores.blob_client.chunk_delete_many(doomed, cid=cid, options=options)
     except exc.OioException as err:
         stores.logger.warning("Failed to delete %d chunks: %s", len(doomed), err)
         return []
@@ -76,13 +76,13 @@ class ChunkServerStrategy(Strategy):
     """Base of replication and erasure coding."""
 
     def head(self, chunk: Chunk, xattr: bool, options: Options) -> JsonObject:
-        return self.stores.blob.chunk_head(chunk.address, xattr=xattr, options=options)
+        return self.stores.blob_client.chunk_head(chunk.address, xattr=xattr, options=options)
 
     def check(self, chunk: Chunk, options: Options) -> None:
         # Seldom needed: data are read and written without it.
         from oio.api._data.inspection import reaches_its_end
 
-        blob = self.stores.blob
+        blob = self.stores.blob_client
         known = blob.chunk_head(chunk.address, options=options)
         if not reaches_its_end(blob, chunk, known, options):
             # The file may end before, or the connection did: the checksum tells.
@@ -101,7 +101,7 @@ class ChunkServerStrategy(Strategy):
         from oio.api._data.inspection import Inspection
 
         size, digest = self._file_of(expected)
-        return Inspection(self.stores.blob, chunk, expected, size, digest, options).findings(deep)
+        return Inspection(self.stores.blob_client, chunk, expected, size, digest, options).findings(deep)
 
     def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
         delete_chunks(self.stores, chunks, self.cid, options, late)
@@ -110,4 +110,5 @@ class ChunkServerStrategy(Strategy):
     def linker(
         self, meta: JsonMapping, chunks: Iterable[Chunk], options: Options, *, renames: bool
     ) -> MetachunkLinker:
-        return MetachunkLinker(meta, chunks, self.method.quorum, self.stores.blob, options, renames=renames)
+        blob, quorum = self.stores.blob_client, self.method.quorum
+        return MetachunkLinker(meta, chunks, quorum, blob, options, renames=renames)

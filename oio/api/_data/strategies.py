@@ -45,11 +45,11 @@ class Stores(Protocol):
         """Logger of what is not worth an exception."""
 
     @property
-    def blob(self) -> BlobClient:
+    def blob_client(self) -> BlobClient:
         """Client of the chunk servers."""
 
     @property
-    def b2(self) -> B2Clients:
+    def _b2_clients(self) -> B2Clients:
         """Clients of Backblaze."""
 
 

@@ -75,10 +75,10 @@ class AccountApi(ApiBase):
         if account is None:
             with Call(self, kwargs) as options:
                 accounts = self.account.account_list(options=options)
-                refresh_accounts(self._services, accounts, options)
+                refresh_accounts(self, accounts, options)
         else:
             with AccountCall(self, kwargs, account) as options:
-                refresh_account(self._services, account, options)
+                refresh_account(self, account, options)
 
     def all_accounts_refresh(self, **kwargs: Unpack[CallOptions]) -> None:
         """Deprecated: call :meth:`account_refresh` without an account."""

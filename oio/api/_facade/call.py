@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.api._data.source import Source
 from oio.api._facade.checks import check_name, check_version
-from oio.api._facade.option_checks import check_option
+from oio.api._facade.option_checks import OPTION_CHECKS
 from oio.api._operations.scores import REFRESH_DELAY, Scores
 from oio.api._operations.services import Services
 from oio.b2.clients import B2Clients
@@ -21,19 +20,12 @@ from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioEx
 from oio.common.hedging import Hedging
 from oio.common.http_eventlet import POOL
 from oio.common.missing import explain_account, explain_container, explain_object
-from oio.common.options import KNOWN_NAMES, TIMES, Options
+from oio.common.options import KNOWN_NAMES, Options
 from oio.common.utils import warn_caller
 
 if TYPE_CHECKING:
-    from logging import Logger
-
-    from oio.account.client import AccountClient
-    from oio.blob.client import BlobClient
-    from oio.common.client import ProxyClient
     from oio.common.sources import Readable
     from oio.conscience.client import ConscienceClient
-    from oio.container.client import ContainerClient
-    from oio.directory.client import DirectoryClient
 
 
 class NotFoundObject(NoSuchObject, NotFound):
@@ -44,16 +36,12 @@ class NotFoundContainer(NoSuchContainer, NotFound):
     """A container does not exist; see :func:`as_not_found`."""
 
 
-class ApiBase(abc.ABC):
+class ApiBase(Services):
     """State that the parts of the API share.
 
     Applications' tests make objects without it, hence the defaults.
     """
 
-    namespace: str
-    logger: Logger
-    account: AccountClient
-    container: ContainerClient
     _scores_delay: float = REFRESH_DELAY
     """Seconds for which the scores of the chunk servers are taken to be right."""
     _global_kwargs: Mapping[str, Any]
@@ -79,44 +67,14 @@ class ApiBase(abc.ABC):
         """Options of a call without keywords: subclasses may change them."""
         if self._defaults is None or self._defaults[0] != self._global_kwargs:
             # What all calls share must not grow with each chunk.
-            made = replace(Options.of(self._global_kwargs), figures_by_chunk=False, hedging=self._hedging)
+            made = Options.of(self._global_kwargs).changed(figures_by_chunk=False, hedging=self._hedging)
             self._defaults = dict(self._global_kwargs), made
         return self._defaults[1]
 
     @property
     @abc.abstractmethod
-    def blob_client(self) -> BlobClient:
-        """A low-level client to rawx services."""
-
-    @property
-    @abc.abstractmethod
-    def directory(self) -> DirectoryClient:
-        """A client of the directory."""
-
-    @property
-    @abc.abstractmethod
     def _conscience(self) -> ConscienceClient:
         """A client of the conscience."""
-
-    @property
-    @abc.abstractmethod
-    def proxy_client(self) -> ProxyClient:
-        """A client of the routes of the proxy that have no namespace."""
-
-    @property
-    def _services(self) -> Services:
-        """The clients, as they are now: an application may have replaced some."""
-        return Services(
-            self.namespace,
-            self.logger,
-            self.account,
-            self.container,
-            lambda: self.directory,
-            lambda: self.blob_client,
-            lambda: self.proxy_client,
-            lambda: self._b2_clients,
-            lambda: self._scores,
-        )
 
     def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
         """Get the names of a container, which chunks carry and a container ID does not tell.
@@ -140,6 +98,10 @@ class Call:
 
     :param api: the object that is called
     :param given: keywords of the caller
+    :param account: what it is about, as far as its class looks at that
+    :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
+        takes account, container, and keywords ``cid`` and ``cache``
+    :param changes: the call makes what is cached of the object out of date
     """
 
     prefix: ClassVar[str] = ""
@@ -147,34 +109,64 @@ class Call:
     known: ClassVar[frozenset[str]] = KNOWN_NAMES
     """Keywords that it takes."""
 
-    __slots__ = ("_api", "_given", "options")
+    __slots__ = (
+        "_account",
+        "_api",
+        "_changes",
+        "_container",
+        "_forgets",
+        "_given",
+        "_name",
+        "_obj",
+        "_version",
+        "options",
+    )
 
-    def __init__(self, api: ApiBase, given: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        api: ApiBase,
+        given: Mapping[str, object],
+        account: str | None = None,
+        container: str | None = None,
+        obj: str | None = None,
+        version: int | str | None = None,
+        *,
+        forgets: Callable[..., None] | None = None,
+        changes: bool = False,
+    ) -> None:
         self._api = api
         self._given = given
+        self._account = account
+        self._container = container
+        self._obj = self._name = obj
+        self._version = version
+        self._forgets = forgets
+        self._changes = changes
 
     def __enter__(self) -> Options:
         api, given = self._api, self._given
         POOL.expire()
         if not given.keys() <= self.known:
             warn_unknown(given.keys() - self.known, self.known)
-        checked = list(given.items())
-        for place, (name, value) in enumerate(checked):
-            # Those of time are checked where they become limits.
-            if name not in TIMES:
-                checked[place] = name, check_option(name, value)
-        options = Options.make(checked, api._options, begin=self.prefix)
+        options = Options.make(given.items(), api._options, self.prefix, OPTION_CHECKS)
         self.options = options if options.on_event is None else options.watched()
         self._check()
         return self.options
 
     def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
+        if self.options.cache is not None:
+            self._forget(self.options)
         if isinstance(err, OioException):
             err.reqid = err.reqid or self.options.reqid
             self._explain(err)
 
     def _check(self) -> None:
         """Check the names of what the call is about."""
+
+    def _forget(self, options: Options) -> None:
+        """Drop from the cache what the call makes out of date."""
+        if self._forgets is not None:
+            self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
 
     def _explain(self, err: OioException) -> None:
         """Raise another exception, which tells what does not exist."""
@@ -183,11 +175,7 @@ class Call:
 class AccountCall(Call):
     """One call of the API about an account."""
 
-    __slots__ = ("_account",)
-
-    def __init__(self, api: ApiBase, given: Mapping[str, object], account: str | None) -> None:
-        super().__init__(api, given)
-        self._account = account
+    __slots__ = ()
 
     def _check(self) -> None:
         check_name("account", self._account)
@@ -197,36 +185,9 @@ class AccountCall(Call):
 
 
 class ContainerCall(Call):
-    """One call of the API about a container, given by names or by ``cid``.
+    """One call of the API about a container, given by names or by ``cid``."""
 
-    :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
-        takes account, container, and keywords ``cid`` and ``cache``
-    """
-
-    __slots__ = ("_account", "_container", "_forgets")
-
-    def __init__(
-        self,
-        api: ApiBase,
-        given: Mapping[str, object],
-        account: str | None,
-        container: str | None,
-        *,
-        forgets: Callable[..., None] | None = None,
-    ) -> None:
-        super().__init__(api, given)
-        self._account = account
-        self._container = container
-        self._forgets = forgets
-
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        if self.options.cache is not None:
-            self._forget(self.options)
-        super().__exit__(kind, err, trace)
-
-    def _forget(self, options: Options) -> None:
-        if self._forgets is not None:
-            self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
+    __slots__ = ()
 
     def _check(self) -> None:
         if self.options.cid is None or self._account is not None:
@@ -241,25 +202,14 @@ class ContainerCall(Call):
 class CreationCall(ContainerCall):
     """One call of the API that creates an object: only its container may be missing.
 
-    :param changed: name of the object, if it must be there already
+    It has the name of the object if that must be there already.
     """
 
     prefix = "create-"
     known = KNOWN_NAMES | {"change_policy", "meta_pos"}
     """Options of requests that programs give to calls that create objects."""
 
-    __slots__ = ("_changed", "_source")
-
-    def __init__(
-        self,
-        api: ApiBase,
-        given: Mapping[str, object],
-        account: str | None,
-        container: str | None,
-        changed: str | None = None,
-    ) -> None:
-        super().__init__(api, given, account, container)
-        self._changed = changed
+    __slots__ = ("_source",)
 
     def read(self, source: Readable, size: int | None, argument: str) -> Source:
         """Make a source of the data of the object. What it raises is the application's: it is left as it is.
@@ -276,36 +226,16 @@ class CreationCall(ContainerCall):
         super().__exit__(kind, None if is_foreign else err, trace)
 
     def _explain(self, err: OioException) -> None:
-        if self._changed is None:
+        if self._obj is None:
             super()._explain(err)
         else:
-            explain_object(err, self._container or self.options.cid, self._changed)
+            explain_object(err, self._container or self.options.cid, self._obj)
 
 
 class ObjectCall(ContainerCall):
-    """One call of the API about an object, given by its name or by ``content_id``.
+    """One call of the API about an object, given by its name or by ``content_id``."""
 
-    :param version: of the object
-    :param changes: the call makes what is cached of the object out of date
-    """
-
-    __slots__ = ("_changes", "_name", "_obj", "_version")
-
-    def __init__(
-        self,
-        api: ApiBase,
-        given: Mapping[str, object],
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None = None,
-        *,
-        changes: bool = False,
-    ) -> None:
-        super().__init__(api, given, account, container)
-        self._changes = changes
-        self._obj = self._name = obj
-        self._version = version
+    __slots__ = ()
 
     def _look_for_name(self, options: Options) -> None:
         """Ask for the name of what changes: the cache knows no content ID, and soon nobody may know it."""
@@ -327,7 +257,7 @@ class ObjectCall(ContainerCall):
             forget_object(self._account, self._container, self._name, cid=options.cid, cache=options.cache)
 
     def _check(self) -> None:
-        super()._check()
+        ContainerCall._check(self)
         if self._obj is not None or self.options.content_id is None:
             check_name("obj", self._obj)
         if self._version is not None:

@@ -275,10 +275,8 @@ def check_policy(value: object) -> str | None:
 def check_ranges(ranges: object) -> list[Range]:
     """Refuse ranges that are not pairs of positions in the right order.
 
-    :returns: pairs of first and last byte; empty for None
+    :returns: pairs of first and last byte
     """
-    if ranges is None:
-        return []
     if isinstance(ranges, (str, bytes)) or not isinstance(ranges, Iterable):
         raise wrong_type("ranges", "a list of pairs", ranges)
     return [_check_range(item) for item in ranges]

@@ -126,7 +126,7 @@ class ContainerApi(ApiBase):
         >>> api.container_delete("doc", "gone")
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
-            target = self._services, account, container, options
+            target = self, account, container, options
             with forgetting_objects(*target) if force else contextlib.nullcontext():
                 try:
                     self.container.container_delete(account, container, force=force, options=options)
@@ -162,7 +162,7 @@ class ContainerApi(ApiBase):
         []
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
-            target = self._services, account, container, options
+            target = self, account, container, options
             if not fast:
                 flush(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
                 return
@@ -190,7 +190,7 @@ class ContainerApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
             check_integer("maxvers", maxvers)
-            purge(self._services, account, container, maxvers, options)
+            purge(self, account, container, maxvers, options)
 
     def container_refresh(
         self,
@@ -214,7 +214,7 @@ class ContainerApi(ApiBase):
             if wanted is None:
                 raise WrongValue("attempts is required (a number of at least 1)")
             names = self._names_of(account, container, options)
-            refresh_container(self._services, *names, wanted, options)
+            refresh_container(self, *names, wanted, options)
 
     def resolve_cid(self, cid: str, **kwargs: Unpack[CallOptions]) -> tuple[str, str]:
         """Get the names of a container from its ID.
@@ -263,7 +263,7 @@ class ContainerApi(ApiBase):
         'box'
         """
         with ContainerCall(self, kwargs, account, container) as options:
-            known = describe_container(self._services, account, container, options)
+            known = describe_container(self, account, container, options)
             return cast("ContainerProperties", known)
 
     def container_set_properties(
@@ -342,7 +342,7 @@ class ContainerApi(ApiBase):
         ) as options:
             damaged = missing = None
             if recompute:
-                damaged, missing = count_damage(self._services, account, container, options)
+                damaged, missing = count_damage(self, account, container, options)
             self.container.container_touch(
                 account,
                 container,

@@ -111,7 +111,7 @@ class CopiesApi(ApiBase):
             link = Target(link_account, link_container, link_obj)
             creation = replace(options, content_id=link_content_id).renewed()
             try:
-                return cast("LinkedObject", link_object(self._services, link, layout, given, creation))
+                return cast("LinkedObject", link_object(self, link, layout, given, creation))
             except exc.OioException as err:
                 as_not_found(partial(explain_container, container=link_container), err)
                 raise
@@ -210,7 +210,7 @@ class CopiesApi(ApiBase):
             check_name("dst_account", dst_account, "account")
             check_name("dst_container", dst_container, "container")
             size = check_batch("batch_size", batch_size) or check_batch("batch", batch) or _BATCH
-            Snapshot(self._services, (account, container), (dst_account, dst_container), size, options).take()
+            Snapshot(self, (account, container), (dst_account, dst_container), size, options).take()
 
 
 def _check_end(end: str, account: object, container: object, obj: object, content_id: object) -> None:

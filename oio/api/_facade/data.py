@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from oio.api._data.source import default_name, open_source
 from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
         Uploaded,
         WrittenChunk,
     )
-    from oio.common.answers import JsonMapping
     from oio.common.options import KeyFile, Options
-    from oio.common.sources import Readable
 
 _NO_ROUTE = 404
 """Status, in the body of an answer, of services that know no such route."""
@@ -202,38 +200,10 @@ class DataApi(ApiBase):
                 check_name("obj_name", obj_name)
                 if key_file is not None:
                     options = options.changed(key_file=check_key_file("key_file", key_file))
-                return self._object_create(
-                    account,
-                    container,
-                    obj_name,
-                    source,
-                    sysmeta,
-                    commit=commit,
-                    policy=policy,
-                    options=options,
-                    call=call,
-                    size=size,
-                    argument="file_or_path" if data is None else "data",
-                )
-
-    def _object_create(
-        self,
-        account: str | None,
-        container: str | None,
-        obj_name: str,
-        source: Readable,
-        sysmeta: JsonMapping,
-        *,
-        commit: Commit,
-        policy: str | None,
-        options: Options,
-        call: CreationCall,
-        size: int | None,
-        argument: str,
-    ) -> Uploaded:
-        target = Target(*self._names_of(account, container, options), obj_name)
-        upload = Upload(self._services, target, commit, options, policy=policy)
-        return upload.run(call.read(source, size, argument), sysmeta)
+                target = Target(*self._names_of(account, container, options), obj_name)
+                upload = Upload(self, target, commit, options, policy=policy)
+                argument = "file_or_path" if data is None else "data"
+                return upload.run(call.read(source, size, argument), sysmeta)
 
     # --- reading ---
 
@@ -286,14 +256,11 @@ class DataApi(ApiBase):
         b'ell'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            wanted = check_ranges(ranges)
+            wanted = [] if ranges is None else check_ranges(ranges)
             if key_file is not None:
                 options = options.changed(key_file=check_key_file("key_file", key_file))
-            download = Download(
-                self._services, (account, container, obj), version, bool(properties), wanted, options
-            )
-            meta, stream = download.run()
-            return cast("FetchedObject", meta), stream
+            download = Download(self, (account, container, obj), version, bool(properties), wanted, options)
+            return download.run()
 
     # --- rewriting ---
 
@@ -323,7 +290,7 @@ class DataApi(ApiBase):
         with reading_answer():
             name: str = meta["name"]
         target = Target(*self._names_of(account, container, later), name)
-        return Original(self._services, target, meta, chunks, later)
+        return Original(self, target, meta, chunks, later)
 
     def object_change_policy(
         self,

@@ -129,7 +129,7 @@ class FilesApi(DataApi):
                     if value is not None:
                         raise WrongType(f"{name} must not be given to read an object: {shorten(value)}")
                 target = account, container, obj
-                opened = Download(self._services, target, version, True, [], options).open()
+                opened = Download(self, target, version, True, [], options).open()
                 return BufferedReader(RawObjectReader(opened, opened.meta["name"]), buffering)
             check_policy(policy)
             check_properties("properties", properties)

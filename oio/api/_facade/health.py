@@ -204,7 +204,7 @@ class HealthApi(ApiBase):
         from oio.api._operations.health_walk import Place
 
         names = partial(self._names_of, account, container)
-        return Place(self._services, account, container, names, check_flag("checksum", checksum))
+        return Place(self, account, container, names, check_flag("checksum", checksum))
 
 
 def _wishes(unreachable: bool, frozen: bool) -> Wishes:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
 from oio.api._facade.checks import (
@@ -113,13 +113,11 @@ class ObjectApi(ApiBase):
         ('5', 5)
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            meta, chunks, _ = locate(
-                self._services, account, container, obj, version, bool(properties), options
-            )
+            meta, chunks, _ = locate(self, account, container, obj, version, bool(properties), options)
             if not chunk_info:
                 return meta, chunks
             cid = options.cid_of(account, container)
-            return meta, describe_chunks(self._services, meta, chunks, cid, options)
+            return meta, describe_chunks(self, meta, chunks, cid, options)
 
     def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[ObjectMeta, Any]:
         """Deprecated: use :meth:`object_locate`."""
@@ -181,7 +179,7 @@ class ObjectApi(ApiBase):
             options=options,
         )
         cid = options.cid_of(account, container)
-        return is_readable(self._services, meta, chunks, cid, trust_level == 2, options)
+        return is_readable(self, meta, chunks, cid, trust_level == 2, options)
 
     # --- properties ---
 
@@ -213,8 +211,8 @@ class ObjectApi(ApiBase):
         'application/octet-stream'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            meta = describe(self._services, account, container, obj, version, options)
-            return cast("ObjectMeta", meta)
+            meta: ObjectMeta = describe(self, account, container, obj, version, options)
+            return meta
 
     def object_show(
         self,
@@ -319,7 +317,7 @@ class ObjectApi(ApiBase):
         options: Options,
     ) -> Leftovers:
         """What is in Backblaze of an object."""
-        leftovers = Leftovers(self._services, account, container, options)
+        leftovers = Leftovers(self, account, container, options)
         leftovers.look_at(obj, version, options.content_id)
         return leftovers
 
@@ -449,13 +447,13 @@ class ObjectApi(ApiBase):
         bypass_governance: bool,
     ) -> list[tuple[str, Deletion]]:
         """Delete objects, and what is in Backblaze of them; they are no longer cached, whatever happens."""
-        leftovers = Leftovers(self._services, account, container, options)
+        leftovers = Leftovers(self, account, container, options)
         leftovers.look_at_all(dict.fromkeys(wanted))
         try:
             with leftovers:
                 return list(
                     delete_each(
-                        self._services,
+                        self,
                         account,
                         container,
                         wanted,

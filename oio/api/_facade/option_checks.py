@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from oio.api._facade.checks import (
     check_cid,
@@ -25,7 +25,7 @@ from oio.common.constants import TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
 from oio.common.http_urllib3 import urllib3
 from oio.common.limits import check_seconds
-from oio.common.options import KeyFile
+from oio.common.options import Check, KeyFile
 from oio.common.retry import check_retry
 from oio.common.utils import shorten
 
@@ -38,9 +38,6 @@ MOST_PARALLEL = 16
 """Metachunks of an object that may be read at a time."""
 
 _T = TypeVar("_T")
-_Check: TypeAlias = Callable[[str, object], object]
-"""Gives a value back, maybe in another form; takes the name of its argument too."""
-
 _DELAYS = ("refresh_delay", "refresh_rawx_scores_delay")
 """Options of the constructor: what is older is asked for again."""
 _MAY_BE_ZERO = frozenset(("read_timeout", *_DELAYS))
@@ -210,12 +207,12 @@ def check_bytes(name: str, value: Any) -> int | None:
     return None if number is None else check_size(name, number)
 
 
-def _unless_none(check: _Check) -> _Check:
+def _unless_none(check: Check) -> Check:
     """Make a check that lets None pass."""
     return lambda name, value: None if value is None else check(name, value)
 
 
-_OPTIONS: dict[str, _Check] = {
+OPTION_CHECKS: dict[str, Check] = {
     **dict.fromkeys((*TIMEOUT_KEYS, "deadline", "timeout", "write_grace", *_DELAYS), check_limit_of_time),
     **dict.fromkeys(("chunk_buffer_max", "chunk_buffer_min"), check_number),
     "backblaze_api_url": check_url,
@@ -246,5 +243,5 @@ def check_option(name: str, value: object) -> object:
 
     :returns: the same, numbers and IDs being in the form that the services want
     """
-    check = _OPTIONS.get(name)
+    check = OPTION_CHECKS.get(name)
     return value if check is None else check(name, value)

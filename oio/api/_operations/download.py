@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.read import compared, read_ranges, unverifiable
@@ -62,14 +62,15 @@ class ObjectStream(BlockReader):
 
     def _read(self, layout: Layout, strategy: Strategy) -> None:
         """Prepare to read from the beginning."""
-        options, suspects = self._options, set[str]()
+        # The read timeout bounds each request, not the whole stream.
+        options = self._options.per_request()
+        suspects: set[str] = set()
         self._size = self._left = layout.size
         pieces = layout.pieces()
         unsure = unverifiable(pieces) if options.verify_checksum else None
         blocks = read_ranges(
             pieces,
-            # The read timeout bounds each request, not the whole stream.
-            functools.partial(strategy.source, suspects=suspects, options=options.per_request()),
+            lambda metachunk: strategy.source(metachunk, suspects, options),
             options.verify_checksum,
             options.hold_up_to,
             unsure,
@@ -195,16 +196,20 @@ class ObjectStream(BlockReader):
         """
         self._closer = weakref.ref(green.getcurrent())
         self._rest = b""
-        self._interruption.ask()
-        self._close_blocks()
+        if not self._close_blocks():
+            # Who reads them closes them, then.
+            self._interruption.ask()
 
-    def _close_blocks(self) -> None:
-        if self._turn.acquire(blocking=False):
-            try:
-                self._ahead = self._again = None
-                self._blocks.close()
-            finally:
-                self._turn.release()
+    def _close_blocks(self) -> bool:
+        """Close them, unless somebody reads them."""
+        if not self._turn.acquire(blocking=False):
+            return False
+        try:
+            self._ahead = self._again = None
+            self._blocks.close()
+        finally:
+            self._turn.release()
+        return True
 
     def _closed(self) -> exc.OioException:
         """Tell a reader that the stream was closed before its end: only who has done it knows."""
@@ -231,7 +236,7 @@ class OpenedObject(NamedTuple):
     part: Callable[[int, int | None], ObjectStream]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Download:
     """Read of an object.
 
@@ -240,12 +245,12 @@ class Download:
     :param ranges: none for the whole object
     """
 
-    services: Services
-    target: tuple[str | None, str | None, str | None]
-    version: int | str | None
-    properties: bool
-    ranges: list[Range]
-    options: Options
+    services: Final[Services]
+    target: Final[tuple[str | None, str | None, str | None]]
+    version: Final[int | str | None]
+    properties: Final[bool]
+    ranges: Final[list[Range]]
+    options: Final[Options]
 
     def open(self) -> OpenedObject:
         """Locate the object as it is now, whatever is cached, to read any part of it later."""
@@ -257,7 +262,7 @@ class Download:
         part = replace(self, ranges=[(first, last)] if first or last is not None else [])
         return ObjectStream(*part._lay_out(meta, chunks, strict=True), self.options)
 
-    def run(self) -> tuple[JsonObject, ObjectStream]:
+    def run(self) -> tuple[Any, ObjectStream]:
         """Locate the object; give its description and its bytes."""
         options, logger = self.options, self.services.logger
         question = self.services, *self.target, self.version, self.properties, options
@@ -276,7 +281,7 @@ class Download:
             del_cached_object_metadata(*self.target, cid=options.cid, cache=options.cache)
             meta, chunks, _ = locate(*question, fresh=True)
         found = self._lay_out(meta, chunks, strict=options.on_unsatisfiable == "raise")
-        again = None if cached else functools.partial(self._again, meta, chunks)
+        again = None if cached else lambda err: self._again(meta, chunks, err)
         return meta, ObjectStream(*found, options, again)
 
     def _lay_out(self, meta: JsonObject, chunks: list[ChunkDict], *, strict: bool) -> tuple[Layout, Strategy]:

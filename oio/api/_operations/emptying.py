@@ -270,7 +270,7 @@ def _versions_to_keep(services: Services, system: Mapping[str, str], options: Op
     kept = _max_versions(system)
     if kept is not None:
         return kept
-    proxy = services.proxy
+    proxy = services.proxy_client
     _, config = proxy._send("GET", "/config", {"options": options.renewed()})
     with reading_answer(proxy.proxy_netloc):
         return int(config["meta2.max_versions"])

@@ -261,7 +261,7 @@ class ObjectRepairer:
             others = self._verified(group, others)
             self._check_sources(group, others)
             with contextlib.suppress(exc.NotFound):
-                self._services.blob.chunk_delete(old.address, options=self._options)
+                self._services.blob_client.chunk_delete(old.address, options=self._options)
         self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
             self._name_chunk(group, old, old)

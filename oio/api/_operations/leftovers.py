@@ -57,7 +57,7 @@ class Leftovers:
             # A deleted container must not come back empty; a replica that is late would name deleted chunks.
             options = options.changed(autocreate=None, force_master=True)
         self._options = options
-        self._written = services.b2.written
+        self._written = services._b2_clients.written
         self._noted: list[WrittenFile] = []
         self._names: set[str] = set()
         self._committed: str | None = None

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oio.common.cache import (
     ObjectEntry,
@@ -39,25 +38,18 @@ def locate(
 
     :param fresh: ask the services, whatever is cached
     """
-    ask = functools.partial(
-        services.container.content_locate,
-        account,
-        container,
-        obj,
-        content=options.content_id,
-        version=version,
-        properties=properties,
-        options=options,
-    )
-    cache = options.cache
-    if cache is None or obj is None or version is not None or options.content_id is not None:
-        return *ask(), False
+    cache, content, client = options.cache, options.content_id, services.container
+    if cache is None or obj is None or version is not None or content is not None:
+        meta, chunks = client.content_locate(
+            account, container, obj, content=content, version=version, properties=properties, options=options
+        )
+        return meta, chunks, False
     with Question(cache, object_key(account, container, obj, options.cid)) as question:
         entry = ObjectEntry.read(None if fresh else cache.get(question.key))
         if entry is not None and entry.chunks is not None and entry.tells(properties):
-            return entry.described(properties), services.scores.put_back(entry.chunks, options), True
-        meta, chunks = ask()
-        services.scores.learn(chunks)
+            return entry.described(properties), services._scores.put_back(entry.chunks, options), True
+        meta, chunks = client.content_locate(account, container, obj, properties=properties, options=options)
+        services._scores.learn(chunks)
         found = ObjectEntry.made(meta, chunks, properties)
         if entry is not None and not properties and entry.describes(meta):
             found = replace(found, properties=entry.properties)
@@ -72,22 +64,18 @@ def describe(
     obj: str | None,
     version: int | str | None,
     options: Options,
-) -> JsonObject:
+) -> Any:
     """Get the description of an object, with its properties."""
-
-    def ask() -> JsonObject:
-        return services.container.content_get_properties(
-            account, container, obj, content=options.content_id, version=version, options=options
+    cache, content, client = options.cache, options.content_id, services.container
+    if cache is None or obj is None or version is not None or content is not None:
+        return client.content_get_properties(
+            account, container, obj, content=content, version=version, options=options
         )
-
-    cache = options.cache
-    if cache is None or obj is None or version is not None or options.content_id is not None:
-        return ask()
     with Question(cache, object_key(account, container, obj, options.cid)) as question:
         entry = ObjectEntry.read(cache.get(question.key))
         if entry is not None and entry.tells(properties=True):
             return entry.described(properties=True)
-        meta = ask()
+        meta = client.content_get_properties(account, container, obj, options=options)
         # A delete marker has a description too, but is no object. Applications' tests may answer nothing.
         if meta and not boolean_value(meta.get("deleted"), False):
             found = ObjectEntry.made(meta, None, properties=True)

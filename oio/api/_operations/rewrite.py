@@ -174,10 +174,10 @@ def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
     def clear(chunks: list[Chunk]) -> None:
         for chunk in chunks:
             try:
-                known = services.blob.chunk_head(chunk.address, options=options)
+                known = services.blob_client.chunk_head(chunk.address, options=options)
                 # Its content ID was that of the interrupted change.
                 if chunk.url not in named and decode_fullpath(known["full_path"])[:-1] == owner:
-                    services.blob.chunk_delete(chunk.address, options=options)
+                    services.blob_client.chunk_delete(chunk.address, options=options)
             except exc.NotFound:
                 continue
             except (exc.OioException, KeyError, ValueError) as err:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+import abc
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -18,49 +18,38 @@ if TYPE_CHECKING:
     from oio.directory.client import DirectoryClient
 
 
-class Services(NamedTuple):
-    """What the operations of one API object share.
+class Services(abc.ABC):
+    """What the operations of one API object share: they get that object, and see no more of it than this.
 
-    :param namespace: its name
-    :param logger: where to tell what is not worth an exception
-    :param get_directory: gives the client of the directory
-    :param get_blob: gives the client of the chunk servers, which is made when it is first needed
-    :param get_proxy: gives the client of the routes of the proxy that have no namespace
-    :param get_b2: gives the clients of Backblaze
-    :param get_scores: gives the scores of the chunk servers
+    The clients are looked up where they are used: an application may have replaced some.
     """
 
     namespace: str
     logger: Logger
     account: AccountClient
     container: ContainerClient
-    get_directory: Callable[[], DirectoryClient]
-    get_blob: Callable[[], BlobClient]
-    get_proxy: Callable[[], ProxyClient]
-    get_b2: Callable[[], B2Clients]
-    get_scores: Callable[[], Scores]
 
     @property
+    @abc.abstractmethod
+    def blob_client(self) -> BlobClient:
+        """A low-level client to rawx services."""
+
+    @property
+    @abc.abstractmethod
     def directory(self) -> DirectoryClient:
-        """Client of the directory."""
-        return self.get_directory()
+        """A client of the directory."""
 
     @property
-    def blob(self) -> BlobClient:
-        """Client of the chunk servers."""
-        return self.get_blob()
+    @abc.abstractmethod
+    def proxy_client(self) -> ProxyClient:
+        """A client of the routes of the proxy that have no namespace."""
 
     @property
-    def proxy(self) -> ProxyClient:
-        """Client of the routes of the proxy that have no namespace."""
-        return self.get_proxy()
+    @abc.abstractmethod
+    def _b2_clients(self) -> B2Clients:
+        """The clients of Backblaze."""
 
     @property
-    def b2(self) -> B2Clients:
-        """Clients of Backblaze."""
-        return self.get_b2()
-
-    @property
-    def scores(self) -> Scores:
-        """Scores of the chunk servers."""
-        return self.get_scores()
+    @abc.abstractmethod
+    def _scores(self) -> Scores:
+        """The scores of the chunk servers."""

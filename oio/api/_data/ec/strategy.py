@@ -64,4 +64,4 @@ class ErasureStrategy(ChunkServerStrategy):
             # Chunk servers want one, even where none is known.
             "metachunk_hash": expected.digest or _UNKNOWN,
         }
-        self.stores.blob.chunk_put(place.address, meta, fragments, options=options)
+        self.stores.blob_client.chunk_put(place.address, meta, fragments, options=options)
