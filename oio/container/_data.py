@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from oio.common.answers import ANSWER_ERRORS, JsonObject, unexpected
 from oio.common.constants import OBJECT_HEADERS
-from oio.container._metadata import check_chunks, description_of
+from oio.container._metadata import check_chunks, description_of, headers_of
 from oio.container._requests import ContentRequests, content_params
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class DataRoutes(ContentRequests):
             self._expect(resp, body)
         meta = description_of(resp, self.proxy_netloc)
         try:
-            meta["chunk_size"] = int(resp.headers["x-oio-ns-chunk-size"])
+            meta["chunk_size"] = int(headers_of(resp)["x-oio-ns-chunk-size"][-1])
             meta["properties"] = dict(body.get("properties") or {})
             return meta, check_chunks(body["chunks"])
         except ANSWER_ERRORS as err:

@@ -65,10 +65,10 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
 
 def described_by(resp: Any) -> JsonObject:
     """Make the description of an object from the headers of a response."""
-    return _described(_index_of(resp))[0]
+    return _described(headers_of(resp))[0]
 
 
-def _index_of(resp: Any) -> dict[str, list[str]]:
+def headers_of(resp: Any) -> dict[str, list[str]]:
     """Lower-case name of each header of a response -> its name as it came first, and all its values."""
     answer = getattr(resp, "_original_response", None)
     return answer.index if isinstance(answer, HTTPResponse) else index_of(resp.headers.items())
@@ -111,8 +111,9 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
     meta = described_by(resp)
     if not is_made_up(resp):
         wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
-        if missing := sorted(wanted - meta.keys()):
-            raise exc.OioProtocolError(f"answer has no {', '.join(missing)} of the object", service=service)
+        if not meta.keys() >= wanted:
+            missing = ", ".join(sorted(wanted - meta.keys()))
+            raise exc.OioProtocolError(f"answer has no {missing} of the object", service=service)
     return meta
 
 
@@ -135,7 +136,7 @@ def faithful_description(resp: Any) -> JsonObject | None:
         message.defects or message.get_payload()
     ):
         return None
-    meta, is_clear = _described(_index_of(resp))
+    meta, is_clear = _described(headers_of(resp))
     return meta if is_clear and meta.keys() >= _OF_OBJECTS and "target_policy" not in meta else None
 
 
