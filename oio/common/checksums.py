@@ -36,6 +36,8 @@ def new_checksum(algorithm: str) -> Checksum:
     >>> new_checksum("md5").hexdigest()
     'd41d8cd98f00b204e9800998ecf8427e'
     """
+    if algorithm == MD5:
+        return hashlib.md5(usedforsecurity=False)
     if algorithm != BLAKE3:
         return hashlib.new(algorithm, usedforsecurity=False)
     try:

@@ -82,7 +82,7 @@ class ObjectWriter:
 
         :raises oio.common.exceptions.OioException: a metachunk is lost
         """
-        checksum = in_threads(new_checksum(MD5))
+        checksum = in_threads(new_checksum(MD5), self._source.left_in_memory())
         total, limit = 0, self._metachunk_size
         first = True
         with _Next(self._metachunks, self._connections) as metachunks:

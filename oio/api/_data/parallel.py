@@ -93,7 +93,8 @@ class ParallelWriter(abc.ABC):
         transferred: int | None = None
         checksum = ""
         try:
-            if source.is_at_hand(SMALL) and not seam_is_replaced():
+            left = source.left_in_memory()
+            if left is not None and left <= SMALL and not seam_is_replaced():
                 # Fakes of applications have no sockets to wait for.
                 count, checksum = self._send_whole(source, size, senders)
             else:
@@ -326,7 +327,7 @@ class ParallelWriter(abc.ABC):
         keep_memory_of_blocks()
         largest = options.buffer_max or unit or LARGEST_BLOCK
         # Bytes in memory need no quick start, and fewer blocks cost less.
-        smallest = options.buffer_min or unit or (LARGEST_BLOCK if source.in_memory else FIRST_BLOCK)
+        smallest = options.buffer_min or unit or (FIRST_BLOCK if source.left_in_memory() is None else LARGEST_BLOCK)
         wanted = smallest = min(smallest, largest)
         left = size
         while left is None or left > 0:
