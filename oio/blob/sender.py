@@ -48,14 +48,17 @@ Pieces: TypeAlias = "tuple[bytes, ...]"
 """Pieces of a frame, which are sent one after the other."""
 
 
-def frame(data: bytes) -> bytes:
-    """A chunk of the chunked transfer coding."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+def frame(data: bytes, end: bytes = b"") -> bytes:
+    """A chunk of the chunked transfer coding.
+
+    :param end: what comes after it
+    """
+    return b"".join((f"{len(data):x}\r\n".encode(), data, b"\r\n", end))
 
 
 def framed(data: bytes) -> bytes | Pieces:
     """A chunk of the chunked transfer coding; a large one is in pieces, so that its data are not copied."""
-    return frame(data) if len(data) <= SMALL else (b"%x\r\n" % len(data), data, b"\r\n")
+    return frame(data) if len(data) <= SMALL else (f"{len(data):x}\r\n".encode(), data, b"\r\n")
 
 
 class _Pace:

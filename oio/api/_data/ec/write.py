@@ -124,7 +124,7 @@ class FragmentSender(ChunkSender):
         if fragment and self.checksum is not None:
             self.checksum.update(fragment)
         end = self.end_of_body(size, checksum)
-        self.put(frame(fragment) + end if fragment else end, len(fragment), is_last=True)
+        self.put(frame(fragment, end) if fragment else end, len(fragment), is_last=True)
 
     def end_of_body(self, size: int, checksum: str) -> bytes:
         """Make the end of the body, with its trailers.
