@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
-from oio.blob.connect import CANDIDATES, pass_foreign, seam_is_replaced, take_kept
+from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, take_kept
 from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
@@ -218,7 +218,8 @@ class ParallelWriter(abc.ABC):
         kept = take_kept([sender.chunk for sender in senders], self._options)
         for sender, connection in zip(senders, kept, strict=True):
             sender.kept = connection
-        ChunkSender.send_whole([sender for sender in senders if sender.kept is not None])
+        connected = [sender for sender in senders if sender.kept is not None]
+        in_turn(connected, ChunkSender.connect, ChunkSender.time_to_connect, ChunkSender.lose)
         self._check()
         self._take_answers([sender for sender in senders if sender.error is None], checksum)
         return count, checksum
