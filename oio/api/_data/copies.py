@@ -32,7 +32,7 @@ _GONE = 404
 class CopiesWriter(ParallelWriter):
     """Writer of the copies of one metachunk."""
 
-    def _senders(self) -> list[ChunkSender]:
+    def _senders(self, left: int | None) -> list[ChunkSender]:
         headers = described_chunk(self._request.meta, self._options)
         return [ChunkSender(chunk, headers, self._options, self._failures) for chunk in self._request.chunks]
 

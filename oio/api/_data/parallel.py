@@ -60,8 +60,11 @@ class ParallelWriter(abc.ABC):
         self.outcomes: list[Outcome] = []
 
     @abc.abstractmethod
-    def _senders(self) -> list[ChunkSender]:
-        """Make the senders of the chunks."""
+    def _senders(self, left: int | None) -> list[ChunkSender]:
+        """Make the senders of the chunks.
+
+        :param left: bytes that the source has, when they lie in memory; the chunks may get fewer
+        """
 
     @abc.abstractmethod
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
@@ -86,14 +89,14 @@ class ParallelWriter(abc.ABC):
             see :func:`~oio.blob.quorum.check_quorum`
         """
         begin = time.monotonic()
-        senders = self._current = self._senders()
+        left = source.left_in_memory()
+        senders = self._current = self._senders(left)
         hedging = self._options.hedging
         if hedging is not None and hedging.knows_late:
             self._hurry(senders, hedging)
         transferred: int | None = None
         checksum = ""
         try:
-            left = source.left_in_memory()
             if left is not None and left <= SMALL and not seam_is_replaced():
                 # Fakes of applications have no sockets to wait for.
                 count, checksum = self._send_whole(source, size, senders)
