@@ -19,7 +19,6 @@ from oio.blob.connect import (
     give_back,
     note_unreached,
     pass_foreign,
-    socket_of,
     takes_pieces,
 )
 from oio.blob.quorum import grace_of
@@ -220,11 +219,6 @@ class ChunkSender:
         except CANDIDATES as err:  # Closing must never hide why we close.
             pass_foreign(err, conn)
             _LOGGER.debug("Failed to close the connection to %s: %s", self.chunk.url, err)
-
-    @property
-    def socket(self) -> Any:
-        """The socket of a connection that is not a fake."""
-        return socket_of(self.conn)
 
     # --- in the green thread ---
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from oio.common.chunks import ChunkDict
     from oio.common.keywords import RequestOptions
 
+_DESCRIBED = ("id", "policy", "version", "mime_type", "chunk_method")
+"""Fields that the requests of commits have headers for, beside size and checksum."""
+
 
 class DataRoutes(ContentRequests):
     """Requests that make and change the data of an object."""
@@ -128,8 +131,8 @@ class DataRoutes(ContentRequests):
         options = given.get("options")
         headers = (given.get("headers") if options is None else options.headers) or {}
         own: dict[str, object] = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
-        names = ("id", "policy", "version", "mime_type", "chunk_method")
-        own.update({OBJECT_HEADERS[name]: value for name, value in zip(names, fields, strict=True)})
+        for name, value in zip(_DESCRIBED, fields, strict=True):
+            own[OBJECT_HEADERS[name]] = value
         return {name: value for name, value in own.items() if value is not None}
 
     def content_truncate(

@@ -63,11 +63,6 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     return _described(index_of(headers.items()))[0]
 
 
-def described_by(resp: Any) -> JsonObject:
-    """Make the description of an object from the headers of a response."""
-    return _described(headers_of(resp))[0]
-
-
 def headers_of(resp: Any) -> dict[str, list[str]]:
     """Lower-case name of each header of a response -> its name as it came first, and all its values."""
     answer = getattr(resp, "_original_response", None)
@@ -108,7 +103,7 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
 
     :raises OioProtocolError: some are missing
     """
-    meta = described_by(resp)
+    meta = _described(headers_of(resp))[0]
     if not is_made_up(resp):
         wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
         if not meta.keys() >= wanted:
@@ -127,7 +122,7 @@ def faithful_description(resp: Any) -> JsonObject | None:
     :returns: None when something else than the object and its properties may be described
     """
     if is_made_up(resp):
-        return described_by(resp)
+        return _described(headers_of(resp))[0]
     original = getattr(resp, "_original_response", None)
     if isinstance(original, HTTPResponse):
         if original.head_is_broken:

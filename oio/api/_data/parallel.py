@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
-from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, take_kept
+from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, socket_of, take_kept
 from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
@@ -218,10 +218,11 @@ class ParallelWriter(abc.ABC):
         for sender in senders:
             sender.collect()
         count, checksum = self._transfer(source, size, senders)
-        kept = take_kept([sender.chunk for sender in senders], self._options)
-        for sender, connection in zip(senders, kept, strict=True):
-            sender.kept = connection
-        connected = [sender for sender in senders if sender.kept is not None]
+        connected = []
+        for sender, kept in zip(senders, take_kept(self._request.chunks, self._options), strict=True):
+            if kept is not None:
+                sender.kept = kept
+                connected.append(sender)
         in_turn(connected, ChunkSender.connect, ChunkSender.time_to_connect, ChunkSender.lose)
         self._check()
         self._take_answers([sender for sender in senders if sender.error is None], checksum)
@@ -235,7 +236,7 @@ class ParallelWriter(abc.ABC):
         :param checksum: of the metachunk; empty when we have computed none
         """
         patience = Patience(self._request.quorum, self._options)
-        by_socket = {sender.socket: sender for sender in waiting}
+        by_socket = {socket_of(sender.conn): sender for sender in waiting}
         taking: ChunkSender | None = None
         # Those without an answer, once one of them has to make a connection.
         left = waiting if None in by_socket else []

@@ -119,10 +119,11 @@ class Upload:
             connections=lambda chunks, using: strategy.connections(chunks, using, writing),
         )
 
-        # Changes of an object to the same policy give its chunks the same IDs then, and so do creations of
-        # the same version.
-        shared = self._is_known_version and preparer.has_computed_ids(cid)
-        changes = shared and self.commit.change_policy
+        # Others may know a version that was not made for this upload. Changes of an object to the same policy
+        # give its chunks the same IDs then, and so do creations of the same version.
+        changes = self.commit.change_policy
+        is_known = changes or (self.joined is None and options.version is not None)
+        shared = is_known and preparer.has_computed_ids(cid)
 
         def undo() -> None:
             doomed, hanging = to_remove(writer.outcomes), late(writer.outcomes)
@@ -130,7 +131,7 @@ class Upload:
             strategy.delete(self._unnamed(doomed) if shared else doomed, in_time, hanging)
 
         try:
-            written = self._run_over_existing(writer) if changes else writer.run()
+            written = self._run_over_existing(writer) if shared and changes else writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
                 raise exc.EtagMismatch(
@@ -152,11 +153,6 @@ class Upload:
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
         return chunks, written.size, written.checksum, meta
-
-    @property
-    def _is_known_version(self) -> bool:
-        """Whether the version is one that others may know: not made for this upload."""
-        return self.commit.change_policy or (self.joined is None and self.options.version is not None)
 
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
         """Write the object, but not with fewer chunks because of those that are there already.
