@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -17,10 +17,8 @@ from oio.blob.connect import (
     Connection,
     connect,
     give_back,
-    in_turn,
     note_unreached,
     pass_foreign,
-    socket_of,
     takes_pieces,
 )
 from oio.blob.quorum import grace_of
@@ -48,14 +46,17 @@ Pieces: TypeAlias = "tuple[bytes, ...]"
 """Pieces of a frame, which are sent one after the other."""
 
 
-def frame(data: bytes) -> bytes:
-    """A chunk of the chunked transfer coding."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+def frame(data: bytes, end: bytes = b"") -> bytes:
+    """A chunk of the chunked transfer coding.
+
+    :param end: what comes after it
+    """
+    return b"".join((f"{len(data):x}\r\n".encode(), data, b"\r\n", end))
 
 
 def framed(data: bytes) -> bytes | Pieces:
     """A chunk of the chunked transfer coding; a large one is in pieces, so that its data are not copied."""
-    return frame(data) if len(data) <= SMALL else (b"%x\r\n" % len(data), data, b"\r\n")
+    return frame(data) if len(data) <= SMALL else (f"{len(data):x}\r\n".encode(), data, b"\r\n")
 
 
 class _Pace:
@@ -138,14 +139,17 @@ class ChunkSender:
         self._begin = time.monotonic()
         self._failures = failures
         self.netloc = chunk.netloc
-        limits = options.limits
-        self._pace = _Pace(functools.partial(limits.writing, self.netloc), limits.clock)
         #: All that is sent, when it is sent whole.
         self._whole: list[bytes] | None = None
         #: Green thread that runs the sender.
         self.thread: Any = None
         #: Tells whether a quorum of the other servers has taken all that it was sent.
         self.others_are_enough: Callable[[], bool] = bool
+
+    @cached_property
+    def _pace(self) -> _Pace:
+        limits = self.options.limits
+        return _Pace(functools.partial(limits.writing, self.netloc), limits.clock)
 
     @cached_property
     def ready(self) -> green.LightQueue:
@@ -216,17 +220,12 @@ class ChunkSender:
             pass_foreign(err, conn)
             _LOGGER.debug("Failed to close the connection to %s: %s", self.chunk.url, err)
 
-    @property
-    def socket(self) -> Any:
-        """The socket of a connection that is not a fake."""
-        return socket_of(self.conn)
-
     # --- in the green thread ---
 
     def run(self) -> None:
         """Connect, send what is queued, and read the answer."""
         try:
-            with self._time_to_connect(), self._hurry():
+            with self.time_to_connect(), self._hurry():
                 self.connect()
         except OWN_THREAD_CANDIDATES as err:
             pass_foreign(err)
@@ -237,7 +236,8 @@ class ChunkSender:
             if end is not None:
                 self._finish(end)
 
-    def _time_to_connect(self) -> green.OioTimeout:
+    def time_to_connect(self) -> green.OioTimeout:
+        """The time limit of its connection."""
         return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
 
     def _hurry(self) -> green.OioTimeout:
@@ -245,14 +245,19 @@ class ChunkSender:
         limit.is_needless = self.is_hurried
         return limit
 
-    def connect(self, body: bytes = b"") -> Connection:
+    def connect(self) -> Connection:
         """Send the head of the request, and get the connection.
 
-        :param body: sent along with the head
+        All that was collected is sent along with it, in one write, on a connection that was kept.
         """
         options, chunk = self.options, self.chunk
         begin = self._begin = time.monotonic()
         kept, self.kept = self.kept, None
+        body = b""
+        if kept is not None:
+            # From here on, the server may have the chunk whatever we hear from it.
+            self.maybe_stored = True
+            body = b"".join(self._whole or ())
         headers = {
             **self._headers,
             CHUNK_HEADERS["chunk_pos"]: chunk.pos,
@@ -265,6 +270,8 @@ class ChunkSender:
         finally:
             if options.perfdata is not None:
                 options.add_step("connect", chunk, begin)
+        if body and options.perfdata is not None:
+            options.add_step("upload", chunk, begin)
         return conn
 
     def pump(self) -> bytes | None:
@@ -432,19 +439,6 @@ class ChunkSender:
     def collect(self) -> None:
         """Keep what is queued, until it is sent whole: for a small body."""
         self._whole = []
-
-    @staticmethod
-    def send_whole(senders: Sequence[ChunkSender]) -> None:
-        """Send heads and all that was collected, each in one write on a connection that is kept."""
-        in_turn(senders, ChunkSender._send_collected, ChunkSender._time_to_connect, ChunkSender.lose)
-
-    def _send_collected(self) -> None:
-        # From here on, the server may have the chunk whatever we hear from it.
-        self.maybe_stored = True
-        begin = time.monotonic()
-        self.connect(b"".join(self._whole or ()))
-        if self.options.perfdata is not None:
-            self.options.add_step("upload", self.chunk, begin)
 
     def lose(self, error: BaseException, phase: str = "connect") -> None:
         """Note a failure; but the death of a kept connection is none: all has to be sent again."""

@@ -7,10 +7,10 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from oio.common.constants import CHUNK_HEADERS, OIO_VERSION
 from oio.common.ranges import Range, check_range
+from oio.common.utils import quote
 
 _TOKEN = r"[^\s;,=\"]+"
 _PARAMETER = rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")\s*'

@@ -41,6 +41,7 @@ from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, RequestTimes, check_seconds
 from oio.common.perfdata import Perfdata, add_figure
 from oio.common.retry import Attempts, Retry, check_retry, seconds_asked
+from oio.common.utils import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -440,7 +441,7 @@ def _timeout_of(times: RequestTimes) -> urllib3.Timeout:
 
 @functools.lru_cache(2048)
 def _quoted(text: str) -> str:
-    return quote_plus(text)
+    return text if PLAIN.fullmatch(text) else quote_plus(text)
 
 
 def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import functools
 import http.client
@@ -126,12 +125,12 @@ def failure_of(err: BaseException) -> exc.OioException | None:
 # --- sources ---
 
 
-class Unhurried(abc.ABC):
+class Unhurried:
     """A binary file that may take as long as it likes: only the deadline of the call bounds its reads."""
 
-    @abc.abstractmethod
     def read(self, _size: int = -1, /) -> bytes:
         """Read some bytes, of any number; nothing at the end."""
+        raise NotImplementedError
 
 
 class Source:
@@ -206,24 +205,18 @@ class Source:
             data, self._ahead = data[:size], data[size:]
         return data
 
-    def is_at_hand(self, size: int) -> bool:
-        """Whether all that is left lies in memory, and is no more than `size` bytes."""
+    def left_in_memory(self) -> int | None:
+        """Bytes that are left, when they lie in memory; None for any other source."""
         memory = self._memory
-        return memory is not None and not memory.closed and _left_in(memory) <= size
+        return None if memory is None or memory.closed else _left_in(memory)
 
     def has_more_than(self, size: int) -> bool:
         """Whether it is known to have more bytes left than that; False when that cannot be known."""
-        memory = self._memory
-        if memory is not None:
-            return not memory.closed and _left_in(memory) > size
+        if self._memory is not None:
+            return (self.left_in_memory() or 0) > size
         if self._size is not None:
             return self._size - self.taken > size
         return _left_in_file(self._wrapped) + len(self._ahead) > size
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether the data lie in memory, so that reading them takes no time."""
-        return self._memory is not None
 
     def is_exhausted(self) -> bool:
         """Whether no byte is left."""

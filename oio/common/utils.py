@@ -9,6 +9,7 @@ import math
 import os
 import pwd
 import random
+import re
 import sys
 import urllib.parse
 import warnings
@@ -61,6 +62,9 @@ __all__ = [
 
 CPU_COUNT = os.cpu_count() or 1
 
+PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+"""Text that is the same when it is percent-encoded."""
+
 # A generator of our own: a program that seeds the shared one must not get the same IDs twice.
 _CHANCE = random.Random()
 if hasattr(os, "register_at_fork"):
@@ -90,6 +94,8 @@ def quote(value: str | bytes, safe: str = "/") -> str:
     >>> quote("a b/é")
     'a%20b/%C3%A9'
     """
+    if isinstance(value, str) and PLAIN.fullmatch(value):
+        return value
     return urllib.parse.quote(encode(value), safe)
 
 

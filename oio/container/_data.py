@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from oio.common.answers import ANSWER_ERRORS, JsonObject, unexpected
 from oio.common.constants import OBJECT_HEADERS
-from oio.container._metadata import check_chunks, description_of
+from oio.container._metadata import check_chunks, description_of, headers_of
 from oio.container._requests import ContentRequests, content_params
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from oio.common.chunks import ChunkDict
     from oio.common.keywords import RequestOptions
+
+_DESCRIBED = ("id", "policy", "version", "mime_type", "chunk_method")
+"""Fields that the requests of commits have headers for, beside size and checksum."""
 
 
 class DataRoutes(ContentRequests):
@@ -52,7 +55,7 @@ class DataRoutes(ContentRequests):
             self._expect(resp, body)
         meta = description_of(resp, self.proxy_netloc)
         try:
-            meta["chunk_size"] = int(resp.headers["x-oio-ns-chunk-size"])
+            meta["chunk_size"] = int(headers_of(resp)["x-oio-ns-chunk-size"][-1])
             meta["properties"] = dict(body.get("properties") or {})
             return meta, check_chunks(body["chunks"])
         except ANSWER_ERRORS as err:
@@ -128,8 +131,8 @@ class DataRoutes(ContentRequests):
         options = given.get("options")
         headers = (given.get("headers") if options is None else options.headers) or {}
         own: dict[str, object] = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
-        names = ("id", "policy", "version", "mime_type", "chunk_method")
-        own.update({OBJECT_HEADERS[name]: value for name, value in zip(names, fields, strict=True)})
+        for name, value in zip(_DESCRIBED, fields, strict=True):
+            own[OBJECT_HEADERS[name]] = value
         return {name: value for name, value in own.items() if value is not None}
 
     def content_truncate(

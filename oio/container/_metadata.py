@@ -63,12 +63,7 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     return _described(index_of(headers.items()))[0]
 
 
-def described_by(resp: Any) -> JsonObject:
-    """Make the description of an object from the headers of a response."""
-    return _described(_index_of(resp))[0]
-
-
-def _index_of(resp: Any) -> dict[str, list[str]]:
+def headers_of(resp: Any) -> dict[str, list[str]]:
     """Lower-case name of each header of a response -> its name as it came first, and all its values."""
     answer = getattr(resp, "_original_response", None)
     return answer.index if isinstance(answer, HTTPResponse) else index_of(resp.headers.items())
@@ -108,7 +103,7 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
 
     :raises OioProtocolError: some are missing
     """
-    meta, _ = _described(_index_of(resp))
+    meta, _ = _described(headers_of(resp))
     wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
     if not meta.keys() >= wanted and not is_made_up(resp):
         missing = ", ".join(sorted(wanted - meta.keys()))
@@ -129,7 +124,7 @@ def faithful_description(resp: Any) -> JsonObject | None:
     if isinstance(original, HTTPResponse):
         is_broken, index = original.head_is_broken, original.index
     elif is_made_up(resp):
-        return described_by(resp)
+        return _described(headers_of(resp))[0]
     else:
         message = getattr(original, "msg", None)
         is_broken = message is not None and (message.defects or message.get_payload())

@@ -64,8 +64,15 @@ def test_each_chunk_gets_its_fragments_and_the_trailers_that_were_announced(algo
 
 def test_checksums_are_made_once_for_each_chunk_and_once_for_the_metachunk(monkeypatch):
     made = []
-    real = hashlib.new
-    monkeypatch.setattr(hashlib, "new", lambda *args, **kwargs: made.append(args) or real(*args, **kwargs))
+    real = hashlib.md5
+
+    def counting(*args, **kwargs):
+        # Those of the test itself say nothing of security.
+        if kwargs:
+            made.append("md5")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(hashlib, "md5", counting)
     write()
     assert len(made) == 10
     made.clear()

@@ -281,13 +281,15 @@ def test_more_data_than_prepared_metachunks_is_an_error_not_a_short_object():
 @pytest.mark.pitfall(136)
 def test_nothing_is_hashed_twice_in_the_first_metachunk(monkeypatch):
     made = []
-    real = hashlib.new
+    real = hashlib.md5
 
-    def counting(name, *args, **kwargs):
-        made.append(name)
-        return real(name, *args, **kwargs)
+    def counting(*args, **kwargs):
+        # Those of the test itself say nothing of security.
+        if kwargs:
+            made.append("md5")
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(hashlib, "new", counting)
+    monkeypatch.setattr(hashlib, "md5", counting)
     with network(**ALL):
         handler(stdio.BytesIO(b"x" * 150), two_metachunks()).stream()
     assert made == ["md5", "md5"]

@@ -15,6 +15,7 @@ from oio.api._data.metachunks import UploadRequest
 from oio.api._data.source import Source
 from oio.api.io import http_connect
 from oio.api.replication import ReplicatedMetachunkWriter
+from oio.blob.connect import take_kept
 from oio.blob.quorum import Patience
 from oio.blob.sender import END_OF_BODY, ChunkSender, frame
 from oio.common import exceptions as exc
@@ -198,7 +199,8 @@ def test_answer_that_is_there_counts_after_the_deadline():
         sender = ChunkSender(chunk, {}, Options(limits=Limits(deadline=3.0, clock=clock)))
         sender.collect()
         sender.put(frame(DATA) + END_OF_BODY, len(DATA), is_last=True)
-        ChunkSender.send_whole([sender])
+        sender.kept = take_kept([chunk], sender.options)[0]
+        sender.connect()
         with green.ChunkWriteTimeout(Patience(1, sender.options).left()):
             sender.take_answer()
     assert (sender.error, sender.received_hash) == (None, hashlib.md5(DATA).hexdigest())

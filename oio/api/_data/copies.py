@@ -32,7 +32,7 @@ _GONE = 404
 class CopiesWriter(ParallelWriter):
     """Writer of the copies of one metachunk."""
 
-    def _senders(self) -> list[ChunkSender]:
+    def _senders(self, left: int | None) -> list[ChunkSender]:
         headers = described_chunk(self._request.meta, self._options)
         return [ChunkSender(chunk, headers, self._options, self._failures) for chunk in self._request.chunks]
 
@@ -50,7 +50,7 @@ class CopiesWriter(ParallelWriter):
             else:
                 _put(senders, framed(data), len(data))
         # What is small goes along with the end of the body, in one write.
-        end = frame(last) + END_OF_BODY if last else END_OF_BODY
+        end = frame(last, END_OF_BODY) if last else END_OF_BODY
         _put(senders, end, len(last), is_last=True)
         return transferred, "" if checksum is None else checksum.hexdigest()
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
@@ -59,6 +60,12 @@ class ObjectWriter:
         the former; see :meth:`~oio.api._data.strategies.Strategy.connections`
     """
 
+    _pool: green.ContextPool | None = None
+    """Green threads that prepare the next metachunk, once there were some."""
+    _asking: Any = None
+    """The one that asks for its chunks."""
+    _connecting: Sequence[Any] = ()
+
     def __init__(
         self,
         source: Source,
@@ -82,54 +89,42 @@ class ObjectWriter:
 
         :raises oio.common.exceptions.OioException: a metachunk is lost
         """
-        checksum = in_threads(new_checksum(MD5))
-        total, limit = 0, self._metachunk_size
-        first = True
-        with _Next(self._metachunks, self._connections) as metachunks:
-            for chunks in metachunks:
+        source, limit = self._source, self._metachunk_size
+        checksum = in_threads(new_checksum(MD5), source.left_in_memory())
+        total, first = 0, True
+        try:
+            while True:
+                chunks = next(self._metachunks, None) if self._asking is None else self._asked()
+                if chunks is None:
+                    text = f"The source has more than the {total} bytes that chunks were prepared for"
+                    raise exc.OioException(text)
                 writer = self._writer_of(chunks, checksum, first)
-                if self._ahead and self._source.has_more_than(limit):
-                    metachunks.begin(chunks)
+                if self._ahead and source.has_more_than(limit):
+                    self._ask_ahead(chunks)
                 try:
-                    size, _ = writer.write(self._source, limit)
+                    size, _ = writer.write(source, limit)
                 finally:
                     self.outcomes += writer.outcomes
                 first = False
                 total += size
-                if size < limit or self._source.is_exhausted():
+                if size < limit or source.is_exhausted():
                     stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
                     return Written(stored, total, checksum.hexdigest())
-        raise exc.OioException(f"The source has more than the {total} bytes that chunks were prepared for")
+        finally:
+            if self._pool is not None:
+                # What was prepared in vain is of no harm.
+                self._pool.__exit__(*sys.exc_info())
 
+    # --- the next metachunk, before it is needed ---
 
-class _Next(Iterator[list[Chunk]]):
-    """Chunks of one metachunk after the other; those of the next may be asked for before they are needed.
-
-    Leaving its context ends the green threads that do so; what was prepared in vain is of no harm.
-    """
-
-    def __init__(self, metachunks: Iterator[list[Chunk]], connections: Connections | None = None) -> None:
-        self._metachunks = metachunks
-        self._connections = connections
-        self._pool: green.ContextPool | None = None
-        self._thread: Any = None
-        self._connecting: list[Any] = []
-
-    def __enter__(self) -> _Next:
-        return self
-
-    def __exit__(self, *given: Any) -> None:
-        if self._pool is not None:
-            self._pool.__exit__(*given)
-
-    def begin(self, using: list[Chunk]) -> None:
-        """Ask for the next ones now, and connect to their servers.
+    def _ask_ahead(self, using: list[Chunk]) -> None:
+        """Ask for its chunks now, and connect to their servers.
 
         :param using: chunks that are being sent meanwhile
         """
         if self._pool is None:
             self._pool = green.ContextPool().__enter__()
-        self._thread = self._pool.spawn(self._ask, self._pool, using)
+        self._asking = self._pool.spawn(self._ask, self._pool, using)
         # The request is on its way before the first data are.
         green.eventlet_yield()
 
@@ -142,21 +137,21 @@ class _Next(Iterator[list[Chunk]]):
             self._connecting = [pool.spawn(connect) for connect in self._connections(found, using)]
         return found
 
-    def __next__(self) -> list[Chunk]:
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            found = thread.wait()
-            # The writer connects by itself to servers that are late: nobody would use another connection.
-            for connecting in self._connecting:
-                connecting.kill()
-            self._connecting = []
-            if isinstance(found, list):
-                return found
-            assert isinstance(found, exc.OioException)
-            # An answer is late as well when nobody has looked for it, because the source was slow.
-            if not isinstance(found, (exc.OioTimeout, exc.DeadlineReached)):
-                raise found
-        return next(self._metachunks)
+    def _asked(self) -> list[Chunk] | None:
+        """The chunks that were asked for."""
+        asking, self._asking = self._asking, None
+        found = asking.wait()
+        # The writer connects by itself to servers that are late: nobody would use another connection.
+        for connecting in self._connecting:
+            connecting.kill()
+        self._connecting = []
+        if isinstance(found, list):
+            return found
+        assert isinstance(found, exc.OioException)
+        # An answer is late as well when nobody has looked for it, because the source was slow.
+        if not isinstance(found, (exc.OioTimeout, exc.DeadlineReached)):
+            raise found
+        return next(self._metachunks, None)
 
 
 class UploadRequest(NamedTuple):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
-from oio.blob.connect import CANDIDATES, pass_foreign, seam_is_replaced, take_kept
+from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, socket_of, take_kept
 from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
@@ -60,8 +60,11 @@ class ParallelWriter(abc.ABC):
         self.outcomes: list[Outcome] = []
 
     @abc.abstractmethod
-    def _senders(self) -> list[ChunkSender]:
-        """Make the senders of the chunks."""
+    def _senders(self, left: int | None) -> list[ChunkSender]:
+        """Make the senders of the chunks.
+
+        :param left: bytes that the source has, when they lie in memory; the chunks may get fewer
+        """
 
     @abc.abstractmethod
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
@@ -86,14 +89,15 @@ class ParallelWriter(abc.ABC):
             see :func:`~oio.blob.quorum.check_quorum`
         """
         begin = time.monotonic()
-        senders = self._current = self._senders()
+        left = source.left_in_memory()
+        senders = self._current = self._senders(left)
         hedging = self._options.hedging
         if hedging is not None and hedging.knows_late:
             self._hurry(senders, hedging)
         transferred: int | None = None
         checksum = ""
         try:
-            if source.is_at_hand(SMALL) and not seam_is_replaced():
+            if left is not None and left <= SMALL and not seam_is_replaced():
                 # Fakes of applications have no sockets to wait for.
                 count, checksum = self._send_whole(source, size, senders)
             else:
@@ -214,10 +218,12 @@ class ParallelWriter(abc.ABC):
         for sender in senders:
             sender.collect()
         count, checksum = self._transfer(source, size, senders)
-        kept = take_kept([sender.chunk for sender in senders], self._options)
-        for sender, connection in zip(senders, kept, strict=True):
-            sender.kept = connection
-        ChunkSender.send_whole([sender for sender in senders if sender.kept is not None])
+        connected = []
+        for sender, kept in zip(senders, take_kept(self._request.chunks, self._options), strict=True):
+            if kept is not None:
+                sender.kept = kept
+                connected.append(sender)
+        in_turn(connected, ChunkSender.connect, ChunkSender.time_to_connect, ChunkSender.lose)
         self._check()
         self._take_answers([sender for sender in senders if sender.error is None], checksum)
         return count, checksum
@@ -230,7 +236,7 @@ class ParallelWriter(abc.ABC):
         :param checksum: of the metachunk; empty when we have computed none
         """
         patience = Patience(self._request.quorum, self._options)
-        by_socket = {sender.socket: sender for sender in waiting}
+        by_socket = {socket_of(sender.conn): sender for sender in waiting}
         taking: ChunkSender | None = None
         # Those without an answer, once one of them has to make a connection.
         left = waiting if None in by_socket else []
@@ -323,10 +329,11 @@ class ParallelWriter(abc.ABC):
         :param unit: bytes that can only be sent together: fewer at first would start nothing
         """
         options, of_object = self._options, self._request.checksum
+        at_first = FIRST_BLOCK if source.left_in_memory() is None else LARGEST_BLOCK
         keep_memory_of_blocks()
         largest = options.buffer_max or unit or LARGEST_BLOCK
         # Bytes in memory need no quick start, and fewer blocks cost less.
-        smallest = options.buffer_min or unit or (LARGEST_BLOCK if source.in_memory else FIRST_BLOCK)
+        smallest = options.buffer_min or unit or at_first
         wanted = smallest = min(smallest, largest)
         left = size
         while left is None or left > 0:

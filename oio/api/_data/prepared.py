@@ -87,7 +87,7 @@ class Preparer(Iterator[list[Chunk]]):
     def _placed(chunks: list[ChunkDict], position: int) -> list[Chunk]:
         """Set the positions, which the service numbers from 0 in each answer."""
         try:
-            placed = [Chunk.of(chunk) for chunk in chunks]
+            placed = list(map(Chunk.of, chunks))
         except ANSWER_ERRORS as err:
             raise unexpected(err) from err
         return placed if not position else [replace(chunk, position=position) for chunk in placed]

@@ -53,7 +53,7 @@ def open_source(file_or_path: FileOrPath, data: Data) -> AbstractContextManager[
     :raises FileNotFound: there is no file at the path
     """
     if data is not None:
-        return nullcontext(_readable_data(data))
+        return _open_data(data)
     if file_or_path is None:
         raise exc.MissingData("neither data nor file_or_path is given")
     if isinstance(file_or_path, (str, bytes, PathLike)):
@@ -61,7 +61,7 @@ def open_source(file_or_path: FileOrPath, data: Data) -> AbstractContextManager[
     return nullcontext(_readable("file_or_path", file_or_path))
 
 
-def _readable_data(data: Any) -> Readable:
+def _open_data(data: Any) -> AbstractContextManager[Readable]:
     if isinstance(data, str):
         try:
             data = data.encode("utf-8")
@@ -70,9 +70,9 @@ def _readable_data(data: Any) -> Readable:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return io.BytesIO(bytes_of("data", data))
     if hasattr(data, "read"):
-        return _readable("data", data)
+        return nullcontext(_readable("data", data))
     if isinstance(data, Iterable) and not isinstance(data, Mapping):
-        return GeneratorIO(data)
+        return nullcontext(GeneratorIO(data))
     raise WrongType(f"data must be bytes, a str, a file or an iterable of bytes, not {type(data).__name__}")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.strategies import Strategy, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
 from oio.b2.credentials import DEFAULT_KEY_FILE
-from oio.b2.written import WrittenFile
+from oio.b2.written import WrittenFile, WrittenFiles
 from oio.common import exceptions as exc
 from oio.common.chunks import Chunk
 from oio.common.storage_method import STORAGE_METHODS
@@ -34,7 +34,8 @@ _UNKNOWN = "No credentials for Backblaze: what it has of %s may stay there"
 
 def has_credentials(options: Options) -> bool:
     """Tell whether there is a file of credentials of Backblaze; without one, no object is there."""
-    return bool(options.key_file) or os.path.exists(DEFAULT_KEY_FILE)
+    # Most hosts have none, which costs less to be told than ``exists`` does, by an exception.
+    return bool(options.key_file) or os.access(DEFAULT_KEY_FILE, os.F_OK)
 
 
 class Leftovers:
@@ -47,20 +48,26 @@ class Leftovers:
     :param options: of the call
     """
 
+    _committed: str | None = None
+    """Version that was committed."""
+
     def __init__(
         self, services: Services, account: str | None, container: str | None, options: Options
     ) -> None:
         self._services = services
         self._target = account, container
-        self._has_credentials = has_credentials(options)
-        if self._has_credentials:
+        #: Without them, there is nothing to look at.
+        self.has_credentials = has_credentials(options)
+        if self.has_credentials:
             # A deleted container must not come back empty; a replica that is late would name deleted chunks.
             options = options.changed(autocreate=None, force_master=True)
         self._options = options
-        self._written = services._b2_clients.written
         self._noted: list[WrittenFile] = []
         self._names: set[str] = set()
-        self._committed: str | None = None
+
+    @property
+    def _written(self) -> WrittenFiles:
+        return self._services._b2_clients.written
 
     @property
     def _cid(self) -> str:
@@ -77,7 +84,7 @@ class Leftovers:
         :param content_id: in the place of the name
         :raises ConfigurationException: there are credentials, but not for its bucket
         """
-        if not self._has_credentials:
+        if not self.has_credentials:
             return
         if name:
             self._names.add(name)
@@ -89,13 +96,13 @@ class Leftovers:
 
     def look_at_all(self, versions: Iterable[tuple[str, int | str | None]]) -> None:
         """Note the files of several versions, given by names and versions."""
-        if self._has_credentials:
+        if self.has_credentials:
             in_parallel(lambda version: self.look_at(*version), versions, _PARALLEL)
 
     def look_at_listed(self, rows: Iterable[ListedObject]) -> None:
         """Note the files of the versions of a listing, which tells those that have some."""
         stored = [row for row in rows if keeps_files(row.get("chunk_method"))]
-        if stored and not self._has_credentials:
+        if stored and not self.has_credentials:
             self._services.logger.warning(_UNKNOWN, [row["name"] for row in stored])
             return
         self.look_at_all((row["name"], row["version"]) for row in stored)
@@ -117,7 +124,7 @@ class Leftovers:
         except exc.InvalidStorageMethod as err:
             self._services.logger.warning("Unknown where the data of %r are: %s", meta["name"], err)
             return
-        if not self._has_credentials:
+        if not self.has_credentials:
             self._services.logger.warning(_UNKNOWN, [meta["name"]])
             return
         self._names.add(meta["name"])
@@ -152,7 +159,7 @@ class Leftovers:
         """
         noted, self._noted = self._noted, []
         names, self._names = self._names, set()
-        if not self._has_credentials:
+        if not self.has_credentials:
             return
         if not (noted or self._written.files):
             return

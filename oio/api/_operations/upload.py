@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
@@ -26,7 +24,7 @@ from oio.common.storage_method import DRAINED, STORAGE_METHODS, written_chunk_me
 from oio.common.utils import compute_perfdata_stats
 
 if TYPE_CHECKING:
-    from oio.api._data.metachunks import MetachunkWriter
+    from oio.api._data.metachunks import MetachunkWriter, Written
     from oio.api._data.source import Source
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
@@ -101,7 +99,7 @@ class Upload:
         """
         options = self.options
         preparer = self.prepare()
-        meta = self.describe(preparer.meta, sysmeta)
+        meta: Any = self.describe(preparer.meta, sysmeta)
         cid: str = meta["container_id"]
         strategy = strategy_for(meta["chunk_method"], self.services, cid, options)
         writing = options.per_request()
@@ -112,13 +110,20 @@ class Upload:
             return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
 
         size = strategy.metachunk_size(int(meta["chunk_size"]))
-        connections = functools.partial(strategy.connections, options=writing)
-        writer = ObjectWriter(source, preparer, size, writer_of, ahead=True, connections=connections)
+        writer = ObjectWriter(
+            source,
+            preparer,
+            size,
+            writer_of,
+            ahead=True,
+            connections=lambda chunks, using: strategy.connections(chunks, using, writing),
+        )
 
-        # Changes of an object to the same policy give its chunks the same IDs then, and so do creations of
-        # the same version.
-        shared = self._is_known_version and preparer.has_computed_ids(cid)
-        changes = shared and self.commit.change_policy
+        # Others may know a version that was not made for this upload. Changes of an object to the same policy
+        # give its chunks the same IDs then, and so do creations of the same version.
+        changes = self.commit.change_policy
+        is_known = changes or (self.joined is None and options.version is not None)
+        shared = is_known and preparer.has_computed_ids(cid)
 
         def undo() -> None:
             doomed, hanging = to_remove(writer.outcomes), late(writer.outcomes)
@@ -126,8 +131,7 @@ class Upload:
             strategy.delete(self._unnamed(doomed) if shared else doomed, in_time, hanging)
 
         try:
-            with self._looking_for_conflicts(writer) if changes else contextlib.nullcontext():
-                written = writer.run()
+            written = self._run_over_existing(writer) if shared and changes else writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
                 raise exc.EtagMismatch(
@@ -140,7 +144,7 @@ class Upload:
         if self.joined is not None:
             # That of the object, word for word: each chunk has its own.
             meta["chunk_method"] = self.joined.chunk_method
-        chunks = [chunk.described() for chunk in written.chunks]
+        chunks: Any = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
             # A server may hold the chunks that failed, which no object names.
@@ -148,28 +152,24 @@ class Upload:
             strategy.delete(doomed, options.for_leftovers(), late(writer.outcomes))
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
-        return cast("Uploaded", (chunks, written.size, written.checksum, meta))
+        return chunks, written.size, written.checksum, meta
 
-    @property
-    def _is_known_version(self) -> bool:
-        """Whether the version is one that others may know: not made for this upload."""
-        return self.commit.change_policy or (self.joined is None and self.options.version is not None)
-
-    @contextlib.contextmanager
-    def _looking_for_conflicts(self, writer: ObjectWriter) -> Iterator[None]:
-        """Refuse to go on with fewer chunks because of those that are there already.
+    def _run_over_existing(self, writer: ObjectWriter) -> Written:
+        """Write the object, but not with fewer chunks because of those that are there already.
 
         :raises ChunksInTheWay: there are some
         """
-        failure = None
+        written = failure = None
         try:
-            yield
+            written = writer.run()
         except exc.Conflict as err:
             failure = err
         if chunks := [o.chunk for o in writer.outcomes if str(o.error).endswith(_IN_THE_WAY)]:
             raise ChunksInTheWay(self.target.name, chunks) from failure
-        if failure is not None:
+        if written is None:
+            assert failure is not None
             raise failure
+        return written
 
     def _unnamed(self, chunks: list[Chunk]) -> list[Chunk]:
         """Leave out the chunks that the object has by now: somebody else may have changed its policy, or
@@ -200,9 +200,20 @@ class Upload:
             self._join_existing()
         if self.commit.change_policy and self.commit.former_policy is None:
             self._look_at_changed()
-        preparer = self._ask_for_chunks()
-        if self.joined is not None:
-            now, stored = preparer.meta["chunk_method"], self.joined.chunk_method
+        options, joined = self.options, self.joined
+        # Chunk IDs may depend on version and position: this version would give those of existing chunks.
+        content_id = options.content_id if joined is None else joined.content_id
+        version = options.version if joined is None else None
+        try:
+            preparer = Preparer(
+                self.services.container, self.target, self.policy, options, self.first, content_id, version
+            )
+        except exc.ClientException as err:
+            if err.status not in _POLICY_STATUSES:
+                raise
+            raise self._about_policy(err) from err
+        if joined is not None:
+            now, stored = preparer.meta["chunk_method"], joined.chunk_method
             if _family(now) != _family(stored):
                 raise exc.OioException(
                     f"Storage policy {self.policy!r} gives {now!r} now, but object {self.target.name!r} "
@@ -235,33 +246,15 @@ class Upload:
             raise exc.NotFound(404, 420, f"version {version} of {self.target.name!r} is a delete marker")
         self.commit = self.commit.replacing(meta)
 
-    def _ask_for_chunks(self) -> Preparer:
-        options, joined = self.options, self.joined
-        # Chunk IDs may depend on version and position: this version would give those of existing chunks.
-        content_id = options.content_id if joined is None else joined.content_id
-        version = options.version if joined is None else None
-        try:
-            return Preparer(
-                self.services.container,
-                self.target,
-                self.policy,
-                options,
-                first=self.first,
-                content_id=content_id,
-                version=version,
-            )
-        except exc.ClientException as err:
-            if err.status not in _POLICY_STATUSES:
-                raise
-            policy = "the default storage policy"
-            if self.policy is not None:
-                policy = f"storage policy {self.policy!r}"
-            text = f"{policy}: {err.message}"
-            raise type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service) from err
+    def _about_policy(self, err: exc.ClientException) -> exc.ClientException:
+        """Make the exception that tells of the policy, given the one of a service that refuses it."""
+        policy = "the default storage policy" if self.policy is None else f"storage policy {self.policy!r}"
+        text = f"{policy}: {err.message}"
+        return type(err)(err.http_status, err.status, text, reqid=err.reqid, service=err.service)
 
     def describe(self, prepared: JsonMapping, sysmeta: JsonMapping) -> JsonObject:
         """Make the description that the chunks are stored with."""
-        # The preparation keeps its own version, see _ask_for_chunks.
+        # The preparation keeps its own version, see prepare.
         method = written_chunk_method(
             prepared["chunk_method"], self.options.checksum_algo, self.commit.algorithm
         )
@@ -282,7 +275,7 @@ class Upload:
         leftovers = self.leftovers
         if leftovers is None:
             leftovers = Leftovers(self.services, *self.target[:2], self.options)
-            if not self.commit.append:
+            if leftovers.has_credentials and not self.commit.append:
                 try:
                     self._look_at_replaced(leftovers)
                 except BaseException:  # The services do not know the chunks yet, whatever stopped us.

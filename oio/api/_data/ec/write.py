@@ -82,6 +82,7 @@ def put_headers(meta: JsonMapping, options: Options) -> dict[str, object]:
 class FragmentSender(ChunkSender):
     """Sender of the fragments of one chunk; it takes the parameters of its base.
 
+    :param is_small: no thread has to be asked for its checksum
     :raises ValueError: the chunk has no index
     """
 
@@ -91,6 +92,7 @@ class FragmentSender(ChunkSender):
         headers: Mapping[str, object],
         options: Options,
         failures: list[ChunkSender] | None = None,
+        is_small: bool = False,
     ) -> None:
         super().__init__(chunk, headers, options, failures)
         if chunk.index is None:
@@ -98,7 +100,10 @@ class FragmentSender(ChunkSender):
         self.index = chunk.index
         algorithm = options.checksum_algo
         #: Of the fragments.
-        self.checksum: Checksum | None = in_threads(new_checksum(algorithm)) if algorithm else None
+        self.checksum: Checksum | None = None
+        if algorithm:
+            begun = new_checksum(algorithm)
+            self.checksum = begun if is_small else in_threads(begun)
         #: The same in hexadecimal digits, once the end of the body is made.
         self._digest = ""
 
@@ -124,7 +129,7 @@ class FragmentSender(ChunkSender):
         if fragment and self.checksum is not None:
             self.checksum.update(fragment)
         end = self.end_of_body(size, checksum)
-        self.put(frame(fragment) + end if fragment else end, len(fragment), is_last=True)
+        self.put(frame(fragment, end) if fragment else end, len(fragment), is_last=True)
 
     def end_of_body(self, size: int, checksum: str) -> bytes:
         """Make the end of the body, with its trailers.
@@ -153,10 +158,12 @@ class FragmentsWriter(ParallelWriter):
         super().__init__(request)
         self._codec = codec_of(method)
 
-    def _senders(self) -> list[ChunkSender]:
+    def _senders(self, left: int | None) -> list[ChunkSender]:
         headers = put_headers(self._request.meta, self._options)
+        is_small = left is not None and left <= SMALL
         return [
-            FragmentSender(chunk, headers, self._options, self._failures) for chunk in self._request.chunks
+            FragmentSender(chunk, headers, self._options, self._failures, is_small)
+            for chunk in self._request.chunks
         ]
 
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
