@@ -166,10 +166,9 @@ class LargeFiles:
         :param number: from 1
         :returns: the answer
         """
-        attempts = Attempts(self._account.backoff, limits.deadline, limits.watcher)
-        headers = {"X-Bz-Part-Number": str(number)}
+        account, headers = self._account, {"X-Bz-Part-Number": str(number)}
         what = f"b2_upload_part {number}"
-        return send_upload(self._account.session, urls, headers, part, attempts, limits, what)
+        return send_upload(account.session, urls, headers, part, account.backoff, limits, what)
 
     def finish(self, file_id: str, sha1s: list[str], limits: B2Limits) -> JsonObject:
         """Make a file of its parts.
