@@ -15,7 +15,7 @@ from oio.b2.sizes import part_size_for
 from oio.b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.sources import Readable
+from oio.common.sources import Portion, Readable
 
 _PAGE = 1000
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
@@ -194,7 +194,8 @@ class Files:
         argument: str = "source",
     ) -> JsonObject:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
-        source = Source(data, size, limits, argument)
+        # What is read in time already is not watched again.
+        source = data if type(data) is Portion else Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
         first = Part.spool(source, part_size)
         try:

@@ -19,7 +19,7 @@ from oio.common import exceptions as exc
 from oio.common import green, sources
 from oio.common.answers import ANSWER_ERRORS, reading_answer, unexpected
 from oio.common.interruptions import pass_interruption
-from oio.common.sources import Readable
+from oio.common.sources import Portion, Readable
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -93,7 +93,7 @@ class Part:
         self._file = file
 
     @classmethod
-    def spool(cls, source: Source, limit: int | None, *digests: _Hash) -> Part:
+    def spool(cls, source: Source | Portion, limit: int | None, *digests: _Hash) -> Part:
         """Set the next data of a source aside: in memory, or in a temporary file when they are many.
 
         :param limit: most bytes to take; None for all
