@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import time
 from collections.abc import Container, Generator, Iterable
 from dataclasses import replace
@@ -214,8 +214,7 @@ class BucketStrategy(Strategy):
         The names that the services prepare may depend on the version, which the caller can choose. A chunk
         server refuses a chunk that it has; B2 would hide an existing file behind the new one.
         """
-        urls = [f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}" for _ in chunks]
-        return [replace(chunk, url=url, address=url) for chunk, url in zip(chunks, urls, strict=True)]
+        return [chunk.named(f"b2/{os.urandom(STRLEN_CHUNKID // 2).hex().upper()}") for chunk in chunks]
 
     def writer(
         self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
