@@ -325,7 +325,10 @@ class B2Session:
         what: str,
     ) -> JsonObject:
         """Send a request, and read its answer, which must be a JSON object."""
-        return _json_object(self.ask(method, url, headers, body, limits, what), what)
+        found = decode_json(self.ask(method, url, headers, body, limits, what), what)
+        if not isinstance(found, dict):
+            raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
+        return found
 
     def _merged(self, headers: Mapping[str, str] | None, what: str, url: str) -> dict[str, str]:
         """Headers of a request, as plain text, which win over those of every request.
@@ -383,13 +386,6 @@ def decode_json(raw: bytes, what: str) -> object:
     except (ValueError, RecursionError):
         # The body is not shown: it may hold a token.
         raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
-    return found
-
-
-def _json_object(raw: bytes, what: str) -> JsonObject:
-    found = decode_json(raw, what)
-    if not isinstance(found, dict):
-        raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
     return found
 
 

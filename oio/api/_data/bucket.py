@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Container, Generator, Iterable
@@ -154,14 +153,15 @@ class FileSource:
             **_watched(self._watcher),
         )
         try:
-            with contextlib.closing(blocks):
-                for block in blocks:
-                    left -= len(block)
-                    yield block
+            for block in blocks:
+                left -= len(block)
+                yield block
         except NotBackblaze:
             raise
         except (BackblazeException, exc.OioNetworkException) as err:
             raise self._failure(err) from err
+        finally:
+            blocks.close()
         if left:
             raise self._shorter()
 
