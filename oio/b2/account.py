@@ -170,7 +170,7 @@ class Account:
         :param repeat: False does not repeat it after a failure that may pass
         :raises BackblazeException: refused; ``repeated`` tells that an earlier attempt may have succeeded
         """
-        attempts = Attempts(self.backoff, limits.deadline, limits.watcher)
+        attempts: Attempts | None = None
         renewals, repeated = _RENEWALS, False
         grant = self.grant(limits)
         while True:
@@ -185,6 +185,7 @@ class Account:
                         continue
                 if not repeat:
                     raise
+                attempts = attempts or Attempts(self.backoff, limits.deadline, limits.watcher)
                 repeat_transient(attempts, err, what)
                 repeated = True
 

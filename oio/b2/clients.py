@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.b2.credentials import BackblazeUtils
@@ -25,6 +26,20 @@ class Bucket(NamedTuple):
 
     client: Backblaze
     name: str
+
+
+@functools.cache
+def _client_class() -> type[Backblaze]:
+    """Import the client, whose library is not needed without Backblaze (pitfall 83).
+
+    :raises InvalidStorageMethod: the library is missing
+    """
+    try:
+        from oio.b2.client import Backblaze
+    except ImportError as err:
+        text = f"objects in Backblaze need a library, which 'pip install requests' brings: {err}"
+        raise exc.InvalidStorageMethod(text) from err
+    return Backblaze
 
 
 class B2Clients:
@@ -54,20 +69,20 @@ class B2Clients:
         :raises ConfigurationException: there are no credentials for the bucket
         :raises InvalidStorageMethod: a library is missing
         """
-        try:
-            from oio.b2.client import Backblaze
-        except ImportError as err:
-            # The library is not needed without Backblaze (pitfall 83).
-            text = f"objects in Backblaze need a library, which 'pip install requests' brings: {err}"
-            raise exc.InvalidStorageMethod(text) from err
+        _client_class()
         info = BackblazeUtils.get_credentials(storage_method, options.key_file)
         account, secret = info["backblaze.account_id"], info["backblaze.application_key"]
-        api_url = options.backblaze_api_url or info.get("backblaze.api_url")
-        key = (account, secret, api_url)
+        key = account, secret, options.backblaze_api_url or info.get("backblaze.api_url")
+        client = self._clients.get(key) or self._make(*key)
+        limits = options.limits
+        return Bucket(client.with_timeouts(limits.connection, limits.read), info["bucket_name"])
+
+    def _make(self, account: str, secret: str, api_url: str | None) -> Backblaze:
+        """Make the client of an account, unless another thread was faster."""
+        key = account, secret, api_url
         with self._lock:
-            client = self._clients.get(key)
-            if client is None:
-                client = self._clients[key] = Backblaze(
+            if key not in self._clients:
+                self._clients[key] = _client_class()(
                     account,
                     secret,
                     api_url=api_url,
@@ -76,8 +91,7 @@ class B2Clients:
                     part_size=self._part_size,
                     ca_certs=self._ca_certs,
                 )
-        limits = options.limits
-        return Bucket(client.with_timeouts(limits.connection, limits.read), info["bucket_name"])
+            return self._clients[key]
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -29,10 +29,10 @@ class Credentials(dict[str, Any]):
         self.path = path
         self._state = _fingerprint(state)
 
-    def are_current(self) -> bool:
-        """Whether the file is unchanged; one that is gone, or cannot be reached, counts as such."""
+    def are_of(self, path: str) -> bool:
+        """Whether they are what is in a file; one that is gone, or cannot be reached, counts as unchanged."""
         try:
-            return _fingerprint(os.stat(self.path)) == self._state
+            return path == self.path and _fingerprint(os.stat(path)) == self._state
         except OSError:
             return True
 
@@ -65,18 +65,16 @@ class BackblazeUtils:
         :raises BackblazeUtilsException: something is missing; the message tells what
         """
         account_id, bucket_name = _bucket_of(storage_method)
-        path = os.fsdecode(application_key_path) if application_key_path else DEFAULT_KEY_FILE
+        path = application_key_path or DEFAULT_KEY_FILE
+        if not isinstance(path, str):
+            path = os.fsdecode(path)
         known = BackblazeUtils.b2_authorization_list.get(f"{account_id}.{bucket_name}")
-        if known is not None and not renew and _suits(known, path):
+        # The program may have set others than those of a file.
+        if known is not None and not renew and (not isinstance(known, Credentials) or known.are_of(path)):
             return known
         found = _read_credentials(path, account_id, bucket_name)
         BackblazeUtils.b2_authorization_list[f"{account_id}.{bucket_name}"] = found
         return found
-
-
-def _suits(known: object, path: str) -> bool:
-    """Tell whether credentials are those of a file, or were set by the program."""
-    return not isinstance(known, Credentials) or (known.path == path and known.are_current())
 
 
 def _bucket_of(storage_method: object) -> tuple[str, str]:

@@ -7,9 +7,8 @@ import contextlib
 import os
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
-from typing import TypedDict
+from typing import Protocol, TypedDict
 from urllib.parse import unquote_plus
 
 from oio.b2.account import Account, Grant
@@ -31,26 +30,22 @@ _QUICK = 0.05
 """Seconds in which a block comes over a quick connection."""
 
 
-@dataclass(frozen=True)
-class StoredFile:
-    """File as the head of an answer tells it from others.
+class Headers(Protocol):
+    """Headers of an answer, which a mapping has as well."""
 
-    :param size: bytes
+    def get(self, name: str, default: str, /) -> str:
+        """Get one, given as the service writes it."""
+
+
+def file_id_of(headers: Headers) -> str:
+    """ID of the file that an answer has.
+
+    :raises NotBackblaze: it is not one of Backblaze
     """
-
-    file_id: str
-    size: int
-
-    @classmethod
-    def of(cls, headers: Mapping[str, str], size: int) -> StoredFile:
-        """Read the headers of an answer.
-
-        :raises NotBackblaze: it is not one of Backblaze
-        """
-        file_id = headers.get("X-Bz-File-Id")
-        if not file_id:
-            raise NotBackblaze("the answer has no X-Bz-File-Id, as those of Backblaze have")
-        return cls(file_id, size)
+    file_id = headers.get("X-Bz-File-Id", "")
+    if not file_id:
+        raise NotBackblaze("the answer has no X-Bz-File-Id, as those of Backblaze have")
+    return file_id
 
 
 def read_range(start: int, last: int | None) -> str | None:
@@ -64,7 +59,7 @@ def read_range(start: int, last: int | None) -> str | None:
     return f"bytes={start}-{'' if last is None else last}"
 
 
-def locate_answer(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
+def locate_answer(status: int, headers: Headers) -> tuple[int, int, int]:
     """Find the first byte and the last byte of an answer, and the size of its file.
 
     >>> locate_answer(206, {"Content-Range": "bytes 2-4/10", "Content-Length": "3"})
@@ -90,7 +85,7 @@ def locate_answer(status: int, headers: Mapping[str, str]) -> tuple[int, int, in
     return first, last, size
 
 
-def known_sha1(headers: Mapping[str, str]) -> str | None:
+def known_sha1(headers: Headers) -> str | None:
     """The SHA-1 of a whole file, from the headers of its download.
 
     >>> known_sha1({"X-Bz-Content-Sha1": "unverified:" + "a" * 40})[:8]
@@ -122,9 +117,12 @@ def look_at(account: Account, bucket_name: str, name: str, limits: B2Limits) -> 
         headers = {"Authorization": grant.token}
         url = grant.download_url + file_path(bucket_name, name)
         with contextlib.closing(account.session.open("HEAD", url, headers, None, limits, what)) as answer:
-            found = StoredFile.of(answer.headers, locate_answer(answer.status, answer.headers)[2])
-            sha1 = known_sha1(answer.headers)
-            return {"fileId": found.file_id, "contentLength": found.size, "contentSha1": sha1}
+            size = locate_answer(answer.status, answer)[2]
+            return {
+                "fileId": file_id_of(answer),
+                "contentLength": size,
+                "contentSha1": known_sha1(answer),
+            }
 
     return account.run(what, send, limits)
 
@@ -156,12 +154,14 @@ class Download:
         self._start = self._position = start or 0
         self._end = end
         self._limits = limits
-        self._attempts = Attempts(account.backoff, limits.deadline, limits.watcher)
+        #: Once one has failed.
+        self._attempts: Attempts | None = None
         self._answer: Answer | None = None
         self._pid = os.getpid()
         self._skip = 0
         self._block_size = BLOCK_SIZE
-        self._file: StoredFile | None = None
+        #: ID and size (bytes) of the file, which tell it from others.
+        self._file: tuple[str, int] | None = None
         self._last = -1
         #: SHA-1 that the file must have, and that of the bytes so far. None when nothing is to be compared.
         self._expected: str | None = None
@@ -208,6 +208,9 @@ class Download:
                 return self._take(self._answer)
             except exc.OioNetworkException as err:
                 self._close()
+                if self._attempts is None:
+                    limits = self._limits
+                    self._attempts = Attempts(self._account.backoff, limits.deadline, limits.watcher)
                 self._attempts.failed(err, self._what)
 
     def _take(self, answer: Answer) -> bytes:
@@ -218,7 +221,7 @@ class Download:
         if wanted <= 0:
             return b""
         block = self._read(answer, wanted)
-        if len(block) >= min(wanted, BLOCK_SIZE):
+        if self._attempts is not None and len(block) >= min(wanted, BLOCK_SIZE):
             # A few bytes at each attempt are not enough progress to go on.
             self._attempts.restart()
         self._position += len(block)
@@ -258,9 +261,9 @@ class Download:
 
     def _locate(self, answer: Answer, headers: Mapping[str, str]) -> None:
         """Find out which bytes an answer has, and whether they are of the same file as before."""
-        first, last, size = locate_answer(answer.status, answer.headers)
-        file = StoredFile.of(answer.headers, size)
-        if self._file is not None and (file.file_id, file.size) != (self._file.file_id, self._file.size):
+        first, last, size = locate_answer(answer.status, answer)
+        file = file_id_of(answer), size
+        if self._file not in (None, file):
             raise exc.OioException(f"{self._what}: the file was replaced meanwhile")
         if self._size not in (None, size):
             raise exc.CorruptedChunk(f"{self._what}: the file has {size} bytes, not {self._size}")
@@ -272,7 +275,7 @@ class Download:
                 f"{self._what}: bytes {first}-{last} came instead of {self._position}-{wanted_last}"
             )
         if self._verify and self._position == 0 and wanted_last == size - 1:
-            self._expected = self._expected or known_sha1(answer.headers)
+            self._expected = self._expected or known_sha1(answer)
             if self._expected is not None:
                 self._digest = in_threads(new_sha1(usedforsecurity=False), size)
         self._file, self._last, self._skip = file, wanted_last, self._position - first

@@ -36,11 +36,12 @@ def is_in_clear(url: str) -> bool:
     """
     parts = urlsplit(url)
     # A backslash ends the name of the host for urllib3, which connects.
-    return parts.scheme != "https" and ("\\" in url or not _is_this_host(parts.hostname or ""))
+    return parts.scheme != "https" and ("\\" in url or not _is_this_host(parts.netloc))
 
 
 @functools.lru_cache(64)
-def _is_this_host(host: str) -> bool:
+def _is_this_host(netloc: str) -> bool:
+    host = urlsplit(f"//{netloc}").hostname or ""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator, Iterator
 
 from oio.b2.account import Account
@@ -11,13 +10,12 @@ from oio.b2.download import Download, FileHead, look_at
 from oio.b2.errors import BackblazeException
 from oio.b2.large import LargeFiles
 from oio.b2.names import Description, check_file_name
-from oio.b2.retry import Attempts
 from oio.b2.session import B2Limits, JsonObject
 from oio.b2.sizes import part_size_for
 from oio.b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.sources import Readable
+from oio.common.sources import Portion, Readable
 
 _PAGE = 1000
 _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
@@ -59,15 +57,10 @@ class Files:
         except KeyError:
             raise BackblazeException(404, f"no bucket {name!r} for this account", None, None) from None
 
-    @contextlib.contextmanager
-    def _using_bucket(self, name: str, limits: B2Limits) -> Iterator[str]:
-        """Get the ID of a bucket, and forget it if the service does not know it."""
-        try:
-            yield self.bucket_id(name, limits)
-        except BackblazeException as err:
-            if err.code in _UNKNOWN_BUCKET:
-                self._bucket_ids.pop(name, None)
-            raise
+    def _forget_unknown(self, name: str, error: BackblazeException) -> None:
+        """Forget the ID of a bucket if the service does not know it."""
+        if error.code in _UNKNOWN_BUCKET:
+            self._bucket_ids.pop(name, None)
 
     def names(self, bucket_id: str, limits: B2Limits) -> Iterator[list[JsonObject]]:
         """List the current versions of the files of a bucket, page by page."""
@@ -88,9 +81,12 @@ class Files:
         """ID and kind of each version of a file; unfinished and hidden ones too."""
         body: dict[str, object] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
         while True:
-            with self._using_bucket(bucket_name, limits) as bucket_id:
-                known = {"bucketId": bucket_id, **body}
+            try:
+                known = {"bucketId": self.bucket_id(bucket_name, limits), **body}
                 answer = self.account.call("b2_list_file_versions", known, limits)
+            except BackblazeException as err:
+                self._forget_unknown(bucket_name, err)
+                raise
             with reading_answer():
                 found = [file for file in answer["files"] if file["fileName"] == name]
                 versions = [(str(file["fileId"]), str(file["action"])) for file in found]
@@ -198,19 +194,23 @@ class Files:
         argument: str = "source",
     ) -> JsonObject:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
-        source = Source(data, size, limits, argument)
+        # What is read in time already is not watched again.
+        source = data if type(data) is Portion else Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
-        with (
-            Part.spool(source, part_size) as first,
-            self._using_bucket(bucket_name, limits) as bucket_id,
-        ):
+        first = Part.spool(source, part_size)
+        try:
+            bucket_id = self.bucket_id(bucket_name, limits)
             if not source.is_exhausted():
                 return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)
             check_sha1(sha1, first.sha1)
-            attempts = Attempts(self.account.backoff, limits.deadline, limits.watcher)
+            account, urls = self.account, self.upload_urls(bucket_id)
             what = f"b2_upload_file {file.name!r}"
-            urls = self.upload_urls(bucket_id)
-            return send_upload(self.account.session, urls, file.headers(), first, attempts, limits, what)
+            return send_upload(account.session, urls, file.headers(), first, account.backoff, limits, what)
+        except BackblazeException as err:
+            self._forget_unknown(bucket_name, err)
+            raise
+        finally:
+            first.close()
 
 
 def _with_size(file: JsonObject) -> JsonObject:

@@ -21,6 +21,7 @@ from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.deadlines import monotonic_time
 from oio.common.limits import CLEANING_TIMEOUT
+from oio.common.sources import Portion
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -47,7 +48,7 @@ class LargeFiles:
         bucket_id: str,
         file: Description,
         first: Part,
-        source: Source,
+        source: Source | Portion,
         part_size: int,
         sha1: str | None,
         limits: B2Limits,
@@ -58,7 +59,9 @@ class LargeFiles:
         :param sha1: that the data are expected to have
         :returns: the answer to its finish
         """
-        known = sha1.lower() if sha1 else source.sha1_of_all(first.digest)
+        known = sha1.lower() if sha1 else None
+        if known is None and isinstance(source, Source):
+            known = source.sha1_of_all(first.digest)
         if known:
             # The service takes it at the start only, when few sources can tell it.
             file = replace(file, info={**file.info, "large_file_sha1": known})
@@ -166,10 +169,9 @@ class LargeFiles:
         :param number: from 1
         :returns: the answer
         """
-        attempts = Attempts(self._account.backoff, limits.deadline, limits.watcher)
-        headers = {"X-Bz-Part-Number": str(number)}
+        account, headers = self._account, {"X-Bz-Part-Number": str(number)}
         what = f"b2_upload_part {number}"
-        return send_upload(self._account.session, urls, headers, part, attempts, limits, what)
+        return send_upload(account.session, urls, headers, part, account.backoff, limits, what)
 
     def finish(self, file_id: str, sha1s: list[str], limits: B2Limits) -> JsonObject:
         """Make a file of its parts.
@@ -210,7 +212,7 @@ class LargeFiles:
         self,
         file_id: str,
         first: Part,
-        source: Source,
+        source: Source | Portion,
         part_size: int,
         limits: B2Limits,
         whole: _Hash | None,
@@ -261,7 +263,7 @@ class LargeFiles:
         return sha1s
 
     @staticmethod
-    def _next_part(source: Source, part_size: int, whole: _Hash | None, number: int) -> Part | None:
+    def _next_part(source: Source | Portion, part_size: int, whole: _Hash | None, number: int) -> Part | None:
         if source.is_exhausted():
             return None
         if number == MAX_PARTS:

@@ -78,8 +78,7 @@ class Description:
 
     def headers(self) -> dict[str, str]:
         """Headers of the upload."""
-        return {
-            "X-Bz-File-Name": encode_name(self.name),
-            "Content-Type": self.mime_type,
-            **{f"X-Bz-Info-{key}": encode_name(value) for key, value in self.info.items()},
-        }
+        headers = {"X-Bz-File-Name": encode_name(self.name), "Content-Type": self.mime_type}
+        for key, value in self.info.items():
+            headers[f"X-Bz-Info-{key}"] = encode_name(value)
+        return headers

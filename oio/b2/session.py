@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import platform
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
@@ -30,8 +31,6 @@ from oio.common.limits import LONGEST, check_seconds
 # The import of requests adds to the warning filters, which are the host's.
 with warnings.catch_warnings():
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-_T = TypeVar("_T")
 
 USER_AGENT = f"openio-sdk/{__version__} python/{platform.python_version()}"
 BLOCK_SIZE = 131072
@@ -134,23 +133,22 @@ class Answer:
         found: Mapping[str, str] = self._response.headers
         return found
 
+    def get(self, name: str, default: str = "", /) -> str:
+        """Get a header, whatever the case of its name."""
+        response = self._response
+        if type(response) is QuickResponse:
+            return response.header(name.lower()) or default
+        return self.headers.get(name, default)
+
     def read(self, size: int, limits: B2Limits) -> bytes:
         """Read a number of bytes, or fewer at the end.
 
         :raises OioNetworkException: the connection broke, or nothing comes
         """
-        return self._counted(self._within(limits, lambda: self._block(size)))
-
-    def _block(self, size: int) -> bytes:
         response = self._response
-        data: bytes | None = response.block_of(size) if type(response) is QuickResponse else None
+        data = self._within(limits, response.block_of, size) if type(response) is QuickResponse else None
         # As it is stored: we have asked for no encoding.
-        return response.read(size, decode_content=False) if data is None else data
-
-    def _counted(self, data: bytes) -> bytes:
-        if self._watch is not None:
-            self._watch.received += len(data)
-        return data
+        return self._within(limits, response.read, size, False) or b"" if data is None else data
 
     def read_all(self, limit: int, limits: B2Limits) -> bytes:
         """Read a whole body.
@@ -158,10 +156,10 @@ class Answer:
         :raises OioProtocolError: it has more than `limit` bytes
         """
         if type(response := self._response) is QuickResponse:
-            data = self._within(limits, lambda: response.body_of(limit))
+            data = self._within(limits, response.body_of, limit)
             if data is not None:
-                return self._counted(data)
-        announced = self.headers.get("Content-Length", "")
+                return data
+        announced = self.get("Content-Length")
         if announced.isdecimal() and float(announced) > limit:
             raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
         blocks, size = [], 0
@@ -172,11 +170,15 @@ class Answer:
                 raise exc.OioProtocolError(f"{self._what}: the answer has more than {limit} bytes")
         return b"".join(blocks)
 
-    def _within(self, limits: B2Limits, read: Callable[[], _T]) -> _T:
+    def _within(self, limits: B2Limits, read: Callable[..., bytes | None], *args: Any) -> bytes | None:
+        """Read some bytes in time, and count them; None when `read` leaves it to another way."""
         limit = green.OioTimeout(limits.within(limits.read, self._what))
         try:
             with limit:
-                return read()
+                data = read(*args)
+            if data and self._watch is not None:
+                self._watch.received += len(data)
+            return data
         except green.OioTimeout as err:
             if err is not limit:
                 raise
@@ -251,8 +253,7 @@ class B2Session:
         sent = self._merged(headers, what, url)
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
-        connect, read = limits.within(limits.connect, what), limits.within(limits.read, what)
-        timeout = RequestTimeout(connect, read)
+        timeout = _timeout_of(limits.within(limits.connect, what), limits.within(limits.read, what))
         watch = None
         if limits.watcher is not None:
             watch = limits.watcher.watch("b2", host, _operation(method, url))
@@ -324,7 +325,10 @@ class B2Session:
         what: str,
     ) -> JsonObject:
         """Send a request, and read its answer, which must be a JSON object."""
-        return _json_object(self.ask(method, url, headers, body, limits, what), what)
+        found = decode_json(self.ask(method, url, headers, body, limits, what), what)
+        if not isinstance(found, dict):
+            raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
+        return found
 
     def _merged(self, headers: Mapping[str, str] | None, what: str, url: str) -> dict[str, str]:
         """Headers of a request, as plain text, which win over those of every request.
@@ -351,6 +355,12 @@ class B2Session:
         self._pools.clear()
 
 
+@functools.lru_cache(64)
+def _timeout_of(connect: float, read: float) -> RequestTimeout:
+    # Those who count with it make a copy first.
+    return RequestTimeout(connect, read)
+
+
 def _operation(method: str, url: str) -> str:
     """Name what a request does: the URLs of uploads and of files have much more.
 
@@ -371,17 +381,11 @@ def decode_json(raw: bytes, what: str) -> object:
     :raises OioProtocolError: it is not JSON
     """
     try:
-        found: object = jsonlib.loads(raw)
+        # It is UTF-8: the standard function looks for other encodings first.
+        found: object = jsonlib.loads(raw.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         # The body is not shown: it may hold a token.
         raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
-    return found
-
-
-def _json_object(raw: bytes, what: str) -> JsonObject:
-    found = decode_json(raw, what)
-    if not isinstance(found, dict):
-        raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
     return found
 
 

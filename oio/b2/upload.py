@@ -13,12 +13,13 @@ from hashlib import sha1 as new_sha1
 from typing import IO, TYPE_CHECKING, cast
 
 from oio.b2.errors import BackblazeException, Secret, check_secrecy, is_transient
-from oio.b2.retry import Attempts
+from oio.b2.retry import Attempts, Backoff
 from oio.b2.session import LARGE_BLOCK_SIZE, B2Limits, B2Session, FileBody, JsonObject
 from oio.common import exceptions as exc
 from oio.common import green, sources
-from oio.common.answers import reading_answer
-from oio.common.sources import Readable
+from oio.common.answers import ANSWER_ERRORS, reading_answer, unexpected
+from oio.common.interruptions import pass_interruption
+from oio.common.sources import Portion, Readable
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -92,7 +93,7 @@ class Part:
         self._file = file
 
     @classmethod
-    def spool(cls, source: Source, limit: int | None, *digests: _Hash) -> Part:
+    def spool(cls, source: Source | Portion, limit: int | None, *digests: _Hash) -> Part:
         """Set the next data of a source aside: in memory, or in a temporary file when they are many.
 
         :param limit: most bytes to take; None for all
@@ -197,9 +198,11 @@ class UploadUrls:
         if self._pid != os.getpid():
             # After a fork, the parent still uses them.
             self._idle, self._pid = deque(), os.getpid()
-        if not fresh:
-            with contextlib.suppress(IndexError):
+        try:
+            if not fresh:
                 return self._idle.pop()
+        except IndexError:
+            pass
         return UploadUrl.of(self._ask(limits))
 
     def give_back(self, url: UploadUrl) -> None:
@@ -227,7 +230,7 @@ def send_upload(
     urls: UploadUrls,
     headers: Mapping[str, str],
     part: Part,
-    attempts: Attempts,
+    backoff: Backoff,
     limits: B2Limits,
     what: str,
 ) -> JsonObject:
@@ -238,10 +241,11 @@ def send_upload(
     :raises BackblazeException: refused
     :raises OioNetworkException: no attempt was answered
     """
-    damaged = failed = False
+    damaged = False
+    attempts: Attempts | None = None
     while True:
         # Asking for one repeats its own failures.
-        url = urls.take(limits, fresh=failed)
+        url = urls.take(limits, fresh=attempts is not None)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:
             answer = session.ask_json("POST", url.url, known, part.body, limits, what)
@@ -249,7 +253,8 @@ def send_upload(
         except (BackblazeException, exc.OioNetworkException) as err:
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
-            damaged, failed = damaged or _was_damaged(err), True
+            damaged = damaged or _was_damaged(err)
+            attempts = attempts or Attempts(backoff, limits.deadline, limits.watcher)
             attempts.failed(err, what, at_once=True)
         else:
             urls.give_back(url)
@@ -258,8 +263,11 @@ def send_upload(
 
 def _check(answer: JsonObject, part: Part, what: str) -> None:
     """Compare what the service has stored with what was sent."""
-    with reading_answer():
+    try:
         size, sha1 = int(answer["contentLength"]), str(answer["contentSha1"])
+    except ANSWER_ERRORS as err:
+        pass_interruption(err)
+        raise unexpected(err) from err
     if size != part.size or sha1.removeprefix("unverified:").lower() != part.sha1:
         raise exc.OioProtocolError(
             f"{what}: {size} bytes of SHA-1 {sha1} were stored, {part.size} of {part.sha1} were sent"

@@ -98,6 +98,10 @@ class Chunk:
         """Its server as its permanent name has it: a service ID, or ``host:port``; empty in Backblaze."""
         return place_of(self.url)[1]
 
+    def named(self, url: str) -> Chunk:
+        """The same under another name, by which it can be reached as well."""
+        return Chunk(url, url, self.position, self.index, self.size, self.hash, self.score)
+
     def stored(self, size: int, checksum: str | None) -> Chunk:
         """The same once it is stored.
 

@@ -163,6 +163,8 @@ def seconds_asked(retry_after: object) -> float | None:
     text = retry_after.strip() if isinstance(retry_after, str) else ""
     if text.isascii() and text.isdigit():
         return float(text)
+    if not text:
+        return None
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):

@@ -10,8 +10,8 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -19,6 +19,9 @@ from oio.common.arguments import WrongType, WrongValue
 from oio.common.generator_io import GeneratorIO, WrongBlock
 from oio.common.interruptions import pass_interruption
 from oio.common.utils import shorten
+
+if TYPE_CHECKING:
+    from oio.common.checksums import Checksum
 
 _QUICK = 0.01
 """Seconds in which many blocks may share one time limit; what takes longer gets one of its own."""
@@ -360,6 +363,35 @@ class Source:
             if failure is None:
                 raise
             raise failure from err
+
+
+class Portion:
+    """At most `size` bytes of a source, or all of it: hashed, counted, and in time as the source itself is.
+
+    :param checksums: to be updated
+    """
+
+    def __init__(self, source: Source, size: int | None, checksums: Iterable[Checksum]) -> None:
+        self.source = source
+        self._room = size
+        self._checksums = checksums
+        #: Bytes that were read.
+        self.taken = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Read `size` bytes, or all that are left; nothing at the end only."""
+        wanted = size if self._room is None else min(size, self._room - self.taken)
+        if wanted <= 0:
+            return b""
+        block = self.source.read(wanted)
+        self.taken += len(block)
+        for checksum in self._checksums:
+            checksum.update(block)
+        return block
+
+    def is_exhausted(self) -> bool:
+        """Whether no byte is left."""
+        return self.taken == self._room or self.source.is_exhausted()
 
 
 class _Pauses:

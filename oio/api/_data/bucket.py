@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
+import os
 import time
 from collections.abc import Container, Generator, Iterable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, Outcome
 from oio.common.constants import STRLEN_CHUNKID
 from oio.common.health import Damage
+from oio.common.sources import Portion
 
 if TYPE_CHECKING:
     from oio.api._data.inspection import Expected, Findings
@@ -68,35 +68,6 @@ def delete_files(
     return left, first
 
 
-class _FileData:
-    """Data of a file: at most `size` bytes of a source, hashed and counted.
-
-    :param checksums: to be updated
-    """
-
-    def __init__(self, source: Source, size: int | None, checksums: Iterable[Checksum]) -> None:
-        self._source = source
-        self._room = size
-        self._checksums = checksums
-        self.size = 0
-
-    @property
-    def error(self) -> exc.OioException | None:
-        """Exception of the source that comes out as it is."""
-        return self._source.error
-
-    def read(self, size: int, /) -> bytes:
-        """Read some bytes; nothing at the end only."""
-        wanted = size if self._room is None else min(size, self._room - self.size)
-        if wanted <= 0:
-            return b""
-        block = self._source.read(wanted)
-        self.size += len(block)
-        for checksum in self._checksums:
-            checksum.update(block)
-        return block
-
-
 class FileWriter:
     """Writer of the file of a metachunk, see :class:`~oio.api._data.metachunks.MetachunkWriter`."""
 
@@ -118,17 +89,17 @@ class FileWriter:
         chunk = self._request.chunks[0]
         of_object = self._request.checksum
         checksum = checksum_of(self._request, "md5")
-        data = _FileData(source, size, [checksum] if checksum is of_object else [checksum, of_object])
+        data = Portion(source, size, [checksum] if checksum is of_object else [checksum, of_object])
         # From now on, the bucket may hold something of the file.
         self.outcomes = [Outcome(chunk, "not stored", maybe_stored=True)]
         stored = self._put(chunk, data)
-        if stored != data.size:
-            raise exc.OioException(f"Backblaze has {stored} bytes of {chunk.url}, not {data.size}")
+        if stored != data.taken:
+            raise exc.OioException(f"Backblaze has {stored} bytes of {chunk.url}, not {data.taken}")
         digest = checksum.hexdigest()
-        self.outcomes = [Outcome(replace(chunk, size=data.size, hash=digest.upper()), maybe_stored=True)]
-        return data.size, digest
+        self.outcomes = [Outcome(chunk.stored(data.taken, digest.upper()), maybe_stored=True)]
+        return data.taken, digest
 
-    def _put(self, chunk: Chunk, data: _FileData) -> int:
+    def _put(self, chunk: Chunk, data: Portion) -> int:
         """Store the file; returns its size (bytes)."""
         begin = time.monotonic()
         options = self._request.options
@@ -142,7 +113,7 @@ class FileWriter:
                 **_watched(options.watcher),
             )
         except (BackblazeException, exc.OioNetworkException) as err:
-            if err is not data.error:
+            if err is not data.source.error:
                 options.limits.blame(err, options.reqid or None)
             raise
         finally:
@@ -182,14 +153,15 @@ class FileSource:
             **_watched(self._watcher),
         )
         try:
-            with contextlib.closing(blocks):
-                for block in blocks:
-                    left -= len(block)
-                    yield block
+            for block in blocks:
+                left -= len(block)
+                yield block
         except NotBackblaze:
             raise
         except (BackblazeException, exc.OioNetworkException) as err:
             raise self._failure(err) from err
+        finally:
+            blocks.close()
         if left:
             raise self._shorter()
 
@@ -242,8 +214,7 @@ class BucketStrategy(Strategy):
         The names that the services prepare may depend on the version, which the caller can choose. A chunk
         server refuses a chunk that it has; B2 would hide an existing file behind the new one.
         """
-        urls = [f"b2/{secrets.token_hex(STRLEN_CHUNKID // 2).upper()}" for _ in chunks]
-        return [replace(chunk, url=url, address=url) for chunk, url in zip(chunks, urls, strict=True)]
+        return [chunk.named(f"b2/{os.urandom(STRLEN_CHUNKID // 2).hex().upper()}") for chunk in chunks]
 
     def writer(
         self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
