@@ -58,10 +58,8 @@ class Deletion(NamedTuple):
         return cls(False, None if asked is None else str(asked), error=str(err.message))
 
     @classmethod
-    def told(cls, item: Mapping[str, Any]) -> Deletion:
-        """Read the part about one object of an answer about many."""
-        if item["status"] == _NO_CONTENT:
-            return _DELETED
+    def not_done(cls, item: Mapping[str, Any]) -> Deletion:
+        """Read what an answer about many tells of an object that was not deleted."""
         return cls(False, error=str(item.get("message") or item["status"]))
 
 
@@ -149,8 +147,11 @@ class RemovalRoutes(ContentRequests):
             data = json.dumps({"contents": [{"name": name} for name in names]})
             resp, body = self._post("delete_many", params, kwargs, data=data)
             with reading_answer(self.proxy_netloc):
-                contents = self._expect(resp, body)["contents"]
-                return [(item["name"], Deletion.told(item)) for item in contents]
+                contents = (body if isinstance(body, dict) else self._expect(resp, body))["contents"]
+                return [
+                    (item["name"], _DELETED if item["status"] == _NO_CONTENT else Deletion.not_done(item))
+                    for item in contents
+                ]
 
         def delete_one(name: str) -> Deletion:
             try:

@@ -455,15 +455,13 @@ class ObjectApi(ApiBase):
         """Delete objects, and what is in Backblaze of them; they are no longer cached, whatever happens."""
         try:
             with self._files_of(account, container, wanted, options):
-                return list(
-                    delete_each(
-                        self._services,
-                        account,
-                        container,
-                        wanted,
-                        options,
-                        bypass_governance=check_flag("bypass_governance", bypass_governance),
-                    )
+                return delete_each(
+                    self._services,
+                    account,
+                    container,
+                    wanted,
+                    options,
+                    bypass_governance=check_flag("bypass_governance", bypass_governance),
                 )
         finally:
             if options.cache is not None:
