@@ -8,7 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from oio.common import exceptions as exc
-from oio.common.answers import JsonObject, reading_answer
+from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
 from oio.container._requests import ContentRequests, container_params, content_params
 
@@ -88,7 +88,9 @@ class RemovalRoutes(ContentRequests):
         :raises Forbidden: the version is locked
         """
         params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
-        resp = self._delete(params, bypass_governance, kwargs)
+        if bypass_governance:
+            params["bypass_governance"] = 1
+        resp, _ = self._post("delete", params, kwargs)
         return bool(resp.status == _NO_CONTENT)
 
     def content_delete_ext(
@@ -105,14 +107,11 @@ class RemovalRoutes(ContentRequests):
     ) -> Deletion:
         """Delete an object, and tell what became of it; see :meth:`content_delete`."""
         params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
-        resp = self._delete(params, bypass_governance, kwargs)
-        with reading_answer(self.proxy_netloc):
-            return Deletion.of(resp, version)
-
-    def _delete(self, params: JsonObject, bypass_governance: bool, given: RequestOptions) -> Any:
         if bypass_governance:
             params["bypass_governance"] = 1
-        return self._post("delete", params, given)[0]
+        resp, _ = self._post("delete", params, kwargs)
+        with reading_answer(self.proxy_netloc):
+            return Deletion.of(resp, version)
 
     def content_delete_many(
         self,

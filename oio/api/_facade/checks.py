@@ -82,7 +82,7 @@ def check_names(argument: str, values: object, kind: str) -> list[str]:
 
     :param kind: see :func:`check_name`
     """
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
         raise wrong_type(argument, "an iterable of names", values)
     return [check_name(kind, value) for value in values]
 
@@ -164,6 +164,8 @@ def _integer_of(argument: str, value: object) -> int | None:
 
 def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
     """Read a flag, which may be a word: "false" must not be taken for a wish."""
+    if isinstance(value, bool):
+        return value
     try:
         return boolean_value(value, default)
     except ValueError:
