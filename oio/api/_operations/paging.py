@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
@@ -37,6 +36,7 @@ _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _VERSION_MARKER_HEADER = "x-oio-list-version-marker"
 _RENAMED = (("chunk-method", "chunk_method"), ("mime-type", "mime_type"))
 """Fields of listed objects that the services call otherwise."""
+_RETRY = Retry()
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
@@ -462,8 +462,8 @@ def patiently(
     :param list_page: gets a page, once, given options, limit and marker
     :param options: of the call: what they say of attempts, and their deadline, concerns each page
     """
-    retry = options.retry or Retry()
-    options = replace(options, retry=ONCE)
+    retry = options.retry or _RETRY
+    options = options.changed(retry=ONCE)
     # Each attempt is a phase of its own.
     limits = options.limits.per_request()
 
