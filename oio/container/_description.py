@@ -135,7 +135,7 @@ class DescriptionRoutes(ContentRequests):
         resp, body = self._post("get_properties", params, kwargs, None)
         meta = description_of(resp, self.proxy_netloc)
         with reading_answer(self.proxy_netloc):
-            known = self._expect(resp, body)
+            known = body if isinstance(body, dict) else self._expect(resp, body)
             if known or not is_made_up(resp):
                 meta["properties"] = dict(known["properties"])
         return meta

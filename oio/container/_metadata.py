@@ -111,8 +111,9 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
     meta = described_by(resp)
     if not is_made_up(resp):
         wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
-        if missing := sorted(wanted - meta.keys()):
-            raise exc.OioProtocolError(f"answer has no {', '.join(missing)} of the object", service=service)
+        if not meta.keys() >= wanted:
+            missing = ", ".join(sorted(wanted - meta.keys()))
+            raise exc.OioProtocolError(f"answer has no {missing} of the object", service=service)
     return meta
 
 

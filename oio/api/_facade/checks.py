@@ -211,7 +211,7 @@ def check_properties(argument: str, properties: object) -> dict[str, str]:
     """
     if properties is None:
         return {}
-    if not isinstance(properties, Mapping):
+    if not isinstance(properties, (dict, Mapping)):
         raise wrong_type(argument, "a dict", properties)
     for key, value in properties.items():
         _check_key(argument, key)
@@ -248,7 +248,7 @@ def _check_key(argument: str, key: object) -> None:
     text = check_text(f"a key of {argument}", key)
     if not text:
         raise WrongValue(f"{argument} must not have an empty key")
-    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
+    if not text.isprintable() and any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
         raise WrongValue(f"{argument} must have keys without control characters: {shorten(text)}")
     if text.startswith(CHUNK_SYSMETA_PREFIX):
         raise WrongValue(
