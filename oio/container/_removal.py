@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from oio.common import exceptions as exc
-from oio.common.answers import JsonObject, reading_answer
+from oio.common.answers import reading_answer
 from oio.common.easy_value import boolean_value
 from oio.container._requests import ContentRequests, container_params, content_params
 
@@ -58,10 +58,8 @@ class Deletion(NamedTuple):
         return cls(False, None if asked is None else str(asked), error=str(err.message))
 
     @classmethod
-    def told(cls, item: Mapping[str, Any]) -> Deletion:
-        """Read the part about one object of an answer about many."""
-        if item["status"] == _NO_CONTENT:
-            return _DELETED
+    def not_done(cls, item: Mapping[str, Any]) -> Deletion:
+        """Read what an answer about many tells of an object that was not deleted."""
         return cls(False, error=str(item.get("message") or item["status"]))
 
 
@@ -90,7 +88,9 @@ class RemovalRoutes(ContentRequests):
         :raises Forbidden: the version is locked
         """
         params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
-        resp = self._delete(params, bypass_governance, kwargs)
+        if bypass_governance:
+            params["bypass_governance"] = 1
+        resp, _ = self._post("delete", params, kwargs)
         return bool(resp.status == _NO_CONTENT)
 
     def content_delete_ext(
@@ -107,14 +107,11 @@ class RemovalRoutes(ContentRequests):
     ) -> Deletion:
         """Delete an object, and tell what became of it; see :meth:`content_delete`."""
         params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
-        resp = self._delete(params, bypass_governance, kwargs)
-        with reading_answer(self.proxy_netloc):
-            return Deletion.of(resp, version)
-
-    def _delete(self, params: JsonObject, bypass_governance: bool, given: RequestOptions) -> Any:
         if bypass_governance:
             params["bypass_governance"] = 1
-        return self._post("delete", params, given)[0]
+        resp, _ = self._post("delete", params, kwargs)
+        with reading_answer(self.proxy_netloc):
+            return Deletion.of(resp, version)
 
     def content_delete_many(
         self,
@@ -146,11 +143,16 @@ class RemovalRoutes(ContentRequests):
         params = container_params(account, reference, cid, kwargs)
 
         def delete_all(names: list[str]) -> list[tuple[str, Deletion]]:
-            data = json.dumps({"contents": [{"name": name} for name in names]})
+            # As dumps() writes it, which needs a dict for each name, and as long as all the rest of the call.
+            items = ", ".join([f'{{"name": {quoted(name)}}}' for name in names])
+            data = f'{{"contents": [{items}]}}'
             resp, body = self._post("delete_many", params, kwargs, data=data)
             with reading_answer(self.proxy_netloc):
-                contents = self._expect(resp, body)["contents"]
-                return [(item["name"], Deletion.told(item)) for item in contents]
+                contents = (body if isinstance(body, dict) else self._expect(resp, body))["contents"]
+                return [
+                    (item["name"], _DELETED if item["status"] == _NO_CONTENT else Deletion.not_done(item))
+                    for item in contents
+                ]
 
         def delete_one(name: str) -> Deletion:
             try:

@@ -82,7 +82,7 @@ def check_names(argument: str, values: object, kind: str) -> list[str]:
 
     :param kind: see :func:`check_name`
     """
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
         raise wrong_type(argument, "an iterable of names", values)
     return [check_name(kind, value) for value in values]
 
@@ -164,6 +164,8 @@ def _integer_of(argument: str, value: object) -> int | None:
 
 def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
     """Read a flag, which may be a word: "false" must not be taken for a wish."""
+    if isinstance(value, bool):
+        return value
     try:
         return boolean_value(value, default)
     except ValueError:
@@ -209,7 +211,7 @@ def check_properties(argument: str, properties: object) -> dict[str, str]:
     """
     if properties is None:
         return {}
-    if not isinstance(properties, Mapping):
+    if not isinstance(properties, (dict, Mapping)):
         raise wrong_type(argument, "a dict", properties)
     for key, value in properties.items():
         _check_key(argument, key)
@@ -246,7 +248,7 @@ def _check_key(argument: str, key: object) -> None:
     text = check_text(f"a key of {argument}", key)
     if not text:
         raise WrongValue(f"{argument} must not have an empty key")
-    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
+    if not text.isprintable() and any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
         raise WrongValue(f"{argument} must have keys without control characters: {shorten(text)}")
     if text.startswith(CHUNK_SYSMETA_PREFIX):
         raise WrongValue(

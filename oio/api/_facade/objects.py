@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
@@ -15,7 +16,7 @@ from oio.api._facade.checks import (
     check_versions_of,
 )
 from oio.api._operations.bulk import Wanted, delete_each
-from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.leftovers import Leftovers, Look, has_credentials
 from oio.api._operations.location import describe, locate
 from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     )
     from oio.common.options import Options
     from oio.container._removal import Deletion
+
+_NO_FILES = nullcontext()
 
 
 class ObjectApi(ApiBase):
@@ -312,13 +315,14 @@ class ObjectApi(ApiBase):
         self,
         account: str | None,
         container: str | None,
-        obj: str | None,
-        version: int | str | None,
+        objects: Iterable[Look],
         options: Options,
-    ) -> Leftovers:
-        """What is in Backblaze of an object."""
+    ) -> AbstractContextManager[object]:
+        """What is in Backblaze of objects; nothing where there are no credentials."""
+        if not has_credentials(options):
+            return _NO_FILES
         leftovers = Leftovers(self, account, container, options)
-        leftovers.look_at(obj, version, options.content_id)
+        leftovers.look_at_all(objects)
         return leftovers
 
     def object_drain(
@@ -341,7 +345,7 @@ class ObjectApi(ApiBase):
         """
         with (
             NoticeCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, obj, version, options),
+            self._files_of(account, container, [(obj, version, options.content_id)], options),
         ):
             self.container.content_drain(
                 account, container, obj, version=version, content=options.content_id, options=options
@@ -397,7 +401,7 @@ class ObjectApi(ApiBase):
         """
         with (
             ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, obj, version, options),
+            self._files_of(account, container, [(obj, version, options.content_id)], options),
         ):
             return self.container.content_delete(
                 account,
@@ -447,19 +451,15 @@ class ObjectApi(ApiBase):
         bypass_governance: bool,
     ) -> list[tuple[str, Deletion]]:
         """Delete objects, and what is in Backblaze of them; they are no longer cached, whatever happens."""
-        leftovers = Leftovers(self, account, container, options)
-        leftovers.look_at_all(dict.fromkeys(wanted))
         try:
-            with leftovers:
-                return list(
-                    delete_each(
-                        self,
-                        account,
-                        container,
-                        wanted,
-                        options,
-                        bypass_governance=check_flag("bypass_governance", bypass_governance),
-                    )
+            with self._files_of(account, container, wanted, options):
+                return delete_each(
+                    self,
+                    account,
+                    container,
+                    wanted,
+                    options,
+                    bypass_governance=check_flag("bypass_governance", bypass_governance),
                 )
         finally:
             if options.cache is not None:
@@ -492,7 +492,7 @@ class ObjectApi(ApiBase):
         """
         with (
             ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, obj, version, options),
+            self._files_of(account, container, [(obj, version, options.content_id)], options),
         ):
             deletion = self.container.content_delete_ext(
                 account,

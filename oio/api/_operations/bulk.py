@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
@@ -49,16 +50,15 @@ def in_bulk(names: list[str], ask: Ask[_R], options: Options) -> Results[_R]:
     results: Results[_R] = []
     for begin in range(0, len(names), BULK_LIMIT):
         batch = names[begin : begin + BULK_LIMIT]
-        results += _as_asked(batch, ask(batch, options=options.renewed()))
+        answers = ask(batch, options=options.renewed())
+        results += answers if [name for name, _ in answers] == batch else _as_asked(batch, answers)
     return results
 
 
 def _as_asked(names: list[str], answers: Results[_R]) -> Results[_R]:
-    """Check that there is an answer about each name; a name may be there several times."""
+    """Bring answers into the order of the names, of which each may be there several times."""
     known: dict[str, list[_R]] = {}
     with reading_answer():
-        if [name for name, _ in answers] == names:
-            return answers
         for name, answer in reversed(answers):
             known.setdefault(name, []).append(answer)
         return [(name, known[name].pop()) for name in names]
@@ -100,7 +100,7 @@ def delete_each(
     options: Options,
     *,
     bypass_governance: bool = False,
-) -> Iterator[tuple[str, Deletion]]:
+) -> Results[Deletion]:
     """Delete objects in their order: many at once by their names, and versions one by one.
 
     A request about many could name versions too, but services of 7.3 ignore them, and delete the latest ones.
@@ -109,12 +109,13 @@ def delete_each(
         services take that in requests about many
     """
     client = services.container
-    ask = partial(client.content_delete_many_ext, account, container)
-    for one_by_one, group in groupby(wanted, lambda item: bypass_governance or item[1] is not None):
-        if not one_by_one:
-            yield from in_bulk([name for name, _ in group], ask, options)
+    results: Results[Deletion] = []
+    for version, group in groupby(wanted, itemgetter(1)):
+        names = [name for name, _ in group]
+        if version is None and not bypass_governance:
+            results += in_bulk(names, partial(client.content_delete_many_ext, account, container), options)
             continue
-        for name, version in group:
+        for name in names:
             try:
                 deletion = client.content_delete_ext(
                     account,
@@ -126,4 +127,5 @@ def delete_each(
                 )
             except exc.ClientException as err:
                 deletion = Deletion.refused(err, version)
-            yield name, deletion
+            results.append((name, deletion))
+    return results

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from oio.api._data.strategies import Strategy, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
+
+Look: TypeAlias = "tuple[str | None, int | str | None] | tuple[str | None, int | str | None, str | None]"
+"""Name of an object, version, and content ID in the place of the name: what to look at."""
 
 _PARALLEL = 8
 _UNKNOWN = "No credentials for Backblaze: what it has of %s may stay there"
@@ -94,10 +97,10 @@ class Leftovers:
             return
         self.note(meta, located)
 
-    def look_at_all(self, versions: Iterable[tuple[str, int | str | None]]) -> None:
-        """Note the files of several versions, given by names and versions."""
+    def look_at_all(self, versions: Iterable[Look]) -> None:
+        """Note the files of several versions, as :meth:`look_at` does it; of each once."""
         if self.has_credentials:
-            in_parallel(lambda version: self.look_at(*version), versions, _PARALLEL)
+            in_parallel(lambda version: self.look_at(*version), dict.fromkeys(versions), _PARALLEL)
 
     def look_at_listed(self, rows: Iterable[ListedObject]) -> None:
         """Note the files of the versions of a listing, which tells those that have some."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
@@ -35,6 +34,9 @@ _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _BUCKET = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _VERSION_MARKER_HEADER = "x-oio-list-version-marker"
+_RENAMED = (("chunk-method", "chunk_method"), ("mime-type", "mime_type"))
+"""Fields of listed objects that the services call otherwise."""
+_RETRY = Retry()
 
 _T = TypeVar("_T")
 _P = TypeVar("_P")
@@ -151,20 +153,13 @@ def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObj
     """Complete the descriptions of an answer, in place: a copy of each would cost a third of a listing."""
     if type(objects) is not list:
         raise TypeError(f"the objects are {objects!r:.80}")
-    known: list[str] = []
-    renamed: list[tuple[str, str]] = []
-    has_id = False
     for obj in objects:
-        keys = [*obj]
-        if keys != known:
-            # One object mostly has the keys of the one before.
-            known, has_id = keys, "id" in obj
-            renamed = [(key, key.replace("-", "_")) for key in keys if "-" in key]
-        for key, field in renamed:
-            obj[field] = obj.pop(key)
-        if has_id:
+        for key, field in _RENAMED:
+            if key in obj:
+                obj[field] = obj.pop(key)
+        if "content" not in obj and "id" in obj:
             # Services of 2026 do not say it twice.
-            obj.setdefault("content", obj["id"])
+            obj["content"] = obj["id"]
         name = obj["name"]
         if type(name) is not str:
             raise TypeError(f"the name of an object is {name!r}")
@@ -467,8 +462,8 @@ def patiently(
     :param list_page: gets a page, once, given options, limit and marker
     :param options: of the call: what they say of attempts, and their deadline, concerns each page
     """
-    retry = options.retry or Retry()
-    options = replace(options, retry=ONCE)
+    retry = options.retry or _RETRY
+    options = options.changed(retry=ONCE)
     # Each attempt is a phase of its own.
     limits = options.limits.per_request()
 
