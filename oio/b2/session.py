@@ -380,9 +380,10 @@ def decode_json(raw: bytes, what: str) -> object:
 
     :raises OioProtocolError: it is not JSON
     """
+    # That is UTF-8: the standard function looks for other encodings first.
+    is_usual = raw[:1] == b"{" and raw[1:2] != b"\0"
     try:
-        # It is UTF-8: the standard function looks for other encodings first.
-        found: object = jsonlib.loads(raw.decode("utf-8", "surrogatepass"))
+        found: object = jsonlib.loads(raw.decode("utf-8", "surrogatepass") if is_usual else raw)
     except (ValueError, RecursionError):
         # The body is not shown: it may hold a token.
         raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import logging
 import pickle
 import random
@@ -118,6 +119,17 @@ def test_answer_of_a_request(service):
         raw = requests.get_response_from_request("GET", url, headers)
     assert decoded["apiUrl"] == service.url
     assert raw.startswith(b'{"accountId"')
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("value", [{"name": "\u20ac"}, {}, ["\u20ac"], "\u20ac"])
+def test_answer_may_have_any_encoding_of_json(encoding, value):
+    def reply(peer):
+        peer.read_head()
+        peer.answer(200, json.dumps(value, ensure_ascii=False).encode(encoding))
+
+    with serving(reply) as server, Requests() as requests:
+        assert requests.get_response_from_request("GET", f"http://{server.address}/", json=True) == value
 
 
 @pytest.mark.parametrize("kind", ["bytes", "text", "file", "rest of a file", "nothing"])
