@@ -55,7 +55,8 @@ class DataRoutes(ContentRequests):
             self._expect(resp, body)
         meta = description_of(resp, self.proxy_netloc)
         try:
-            meta["chunk_size"] = int(headers_of(resp)["x-oio-ns-chunk-size"][-1])
+            # Of two values, none counts: chunks of another size than the services plan with would be made.
+            meta["chunk_size"] = int(", ".join(headers_of(resp)["x-oio-ns-chunk-size"][1:]))
             meta["properties"] = dict(body.get("properties") or {})
             return meta, check_chunks(body["chunks"])
         except ANSWER_ERRORS as err:

@@ -223,6 +223,19 @@ def test_broken_status_line_is_a_network_error(status_line):
 
 
 @pytest.mark.pitfall(60)
+def test_size_of_chunks_that_is_said_twice_is_none(shared_namespace, shared_api):
+    second = Fault(
+        "raw-head",
+        service="proxy",
+        operation="content/prepare2",
+        phase="head",
+        body="X-Oio-Ns-Chunk-Size: 10\r\n",
+    )
+    with shared_namespace.faults(second) as plan, pytest.raises(exc.OioProtocolError, match="10, "):
+        create(shared_api, new_target(), b"data")
+    plan.assert_met()
+
+
 def test_hundreds_of_properties_are_all_read(shared_namespace, shared_api):
     properties = {f"key-{number}": str(number) for number in range(300)}
     target = stored(shared_api, SMALL, properties=properties)
