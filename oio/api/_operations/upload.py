@@ -15,7 +15,7 @@ from oio.api._operations.emptying import master_of
 from oio.api._operations.leftovers import Leftovers
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.chunks import Chunk, late, to_remove
+from oio.common.chunks import Chunk, Outcome, late, to_remove
 from oio.common.constants import OIO_VERSION
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
@@ -26,6 +26,7 @@ from oio.common.utils import compute_perfdata_stats
 if TYPE_CHECKING:
     from oio.api._data.metachunks import MetachunkWriter, Written
     from oio.api._data.source import Source
+    from oio.api._data.strategies import Strategy
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
     from oio.common.answers import JsonMapping, JsonObject
@@ -134,9 +135,8 @@ class Upload:
             written = self._run_over_existing(writer) if shared and changes else writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
-                raise exc.EtagMismatch(
-                    f"given etag {etag} != computed {written.checksum}", reqid=options.reqid
-                )
+                text = f"given etag {etag} != computed {written.checksum}"
+                raise exc.EtagMismatch(text, reqid=options.reqid)
         except BaseException:  # The services do not know the chunks, whatever stopped us.
             undo()
             raise
@@ -147,12 +147,15 @@ class Upload:
         chunks: Any = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
-            # A server may hold the chunks that failed, which no object names.
-            doomed = to_remove(writer.outcomes, only_failed=True)
-            strategy.delete(doomed, options.for_leftovers(), late(writer.outcomes))
+            self._remove_failed(strategy, writer.outcomes)
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
         return chunks, written.size, written.checksum, meta
+
+    def _remove_failed(self, strategy: Strategy, outcomes: list[Outcome]) -> None:
+        """Remove the chunks that failed: a server may hold some, which no object names."""
+        doomed = to_remove(outcomes, only_failed=True)
+        strategy.delete(doomed, self.options.for_leftovers(), late(outcomes))
 
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
         """Write the object, but not with fewer chunks because of those that are there already.
@@ -254,7 +257,7 @@ class Upload:
 
     def describe(self, prepared: JsonMapping, sysmeta: JsonMapping) -> JsonObject:
         """Make the description that the chunks are stored with."""
-        # The preparation keeps its own version, see prepare.
+        # The preparation keeps its own version, see `prepare`.
         method = written_chunk_method(
             prepared["chunk_method"], self.options.checksum_algo, self.commit.algorithm
         )
