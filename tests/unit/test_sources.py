@@ -21,7 +21,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.limits import Limits
-from oio.common.sources import Source
+from oio.common.sources import Portion, Source
 from oio.common.storage_method import STORAGE_METHODS
 from oio.common.utils import GeneratorIO
 from tests.kit import fakes, sources
@@ -335,3 +335,26 @@ def test_memory_that_grows_after_its_end_is_not_read_again():
 def test_source_that_gives_nothing_in_time_is_a_timeout_and_an_error_of_the_source(error):
     with pytest.raises(error):
         source_of(SimpleNamespace(read=lambda _size: green.sleep(30)), read=0.05).read(1)
+
+
+@pytest.mark.parametrize("size", [None, 999, 1000, 1001])
+def test_portion_gives_and_hashes_its_bytes_once(size):
+    digests = hashlib.md5(), hashlib.sha1()
+    portion = Portion(source_of(io.BytesIO(DATA)), size, digests)
+    assert not portion.is_exhausted()
+    blocks = list(iter(lambda: portion.read(300), b""))
+    expected = DATA[:size]
+    assert (b"".join(blocks), portion.taken, portion.is_exhausted()) == (expected, len(expected), True)
+    assert {len(block) for block in blocks[:-1]} == {300}
+    assert [digest.digest() for digest in digests] == [
+        hashlib.md5(expected).digest(),
+        hashlib.sha1(expected).digest(),
+    ]
+
+
+def test_look_for_the_end_of_a_portion_takes_nothing():
+    digest = hashlib.md5()
+    portion = Portion(source_of(GeneratorIO(iter([b"ab", b"cd"]))), 3, [digest])
+    assert not portion.is_exhausted()
+    assert (portion.taken, digest.hexdigest()) == (0, hashlib.md5().hexdigest())
+    assert (portion.read(10), portion.read(10), portion.source.read(10)) == (b"abc", b"", b"d")
