@@ -329,10 +329,10 @@ class ParallelWriter(abc.ABC):
         :param unit: bytes that can only be sent together: fewer at first would start nothing
         """
         options, of_object = self._options, self._request.checksum
-        at_first = FIRST_BLOCK if source.left_in_memory() is None else LARGEST_BLOCK
         keep_memory_of_blocks()
         largest = options.buffer_max or unit or LARGEST_BLOCK
         # Bytes in memory need no quick start, and fewer blocks cost less.
+        at_first = FIRST_BLOCK if source.left_in_memory() is None else LARGEST_BLOCK
         smallest = options.buffer_min or unit or at_first
         wanted = smallest = min(smallest, largest)
         left = size
