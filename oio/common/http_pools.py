@@ -357,7 +357,9 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
             failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
-            policy.increment(method, target, None, failure, self, err.__traceback__)
+            # With that of the wait for a socket, a late answer would pass for an interruption of the host.
+            own = failure.__traceback__ or err.__traceback__
+            policy.increment(method, target, None, failure, self, own)
             raise
         except BaseException:  # What is half done is of no use.
             self._discard(connection)
