@@ -55,7 +55,8 @@ class DataRoutes(ContentRequests):
             self._expect(resp, body)
         meta = description_of(resp, self.proxy_netloc)
         try:
-            meta["chunk_size"] = int(headers_of(resp)["x-oio-ns-chunk-size"][-1])
+            _, chunk_size = headers_of(resp)["x-oio-ns-chunk-size"]
+            meta["chunk_size"] = int(chunk_size)
             meta["properties"] = dict(body.get("properties") or {})
             return meta, check_chunks(body["chunks"])
         except ANSWER_ERRORS as err:
