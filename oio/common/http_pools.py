@@ -60,11 +60,11 @@ def is_plain(body: object, fields: Mapping[str, str]) -> bool:
     """Tell a request that is written here from one that only urllib3 knows how to frame."""
     if body is not None and not isinstance(body, bytes):
         return False
-    try:
-        values = "".join(fields.values())
-    except TypeError:
-        return False
-    return SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
+    for value in fields.values():
+        # Values of other classes may say another text when they are formatted.
+        if type(value) is not str or value == SKIP_HEADER:
+            return False
+    return _look_at_names(tuple(fields))[0]
 
 
 class RequestTimeout(urllib3.Timeout):
