@@ -441,7 +441,7 @@ def _timeout_of(times: RequestTimes) -> urllib3.Timeout:
 
 @functools.lru_cache(2048)
 def _quoted(text: str) -> str:
-    return text if PLAIN.fullmatch(text) else quote_plus(text)
+    return text if type(text) is str and PLAIN.fullmatch(text) else quote_plus(text)
 
 
 def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:

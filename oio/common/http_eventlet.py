@@ -9,6 +9,7 @@ import os
 import re
 import socket as _native_socket
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -42,6 +43,9 @@ def _closed(err: Exception) -> OSError:
 
 class CustomHTTPResponse(green.HTTPResponse):
     """A response whose early close reaches the server, and whose reads fail only with IOError."""
+
+    # Its readers ask for any number of bytes, of which Python counts no more.
+    longest = sys.maxsize
 
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None

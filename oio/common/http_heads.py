@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -213,6 +214,8 @@ class HTTPResponse(http.client.HTTPResponse):
     _fields = ""
     #: The whole body came along with the head.
     is_there = False
+    #: Bytes of the longest body that may be announced.
+    longest: float = math.inf
     _interim = 0
     _source: Any = None
     #: Nothing, until it is made: a signal handler may raise before.
@@ -338,7 +341,7 @@ class HTTPResponse(http.client.HTTPResponse):
             self.will_close = "keep-alive" not in wish and not index.get("keep-alive", _NONE)[1]
         if (not self.chunked and self.length is None) or status == _SWITCHING_PROTOCOLS:
             self.will_close = True
-        if self.length is not None and self.length > sys.maxsize:
+        if self.length is not None and self.length > self.longest:
             raise http.client.HTTPException(f"body of {self.length} bytes")
 
     def _read_status(self) -> tuple[str, int, str]:

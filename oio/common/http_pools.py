@@ -60,11 +60,11 @@ def is_plain(body: object, fields: Mapping[str, str]) -> bool:
     """Tell a request that is written here from one that only urllib3 knows how to frame."""
     if body is not None and not isinstance(body, bytes):
         return False
-    try:
-        values = "".join(fields.values())
-    except TypeError:
-        return False
-    return SKIP_HEADER not in values and _look_at_names(tuple(fields))[0]
+    for value in fields.values():
+        # Values of other classes may say another text when they are formatted.
+        if type(value) is not str or value == SKIP_HEADER:
+            return False
+    return _look_at_names(tuple(fields))[0]
 
 
 class RequestTimeout(urllib3.Timeout):
@@ -86,7 +86,7 @@ class _GreenHTTPConnection(HTTPConnection):
 
     It writes and reads heads itself, unless urllib3's own way serves requests that ours never are: streamed,
     framed by the caller, or through another proxy. What it has asked itself is remembered until the answer
-    begins, and the answer until it is read.
+    begins, and the answer until it is read, unless it came whole: it takes nothing more from the connection.
     """
 
     response_class: type[_Response] = _Response
@@ -172,10 +172,9 @@ class _GreenHTTPConnection(HTTPConnection):
             raise
 
     def _check_answered(self, answer: HTTPResponse) -> None:
-        self._answer = None
         if answer.fp is not None:
-            self._answer = answer
             raise http.client.CannotSendRequest("an answer was not read to its end")
+        self._answer = None
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
         if self._asked is None:

@@ -94,7 +94,7 @@ def quote(value: str | bytes, safe: str = "/") -> str:
     >>> quote("a b/é")
     'a%20b/%C3%A9'
     """
-    if isinstance(value, str) and PLAIN.fullmatch(value):
+    if type(value) is str and PLAIN.fullmatch(value):
         return value
     return urllib.parse.quote(encode(value), safe)
 

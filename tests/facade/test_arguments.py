@@ -50,6 +50,16 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         TypeError,
         "containers must be an iterable of names, not str: 'abc'",
     ),
+    "containers as a class": (
+        lambda api: api.container_create_many("a", list),
+        TypeError,
+        "containers must be an iterable of names, not type: <class 'list'>",
+    ),
+    "objects as a class": (
+        lambda api: api.object_delete_many("a", "c", str),
+        TypeError,
+        "objs must be an iterable of names, not type: <class 'str'>",
+    ),
     "empty object": (lambda api: api.object_locate("a", "c", ""), ValueError, "obj must not be empty"),
     "no object": (
         lambda api: api.object_locate("a", "c", None),

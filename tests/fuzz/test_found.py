@@ -93,6 +93,7 @@ FOUND = {
         create,
         changed(lambda body: body["chunks"][0].update(real_url=[None])),
     ),
+    "chunk size that comes twice": (CREATE, "content/prepare2", create, doubled("x-oio-ns-chunk-size")),
     "location that is no text": (
         LOCATE,
         "content/locate",

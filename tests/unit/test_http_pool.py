@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import gc
 import hashlib
 import random
@@ -415,6 +416,29 @@ def test_answer_of_a_kept_connection_can_be_read_twice():
             assert [read_whole("GET", answer, 1000) for _ in range(2)] == [b"whole", b"whole"]
         assert server.connections == 1
         manager.clear()
+
+
+def test_text_of_an_enumeration_is_sent_as_it_is_over_a_kept_connection_too():
+    class Mode(str, enum.Enum):
+        WORM = "worm"
+
+    heads = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            heads.append(head)
+            peer.answer(200, b"whole")
+
+    manager = get_pool_manager()
+    with serving(script) as server:
+        for _ in range(2):
+            answer = manager.request(
+                "GET", f"http://{server.address}/route", headers={"X-Mode": Mode.WORM}, **UNREAD
+            )
+            assert read_whole("GET", answer, 1000) == b"whole"
+        assert server.connections == 1
+        manager.clear()
+    assert [head.splitlines().count("X-Mode: worm") for head in heads] == [1, 1]
 
 
 @pytest.mark.parametrize("path", ["/a/../b", "/./a", "/%41?x=/../y", "", "?q=1"])

@@ -51,6 +51,7 @@ def test_no_question_mark_without_a_parameter(params):
         ({"a": "", "b": None}, "a="),
         ({"a": True, "b": False, "c": 0}, "a=1&b=0&c=0"),
         ([("a", 1), ("a", 2)], "a=1&a=2"),
+        ([(b"a b", 1), (b"\xff", 2)], "a+b=1&%FF=2"),
         ({"path": "a b+c/é?&=%25\n"}, "path=a+b%2Bc%2F%C3%A9%3F%26%3D%2525%0A"),
     ],
 )

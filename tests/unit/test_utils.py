@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import enum
 import fcntl
 import os
 import pwd
@@ -79,6 +80,14 @@ def test_request_ids_differ_after_a_fork_but_for_the_process():
 )
 def test_quoting_is_utf8_then_percent(value, safe, quoted):
     assert utils.quote(value, safe) == quoted
+
+
+def test_quoted_value_is_plain_text_whatever_its_class():
+    class Policy(str, enum.Enum):
+        SINGLE = "SINGLE"
+
+    # A member of an enumeration says its own name in some formats.
+    assert f"{utils.quote(Policy.SINGLE)}" == "SINGLE"
 
 
 def test_encoding_leaves_bytes_alone():
