@@ -50,6 +50,11 @@ MISTAKES: dict[str, tuple[Call, type[Exception], str]] = {
         TypeError,
         "containers must be an iterable of names, not str: 'abc'",
     ),
+    "class of names": (
+        lambda api: api.object_delete_many("a", "c", list),
+        TypeError,
+        "objs must be an iterable of names, not type: <class 'list'>",
+    ),
     "empty object": (lambda api: api.object_locate("a", "c", ""), ValueError, "obj must not be empty"),
     "no object": (
         lambda api: api.object_locate("a", "c", None),

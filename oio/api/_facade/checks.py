@@ -82,7 +82,7 @@ def check_names(argument: str, values: object, kind: str) -> list[str]:
 
     :param kind: see :func:`check_name`
     """
-    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+    if isinstance(values, (str, bytes)) or not isinstance(values, (list, Iterable)):
         raise wrong_type(argument, "an iterable of names", values)
     return [check_name(kind, value) for value in values]
 
