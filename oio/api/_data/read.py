@@ -61,22 +61,8 @@ def read_ranges(
     :param ranges: pieces of each range
     :param unsure: why not all of them can be verified, see :func:`unverifiable`: the caller is warned
     :param parallel: how many metachunks of a range are read at a time
-    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed. It
-        is raised, like all else, when the first block is asked for
+    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
     """
-    if len(ranges) == 1 and verify != "strict" and unsure is None:
-        return read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
-    return _read_ranges(ranges, source_of, verify, hold_up_to, unsure, parallel)
-
-
-def _read_ranges(
-    ranges: Sequence[Sequence[Piece]],
-    source_of: Callable[[Metachunk], MetachunkSource],
-    verify: bool | str,
-    hold_up_to: int,
-    unsure: exc.ChecksumUnavailable | None,
-    parallel: int,
-) -> Generator[bytes, None, None]:
     if verify == "strict":
         # Before anything is given.
         for metachunk, _, _ in itertools.chain.from_iterable(ranges):
