@@ -278,7 +278,7 @@ class ChunkReader(Candidates):
             size = min(size, left)
         if getattr(source, "is_there", False):
             # It came with its head: nothing is waited for.
-            block = (source.whole() if size == left else b"") or source.read(size)
+            block = (source.whole() if size == left == source.length else b"") or source.read(size)
         else:
             with green.ChunkReadTimeout(limit):
                 block = source.read(size)

@@ -151,6 +151,21 @@ def test_fake_of_a_namespace_that_this_host_does_not_know_needs_it_for_nothing()
         assert [chunk["score"] for chunk in api.object_locate("a", "c", "o", cache=cache)[1]] == [0]
 
 
+@pytest.mark.pitfall("E2")
+@pytest.mark.parametrize("cache", [None, {}])
+def test_fake_clients_are_asked_in_the_same_way_with_a_cache(cache: dict[str, Any] | None) -> None:
+    with Fake("NOWHERE") as api:
+        meta = {"id": "ID", "version": "1", "length": "0", "chunk_method": "plain", "properties": {}}
+        api.container.content_locate.return_value = meta, []
+        api.object_locate("a", "c", "o", cache=cache)
+        located = api.container.content_locate.call_args.kwargs
+        assert located.keys() == {"content", "options", "properties", "version"}
+        api.container.content_get_properties.return_value = meta
+        api.object_get_properties("a", "c", "other", cache=cache)
+        described = api.container.content_get_properties.call_args.kwargs
+        assert described.keys() == {"content", "options", "version"}
+
+
 @pytest.mark.pitfall("E5d")
 def test_properties_of_containers_are_given_where_gateways_look_for_them() -> None:
     properties, system = {"k": "v"}, {"sys.m2.quota": "5"}

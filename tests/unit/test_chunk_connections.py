@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from oio.blob.client import BlobClient
 from oio.common import green, http_eventlet
 from oio.common.http_eventlet import CustomHttpConnection, http_connect
 from oio.common.http_kept import ConnectionPool
@@ -572,3 +573,16 @@ def test_buffer_of_items_of_several_bytes_is_sent_whole(pool):
         connection.sock.shutdown(socket.SHUT_WR)
         assert connection.getresponse().status == 201
         connection.close()
+
+
+def test_more_than_the_range_of_an_answer_is_left_unread_with_its_connection(pool):
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(206, b"helloagain", Content_Range="bytes 0-4/10")
+
+    with serving(script) as server:
+        for number in (1, 2):
+            url = f"http://{server.address}/0A"
+            _, blocks = BlobClient({}).chunk_get(url, check_headers=False, headers={"Range": "bytes=0-4"})
+            assert b"".join(blocks) == b"hello"
+            assert server.connections == number

@@ -9,7 +9,6 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
 from typing import IO, Protocol
 
 from oio.api._data.ahead import ALL_ROOM, read_ahead
@@ -62,22 +61,8 @@ def read_ranges(
     :param ranges: pieces of each range
     :param unsure: why not all of them can be verified, see :func:`unverifiable`: the caller is warned
     :param parallel: how many metachunks of a range are read at a time
-    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed. It
-        is raised, like all else, when the first block is asked for
+    :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
     """
-    if len(ranges) == 1 and verify != "strict" and unsure is None:
-        return read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
-    return _read_ranges(ranges, source_of, verify, hold_up_to, unsure, parallel)
-
-
-def _read_ranges(
-    ranges: Sequence[Sequence[Piece]],
-    source_of: Callable[[Metachunk], MetachunkSource],
-    verify: bool | str,
-    hold_up_to: int,
-    unsure: exc.ChecksumUnavailable | None,
-    parallel: int,
-) -> Generator[bytes, None, None]:
     if verify == "strict":
         # Before anything is given.
         for metachunk, _, _ in itertools.chain.from_iterable(ranges):
@@ -128,22 +113,14 @@ def read_pieces(
     :raises oio.common.exceptions.DeadlineReached: no time is left
     """
     if parallel > 1:
-        each = partial(_read_piece, source_of, verify, hold_up_to, ALL_ROOM // parallel)
-        yield from read_ahead(map(each, pieces), parallel)
+        room = ALL_ROOM // parallel
+        # Nothing is done for a piece before its turn.
+        parts = (read_pieces([piece], source_of, verify, hold_up_to, in_memory=room) for piece in pieces)
+        yield from read_ahead(parts, parallel)
         return
     for metachunk, start, end in pieces:
         reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
         yield from reading.blocks(start, end)
-
-
-def _read_piece(
-    source_of: Callable[[Metachunk], MetachunkSource],
-    verify: bool | str,
-    hold_up_to: int,
-    in_memory: int,
-    piece: Piece,
-) -> Generator[bytes, None, None]:
-    return read_pieces([piece], source_of, verify, hold_up_to, 1, in_memory)
 
 
 class _Reading:

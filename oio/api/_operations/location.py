@@ -48,7 +48,9 @@ def locate(
         entry = ObjectEntry.read(None if fresh else cache.get(question.key))
         if entry is not None and entry.chunks is not None and entry.tells(properties):
             return entry.described(properties), services._scores.put_back(entry.chunks, options), True
-        meta, chunks = client.content_locate(account, container, obj, properties=properties, options=options)
+        meta, chunks = client.content_locate(
+            account, container, obj, content=None, version=None, properties=properties, options=options
+        )
         services._scores.learn(chunks)
         found = ObjectEntry.made(meta, chunks, properties)
         if entry is not None and not properties and entry.describes(meta):
@@ -75,7 +77,9 @@ def describe(
         entry = ObjectEntry.read(cache.get(question.key))
         if entry is not None and entry.tells(properties=True):
             return entry.described(properties=True)
-        meta = client.content_get_properties(account, container, obj, options=options)
+        meta = client.content_get_properties(
+            account, container, obj, content=None, version=None, options=options
+        )
         # A delete marker has a description too, but is no object. Applications' tests may answer nothing.
         if meta and not boolean_value(meta.get("deleted"), False):
             found = ObjectEntry.made(meta, None, properties=True)
