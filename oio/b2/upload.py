@@ -18,7 +18,6 @@ from oio.b2.session import LARGE_BLOCK_SIZE, B2Limits, B2Session, FileBody, Json
 from oio.common import exceptions as exc
 from oio.common import green, sources
 from oio.common.answers import ANSWER_ERRORS, reading_answer, unexpected
-from oio.common.interruptions import pass_interruption
 from oio.common.sources import Portion, Readable
 
 if TYPE_CHECKING:
@@ -266,7 +265,6 @@ def _check(answer: JsonObject, part: Part, what: str) -> None:
     try:
         size, sha1 = int(answer["contentLength"]), str(answer["contentSha1"])
     except ANSWER_ERRORS as err:
-        pass_interruption(err)
         raise unexpected(err) from err
     if size != part.size or sha1.removeprefix("unverified:").lower() != part.sha1:
         raise exc.OioProtocolError(

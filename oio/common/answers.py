@@ -82,9 +82,10 @@ def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = N
 def unexpected(err: Exception, service: str | None = None) -> exc.OioProtocolError:
     """Make the exception for an answer that lacks something, or has something else in its place.
 
-    :param err: one of :data:`ANSWER_ERRORS`
+    :param err: one of :data:`ANSWER_ERRORS`; that of a signal handler is raised again
     :param service: address of the service
     """
+    pass_interruption(err)
     return exc.OioProtocolError(
         f"answer is not the expected one: {type(err).__name__}: {err}", service=service
     )
@@ -106,5 +107,4 @@ class reading_answer:  # noqa: N801 - it is used as a function
 
     def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
         if isinstance(err, ANSWER_ERRORS):
-            pass_interruption(err)
             raise unexpected(err, self._service) from err

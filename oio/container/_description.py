@@ -11,7 +11,6 @@ from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, is_truncated, unexpected
 from oio.common.constants import LIST_TRUNCATED_HEADER, SHARD_HEADER
 from oio.common.http_urllib3 import is_made_up
-from oio.common.interruptions import pass_interruption
 from oio.container._metadata import (
     check_chunks,
     description_of,
@@ -136,11 +135,10 @@ class DescriptionRoutes(ContentRequests):
         resp, body = self._post("get_properties", params, kwargs, None)
         meta = description_of(resp, self.proxy_netloc)
         try:
-            known = body if isinstance(body, dict) else self._expect(resp, body)
+            known = self._expect(resp, body)
             if known or not is_made_up(resp):
                 meta["properties"] = dict(known["properties"])
         except ANSWER_ERRORS as err:
-            pass_interruption(err)
             raise unexpected(err, self.proxy_netloc) from err
         return meta
 

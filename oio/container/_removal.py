@@ -148,7 +148,7 @@ class RemovalRoutes(ContentRequests):
             data = f'{{"contents": [{items}]}}'
             resp, body = self._post("delete_many", params, kwargs, data=data)
             with reading_answer(self.proxy_netloc):
-                contents = (body if isinstance(body, dict) else self._expect(resp, body))["contents"]
+                contents = self._expect(resp, body)["contents"]
                 return [
                     (item["name"], _DELETED if item["status"] == _NO_CONTENT else Deletion.not_done(item))
                     for item in contents

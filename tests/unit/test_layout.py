@@ -10,6 +10,7 @@ import pytest
 from oio.api._data.layout import lay_out
 from oio.common import exceptions as exc
 from oio.container._metadata import check_chunks
+from tests.kit.signals import raising, strike
 
 LOGGER = logging.getLogger("tests.layout")
 META = {"name": "song", "chunk_method": "plain/nb_copy=2", "length": "25"}
@@ -74,3 +75,15 @@ def test_chunk_that_is_described_by_what_is_no_text_is_refused(key, value):
     described = {"url": "http://127.0.0.1:1/AB", "pos": "0", "hash": "00", key: value}
     with pytest.raises(TypeError):
         check_chunks([described])
+
+
+def test_signal_handler_that_strikes_while_a_description_is_read_is_not_taken_for_a_wrong_one():
+    class Struck(dict[str, object]):
+        def __getitem__(self, key: str) -> object:
+            strike()
+            return super().__getitem__(key)
+
+    error = ValueError("of the host")
+    with raising(error), pytest.raises(ValueError, match="of the host") as caught:
+        lay_out(Struck(META), located(10, 15), [], LOGGER)
+    assert caught.value is error
