@@ -129,11 +129,13 @@ def failure_of(err: BaseException) -> exc.OioException | None:
 
 
 class Unhurried:
-    """A binary file that may take as long as it likes: only the deadline of the call bounds its reads."""
+    """A binary file that may take as long as it likes: only the deadline of the call bounds its reads.
 
-    def read(self, _size: int = -1, /) -> bytes:
-        """Read some bytes, of any number; nothing at the end."""
-        raise NotImplementedError
+    :param read: reads some bytes, of any number; nothing at the end
+    """
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self.read = read
 
 
 class Source:

@@ -150,7 +150,7 @@ class _Abandoned(Exception):
     """The writer wants nothing of what it has written to be stored."""
 
 
-class _Upload(Unhurried):
+class _Upload:
     """Upload of what a file is written with, in a thread that begins with the first block.
 
     It knows nothing of the file, so that one that nobody has any more can be abandoned.
@@ -243,7 +243,7 @@ class _Upload(Unhurried):
     def _run(self) -> None:
         try:
             with self._interruption:
-                self.result = self._store(self)
+                self.result = self._store(Unhurried(self.read))
         except BaseException as err:  # noqa: BLE001 - it is raised in the thread that writes
             self.error = err
         with self._changed:
