@@ -25,7 +25,7 @@ from oio.common.constants import (
 )
 from oio.common.easy_value import int_value, true_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
-from oio.common.http_pools import RequestTimeout
+from oio.common.http_pools import request_timeout
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
     URLLIB3_POOLMANAGER_KWARGS,
@@ -38,7 +38,7 @@ from oio.common.http_urllib3 import (
 )
 from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
-from oio.common.limits import NO_LIMITS, Limits, RequestTimes, check_seconds
+from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import Perfdata, add_figure
 from oio.common.retry import Attempts, Retry, check_retry, seconds_asked
 from oio.common.utils import PLAIN
@@ -388,13 +388,13 @@ class HttpApi:
             parts = urlsplit(url)
             text = f"No time is left for {method} {parts.path}"
             raise exc.DeadlineReached(text, reqid=known, service=parts.netloc)
-        return _timeout_of(times)
+        return request_timeout(*times)
 
     @functools.cached_property
     def _usual_timeout(self) -> urllib3.Timeout | None:
         """Time limits of the requests of calls that bring none; None when no time would be left."""
         times = NO_LIMITS.for_request(self._limits)
-        return _timeout_of(times) if times.read > 0 else None
+        return request_timeout(*times) if times.read > 0 else None
 
     def _headers(self, given: RequestParts, timeout: urllib3.Timeout) -> Headers:
         """Headers of one request: those of the caller, and what options stand for."""
@@ -431,12 +431,6 @@ class HttpApi:
 def _reqid_of(given: RequestParts) -> str:
     reqid = given.get("reqid") or ""
     return reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
-
-
-@functools.lru_cache(64)
-def _timeout_of(times: RequestTimes) -> urllib3.Timeout:
-    # Those who count with it make a copy first.
-    return RequestTimeout(*times)
 
 
 @functools.lru_cache(2048)

@@ -81,6 +81,12 @@ class RequestTimeout(urllib3.Timeout):
             self.sending, self.reading = min(connect, total), min(read, total)
 
 
+@functools.lru_cache(64)
+def request_timeout(connect: float, read: float, total: float | None = None) -> RequestTimeout:
+    """Limits that many requests share: those who count with them make a copy first."""
+    return RequestTimeout(connect, read, total)
+
+
 class _GreenHTTPConnection(HTTPConnection):
     """A green connection of urllib3, which tells what it is busy with when it is interrupted.
 
