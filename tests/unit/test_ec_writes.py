@@ -13,7 +13,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from tests.kit import fakes
 from tests.kit.ec_fakes import DATA, EC, encoded
-from tests.kit.fakes import FakeResponse, network, stored
+from tests.kit.fakes import FakeResponse, counted_md5, network, stored
 
 SYSMETA = {
     **fakes.SYSMETA,
@@ -63,16 +63,7 @@ def test_each_chunk_gets_its_fragments_and_the_trailers_that_were_announced(algo
 
 
 def test_checksums_are_made_once_for_each_chunk_and_once_for_the_metachunk(monkeypatch):
-    made = []
-    real = hashlib.md5
-
-    def counting(*args, **kwargs):
-        # Those of the test itself say nothing of security.
-        if kwargs:
-            made.append("md5")
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(hashlib, "md5", counting)
+    made = counted_md5(monkeypatch)
     write()
     assert len(made) == 10
     made.clear()

@@ -265,6 +265,35 @@ def test_connection_is_kept_after_an_answer_was_read_and_not_after_it_was_droppe
         manager.clear()
 
 
+@pytest.mark.parametrize("limits", [{"read_timeout": 0.05}, {"timeout": urllib3.Timeout(read=0.05)}])
+def test_late_answer_over_a_kept_connection_is_told_as_such(limits):
+    over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.answer(200, b"{}")
+        peer.read_head()
+        over.wait()
+
+    def run() -> None:
+        while not over.is_set():
+            green.sleep(0.01)
+
+    with (
+        serving(script) as server,
+        HttpApi(f"http://{server.address}") as api,
+        green.ContextPool(1) as others,
+    ):
+        # While another green thread runs, the answer is waited for in the hub.
+        others.spawn(run)
+        try:
+            assert api._request("GET", "/route")[1] == {}
+            with pytest.raises(exc.OioTimeout):
+                api._request("GET", "/route", connection_timeout=30, request_attempts=1, **limits)
+        finally:
+            over.set()
+
+
 def test_answer_of_a_kept_connection_can_be_streamed():
     def script(peer: Peer) -> None:
         while peer.read_head():

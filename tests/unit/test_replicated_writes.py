@@ -17,7 +17,16 @@ from oio.common import green
 from oio.common.deadlines import monotonic_time
 from oio.common.generator_io import GeneratorIO
 from oio.common.storage_method import STORAGE_METHODS
-from tests.kit.fakes import SYSMETA, FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
+from tests.kit.fakes import (
+    SYSMETA,
+    FakeConnection,
+    FakeResponse,
+    at_the_seam,
+    chunks_on,
+    counted_md5,
+    network,
+    stored,
+)
 
 THREE = STORAGE_METHODS.load("plain/nb_copy=3")
 
@@ -280,16 +289,7 @@ def test_more_data_than_prepared_metachunks_is_an_error_not_a_short_object():
 
 @pytest.mark.pitfall(136)
 def test_nothing_is_hashed_twice_in_the_first_metachunk(monkeypatch):
-    made = []
-    real = hashlib.md5
-
-    def counting(*args, **kwargs):
-        # Those of the test itself say nothing of security.
-        if kwargs:
-            made.append("md5")
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(hashlib, "md5", counting)
+    made = counted_md5(monkeypatch)
     with network(**ALL):
         handler(stdio.BytesIO(b"x" * 150), two_metachunks()).stream()
     assert made == ["md5", "md5"]
