@@ -17,8 +17,10 @@ SMALL = 1 << 20
 """Bytes of data so small that a thread does not pay."""
 STEP = 262144
 """Bytes that are worth waking a thread."""
-BACKLOG = 2 << 20
+BACKLOG = 3 << 20
 """Bytes that may wait to be hashed, per checksum, but for the last block."""
+RESUMED_AT = 1 << 20
+"""Bytes that still wait when an owner who had to wait goes on: to wake it after each block costs more."""
 IDLE_SECONDS = 1.0
 """Seconds after which a thread that has nothing to do ends."""
 _PATIENCE = 1.0
@@ -59,8 +61,9 @@ class ThreadedChecksum:
         self._error: BaseException | None = None
         # Held for an instant. A condition of the standard library would keep it when a signal handler raises.
         self._lock = green.Lock()
-        #: What the owner waits for; a thread releases it after each block.
+        #: What the owner waits for; a thread releases it when no more than so many bytes are left.
         self._gate: Any = None
+        self._awaited = 0
 
     def update(self, data: bytes, /) -> None:
         """Add data.
@@ -76,7 +79,8 @@ class ThreadedChecksum:
             self._backlog += len(data)
         if self._worker is not None or (self._backlog >= STEP and self._hand_over()):
             # No longer than to hash it here would take: not even a green thread has to let others run.
-            self._wait_for(BACKLOG)
+            if self._backlog > BACKLOG:
+                self._wait_for(RESUMED_AT)
         elif self._backlog >= STEP:
             self._drain()
         self._check()
@@ -116,6 +120,7 @@ class ThreadedChecksum:
             with self._lock:
                 if self._worker is None or self._backlog <= backlog:
                     return
+                self._awaited = backlog
                 gate = self._gate = green.Lock()
                 gate.acquire()
             gate.acquire()
@@ -150,7 +155,8 @@ class ThreadedChecksum:
             block = self._pending.popleft() if self._pending and not worker.is_ending else None
             if block is None:
                 self._worker = None
-            self._open()
+            if block is None or self._backlog <= self._awaited:
+                self._open()
             return block
 
     def _open(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from oio.common.checksums import new_checksum
-from oio.common.hashing import BACKLOG, SMALL, STEP, ThreadedChecksum, Workers, in_threads
+from oio.common.hashing import BACKLOG, RESUMED_AT, SMALL, STEP, ThreadedChecksum, Workers, in_threads
 from tests.kit.signals import raising, strike
 
 BLOCK = bytes(1 << 20)
@@ -129,6 +129,24 @@ def test_data_that_wait_are_bounded(workers):
     added.set()
     assert checksum.hexdigest() == md5(BLOCK * 10)
     assert BACKLOG < most[0] <= BACKLOG + len(BLOCK)
+
+
+def test_owner_who_waits_is_not_woken_for_each_block(workers):
+    left, added = [], threading.Event()
+
+    def note() -> None:
+        until(lambda: checksum._gate is not None or added.is_set())
+        left.append(checksum._backlog)
+
+    checksum = ThreadedChecksum(Noted(note), 0, workers)
+    for _ in range(20):
+        checksum.update(BLOCK)
+    added.set()
+    assert checksum.hexdigest() == md5(BLOCK * 20)
+    # As long as all of them were not added, it was full, then went down to where the owner goes on.
+    full = BACKLOG + len(BLOCK)
+    assert left[:6] == [full, full - len(BLOCK), full - 2 * len(BLOCK)] * 2
+    assert full - 3 * len(BLOCK) == RESUMED_AT
 
 
 def test_failure_of_a_thread_is_raised_in_the_owner(workers):
