@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the paths and places that calls get."""
+"""Checks of the paths and addresses given to calls."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def place_of(path: object) -> Place:
 
 
 def check_directory_prefix(end: Path | Remote) -> None:
-    """Refuse to delete what only begins like a directory.
+    """Refuse to delete by a prefix that other directories may share.
 
     :raises ValueError: a prefix does not end with a slash
     """
@@ -49,7 +49,7 @@ def check_directory_prefix(end: Path | Remote) -> None:
 
 
 def check_apart(source: Remote, target: Remote) -> None:
-    """Refuse to copy objects among those that are listed for it."""
+    """Refuse a copy that would list its own copies: one end holds the other."""
     same = (source.account, source.container) == (target.account, target.container)
     if same and (source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)):
         raise WrongValue(f"target must not hold, or be in, the source: {target} and {source}")
