@@ -28,6 +28,8 @@ class Lane(Enum):
     """Calls that wait for services only, so that each one ends."""
     UPLOADS = "upload"
     """Uploads that also wait for the loop, which may need a call of the same client to feed them."""
+    TRANSFERS = "transfer"
+    """Transfers, which take long, have threads of their own, and wait for callbacks in the loop."""
     ENDINGS = "ending"
     """Work that frees connections, however busy the other workers are."""
 
@@ -211,7 +213,8 @@ class Workers:
         """Begin a piece of work with the context variables of the caller."""
         context = contextvars.copy_context()
         context.run(HANDED_OVER.set, calling_line())
-        if lane is Lane.UPLOADS and not Workers._notices_ending:
+        needs_loop = lane in {Lane.UPLOADS, Lane.TRANSFERS}
+        if needs_loop and not Workers._notices_ending:
             Workers._notices_ending = True
             _notice_ending()
         if self._pid != os.getpid():
@@ -221,7 +224,7 @@ class Workers:
             asyncio.get_running_loop(),
             functools.partial(context.run, work),
             self._jobs.discard,
-            lane is Lane.UPLOADS,
+            needs_loop,
         )
         with self._lock:
             # The client was closed: the thread must not stay.

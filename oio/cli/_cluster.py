@@ -13,7 +13,7 @@ from oio.common.exceptions import CommandError, NotFound, OioException, OioNetwo
 
 _COLUMNS = ("Type", "Addr", "Service Id", "Volume", "Location", "Slots", "Up", "Score", "Locked")
 _NOT_ASKED = -2
-"""Score of a service when the proxy does not ask the conscience for it."""
+"""Score of a local service when the proxy does not know it."""
 _RESULTS = ("Type", "Service", "Result")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the paths and addresses given to calls."""
+"""Checks of the settings, paths and addresses given to transfers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import TypeAlias
 
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.utils import shorten
-from oio.transfer._config import Remote
+from oio.transfer._config import Remote, TransferConfig
 from oio.transfer._places import Place
 
 Path: TypeAlias = "str | os.PathLike[str]"
+
+
+def check_settings(config: object, interval: object, **callbacks: object) -> None:
+    if config is not None and not isinstance(config, TransferConfig):
+        raise WrongType(f"config must be a TransferConfig, not {type(config).__name__}: {shorten(config)}")
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise WrongType(f"{name} must be callable: {shorten(callback)}")
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+        raise WrongType(f"progress_interval must be a number of seconds: {shorten(interval)}")
 
 
 def check_path(argument: str, value: object) -> str:

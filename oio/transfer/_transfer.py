@@ -21,6 +21,7 @@ from oio.transfer._checks import (
     check_directory,
     check_directory_prefix,
     check_path,
+    check_settings,
     place_of,
 )
 from oio.transfer._config import (
@@ -81,15 +82,7 @@ class Transfer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        given: object = config
-        if given is not None and not isinstance(given, TransferConfig):
-            raise WrongType(f"config must be a TransferConfig, not {type(given).__name__}: {shorten(given)}")
-        for name, call in (("on_progress", on_progress), ("on_result", on_result)):
-            if call is not None and not callable(call):
-                raise WrongType(f"{name} must be callable: {shorten(call)}")
-        interval: object = progress_interval
-        if isinstance(interval, bool) or not isinstance(interval, (int, float)):
-            raise WrongType(f"progress_interval must be a number of seconds: {shorten(interval)}")
+        check_settings(config, progress_interval, on_progress=on_progress, on_result=on_result)
         self._api = api
         self._config = config or TransferConfig()
         self._on_progress = on_progress
@@ -435,6 +428,9 @@ class Transfer:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
+    def _look(self) -> None:
+        """Called ten times a second, in the thread of each call, which ends with what this raises."""
+
     def _one(self, job: Callable[[Session], Job], deadline: float | None) -> Result:
         def jobs(session: Session) -> Iterator[Job]:
             yield job(session)
@@ -458,13 +454,9 @@ class Transfer:
         dry_run: bool = False,
         deadline: float | None = None,
     ) -> Report:
-        if self._closed:
-            raise WrongValue("the transfer was closed")
         config = config or self._config
-        limits: CallLimits = {}
         deadline = check_seconds("deadline", deadline)
-        if deadline is not None:
-            limits["deadline"] = deadline
+        limits: CallLimits = {} if deadline is None else {"deadline": deadline}
         crew, report = Crew(config.workers, deadline), Report(config.results_kept)
         sleep = self._sleep or crew.pause
         pace = Pace(config.bandwidth, self._clock, sleep)
@@ -478,6 +470,7 @@ class Transfer:
 
         def show(progress: Progress, over: bool) -> None:
             nonlocal shown_at
+            self._look()
             if self._on_progress is None:
                 return
             now = self._clock()
@@ -488,6 +481,9 @@ class Transfer:
         with self._lock:
             self._crews.add(crew)
         try:
+            # Looked at last, so that a thread that closes the transfer meanwhile sees this crew.
+            if self._closed:
+                raise WrongValue("the transfer was closed")
             crew.run(plan(session), see, show)
         except (TransferCancelled, TransferDeadlineReached) as err:
             err.report = report
