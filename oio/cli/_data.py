@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -193,7 +193,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         return (*row, json.dumps(perfdata)) if parsed_args.perfdata_column else row
 
     def _create_tree(
-        self, parsed_args: Arguments, directory: str, name: str, container_of: Any
+        self, parsed_args: Arguments, directory: str, name: str, container_of: Callable[[str], str]
     ) -> Iterator[tuple[Any, ...]]:
         """Upload a directory: names of objects are its name and the paths of the files in it."""
         if parsed_args.auto or parsed_args.properties or parsed_args.mime_type:

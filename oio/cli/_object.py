@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oio.cli._base import (
@@ -49,7 +49,7 @@ class DeleteObjects(Versioned, OnObjects, Listing):
         return ("Name", "Deleted"), self._delete_many(parsed_args, names, container_of)
 
     def _delete_many(
-        self, parsed_args: Arguments, names: Sequence[str], container_of: Any
+        self, parsed_args: Arguments, names: Sequence[str], container_of: Callable[[str], str]
     ) -> Iterator[tuple[str, bool]]:
         by_container: dict[str, list[str]] = {}
         for name in names:

@@ -20,10 +20,8 @@ from fsspec.core import get_compression
 
 from oio.common import exceptions as exc
 from oio.fs.file import CompressedFile, OioFile, OioText
-from oio.fs.listings import Listings, error
+from oio.fs.listings import Info, Listings, error
 from oio.fs.paths import Path, parents_of
-
-_Info = dict[str, Any]
 
 _BLOCK = 1 << 20
 _DELETED_AT_ONCE = 1000
@@ -371,8 +369,8 @@ class OioFileSystem(Listings):
         entry = self._file(path)
         return f"{entry['hash']}-{entry['version']}"
 
-    def _file(self, path: str) -> _Info:
-        entry: _Info = self.info(path)
+    def _file(self, path: str) -> Info:
+        entry: Info = self.info(path)
         if entry["type"] != "file":
             raise error(IsADirectoryError, errno.EISDIR, path)
         return entry

@@ -20,7 +20,7 @@ from oio.fs.errors import as_os_errors
 from oio.fs.paths import Path, parents_of
 
 _T = TypeVar("_T")
-_Info = dict[str, Any]
+Info = dict[str, Any]
 
 
 class Listings(AsyncFileSystem):  # type: ignore[misc]
@@ -100,18 +100,17 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     # --- descriptions ---
 
-    def _describe_version(self, path: str, meta: Mapping[str, Any]) -> _Info:
+    def _describe_version(self, path: str, meta: Mapping[str, Any]) -> Info:
         """Description of an object that was asked for by name."""
-        entry = _file(path, meta)
-        return {**entry, "properties": dict(meta.get("properties") or {})}
+        return _file(path, meta) | {"properties": dict(meta.get("properties") or {})}
 
-    async def _info(self, path: str, **_kwargs: Any) -> _Info:
+    async def _info(self, path: str, **_kwargs: Any) -> Info:
         path = self._strip_protocol(path)
         if (known := self._known(path)) is not None:
             return known
         return await self._run(path, self._look_at, path)
 
-    def _known(self, path: str) -> _Info | None:
+    def _known(self, path: str) -> Info | None:
         """Description of a path in a cached listing."""
         for directory in parents_of(path)[:1]:
             for entry in self.dircache.get(directory) or ():
@@ -119,7 +118,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
                     return dict(entry)
         return None
 
-    def _look_at(self, path: str) -> _Info:
+    def _look_at(self, path: str) -> Info:
         container, name = place = Path.of(path)
         if not container:
             return _directory("")
@@ -138,12 +137,12 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     async def _ls(self, path: str, detail: bool = True, refresh: bool = False, **_kwargs: Any) -> list[Any]:
         path = self._strip_protocol(path)
-        entries: list[_Info] | None = None if refresh else self.dircache.get(path)
+        entries: list[Info] | None = None if refresh else self.dircache.get(path)
         if entries is None:
             entries = await self._run(path, self._list, path)
         return list(entries) if detail else sorted(entry["name"] for entry in entries)
 
-    def _list(self, path: str) -> list[_Info]:
+    def _list(self, path: str) -> list[Info]:
         container, name = Path.of(path)
         if not container:
             try:
@@ -158,7 +157,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         self.dircache[path] = entries
         return entries
 
-    def _level(self, path: str, stem: str = "") -> list[_Info]:
+    def _level(self, path: str, stem: str = "") -> list[Info]:
         """Entries of one directory.
 
         :param stem: beginning of their names
@@ -197,13 +196,13 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
             found = {}
         return found if detail else sorted(found)
 
-    def _find_below(self, path: str, withdirs: bool, stem: str) -> dict[str, _Info]:
+    def _find_below(self, path: str, withdirs: bool, stem: str) -> dict[str, Info]:
         """All files of a tree, by one listing.
 
         :param stem: beginning of their paths in the tree
         """
         container, name = place = Path.of(path)
-        found: dict[str, _Info] = {}
+        found: dict[str, Info] = {}
         directories: set[str] = set()
         is_directory = not name
         for listed in self.api.object_list_all(self.account, container, prefix=place.prefix + stem):
@@ -240,11 +239,11 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
             raise
 
 
-def _directory(path: str) -> _Info:
+def _directory(path: str) -> Info:
     return {"name": path, "type": "directory", "size": 0}
 
 
-def _file(path: str, described: Mapping[str, Any]) -> _Info:
+def _file(path: str, described: Mapping[str, Any]) -> Info:
     return {
         "name": path,
         "type": "file",

@@ -14,10 +14,10 @@ from oio.transfer._places import Place
 Path: TypeAlias = "str | os.PathLike[str]"
 
 
-def check_settings(config: object, interval: object, **callbacks: object) -> None:
+def check_settings(config: object, interval: object, on_progress: object, on_result: object) -> None:
     if config is not None and not isinstance(config, TransferConfig):
         raise WrongType(f"config must be a TransferConfig, not {type(config).__name__}: {shorten(config)}")
-    for name, callback in callbacks.items():
+    for name, callback in (("on_progress", on_progress), ("on_result", on_result)):
         if callback is not None and not callable(callback):
             raise WrongType(f"{name} must be callable: {shorten(callback)}")
     if isinstance(interval, bool) or not isinstance(interval, (int, float)):

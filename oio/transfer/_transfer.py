@@ -82,7 +82,7 @@ class Transfer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        check_settings(config, progress_interval, on_progress=on_progress, on_result=on_result)
+        check_settings(config, progress_interval, on_progress, on_result)
         self._api = api
         self._config = config or TransferConfig()
         self._on_progress = on_progress
