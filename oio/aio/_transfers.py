@@ -62,6 +62,8 @@ def _in_loop(callback: Callable[[T], object] | None) -> Callable[[T], object] | 
 
 
 class _Interruptible(Transfer):
+    """Transfers whose calls end with an interruption of their worker."""
+
     def _look(self) -> None:
         # An interruption strikes where a green thread waits, and the crew is waited for with a lock.
         green.sleep()
