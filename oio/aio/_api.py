@@ -47,17 +47,17 @@ class AsyncObjectStorageApi(
     and exceptions: it runs in a thread, and is awaited. Iterators are for ``async for``. The loop is never
     blocked.
 
-    When the task of a call is cancelled, the call ends: its connections are closed, what it had stored so far
-    is removed, then the task goes on. A call whose last step was under way may have been done, as when a
-    deadline is reached.
+    When the task of a call is cancelled, the call ends: its connections are closed, the chunks that it has
+    stored are removed, then the task goes on. A call whose last step was under way may have been done, as
+    when a deadline is reached.
 
-    One object may be used by several loops, one after the other or in several threads.
+    Several loops may use one client, one after the other or in several threads.
 
     :param namespace: name of the namespace
     :param logger: where to log
     :param perfdata: default of the keyword of this name
-    :param workers: calls that run at a time; others wait for their turn. As many uploads of async iterables
-        run beside them. Threads are started when they are needed, and kept until the client is closed
+    :param workers: most calls that run at a time; others wait for their turn. As many uploads of async
+        iterables run beside them. Threads start when they are needed, and stay until the client is closed
     :param kwargs: options of :class:`~oio.api.object_storage.ObjectStorageApi`
     :raises ConfigurationException: there is no `endpoint`, and the namespace is not configured
 
@@ -80,7 +80,7 @@ class AsyncObjectStorageApi(
     ) -> None:
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise WrongValue(f"workers must be a number of threads, 1 at least: {workers!r}")
-        #: The client whose calls are made. Other threads may use it meanwhile.
+        #: The client underneath. Other threads may use it, too.
         self.sync = ObjectStorageApi(namespace, logger, perfdata, **kwargs)
         self._workers = Workers(workers)
         self._opened = weakref.WeakSet()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a call of the facade is made for an event loop."""
+"""Base of the asyncio face: the ways to make a call of the facade for an event loop."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 AsyncData: TypeAlias = "Data | AsyncIterable[object]"
-"""Data to upload: those that the facade takes, or an async iterable of blocks."""
+"""Data to upload: anything that the facade takes, or an async iterable of blocks."""
 
 _BATCH = 100
 """Items of a listing that a worker takes at once. A page has ten times as many."""
 
 
 class FaceBase:
-    """What the calls have in common.
+    """Base of the parts of the face.
 
-    :ivar sync: the client whose calls are made; it may be used by other threads meanwhile
+    :ivar sync: the client underneath; other threads may use it, too
     """
 
     sync: ObjectStorageApi
     _workers: Workers
-    #: Streams and files that hold something as long as they are not closed.
+    #: Streams and files that hold connections or threads until they are closed.
     _opened: weakref.WeakSet[Any]
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -69,24 +69,23 @@ class FaceBase:
         self, function: Callable[..., tuple[Any, Any]], *args: Any, **kwargs: Any
     ) -> tuple[Any, Any]:
         meta, chunks = await self._call(function, *args, **kwargs)
-        # Each one is asked for.
+        # An iterator makes a request for each item.
         return meta, AsyncItems(self._workers, chunks, 1) if isinstance(chunks, Iterator) else chunks
 
     def _iterate(self, function: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> AsyncItems[Any]:
         limit = kwargs.get("limit")
         batch = min(limit, _BATCH) if isinstance(limit, int) and limit > 0 else _BATCH
-
         return self._items(batch, function, *args, **kwargs)
 
     def _each(self, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs) -> AsyncItems[T]:
-        """Iterate over what is worth a step of the loop each, and costs requests."""
+        """Iterate one by one over items that cost requests."""
         return self._items(1, function, *args, **kwargs)
 
     def _items(
         self, batch: int, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs
     ) -> AsyncItems[T]:
         def items() -> Iterator[T]:
-            # Nothing is called before the first step, which is made by a worker.
+            # A generator, so that the call itself is made by the first step, in a worker.
             yield from function(*args, **kwargs)
 
         return AsyncItems(self._workers, items(), batch)
@@ -106,7 +105,7 @@ class FaceBase:
         return AsyncObjectWriter(self._workers, file)
 
     def _endings(self) -> list[Callable[[], object]]:
-        """What frees all that is open."""
+        """Actions that free all open streams and files."""
         return [functools.partial(_ending, opened) for opened in list(self._opened)]
 
 

@@ -24,7 +24,7 @@ F = TypeVar("F", bound="AsyncObjectReader | AsyncObjectWriter")
 
 
 class AsyncObjectReader:
-    """An object that is read like a file, from any place.
+    """An object that is read like a file, and can seek.
 
     A task that is cancelled while it waits for one of the methods closes the file.
     """
@@ -57,20 +57,21 @@ class AsyncObjectReader:
     async def read(self, size: int | None = -1) -> bytes:
         """Read bytes.
 
-        :param size: how many; fewer come at the end only. All that are left when it is negative, or None
+        :param size: how many; fewer come at the end only. A negative size, or None, reads to the end
         """
         return await self._call(functools.partial(self._file.read, size))
 
     async def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another place.
+        """Go to another position.
 
-        :param whence: 0 counts from the beginning, 1 from here, 2 from the end
-        :returns: where that is, from the beginning (bytes)
+        :param offset: bytes
+        :param whence: origin of the offset: 0 is the beginning, 1 the current position, 2 the end
+        :returns: the new position, from the beginning (bytes)
         """
         return await self._call(functools.partial(self._file.seek, offset, whence))
 
     async def tell(self) -> int:
-        """Where the next byte is read (bytes from the beginning)."""
+        """Position of the next byte to read (bytes from the beginning)."""
         return await self._call(self._file.tell)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -93,7 +94,7 @@ class AsyncObjectReader:
 
 
 class AsyncObjectWriter:
-    """An object that is written like a file, and committed when that is closed.
+    """An object that is written like a file, and committed when the file is closed.
 
     When its ``async with`` block raises, or when a task is cancelled while it waits for one of the methods,
     nothing is stored. A file that nobody closes is not stored either, and gives a ResourceWarning.
@@ -110,7 +111,7 @@ class AsyncObjectWriter:
 
     @property
     def result(self) -> Uploaded | None:
-        """Chunks, size and checksum of what was written, and description of the object, once it is closed."""
+        """Chunks, size and checksum of the written data, and description of the object, once it is closed."""
         return self._file.raw.result
 
     @property
@@ -121,16 +122,16 @@ class AsyncObjectWriter:
     async def write(self, data: ReadableBuffer) -> int:
         """Write bytes. Returns when there is room for them in the queue of the upload.
 
-        :returns: how many: all of them
+        :returns: number of bytes: all of them
         """
         return await self._call(functools.partial(self._file.write, data))
 
     async def tell(self) -> int:
-        """How many bytes the object has by now."""
+        """Bytes that the object has by now."""
         return await self._call(self._file.tell)
 
     async def flush(self) -> None:
-        """Give what is in the buffer to the upload. That commits nothing."""
+        """Pass the buffer on to the upload. That commits nothing."""
         await self._call(self._file.flush)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -147,7 +148,7 @@ class AsyncObjectWriter:
     close = aclose
 
     async def abort(self) -> None:
-        """Store nothing of what was written; the object stays as it was."""
+        """Store nothing; the object stays as it was."""
         if not self.closed:
             await self._workers.end(self._file.abort)
 
@@ -164,7 +165,7 @@ class AsyncObjectWriter:
 
 
 class Opening(Awaitable[F], Generic[F]):
-    """A file that is opened when this is awaited, or when its ``async with`` block is entered."""
+    """A file to open: by ``await``, or by ``async with``."""
 
     def __init__(self, opened: Callable[[], Awaitable[F]]) -> None:
         self._opened = opened

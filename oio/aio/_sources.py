@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data that the event loop gives, as the source of an upload in a worker."""
+"""Source of an upload in a worker: blocks that the event loop gives."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterator
 from typing import TypeVar
 
-from oio.aio._workers import Lane, Workers
+from oio.aio._workers import Lane, Workers, insist_until
 from oio.common.generator_io import GeneratorIO
 
 T = TypeVar("T")
 
 LARGEST_QUEUE = 1 << 20
-"""Bytes that wait for the worker: no further block is asked for before there are fewer."""
+"""No further block is asked for while this many bytes wait for the worker."""
 _MOST_BLOCKS = 1024
 
 
@@ -26,15 +26,15 @@ class Blocks(GeneratorIO):
     """The blocks of an async iterable, read in a worker.
 
     The loop queues them, and waits when the queue is full. The worker waits for a pipe when it is empty, as
-    it does for the network, so that time limits and interruptions end it. Nothing is asked of the iterable
-    before the worker wants to read.
+    it does for the network, so that time limits and interruptions end the wait. The iterable is not asked for
+    anything before the worker wants to read.
 
     :param loop: runs the iterable
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # Held for an instant, so that it does not block the loop.
+        # Never held for more than an instant: the loop takes it.
         self._lock = threading.Lock()
         self._queue: deque[object] = deque()
         self._error: BaseException | None = None
@@ -48,26 +48,26 @@ class Blocks(GeneratorIO):
     # --- in the loop ---
 
     async def fill(self, blocks: AsyncIterable[object]) -> None:
-        """Queue what an iterable gives, and its end or its exception."""
+        """Queue the blocks of an iterable, then its end or its exception."""
         error: BaseException | None = None
         try:
             await self._have_room()
             async for block in blocks:
                 self._put(block)
                 await self._have_room()
-        except BaseException as err:  # noqa: BLE001 - it is raised in the call that wants the data.
+        except BaseException as err:  # noqa: BLE001 - raised in the upload that reads the blocks
             error = err
         with self._lock:
             self._error, self._is_over = error, True
             self._wake()
         # Once the loop is closed, nothing can be awaited.
         if inspect.isasyncgen(blocks) and not self._loop.is_closed():
-            # It may hold something at the place where it was left.
+            # Its clean-up may free something.
             await blocks.aclose()
 
     def _put(self, block: object) -> None:
         if isinstance(block, (bytearray, memoryview)):
-            # Who gives it may change it afterwards.
+            # The program may change the buffer afterwards.
             block = memoryview(block).tobytes()
         with self._lock:
             self._queue.append(block)
@@ -157,7 +157,7 @@ def _settle(future: asyncio.Future[None]) -> None:
 async def upload(workers: Workers, data: AsyncIterable[object], store: Callable[[Blocks], T]) -> T:
     """Upload the blocks of an async iterable, which runs in a task of its own meanwhile.
 
-    :param store: uploads what it reads from a source
+    :param store: uploads a source
     """
     loop = asyncio.get_running_loop()
     blocks = Blocks(loop)
@@ -175,15 +175,5 @@ async def upload(workers: Workers, data: AsyncIterable[object], store: Callable[
 
 async def _stop(task: asyncio.Task[None]) -> None:
     """End a task, even if the current one is cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
     task.cancel()
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as err:
-            cancelled = err
-    if cancelled is not None:
-        try:
-            raise cancelled
-        finally:
-            del cancelled
+    await insist_until(task.done, lambda: asyncio.wait([task]))

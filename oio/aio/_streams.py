@@ -27,8 +27,8 @@ T = TypeVar("T")
 class AsyncObjectStream(AsyncIterator[bytes]):
     """The bytes of an object, or of ranges of it: an async iterator of blocks of any size.
 
-    Nothing is asked of the rawx services before the first block is, so their errors come then. While the
-    program works on one block, the next one is read, and no more. It has one reader at a time.
+    The rawx services are asked with the first block, so their errors come then. While the program works on
+    one block, the next one is read, and no more. A stream has one reader at a time.
 
     Close it, or use it in an ``async with`` block, when it may be left before its end. A task that is
     cancelled while it waits for a block closes the stream.
@@ -37,7 +37,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
     def __init__(self, workers: Workers, stream: ObjectStream) -> None:
         self._workers = workers
         self._stream = stream
-        #: Reads a block that somebody waits for, or the next one.
+        #: Reads the block that a task waits for, or the one after it.
         self._job: Job[bytes | None] | None = None
         self._rest: bytes | memoryview = b""
         self._is_whole = self._is_read = False
@@ -45,7 +45,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed; at its end, it is not."""
+        """Whether it was closed. The end of the data does not close it."""
         return self._stream.closed
 
     def __aiter__(self) -> AsyncObjectStream:
@@ -53,7 +53,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         if self.closed and not self._is_whole:
-            # Who has closed it knows. The others must not take this for the end of the object.
+            # The task that closed it stops here. Others must not take this for the end of the object.
             if self._closer is None or self._closer() is not asyncio.current_task():
                 raise exc.OioException("The stream was closed before its end")
             raise StopAsyncIteration
@@ -63,7 +63,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
         return bytes(block)
 
     async def _take(self) -> bytes | memoryview:
-        """The next block, or what is left of it; nothing at the end."""
+        """The next block, or the rest of the last one; nothing at the end."""
         if self._rest:
             rest, self._rest = self._rest, b""
             return rest
@@ -91,9 +91,9 @@ class AsyncObjectStream(AsyncIterator[bytes]):
     async def read(self, size: int | None = -1) -> bytes:
         """Read bytes.
 
-        :param size: how many; fewer come at the end only. All that are left when it is negative, or None
-        :returns: nothing at the end
-        :raises ClosedFile: it was closed
+        :param size: how many; fewer come at the end only. A negative size, or None, reads to the end
+        :returns: bytes; none at the end
+        :raises ClosedFile: the stream was closed
         """
         if size is not None and not isinstance(size, int):
             raise WrongType(f"size must be an int, not {type(size).__name__}: {shorten(size)}")
@@ -113,7 +113,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         """Close the connections to the rawx services, and end the iteration.
 
-        A read that another task is waiting for ends at once, with an exception.
+        If another task waits for a block, its read ends at once, with an exception.
         """
         self._closer = weakref.ref(asyncio.current_task() or self)
         self._rest = b""
@@ -144,10 +144,10 @@ class AsyncObjectStream(AsyncIterator[bytes]):
 
 
 class AsyncItems(AsyncIterator[T], Generic[T]):
-    """An iterator of the facade, for ``async for``. It may be left at any place.
+    """An iterator of the facade, for ``async for``. It may be left at any point.
 
     :param items: iterated over in workers
-    :param batch: items that a worker takes at once, at most
+    :param batch: most items that a worker takes at once
     """
 
     def __init__(self, workers: Workers, items: Iterator[T], batch: int) -> None:
@@ -171,9 +171,7 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
             raise StopAsyncIteration
         try:
             found, self._error = await self._workers.call(functools.partial(_batch, self._items, self._batch))
-        except (
-            BaseException
-        ):  # A task that was cancelled has lost a batch: what came after it would be a gap.
+        except BaseException:  # A cancelled task has lost a batch: the items after it would hide a gap.
             self._is_over = True
             raise
         self._is_over = self._error is not None or len(found) < self._batch
@@ -186,11 +184,11 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
 
 
 def _batch(items: Iterator[T], size: int) -> tuple[list[T], Exception | None]:
-    """Take some items, and the exception that comes after them, if one does."""
+    """Take some items, and the exception after them, if there is one."""
     found: list[T] = []
     try:
         for item in islice(items, size):
-            found.append(item)  # noqa: PERF402 - those before an exception are kept
-    except Exception as err:  # noqa: BLE001 - it is raised after them
+            found.append(item)  # noqa: PERF402 - items before an exception are kept
+    except Exception as err:  # noqa: BLE001 - raised after them
         return found, err
     return found, None

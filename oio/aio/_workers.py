@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers: a bounded number of OS threads that do what would block an event loop."""
+"""Workers: a bounded number of OS threads, for work that would block an event loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import contextvars
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -22,24 +22,26 @@ T = TypeVar("T")
 
 
 class Lane(Enum):
-    """What a worker is for: no lane has to wait until work of another one is over."""
+    """Kind of work. Each has workers of its own, so that none waits for work of another kind."""
 
     CALLS = "call"
-    """What waits for services only, so that each one ends."""
+    """Calls that wait for services only, so that each one ends."""
     UPLOADS = "upload"
-    """What waits for the loop too, which may have to read with the same client for it."""
+    """Uploads that also wait for the loop, which may need a call of the same client to feed them."""
+    TRANSFERS = "transfer"
+    """Transfers, which take long, have threads of their own, and wait for callbacks in the loop."""
     ENDINGS = "ending"
-    """What frees connections, however busy the other workers are."""
+    """Work that frees connections, however busy the other workers are."""
 
 
 _MOST_STANDSTILLS = 20
-"""Looks (of 0.05 seconds) at a loop that does not run, in a program that ends, before it is given up."""
+"""Looks, 0.05 seconds apart, at a loop that does not run, before a program that ends gives it up."""
 _is_ending = threading.Event()
-"""The main thread has ended. Those that concurrent.futures joins then come before all others."""
+"""Set when the main thread ends, before concurrent.futures joins its threads."""
 
 
 def _notice_ending() -> None:
-    """Notice when the main thread ends, as concurrent.futures does: there is no public way."""
+    """Notice the end of the main thread, as concurrent.futures does: there is no public way."""
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
         # It refuses when the program is ending.
@@ -48,9 +50,9 @@ def _notice_ending() -> None:
 
 
 class _Orphaning(green.Interruption):
-    """Also ends what waits for a loop that was closed, or left by a program that ends: no task could.
+    """Also ends the wait for a loop that was closed, or that a program leaves when it ends: no task can.
 
-    :param loop: is waited for
+    :param loop: the loop that the thread waits for
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,7 +61,7 @@ class _Orphaning(green.Interruption):
         self._standstills = 0
 
     def _look(self, _: object = None) -> None:
-        # Another thread may run it, and may do so again.
+        # One look is not enough: another thread may be about to run it again.
         stands = _is_ending.is_set() and not self._loop.is_running()
         self._standstills = self._standstills + 1 if stands else 0
         if self._loop.is_closed() or self._standstills > _MOST_STANDSTILLS:
@@ -68,11 +70,11 @@ class _Orphaning(green.Interruption):
 
 
 class Job(Generic[T]):
-    """A piece of work that a worker does. All but :meth:`run` and :meth:`interrupt` is for the loop.
+    """A piece of work for a worker. All methods but :meth:`run` and :meth:`interrupt` are for the loop.
 
     :param loop: is told of the end
     :param leave: called at the end, in either thread
-    :param needs_loop: it waits for the loop
+    :param needs_loop: whether the work waits for the loop
     """
 
     def __init__(
@@ -94,14 +96,14 @@ class Job(Generic[T]):
         self.is_over = False
 
     def start(self, lane: ThreadPoolExecutor) -> None:
-        """Queue it for the next worker of a lane that is free.
+        """Queue it for the next free worker of a lane.
 
         :raises OioException: no thread can be started
         """
         try:
             self._place = lane.submit(self.run)
         except RuntimeError as err:
-            # It may be in the queue all the same.
+            # It may have been queued before the thread failed to start.
             self.interrupt()
             raise exc.OioException(f"No thread can be started for the call: {err}") from err
         self._place.add_done_callback(self._drop)
@@ -119,7 +121,7 @@ class Job(Generic[T]):
                 raise green.Interrupted
             with self._interruption:
                 self._result.append(work())
-        except BaseException as err:  # noqa: BLE001 - it is raised where the result is waited for.
+        except BaseException as err:  # noqa: BLE001 - raised where the result is waited for
             self._error = err
         del work
         self._tell()
@@ -131,7 +133,7 @@ class Job(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._arrive)
         except RuntimeError:
-            # The loop is closed: nobody waits.
+            # The loop is closed: no task waits.
             self.is_over = True
 
     def _arrive(self) -> None:
@@ -142,7 +144,7 @@ class Job(Generic[T]):
         self._waiters.clear()
 
     def _forget(self) -> None:
-        # An exception refers to this job, by its traceback.
+        # The traceback of an exception refers to this job.
         self._result.clear()
         self._error = None
 
@@ -153,7 +155,7 @@ class Job(Generic[T]):
         self._forget()
 
     def interrupt(self) -> None:
-        """End it: at once if it waits, else when it waits next. It may have been done by then."""
+        """End it: at once if it waits, else at its next wait. It may be done before that."""
         self._interruption.ask()
         if self._place is not None:
             self._place.cancel()
@@ -166,12 +168,12 @@ class Job(Generic[T]):
             try:
                 await waiter
             finally:
-                # Some hosts cancel a task again and again until it has left.
+                # Some hosts cancel a task again and again: each wait must leave nothing behind.
                 with contextlib.suppress(ValueError):
                     self._waiters.remove(waiter)
 
     def take(self) -> T:
-        """Give its result, or raise its exception: once."""
+        """Return its result, or raise its exception. To be called once."""
         error, self._error = self._error, None
         if error is None:
             return self._result.pop()
@@ -184,17 +186,17 @@ class Job(Generic[T]):
             del error
 
     def has_result(self) -> bool:
-        """Whether there is a result that nobody has taken."""
+        """Whether there is a result that was not taken."""
         return bool(self._result)
 
 
 class Workers:
-    """The workers of a client. Threads are started when they are needed, and kept until it is closed.
+    """Workers of a client. Threads start when they are needed, and stay until it is closed.
 
-    :param size: of each lane
+    :param size: most threads of each lane
     """
 
-    #: Whether the end of the program will be noticed.
+    #: Whether the end of the main thread will be noticed.
     _notices_ending = False
 
     def __init__(self, size: int) -> None:
@@ -211,7 +213,8 @@ class Workers:
         """Begin a piece of work with the context variables of the caller."""
         context = contextvars.copy_context()
         context.run(HANDED_OVER.set, calling_line())
-        if lane is Lane.UPLOADS and not Workers._notices_ending:
+        needs_loop = lane in {Lane.UPLOADS, Lane.TRANSFERS}
+        if needs_loop and not Workers._notices_ending:
             Workers._notices_ending = True
             _notice_ending()
         if self._pid != os.getpid():
@@ -221,10 +224,10 @@ class Workers:
             asyncio.get_running_loop(),
             functools.partial(context.run, work),
             self._jobs.discard,
-            lane is Lane.UPLOADS,
+            needs_loop,
         )
         with self._lock:
-            # What is freed after the client was closed must not leave a thread.
+            # The client was closed: the thread must not stay.
             is_late = lane is Lane.ENDINGS and not self._lanes
             pool = self._lanes.get(lane) or ThreadPoolExecutor(self._size, f"oio {lane.value}")
             if not is_late:
@@ -254,14 +257,14 @@ class Workers:
     ) -> T:
         """Wait for the result of a job. A task that is cancelled meanwhile ends it, and waits for its end.
 
-        :param abandon: called then, in another worker
-        :param discard: called with a result that nobody gets, in another worker
+        :param abandon: called on cancellation, in another worker
+        :param discard: called with a result that no task gets, in another worker
         """
         try:
             await job.over()
         except asyncio.CancelledError:
             job.interrupt()
-            # Each of these may raise at its end that the task was cancelled again.
+            # Each of these comes to its end, and then raises if the task was cancelled again.
             if abandon is not None:
                 with contextlib.suppress(asyncio.CancelledError):
                     await self.end(abandon)
@@ -275,15 +278,15 @@ class Workers:
         return job.take()
 
     async def end(self, work: Callable[[], object]) -> None:
-        """Free what something holds, even if the task is cancelled meanwhile."""
+        """Do work that frees something, even if the task is cancelled meanwhile."""
         job = self.start(work, Lane.ENDINGS)
         await insist(job)
         job.take()
 
     async def close(self, *endings: Callable[[], object]) -> None:
-        """End all work that is under way, then do what is left to do, then end the threads.
+        """Interrupt all work under way, call the endings, then end the threads.
 
-        :param endings: called in a thread, one after the other, whichever fail
+        :param endings: called in a thread, one after the other, whichever of them fail
         """
         with self._lock:
             jobs, lanes = self._jobs, self._lanes
@@ -302,20 +305,26 @@ class Workers:
         thread = threading.Thread(target=last.run, name="oio close", daemon=True)
         thread.start()
         await insist(last)
-        # It has nothing left to do.
+        # The thread is at its end: this does not block the loop.
         thread.join()
         last.take()
 
 
 async def insist(job: Job[Any]) -> None:
-    """Wait for the end of a job, even if the task is cancelled meanwhile.
+    """Wait for the end of a job, even if the task is cancelled meanwhile; see :func:`insist_until`."""
+    await insist_until(lambda: job.is_over, job.over)
 
-    :raises CancelledError: at the end: it was
+
+async def insist_until(is_over: Callable[[], bool], wait: Callable[[], Awaitable[object]]) -> None:
+    """Wait until something is over, even if the task is cancelled meanwhile.
+
+    :param wait: waits for it once
+    :raises CancelledError: at the end, if the task was cancelled
     """
     cancelled: asyncio.CancelledError | None = None
-    while not job.is_over:
+    while not is_over():
         try:
-            await job.over()
+            await wait()
         except asyncio.CancelledError as err:
             cancelled = err
     if cancelled is not None:

@@ -27,19 +27,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except KeyboardInterrupt:
-        # While modules were imported.
+        # Pressed while modules were imported; the program handles later ones itself.
         return _INTERRUPTED
 
 
 def _run(words: list[str]) -> int:
     if words == ["--version"]:
-        # Scripts that look for it do not wait for what it does not need.
+        # Answered before the imports below, for scripts that look for it.
         from oio._version import __version__
 
         sys.stdout.write(f"openio {__version__}\n")
         return 0
     if words[:1] == ["sandbox"] and words[1:2] in (["run"], ["demo"], ["chaos"]):
-        # It has options of its own, and needs nothing of what follows.
+        # The sandbox has options of its own, and does not need cliff.
         from oio.sandbox.__main__ import main as run_sandbox
 
         return run_sandbox(words[2:] if words[1] == "run" else words[1:])

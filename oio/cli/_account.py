@@ -30,7 +30,7 @@ class _OnAccount(Base):
 
 
 class _OnAccounts(Base):
-    """A command on several ones."""
+    """A command on several accounts."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("names", metavar="ACCOUNT", nargs="+")
@@ -59,7 +59,7 @@ class ListAccounts(Listing):
     """List the accounts."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag for their figures."""
+        """Add the flag for figures."""
         parser.add_argument(
             "--stats", "--long", dest="stats", action=Full, help="with their figures, as -f value"
         )

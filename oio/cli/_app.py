@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program: its global options, its commands, how it ends, and batches of commands."""
+"""The program ``openio``: commands, batches of commands, exit statuses and logs."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Openio(App):
             except BrokenPipeError:
                 abandon(self.stdout)
                 return _BROKEN_PIPE
-            except Exception as err:  # noqa: BLE001 - a file of logs that cannot be written, a batch that is no text
+            except Exception as err:  # noqa: BLE001 - a log file that cannot be written, a batch that is no text
                 abandon(self.stdout)
                 self.stderr.write(f"{explain(err)}\n")
                 return 1
             finally:
                 self.stderr.flush()
         except OSError:
-            # There is nobody left to be told.
+            # The standard error cannot be written either.
             abandon(self.stderr)
             return 1
 
@@ -87,11 +87,11 @@ class Openio(App):
         return code
 
     def _profiled(self, call: Callable[[list[str]], int], words: list[str]) -> int:
-        """Run something, with a profile if that is wanted."""
+        """Run commands, with a profile if one is wanted."""
         if not self.options.profile:
             return call(words)
         if not self.options.profile_early:
-            # The command and what it needs are imported before.
+            # Imported now, the command and the client are not part of the profile.
             with contextlib.suppress(ValueError):
                 self.command_manager.find_command(words)
             import_module("oio.api.object_storage")
@@ -102,7 +102,7 @@ class Openio(App):
             profiler.dump_stats(self.options.profile)
 
     def run_subcommand(self, argv: list[str]) -> int:
-        """Run one command; an unknown one is told, with similar ones."""
+        """Run one command; of an unknown one, print similar ones."""
         try:
             factory, name, words = self.command_manager.find_command(argv)
         except ValueError:
@@ -123,12 +123,12 @@ class Openio(App):
             return code
         except BrokenPipeError:
             raise
-        except Exception as err:  # noqa: BLE001 - whatever it is, the user gets one line
+        except Exception as err:  # noqa: BLE001 - the user gets one line about any of them
             self.tell(err)
             return 1
 
     def tell(self, err: BaseException, before: str = "") -> None:
-        """Tell an error, in one line; with --debug, where it comes from."""
+        """Report an error in one line; with --debug, with its traceback."""
         self.LOG.error("%s%s", before, explain(err), exc_info=err if self.options.debug else None)
 
     # --- several commands
@@ -141,7 +141,7 @@ class Openio(App):
             if line.lstrip().startswith("#"):
                 continue
             try:
-                # Not its comments: they may begin within a word, and another object would be deleted.
+                # Comments are not cut off: they may begin within a word, and another object would be deleted.
                 words = shlex.split(line)
                 if words in (["quit"], ["exit"]):
                     break
@@ -171,7 +171,7 @@ class Openio(App):
 
     @contextlib.contextmanager
     def _logging(self) -> Iterator[None]:
-        """Log to the standard error, and to a file if there is one, until the end."""
+        """Log to the standard error, and to a file if one is given."""
         root = logging.getLogger()
         level_before = root.level
         console = logging.StreamHandler(self.stderr)
@@ -180,7 +180,7 @@ class Openio(App):
         if self.options.log_file:
             handlers.append(logging.FileHandler(self.options.log_file))
             handlers[-1].setFormatter(logging.Formatter("[%(asctime)s] %(levelname)-8s %(name)s %(message)s"))
-        # What is shown is decided here, and by the level of the console.
+        # The file gets what the console shows.
         root.setLevel(console.level)
         for handler in handlers:
             root.addHandler(handler)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bars that show on a terminal how far a transfer has come."""
+"""Progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     Told: TypeAlias = Callable[[Progress], object] | None
 
 _WORTH_A_BAR = 1 << 20
-"""Bytes of the smallest file that takes long enough to show a bar."""
+"""Bytes of the smallest file that is worth a bar."""
 
 
 def bar(app: Any) -> contextlib.AbstractContextManager[Told]:
     """Show a bar, if the standard error is a terminal, and rich is installed.
 
     :param app: the program
-    :returns: what gets the progress, inside the context; None without a bar
+    :returns: context of a function that takes the progress; of None, without a bar
     """
     if app.stderr.isatty() and app.options.verbose_level:
         with contextlib.suppress(ImportError):
@@ -38,7 +38,7 @@ def bar(app: Any) -> contextlib.AbstractContextManager[Told]:
 def watched(app: Any, source: IO[bytes]) -> Iterator[Any]:
     """Show a bar while a source is read.
 
-    :returns: what to read instead: the source itself when there is no bar
+    :returns: the source to read: the same one without a bar
     """
     size = _size(source)
     if size is not None and size < _WORTH_A_BAR:
@@ -49,7 +49,7 @@ def watched(app: Any, source: IO[bytes]) -> Iterator[Any]:
 
 
 def _size(source: IO[bytes]) -> int | None:
-    """Bytes of a file; None when nobody knows."""
+    """Bytes of a file; None if that is not known."""
     try:
         known = os.fstat(source.fileno())
     except OSError:
@@ -58,9 +58,9 @@ def _size(source: IO[bytes]) -> int | None:
 
 
 class Count:
-    """Counts the bytes of one object.
+    """Count of the moved bytes of one object.
 
-    :param size: bytes in all, None when nobody knows
+    :param size: bytes in all; None if that is not known
     :param told: gets the progress
     """
 

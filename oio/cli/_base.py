@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bases of the commands, of which there are three kinds, and the arguments that they share."""
+"""Bases of commands: silent ones, listings, descriptions of one thing, and the arguments that they share."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,7 +16,7 @@ from cliff.show import ShowOne
 
 from oio.cli._context import Context
 from oio.cli._formats import Formats
-from oio.cli._values import Properties, bare_cid
+from oio.cli._values import Full, Properties, bare_cid
 from oio.common.autocontainer import HashedContainerBuilder
 from oio.common.exceptions import CommandError
 
@@ -29,22 +29,22 @@ Fields: TypeAlias = tuple[Sequence[str], Sequence[Any]]
 
 _NO_NAME = re.compile(r"[^\w.]")
 _EXPANDED = re.compile(r"[\\$`]")
-"""What a shell expands between double quotes."""
+"""Characters that a shell expands between double quotes."""
 
 
 class Base(Command):
-    """What all commands share: the clients, and how errors are told."""
+    """A command, with its clients and its errors."""
 
-    #: Exit status when nothing was raised.
+    #: Exit status, unless there is an exception.
     status = 0
 
     def __init__(self, app: Any, app_args: Any) -> None:
-        # Without its name: cliff would look for extensions of each command.
+        # The name is left out: with it, cliff would look for extensions of each command.
         super().__init__(app, app_args)
 
     @cached_property
     def context(self) -> Context:
-        """What the command runs with."""
+        """Settings and clients of the command."""
         return Context(self.app_args, self.app.clients, self.app.perfdata)
 
     @property
@@ -53,7 +53,7 @@ class Base(Command):
         return self.context.api
 
     def get_epilog(self) -> str:
-        """End the help with nothing: cliff would look through all packages that are installed."""
+        """End the help with nothing: cliff would look through all installed packages."""
         return ""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -63,19 +63,15 @@ class Base(Command):
         return parser
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the arguments of the command; of mixins, those that they share."""
+        """Add the arguments of the command, or those of a base."""
 
     def run(self, parsed_args: Arguments) -> int:
         """Run the command; return the exit status."""
         return super().run(parsed_args) or self.status
 
-    def tell(self, err: BaseException, before: str = "") -> None:
-        """Tell an error, in one line; with --debug, where it comes from."""
-        self.app.tell(err, before)
-
     def fail(self, err: BaseException, before: str = "") -> None:
-        """Tell an error, and go on: the exit status will be 1."""
-        self.tell(err, before)
+        """Report an error, and go on: the exit status will be 1."""
+        self.app.tell(err, before)
         self.status = self.status or 1
 
 
@@ -98,19 +94,19 @@ class Showing(Base, ShowOne):
 
     @staticmethod
     def shown(fields: dict[str, Any]) -> Fields:
-        """Fields in the order of their names."""
+        """Fields, sorted by name."""
         names = sorted(fields)
         return names, [fields[name] for name in names]
 
     def produce_output(self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[Any]) -> int:
-        """Print the fields; of those that are for a shell, nothing is run when they are evaluated."""
+        """Print the fields; those for a shell are escaped, so that it runs nothing when it evaluates them."""
         if parsed_args.formatter != "shell":
             return int(super().produce_output(parsed_args, column_names, data))
         names, chosen = self._generate_columns_and_selector(parsed_args, column_names)
         values = data if chosen is None else compress(data, chosen)
         self.formatter.emit_one(
             [_NO_NAME.sub("_", name) for name in names],
-            # Cliff escapes quotes only, and of text only.
+            # Cliff only escapes quotes, and only in text.
             [_EXPANDED.sub(r"\\\g<0>", str(value)) for value in values],
             self.app.stdout,
             parsed_args,
@@ -119,10 +115,10 @@ class Showing(Base, ShowOne):
 
 
 class OnContainers(Base):
-    """A command on containers, which may be told by their IDs."""
+    """A command on containers, which may be given by ID."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the option that says so."""
+        """Add the flag for IDs."""
         parser.add_argument("--cid", action="store_true", help="CONTAINER is the ID of a container")
         super().add_arguments(parser)
 
@@ -149,9 +145,9 @@ class OnContainer(OnContainers):
 
 
 class OnObjects(OnContainers):
-    """A command on objects of a container, whose name may be computed."""
+    """A command on objects of a container. The name of the container may be computed from theirs."""
 
-    #: Of the argument for objects: None for one object.
+    #: ``nargs`` of the argument for objects; None for a single object.
     nargs: str | None = None
     metavar = "OBJECT"
     dest = "obj"
@@ -167,7 +163,7 @@ class OnObjects(OnContainers):
         super().add_arguments(parser)
 
     def builder(self, parsed_args: Arguments) -> HashedContainerBuilder:
-        """What computes the names of containers."""
+        """The function of --auto: names of objects to names of containers."""
         options = self.context.conscience.info(**self.context.call)["options"]
         bits = parsed_args.flat_bits or options.get("flat_bitlength")
         if not bits:
@@ -178,7 +174,7 @@ class OnObjects(OnContainers):
         )
 
     def container_of(self, parsed_args: Arguments) -> Callable[[str], str]:
-        """What tells the container of an object.
+        """A function that gives the container of an object.
 
         :raises CommandError: there is neither a container nor --auto
         """
@@ -195,6 +191,13 @@ class OnObjects(OnContainers):
         account, container, call = self.named(parsed_args, self.container_of(parsed_args)(name))
         return account, container, name, call
 
+    def targets(self, parsed_args: Arguments) -> Iterator[tuple[str | None, str | None, str, dict[str, Any]]]:
+        """Account, container and name of each of the objects, and keywords of a call."""
+        container_of = self.container_of(parsed_args)
+        for name in parsed_args.objs:
+            account, container, call = self.named(parsed_args, container_of(name))
+            yield account, container, name, call
+
 
 class Versioned(Base):
     """A command on one version."""
@@ -208,7 +211,7 @@ class Versioned(Base):
 
 
 def add_properties(parser: argparse.ArgumentParser, *flags: str) -> None:
-    """Add the option for properties that are set."""
+    """Add the option for properties to set."""
     parser.add_argument(
         *flags,
         "--property",
@@ -221,7 +224,7 @@ def add_properties(parser: argparse.ArgumentParser, *flags: str) -> None:
 
 
 def add_property_names(parser: argparse.ArgumentParser, *flags: str, required: bool = False) -> None:
-    """Add the option for properties that are removed."""
+    """Add the option for names of properties."""
     parser.add_argument(
         *flags,
         "--property",
@@ -235,9 +238,7 @@ def add_property_names(parser: argparse.ArgumentParser, *flags: str, required: b
 
 
 def add_listing(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose what is listed."""
-    from oio.cli._values import Full
-
+    """Add the options that choose the names to list."""
     add = parser.add_argument
     add("--prefix", help="names that begin so only")
     add("--delimiter", help="fold what follows it in names")

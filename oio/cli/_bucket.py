@@ -25,7 +25,7 @@ class ListBuckets(Listing):
     """List the buckets of the account."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which ones, and what of them."""
+        """Add the choice of buckets and columns."""
         add = parser.add_argument
         add("--prefix", help="names that begin so only")
         add("--marker", help="names after this one only")
@@ -106,7 +106,7 @@ class RefreshBucket(_OnBucket, Silent):
     """Count the objects and bytes of a bucket again."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what else is done."""
+        """Add the flags for its containers."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--touch", action="store_true", help="let each of its containers send its state first")

@@ -13,7 +13,7 @@ from oio.common.exceptions import CommandError, NotFound, OioException, OioNetwo
 
 _COLUMNS = ("Type", "Addr", "Service Id", "Volume", "Location", "Slots", "Up", "Score", "Locked")
 _NOT_ASKED = -2
-"""Score of a service whose host does not ask for it."""
+"""Score of a local service when the proxy does not know it."""
 _RESULTS = ("Type", "Service", "Result")
 
 
@@ -31,12 +31,12 @@ class _OnTypes(Base):
         return sorted(self.context.conscience.service_types(**self.context.call))
 
     def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The services, with their types; a type that fails is told."""
+        """The services, with their types; the failure of a type is reported."""
         for kind in self.types(parsed_args):
             try:
                 found = self.context.conscience.all_services(kind, full=full, **self.context.call)
             except OioException as err:
-                # Services of today name types that they do not manage.
+                # Today's conscience names types that it does not manage.
                 if parsed_args.types or not isinstance(err, NotFound):
                     self.fail(err, f"{kind}: ")
                 continue
@@ -51,6 +51,11 @@ class _OnServices(Base):
         parser.add_argument("type", metavar="SRV_TYPE")
         parser.add_argument("services", metavar="SRV", nargs="+", help="address or ID")
         super().add_arguments(parser)
+
+    @staticmethod
+    def chosen(parsed_args: Arguments) -> Iterator[tuple[str, str]]:
+        """Type and address, or ID, of each service."""
+        return ((parsed_args.type, service) for service in parsed_args.services)
 
 
 class ShowCluster(Showing):
@@ -74,7 +79,7 @@ class ListServices(_OnTypes, Listing):
     """List services."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what of them."""
+        """Add the choice of columns."""
         super().add_arguments(parser)
         parser.add_argument("--stats", "--full", dest="stats", action="store_true", help="their figures")
         parser.add_argument("--tags", action="store_true", help="their tags")
@@ -89,7 +94,7 @@ class ListServices(_OnTypes, Listing):
             (*_described(kind, service), *(_tagged(service["tags"], prefix) for _, prefix in prefixes))
             for kind, service in self.services(parsed_args, full=parsed_args.stats)
         )
-        # Those that fail are told before the table.
+        # A list, so that failures are reported before the table.
         return columns, list(rows)
 
 
@@ -158,10 +163,10 @@ class ResolveService(Showing):
         return ("addr",), (known["addr"],)
 
 
-class _Telling(Listing):
-    """A command that tells something about services, one by one."""
+class _OneByOne(Listing):
+    """A command that does something to services, one by one."""
 
-    def tell_of(
+    def each(
         self, services: Iterable[tuple[str, str]], action: Callable[[str, str], object], done: str
     ) -> Rows:
         rows = []
@@ -181,7 +186,7 @@ class _Telling(Listing):
         self.context.conscience.unlock_score(self.described(kind, service), **self.context.call)
 
 
-class LockServices(_OnServices, _Telling):
+class LockServices(_OnServices, _OneByOne):
     """Fix the scores of services."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -198,29 +203,27 @@ class LockServices(_OnServices, _Telling):
                 self.described(kind, service, score=score), **self.context.call
             )
 
-        services = ((parsed_args.type, service) for service in parsed_args.services)
-        return self.tell_of(services, lock, f"locked to {score}")
+        return self.each(self.chosen(parsed_args), lock, f"locked to {score}")
 
 
-class UnlockServices(_OnServices, _Telling):
+class UnlockServices(_OnServices, _OneByOne):
     """Let the scores of services be computed again."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Unlock them."""
-        services = ((parsed_args.type, service) for service in parsed_args.services)
-        return self.tell_of(services, self.unlock, "unlocked")
+        return self.each(self.chosen(parsed_args), self.unlock, "unlocked")
 
 
-class UnlockAllServices(_OnTypes, _Telling):
+class UnlockAllServices(_OnTypes, _OneByOne):
     """Let the scores of all services be computed again."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Unlock them."""
         services = ((kind, service["id"]) for kind, service in self.services(parsed_args))
-        return self.tell_of(services, self.unlock, "unlocked")
+        return self.each(services, self.unlock, "unlocked")
 
 
-class DeregisterServices(_OnServices, _Telling):
+class DeregisterServices(_OnServices, _OneByOne):
     """Forget services."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
@@ -229,8 +232,7 @@ class DeregisterServices(_OnServices, _Telling):
         def deregister(kind: str, service: str) -> None:
             self.context.conscience.deregister(self.described(kind, service), **self.context.call)
 
-        services = ((parsed_args.type, service) for service in parsed_args.services)
-        return self.tell_of(services, deregister, "deregistered")
+        return self.each(self.chosen(parsed_args), deregister, "deregistered")
 
 
 class FlushServices(_OnTypes, Listing):
@@ -277,7 +279,7 @@ class WaitForServices(_OnTypes, Listing):
             time.sleep(min(next(pauses, 4.0), left))
 
     def _look(self, parsed_args: Arguments) -> tuple[list[Sequence[Any]] | None, list[Sequence[Any]]]:
-        """Services whose score is too low, and the others; None when the network failed."""
+        """Services whose score is too low, or None after a network failure, and the others."""
         conscience, call = self.context.conscience, self.context.call
         below: list[Sequence[Any]] = []
         up: list[Sequence[Any]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of the commands, whose modules are imported when one of their group is asked for."""
+"""Table of the commands, whose modules are imported when a command of their group is run."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "sync": ("_data",),
     "volume": ("_volume",),
 }
-"""First word of commands -> modules that have them."""
+"""First word of commands -> modules with these commands."""
 
 
 class Commands(CommandManager):
-    """All commands: scripts call one of them in loops, and should not wait for the others."""
+    """Commands, imported as late as possible: scripts call one of them in loops, and should not wait for the
+    others.
+    """
 
     def __init__(self) -> None:
-        # Without a namespace: cliff would look through all packages that are installed.
+        # With a namespace, cliff would look through all installed packages.
         super().__init__(None)
         self._imported: set[str] = set()
 

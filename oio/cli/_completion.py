@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripts that complete commands in shells: what may follow is a table, made from the parsers."""
+"""Completion scripts for shells, with a table of the words that may follow, made from the parsers."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
 
-#: What both shells do with the words before the one that is completed.
+#: The same in both scripts: from the words before the current one to the words that may follow.
 _WALK = r"""  for ((i = @FIRST@; i < @CURRENT@; i++)); do
     word=${@WORDS@[i]}
     case "$word" in
@@ -100,7 +100,7 @@ def script(
 def _cases(
     general: argparse.ArgumentParser, commands: Mapping[str, argparse.ArgumentParser]
 ) -> Iterator[tuple[str, str]]:
-    """What has been typed, and which words may follow: another word of a command, options, a value."""
+    """Pairs of what has been typed, and the words that may follow: of commands, options, or values."""
     flags = {flag for some, _, _ in _options(general) for flag in some}
     following: dict[str, set[str]] = {}
     for name in commands:
@@ -125,8 +125,8 @@ def _joined(words: Iterable[str]) -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[list[str], bool, list[str]]]:
-    """Names of each option, whether a value follows it, and which values there are."""
-    # There is no other way to ask a parser for its options.
+    """Names of each option, whether a value follows it, and the values that it can have."""
+    # A parser has no public way to ask for its options.
     for action in parser._actions:
         if action.option_strings:
             yield (

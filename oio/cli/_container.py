@@ -39,7 +39,7 @@ _SETTINGS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "delete_exceeding": (_EXCEEDING, ("--delete-exceeding-versions",), {"type": boolean, "metavar": "BOOL"}),
     "bucket_name": (_BUCKET, ("--bucket-name",), {"metavar": "BUCKET"}),
 }
-"""Setting -> system property, options, and what follows them when it is set."""
+"""Setting -> system property, options, and their arguments for the parser when it is set."""
 
 
 def _add_system(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _add_system(parser: argparse.ArgumentParser) -> None:
 def _system(parsed_args: Arguments) -> dict[str, str]:
     """System properties that the options set."""
     given = {key: getattr(parsed_args, name) for name, (key, _, _) in _SETTINGS.items()}
-    # True and False are 1 and 0 there.
+    # The services have 1 and 0 for True and False.
     return {
         key: str(int(value)) if isinstance(value, bool) else str(value)
         for key, value in given.items()
@@ -67,13 +67,13 @@ class CreateContainers(Listing):
     """Create containers."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add their names and what they will have."""
+        """Add their names, properties and settings."""
         parser.add_argument("names", metavar="CONTAINER", nargs="+")
         add_properties(parser)
         _add_system(parser)
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Create one, whose failure is an error; or many by one request."""
+        """Create one, whose failure is an error, or many by one request."""
         account, names = self.context.account, parsed_args.names
         made: dict[str, Any] = {
             "properties": parsed_args.properties,
@@ -90,7 +90,7 @@ class CreateContainers(Listing):
         return columns, rows
 
     def _check(self, name: str, account: str, made: dict[str, Any]) -> None:
-        """Tell why a container was not created, unless it is there."""
+        """Report why a container was not created, unless it is there."""
         try:
             self.api.container_create(account, name, **made)
         except OioException as err:
@@ -156,7 +156,7 @@ class ListContainers(Listing):
 
 
 def _limit(text: str | None) -> int | None:
-    """Size of a page: 7.3.0 leaves it to the service to refuse it, so that this is no bad usage."""
+    """Size of a page. A bad one is no bad usage (status 2): in 7.3.0, the service refuses it (status 1)."""
     try:
         return None if text is None else int(text)
     except ValueError:
@@ -190,7 +190,7 @@ class ShowContainer(OnContainer, Showing):
             fields["bucket"] = system[_BUCKET]
         if _EXCEEDING in system:
             fields["delete_exceeding_versions"] = system[_EXCEEDING] == "1"
-        # The first request is the one that explains its failures.
+        # After the other request, whose exceptions say what is wrong.
         urgent = self.api.container.container_get_properties(account, container, urgent=True, **call)
         fields |= _space(urgent["system"])
         fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
@@ -202,7 +202,7 @@ class ShowContainer(OnContainer, Showing):
 
 
 def _space(system: Mapping[str, str]) -> dict[str, Any]:
-    """Pages of the database, as far as the services tell."""
+    """Pages of the database, as far as the services know them."""
     names = ("freelist_count", "page_count", "page_size")
     known = {name: system.get(f"stats.{name}") for name in names}
     free, pages, length = (int(value or 0) for value in known.values())
@@ -216,7 +216,7 @@ class SetContainer(OnContainer, Silent):
     """Set properties and settings of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what is set."""
+        """Add the properties and settings."""
         super().add_arguments(parser)
         add_properties(parser)
         _add_system(parser)
@@ -224,7 +224,7 @@ class SetContainer(OnContainer, Silent):
         parser.add_argument("--status", metavar="STATUS", help="enabled, disabled or frozen")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Set it."""
+        """Set them."""
         system = _system(parsed_args)
         if parsed_args.status is not None:
             if parsed_args.status not in _STATUS:
@@ -271,7 +271,7 @@ class FlushContainer(OnContainer, Silent):
     """Delete all objects of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the way to do it."""
+        """Add the flag to let the service do it."""
         super().add_arguments(parser)
         parser.add_argument("--quickly", action="store_true", help="leave it to the service")
 
@@ -323,7 +323,7 @@ class SnapshotContainer(OnContainer, Listing):
     """Take a snapshot of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add where to."""
+        """Add the target."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--dst-account", metavar="ACCOUNT", help="default: the same")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands run with: where the namespace is, and the clients, which a batch shares."""
+"""Context of commands: settings, and clients, which the commands of a batch share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting, and where it comes from."""
+    """A setting, and its source."""
 
     value: str | None
     source: str
 
     @classmethod
     def of(cls, given: str | None, option: str, variable: str) -> Setting:
-        """That of the option, else of the variable."""
+        """Take the value of the option, else of the variable."""
         if given:
             return cls(given, f"option {option}")
         known = os.environ.get(variable)
@@ -53,7 +53,7 @@ class Clients:
         self._known: dict[tuple[object, ...], ObjectStorageApi] = {}
 
     def storage(self, namespace: str, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
-        """Client of a namespace, with these options of its constructor."""
+        """The client of a namespace with these options."""
         from oio import ObjectStorageApi
 
         key = (namespace, *sorted(options.items()))
@@ -68,11 +68,11 @@ class Clients:
 
 
 class Context:
-    """What one command runs with.
+    """Settings and clients of one command.
 
     :param given: the global options
     :param clients: those of the program
-    :param perfdata: gets the time that is spent, if that is wanted
+    :param perfdata: gets timings, if they are wanted
     """
 
     def __init__(self, given: argparse.Namespace, clients: Clients, perfdata: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Context:
         return self.client()
 
     def client(self, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
-        """The client, with other options."""
+        """The client with these options."""
         options["endpoint"] = self.proxy.value
         if self._given.admin:
             options["admin_mode"] = True
@@ -114,7 +114,7 @@ class Context:
 
     @cached_property
     def conscience(self) -> ConscienceClient:
-        """The client of the conscience, which shares the connections of the other one."""
+        """The client of the conscience, which shares the connections of :attr:`api`."""
         from oio.conscience.client import ConscienceClient
 
         return ConscienceClient(
@@ -125,7 +125,7 @@ class Context:
 
     @cached_property
     def dispatcher(self) -> RdirDispatcher:
-        """What gives volumes their rdir services; its client of these is ``rdir``."""
+        """The dispatcher, which assigns rdir services to volumes; its ``rdir`` is their client."""
         from oio.rdir.client import RdirDispatcher
 
         return RdirDispatcher(

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -44,7 +44,7 @@ class Moving(Base):
     """A command that moves data."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what all of them take."""
+        """Add the options of all of them."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--jobs", type=positive, default=_JOBS, metavar="N", help="transfers at once, of directories")
@@ -67,9 +67,9 @@ class Moving(Base):
         policy: str | None = None,
         overwrite: Literal["changed", "always"] = "changed",
     ) -> Iterator[Transfer]:
-        """What moves directories.
+        """Make a transfer, with a bar.
 
-        :raises CommandError: a request ID was given, which each of its requests needs
+        :raises CommandError: a request ID was given, but each object has requests of its own
         """
         from oio.transfer import Transfer, TransferConfig
 
@@ -82,11 +82,11 @@ class Moving(Base):
 
     @property
     def deadline(self) -> float | None:
-        """When transfers must be over."""
+        """Deadline of transfers (monotonic time)."""
         return self.context.call.get("deadline")
 
     def tell_failures(self, report: Report) -> None:
-        """Tell what failed of many transfers."""
+        """Report the failures of a transfer."""
         for result in report.failures:
             if result.error is not None:
                 self.fail(result.error, f"Failed: {result.name}: ")
@@ -96,7 +96,7 @@ class Reading(Moving):
     """A command that reads objects."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add how they are verified."""
+        """Add the kind of verification."""
         super().add_arguments(parser)
         parser.add_argument(
             "--verify",
@@ -118,7 +118,7 @@ class CreateObjects(Moving, OnObjects, Listing):
     nargs, dest, metavar = "+", "files", "FILE"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what the objects are like."""
+        """Add the options of the objects."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--name", dest="keys", action="append", default=[], metavar="NAME", help="in order of the files")
@@ -146,7 +146,7 @@ class CreateObjects(Moving, OnObjects, Listing):
                 rows.append((name, 0, None, "Interrupted"))
                 self.status = _INTERRUPTED
                 break
-            except Exception as err:  # noqa: BLE001 - whatever it is, the others are created
+            except Exception as err:  # noqa: BLE001 - the other objects are created, whatever fails
                 rows.append((name, 0, None, "Failed"))
                 where = parsed_args.container or "--auto"
                 self.fail(err, f"Failed to upload {file} in {where}: ")
@@ -154,7 +154,7 @@ class CreateObjects(Moving, OnObjects, Listing):
             self.app.LOG.error("Too many errors occured")
         columns = ["Name", "Size", "Hash", "Status"]
         if parsed_args.perfdata_column:
-            # Those that failed, and files of directories, have no figures.
+            # Failures, and files of directories, have no figures.
             return [*columns, "Perfdata"], [(*row, None)[:5] for row in rows]
         return columns, rows
 
@@ -193,9 +193,9 @@ class CreateObjects(Moving, OnObjects, Listing):
         return (*row, json.dumps(perfdata)) if parsed_args.perfdata_column else row
 
     def _create_tree(
-        self, parsed_args: Arguments, directory: str, name: str, container_of: Any
+        self, parsed_args: Arguments, directory: str, name: str, container_of: Callable[[str], str]
     ) -> Iterator[tuple[Any, ...]]:
-        """Upload a directory: objects get the paths of the files, after its name."""
+        """Upload a directory: names of objects are its name and the paths of the files in it."""
         if parsed_args.auto or parsed_args.properties or parsed_args.mime_type:
             raise CommandError("--auto, --property and --mime-type are for files, not for directories")
         from oio.transfer import Remote
@@ -220,7 +220,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
     """Save an object to a file, or all objects of a prefix to a directory."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add where to."""
+        """Add the target and the range."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--file", metavar="FILE", help="default: the name of the object; - is the standard output")
@@ -250,7 +250,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             return
         path = given.file or _own_path(given.obj)
         if self.context.call:
-            # Transfers take no keywords.
+            # Transfers do not take all of these keywords.
             self._copy(api, given)
             return
         with self.transfer(api, given, overwrite="always") as moving:
@@ -269,7 +269,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             on_unsatisfiable="raise",
             **call,
         )
-        # A bar would be amid what is written to the same terminal.
+        # On the standard output, the object may go to the terminal of the bar.
         told_by = contextlib.nullcontext() if given.file == "-" else bar(self.app)
         size = None if given.range else int(meta["length"])
         with contextlib.closing(stream), told_by as told, self._output(given) as output:
@@ -280,7 +280,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
 
     @contextlib.contextmanager
     def _output(self, given: Arguments) -> Iterator[IO[bytes]]:
-        """Where the bytes go: a file has its name only when it is complete."""
+        """Open the output. A file gets its name when it is complete."""
         if given.file == "-":
             output: IO[bytes] = self.app.stdout.buffer
             yield output
@@ -299,7 +299,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
                 file.close()
                 os.chmod(file.name, mode)
                 os.replace(file.name, path)
-            except BaseException:  # Half of a file must not stay, whatever stopped it.
+            except BaseException:  # Whatever stopped it: half of a file must not stay.
                 os.unlink(file.name)
                 raise
 
@@ -308,7 +308,7 @@ class CatObject(SaveObject):
     """Write an object to the standard output."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the same, without a file."""
+        """Add the same arguments, and fix the file."""
         super().add_arguments(parser)
         parser.set_defaults(file="-", recursive=False)
 
@@ -329,7 +329,7 @@ class Sync(Reading, Listing):
     """Make a target like its source: directories, or oio://CONTAINER/PREFIX; one or both are in the store."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add both, and what is done."""
+        """Add the source, the target and the options."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("source", metavar="SOURCE", help="a directory, or oio://CONTAINER/PREFIX")
@@ -342,7 +342,7 @@ class Sync(Reading, Listing):
         add("--exclude", action="append", default=[], metavar="PATTERN", help="names to leave alone")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Move what differs."""
+        """Move the entries that differ."""
         source, target = (self._place(text) for text in (parsed_args.source, parsed_args.target))
         if isinstance(source, str) and isinstance(target, str):
             raise CommandError(f"SOURCE or TARGET must be {_SCHEME}CONTAINER/PREFIX")
@@ -372,15 +372,15 @@ class Sync(Reading, Listing):
             return text
         container, _, prefix = text.removeprefix(_SCHEME).partition("/")
         if prefix and not prefix.endswith("/"):
-            # "photos" is a directory: --delete must not take "photos-of-others/" for a part of it.
+            # "photos" is a directory: --delete must not reach "photos-of-others/".
             prefix += "/"
         return Remote(self.context.account, container, prefix)
 
 
 def _own_path(name: str) -> str:
-    """Path of an object that is saved under its name.
+    """Path of the file of an object that is saved under its own name.
 
-    :raises CommandError: it is not below the current directory
+    :raises CommandError: the path is not below the current directory
     """
     if os.path.isabs(name) or not name or ".." in name.split("/"):
         raise CommandError(f"{name!r} is no path below this directory: give --file")
@@ -388,7 +388,7 @@ def _own_path(name: str) -> str:
 
 
 def _is_special(path: str) -> bool:
-    """Tell a pipe or a device, which is written to, and not replaced."""
+    """Whether a path is a pipe or a device, which is written to, and not replaced."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -397,7 +397,7 @@ def _is_special(path: str) -> bool:
 
 
 def _mode_of(path: Path) -> int:
-    """Permissions of the file that is replaced; those of a new one follow the umask."""
+    """Permissions of the file to replace; of a new one, those that the umask leaves."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors as the user reads them: one line, with the request ID and what may help."""
+"""Errors in one line for the user, with a hint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from oio.common import exceptions as exc
 
 _REASON = re.compile(r"\(([^()]+)\) (\(HTTP \d+\))")
-"""What a service said, before its status."""
+"""Message of a service in parentheses, and its status."""
 _HINTS: tuple[tuple[type[BaseException], str], ...] = (
     (exc.NoSuchAccount, "see 'openio account list', check --account and OIO_ACCOUNT"),
     (exc.NoSuchContainer, "see 'openio container list', check --account and OIO_ACCOUNT"),
@@ -33,7 +33,8 @@ def explain(err: BaseException) -> str:
         text = str(err) or type(err).__name__
     if isinstance(err, exc.ContainerNotEmpty) and isinstance(err.__cause__, exc.Conflict):
         text = str(err.__cause__)
-    # Scripts look for what a service said and its status as they stand when nothing is before them.
+    # Scripts look for the message of a service and its status. When other words come before the message,
+    # exceptions put it in parentheses.
     text = _REASON.sub(r"\1 \2", " ".join(text.split()))
     for kind, hint in _HINTS:
         if isinstance(err, kind):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output formats: those of cliff, of which only the one that is wanted is imported."""
+"""Output formats: those of cliff, each imported when it is used."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NARROWEST = 8
 
 
 class Formats:
-    """The formats of a kind of commands, in place of a search for extensions through all packages.
+    """Formats of one kind of command. Cliff would look through all installed packages for them.
 
-    :param names: of the formats; there is always ``table``
+    :param names: of the formats; ``table`` must be one of them
     """
 
     def __init__(self, *names: str) -> None:
@@ -42,7 +42,7 @@ class Formats:
 
 
 class _Format:
-    """A format, as cliff asks for it.
+    """A format, with the interface that cliff expects.
 
     :param name: of the format
     """
@@ -52,7 +52,7 @@ class _Format:
 
     @property
     def obj(self) -> Any:
-        """What adds its options, and prints."""
+        """The object that adds the options, and prints."""
         return self
 
     def add_argument_group(self, parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def _add_json(group: Any) -> None:
 
 
 def _add_shell(group: Any) -> None:
-    # Which variables cliff prints: -c chooses them.
+    # Cliff would let these choose variables to print, as -c does.
     group.set_defaults(variables=[])
     group.add_argument("--prefix", default="", metavar="TEXT", help="before the name of each variable")
 
@@ -134,7 +134,7 @@ def _add_table(group: Any) -> None:
 
 
 def _number(variable: str) -> int:
-    """What a variable says; what is no number is not set."""
+    """Number that an environment variable has, else 0."""
     text = os.environ.get(variable, "")
     return int(text) if text.isdecimal() else 0
 

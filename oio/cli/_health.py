@@ -25,7 +25,7 @@ _TELL_EVERY = 1000
 
 
 class _Health(Listing):
-    """What the four commands share."""
+    """Base of the four commands."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -38,7 +38,7 @@ class _Health(Listing):
         return {"checksum": not parsed_args.no_checksum, "concurrency": parsed_args.concurrency}
 
     def checked(self, health: ObjectHealth, formatter: str) -> Row:
-        """Row of what was found; anything wrong is a failure of the command."""
+        """Row of a checked object; with any damage, the command fails."""
         if not health.is_sound:
             self.status = 1
         damage = [_described(chunk) for chunk in health.damaged]
@@ -48,7 +48,7 @@ class _Health(Listing):
         return health.name, health.version, health.status, health.is_readable, found
 
     def repaired(self, repair: ObjectRepair, formatter: str) -> Row:
-        """Row of what became of an object; what is left damaged is a failure of the command."""
+        """Row of a repaired object; with any damage left, the command fails."""
         if not repair.is_sound:
             self.status = 1
         damage = [
@@ -81,17 +81,16 @@ class _OfObjects(Versioned, OnObjects, _Health):
     def rows(
         self, given: Arguments, act: Callable[..., _T], shown: Callable[[_T, str], Row]
     ) -> Iterator[Row]:
-        """Do something with each object; a failure concerns it alone.
+        """Check or repair each object; a failure concerns that one alone.
 
-        :param act: does it
-        :param shown: makes the row of the result
+        :param act: call of the API for one object
+        :param shown: makes the row of its result
         :raises CommandError: there are several objects, and one version
         """
         if len(given.objs) > 1 and given.version is not None:
             raise CommandError("Cannot specify a version for several objects")
-        wishes, container_of = self.wishes(given), self.container_of(given)
-        for name in given.objs:
-            account, container, call = self.named(given, container_of(name))
+        wishes = self.wishes(given)
+        for account, container, name, call in self.targets(given):
             try:
                 found = act(account, container, name, version=given.version, **wishes, **call)
             except OioException as err:
@@ -124,7 +123,7 @@ class _OfContainers(OnContainers, _Health):
         parser.add_argument("--all", action="store_true", help="show sound objects, too")
 
     def progress(self, progress: HealthProgress) -> None:
-        """Log from time to time how far it has come."""
+        """Log the progress from time to time."""
         if progress.objects % _TELL_EVERY == 0:
             text = "%d objects, %d damaged, %d repaired, %d failed"
             counts = progress.objects, progress.damaged, progress.repaired, progress.failed
@@ -133,17 +132,17 @@ class _OfContainers(OnContainers, _Health):
     def rows(
         self, given: Arguments, act: Callable[..., Iterator[Any]], shown: Callable[[Any, str], Row]
     ) -> Iterator[Row]:
-        """Do something with the objects of each container; a failure concerns it alone.
+        """Check or repair the objects of each container; a failure concerns that one alone.
 
-        :param act: does it
-        :param shown: makes the row of the result
+        :param act: call of the API for one container
+        :param shown: makes the row of each result
         """
         wishes = {**self.wishes(given), "prefix": given.prefix, "on_progress": self.progress}
         for where in given.containers:
             account, container, call = self.named(given, where)
             try:
                 for found in act(account, container, **wishes, **call):
-                    # What was repaired has it, as it was found.
+                    # A repair has the health that it began with.
                     health: ObjectHealth = getattr(found, "health", found)
                     if given.all or not health.is_sound:
                         yield where, *shown(found, given.formatter)
@@ -174,7 +173,7 @@ def _described(chunk: ChunkHealth) -> dict[str, Any]:
 
 
 def _in_format(damage: list[dict[str, Any]], formatter: str) -> Any:
-    """Damage as a cell: objects in formats that have them."""
+    """Damage as a cell: a list of mappings in formats that have these."""
     if formatter in {"json", "yaml"}:
         return damage
     lines = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about the commands: help, and what completes them in shells."""
+"""Commands about the commands: help, and completion in shells."""
 
 from __future__ import annotations
 

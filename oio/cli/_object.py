@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oio.cli._base import (
@@ -35,7 +35,7 @@ class DeleteObjects(Versioned, OnObjects, Listing):
     nargs, dest = "+", "objs"
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Delete one, whose failure is an error; or many, each of which may fail."""
+        """Delete one, whose failure is an error, or many, each of which may fail."""
         names = parsed_args.objs
         container_of = self.container_of(parsed_args)
         if len(names) == 1:
@@ -49,7 +49,7 @@ class DeleteObjects(Versioned, OnObjects, Listing):
         return ("Name", "Deleted"), self._delete_many(parsed_args, names, container_of)
 
     def _delete_many(
-        self, parsed_args: Arguments, names: Sequence[str], container_of: Any
+        self, parsed_args: Arguments, names: Sequence[str], container_of: Callable[[str], str]
     ) -> Iterator[tuple[str, bool]]:
         by_container: dict[str, list[str]] = {}
         for name in names:
@@ -65,7 +65,7 @@ class ListObjects(OnObjects, Listing):
     dest = ""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which ones, and what of them."""
+        """Add the choice of objects and columns."""
         super().add_arguments(parser)
         add_listing(parser)
         add = parser.add_argument
@@ -236,9 +236,7 @@ class TouchObjects(Versioned, OnObjects, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Touch them; the first failure ends it."""
-        container_of = self.container_of(parsed_args)
-        for name in parsed_args.objs:
-            account, container, call = self.named(parsed_args, container_of(name))
+        for account, container, name, call in self.targets(parsed_args):
             self.api.object_touch(account, container, name, version=parsed_args.version, **call)
 
 
@@ -249,9 +247,7 @@ class DrainObjects(OnObjects, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Drain them; the first failure ends it."""
-        container_of = self.container_of(parsed_args)
-        for name in parsed_args.objs:
-            account, container, call = self.named(parsed_args, container_of(name))
+        for account, container, name, call in self.targets(parsed_args):
             self.api.object_drain(account, container, name, **call)
 
 

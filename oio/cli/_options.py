@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that all commands have, and that may be anywhere on the line."""
+"""Global options, which may be anywhere on the line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import math
 
 _LONGEST_ID = 63
 """Characters of the longest request ID that services take."""
-PROFILERS = ("cProfile", "profile")
+_PROFILERS = ("cProfile", "profile")
 
 
 def add_global_options(parser: argparse.ArgumentParser, version: str) -> None:
-    """Add them.
+    """Add the global options.
 
     :param version: text of ``--version``
     """
@@ -75,7 +75,7 @@ def _add_requests(parser: argparse.ArgumentParser) -> None:
 def _add_profiling(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--profile", metavar="FILE", help="write a profile of the command to this file, for pstats")
-    add("--profiler", choices=PROFILERS, default="cProfile", help="what makes it (default: cProfile)")
+    add("--profiler", choices=_PROFILERS, default="cProfile", help="what makes it (default: cProfile)")
     add("--profile-early", action="store_true", help="profile the imports, too")
 
 

@@ -9,11 +9,13 @@ import sys
 from typing import TextIO
 
 _CLOSED = {"stdin": os.O_WRONLY, "stdout": os.O_RDONLY, "stderr": os.O_WRONLY}
-"""How the place of a closed stream is taken: to use one is an error, but to tell nobody of errors is none."""
+"""Modes in which the null device replaces closed streams: to read the input, or to write the output, is an
+error, while messages about errors are dropped.
+"""
 
 
 def open_standard_streams() -> None:
-    """Open the standard streams that are closed: else, the next connections would take their places."""
+    """Open the standard streams that are closed: else, connections would get their descriptors."""
     for number, (name, mode) in enumerate(_CLOSED.items()):
         if getattr(sys, name) is None:
             place = os.open(os.devnull, mode)
@@ -24,7 +26,7 @@ def open_standard_streams() -> None:
 
 
 def print_anything(stream: TextIO) -> None:
-    """Let a stream escape the characters of names that its encoding has not."""
+    """Let a stream escape the characters that its encoding lacks."""
     encoding = (getattr(stream, "encoding", None) or "").lower()
     if hasattr(stream, "reconfigure"):
         # Names of files that are no UTF-8 come out as they are.
@@ -32,7 +34,7 @@ def print_anything(stream: TextIO) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Leave what cannot be written: else, the interpreter tries again when it ends, and complains."""
+    """Drop buffered text that cannot be written: the interpreter would try again at its end, and complain."""
     with contextlib.suppress(OSError, ValueError):
         stream.flush()
         return

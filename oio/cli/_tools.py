@@ -35,7 +35,7 @@ class ShowSettings(Listing):
 
 
 class _Sandbox(Silent):
-    """Handed over to the sandbox, which has options of its own."""
+    """A command of the sandbox, which has options of its own."""
 
     command: list[str] = []
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of arguments, and values as tables show them."""
+"""Values of arguments, and their forms in tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Properties(argparse.Action):
 
 
 class Full(argparse.Action):
-    """A flag that also sets the format to ``value``, at its place on the line."""
+    """A flag that also sets the format to ``value``; a format after it on the line wins."""
 
     def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, dest, nargs=0, default=False, help=help)
@@ -88,9 +88,9 @@ def positive(text: str) -> int:
 
 
 def bare_cid(text: str) -> str:
-    """ID of a container, of which there may be more: the name of its base.
+    """ID of a container, also as the beginning of the name of its base.
 
-    :raises ValueError: it is no ID
+    :raises ValueError: the text is no ID
     """
     cid = text.partition(".")[0].upper()
     if not re.fullmatch(r"[0-9A-F]{64}", cid):
@@ -123,7 +123,7 @@ def utc_time(seconds: Any) -> str:
 
 
 def in_format(properties: Mapping[str, Any], formatter: str) -> Any:
-    """Properties as a cell: an object in formats that have them."""
+    """Properties as a cell: a mapping in formats that have mappings."""
     if formatter in {"json", "yaml"}:
         return dict(properties)
     separator = "\n" if formatter == "table" else " "

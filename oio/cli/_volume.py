@@ -16,7 +16,7 @@ _UNKNOWN = "n/a"
 
 
 class _Assigned(Listing):
-    """A command that prints which rdir service each volume has."""
+    """A command that prints the rdir service of each volume."""
 
     #: Type of the volumes, when it is not an argument.
     kind: str | None = None
@@ -28,7 +28,7 @@ class _Assigned(Listing):
             parser.set_defaults(kind=self.kind)
 
     def tell_old_name(self, name: str) -> None:
-        """Tell that a command has another name now, if it has."""
+        """Warn of an old name of a command."""
         if self.kind is not None:
             self.app.LOG.warning("This is an old name: use 'openio %s %s'", name, self.kind)
 
@@ -77,7 +77,7 @@ class AssignVolumes(_Assigned):
     """Give an rdir service to each volume of a type that has none."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which ones are chosen."""
+        """Add the choice of volumes and services."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--max-per-rdir", type=int, metavar="N", help="volumes that an rdir service has at most")
@@ -86,7 +86,7 @@ class AssignVolumes(_Assigned):
         add("--dry-run", action="store_true", help="change nothing, and tell what would be done")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Give them; what fails for one volume does not prevent the others."""
+        """Give them; a failure for one volume does not prevent the others."""
         self.tell_old_name("rdir bootstrap")
         given, dispatcher = parsed_args, self.context.dispatcher
         try:
@@ -152,7 +152,7 @@ class _OnVolumes(Listing):
         parser.add_argument("volumes", metavar="RAWX", nargs="+", help="IDs or addresses of rawx services")
 
     def each(self, volumes: Sequence[str], action: Callable[[str], object]) -> Rows:
-        """Do it to each, and tell which succeeded."""
+        """Act on each, and show which succeeded."""
         rows = []
         for volume in volumes:
             try:
@@ -196,7 +196,7 @@ class LockVolumes(_OnVolumes):
     """Lock volumes, so that one rebuilder at a time works on each."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add who does."""
+        """Add the name of the owner."""
         super().add_arguments(parser)
         parser.add_argument("--key", required=True, help="name of who locks them")
 
@@ -219,7 +219,7 @@ class ClearVolumes(_OnVolumes):
     """Let the rdir services of volumes forget chunks."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which ones."""
+        """Add the choice of chunks."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--all", action="store_true", help="all chunks")

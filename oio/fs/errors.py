@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exceptions of files, which programs expect of a filesystem, for those of the store."""
+"""Translation of exceptions of the store to those that programs expect of a filesystem."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS: tuple[tuple[tuple[type[Exception], ...], type[OSError], int], ...] = (
 def as_os_errors(path: str) -> Iterator[None]:
     """Turn exceptions of the store into those of a filesystem, whose cause they are.
 
-    :param path: what the caller asked for
+    :param path: of the exception
     :raises OSError: or a subclass of it. Others come out as they are
     """
     try:

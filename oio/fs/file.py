@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class OioFile(AbstractBufferedFile):  # type: ignore[misc]
     """One object, opened by :meth:`OioFileSystem.open`, which tells about the arguments.
 
-    Reading asks for the ranges that its cache wants of an object that is located once. Writing uploads
-    meanwhile, and commits when the file is closed, unless its ``with`` block raises.
+    To read, the object is located once, and the cache asks for ranges of it. What is written is uploaded
+    meanwhile, and committed when the file is closed, unless its ``with`` block raises.
     """
 
     fs: OioFileSystem
@@ -69,7 +69,7 @@ class OioFile(AbstractBufferedFile):  # type: ignore[misc]
             return data
 
     def _initiate_upload(self) -> None:
-        """Do nothing: the writer is there."""
+        """Do nothing: the writer begins the upload."""
 
     def _upload_chunk(self, final: bool = False) -> bool:
         assert self._writer is not None
@@ -82,7 +82,7 @@ class OioFile(AbstractBufferedFile):  # type: ignore[misc]
     def commit(self) -> None:
         """Store what was written; a transaction does it when it ends.
 
-        :raises ValueError: it was not closed, so that nobody knows whether it is whole
+        :raises ValueError: it was not closed, and may not be whole
         """
         assert self._writer is not None
         if not self.closed and not self.forced:
@@ -92,13 +92,13 @@ class OioFile(AbstractBufferedFile):  # type: ignore[misc]
         self.fs.invalidate_cache(self.path)
 
     def discard(self) -> None:
-        """Store nothing of what was written."""
+        """Store nothing."""
         if self._writer is not None:
             self._writer.abort()
         self.closed = True
 
     def close(self) -> None:
-        """Store what was written, unless a transaction or an exception decides about it."""
+        """Store what was written, unless a transaction or an exception decides otherwise."""
         try:
             super().close()
         except BaseException:  # Also an interruption: half of a file must not be stored.
@@ -117,13 +117,13 @@ class OioFile(AbstractBufferedFile):  # type: ignore[misc]
             self.close()
 
     def __del__(self) -> None:
-        # What nobody has closed is not stored, as the writer itself tells.
+        # A file that nobody has closed is not stored; the writer itself warns of it.
         if self._reader is not None:
             self._reader.close()
 
 
 class OioText(io.TextIOWrapper):
-    """Text of a file that is written; nothing is stored when its ``with`` block raises."""
+    """Text layer of a file that is written; nothing is stored when its ``with`` block raises."""
 
     buffer: Any
 
@@ -139,10 +139,10 @@ class OioText(io.TextIOWrapper):
 
 
 class CompressedFile(io.RawIOBase):
-    """Compression of a file that is written: what is closed with it, as compressors do not.
+    """Compression layer of a file that is written. Closing it also closes the file, as compressors do not.
 
     :param compressor: writes to the file
-    :param file: what is committed then
+    :param file: is committed at the end
     """
 
     def __init__(self, compressor: Any, file: OioFile) -> None:
@@ -151,7 +151,7 @@ class CompressedFile(io.RawIOBase):
         self._file = file
 
     def writable(self) -> bool:
-        """Tell that it can be written."""
+        """True."""
         return True
 
     def write(self, data: Any, /) -> int:
@@ -175,7 +175,7 @@ class CompressedFile(io.RawIOBase):
             super().close()
 
     def discard(self) -> None:
-        """Store nothing of what was written."""
+        """Store nothing."""
         self._file.discard()
         super().close()
 

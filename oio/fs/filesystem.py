@@ -9,9 +9,9 @@ import errno
 import functools
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 from fsspec.asyn import sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
@@ -20,11 +20,8 @@ from fsspec.core import get_compression
 
 from oio.common import exceptions as exc
 from oio.fs.file import CompressedFile, OioFile, OioText
-from oio.fs.listings import Listings, error
+from oio.fs.listings import Info, Listings, error
 from oio.fs.paths import Path, parents_of
-
-_T = TypeVar("_T")
-_Info = dict[str, Any]
 
 _BLOCK = 1 << 20
 _DELETED_AT_ONCE = 1000
@@ -33,15 +30,15 @@ _DELETED_AT_ONCE = 1000
 class OioFileSystem(Listings):
     """Containers are directories, and slashes in the names of objects make more of them.
 
-    ``oio://container/a/b`` is the object ``a/b``. There are no empty directories below containers: they are
-    there as long as there are objects in them. Operations on many files run several at a time, in threads;
-    copies are made by the services. Instances are pickled with their options.
+    ``oio://container/a/b`` is the object ``a/b``. A directory below a container exists as long as there are
+    objects in it. Operations on many files run several at a time, in threads; the services make copies.
+    Instances are pickled with their options.
 
     :param namespace: name of the namespace, by default that of the environment, ``OIO_NS``
     :param account: name of the account, by default ``OIO_ACCOUNT``
     :param endpoint: URL or ``host:port`` of the proxy, by default ``OIO_PROXYD_URL``, or that of the
         configuration of the namespace
-    :param workers: how many requests run at a time
+    :param workers: requests at a time
     :param client_options: more options of :class:`~oio.ObjectStorageApi`, such as ``verify_checksum``
     :param kwargs: options of fsspec, such as ``use_listings_cache`` and ``asynchronous``
     :raises ValueError: there is no namespace, or no account
@@ -78,20 +75,18 @@ class OioFileSystem(Listings):
     async def _rmdir(self, path: str) -> None:
         path = self._strip_protocol(path)
         container, name = Path.of(path)
-        if name:
-            entry = await self._info(path)
-            if entry["type"] != "directory":
-                raise NotADirectoryError(path)
+        if not name:
+            await self._run(path, self.api.container_delete, self.account, container)
+        elif (await self._info(path))["type"] == "directory":
             await self._run(path, self._remove_marker, path)
-            self.invalidate_cache(path)
-            return
-        await self._run(path, self.api.container_delete, self.account, container)
+        else:
+            raise NotADirectoryError(path)
         self.invalidate_cache(path)
 
     rmdir = sync_wrapper(_rmdir)
 
     def _remove_marker(self, path: str) -> None:
-        """Remove a directory that is only there because an object stands for it."""
+        """Remove a directory that holds nothing but its marker, the object that stands for it."""
         place = Path.of(path)
         listed = self.api.object_list(self.account, place.container, prefix=place.prefix, limit=2)
         if [obj["name"] for obj in listed["objects"]] != [place.prefix]:
@@ -99,14 +94,12 @@ class OioFileSystem(Listings):
         self.api.object_delete(self.account, place.container, place.prefix)
 
     def _remove_markers(self, path: str) -> None:
-        """Remove the objects that stand for a directory, and for those below it."""
+        """Remove the markers of a directory, and of those below it."""
         place = Path.of(path)
         listed = self.api.object_list_all(self.account, place.container, prefix=place.prefix)
         names = [obj["name"] for obj in listed if obj["name"].endswith("/")]
-        for begin in range(0, len(names), _DELETED_AT_ONCE):
-            self.api.object_delete_many_ext(
-                self.account, place.container, names[begin : begin + _DELETED_AT_ONCE]
-            )
+        for batch in _batches(names):
+            self.api.object_delete_many_ext(self.account, place.container, batch)
 
     # --- removal and copies ---
 
@@ -138,42 +131,36 @@ class OioFileSystem(Listings):
                     if one and "/" not in one and one in found:
                         await self._run(one, self.api.container_delete, self.account, one)
         finally:
-            # Some may be removed though others are not.
+            # Some may be gone though others could not be removed.
             for one in found:
                 self.invalidate_cache(one)
 
     async def _remove(self, found: list[str], *, recursive: bool, whole: bool) -> None:
-        """Remove files; directories are gone with them.
+        """Remove files; their directories are gone with them.
 
         :param recursive: there may be directories among them
-        :param whole: all that is in these is among them too
+        :param whole: all files in these are among them too
         """
-        places = [Path.of(one) for one in found]
         directories = {directory for one in found for directory in parents_of(one)}
         by_container: dict[str, list[str]] = {}
-        for one, (container, name) in zip(found, places, strict=True):
+        for one in found:
+            container, name = Path.of(one)
             if name:
-                # There may be a file of the name of a directory, which nothing but its deletion tells.
+                # Directories too: there may be a file of the same name, which only its deletion tells.
                 by_container.setdefault(container, []).append(name)
             elif not recursive:
                 await self._info(one)
                 raise error(IsADirectoryError, errno.EISDIR, one)
         removals = [
-            self._run(
-                container,
-                self._delete_many,
-                container,
-                names[begin : begin + _DELETED_AT_ONCE],
-                directories if recursive else None,
-            )
+            self._run(container, self._delete_many, container, batch, directories if recursive else None)
             for container, names in by_container.items()
-            for begin in range(0, len(names), _DELETED_AT_ONCE)
+            for batch in _batches(names)
         ]
         for removal in await asyncio.gather(*removals, return_exceptions=True):
             if isinstance(removal, BaseException):
                 raise removal
         if recursive and whole:
-            # There may be a directory of the name of a file as well, which nothing but its marker tells.
+            # Files too: there may be a directory of the same name, which only its marker tells.
             among = set(found)
             roots = [one for one in found if among.isdisjoint(parents_of(one))]
             await asyncio.gather(*(self._run(one, self._remove_markers, one) for one in roots if one))
@@ -181,15 +168,14 @@ class OioFileSystem(Listings):
     def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> None:
         """Delete objects.
 
-        :param known: directories that have files, without which they are gone; None when a directory must
-            not be removed
+        :param known: directories that are gone with their files; None when directories must not be removed
         """
         deletions = self.api.object_delete_many_ext(self.account, container, names)
         for deletion in [one for one in deletions if not one["deleted"]]:
             path = f"{container}/{deletion['name']}"
             if known is not None and path in known:
                 continue
-            # Of a directory, nothing may have been found but what is to stay, or what stands for it.
+            # A directory may have nothing to delete but its marker, or files too deep below it.
             kind = None
             with contextlib.suppress(exc.NoSuchObject, exc.NotFound):
                 kind = self._look_at(path)["type"]
@@ -201,16 +187,16 @@ class OioFileSystem(Listings):
     def mv(
         self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_kwargs: Any
     ) -> None:
-        """Move files: copy them, and remove what was copied, if all were.
+        """Move files: copy all of them, then remove the originals.
 
-        :raises ValueError: a directory would get into itself
+        :raises ValueError: a directory would be moved into itself
         """
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         if source == target:
             return
         if recursive and f"{target}/".startswith(f"{source}/"):
             raise ValueError(f"{source} cannot be moved into itself: {target}")
-        # By then, there may be more, copies too.
+        # After the copy, there may be more files, copies among them.
         found = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
         self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise")
         try:
@@ -223,7 +209,7 @@ class OioFileSystem(Listings):
         # `mv` of fsspec before 2025.5 passes `onerror` on.
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
         if path1 == path2:
-            # Who moves a file would remove it then.
+            # A move would remove it afterwards.
             raise shutil.SameFileError(f"{path1} cannot be copied onto itself")
         entry = await self._info(path1)
         if entry["type"] == "directory":
@@ -249,7 +235,7 @@ class OioFileSystem(Listings):
         return await self._run(path, self._fetch, path, start, end, **kwargs)
 
     def _fetch(self, path: str, start: int | None, end: int | None, **kwargs: Any) -> bytes:
-        """Bytes of a file, counted as in slices."""
+        """Bytes of a file, from `start` to `end` as in a slice."""
         place = _object(path)
         ranges = None
         with self._about_file(path):
@@ -312,7 +298,7 @@ class OioFileSystem(Listings):
     ) -> None:
         path = self._strip_protocol(rpath)
         if isinstance(lpath, str) and ".." in path.split("/") and ".." in lpath.split("/"):
-            # The name of an object would lead out of the directory that others are written into.
+            # The name of the object would lead out of the directory of the download.
             raise ValueError(f"{path} has a part '..': give the path of its file without one, not {lpath!r}")
         if await self._isdir(path):
             os.makedirs(lpath, exist_ok=True)
@@ -357,7 +343,7 @@ class OioFileSystem(Listings):
         """Open a file.
 
         :param mode: ``"rb"``, ``"wb"``, ``"ab"`` or ``"xb"``
-        :param block_size: bytes that are read ahead, or that wait to be sent
+        :param block_size: bytes to read ahead, or to collect before they are sent
         :param kwargs: also ``cache_type`` of fsspec, and options of :meth:`~oio.ObjectStorageApi.object_open`
         """
         return OioFile(
@@ -367,31 +353,31 @@ class OioFileSystem(Listings):
     # --- more about files ---
 
     def created(self, path: str) -> datetime:
-        """Time at which the object was created."""
+        """Time of the creation of the object."""
         return datetime.fromtimestamp(self._file(path)["created"], timezone.utc)
 
     def modified(self, path: str) -> datetime:
-        """Time at which the object, or its properties, changed."""
+        """Time of the last change of the object, or of its properties."""
         return datetime.fromtimestamp(self._file(path)["mtime"], timezone.utc)
 
     def checksum(self, path: str) -> int:
-        """A number that is another one when the data are others: the checksum of the object."""
+        """Checksum of the object, as a number."""
         return int(self._file(path)["hash"], 16)
 
     def ukey(self, path: str) -> str:
-        """A text that is another one when the file is another one: checksum and version."""
+        """Text that changes with the file: checksum and version."""
         entry = self._file(path)
         return f"{entry['hash']}-{entry['version']}"
 
-    def _file(self, path: str) -> _Info:
-        entry: _Info = self.info(path)
+    def _file(self, path: str) -> Info:
+        entry: Info = self.info(path)
         if entry["type"] != "file":
             raise error(IsADirectoryError, errno.EISDIR, path)
         return entry
 
 
 class _Watched:
-    """A file whose reading is told to a callback."""
+    """A file that reports its reads to a callback."""
 
     def __init__(self, file: Any, callback: Callback) -> None:
         self._file = file
@@ -407,6 +393,12 @@ def _copy(blocks: Iterable[bytes], file: Any, callback: Callback) -> None:
     for block in blocks:
         file.write(block)
         callback.relative_update(len(block))
+
+
+def _batches(names: list[str]) -> Iterator[list[str]]:
+    """Names by requests for their deletion."""
+    for begin in range(0, len(names), _DELETED_AT_ONCE):
+        yield names[begin : begin + _DELETED_AT_ONCE]
 
 
 def _object(path: str) -> Path:

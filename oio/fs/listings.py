@@ -20,11 +20,11 @@ from oio.fs.errors import as_os_errors
 from oio.fs.paths import Path, parents_of
 
 _T = TypeVar("_T")
-_Info = dict[str, Any]
+Info = dict[str, Any]
 
 
 class Listings(AsyncFileSystem):  # type: ignore[misc]
-    """A filesystem that finds and describes files; :class:`~oio.fs.OioFileSystem` is the rest of it."""
+    """A filesystem that finds and describes files: the base of :class:`~oio.fs.OioFileSystem`."""
 
     protocol = "oio"
     root_marker = ""
@@ -51,7 +51,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     @functools.cached_property
     def api(self) -> ObjectStorageApi:
-        """The client that is used."""
+        """The client."""
         where: Any = {"endpoint": self.endpoint} if self.endpoint else {}
         return ObjectStorageApi(self.namespace, **where, **self._client_options)
 
@@ -60,7 +60,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         return ThreadPoolExecutor(self._workers, "oio-fs")
 
     def close(self) -> None:
-        """End the threads, and close idle connections. What is asked for later opens new ones."""
+        """End the threads, and close idle connections. Later calls open new ones."""
         if (executor := self.__dict__.pop("_executor", None)) is not None:
             executor.shutdown()
         if (api := self.__dict__.pop("api", None)) is not None:
@@ -69,7 +69,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
     async def _run(self, path: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
         """Call a function of the client in a thread.
 
-        :param path: what it is about, for the exception
+        :param path: of an exception
         """
         with as_os_errors(path):
             call = functools.partial(function, *args, **kwargs)
@@ -85,11 +85,11 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     @property
     def fsid(self) -> str:
-        """Name of the place that all instances with the same options are about."""
+        """Identity of the storage: the same for all instances on one account."""
         return f"oio-{self.namespace}-{self.account}"
 
     def invalidate_cache(self, path: str | None = None) -> None:
-        """Forget the listings that a path is in, or all of them."""
+        """Forget the cached listings of a path and of its parents, or all of them."""
         if path is None:
             self.dircache.clear()
         else:
@@ -100,50 +100,25 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     # --- descriptions ---
 
-    def _describe(self, container: str, listed: Mapping[str, Any]) -> _Info:
-        """Description of an object of a listing."""
-        return {
-            "name": f"{container}/{listed['name']}",
-            "type": "file",
-            "size": int(listed["size"]),
-            "created": int(listed["ctime"]),
-            "mtime": int(listed["mtime"] if listed.get("mtime") else listed["ctime"]),
-            "hash": listed["hash"],
-            "version": str(listed["version"]),
-            "mime_type": listed.get("mime_type"),
-            "policy": listed.get("policy"),
-        }
-
-    def _describe_version(self, path: str, meta: Mapping[str, Any]) -> _Info:
+    def _describe_version(self, path: str, meta: Mapping[str, Any]) -> Info:
         """Description of an object that was asked for by name."""
-        return {
-            "name": path,
-            "type": "file",
-            "size": int(meta["length"]),
-            "created": int(meta["ctime"]),
-            "mtime": int(meta["mtime"] if meta.get("mtime") else meta["ctime"]),
-            "hash": meta["hash"],
-            "version": str(meta["version"]),
-            "mime_type": meta.get("mime_type"),
-            "policy": meta.get("policy"),
-            "properties": dict(meta.get("properties") or {}),
-        }
+        return _file(path, meta) | {"properties": dict(meta.get("properties") or {})}
 
-    async def _info(self, path: str, **_kwargs: Any) -> _Info:
+    async def _info(self, path: str, **_kwargs: Any) -> Info:
         path = self._strip_protocol(path)
         if (known := self._known(path)) is not None:
             return known
         return await self._run(path, self._look_at, path)
 
-    def _known(self, path: str) -> _Info | None:
-        """Description of a path that a cached listing has."""
+    def _known(self, path: str) -> Info | None:
+        """Description of a path in a cached listing."""
         for directory in parents_of(path)[:1]:
             for entry in self.dircache.get(directory) or ():
                 if entry["name"] == path:
                     return dict(entry)
         return None
 
-    def _look_at(self, path: str) -> _Info:
+    def _look_at(self, path: str) -> Info:
         container, name = place = Path.of(path)
         if not container:
             return _directory("")
@@ -162,18 +137,18 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     async def _ls(self, path: str, detail: bool = True, refresh: bool = False, **_kwargs: Any) -> list[Any]:
         path = self._strip_protocol(path)
-        entries: list[_Info] | None = None if refresh else self.dircache.get(path)
+        entries: list[Info] | None = None if refresh else self.dircache.get(path)
         if entries is None:
             entries = await self._run(path, self._list, path)
         return list(entries) if detail else sorted(entry["name"] for entry in entries)
 
-    def _list(self, path: str) -> list[_Info]:
+    def _list(self, path: str) -> list[Info]:
         container, name = Path.of(path)
         if not container:
             try:
                 entries = [_directory(row[0]) for row in self.api.container_list_all(self.account)]
             except exc.NoSuchAccount:
-                # It comes into being with its first container.
+                # The first container creates it.
                 entries = []
         else:
             entries = self._level(path)
@@ -182,10 +157,10 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         self.dircache[path] = entries
         return entries
 
-    def _level(self, path: str, stem: str = "") -> list[_Info]:
-        """What is in one directory.
+    def _level(self, path: str, stem: str = "") -> list[Info]:
+        """Entries of one directory.
 
-        :param stem: beginning of the names in the directory
+        :param stem: beginning of their names
         """
         place = Path.of(path)
         entries = []
@@ -193,14 +168,11 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
             self.account, place.container, prefix=place.prefix + stem, delimiter="/"
         ):
             name = listed["prefix"].removesuffix("/") if "prefix" in listed else listed["name"]
-            # Objects whose names end with a slash stand for directories: others make them. What comes after
-            # two slashes has no path that leads there step by step.
+            # Other programs make objects whose names end with a slash, to stand for directories. Names with
+            # two slashes in a row are not reached step by step.
             if not name.endswith("/") and name != "":
-                entries.append(
-                    _directory(f"{place.container}/{name}")
-                    if "prefix" in listed
-                    else self._describe(place.container, listed)
-                )
+                entry = f"{place.container}/{name}"
+                entries.append(_directory(entry) if "prefix" in listed else _file(entry, listed))
         return entries
 
     async def _find(
@@ -211,7 +183,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         stem = kwargs.pop("prefix", "")
         try:
             if maxdepth == 1 and path and stem:
-                # As of a glob: the others need not be listed.
+                # A glob: other names need not be listed.
                 entries = await self._run(path, self._level, path, stem)
                 found = {entry["name"]: entry for entry in entries if withdirs or entry["type"] == "file"}
             elif maxdepth is not None or not path:
@@ -224,23 +196,21 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
             found = {}
         return found if detail else sorted(found)
 
-    def _find_below(self, path: str, withdirs: bool, stem: str) -> dict[str, _Info]:
+    def _find_below(self, path: str, withdirs: bool, stem: str) -> dict[str, Info]:
         """All files of a tree, by one listing.
 
-        :param stem: beginning of the names in the directory
+        :param stem: beginning of their paths in the tree
         """
         container, name = place = Path.of(path)
-        found: dict[str, _Info] = {}
+        found: dict[str, Info] = {}
         directories: set[str] = set()
         is_directory = not name
         for listed in self.api.object_list_all(self.account, container, prefix=place.prefix + stem):
             is_directory = True
-            if listed["name"].endswith("/"):
-                directories.update(_directories(f"{container}/{listed['name']}", path))
-                continue
-            entry = self._describe(container, listed)
-            found[entry["name"]] = entry
-            directories.update(_directories(entry["name"], path))
+            entry = f"{container}/{listed['name']}"
+            directories.update(_directories(entry, path))
+            if not entry.endswith("/"):
+                found[entry] = _file(entry, listed)
         if withdirs:
             found |= {directory: _directory(directory) for directory in directories}
             if is_directory and not stem:
@@ -254,9 +224,9 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _about_file(self, path: str) -> Iterator[None]:
-        """Notice that what is no file is a directory.
+        """Tell a directory from a missing file.
 
-        :raises IsADirectoryError: it is one
+        :raises IsADirectoryError: the path is that of a directory
         """
         try:
             yield
@@ -269,12 +239,26 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
             raise
 
 
-def _directory(path: str) -> _Info:
+def _directory(path: str) -> Info:
     return {"name": path, "type": "directory", "size": 0}
 
 
+def _file(path: str, described: Mapping[str, Any]) -> Info:
+    return {
+        "name": path,
+        "type": "file",
+        "size": int(described["size"]),
+        "created": int(described["ctime"]),
+        "mtime": int(described["mtime"] if described.get("mtime") else described["ctime"]),
+        "hash": described["hash"],
+        "version": str(described["version"]),
+        "mime_type": described.get("mime_type"),
+        "policy": described.get("policy"),
+    }
+
+
 def _directories(path: str, root: str) -> Iterable[str]:
-    """The directories that a path is in, below a root."""
+    """Directories that a path is in, below a root."""
     for directory in parents_of(path):
         if len(directory) <= len(root):
             return
@@ -289,5 +273,5 @@ def _required(name: str, value: str | None, variable: str) -> str:
 
 
 def error(kind: type[OSError], number: int, path: str) -> OSError:
-    """An exception about a path."""
+    """Exception about a path."""
     return kind(number, os.strerror(number), path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths: a container, and the name of an object in it, which may have any number of parts."""
+"""Paths: a container, and the name of an object in it, with any number of parts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Path(NamedTuple):
 
     @classmethod
     def of(cls, path: str) -> Path:
-        """Take a path apart that has no protocol any more."""
+        """Split a path that has no protocol."""
         container, _, name = path.partition("/")
         return cls(container, name)
 
     @property
     def prefix(self) -> str:
-        """What the names of all objects in a directory begin with."""
+        """Beginning of the names of all objects in this directory."""
         return f"{self.name}/" if self.name else ""
 
 
 def parents_of(path: str) -> list[str]:
-    """The directories that a path is in, the root last.
+    """Directories that a path is in, the root last.
 
     >>> parents_of("box/a/b")
     ['box/a', 'box', '']

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the paths and places that calls get."""
+"""Checks of the settings, paths and addresses given to transfers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import TypeAlias
 
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.utils import shorten
-from oio.transfer._config import Remote
+from oio.transfer._config import Remote, TransferConfig
 from oio.transfer._places import Place
 
 Path: TypeAlias = "str | os.PathLike[str]"
+
+
+def check_settings(config: object, interval: object, on_progress: object, on_result: object) -> None:
+    if config is not None and not isinstance(config, TransferConfig):
+        raise WrongType(f"config must be a TransferConfig, not {type(config).__name__}: {shorten(config)}")
+    for name, callback in (("on_progress", on_progress), ("on_result", on_result)):
+        if callback is not None and not callable(callback):
+            raise WrongType(f"{name} must be callable: {shorten(callback)}")
+    if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+        raise WrongType(f"progress_interval must be a number of seconds: {shorten(interval)}")
 
 
 def check_path(argument: str, value: object) -> str:
@@ -40,7 +50,7 @@ def place_of(path: object) -> Place:
 
 
 def check_directory_prefix(end: Path | Remote) -> None:
-    """Refuse to delete what only begins like a directory.
+    """Refuse to delete by a prefix that other directories may share.
 
     :raises ValueError: a prefix does not end with a slash
     """
@@ -49,7 +59,7 @@ def check_directory_prefix(end: Path | Remote) -> None:
 
 
 def check_apart(source: Remote, target: Remote) -> None:
-    """Refuse to copy objects among those that are listed for it."""
+    """Refuse a copy that would list its own copies: one end holds the other."""
     same = (source.account, source.container) == (target.account, target.container)
     if same and (source.prefix.startswith(target.prefix) or target.prefix.startswith(source.prefix)):
         raise WrongValue(f"target must not hold, or be in, the source: {target} and {source}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of transfers, and where objects are."""
+"""Settings of transfers, addresses of objects, and their checks."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _NUMBERS = {
 class TransferConfig:
     """Settings of transfers.
 
-    :param workers: threads that work at once, at most; each holds a few blocks in memory, two or three files
-        and a few connections
+    :param workers: most threads at work at once; each holds a few blocks in memory, two or three files and a
+        few connections
     :param part_size: bytes (16 MiB) of the ranges in which a larger object is downloaded, in parallel
-    :param retries: how often an object, or a part of a download, is tried again after a failure that may
-        pass, besides what the client repeats by itself
-    :param retry_delay: seconds before the first of these; twice as long before each next one, 30 at most
-    :param verify: compare what is downloaded with the checksum of the object, besides those of chunks
+    :param retries: further attempts at an object, or at a part of a download, after a failure that may pass;
+        they come on top of the retries of the client
+    :param retry_delay: seconds before the first of these, doubled before each next one, 30 at most
+    :param verify: compare downloads with the checksum of the object, besides those of its chunks
     :param bandwidth: bytes a second that all workers together may move; None for no limit
-    :param overwrite: what to do when the target exists: ``"changed"`` replaces it unless it is the same,
-        ``"always"`` replaces it, ``"never"`` leaves it
-    :param compare: when a file and an object are the same: ``"size+mtime"``, or ``"checksum"``, which reads
-        the files
-    :param follow_symlinks: upload what symbolic links lead to; they are skipped otherwise
-    :param fsync: when an object has been downloaded, its file is on disk
-    :param policy: storage policy of the objects that are uploaded; by default that of the namespace. Copies
-        that are links have that of the original, the others too by default
-    :param results_kept: how many results a report keeps, and as many failures; it counts all of them
-    :raises ValueError: a value makes no sense
-    :raises TypeError: it has another type
+    :param overwrite: fate of targets that exist: ``"changed"`` replaces those that differ, ``"always"``
+        replaces all, ``"never"`` leaves them
+    :param compare: by what a file and an object are compared: ``"size+mtime"``, or ``"checksum"``, which
+        reads the files
+    :param follow_symlinks: upload the targets of symbolic links, which are skipped otherwise
+    :param fsync: write each downloaded file to disk before it gets its name
+    :param policy: storage policy of uploaded objects; by default that of the namespace. Copies that are links
+        keep that of the original; so do other copies by default
+    :param results_kept: most results that a report keeps, and most failures; it counts all of them
+    :raises ValueError: a value is out of range
+    :raises TypeError: a value has the wrong type
 
     >>> TransferConfig(workers=4).part_size
     16777216
@@ -89,7 +89,7 @@ class TransferConfig:
 
 
 class CallLimits(TypedDict, total=False):
-    """Limits of time of each call of the client."""
+    """Time limits of each call of the client."""
 
     deadline: float
 
@@ -100,9 +100,9 @@ class Remote:
 
     :param account: name of the account
     :param container: name of the container
-    :param prefix: what the names begin with, often ended by a slash; the rest is the path of the file
+    :param prefix: beginning of the names, often ending with a slash; the rest is the path of the file
     :raises ValueError: a name is empty
-    :raises TypeError: it is no text
+    :raises TypeError: a name is not a str
 
     >>> Remote("doc", "box", "photos/")
     Remote(account='doc', container='box', prefix='photos/')
@@ -119,34 +119,34 @@ class Remote:
 
 
 def check_text(argument: str, value: object) -> str:
-    """Refuse what is no text."""
+    """Refuse a value that is not a str."""
     if not isinstance(value, str):
         raise WrongType(f"{argument} must be a str, not {type(value).__name__}: {shorten(value)}")
     return value
 
 
 def check_name(argument: str, value: object) -> str:
-    """Refuse what is no name."""
+    """Refuse an empty name."""
     if not check_text(argument, value):
         raise WrongValue(f"{argument} is required (a name): {value!r}")
     return str(value)
 
 
 def check_flag(argument: str, value: object) -> bool:
-    """Refuse what is no flag."""
+    """Refuse a value that is not a bool."""
     if not isinstance(value, bool):
         raise WrongType(f"{argument} must be True or False, not {type(value).__name__}: {shorten(value)}")
     return value
 
 
 def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Refuse what is none of some words."""
+    """Refuse a value that is not one of the allowed words."""
     if value not in allowed:
         raise WrongValue(f"{argument} must be one of {', '.join(map(repr, allowed))}: {shorten(value)}")
 
 
 def check_remote(argument: str, value: object) -> Remote:
-    """Refuse what does not tell where objects are."""
+    """Refuse a value that is not a `Remote`."""
     if not isinstance(value, Remote):
         raise WrongType(
             f"{argument} must be an oio.transfer.Remote, not {type(value).__name__}: {shorten(value)}"

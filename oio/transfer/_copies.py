@@ -22,8 +22,8 @@ class Copy:
 
     :param name: of the object, with the prefix
     :param new_name: of the copy, with the prefix
-    :param known: the object that there is already, None when there is none
-    :param asks: it is not known whether there is one
+    :param known: the object at the target, None if there is none
+    :param asks: nobody has looked yet whether there is one
     """
 
     session: Session
@@ -65,7 +65,7 @@ class Copy:
         if config.overwrite == "never":
             return "exists"
         same = original.size == there.size and original.hash.lower() == there.hash.lower()
-        # What has no checksum, as after an append, is copied again.
+        # An object without a checksum, as after an append, is copied again.
         return "same" if same and original.hash else ""
 
     def _copy(self, content_id: str) -> int:
@@ -88,7 +88,7 @@ class Copy:
 
     def _copy_data(self, content_id: str, moved: Moved) -> int:
         api, source, limits = self.session.api, self.source, self.session.limits
-        # Locating the data does not tell the properties that are named like a field (pitfall 148).
+        # object_fetch does not give the properties that are named like a field (pitfall 148).
         meta = api.object_get_properties(source.account, source.container, self.name, **limits)
         try:
             _, stream = api.object_fetch(
@@ -127,7 +127,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class DeleteObject:
-    """Deletion of an object that its source has not any more."""
+    """Deletion of an object that is missing in the source."""
 
     session: Session
     remote: Remote
@@ -146,7 +146,7 @@ class DeleteObject:
 
         def delete() -> None:
             if failed:
-                # Where there are versions, a second deletion would be one of another.
+                # In a container with versions, a second deletion would delete another version.
                 there = look(self.session, self.remote, self.name)
                 if there is None or there.id != self.known.id:
                     return
@@ -162,7 +162,7 @@ class DeleteObject:
 
 @dataclass(frozen=True, slots=True)
 class DeleteFile:
-    """Deletion of a file that its source has not any more."""
+    """Deletion of a file that is missing in the source."""
 
     session: Session
     place: Place
@@ -170,7 +170,7 @@ class DeleteFile:
     size: int
 
     def run(self) -> Result:
-        """Delete it, and the directories that are empty then."""
+        """Delete it, and the directories that this leaves empty."""
         result = Result("delete", self.name, self.place.path, "done", self.size)
         return self.session.guarded(result, self._run)
 

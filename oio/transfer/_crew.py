@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads that work off jobs, which are found while they work, and help each other with large ones."""
+"""Crew of a transfer: threads that look for jobs, do them, and help each other with large ones."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from oio.transfer._results import Progress, Result, TransferCancelled, TransferD
 _T = TypeVar("_T")
 
 _INTERVAL = 0.1
-"""Seconds after which the caller looks how far its transfer has come, when nothing has ended meanwhile."""
+"""Seconds between two reports of progress to the caller, when no job ends meanwhile."""
 _EARLY = 0.05
-"""Seconds before the deadline at which a timeout is one of the deadline."""
+"""A timeout this many seconds before the deadline is taken for the deadline."""
 _UNSEEN = 1000
-"""Results that wait for the caller, at most."""
+"""Most results that wait for the caller."""
 
 
 class Job(Protocol):
-    """What has to be done for one object."""
+    """Work on one object."""
 
     def run(self) -> Result:
-        """Do it. Failures are results; what is raised ends all jobs."""
+        """Do it. A failure is a result; an exception ends all jobs."""
 
 
 class Crew:
-    """Threads that work off jobs.
+    """Threads that do the jobs of one call.
 
-    Each looks for the next job itself, one at a time, so that nothing waits in a queue. There are none before
-    :meth:`run`, and none after it.
+    Each takes its next job from the iterator itself, one thread at a time, so that no jobs wait in a queue.
+    The threads live as long as :meth:`run`.
 
-    :param workers: threads at once, at most
+    :param workers: most threads at once
     :param deadline: monotonic time at which jobs end; None for never
     """
 
     def __init__(self, workers: int, deadline: float | None = None) -> None:
         self._deadline = deadline
-        # Of the kind that the host has: where it has patched threads, they are green.
+        # Threads and locks of the host: green ones, where it has patched them.
         self.changed = threading.Condition()
         self._cancelled = threading.Event()
         self._workers = workers
@@ -64,14 +64,14 @@ class Crew:
         see: Callable[[Result], object],
         show: Callable[[Progress, bool], object],
     ) -> None:
-        """Work off jobs until none is left.
+        """Do jobs until none is left.
 
-        :param jobs: results among them are those of objects with which nothing has to be done
+        :param jobs: jobs, and results of objects that need no work
         :param see: gets each result, in the thread of the caller
         :param show: gets the progress from time to time, and whether it is the last one
-        :raises TransferCancelled: it was cancelled
+        :raises TransferCancelled: the crew was cancelled
         :raises TransferDeadlineReached: the deadline was reached before all was done
-        :raises BaseException: what the search for jobs, `see` or `show` have raised
+        :raises BaseException: raised by the iterator of the jobs, by `see` or by `show`
         """
         try:
             with self.changed:
@@ -91,7 +91,7 @@ class Crew:
                 if over:
                     break
         finally:
-            # Nothing is left to stop if all went well.
+            # After an exception, workers are still at it.
             self._stop()
             for thread in self._threads:
                 thread.join()
@@ -141,11 +141,11 @@ class Crew:
     # --- jobs ---
 
     def check(self, failure: BaseException | None = None) -> None:
-        """Let a job end here when all have to.
+        """Raise if the transfer is cancelled or late: a point at which a job may end.
 
-        :param failure: what the job has failed of, if it has
-        :raises TransferCancelled: they have
-        :raises TransferDeadlineReached: the deadline was reached
+        :param failure: of the job, if it has failed
+        :raises TransferCancelled: the crew was cancelled
+        :raises TransferDeadlineReached: the deadline was reached, or is why the job failed
         """
         if self._cancelled.is_set():
             raise TransferCancelled("the transfer was cancelled")
@@ -153,9 +153,9 @@ class Crew:
             raise self._give_up(failure) from failure
 
     def pause(self, seconds: float) -> None:
-        """Wait.
+        """Wait, unless the transfer is cancelled or late.
 
-        :raises TransferCancelled: the wait was ended
+        :raises TransferCancelled: the crew was cancelled
         :raises TransferDeadlineReached: the deadline was reached
         """
         if self._deadline is not None:
@@ -170,12 +170,12 @@ class Crew:
     def _is_of_deadline(self, failure: BaseException | None) -> bool:
         if self._deadline is None:
             return False
-        # A timer may strike a moment before its time.
+        # A timer may strike a moment early.
         is_near = monotonic_time() >= self._deadline - _EARLY
         return isinstance(failure, DeadlineReached) or (is_near and isinstance(failure, OioTimeout))
 
     def _give_up(self, failure: BaseException | None = None) -> TransferDeadlineReached:
-        """Begin nothing more: the deadline was reached. What is being done ends by itself."""
+        """Begin no more jobs: the deadline was reached. Those under way have it themselves."""
         cause = "" if failure is None else f": {failure}"
         error = TransferDeadlineReached(f"the deadline of the transfer was reached{cause}")
         with self.changed:
@@ -185,15 +185,15 @@ class Crew:
         return error
 
     def count(self, moved: int = 0, found: int = 0) -> None:
-        """Count bytes that were moved, or that have to be; negative numbers take them off again."""
+        """Count bytes that were moved, or that were found to be moved; negative numbers take some off."""
         with self.changed:
             self._bytes += moved
             self._found_bytes += found
 
     def share(self, pieces: Iterator[_T], do: Callable[[_T], object]) -> None:
-        """Do something with each of many pieces, together with the threads that have nothing else to do.
+        """Call `do` with each piece, here and in threads that have no job of their own.
 
-        :raises BaseException: the first failure, once all have left their pieces
+        :raises BaseException: the first failure, once no thread works on a piece
         """
         Shared(self, pieces, do).run()
 
@@ -209,7 +209,7 @@ class Crew:
         try:
             thread.start()
         except RuntimeError:
-            # The process may have no more threads; those that there are go on.
+            # The process may have no more threads; go on with those that run.
             if not self._alive:
                 raise
             return
@@ -235,11 +235,11 @@ class Crew:
                 self.changed.notify_all()
 
     def _next_task(self, jobs: Iterator[Job | Result]) -> Callable[[], None] | None:
-        """What to do next; None when nothing is left. It may have to be waited for."""
+        """The next task; None when nothing is left. Waits while others may still leave some."""
         with self.changed:
             while not self._cancelled.is_set():
                 if self._is_late and not self._exhausted:
-                    # A search that is going on has the deadline itself.
+                    # A search under way has the deadline itself.
                     self._give_up()
                     self.changed.notify_all()
                     return None
@@ -301,7 +301,7 @@ class Crew:
 
 
 class Shared(Generic[_T]):
-    """Pieces of a job that several threads work off."""
+    """Pieces of one job, for several threads."""
 
     def __init__(self, crew: Crew, pieces: Iterator[_T], do: Callable[[_T], object]) -> None:
         self._crew = crew
@@ -311,7 +311,7 @@ class Shared(Generic[_T]):
         self._error: BaseException | None = None
 
     def take(self) -> Callable[[], None] | None:
-        """Take the next piece, while the condition of the crew is held; None when there is none to take."""
+        """Take the next piece; None when there is none. The caller holds the condition of the crew."""
         if self._error is not None or self._crew.is_cancelled:
             return None
         try:
@@ -333,7 +333,7 @@ class Shared(Generic[_T]):
             self._crew.changed.notify_all()
 
     def run(self) -> None:
-        """Do all pieces, those that others take included."""
+        """Do all pieces, and wait for those that other threads have taken."""
         crew = self._crew
         with crew.changed:
             crew._shared.append(self)  # type: ignore[arg-type]
@@ -353,8 +353,8 @@ class Shared(Generic[_T]):
                     try:
                         crew.changed.wait()
                     except BaseException as err:  # noqa: BLE001 - raised below
-                        # Where threads are green, an interruption comes here too. The others, which are
-                        # interrupted as well, still use what this job closes.
+                        # An interruption, where threads are green. The other threads are interrupted too, but
+                        # until they leave they use files that this job is about to close.
                         stopped = err
                 if stopped is not None:
                     raise stopped

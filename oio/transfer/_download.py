@@ -46,7 +46,7 @@ class Download:
 
     def _run(self, result: Result) -> Result:
         if self.known is not None:
-            # What was listed may be known to be there, without a request.
+            # The listing says enough to skip it, without a request.
             reason = self._reason_to_skip(self.known)
             if reason:
                 return replace(result, outcome="skipped", reason=reason)
@@ -67,7 +67,7 @@ class Download:
             self.session.crew.count(found=obj.size)
         try:
             self._fetch(source, spent)
-        except BaseException:  # What is not done is not counted as found, whatever stopped it.
+        except BaseException:  # Whatever stopped it: the next attempt counts the object again.
             if self.known is None:
                 self.session.crew.count(found=-obj.size)
             raise
@@ -95,7 +95,7 @@ class Download:
             if config.overwrite == "never":
                 return "exists"
             if not stat.S_ISREG(there.st_mode):
-                # A link, or a pipe, is replaced, whatever it leads to.
+                # A link or a pipe is replaced, whatever is behind it.
                 return ""
             fd = None
             if config.compare == "checksum" and there.st_size == obj.size:
@@ -118,7 +118,7 @@ class Download:
                     raise TransferError(f"the directory of {self.place.path!r} vanished")
                 self.place.look(directory)
                 file = Unfinished(self.place, directory, *identity)
-            # Without a checksum of the object, only a read of the whole is verified.
+            # Without a checksum of the object, only a whole read is verified, by the checksums of its chunks.
             resumable = obj.size > config.part_size and checksum is not None and config.verify
             try:
                 if resumable and checksum is not None:
@@ -137,9 +137,9 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class _Located:
-    """An object whose parts can be asked for.
+    """An object whose parts can be read.
 
-    :param cache: tells where it is, so that the proxy is asked once
+    :param cache: location of the object, so that the proxy is asked once
     """
 
     download: Download
@@ -165,7 +165,7 @@ class _Located:
             count = 0
             for block in stream:
                 if not count:
-                    # What is read may have been found elsewhere only now.
+                    # The first block may have come after the stream located the object anew.
                     self._check(meta)
                 count += len(block)
                 yield block
@@ -201,8 +201,8 @@ def _compare(source: _Located, checksum: Checksum | None) -> None:
 class _Parted:
     """Download of a large object in parts, several at once, into one file.
 
-    :param checksum: gets the bytes in order, as soon as all before them are there
-    :param spent: gets failures of parts that were tried again often enough
+    :param checksum: gets the bytes in order, each as soon as all before it are there
+    :param spent: gets the failures of parts that have no attempt left
     """
 
     source: _Located
@@ -226,7 +226,7 @@ class _Parted:
             session.crew.share((number for number in range(count) if number not in found), self._fetch)
             self._hash()
             _compare(self.source, self.checksum)
-        except BaseException:  # What is left undone does not count.
+        except BaseException:  # Whatever stopped it: the next attempt counts these parts again.
             session.crew.count(-self._bytes_there())
             raise
 
@@ -258,7 +258,7 @@ class _Parted:
                 first += len(block)
 
     def _hash(self) -> None:
-        """Add to the checksum what is there, unless another thread is at it."""
+        """Feed the parts that are there to the checksum, unless another thread does."""
         if not self._hashing.acquire(blocking=False):
             return
         try:

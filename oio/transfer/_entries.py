@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and objects as they are compared: walk of a directory, listing of a container, merge of both."""
+"""Entries of trees: files of a directory, objects of a container, and the merge of both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from oio.transfer._config import CallLimits, Compare, Remote
 
 MTIME = "file-mtime"
-"""Property of an object: when its file was last changed, in seconds since 1970, with nine decimals."""
+"""Property of an object: time of the last change of its file, in seconds since 1970 with nine decimals."""
 
 _TIME = re.compile(r"(-?)([0-9]{1,11})(?:\.([0-9]{1,9}))?")
 _SECOND = 10**9
@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 
 
 def time_text(nanoseconds: int) -> str:
-    """A time as a property has it.
+    """A time as the property :data:`MTIME` has it.
 
     >>> time_text(1_500_000_000_250_000_000), time_text(-1)
     ('1500000000.250000000', '-0.000000001')
@@ -37,7 +37,7 @@ def time_text(nanoseconds: int) -> str:
 
 
 def time_of(text: object) -> int | None:
-    """Nanoseconds since 1970 that a property tells; None when it tells nothing.
+    """Nanoseconds since 1970 of a property; None if it is not a time.
 
     >>> time_of("1500000000.25"), time_of("yesterday")
     (1500000000250000000, None)
@@ -66,9 +66,9 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What a walk finds, and is not uploaded.
+    """An entry of a directory that is not uploaded.
 
-    :param error: None when it is left out on purpose, for the `reason` given
+    :param error: why it cannot be; None when it is left out on purpose, for the `reason` given
     """
 
     name: str
@@ -82,7 +82,7 @@ class RemoteObject:
     """An object.
 
     :param name: without the prefix
-    :param mtime: of the file that it was, or else of its own, in nanoseconds since 1970
+    :param mtime: of the file that was uploaded, else of the object, in nanoseconds since 1970
     """
 
     name: str
@@ -94,7 +94,7 @@ class RemoteObject:
 
     @classmethod
     def of(cls, described: Mapping[str, Any], prefix: str = "") -> RemoteObject:
-        """Take what is needed of a description, or of an item of a listing."""
+        """Make one of a description, or of an item of a listing."""
         known = time_of((described.get("properties") or {}).get(MTIME))
         return cls(
             name=described["name"][len(prefix) :],
@@ -106,14 +106,14 @@ class RemoteObject:
         )
 
     def checksum(self) -> Checksum | None:
-        """Begin the checksum to compare with that of the object; None when it is not known."""
+        """A new checksum of the algorithm of the object; None when that is not known."""
         return checksum_of_object(self.hash, self.chunk_method)
 
 
 def is_same(size: int, mtime: int, fd: int | None, obj: RemoteObject, compare: Compare) -> bool:
-    """Whether a file has what an object has.
+    """Whether a file and an object are the same.
 
-    :param fd: the file, whose position is not used; None reads nothing, so that checksums differ
+    :param fd: the file, whose position does not move; with None, nothing is read, and checksums differ
     """
     if size != obj.size:
         return False
@@ -147,9 +147,9 @@ def objects(api: ObjectStorageApi, remote: Remote, limits: CallLimits) -> Iterat
 def walk(root: str, *, follow: bool) -> Iterator[LocalFile | LeftOut]:
     """The files below a directory, in the order of the bytes of their paths.
 
-    The names in the directories that it is inside of are in memory, nothing else.
+    Only the names in the current directory, and in those above it, are in memory.
 
-    :param follow: take what symbolic links lead to
+    :param follow: follow symbolic links
     :raises OSError: the directory itself cannot be read
     """
     here = os.fsencode(root)
@@ -185,7 +185,7 @@ def walk(root: str, *, follow: bool) -> Iterator[LocalFile | LeftOut]:
 
 @dataclass(slots=True)
 class _Level:
-    """A directory that a walk is inside of; `waiting` are its names, the next one last, with their kinds."""
+    """A directory that a walk is in; `waiting` are its names, the next one last, with their kinds."""
 
     path: bytes
     prefix: bytes
@@ -193,8 +193,8 @@ class _Level:
 
 
 def _scan(path: bytes, *, follow: bool) -> list[tuple[bytes, str | None]]:
-    """Names in a directory, the last one first, with why they are left out: None for files, empty for
-    directories.
+    """Names in a directory, the last one first, and their kinds: None for files, an empty text for
+    directories, else the reason to leave them out.
     """
     found = []
     with os.scandir(path) as entries:
@@ -208,7 +208,7 @@ def _scan(path: bytes, *, follow: bool) -> list[tuple[bytes, str | None]]:
                 kind = ""
             else:
                 kind = None if entry.is_file() else "special file"
-            # Where the files of a directory come among the others is told by the slash.
+            # The files in a directory have its name and a slash, by which they come among the others.
             found.append((entry.name + b"/" if kind == "" else entry.name, entry.name, kind))
     found.sort(reverse=True)
     return [(name, kind) for _, name, kind in found]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which names of a tree are moved: patterns to include and to exclude."""
+"""Filter of the names of a tree: patterns to include and to exclude."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Patterns: TypeAlias = "str | Iterable[str]"
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which names are moved: all, those that some patterns match, or those that others do not.
+    """Choice of names: all, those that match `include`, or those that do not match `exclude`.
 
     Patterns are those of :func:`fnmatch.fnmatchcase`: ``*`` matches slashes too. One that ends with a slash
-    matches what is below. Those to include are exceptions of those to exclude.
+    matches all names below. With both, `include` makes exceptions from `exclude`.
 
     >>> photos = Filter.of(include="*.jpg")
     >>> photos.takes("2026/cat.jpg"), photos.takes("notes")
@@ -35,11 +35,11 @@ class Filter:
 
     @classmethod
     def of(cls, include: Patterns = (), exclude: Patterns = ()) -> Filter:
-        """Make one.
+        """Compile patterns.
 
         :param include: one pattern, or several
         :param exclude: the same
-        :raises TypeError: something else was given
+        :raises TypeError: a pattern is not a str
         :raises ValueError: a pattern is empty
         """
         return cls(_compiled("include", include), _compiled("exclude", exclude))
@@ -51,10 +51,6 @@ class Filter:
         if self.exclude is not None:
             return not self.exclude.match(name)
         return self.include is None
-
-
-ALL = Filter()
-"""All names are moved."""
 
 
 def _compiled(argument: str, given: object) -> re.Pattern[str] | None:

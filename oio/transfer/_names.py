@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of objects as paths of files: which are refused, and which clash."""
+"""Names of objects as paths of files: refusals and clashes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from oio.transfer._results import NameRefused
 
 _LONGEST = 255
-"""Bytes of the name of a file."""
+"""Bytes of the longest name of a file."""
 _OURS = re.compile(r"\.oio-[0-9a-f]{16}\.(?:part|journal)")
 
 
@@ -26,7 +26,7 @@ def own_names(name: bytes, *identity: str) -> tuple[str, str]:
     """Names of the files that a download makes for itself: the data, and the journal.
 
     :param name: of the final file
-    :param identity: names that tell the object
+    :param identity: account, container and name of the object
     """
     parts = [name, *(part.encode("utf-8", "surrogatepass") for part in identity)]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -34,9 +34,9 @@ def own_names(name: bytes, *identity: str) -> tuple[str, str]:
 
 
 def split_name(name: str) -> tuple[bytes, ...]:
-    r"""Parts of the path of a file, relative to the target directory, that an object has.
+    r"""Parts of the path of an object's file, relative to the target directory.
 
-    They are UTF-8, whatever the locale is. A backslash is a character like others.
+    They are UTF-8, whatever the locale. A backslash is a character like any other.
 
     :raises NameRefused: the path would leave the directory, or is none
 
@@ -64,9 +64,9 @@ def split_name(name: str) -> tuple[bytes, ...]:
 
 
 class Above:
-    """Names, in the order of their bytes, that later ones may lie below of, as ``a/b`` does of ``a``.
+    """Names that later ones may lie below, as ``a/b`` lies below ``a``. All come in the order of their bytes.
 
-    It remembers no more than those that still can have some below.
+    Those that no later name can lie below are forgotten.
 
     >>> above = Above()
     >>> above.add("a")

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable
 
 _SHARE = 8
-"""What part of a second's bytes a block may have, so that nobody waits long for its tokens."""
+"""A block has at most one eighth of the bytes of a second, so that no wait for tokens is long."""
 _SMALLEST = 1024
 
 
 class Pace:
-    """Bytes a second that several threads share.
+    """Bandwidth that several threads share.
 
     :param rate: bytes a second; None for no limit
-    :param clock: tells seconds
+    :param clock: monotonic clock, in seconds
     :param sleep: waits a number of seconds
 
     >>> waits = []
@@ -34,7 +34,7 @@ class Pace:
         self._free_at = 0.0
 
     def block(self, size: int) -> int:
-        """Bytes of a block to read, so that no wait is long."""
+        """Size of the next block to read, so that no wait is long (bytes)."""
         if self._rate is None:
             return size
         return max(1, min(size, max(_SMALLEST, self._rate // _SHARE)))
@@ -45,7 +45,7 @@ class Pace:
             return
         with self._lock:
             now = self._clock()
-            # Time that nobody has used is lost: no burst follows a rest.
+            # Bandwidth that nobody used is lost: no burst follows a rest.
             self._free_at = max(self._free_at, now) + count / self._rate
             wait = self._free_at - now
         self._sleep(wait)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places of files below a directory that downloads cannot leave, and the files that they are written into."""
+"""Places of downloaded files, below a directory that they cannot leave, and their unfinished files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.EEXIST)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the file of an object is, or will be.
+    """Path of the file of an object, which may not exist yet.
 
-    :param root: directory that it cannot leave
-    :param parts: of its path from there, the name of the file last
+    :param root: directory that the path cannot leave
+    :param parts: of the path from there, the name of the file last
     """
 
     root: str
@@ -33,7 +33,7 @@ class Place:
 
     @property
     def path(self) -> str:
-        """The path, to show it."""
+        """The path as text, for messages."""
         return self._path(self.parts)
 
     def _path(self, parts: tuple[bytes, ...]) -> str:
@@ -43,9 +43,9 @@ class Place:
     def directory(self, *, create: bool) -> Iterator[int | None]:
         """Open the directory of the file, without following any link below the root.
 
-        :param create: make the directories that are missing
-        :returns: its descriptor; None when it is missing, and is not made
-        :raises NameRefused: something else than a directory is in the way
+        :param create: make missing directories
+        :returns: its descriptor; None when it is missing
+        :raises NameRefused: something other than a directory is in the way
         """
         if create:
             os.makedirs(self.root, exist_ok=True)
@@ -102,7 +102,7 @@ class Place:
         return known
 
     def remove(self) -> None:
-        """Remove the file, and the directories that are empty then, the root not."""
+        """Remove the file, and the directories below the root that this leaves empty."""
         for depth in range(len(self.parts), 0, -1):
             place = Place(self.root, self.parts[:depth])
             with place.directory(create=False) as fd:
@@ -124,11 +124,11 @@ class Place:
 class Unfinished:
     """File that a download is written into, in the directory of the final one: ``.oio-*.part``.
 
-    Beside it, ``.oio-*.journal`` tells of which object it is, and which parts are there.
+    Beside it, ``.oio-*.journal`` tells the object that it is of, and the parts that are there.
 
     :param place: of the final file
     :param directory: descriptor of its directory
-    :param identity: names that tell which download it is
+    :param identity: account, container and name of the object
     :raises FileRefused: another download, of this process or not, is writing it
     """
 
@@ -140,7 +140,7 @@ class Unfinished:
         self.fd = self._open()
         mode = self._replaced_mode()
         if mode is not None:
-            # What others may not read of the file before, they may not read meanwhile.
+            # Users who may not read the old file may not read the new one meanwhile.
             os.fchmod(self.fd, mode | stat.S_IRUSR | stat.S_IWUSR)
 
     def _replaced_mode(self) -> int | None:
@@ -162,7 +162,7 @@ class Unfinished:
                     named = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
                     if (named.st_dev, named.st_ino) == (known.st_dev, known.st_ino):
                         return fd
-                # Who had locked it has finished it meanwhile: this is the final file now.
+                # The transfer that had the lock has finished meanwhile: this is the final file now.
                 os.close(fd)
             except BlockingIOError as err:
                 os.close(fd)
@@ -183,7 +183,7 @@ class Unfinished:
     def resume(self, header: dict[str, object], size: int) -> set[int]:
         """Go on with the parts that are there already; begin anew if they are not of the same object.
 
-        :param header: tells the object
+        :param header: identity of the object
         :param size: bytes of the object
         :returns: numbers of the parts
         """
@@ -254,7 +254,7 @@ class Unfinished:
                 os.unlink(name, dir_fd=self._directory)
 
     def close(self) -> None:
-        """Leave the file as it is."""
+        """Close the descriptors; the files stay as they are."""
         for fd in (self.fd, self._journal):
             if fd >= 0:
                 os.close(fd)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be done for a tree: jobs, found while others are done."""
+"""Plans for trees: iterators of jobs, each looked for while others are done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from oio.transfer._upload import Upload
 Plan: TypeAlias = "Iterator[Job | Result]"
 
 
-def upload_tree(session: Session, directory: str, remote: Remote, names: Filter, *, delete: bool) -> Plan:
+def upload_tree(
+    session: Session, directory: str, remote: Remote, names: Filter, *, delete: bool = False
+) -> Plan:
     """Upload the files of a directory.
 
     :param names: which of them, below the prefix
@@ -33,10 +35,10 @@ def upload_tree(session: Session, directory: str, remote: Remote, names: Filter,
     follow = config.follow_symlinks
     needed = delete or config.overwrite != "always"
     listed = _if_any(objects(session.api, remote, session.limits)) if needed else iter(())
-    # What is there and is not uploaded is no reason to delete the object of its name.
+    # A file that is left out protects the object of its name.
     kept = Above()
     for file, obj in merge(walk(directory, follow=follow), listed):
-        # Trees of which nothing is moved are walked too: the call must end there when it is told to.
+        # A walk may find nothing to move for long: a cancelled call must end all the same.
         session.crew.check()
         taken = names.takes(name_of(file, obj))
         if isinstance(file, LeftOut):
@@ -57,7 +59,9 @@ def _left_out(name: str, file: LeftOut) -> Result:
     return Result("upload", name, file.path, "failed", error=file.error)
 
 
-def download_tree(session: Session, remote: Remote, directory: str, names: Filter, *, delete: bool) -> Plan:
+def download_tree(
+    session: Session, remote: Remote, directory: str, names: Filter, *, delete: bool = False
+) -> Plan:
     """Download the objects whose names have a prefix.
 
     :param names: which of them, below the prefix
@@ -74,10 +78,10 @@ def download_tree(session: Session, remote: Remote, directory: str, names: Filte
         if obj is not None:
             yield _download(session, remote, directory, obj, above)
         elif isinstance(file, LocalFile):
-            # Links, and what is below those, are nobody's to delete.
+            # Files only: links, and the files below them, are not ours to delete.
             place = Place(directory, tuple(file.name.encode().split(b"/")))
             job = DeleteFile(session, place, remote.prefix + file.name, file.size)
-            # At once: objects that come later may need a directory where this file is.
+            # Deleted at once: a later object may need a directory in the place of this file.
             yield job.run()
 
 
@@ -87,7 +91,7 @@ def _download(
     name = remote.prefix + obj.name
     path = f"{directory}/{obj.name}"
     if obj.name.endswith("/") and not obj.size:
-        # Some programs make such objects to show a directory.
+        # Some programs make such objects to represent a directory.
         return Result("download", name, path, "skipped", reason="directory marker")
     try:
         place = Place(directory, split_name(obj.name))
@@ -99,11 +103,13 @@ def _download(
     return Download(session, remote, name, place, obj)
 
 
-def copy_tree(session: Session, source: Remote, target: Remote, names: Filter, *, delete: bool) -> Plan:
+def copy_tree(
+    session: Session, source: Remote, target: Remote, names: Filter, *, delete: bool = False
+) -> Plan:
     """Copy the objects whose names have a prefix.
 
     :param names: which of them, below the prefix
-    :param delete: delete the objects of the target that the source has not
+    :param delete: delete the objects of the target that are missing in the source
     """
     needed = delete or session.config.overwrite != "always"
     there = _if_any(objects(session.api, target, session.limits)) if needed else iter(())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of transfers: one for each object, the report of all, progress, and what goes wrong."""
+"""Results of transfers: of one object and of a call, progress, and exceptions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TransfersFailed(TransferError):
 
 
 class TransferCancelled(TransferError):
-    """A transfer was cancelled; `report` tells what had been done."""
+    """A transfer was cancelled; `report` has the results until then."""
 
     report: Report | None = None
 
 
 class TransferDeadlineReached(TransferError, DeadlineReached):
-    """The deadline of a call was reached before all was done; `report` tells what had been done."""
+    """The deadline of a call was reached before all was done; `report` has the results until then."""
 
     report: Report | None = None
 
@@ -37,7 +37,7 @@ class NameRefused(TransferError):
 
 
 class FileRefused(TransferError):
-    """A file cannot be uploaded: it is no regular file, or another one is in its way."""
+    """A file cannot be uploaded or written: it is no regular file, or is being written already."""
 
 
 class FileChanged(TransferError):
@@ -49,14 +49,14 @@ class ObjectChanged(TransferError):
 
 
 class DataMismatch(TransferError):
-    """What was downloaded does not match the checksum of the object; it was thrown away."""
+    """The downloaded bytes do not match the checksum of the object; they were thrown away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one object.
+    """Result of the work on one object.
 
-    :param action: what was to be done
+    :param action: the work
     :param name: name of the object; of a copy, the new one
     :param path: path of the file, or None for a copy
     :param outcome: ``"done"``; ``"skipped"``, for the `reason` given; ``"failed"``, with `error`; or
@@ -80,7 +80,7 @@ class Result:
 
 
 class Report:
-    """Results of a call. Iterate over it to get those that it has kept: all, unless there are very many.
+    """Results of a call. Iterate over it for those that it keeps: all, unless there are very many.
 
     >>> report = Report(1)
     >>> report.add(Result("upload", "a", "files/a", "done", 5))
@@ -136,12 +136,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a call has come.
+    """Progress of a call.
 
-    :param bytes: moved so far; what has to be moved again is taken off
+    :param bytes: moved so far; those that have to be moved again are taken off
     :param objects: finished so far, whatever their outcome
-    :param total_bytes: to be moved in all, those of the objects that are skipped left out; None while more
-        objects may be found
+    :param total_bytes: to be moved in all, without those of skipped objects; None while more objects may be
+        found
     :param total_objects: None while more may be found
     :param found_bytes: to be moved for the objects found so far
     :param found_objects: found so far

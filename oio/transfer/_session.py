@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the jobs of one call share, and how they are tried again."""
+"""Session of a transfer: the state that its jobs share, and their retries."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _LONGEST_PAUSE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the jobs of one call share.
+    """State that the jobs of one call share.
 
     :param sleep: waits a number of seconds between two attempts
     :param limits: keywords of each call of the client
     :param directories: held while a directory is made and gets its first file, or is removed for being empty
-    :param dry_run: tell what would be done only
+    :param dry_run: change nothing
     """
 
     api: ObjectStorageApi
@@ -67,10 +67,10 @@ class Session:
         final: type[BaseException] | tuple[()] = (),
         spent: Sequence[BaseException] = (),
     ) -> _T:
-        """Do something until it succeeds, its failure is final, or no attempt is left.
+        """Repeat an action until it succeeds, its failure is final, or no attempt is left.
 
-        :param final: a failure that is not worth another attempt here
-        :param spent: failures for which there were enough attempts already
+        :param final: class of failures that are not worth another attempt here
+        :param spent: failures that have used up their attempts further down
         """
         failed = 0
         while True:
@@ -79,7 +79,7 @@ class Session:
                 return action()
             except exc.OioException as err:
                 failed += 1
-                # Who was interrupted has failed for this reason, whatever it says.
+                # In a cancelled transfer, that is the reason, whatever the failure says.
                 self.crew.check(err)
                 if failed > self.config.retries or isinstance(err, final) or not may_pass(err):
                     raise
@@ -87,11 +87,11 @@ class Session:
                     raise
                 asked = getattr(err, "retry_after", None) or 0.0
             delay = min(self.config.retry_delay * 2 ** min(failed - 1, 16), _LONGEST_PAUSE)
-            # Those that have failed together do not come back together.
+            # Jittered: jobs that failed together do not come back together.
             self.sleep(asked + delay * (0.5 + random.random() / 2))
 
     def guarded(self, result: Result, action: Callable[[Result], Result]) -> Result:
-        """Do a job; failures that are its own become its result."""
+        """Do a job; its own failures become its result."""
         try:
             return action(result)
         except green.Interrupted:
@@ -113,7 +113,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 class Moved:
-    """Bytes that an attempt has moved, which are taken off when it has failed."""
+    """Count of the bytes that an attempt moves, taken back if it fails."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

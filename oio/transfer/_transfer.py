@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfers: files and objects, one, many, or all of a tree."""
+"""Transfer: uploads, downloads, copies and synchronisations, of one object, many, or a tree."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.common.arguments import WrongType, WrongValue
@@ -20,6 +21,7 @@ from oio.transfer._checks import (
     check_directory,
     check_directory_prefix,
     check_path,
+    check_settings,
     place_of,
 )
 from oio.transfer._config import (
@@ -49,8 +51,8 @@ if TYPE_CHECKING:
 class Transfer:
     """Uploads, downloads, copies and synchronisations.
 
-    A call returns when all is done. One object may be used by several threads; each call has its own workers.
-    Failures of single objects are results in the report; the calls for one object raise them.
+    A call returns when all is done. Several threads may share a Transfer; each call has its own workers.
+    Failures of single objects are results in the report; calls about one object raise them.
 
     :param api: the client
     :param config: settings
@@ -58,9 +60,9 @@ class Transfer:
         that made the call. What it raises cancels the call, and comes out of it
     :param on_result: called with each :class:`Result`, in the same way
     :param progress_interval: seconds between two calls of `on_progress`
-    :param clock: tells seconds
+    :param clock: monotonic clock, in seconds
     :param sleep: waits a number of seconds; by default, a wait that :meth:`cancel` ends
-    :raises TypeError: an argument has another type
+    :raises TypeError: an argument has the wrong type
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as directory, Transfer(api) as transfer:
@@ -80,15 +82,7 @@ class Transfer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        given: object = config
-        if given is not None and not isinstance(given, TransferConfig):
-            raise WrongType(f"config must be a TransferConfig, not {type(given).__name__}: {shorten(given)}")
-        for name, call in (("on_progress", on_progress), ("on_result", on_result)):
-            if call is not None and not callable(call):
-                raise WrongType(f"{name} must be callable: {shorten(call)}")
-        interval: object = progress_interval
-        if isinstance(interval, bool) or not isinstance(interval, (int, float)):
-            raise WrongType(f"progress_interval must be a number of seconds: {shorten(interval)}")
+        check_settings(config, progress_interval, on_progress, on_result)
         self._api = api
         self._config = config or TransferConfig()
         self._on_progress = on_progress
@@ -119,10 +113,9 @@ class Transfer:
         """
         shown = check_path("path", path)
         check_remote("target", target)
-        known = check_name("name", os.path.basename(shown) if name is None else name)
+        full = target.prefix + check_name("name", os.path.basename(shown) if name is None else name)
         return self._one(
-            lambda session: Upload(session, shown, target, target.prefix + known, asks=True, follow=True),
-            deadline,
+            lambda session: Upload(session, shown, target, full, asks=True, follow=True), deadline
         )
 
     def upload_many(
@@ -156,8 +149,8 @@ class Transfer:
         exclude: Patterns = (),
         deadline: float | None = None,
     ) -> Report:
-        """Upload the files of a directory and of those below it. What is there already is skipped: when it
-        has failed, call it again.
+        """Upload the files of a directory and of those below it. Objects that are there already are skipped:
+        after a failure, call it again.
 
         Each object has the path of its file, with slashes, after the prefix, and a property ``file-mtime``.
         Modes, owners and empty directories are not kept.
@@ -175,9 +168,8 @@ class Transfer:
         names = Filter.of(include, exclude)
         shown = check_directory("directory", directory)
         check_remote("target", target)
-        return self._many(
-            lambda session: plans.upload_tree(session, shown, target, names, delete=False), deadline=deadline
-        )
+        plan = partial(plans.upload_tree, directory=shown, remote=target, names=names)
+        return self._many(plan, deadline=deadline)
 
     # --- downloads ---
 
@@ -192,9 +184,9 @@ class Transfer:
     ) -> Result:
         """Download one object.
 
-        The file has its name only when it is complete and verified. It is written beside it, as
-        ``.oio-*.part``; when a large one is interrupted, the next call goes on there if the object is still
-        the same.
+        The file gets its name when it is complete and verified. Until then it is ``.oio-*.part``, in the same
+        directory; when a large one is interrupted, the next call goes on there if the object is still the
+        same.
 
         :param source: account, container and prefix of the object
         :param name: of the object, without the prefix
@@ -210,9 +202,9 @@ class Transfer:
         :raises TransferDeadlineReached: the `deadline` was reached before all was done
         """
         check_remote("source", source)
-        known = source.prefix + check_name("name", name)
+        full = source.prefix + check_name("name", name)
         place = place_of(path)
-        return self._one(lambda session: Download(session, source, known, place, version=version), deadline)
+        return self._one(lambda session: Download(session, source, full, place, version=version), deadline)
 
     def download_many(
         self, source: Remote, pairs: Iterable[tuple[str, Path]], *, deadline: float | None = None
@@ -243,14 +235,14 @@ class Transfer:
         exclude: Patterns = (),
         deadline: float | None = None,
     ) -> Report:
-        """Download the objects whose names have a prefix. What is there already is skipped.
+        """Download the objects whose names have a prefix. Files that are there already are skipped.
 
         Names that would leave the directory, or that no file can have, are failures: with parts ``..``,
         absolute, with NUL, below another object, or below a symbolic link.
 
         :param source: account, container and prefix of the objects
-        :param directory: path of the directory, which is made if need be; what follows the prefix is the path
-            of the file from there
+        :param directory: path of the directory, which is made if need be; the rest of the name, after the
+            prefix, is the path of the file from there
         :param include: patterns of names to move; see :ref:`filters`
         :param exclude: patterns of names to leave alone
         :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
@@ -262,10 +254,8 @@ class Transfer:
         names = Filter.of(include, exclude)
         check_remote("source", source)
         shown = check_path("directory", directory)
-        return self._many(
-            lambda session: plans.download_tree(session, source, shown, names, delete=False),
-            deadline=deadline,
-        )
+        plan = partial(plans.download_tree, remote=source, directory=shown, names=names)
+        return self._many(plan, deadline=deadline)
 
     # --- copies ---
 
@@ -291,13 +281,9 @@ class Transfer:
         """
         check_remote("source", source)
         check_remote("target", target)
-        names = check_name("name", name), check_name("new_name", name if new_name is None else new_name)
-        return self._one(
-            lambda session: Copy(
-                session, source, source.prefix + names[0], target, target.prefix + names[1], asks=True
-            ),
-            deadline,
-        )
+        old = source.prefix + check_name("name", name)
+        new = target.prefix + check_name("new_name", name if new_name is None else new_name)
+        return self._one(lambda session: Copy(session, source, old, target, new, asks=True), deadline)
 
     def copy_many(
         self,
@@ -321,10 +307,9 @@ class Transfer:
 
         def jobs(session: Session) -> Iterator[Job]:
             for name, new_name in pairs:
-                names = check_name("name", name), check_name("new_name", new_name)
-                yield Copy(
-                    session, source, source.prefix + names[0], target, target.prefix + names[1], asks=True
-                )
+                old = source.prefix + check_name("name", name)
+                new = target.prefix + check_name("new_name", new_name)
+                yield Copy(session, source, old, target, new, asks=True)
 
         return self._many(jobs, deadline=deadline)
 
@@ -337,8 +322,8 @@ class Transfer:
         exclude: Patterns = (),
         deadline: float | None = None,
     ) -> Report:
-        """Copy the objects whose names have a prefix. Those of which the target has one of the same name,
-        size and checksum are skipped.
+        """Copy the objects whose names have a prefix. Those that the target has already, with the same name,
+        size and checksum, are skipped.
 
         :param source: account, container and prefix of the objects
         :param target: account, container and prefix of the copies
@@ -351,9 +336,8 @@ class Transfer:
         """
         names = Filter.of(include, exclude)
         check_apart(check_remote("source", source), check_remote("target", target))
-        return self._many(
-            lambda session: plans.copy_tree(session, source, target, names, delete=False), deadline=deadline
-        )
+        plan = partial(plans.copy_tree, source=source, target=target, names=names)
+        return self._many(plan, deadline=deadline)
 
     # --- synchronisation ---
 
@@ -369,18 +353,18 @@ class Transfer:
         exclude: Patterns = (),
         deadline: float | None = None,
     ) -> Report:
-        """Make a target like its source: what differs is moved, whatever ``overwrite`` says.
+        """Make a target like its source: move the entries that differ, whatever ``overwrite`` says.
 
-        A difference is one in size and time, or one in size and checksum; of two containers, always in size
+        Entries are compared by size and time, or by size and checksum; those of two containers always by size
         and checksum. The time is that of the file, which its object has as property ``file-mtime``; else that
         of the object.
 
         :param source: a directory, or objects whose names have a prefix
-        :param target: the same; one of both, or both, are a :class:`Remote`
+        :param target: the same; at least one of both is a :class:`Remote`
         :param compare: instead of that of the settings
-        :param delete: delete what the source has not. A directory that cannot be read, links and special
-            files protect what has their names
-        :param dry_run: change nothing, and tell what would be done: ``"planned"`` results
+        :param delete: delete entries that are missing in the source. A directory that cannot be read, a link
+            or a special file protects the entries of its name
+        :param dry_run: change nothing; the results are ``"planned"``
         :param include: patterns of names to move; see :ref:`filters`
         :param exclude: patterns of names to leave alone
         :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
@@ -409,14 +393,13 @@ class Transfer:
         plan: Callable[[Session], plans.Plan]
         if isinstance(source, Remote) and isinstance(target, Remote):
             check_apart(source, target)
-            one, other = source, target
-            plan = lambda session: plans.copy_tree(session, one, other, names, delete=delete)  # noqa: E731
-        elif isinstance(source, Remote) and not isinstance(target, Remote):
-            remote, directory = source, check_path("target", target)
-            plan = lambda session: plans.download_tree(session, remote, directory, names, delete=delete)  # noqa: E731
-        elif isinstance(target, Remote) and not isinstance(source, Remote):
-            remote, directory = target, check_directory("source", source)
-            plan = lambda session: plans.upload_tree(session, directory, remote, names, delete=delete)  # noqa: E731
+            plan = partial(plans.copy_tree, source=source, target=target, names=names, delete=delete)
+        elif isinstance(source, Remote):
+            path = check_path("target", target)
+            plan = partial(plans.download_tree, remote=source, directory=path, names=names, delete=delete)
+        elif isinstance(target, Remote):
+            path = check_directory("source", source)
+            plan = partial(plans.upload_tree, directory=path, remote=target, names=names, delete=delete)
         else:
             raise WrongType(
                 f"source or target must be an oio.transfer.Remote: {shorten(source)}, {shorten(target)}"
@@ -426,16 +409,16 @@ class Transfer:
     # --- calls ---
 
     def cancel(self) -> None:
-        """End the calls that are being made. Any thread may do this, a callback or a signal handler too.
+        """End the calls under way. Any thread may do this, a callback or a signal handler too.
 
-        What waits is ended within a tenth of a second, and nothing half-done is left, but the ``.oio-*``
-        files of large downloads, with which the next call goes on.
+        Waits end within a tenth of a second. Nothing is left half done, except the ``.oio-*`` files of large
+        downloads, with which the next call goes on.
         """
         for crew in list(self._crews):
             crew.cancel()
 
     def close(self) -> None:
-        """End the calls that are being made, and refuse others."""
+        """End the calls under way, and refuse others."""
         self._closed = True
         self.cancel()
 
@@ -444,6 +427,9 @@ class Transfer:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def _look(self) -> None:
+        """Called ten times a second, in the thread of each call, which ends with what this raises."""
 
     def _one(self, job: Callable[[Session], Job], deadline: float | None) -> Result:
         def jobs(session: Session) -> Iterator[Job]:
@@ -468,13 +454,9 @@ class Transfer:
         dry_run: bool = False,
         deadline: float | None = None,
     ) -> Report:
-        if self._closed:
-            raise WrongValue("the transfer was closed")
         config = config or self._config
-        limits: CallLimits = {}
         deadline = check_seconds("deadline", deadline)
-        if deadline is not None:
-            limits["deadline"] = deadline
+        limits: CallLimits = {} if deadline is None else {"deadline": deadline}
         crew, report = Crew(config.workers, deadline), Report(config.results_kept)
         sleep = self._sleep or crew.pause
         pace = Pace(config.bandwidth, self._clock, sleep)
@@ -488,6 +470,7 @@ class Transfer:
 
         def show(progress: Progress, over: bool) -> None:
             nonlocal shown_at
+            self._look()
             if self._on_progress is None:
                 return
             now = self._clock()
@@ -498,6 +481,9 @@ class Transfer:
         with self._lock:
             self._crews.add(crew)
         try:
+            # Looked at last, so that a thread that closes the transfer meanwhile sees this crew.
+            if self._closed:
+                raise WrongValue("the transfer was closed")
             crew.run(plan(session), see, show)
         except (TransferCancelled, TransferDeadlineReached) as err:
             err.report = report

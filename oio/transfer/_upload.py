@@ -24,9 +24,9 @@ class Upload:
     """Upload of one file.
 
     :param name: of the object, with the prefix
-    :param known: the object that there is already, None when there is none
-    :param asks: it is not known whether there is one
-    :param follow: a symbolic link is followed
+    :param known: the object at the target, None if there is none
+    :param asks: nobody has looked yet whether there is one
+    :param follow: follow a symbolic link
     """
 
     session: Session
@@ -42,7 +42,7 @@ class Upload:
         return self.session.guarded(Result("upload", self.name, self.path, "done"), self._run)
 
     def _run(self, result: Result) -> Result:
-        # Opening a pipe without its other end would wait.
+        # To open a pipe would wait for its other end.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if self.follow else os.O_NOFOLLOW)
         fd = os.open(self.path, flags)
         try:
@@ -93,11 +93,12 @@ class Upload:
 
 
 def store(session: Session, remote: Remote, name: str, attempt: Callable[[str], int]) -> int:
-    """Store an object, as often as need be; returns the size of what is there then (bytes).
+    """Store an object, with retries; returns its size (bytes).
 
-    :param attempt: tries it once, given the content ID; returns the size
+    :param attempt: stores it once, with the content ID given; returns the size
     """
-    # With the same ID each time, an attempt that was done after all makes the next one fail.
+    # An attempt may succeed though its answer is lost. With the same ID each time, the next one fails then,
+    # and the object is recognised.
     content_id = secrets.token_hex(16).upper()
     failed: list[bool] = []
 
@@ -140,7 +141,7 @@ class _Source:
         block = os.pread(self._fd, self._session.pace.block(wanted), self._offset)
         self._offset += len(block)
         if not block or self._offset >= self._known.st_size:
-            # Before the commit, for which the last block is needed.
+            # The commit needs the last block, so this comes before it.
             self._check_unchanged()
         self._moved.add(len(block))
         return block

@@ -34,7 +34,7 @@ class TqdmBar:
         bar = self._bar
         bar.total = progress.total_bytes
         bar.set_postfix_str(f"{progress.objects} objects, {progress.failed} failed", refresh=False)
-        # Goes back when something has to be moved again.
+        # This goes back when bytes have to be moved again.
         bar.n = progress.bytes
         bar.refresh()
 

@@ -6,7 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from oio.aio import AsyncObjectReader, AsyncObjectStorageApi, AsyncObjectStream, AsyncObjectWriter
+from oio.aio import (
+    AsyncObjectReader,
+    AsyncObjectStorageApi,
+    AsyncObjectStream,
+    AsyncObjectWriter,
+    AsyncTransfer,
+)
 from oio.api.types import (
     AccountInfo,
     Chunk,
@@ -22,6 +28,7 @@ from oio.api.types import (
     Uploaded,
     WrittenChunk,
 )
+from oio.transfer import Progress, Remote, Report, Result, TransferConfig
 
 TARGET = "museum", "photos", "cat"
 
@@ -82,6 +89,15 @@ async def health(api: AsyncObjectStorageApi) -> None:
     assert len(found) == len(mended)
 
 
+async def transfers(api: AsyncObjectStorageApi) -> None:
+    shown: list[Progress] = []
+    photos = Remote("museum", "photos")
+    async with AsyncTransfer(api, TransferConfig(workers=2), on_progress=shown.append) as transfer:
+        uploaded: Result = await transfer.upload_file(__file__, photos, "program", deadline=None)
+        copied: Report = await transfer.copy_tree(photos, Remote("museum", "copies"), include="pro*")
+    assert (uploaded.outcome, copied.done, shown[-1].failed) == ("done", 1, 0)
+
+
 async def main(endpoint: str) -> None:
     """Use the face.
 
@@ -92,6 +108,7 @@ async def main(endpoint: str) -> None:
         await listings(api)
         await files(api)
         await health(api)
+        await transfers(api)
         deleted: bool = await api.object_delete(*TARGET)
         assert deleted
 

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transfers of many objects, for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from oio.aio._workers import Lane
+from oio.common import green
+from oio.transfer import Progress, Result, Transfer, TransferConfig
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Concatenate, ParamSpec
+
+    from oio.aio._api import AsyncObjectStorageApi
+
+    P = ParamSpec("P")
+
+T = TypeVar("T")
+
+_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("oio_transfer_loop")
+"""Loop that waits for the transfer of the current worker."""
+_PATIENCE = 0.05
+"""Seconds between two looks for an interruption, while a callback runs."""
+
+
+def _in_loop(callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
+    """A callback for a worker that runs in the loop. The worker waits for it, so that none pile up."""
+    if not callable(callback):
+        return callback
+
+    def call(told: T) -> None:
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                callback(told)
+            except BaseException as err:  # noqa: BLE001 - raised in the worker, which ends the transfer
+                done.set_exception(err)
+            else:
+                done.set_result(None)
+
+        _loop.get().call_soon_threadsafe(run)
+        while True:
+            try:
+                return done.result(_PATIENCE)
+            except NotYet:
+                if done.done():
+                    # It may have ended just now, or have raised an exception of this class.
+                    return done.result()
+                green.sleep()
+
+    return call
+
+
+class _Interruptible(Transfer):
+    """Transfers whose calls end with an interruption of their worker."""
+
+    def _look(self) -> None:
+        # An interruption strikes where a green thread waits, and the crew is waited for with a lock.
+        green.sleep()
+
+
+def _awaited(
+    method: Callable[Concatenate[Transfer, P], T],
+) -> Callable[Concatenate[AsyncTransfer, P], Coroutine[Any, Any, T]]:
+    """A method of transfers, made in a worker."""
+
+    @functools.wraps(method)
+    async def call(self: AsyncTransfer, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._call(functools.partial(method, self._transfer, *args, **kwargs))
+
+    # Examples are about the other class.
+    call.__doc__ = inspect.cleandoc(method.__doc__ or "").partition("\n\n>>>")[0]
+    return call
+
+
+class AsyncTransfer:
+    """Uploads, downloads, copies and synchronisations, for asyncio.
+
+    Each method is that of :class:`~oio.transfer.Transfer`, with the same arguments, results and exceptions:
+    it runs in threads, and is awaited. When its task is cancelled, the transfer ends as with :meth:`cancel`,
+    then the task goes on. Closing the client ends its transfers.
+
+    Iterables of pairs are plain ones, read in threads.
+
+    :param api: the client; ``workers`` transfers run at a time, beside its calls
+    :param config: settings
+    :param on_progress: called from time to time with a :class:`~oio.transfer.Progress`, and once at the end,
+        in the loop. What it raises cancels the call, and comes out of it. The transfer waits for it
+    :param on_result: called with each :class:`~oio.transfer.Result`, in the same way
+    :param progress_interval: seconds between two calls of `on_progress`
+    :raises TypeError: an argument has the wrong type
+
+    >>> import asyncio
+    >>> from oio.aio import AsyncObjectStorageApi, AsyncTransfer
+    >>> from oio.transfer import Remote
+    >>> async def main(directory: str) -> int:
+    ...     async with AsyncObjectStorageApi("OPENIO") as api, AsyncTransfer(api) as transfer:
+    ...         report = await transfer.upload_tree(directory, Remote("doc", "box", "photos/"))
+    ...         return report.done
+    """
+
+    def __init__(
+        self,
+        api: AsyncObjectStorageApi,
+        config: TransferConfig | None = None,
+        *,
+        on_progress: Callable[[Progress], object] | None = None,
+        on_result: Callable[[Result], object] | None = None,
+        progress_interval: float = 0.2,
+    ) -> None:
+        self._workers = api._workers
+        self._transfer = _Interruptible(
+            api.sync,
+            config,
+            on_progress=_in_loop(on_progress),
+            on_result=_in_loop(on_result),
+            progress_interval=progress_interval,
+        )
+
+    upload_file = _awaited(Transfer.upload_file)
+    upload_many = _awaited(Transfer.upload_many)
+    upload_tree = _awaited(Transfer.upload_tree)
+    download_file = _awaited(Transfer.download_file)
+    download_many = _awaited(Transfer.download_many)
+    download_tree = _awaited(Transfer.download_tree)
+    copy_object = _awaited(Transfer.copy_object)
+    copy_many = _awaited(Transfer.copy_many)
+    copy_tree = _awaited(Transfer.copy_tree)
+    sync = _awaited(Transfer.sync)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+
+        def run() -> T:
+            _loop.set(loop)
+            return work()
+
+        return await self._workers.finish(self._workers.start(run, Lane.TRANSFERS))
+
+    def cancel(self) -> None:
+        """End the calls under way, which raise :class:`~oio.transfer.TransferCancelled`.
+
+        Any thread may do this, a callback or a signal handler too.
+        """
+        self._transfer.cancel()
+
+    async def aclose(self) -> None:
+        """End the calls under way, and refuse others."""
+        self._transfer.close()
+
+    close = aclose
+
+    async def __aenter__(self) -> AsyncTransfer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

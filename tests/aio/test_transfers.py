@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transfers for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oio.aio import AsyncObjectStorageApi, AsyncTransfer
+from oio.common import exceptions as exc
+from oio.sandbox import Fault, Namespace
+from oio.transfer import Remote, Result, Transfer, TransferCancelled, TransferConfig
+from tests.kit.facade import ACCOUNT, chunks_on_disk
+from tests.kit.looping import face_of, turns, until
+from tests.kit.transfers import BOX, TREE, content, fill
+
+#: Without the empty one, which the fault lets through.
+FILES = {name: data for name, data in TREE.items() if data}
+STALLED = Fault("stall", service="rawx", operation="PUT", after_bytes=2)
+
+
+def crews() -> list[str]:
+    """Threads of transfers, and of their workers."""
+    kinds = ("oio-transfer", "oio transfer")
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(kinds)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    directory = tmp_path / "files"
+    fill(directory, FILES)
+    return directory
+
+
+def test_files_and_objects_are_moved(namespace: Namespace, files: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api, TransferConfig(workers=2)) as transfer:
+            uploaded = await transfer.upload_tree(files, BOX)
+            assert (uploaded.done, uploaded.failed) == (len(FILES), 0)
+            copied = await transfer.sync(BOX, Remote(ACCOUNT, "copy"))
+            assert copied.done == len(FILES)
+            await transfer.download_tree(Remote(ACCOUNT, "copy"), tmp_path / "copy")
+            one = await transfer.download_file(BOX, "a.txt", tmp_path / "one")
+            assert (one.outcome, one.size) == ("done", 4)
+            with pytest.raises(exc.NoSuchObject):
+                await transfer.download_file(BOX, "missing", tmp_path / "none")
+
+    asyncio.run(main())
+    assert content(tmp_path / "copy") == FILES
+    assert crews() == []
+
+
+def test_callbacks_run_in_the_loop(namespace: Namespace, files: Path) -> None:
+    seen: list[tuple[str, Any, int]] = []
+
+    def note(kind: str) -> Any:
+        return lambda told: seen.append((kind, told, threading.get_ident()))
+
+    async def main() -> None:
+        options = {"on_progress": note("progress"), "on_result": note("result"), "progress_interval": 0}
+        async with face_of(namespace) as api, AsyncTransfer(api, **options) as transfer:
+            report = await transfer.upload_tree(files, BOX)
+            # All were called before the call has returned.
+            assert sorted(told.name for kind, told, _ in seen if kind == "result") == sorted(
+                result.name for result in report
+            )
+            kind, last, _ = seen[-1]
+            assert kind == "progress"
+            assert (last.objects, last.total_objects, last.bytes) == (len(FILES), len(FILES), report.bytes)
+
+    asyncio.run(main())
+    assert {thread for _, _, thread in seen} == {threading.get_ident()}
+
+
+class Mine(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [Mine, TimeoutError, asyncio.TimeoutError])
+@pytest.mark.parametrize("hook", ["on_progress", "on_result"])
+def test_what_a_callback_raises_ends_the_call(
+    namespace: Namespace, files: Path, hook: str, error: type[Exception]
+) -> None:
+    def fail(_: object) -> None:
+        raise error("mine")
+
+    async def main() -> None:
+        pairs = ((files / "a.txt", str(number)) for number in range(10**9))
+        async with face_of(namespace) as api, AsyncTransfer(api, **{hook: fail}) as transfer:
+            with pytest.raises(error, match="mine"):
+                await transfer.upload_many(pairs, BOX)
+            assert [name for name in crews() if name.startswith("oio-transfer")] == []
+
+    asyncio.run(main())
+
+
+def test_a_callback_may_cancel_the_transfer(namespace: Namespace, files: Path) -> None:
+    seen: list[Result] = []
+
+    async def main() -> None:
+        def see(result: Result) -> None:
+            seen.append(result)
+            if len(seen) == 2:
+                transfer.cancel()
+
+        pairs = ((files / "a.txt", str(number)) for number in range(10**9))
+        async with face_of(namespace) as api, AsyncTransfer(api, on_result=see) as transfer:
+            with pytest.raises(TransferCancelled) as caught:
+                await transfer.upload_many(pairs, BOX)
+            assert caught.value.report is not None
+            assert list(caught.value.report) == sorted(seen, key=lambda result: result.outcome)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_cancelled_task_ends_its_transfer_and_no_other(
+    namespace: Namespace, files: Path, times: int
+) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api) as transfer:
+            await transfer.upload_file(files / "a.txt", BOX, "kept")
+            stored = sorted(chunks_on_disk(namespace))
+            with namespace.faults(STALLED) as plan:
+                moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+                await until(lambda: plan.hits(STALLED))
+                await turns(1000)
+                assert not moving.done()
+                for _ in range(times):
+                    moving.cancel()
+                    await asyncio.sleep(0)
+                with pytest.raises(asyncio.CancelledError):
+                    await moving
+            assert sorted(chunks_on_disk(namespace)) == stored
+            assert [name for name in crews() if name.startswith("oio-transfer")] == []
+            report = await transfer.upload_tree(files, BOX)
+            assert report.done == len(FILES)
+
+    asyncio.run(main())
+
+
+def test_a_transfer_that_waits_for_a_worker_is_dropped(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace, workers=1) as api, AsyncTransfer(api) as transfer:
+            with namespace.faults(STALLED) as plan:
+                first = asyncio.ensure_future(transfer.upload_file(files / "a.txt", BOX))
+                await until(lambda: plan.hits(STALLED))
+                second = asyncio.ensure_future(transfer.upload_file(files / "b-", BOX))
+                await turns()
+                # Calls of the client do not wait for transfers.
+                await api.container_create(ACCOUNT, "other")
+                second.cancel()
+                await asyncio.wait([second])
+                assert not first.done()
+                first.cancel()
+                await asyncio.wait([first])
+            assert not await api.object_head(ACCOUNT, BOX.container, "b-")
+
+    asyncio.run(main())
+
+
+def test_closing_the_client_ends_its_transfers(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        api = face_of(namespace)
+        transfer = AsyncTransfer(api)
+        with namespace.faults(STALLED) as plan:
+            moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+            await until(lambda: plan.hits(STALLED))
+            await api.aclose()
+            with pytest.raises(exc.OioException, match="closed"):
+                await moving
+        assert crews() == []
+        assert chunks_on_disk(namespace) == []
+
+    asyncio.run(main())
+
+
+def test_a_closed_transfer_refuses_calls(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api:
+            async with AsyncTransfer(api) as transfer:
+                with namespace.faults(STALLED) as plan:
+                    moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+                    await until(lambda: plan.hits(STALLED))
+                    await transfer.close()
+                    with pytest.raises(TransferCancelled):
+                        await moving
+            with pytest.raises(ValueError, match="closed"):
+                await transfer.upload_tree(files, BOX)
+
+    asyncio.run(main())
+
+
+def test_wrong_arguments_are_refused() -> None:
+    api = AsyncObjectStorageApi("OPENIO", endpoint="127.0.0.1:1")
+    for options in ({"config": {}}, {"on_progress": "bar"}, {"on_result": 1}, {"progress_interval": "1"}):
+        with pytest.raises(TypeError, match=next(iter(options))):
+            AsyncTransfer(api, **options)  # type: ignore[arg-type]
+    api.sync.close()
+
+
+def test_it_has_the_methods_of_transfers() -> None:
+    names = {name for name in dir(Transfer) if not name.startswith("_")}
+    assert names <= {name for name in dir(AsyncTransfer) if not name.startswith("_")}
+    for name in names - {"cancel", "close"}:
+        method = getattr(AsyncTransfer, name)
+        assert inspect.iscoroutinefunction(method)
+        assert inspect.signature(method) == inspect.signature(getattr(Transfer, name))
+        assert ">>>" not in method.__doc__
+
+
+PROGRAM = """
+import asyncio, sys
+from oio.aio import AsyncObjectStorageApi, AsyncTransfer
+from oio.transfer import Remote
+
+loop = asyncio.new_event_loop()
+loop.set_exception_handler(lambda *_: None)
+seen = asyncio.Event()
+api = AsyncObjectStorageApi(sys.argv[1], endpoint=sys.argv[2])
+transfer = AsyncTransfer(api, on_result=lambda _: seen.set())
+pairs = ((sys.argv[3], str(number)) for number in range(10 ** 9))
+task = loop.create_task(transfer.upload_many(pairs, Remote("ACCOUNT", "CONTAINER")))
+loop.run_until_complete(seen.wait())
+if sys.argv[4] == "closed":
+    loop.close()
+print("left", flush=True)
+"""
+
+
+@pytest.mark.parametrize("loop", ["standing", "closed"])
+def test_a_program_that_leaves_its_loop_ends(namespace: Namespace, files: Path, loop: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, namespace.name, namespace.endpoint, str(files / "a.txt"), loop]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
+    assert "Traceback" not in ended.stderr.replace("Task was destroyed but it is pending", "")
