@@ -14,7 +14,7 @@ from oio.common.http_api import NO_DATA
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.http_api import Answer, Data, RequestExtras
+    from oio.common.http_api import Answer, Data, RequestExtras, RequestParts
     from oio.common.keywords import RequestOptions
 
 _T = TypeVar("_T")
@@ -73,11 +73,13 @@ class ContentRequests(ProxyClient):
         """Make the URL of a route of another group than ``container``."""
         return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
 
-    def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
+    def _is_repeatable(self, url: str, given: RequestParts) -> bool:
         # A second creation may be refused because of the first, a second update drops the chunks of the
         # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls 33 and
         # 142).
-        return not (url.endswith(_COMMITS) or (params.get("version") is None and url.endswith(_DELETIONS)))
+        if url.endswith(_DELETIONS):
+            return dict(given.get("params") or {}).get("version") is not None
+        return not url.endswith(_COMMITS)
 
     def _expect(self, resp: Any, body: object) -> JsonObject:
         return expect(dict, resp, body, self.proxy_netloc)
