@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import os
@@ -62,7 +63,11 @@ class Requests:
         """
         what = f"{content_type} {url.partition('?')[0]}"
         try:
-            raw = self._session.ask(content_type, url, headers, _body(file_descriptor), B2Limits(), what)
+            body, limits = _body(file_descriptor), B2Limits()
+            with contextlib.closing(
+                self._session.open(content_type, url, headers, body, limits, what)
+            ) as answer:
+                raw = answer.read_all(limits)
         except BackblazeException as err:
             if self.error_handler is None:
                 raise

@@ -14,7 +14,7 @@ from oio.common.http_urllib3 import is_untrusted
 REDACTED = "<redacted>"
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
 
-#: The token has expired, or is unknown; without a body, an answer has no code.
+#: Codes for a token that has expired, or is unknown. An answer without a body has no code.
 _STALE_CODES = {"expired_auth_token", "bad_auth_token", "missing_auth_token", None}
 _GONE_CODES = {"file_not_present", "not_found"}
 
@@ -149,7 +149,7 @@ class BackblazeUtilsException(exc.ConfigurationException):
 
 
 class NotBackblaze(exc.OioProtocolError):
-    """What has answered is not Backblaze, however successful the answer looks."""
+    """An answer does not come from Backblaze, even if its status is one of success."""
 
 
 def is_transient(error: BaseException) -> bool:

@@ -194,7 +194,7 @@ class Files:
         argument: str = "source",
     ) -> JsonObject:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
-        # What is read in time already is not watched again.
+        # A portion of an upload already has time limits.
         source = data if type(data) is Portion else Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
         first = Part.spool(source, part_size)
@@ -203,9 +203,8 @@ class Files:
             if not source.is_exhausted():
                 return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)
             check_sha1(sha1, first.sha1)
-            account, urls = self.account, self.upload_urls(bucket_id)
-            what = f"b2_upload_file {file.name!r}"
-            return send_upload(account.session, urls, file.headers(), first, account.backoff, limits, what)
+            urls, what = self.upload_urls(bucket_id), f"b2_upload_file {file.name!r}"
+            return send_upload(self.account, urls, file.headers(), first, limits, what)
         except BackblazeException as err:
             self._forget_unknown(bucket_name, err)
             raise

@@ -15,13 +15,12 @@ from oio.b2.names import Description
 from oio.b2.retry import Attempts, repeat_transient
 from oio.b2.session import B2Limits, JsonObject
 from oio.b2.sizes import MAX_PARTS
-from oio.b2.upload import Part, Source, UploadUrls, check_sha1, send_upload
+from oio.b2.upload import FileSource, Part, Source, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.deadlines import monotonic_time
 from oio.common.limits import CLEANING_TIMEOUT
-from oio.common.sources import Portion
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -48,7 +47,7 @@ class LargeFiles:
         bucket_id: str,
         file: Description,
         first: Part,
-        source: Source | Portion,
+        source: FileSource,
         part_size: int,
         sha1: str | None,
         limits: B2Limits,
@@ -106,7 +105,7 @@ class LargeFiles:
 
     def _start(self, body: JsonObject, mark: str, limits: B2Limits) -> JsonObject:
         account, bucket_id, name = self._account, body["bucketId"], body["fileName"]
-        attempts = Attempts(account.backoff, limits.deadline, limits.watcher)
+        attempts = Attempts(account.backoff, limits)
         while True:
             try:
                 answer = account.call("b2_start_large_file", body, limits, repeat=False)
@@ -169,9 +168,8 @@ class LargeFiles:
         :param number: from 1
         :returns: the answer
         """
-        account, headers = self._account, {"X-Bz-Part-Number": str(number)}
-        what = f"b2_upload_part {number}"
-        return send_upload(account.session, urls, headers, part, account.backoff, limits, what)
+        headers = {"X-Bz-Part-Number": str(number)}
+        return send_upload(self._account, urls, headers, part, limits, f"b2_upload_part {number}")
 
     def finish(self, file_id: str, sha1s: list[str], limits: B2Limits) -> JsonObject:
         """Make a file of its parts.
@@ -212,7 +210,7 @@ class LargeFiles:
         self,
         file_id: str,
         first: Part,
-        source: Source | Portion,
+        source: FileSource,
         part_size: int,
         limits: B2Limits,
         whole: _Hash | None,
@@ -263,12 +261,12 @@ class LargeFiles:
         return sha1s
 
     @staticmethod
-    def _next_part(source: Source | Portion, part_size: int, whole: _Hash | None, number: int) -> Part | None:
+    def _next_part(source: FileSource, part_size: int, whole: _Hash | None, number: int) -> Part | None:
         if source.is_exhausted():
             return None
         if number == MAX_PARTS:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
-        return Part.spool(source, part_size, *(() if whole is None else (whole,)))
+        return Part.spool(source, part_size, whole)
 
     def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
         """Cancel a file, even after the deadline: its parts are billed."""
