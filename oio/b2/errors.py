@@ -29,13 +29,13 @@ class Secret(str):
 
 
 def is_in_clear(url: str) -> bool:
-    """Tell whether what is sent to a URL can be read on its way: plain http, but to this very host.
+    """Tell whether a URL is one of plain http to another host, so that others can read what is sent.
 
     >>> is_in_clear("http://b2.example.com"), is_in_clear("http://127.0.0.1:80"), is_in_clear("https://b2")
     (True, False, False)
     """
     parts = urlsplit(url)
-    # A backslash ends the name of the host for urllib3, which connects.
+    # For urllib3, which connects, a backslash ends the name of the host.
     return parts.scheme != "https" and ("\\" in url or not _is_this_host(parts.netloc))
 
 

@@ -54,19 +54,19 @@ class LargeFiles:
     ) -> JsonObject:
         """Store a file in parts, and cancel it if that fails.
 
-        :param first: its first part, of which ``source`` gives the others
-        :param sha1: that the data are expected to have
+        :param first: its first part; `source` gives the others
+        :param sha1: SHA-1 that the data must have
         :returns: the answer to its finish
         """
         known = sha1.lower() if sha1 else None
         if known is None and isinstance(source, Source):
             known = source.sha1_of_all(first.digest)
         if known:
-            # The service takes it at the start only, when few sources can tell it.
+            # The service takes the SHA-1 at the start only, when few sources can tell it.
             file = replace(file, info={**file.info, "large_file_sha1": known})
         file_id = self.start(bucket_id, file, limits)["fileId"]
         try:
-            # To hash the whole beside its parts is dear: only a SHA-1 to compare it with is worth that.
+            # Hashing the whole beside its parts is dear, and of use only if there is a SHA-1 to compare.
             whole = first.digest.copy() if known else None
             sha1s = self._send_parts(file_id, first, source, part_size, limits, whole)
             if whole is not None:
@@ -220,7 +220,7 @@ class LargeFiles:
         Green threads send them, while the source is read in the OS thread of the caller, to which it may be
         bound.
 
-        :param first: the first part, of which ``source`` gives the others
+        :param first: the first part; `source` gives the others
         :param whole: SHA-1 object of the first part, to update with the others
         :returns: SHA-1 of each part
         """

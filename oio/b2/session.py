@@ -330,7 +330,7 @@ class B2Session:
         return found
 
     def _merged(self, headers: Mapping[str, str] | None, what: str, url: str) -> dict[str, str]:
-        """Headers of a request, as plain text, which win over those of every request.
+        """Headers to send, as plain text: those of every request, and those of this one, which win.
 
         :raises OioProtocolError: one cannot be sent, or not to this URL
         """
@@ -355,7 +355,7 @@ class B2Session:
 
 
 def _operation(method: str, url: str) -> str:
-    """Name what a request does: the URLs of uploads and of files have much more.
+    """Name of a request in events, without the rest of the URLs of uploads and files.
 
     >>> _operation("POST", "http://127.0.0.1/b2api/v1/b2_upload_file/of/bucket")
     'POST b2_upload_file'

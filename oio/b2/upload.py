@@ -192,7 +192,7 @@ class UploadUrls:
         self._pid = os.getpid()
 
     def take(self, limits: B2Limits, *, fresh: bool = False) -> UploadUrl:
-        """Get one for an upload.
+        """Get a URL for an upload.
 
         :param fresh: ask for a new one: what has ended another may have ended the idle ones too
         """
@@ -207,7 +207,7 @@ class UploadUrls:
         return UploadUrl.of(self._ask(limits))
 
     def give_back(self, url: UploadUrl) -> None:
-        """Make one available again, after a successful upload."""
+        """Make a URL available again, after a successful upload."""
         self._idle.append(url)
 
 
@@ -244,7 +244,7 @@ def send_upload(
     damaged = False
     attempts: Attempts | None = None
     while True:
-        # Asking for one repeats its own failures.
+        # To ask for a URL has attempts of its own.
         url = urls.take(limits, fresh=attempts is not None)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:

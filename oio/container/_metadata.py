@@ -159,7 +159,7 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
         for text in texts:
             urlsplit(text)
     for score in scores:
-        # Chunks are sorted by it, with the help of fractions.
+        # A larger one would swallow the fraction that sorts equal chunks at random.
         if score is not None and not -_HIGHEST <= score <= _HIGHEST:
             raise ValueError(f"the score of a chunk is {score!r:.80}")
     for position in positions:

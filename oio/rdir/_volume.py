@@ -199,7 +199,7 @@ class VolumeRoutes(HttpApi):
                 if doubtful and not (body and _is_long(body[0][0])):
                     doubtful, start_after = False, self._marker(volume, start_after, given, max_attempts)
                     continue
-                # Services of 7.3 do not tell: their last page is an empty one.
+                # Services older than 7.3 do not tell: their last page is an empty one.
                 truncated = boolean_value(resp.headers.get(LIST_TRUNCATED_HEADER), bool(body))
                 following = (resp.headers.get(LIST_MARKER_HEADER) or body[-1][0]) if truncated else None
             if shuffle:
