@@ -144,8 +144,8 @@ class Download:
         start: int | None,
         end: int | None,
         limits: B2Limits,
-        verify: bool = True,
-        size: int | None = None,
+        verify: bool,
+        size: int | None,
     ) -> None:
         check_range(start or 0, end)
         self._account = account

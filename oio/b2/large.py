@@ -144,7 +144,7 @@ class LargeFiles:
         self, error: BaseException, bucket_id: str, name: str, mark: str, limits: B2Limits
     ) -> None:
         """Cancel the file of a start that failed, if the service has made one."""
-        if isinstance(error, exc.OioException) and was_refused(error):
+        if was_refused(error):
             return
         limits = _for_cleaning(limits)
         with green.Insistence():
@@ -190,21 +190,18 @@ class LargeFiles:
             raise
 
     def cancel(self, file_id: str, name: str, limits: B2Limits) -> None:
-        """Remove a large file, finished or not."""
-        try:
-            self._account.call("b2_cancel_large_file", {"fileId": file_id}, limits)
-        except BackblazeException as err:
-            if err.status_code not in (400, 404):
-                raise
-            self._delete_finished(file_id, name, limits)
-
-    def _delete_finished(self, file_id: str, name: str, limits: B2Limits) -> None:
-        """Delete a file that could not be cancelled: it was finished, and the answer was lost."""
-        try:
-            self._account.call("b2_delete_file_version", {"fileId": file_id, "fileName": name}, limits)
-        except BackblazeException as err:
-            if err.status_code not in (400, 404):
-                raise
+        """Remove a large file: cancel it, or delete it if it was finished and the answer to that was lost."""
+        body = {"fileId": file_id}
+        for operation, known in (
+            ("b2_cancel_large_file", body),
+            ("b2_delete_file_version", {**body, "fileName": name}),
+        ):
+            try:
+                self._account.call(operation, known, limits)
+                return
+            except BackblazeException as err:
+                if err.status_code not in (400, 404):
+                    raise
 
     def _send_parts(
         self,
