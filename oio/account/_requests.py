@@ -90,11 +90,11 @@ class AccountRequests(HttpApi):
 
         An old one still serves when the proxy gives none.
         """
-        if self._lb is None or (self.endpoint is not None and monotonic_time() < self._next_refresh):
+        if self._lb is None:
             return
         if self.endpoint is None:
             self._refresh_endpoint(**kwargs)
-        else:
+        elif monotonic_time() >= self._next_refresh:
             # A new address is not worth a wait.
             self._found_another({**kwargs, "retry": ONCE, "request_attempts": None})
 

@@ -355,7 +355,7 @@ class B2Session:
 
 
 def _operation(method: str, url: str) -> str:
-    """Name of a request in events, without the rest of the URLs of uploads and files.
+    """Name of a request for listeners; the URLs of uploads and files hold names and IDs besides.
 
     >>> _operation("POST", "http://127.0.0.1/b2api/v1/b2_upload_file/of/bucket")
     'POST b2_upload_file'

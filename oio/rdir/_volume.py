@@ -197,6 +197,7 @@ class VolumeRoutes(HttpApi):
             with reading_answer():
                 chunks = [_described(*item) for item in expect(list, resp, body)]
                 if doubtful and not (body and _is_long(body[0][0])):
+                    # The keys of this service may be spelt otherwise: the page may not follow the marker.
                     doubtful, start_after = False, self._marker(volume, start_after, given, max_attempts)
                     continue
                 # Services older than 7.3 do not tell: their last page is an empty one.

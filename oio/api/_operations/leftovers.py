@@ -201,9 +201,8 @@ class Leftovers:
         if not files:
             return []
         by_url = {file.url: file for file in files}
-        left = self._strategy(chunk_method).delete(
-            [Chunk(file.url, file.url) for file in files], self._options
-        )
+        chunks = [Chunk(file.url, file.url) for file in files]
+        left = self._strategy(chunk_method).delete(chunks, self._options)
         return [by_url[chunk.url] for chunk in left]
 
     def _strategy(self, chunk_method: str) -> Strategy:
