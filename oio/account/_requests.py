@@ -55,7 +55,7 @@ class AccountRequests(HttpApi):
             )
         self._refresh_delay = float(refresh_delay)
         self._next_refresh = 0.0
-        #: What the configuration of the namespace says, once a service has wanted to know it.
+        #: Region and default policy of the namespace, by the endpoints of services that want to be told.
         self._config: Learnt[tuple[str | None, str]] = Learnt()
         #: Services that take deletions of containers as updates, by their endpoints.
         self._forgets_by_update: Learnt[bool] = Learnt()
@@ -73,7 +73,7 @@ class AccountRequests(HttpApi):
         try:
             service = self._lb.next_instance("account", **kwargs)
         except (exc.NotFound, LookupError) as err:
-            # Not to be taken for an account that does not exist.
+            # Callers would take a 404 for an account that does not exist.
             raise exc.ServiceUnavailable(
                 f"the proxy knows no account service: {err}", service=self._lb.proxy_netloc
             ) from err
@@ -90,12 +90,12 @@ class AccountRequests(HttpApi):
 
         An old one still serves when the proxy gives none.
         """
-        if self._lb is None or (self.endpoint is not None and monotonic_time() < self._next_refresh):
+        if self._lb is None:
             return
         if self.endpoint is None:
             self._refresh_endpoint(**kwargs)
-        else:
-            # It is not worth waiting for.
+        elif monotonic_time() >= self._next_refresh:
+            # A new address is not worth a wait.
             self._found_another({**kwargs, "retry": ONCE, "request_attempts": None})
 
     def _found_another(self, given: RequestOptions) -> bool:
@@ -164,7 +164,7 @@ class AccountRequests(HttpApi):
 
     def _policy(self, method: str, url: str, given: RequestParts) -> Retry:
         retry = super()._policy(method, url, given)
-        # Where the service may have moved, the proxy is asked before each other attempt.
+        # The service may have moved: the proxy is asked before another attempt.
         return retry if self._lb is None else replace(retry, final=(exc.OioNetworkException,))
 
     def _ask(
@@ -175,7 +175,7 @@ class AccountRequests(HttpApi):
         given: RequestOptions,
         params: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Send a request without a body, by the method that programs may replace."""
+        """Send a request without a body, through the public method, which programs may replace."""
         return self.account_request(name, method, action, params, **given)
 
     def _read(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CREATED = 201
 _NO_CONTENT = 204
 _NO_POLICY = "NONE"
-"""Policy of what is counted, where nobody tells one."""
+"""Policy that objects count for when the namespace names no default."""
 
 
 class AccountClient(AccountRequests):
@@ -193,7 +193,7 @@ class AccountClient(AccountRequests):
 
         :param metadata: ``mtime`` or ``dtime`` (seconds), ``objects``, ``bytes``, ``bucket``... Services of
             2026 count by storage policy: ``objects-details`` and ``bytes-details``, dicts of numbers by
-            policy. What is not there counts for the default policy of the namespace.
+            policy. Without them, all counts for the default policy of the namespace.
         :param region: of the container, which services of 2026 want to know; by default that of the
             namespace
         :raises Conflict: the account knows a later state
@@ -211,7 +211,7 @@ class AccountClient(AccountRequests):
             return self._update(complete, kwargs)
 
     def _update(self, state: _State, given: RequestOptions) -> Any:
-        # One release looks at the body, the other at the query.
+        # Services of one release read the body, those of the other the query.
         described = dict(state.metadata, name=state.container)
         query = {"container": state.container, "region": state.region}
         return self._write(state.account, "container/update", given, described, query)[1]
@@ -228,8 +228,8 @@ class AccountClient(AccountRequests):
     def _read_config(self, refusal: exc.BadRequest | None, given: RequestOptions) -> tuple[str | None, str]:
         """Get the region and the default policy of the namespace, from the proxy.
 
-        :param refusal: of a service to go without
-        :raises BadRequest: this refusal, when there is no proxy to ask
+        :param refusal: answer of a service to a request that lacked them, if there was one
+        :raises BadRequest: the refusal, when there is no proxy to ask
         """
         if self._lb is None:
             raise refusal or exc.ConfigurationException(f"the account service is fixed: {self.endpoint}")
@@ -371,7 +371,7 @@ class AccountClient(AccountRequests):
 
 
 class _State(NamedTuple):
-    """State of a container, as its account is told it."""
+    """State of a container, as it is told to its account."""
 
     account: str
     container: str
@@ -379,7 +379,11 @@ class _State(NamedTuple):
     region: str | None
 
     def completed(self, region: str | None, policy: str) -> _State:
-        """The same, with what services of 2026 need; what nobody has told is that of the namespace."""
+        """The same, with the fields that services of 2026 need.
+
+        :param region: of the namespace, where that of the container is not known
+        :param policy: default policy of the namespace, for numbers that are not told by policy
+        """
         metadata = dict(self.metadata)
         for kind in ("objects", "bytes"):
             if metadata.get(kind):

@@ -7,7 +7,7 @@ import base64
 import copy
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from oio.b2.errors import BackblazeException, Secret, check_secrecy, is_transient
@@ -21,7 +21,7 @@ from oio.common.json import json as jsonlib
 API_PREFIX = "/b2api/v1/"
 _AUTHORIZE = "b2_authorize_account"
 _RENEWALS = 2
-"""How often one call asks for another token, before the refusal of its token is final."""
+"""Tokens that one call asks for after the first, before a refusal of its token is final."""
 _POLL = 0.01
 """Seconds between two looks at the authorisation that another thread asks for."""
 
@@ -32,32 +32,29 @@ _T = TypeVar("_T")
 class Grant:
     """Authorisation, valid for a day at most.
 
-    :param account_id: may differ from that of the key
+    :param account_id: ID of the account; that of the key may differ
     :param api_url: of the JSON operations; both URLs may change with each authorisation
-    :param answer: of the service, whole
     """
 
     account_id: str
     token: Secret
     api_url: str
     download_url: str
-    answer: JsonObject = field(repr=False)
 
     @classmethod
     def of(cls, answer: JsonObject) -> Grant:
         """Read an answer of the service.
 
-        :raises OioProtocolError: it lacks something
+        :raises OioProtocolError: a field is missing, or a URL is not secure
         """
         with reading_answer():
-            # The caller may have an answer of versions 3 and 4, where the URLs are elsewhere.
+            # A program may bring an answer of API version 3 or 4, which nests the URLs.
             urls = answer if "apiUrl" in answer else answer["apiInfo"]["storageApi"]
             return cls(
                 str(answer["accountId"]),
                 Secret(answer["authorizationToken"]),
                 check_secrecy(str(urls["apiUrl"])).rstrip("/"),
                 check_secrecy(str(urls["downloadUrl"])).rstrip("/"),
-                {**answer, "authorizationToken": Secret(answer["authorizationToken"])},
             )
 
 
@@ -77,13 +74,13 @@ class _Pending:
 
 
 class Account:
-    """Account, known by a key.
+    """Account that a key gives access to.
 
-    While one OS thread or green thread asks for an authorisation, the others wait for it. When a token is
-    refused that was replaced meanwhile, the new one stays.
+    While one OS thread or green thread asks for an authorisation, the others wait for it. A thread whose
+    token is refused takes the token that another one has got meanwhile, if there is one.
 
-    :param account_id: or the ID of an application key
-    :param api_url: where to ask
+    :param account_id: ID of the account, or of an application key
+    :param api_url: where to authorise
     :param answer: an earlier authorisation, to start with
     """
 
@@ -145,16 +142,19 @@ class Account:
 
     @staticmethod
     def _wait(pending: _Pending, limits: B2Limits) -> None:
-        """Wait for an authorisation; in an outage, its failure ends the wait of the other threads too."""
+        """Wait for the authorisation that another thread asks for, and share its failure.
+
+        In an outage, each waiting thread would otherwise try for as long as the first one.
+        """
         green.adopt_thread()
         while not pending.done:
-            # No event wakes green threads of several OS threads.
+            # No event can wake green threads of several OS threads.
             green.sleep(limits.within(_POLL, _AUTHORIZE))
         if pending.error is not None and pending.concerns(limits.deadline):
             raise copy.copy(pending.error) from pending.error
 
     def _authorize(self, limits: B2Limits) -> Grant:
-        attempts = Attempts(self.backoff, limits.deadline, limits.watcher)
+        attempts = Attempts(self.backoff, limits)
         headers = {"Authorization": self._basic}
         while True:
             try:
@@ -164,10 +164,11 @@ class Account:
                 repeat_transient(attempts, err, _AUTHORIZE)
 
     def run(self, what: str, send: Callable[[Grant], _T], limits: B2Limits, *, repeat: bool = True) -> _T:
-        """Send a request that needs the authorisation, again with another one if it has expired.
+        """Send a request that needs the authorisation, and send it again with a new one if that has expired.
 
+        :param what: name of the operation, for logs and exceptions
         :param send: sends the request, given the authorisation
-        :param repeat: False does not repeat it after a failure that may pass
+        :param repeat: False for a request that is not repeated after a failure that may pass
         :raises BackblazeException: refused; ``repeated`` tells that an earlier attempt may have succeeded
         """
         attempts: Attempts | None = None
@@ -185,7 +186,7 @@ class Account:
                         continue
                 if not repeat:
                     raise
-                attempts = attempts or Attempts(self.backoff, limits.deadline, limits.watcher)
+                attempts = attempts or Attempts(self.backoff, limits)
                 repeat_transient(attempts, err, what)
                 repeated = True
 
@@ -197,7 +198,7 @@ class Account:
         def send(grant: Grant) -> JsonObject:
             headers = {"Authorization": grant.token, "Content-Type": "application/json"}
             url = grant.api_url + API_PREFIX + operation
-            # Only the authorisation tells the ID that the service knows.
+            # The ID that the program has given may be that of a key.
             known = {name: grant.account_id if name == "accountId" else value for name, value in body.items()}
             raw = jsonlib.dumps(known).encode("utf-8")
             return self.session.ask_json("POST", url, headers, raw, limits, operation)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import os
@@ -11,10 +12,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import IO, Any, cast
 
 from oio.b2.account import Account
-from oio.b2.download import FileHead
+from oio.b2.download import Download, FileHead, look_at
 from oio.b2.errors import BackblazeException, is_in_clear
 from oio.b2.files import Files
-from oio.b2.names import DEFAULT_MIME_TYPE, Description
+from oio.b2.names import DEFAULT_MIME_TYPE, Description, check_file_name
 from oio.b2.retry import Backoff
 from oio.b2.session import B2Limits, B2Session, Body, FileBody, JsonObject, decode_json
 from oio.b2.sizes import PART_SIZE
@@ -62,7 +63,11 @@ class Requests:
         """
         what = f"{content_type} {url.partition('?')[0]}"
         try:
-            raw = self._session.ask(content_type, url, headers, _body(file_descriptor), B2Limits(), what)
+            body, limits = _body(file_descriptor), B2Limits()
+            with contextlib.closing(
+                self._session.open(content_type, url, headers, body, limits, what)
+            ) as answer:
+                raw = answer.read_all(limits)
         except BackblazeException as err:
             if self.error_handler is None:
                 raise
@@ -261,7 +266,9 @@ class Backblaze:
         :raises DeadlineReached: between two requests; within one, it is an OioTimeout
         """
         limits = self._limits.until(deadline, watcher)
-        return self._files.get(bucket_name, name, start, end, limits, verify, size)
+        return Download(
+            self._account, bucket_name, check_file_name(name), start, end, limits, verify, size
+        ).blocks()
 
     def head(
         self, bucket_name: str, name: str, *, deadline: float | None = None, watcher: Watcher | None = None
@@ -274,7 +281,8 @@ class Backblaze:
         :raises BackblazeException: refused: 404, there is no such file
         :raises OioNetworkException: the service does not answer
         """
-        return self._files.head(bucket_name, name, self._limits.until(deadline, watcher))
+        limits = self._limits.until(deadline, watcher)
+        return look_at(self._account, bucket_name, check_file_name(name), limits)
 
     def remove(
         self, bucket_name: str, name: str, *, deadline: float | None = None, watcher: Watcher | None = None

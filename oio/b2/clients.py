@@ -57,7 +57,7 @@ class B2Clients:
         self._ca_certs = ca_certs
         self._part_size = part_size
         self._clients: dict[tuple[str, str, str | None], Backblaze] = {}
-        #: What was written, and may have to be deleted.
+        #: Files that may have to be deleted later.
         self.written = WrittenFiles()
         self._lock = green.Lock()
 

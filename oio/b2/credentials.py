@@ -137,7 +137,7 @@ def _read(path: str) -> tuple[Mapping[str, Mapping[str, str]], os.stat_result]:
 
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        # Some editors begin a file with a mark.
+        # Some editors begin a file with a byte order mark.
         with Path(path).open(encoding="utf-8-sig") as file:
             state = os.fstat(file.fileno())
             parser.read_file(file)
@@ -155,7 +155,7 @@ def _read(path: str) -> tuple[Mapping[str, Mapping[str, str]], os.stat_result]:
             if mode & bits:
                 _logger.warning("Credentials file %s can be %s by others: mode %03o", path, doing, mode)
         return parser, state
-    # Raised here, so that no context leads to what was read.
+    # Raised here, so that no context leads to the text of the file.
     raise BackblazeUtilsException(problem)
 
 

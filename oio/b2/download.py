@@ -31,16 +31,16 @@ _QUICK = 0.05
 
 
 class Headers(Protocol):
-    """Headers of an answer, which a mapping has as well."""
+    """Headers of an answer; a mapping will do."""
 
     def get(self, name: str, default: str, /) -> str:
-        """Get one, given as the service writes it."""
+        """Get a header, whose name is spelt as the service spells it."""
 
 
 def file_id_of(headers: Headers) -> str:
-    """ID of the file that an answer has.
+    """ID of the file in an answer.
 
-    :raises NotBackblaze: it is not one of Backblaze
+    :raises NotBackblaze: there is none: another server has answered
     """
     file_id = headers.get("X-Bz-File-Id", "")
     if not file_id:
@@ -144,8 +144,8 @@ class Download:
         start: int | None,
         end: int | None,
         limits: B2Limits,
-        verify: bool = True,
-        size: int | None = None,
+        verify: bool,
+        size: int | None,
     ) -> None:
         check_range(start or 0, end)
         self._account = account
@@ -154,7 +154,7 @@ class Download:
         self._start = self._position = start or 0
         self._end = end
         self._limits = limits
-        #: Once one has failed.
+        #: Made once an attempt has failed.
         self._attempts: Attempts | None = None
         self._answer: Answer | None = None
         self._pid = os.getpid()
@@ -208,9 +208,7 @@ class Download:
                 return self._take(self._answer)
             except exc.OioNetworkException as err:
                 self._close()
-                if self._attempts is None:
-                    limits = self._limits
-                    self._attempts = Attempts(self._account.backoff, limits.deadline, limits.watcher)
+                self._attempts = self._attempts or Attempts(self._account.backoff, self._limits)
                 self._attempts.failed(err, self._what)
 
     def _take(self, answer: Answer) -> bytes:
@@ -230,7 +228,8 @@ class Download:
         return block
 
     def _read(self, answer: Answer, wanted: int) -> bytes:
-        # The read timeout bounds a block, and one that breaks off is lost: large ones are for quick ones.
+        # The read timeout bounds a block, and a block that breaks off is lost: only a quick connection gets
+        # large ones.
         size, self._block_size = self._block_size, BLOCK_SIZE
         begin = monotonic_time()
         block = answer.read(min(wanted, size), self._limits)
@@ -242,7 +241,7 @@ class Download:
 
     def _open(self, grant: Grant) -> Answer:
         headers: dict[str, str] = {"Authorization": grant.token}
-        wanted = read_range(self._position, self._end if self._file is None else self._open_end())
+        wanted = read_range(self._position, self._end)
         if wanted is not None:
             headers["Range"] = wanted
         answer = self._account.session.open(
@@ -255,12 +254,8 @@ class Download:
             raise
         return answer
 
-    def _open_end(self) -> int | None:
-        """End of a range that is asked for again: None up to the end of the file."""
-        return None if self._end is None else self._last
-
     def _locate(self, answer: Answer, headers: Mapping[str, str]) -> None:
-        """Find out which bytes an answer has, and whether they are of the same file as before."""
+        """Note which bytes an answer has, and check that they are of the same file as before."""
         first, last, size = locate_answer(answer.status, answer)
         file = file_id_of(answer), size
         if self._file not in (None, file):
@@ -281,7 +276,7 @@ class Download:
         self._file, self._last, self._skip = file, wanted_last, self._position - first
 
     def _is_intact(self, *, final: bool) -> bool:
-        """Verify what was read of a whole file.
+        """Compare a file that was read whole with its SHA-1.
 
         :param final: it is too late to read it again
         :returns: False when it will be read again

@@ -14,7 +14,7 @@ from oio.common.http_urllib3 import is_untrusted
 REDACTED = "<redacted>"
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
 
-#: The token has expired, or is unknown; without a body, an answer has no code.
+#: Codes for a token that has expired, or is unknown. An answer without a body has no code.
 _STALE_CODES = {"expired_auth_token", "bad_auth_token", "missing_auth_token", None}
 _GONE_CODES = {"file_not_present", "not_found"}
 
@@ -29,13 +29,13 @@ class Secret(str):
 
 
 def is_in_clear(url: str) -> bool:
-    """Tell whether what is sent to a URL can be read on its way: plain http, but to this very host.
+    """Tell whether a URL is one of plain http to another host, so that others can read what is sent.
 
     >>> is_in_clear("http://b2.example.com"), is_in_clear("http://127.0.0.1:80"), is_in_clear("https://b2")
     (True, False, False)
     """
     parts = urlsplit(url)
-    # A backslash ends the name of the host for urllib3, which connects.
+    # For urllib3, which connects, a backslash ends the name of the host.
     return parts.scheme != "https" and ("\\" in url or not _is_this_host(parts.netloc))
 
 
@@ -149,7 +149,7 @@ class BackblazeUtilsException(exc.ConfigurationException):
 
 
 class NotBackblaze(exc.OioProtocolError):
-    """What has answered is not Backblaze, however successful the answer looks."""
+    """An answer does not come from Backblaze, even if its status is one of success."""
 
 
 def is_transient(error: BaseException) -> bool:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the buckets of a Backblaze B2 account: stored, read, listed, deleted."""
+"""Files of the buckets of a Backblaze B2 account: stored, listed, deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from oio.b2.account import Account
-from oio.b2.download import Download, FileHead, look_at
 from oio.b2.errors import BackblazeException
 from oio.b2.large import LargeFiles
 from oio.b2.names import Description, check_file_name
@@ -22,7 +21,7 @@ _UNKNOWN_BUCKET = {"bad_bucket_id", "invalid_bucket_id"}
 
 
 class Files:
-    """Operations on files.
+    """Operations on files, but for reads.
 
     :param part_size: bytes of the largest file that is sent at once, and of the parts of larger ones
     :param parallel: how many parts are sent at a time
@@ -130,24 +129,6 @@ class Files:
 
     # --- data ---
 
-    def get(
-        self,
-        bucket_name: str,
-        name: str,
-        start: int | None,
-        end: int | None,
-        limits: B2Limits,
-        verify: bool = True,
-        size: int | None = None,
-    ) -> Generator[bytes, None, None]:
-        """Read a file, see :class:`~oio.b2.download.Download`."""
-        check_file_name(name)
-        return Download(self.account, bucket_name, name, start, end, limits, verify, size).blocks()
-
-    def head(self, bucket_name: str, name: str, limits: B2Limits) -> FileHead:
-        """Describe a file, see :meth:`oio.api.backblaze_http.Backblaze.head`."""
-        return look_at(self.account, bucket_name, check_file_name(name), limits)
-
     def upload_urls(self, bucket_id: str) -> UploadUrls:
         """The upload URLs of a bucket."""
         if (known := self._urls.get(bucket_id)) is not None:
@@ -194,7 +175,7 @@ class Files:
         argument: str = "source",
     ) -> JsonObject:
         """Store a file, at once or in parts, see :meth:`oio.api.backblaze_http.Backblaze.put`."""
-        # What is read in time already is not watched again.
+        # A portion of an upload already has time limits.
         source = data if type(data) is Portion else Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
         first = Part.spool(source, part_size)
@@ -203,9 +184,8 @@ class Files:
             if not source.is_exhausted():
                 return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)
             check_sha1(sha1, first.sha1)
-            account, urls = self.account, self.upload_urls(bucket_id)
-            what = f"b2_upload_file {file.name!r}"
-            return send_upload(account.session, urls, file.headers(), first, account.backoff, limits, what)
+            urls, what = self.upload_urls(bucket_id), f"b2_upload_file {file.name!r}"
+            return send_upload(self.account, urls, file.headers(), first, limits, what)
         except BackblazeException as err:
             self._forget_unknown(bucket_name, err)
             raise

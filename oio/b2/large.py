@@ -15,13 +15,12 @@ from oio.b2.names import Description
 from oio.b2.retry import Attempts, repeat_transient
 from oio.b2.session import B2Limits, JsonObject
 from oio.b2.sizes import MAX_PARTS
-from oio.b2.upload import Part, Source, UploadUrls, check_sha1, send_upload
+from oio.b2.upload import FileSource, Part, Source, UploadUrls, check_sha1, send_upload
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
 from oio.common.deadlines import monotonic_time
 from oio.common.limits import CLEANING_TIMEOUT
-from oio.common.sources import Portion
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -48,26 +47,26 @@ class LargeFiles:
         bucket_id: str,
         file: Description,
         first: Part,
-        source: Source | Portion,
+        source: FileSource,
         part_size: int,
         sha1: str | None,
         limits: B2Limits,
     ) -> JsonObject:
         """Store a file in parts, and cancel it if that fails.
 
-        :param first: its first part, of which ``source`` gives the others
-        :param sha1: that the data are expected to have
+        :param first: its first part; `source` gives the others
+        :param sha1: SHA-1 that the data must have
         :returns: the answer to its finish
         """
         known = sha1.lower() if sha1 else None
         if known is None and isinstance(source, Source):
             known = source.sha1_of_all(first.digest)
         if known:
-            # The service takes it at the start only, when few sources can tell it.
+            # The service takes the SHA-1 at the start only, when few sources can tell it.
             file = replace(file, info={**file.info, "large_file_sha1": known})
         file_id = self.start(bucket_id, file, limits)["fileId"]
         try:
-            # To hash the whole beside its parts is dear: only a SHA-1 to compare it with is worth that.
+            # Hashing the whole beside its parts is dear, and of use only if there is a SHA-1 to compare.
             whole = first.digest.copy() if known else None
             sha1s = self._send_parts(file_id, first, source, part_size, limits, whole)
             if whole is not None:
@@ -106,7 +105,7 @@ class LargeFiles:
 
     def _start(self, body: JsonObject, mark: str, limits: B2Limits) -> JsonObject:
         account, bucket_id, name = self._account, body["bucketId"], body["fileName"]
-        attempts = Attempts(account.backoff, limits.deadline, limits.watcher)
+        attempts = Attempts(account.backoff, limits)
         while True:
             try:
                 answer = account.call("b2_start_large_file", body, limits, repeat=False)
@@ -145,7 +144,7 @@ class LargeFiles:
         self, error: BaseException, bucket_id: str, name: str, mark: str, limits: B2Limits
     ) -> None:
         """Cancel the file of a start that failed, if the service has made one."""
-        if isinstance(error, exc.OioException) and was_refused(error):
+        if was_refused(error):
             return
         limits = _for_cleaning(limits)
         with green.Insistence():
@@ -169,9 +168,8 @@ class LargeFiles:
         :param number: from 1
         :returns: the answer
         """
-        account, headers = self._account, {"X-Bz-Part-Number": str(number)}
-        what = f"b2_upload_part {number}"
-        return send_upload(account.session, urls, headers, part, account.backoff, limits, what)
+        headers = {"X-Bz-Part-Number": str(number)}
+        return send_upload(self._account, urls, headers, part, limits, f"b2_upload_part {number}")
 
     def finish(self, file_id: str, sha1s: list[str], limits: B2Limits) -> JsonObject:
         """Make a file of its parts.
@@ -192,27 +190,24 @@ class LargeFiles:
             raise
 
     def cancel(self, file_id: str, name: str, limits: B2Limits) -> None:
-        """Remove a large file, finished or not."""
-        try:
-            self._account.call("b2_cancel_large_file", {"fileId": file_id}, limits)
-        except BackblazeException as err:
-            if err.status_code not in (400, 404):
-                raise
-            self._delete_finished(file_id, name, limits)
-
-    def _delete_finished(self, file_id: str, name: str, limits: B2Limits) -> None:
-        """Delete a file that could not be cancelled: it was finished, and the answer was lost."""
-        try:
-            self._account.call("b2_delete_file_version", {"fileId": file_id, "fileName": name}, limits)
-        except BackblazeException as err:
-            if err.status_code not in (400, 404):
-                raise
+        """Remove a large file: cancel it, or delete it if it was finished and the answer to that was lost."""
+        body = {"fileId": file_id}
+        for operation, known in (
+            ("b2_cancel_large_file", body),
+            ("b2_delete_file_version", {**body, "fileName": name}),
+        ):
+            try:
+                self._account.call(operation, known, limits)
+                return
+            except BackblazeException as err:
+                if err.status_code not in (400, 404):
+                    raise
 
     def _send_parts(
         self,
         file_id: str,
         first: Part,
-        source: Source | Portion,
+        source: FileSource,
         part_size: int,
         limits: B2Limits,
         whole: _Hash | None,
@@ -222,7 +217,7 @@ class LargeFiles:
         Green threads send them, while the source is read in the OS thread of the caller, to which it may be
         bound.
 
-        :param first: the first part, of which ``source`` gives the others
+        :param first: the first part; `source` gives the others
         :param whole: SHA-1 object of the first part, to update with the others
         :returns: SHA-1 of each part
         """
@@ -263,12 +258,12 @@ class LargeFiles:
         return sha1s
 
     @staticmethod
-    def _next_part(source: Source | Portion, part_size: int, whole: _Hash | None, number: int) -> Part | None:
+    def _next_part(source: FileSource, part_size: int, whole: _Hash | None, number: int) -> Part | None:
         if source.is_exhausted():
             return None
         if number == MAX_PARTS:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
-        return Part.spool(source, part_size, *(() if whole is None else (whole,)))
+        return Part.spool(source, part_size, whole)
 
     def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
         """Cancel a file, even after the deadline: its parts are billed."""

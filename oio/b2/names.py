@@ -11,9 +11,9 @@ from urllib.parse import quote
 DEFAULT_MIME_TYPE = "application/octet-stream"
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 MAX_NAME = 1024
-#: Characters that B2 does not encode. A plus would be read as a space.
+#: Characters that B2 leaves bare. A plus would be read as a space.
 _BARE = "/._-~!$'()*;=:@"
-#: Those that mean nothing else anywhere. Names of the files of objects have no others.
+#: Names that need no encoding, as those of the files of objects.
 _PLAIN = re.compile(r"[A-Za-z0-9/_~!$'()*;=:@-]*", re.ASCII)
 _INFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
 

@@ -8,18 +8,23 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from oio.b2.errors import BackblazeException, is_transient
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
-from oio.common.events import RETRIED, Event, Watcher, outcome_of, tell
+from oio.common.events import RETRIED, Event, outcome_of, tell
 
-_OTHERS = {
+if TYPE_CHECKING:
+    from oio.b2.session import B2Limits
+
+_NOT_POSTED = {
     "b2_authorize_account": "GET b2_authorize_account",
     "download": "GET file",
     "look": "HEAD file",
 }
+"""First word of the name of an operation -> its requests."""
 
 _logger = logging.getLogger(__name__)
 
@@ -41,7 +46,7 @@ class Backoff:
     :param longest: seconds of the longest pause
     :param jitter: share by which pauses are prolonged at random, so that clients refused together do not
         come back together
-    :param patience: longest ``Retry-After`` (seconds) that is waited for; the refusal is final beyond it
+    :param patience: longest ``Retry-After`` (seconds) that is waited for; beyond it, the refusal is final
     :param sleep: waits a number of seconds
     :param draw: gives a number from 0 to 1 at random
     """
@@ -77,14 +82,13 @@ class Attempts:
     """Attempts at one operation.
 
     :param backoff: number of attempts, and pauses
-    :param deadline: monotonic seconds, which no pause may reach
-    :param watcher: is told of each attempt but the first; None for nobody
+    :param limits: their deadline, which no pause may reach, and their watcher, which is told of each attempt
+        but the first
     """
 
-    def __init__(self, backoff: Backoff, deadline: float | None, watcher: Watcher | None = None) -> None:
-        self._watcher = watcher
+    def __init__(self, backoff: Backoff, limits: B2Limits) -> None:
         self._backoff = backoff
-        self._deadline = deadline
+        self._limits = limits
         self._failed = 0
         self._pauses = 0
         self._refused_by: str | None = None
@@ -102,7 +106,7 @@ class Attempts:
         :raises OioException: the error itself, when no attempt or time is left
         """
         self._failed += 1
-        # Nobody listens there: a wrong address is not worth a long wait.
+        # Nothing listens there: a wrong address is not worth a long wait.
         refused_by = error.service if isinstance(error, exc.OioConnectionException) else None
         if refused_by is not None and refused_by == self._refused_by:
             raise error
@@ -116,9 +120,10 @@ class Attempts:
             self._pauses, seconds = self._pauses + 1, self._backoff.pause(self._pauses)
         if self._failed >= self._backoff.attempts or seconds > self._longest_wait(asked):
             raise error
+        watcher = self._limits.watcher
         event = Event(
             kind=RETRIED,
-            reqid="" if self._watcher is None else self._watcher.reqid,
+            reqid="" if watcher is None else watcher.reqid,
             service="b2",
             address=error.service or "",
             operation=_operation(what),
@@ -131,26 +136,29 @@ class Attempts:
         _logger.warning(text, what, seconds, error, extra=event.fields())
         if seconds:
             self._backoff.sleep(seconds)
-        if self._watcher is not None:
-            tell(self._watcher.listener, event)
+        if watcher is not None:
+            tell(watcher.listener, event)
 
     def _longest_wait(self, asked: float | None) -> float:
         longest = float("inf") if asked is None else self._backoff.patience
-        return longest if self._deadline is None else min(longest, deadline_to_timeout(self._deadline))
+        deadline = self._limits.deadline
+        return longest if deadline is None else min(longest, deadline_to_timeout(deadline))
 
 
 def _operation(what: str) -> str:
-    """Name what is repeated as its requests are named.
+    """Name of the requests of an operation.
+
+    :param what: name of the operation, in logs and exceptions
 
     >>> _operation("download of 'a file'"), _operation("b2_upload_part 3")
     ('GET file', 'POST b2_upload_part')
     """
     name = what.partition(" ")[0]
-    return _OTHERS.get(name) or f"POST {name}"
+    return _NOT_POSTED.get(name) or f"POST {name}"
 
 
 def repeat_transient(attempts: Attempts, error: exc.OioException, what: str) -> None:
-    """Wait before the next attempt.
+    """Wait before the next attempt, if the failure may pass.
 
     :raises OioException: the error itself, when it is final, or no attempt or time is left
     """

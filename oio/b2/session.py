@@ -42,6 +42,7 @@ _SENDABLE = re.compile(r"[^:\s][^:\r\n]*:(\S[^\r\n]*)?")
 """Name and value of a header."""
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_COMPLAINT = 65536
+"""Bytes of the largest explanation of a refusal that is read."""
 
 JsonObject = dict[str, Any]
 """Answer of the service: what is documented, and maybe more."""
@@ -113,7 +114,13 @@ Body = bytes | FileBody | None
 
 
 class Answer:
-    """An answer whose body is still to be read."""
+    """Answer whose body is still to be read.
+
+    :param response: of urllib3
+    :param what: name of the operation, for exceptions
+    :param watch: of the request; None without a listener
+    :param is_head: it has no body, whatever its length says
+    """
 
     def __init__(
         self, response: Any, what: str, url: str, watch: Watch | None = None, *, is_head: bool = False
@@ -149,10 +156,11 @@ class Answer:
         # As it is stored: we have asked for no encoding.
         return self._within(limits, response.read, size, False) or b"" if data is None else data
 
-    def read_all(self, limit: int, limits: B2Limits) -> bytes:
+    def read_all(self, limits: B2Limits, limit: int = _MAX_ANSWER) -> bytes:
         """Read a whole body.
 
-        :raises OioProtocolError: it has more than `limit` bytes
+        :param limit: bytes of the largest body that is taken
+        :raises OioProtocolError: it is larger
         """
         if type(response := self._response) is QuickResponse:
             data = self._within(limits, response.body_of, limit)
@@ -170,7 +178,10 @@ class Answer:
         return b"".join(blocks)
 
     def _within(self, limits: B2Limits, read: Callable[..., bytes | None], *args: Any) -> bytes | None:
-        """Read some bytes in time, and count them; None when `read` leaves it to another way."""
+        """Read some bytes in time, and count them.
+
+        :param read: may return None, when the bytes have to be read in another way
+        """
         limit = green.OioTimeout(limits.within(limits.read, self._what))
         try:
             with limit:
@@ -200,7 +211,7 @@ class Answer:
         is_whole = self._is_head
         try:
             if not response.closed and response.length_remaining == 0:
-                # To read nothing gives the connection back.
+                # Reading nothing more gives the connection back.
                 response.read(1, decode_content=False)
             if response.closed:
                 is_whole = True
@@ -243,7 +254,7 @@ class B2Session:
         """Send a request, and get its answer once the head is there.
 
         :param body: bytes, or a :class:`FileBody`
-        :param what: what is done, for exceptions
+        :param what: name of the operation, for exceptions
         :raises BackblazeException: the status is not one of success
         :raises OioNetworkException: there is no answer
         :raises DeadlineReached: before anything is sent
@@ -283,7 +294,7 @@ class B2Session:
         limit = green.OioTimeout(limits.left(what))
         try:
             with limit:
-                # An empty file would be sent as chunked, which B2 refuses.
+                # An empty FileBody would be sent in chunks, which B2 refuses.
                 return self._pools.send_as_is(method, url, sent, body or None, timeout)
         except green.OioTimeout as err:
             if err is not limit:
@@ -294,25 +305,9 @@ class B2Session:
             failure: Exception | None = err
         except ValueError as err:
             pass_interruption(err)
-            # It shows the value: no context of ours must lead to it.
+            # It shows the value, which may be a token: no context of ours must lead to it.
             failure = None
         raise _unsendable(what, host) if failure is None else _network_failure(failure, what, url)
-
-    def ask(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        body: Body,
-        limits: B2Limits,
-        what: str,
-    ) -> bytes:
-        """Send a request, and read its answer whole."""
-        answer = self.open(method, url, headers, body, limits, what)
-        try:
-            return answer.read_all(_MAX_ANSWER, limits)
-        finally:
-            answer.close()
 
     def ask_json(
         self,
@@ -324,13 +319,18 @@ class B2Session:
         what: str,
     ) -> JsonObject:
         """Send a request, and read its answer, which must be a JSON object."""
-        found = decode_json(self.ask(method, url, headers, body, limits, what), what)
+        answer = self.open(method, url, headers, body, limits, what)
+        try:
+            raw = answer.read_all(limits)
+        finally:
+            answer.close()
+        found = decode_json(raw, what)
         if not isinstance(found, dict):
             raise exc.OioProtocolError(f"{what}: the answer is no JSON object")
         return found
 
     def _merged(self, headers: Mapping[str, str] | None, what: str, url: str) -> dict[str, str]:
-        """Headers of a request, as plain text, which win over those of every request.
+        """Headers to send, as plain text: those of every request, and those of this one, which win.
 
         :raises OioProtocolError: one cannot be sent, or not to this URL
         """
@@ -341,7 +341,7 @@ class B2Session:
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             if not isinstance(text, str) or not _SENDABLE.fullmatch(f"{name}:{text}"):
                 raise _unsendable(what, urlsplit(url).netloc)
-            # What hides its representation is text of another class.
+            # A Secret is text of another class, which would hide itself.
             sent[name] = str.__str__(text)
             key = name.lower()
             left.pop(self._names.get(key, ""), None)
@@ -355,7 +355,7 @@ class B2Session:
 
 
 def _operation(method: str, url: str) -> str:
-    """Name what a request does: the URLs of uploads and of files have much more.
+    """Name of a request for listeners; the URLs of uploads and files hold names and IDs besides.
 
     >>> _operation("POST", "http://127.0.0.1/b2api/v1/b2_upload_file/of/bucket")
     'POST b2_upload_file'
@@ -373,7 +373,7 @@ def decode_json(raw: bytes, what: str) -> object:
 
     :raises OioProtocolError: it is not JSON
     """
-    # That is UTF-8: the standard function looks for other encodings first.
+    # An object in UTF-8: the standard function would look for other encodings first.
     is_usual = raw[:1] == b"{" and raw[1:2] != b"\0"
     try:
         found: object = jsonlib.loads(raw.decode("utf-8", "surrogatepass") if is_usual else raw)
@@ -391,7 +391,7 @@ def _refusal(
 ) -> BackblazeException:
     """Make the exception for an error status; the body may be anything, or missing."""
     try:
-        raw = answer.read_all(_MAX_COMPLAINT, limits)
+        raw = answer.read_all(limits, _MAX_COMPLAINT)
     except exc.OioException:
         raw = b""
     finally:

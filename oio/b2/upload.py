@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
+from oio.b2.account import Account
 from oio.b2.errors import BackblazeException, Secret, check_secrecy, is_transient
-from oio.b2.retry import Attempts, Backoff
-from oio.b2.session import LARGE_BLOCK_SIZE, B2Limits, B2Session, FileBody, JsonObject
+from oio.b2.retry import Attempts
+from oio.b2.session import LARGE_BLOCK_SIZE, B2Limits, FileBody, JsonObject
 from oio.common import exceptions as exc
 from oio.common import green, sources
 from oio.common.answers import ANSWER_ERRORS, reading_answer, unexpected
@@ -34,7 +36,7 @@ class Source(sources.Source):
     """Data of a file: read once, and never further than asked.
 
     :param file: where they are read
-    :param size: how many bytes to take, which the file must have; by default, all that it gives
+    :param size: bytes to take, which the file must have; None for all that it gives
     :param limits: of the whole upload
     :param argument: name of the argument that the file is
     """
@@ -76,12 +78,16 @@ class Source(sources.Source):
         return cast("IO[bytes]", self._wrapped) if seekable is not None and seekable() else None
 
 
+FileSource: TypeAlias = Source | Portion
+"""Source of the data of a file: all that a caller gives, or the part of it that one metachunk holds."""
+
+
 class Part:
     """Data that can be sent several times.
 
-    :param body: of each request that sends them
+    :param body: the data, as a request takes them
     :param sha1: SHA-1 object of the data
-    :param file: that has them, when they do not lie in memory
+    :param file: temporary file that holds the data, when they are not in memory
     """
 
     def __init__(self, body: bytes | FileBody, sha1: _Hash, file: IO[bytes] | None = None) -> None:
@@ -92,21 +98,22 @@ class Part:
         self._file = file
 
     @classmethod
-    def spool(cls, source: Source | Portion, limit: int | None, *digests: _Hash) -> Part:
+    def spool(cls, source: FileSource, limit: int | None, whole: _Hash | None = None) -> Part:
         """Set the next data of a source aside: in memory, or in a temporary file when they are many.
 
         :param limit: most bytes to take; None for all
-        :param digests: other SHA-1 objects to update
+        :param whole: SHA-1 object of the whole file, to be updated
         """
         green.adopt_thread()
         sha1 = new_sha1(usedforsecurity=False)
-        size = 0
+        size, end = 0, sys.maxsize if limit is None else limit
         blocks: list[bytes] = []
         file: IO[bytes] | None = None
         try:
-            while block := source.read(_wanted(limit, size)):
-                for digest in (sha1, *digests):
-                    digest.update(block)
+            while block := source.read(min(LARGE_BLOCK_SIZE, end - size)):
+                sha1.update(block)
+                if whole is not None:
+                    whole.update(block)
                 size += len(block)
                 blocks.append(block)
                 if size > _IN_MEMORY:
@@ -136,11 +143,6 @@ class Part:
         self.close()
 
 
-def _wanted(limit: int | None, size: int) -> int:
-    """Bytes to read at once of a part that has `size` of them already."""
-    return LARGE_BLOCK_SIZE if limit is None else min(LARGE_BLOCK_SIZE, limit - size)
-
-
 @contextlib.contextmanager
 def _using_disk() -> Iterator[None]:
     try:
@@ -163,7 +165,7 @@ def _move(blocks: list[bytes], file: IO[bytes]) -> None:
 
 @dataclass(frozen=True)
 class UploadUrl:
-    """URL for one upload at a time, until it refuses one."""
+    """URL that takes one upload at a time, until it refuses one."""
 
     url: str
     token: Secret
@@ -181,7 +183,7 @@ class UploadUrl:
 class UploadUrls:
     """Idle upload URLs of a bucket, or of a large file.
 
-    :param ask: asks the service for another one
+    :param ask: asks the service for a new one
     """
 
     def __init__(self, ask: Callable[[B2Limits], JsonObject]) -> None:
@@ -190,7 +192,7 @@ class UploadUrls:
         self._pid = os.getpid()
 
     def take(self, limits: B2Limits, *, fresh: bool = False) -> UploadUrl:
-        """Get one for an upload.
+        """Get a URL for an upload.
 
         :param fresh: ask for a new one: what has ended another may have ended the idle ones too
         """
@@ -205,7 +207,7 @@ class UploadUrls:
         return UploadUrl.of(self._ask(limits))
 
     def give_back(self, url: UploadUrl) -> None:
-        """Make one available again, after a successful upload."""
+        """Make a URL available again, after a successful upload."""
         self._idle.append(url)
 
 
@@ -225,11 +227,10 @@ def _was_damaged(error: exc.OioException) -> bool:
 
 
 def send_upload(
-    session: B2Session,
+    account: Account,
     urls: UploadUrls,
     headers: Mapping[str, str],
     part: Part,
-    backoff: Backoff,
     limits: B2Limits,
     what: str,
 ) -> JsonObject:
@@ -243,17 +244,17 @@ def send_upload(
     damaged = False
     attempts: Attempts | None = None
     while True:
-        # Asking for one repeats its own failures.
+        # To ask for a URL has attempts of its own.
         url = urls.take(limits, fresh=attempts is not None)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:
-            answer = session.ask_json("POST", url.url, known, part.body, limits, what)
+            answer = account.session.ask_json("POST", url.url, known, part.body, limits, what)
             _check(answer, part, what)
         except (BackblazeException, exc.OioNetworkException) as err:
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
             damaged = damaged or _was_damaged(err)
-            attempts = attempts or Attempts(backoff, limits.deadline, limits.watcher)
+            attempts = attempts or Attempts(account.backoff, limits)
             attempts.failed(err, what, at_once=True)
         else:
             urls.give_back(url)

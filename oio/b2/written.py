@@ -39,7 +39,7 @@ class WrittenFiles:
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
-        #: Looked at from elsewhere only to tell whether there are some.
+        #: Public only to tell whether there are any.
         self.files: dict[tuple[str, str], dict[str, WrittenFile]] = {}
         self._lock = green.Lock()
 

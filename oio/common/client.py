@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,19 +14,15 @@ from oio.common.configuration import load_namespace_conf
 from oio.common.events import FAILED_OVER, Event, outcome_of
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import is_page, nothing_was_sent
-from oio.common.retry import ONCE, Retry
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.http_api import RequestParts
     from oio.common.keywords import ServiceOptions
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Ends of the routes whose POST changes nothing.
-_READING_POSTS = ("/get_properties", "/prepare", "/prepare2", "/spare", "/lb/poll")
 #: Statuses, in the body of a 409, of a creation whose subject exists: user, content, container.
 _EXISTS = frozenset({408, 421, 433})
 
@@ -48,6 +43,7 @@ class ProxyClient(HttpApi):
     'http://127.0.0.1:6000/v3.0/NS/container'
     """
 
+    _reading_posts = ("/get_properties", "/prepare", "/prepare2", "/spare", "/lb/poll")
     _flags = (
         *HttpApi._flags,
         # Create the container that the request needs; give chunk addresses that speak TLS.
@@ -94,27 +90,17 @@ class ProxyClient(HttpApi):
         # Requests to every object begin so.
         return super()._operation(method, url).replace(f" {self.ns}/", " ", 1)
 
-    def _only_reads(self, method: str, url: str) -> bool:
-        return super()._only_reads(method, url) or (method.upper() == "POST" and url.endswith(_READING_POSTS))
-
-    def _policy(self, method: str, url: str, given: RequestParts) -> Retry:
-        if self._only_reads(method, url) or self._is_repeatable(url, dict(given.get("params") or {})):
-            return super()._policy(method, url, given)
-        return ONCE
-
-    def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
-        """Whether a POST that a busy service has refused may be sent again."""
-        return True
-
     def _is_done(self, method: str, refusal: exc.OioException) -> bool:
         # The cause of the first refusal may have been done all the same (pitfall 33).
         return isinstance(refusal, exc.Conflict) and method.upper() == "POST" and refusal.status in _EXISTS
 
     def _elsewhere(self, url: str, failure: exc.OioException, tried: list[tuple[str, str]]) -> str | None:
         # Another proxy gets a request when no connection can be made (pitfall 125).
+        if not nothing_was_sent(failure):
+            return None
         parts = urlsplit(url)
         asked = parts.scheme, parts.netloc
-        if asked not in self._proxies or not nothing_was_sent(failure):
+        if asked not in self._proxies:
             return None
         tried.append(asked)
         place = self._proxies.index(asked)

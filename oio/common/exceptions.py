@@ -451,19 +451,21 @@ def from_status(status: int, reason: str = "n/a") -> ClientException:
     return _CLASS_OF_STATUS.get(status, ClientException)(status, None, reason)
 
 
-def from_response(resp: Any, body: object = None) -> ClientException:
+def from_response(resp: Any, body: object = None, *, reqid: str | None = None) -> ClientException:
     """Make the exception for an HTTP response.
 
     :param resp: the response: anything with ``status`` or ``status_code``, and ``reason``.
     :param body: its body: JSON already decoded, text or bytes. An object gives message and status, anything
         else is the message (pitfalls 78 and 79). Without a body, the reason phrase stands for the status.
+    :param reqid: ID of the request; by default the one that the response has.
     """
     http_status = getattr(resp, "status", None)
     if http_status is None:
         http_status = resp.status_code
     cls = _CLASS_OF_STATUS.get(http_status, ClientException)
-    headers: Any = getattr(resp, "headers", None)
-    reqid = headers.get(REQID_HEADER) if hasattr(headers, "get") else None
+    if reqid is None:
+        headers: Any = getattr(resp, "headers", None)
+        reqid = headers.get(REQID_HEADER) if hasattr(headers, "get") else None
     if not body:
         return cls(http_status, brief(getattr(resp, "reason", None)), reqid=reqid)
     if isinstance(body, dict):

@@ -26,6 +26,7 @@ from oio.common.constants import (
 from oio.common.easy_value import int_value, true_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.http_pools import request_timeout
+from oio.common.http_quick import QuickResponse
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
     URLLIB3_POOLMANAGER_KWARGS,
@@ -40,7 +41,7 @@ from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import Perfdata, add_figure
-from oio.common.retry import Attempts, Retry, check_retry, seconds_asked
+from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
 from oio.common.utils import PLAIN
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class HttpApi:
     _max_answer_size = MAX_ANSWER_SIZE
     _on_event: Listener | None = None
 
+    #: Ends of the routes whose POST changes nothing.
+    _reading_posts: ClassVar[tuple[str, ...]] = ()
     #: Options that are flags, the headers that stand for them, and their values.
     _flags: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("admin_mode", ADMIN_HEADER, "1"),
@@ -235,8 +238,12 @@ class HttpApi:
                         tell(listener, self._event(FAILED_OVER, method, url, kwargs, err, attempt))
                     continue
                 if attempts is None:
+                    retry = self._policy(method, url, kwargs)
+                    if not retry.is_transient(err):
+                        # As most refusals are: nothing is made for other attempts.
+                        raise
                     limits = limits or Limits.of(deadline=kwargs.get("deadline"))
-                    attempts = Attempts(self._policy(method, url, kwargs), limits, begin)
+                    attempts = Attempts(retry, limits, begin)
                 elif self._is_done(method, err):
                     return None, None
                 if not attempts.again(err):
@@ -307,12 +314,19 @@ class HttpApi:
 
     def _policy(self, method: str, url: str, given: RequestParts) -> Retry:
         """Policy of one request, made of that of the client or of the call."""
-        retry = (given.get("retry") or self._retry).times(given.get("request_attempts"))
-        return retry if self._only_reads(method, url) else retry.for_changes()
+        only_reads = method.upper() in _READING or (
+            method.upper() == "POST" and url.endswith(self._reading_posts)
+        )
+        if not (only_reads or self._is_repeatable(url, given)):
+            return ONCE
+        retry = given.get("retry") or self._retry
+        if (wish := given.get("request_attempts")) is not None:
+            retry = retry.times(wish)
+        return retry if only_reads else retry.for_changes()
 
-    def _only_reads(self, method: str, url: str) -> bool:
-        """Whether a request changes nothing."""
-        return method.upper() in _READING
+    def _is_repeatable(self, url: str, given: RequestParts) -> bool:
+        """Whether a request that changes something may be sent again after a busy service has refused it."""
+        return True
 
     def _is_done(self, method: str, refusal: exc.OioException) -> bool:
         """Whether the refusal of a repeated request tells that an earlier attempt has done it."""
@@ -489,7 +503,11 @@ def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header:
 
 def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) -> exc.OioException:
     """Make the exception that stands for an answer with an error status."""
-    error = exc.from_response(resp, answer)
+    error = exc.from_response(resp, answer, reqid=reqid)
     error.reqid, error.service = reqid, service
-    error.retry_after = seconds_asked(getattr(resp, "headers", {}).get("Retry-After"))
+    # All the headers take long to make, and no other is wanted.
+    is_quick = type(resp) is QuickResponse
+    asked = resp.header("retry-after") if is_quick else getattr(resp, "headers", {}).get("Retry-After")
+    if asked:
+        error.retry_after = seconds_asked(asked)
     return error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from oio.common.keywords import RequestOptions
 
 _DESCRIBED = ("id", "policy", "version", "mime_type", "chunk_method")
-"""Fields that the requests of commits have headers for, beside size and checksum."""
+"""Fields of an object that a commit sends as headers, beside size and checksum."""
 
 
 class DataRoutes(ContentRequests):
@@ -55,7 +55,7 @@ class DataRoutes(ContentRequests):
             self._expect(resp, body)
         meta = description_of(resp, self.proxy_netloc)
         try:
-            # Of two values, none counts: chunks of another size than the services plan with would be made.
+            # Two values are refused: the chunks could get another size than the services plan with.
             meta["chunk_size"] = int(", ".join(headers_of(resp)["x-oio-ns-chunk-size"][1:]))
             meta["properties"] = dict(body.get("properties") or {})
             return meta, check_chunks(body["chunks"])
@@ -128,7 +128,11 @@ class DataRoutes(ContentRequests):
     def _content_headers(
         size: int | None, checksum: str | None, given: RequestOptions, *fields: object
     ) -> dict[str, object]:
-        """Headers of a request that describes an object, with those of its caller, which win."""
+        """Headers of a request that describes an object.
+
+        :param given: options of the request, whose headers win over size and checksum
+        :param fields: values of ``_DESCRIBED``
+        """
         options = given.get("options")
         headers = (given.get("headers") if options is None else options.headers) or {}
         own: dict[str, object] = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
@@ -170,7 +174,7 @@ class DataRoutes(ContentRequests):
         internal_transition: bool = False,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
-        """Announce that an object is to get another policy; its own one takes an announcement back.
+        """Announce that an object will change its policy; naming its own policy takes the announcement back.
 
         :param policy: name of the storage policy
         :param skip_data_move: do not leave it to the services to store the data again

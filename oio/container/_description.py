@@ -11,11 +11,7 @@ from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, is_truncated, unexpected
 from oio.common.constants import LIST_TRUNCATED_HEADER, SHARD_HEADER
 from oio.common.http_urllib3 import is_made_up
-from oio.container._metadata import (
-    check_chunks,
-    description_of,
-    faithful_description,
-)
+from oio.container._metadata import check_chunks, description_of, faithful_description
 from oio.container._requests import ContentRequests, container_params, content_params, property_names
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ _LOOKS = 5
 
 
 class DescriptionRoutes(ContentRequests):
-    """Requests about the description of objects, of one or of many; they leave their data alone."""
+    """Requests about the descriptions of objects; they leave the data alone."""
 
     def content_shard(
         self,
@@ -41,9 +37,9 @@ class DescriptionRoutes(ContentRequests):
         version: int | str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> str | None:
-        """Get the ID of the container that holds an object of a container that is divided among shards.
+        """Get the ID of the shard that holds an object, when its container is divided among shards.
 
-        Requests about rows (``container_raw_*``) only reach it by that.
+        Requests about rows (``container_raw_*``) only reach the object by this ID.
 
         :returns: None when the container is not divided
         """
@@ -76,7 +72,7 @@ class DescriptionRoutes(ContentRequests):
             try:
                 resp, chunks = self._locate(params, True, kwargs)
             except exc.OioNetworkException as err:
-                # Properties can also be too many, or break what comes after their headers.
+                # Properties can also be too many for a head, or break what follows them in it.
                 if not isinstance(err, exc.OioProtocolError) and "got more than" not in str(err):
                     raise
             else:
@@ -200,12 +196,9 @@ class DescriptionRoutes(ContentRequests):
         content_id: str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
-        """Make the object tell again that it was created."""
-        self._post(
-            "touch",
-            content_params(account, reference, path, cid, kwargs, content or content_id, version),
-            kwargs,
-        )
+        """Make the services announce again that an object was created."""
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        self._post("touch", params, kwargs)
 
     def content_list(
         self,
@@ -246,7 +239,7 @@ class DescriptionRoutes(ContentRequests):
             delimiter=delimiter,
             properties=properties,
         )
-        # For these two, presence counts and not the value (pitfall 92).
+        # The presence of these two counts, not their value (pitfall 92).
         if versions:
             params["all"] = 1
         if deleted:

@@ -23,14 +23,18 @@ CHUNK_SYSMETA_PREFIX = "__OIO_CHUNK__"
 """Prefix of the properties that tell how well a chunk is placed."""
 
 _TARGET_POLICY = "target-policy"
-"""Field of an object that waits for another policy; or a property of a user, among properties."""
+"""Field of an object that waits for another policy; among properties, maybe a property of the user."""
 _FIELDS = {CONTENT_HEADER_PREFIX + key: key.replace("-", "_") for key in (*SYSMETA_KEYS, _TARGET_POLICY)}
 """Lower-case name of a header -> field of the description."""
+_OF_ALL = {"name", "version", "ctime", "mtime", "deleted"}
+"""Fields that the descriptions of delete markers have too."""
+_OF_OBJECTS = {_FIELDS[CONTENT_HEADER_PREFIX + key] for key in SYSMETA_KEYS}
+"""Fields that the descriptions of objects have."""
 _PREFIX_LENGTH = len(CONTENT_HEADER_PREFIX)
 _HIGHEST = 1e9
 """No score is higher: services give 0 to 100."""
 _MANY_DIGITS = 10
-"""Python refuses to read thousands of them."""
+"""Digits that the position of no chunk has; Python refuses to read thousands of them."""
 _ESCAPED_VALUE = re.compile(r"[A-Za-z0-9._~%!*'()-]*")
 
 
@@ -70,7 +74,10 @@ def headers_of(resp: Any) -> dict[str, list[str]]:
 
 
 def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
-    """Make a description; tell too whether each header has one value, escaped if it is of a property."""
+    """Make a description, and tell whether each header has one value, which is escaped if it is a property's.
+
+    :param index: see :func:`headers_of`
+    """
     properties: dict[str, str] = {}
     meta: JsonObject = {"properties": properties}
     is_clear = True
@@ -79,7 +86,7 @@ def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
         if field is not None or key.startswith(CONTENT_HEADER_PREFIX):
             # Of several values, the last one counts.
             value = found[-1]
-            # A name and one value.
+            # The name of the header and one value.
             if len(found) > 2 or not (field or _ESCAPED_VALUE.fullmatch(value)):
                 is_clear = False
             if "%" in value:
@@ -91,15 +98,10 @@ def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
     return meta, is_clear
 
 
-_OF_ALL = {"name", "version", "ctime", "mtime", "deleted"}
-"""What the descriptions of delete markers have too."""
-_OF_OBJECTS = {_FIELDS[CONTENT_HEADER_PREFIX + key] for key in SYSMETA_KEYS}
-
-
 def description_of(resp: Any, service: str | None = None) -> JsonObject:
     """Make the description of an object from the headers of a response, which must have all its fields.
 
-    The fake answers of applications may have fewer.
+    The fake answers of applications' tests may have fewer.
 
     :raises OioProtocolError: some are missing
     """
@@ -115,10 +117,10 @@ def faithful_description(resp: Any) -> JsonObject | None:
     """Make the description of an object from the headers of a ``locate`` with properties, if they are right.
 
     Keys of properties are sent raw: some hide the headers that follow, some double a real one, some are
-    cut at a colon (pitfall 158). What a key has touched is told by a missing or doubled header, by a
-    complaint of the parser, or by a value that is not escaped.
+    cut at a colon (pitfall 158). The damage shows as a missing or doubled header, as a complaint of the
+    parser, or as a value that is not escaped.
 
-    :returns: None when something else than the object and its properties may be described
+    :returns: None when the headers may describe something else than the object and its properties
     """
     original = getattr(resp, "_original_response", None)
     if isinstance(original, HTTPResponse):
@@ -136,11 +138,11 @@ def faithful_description(resp: Any) -> JsonObject | None:
 
 
 def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
-    """Give back chunks that tell where they are, and which part of the object they hold.
+    """Check that chunks tell where they are, and which part of the object they hold; returns them.
 
     :raises LookupError: one does not; or TypeError, ValueError
     """
-    # An object may have thousands: what many have in common is looked at once.
+    # An object may have thousands of chunks: values that many share are checked once.
     texts: list[str] = []
     scores, positions = set(), set()
     for chunk in chunks:
@@ -151,13 +153,13 @@ def check_chunks(chunks: list[ChunkDict]) -> list[ChunkDict]:
             texts.append(digest)
         scores.add(chunk.get("score"))
         positions.add(chunk["pos"])
-    # Refuses what is no text.
+    # Raises TypeError for anything but text.
     joined = "".join(texts)
     if "[" in joined or "]" in joined or not joined.isascii():
         for text in texts:
             urlsplit(text)
     for score in scores:
-        # Chunks are sorted by it, with the help of fractions.
+        # A larger one would swallow the fraction that sorts equal chunks at random.
         if score is not None and not -_HIGHEST <= score <= _HIGHEST:
             raise ValueError(f"the score of a chunk is {score!r:.80}")
     for position in positions:

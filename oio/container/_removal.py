@@ -21,11 +21,11 @@ _NO_CONTENT, _FAILURES = 204, 500
 
 
 class Deletion(NamedTuple):
-    """What a service tells of the deletion of an object.
+    """Outcome of the deletion of an object, as the service tells it.
 
     :param deleted: it was done
-    :param version: of what was deleted, or of the delete marker that was made; None when it is not told
-    :param delete_marker: a delete marker was made, or is what was deleted; None when it is not told
+    :param version: version that was deleted, or that of the new delete marker; None when it is not told
+    :param delete_marker: a delete marker was made, or was deleted; None when it is not told
     :param error: why it was not done
     """
 
@@ -51,7 +51,7 @@ class Deletion(NamedTuple):
         """Read a refusal to delete one object.
 
         :param asked: the version that was to be deleted
-        :raises ClientException: it is none: the service has failed
+        :raises ClientException: the service has failed, and refused nothing
         """
         if err.http_status >= _FAILURES:
             raise err
@@ -59,7 +59,7 @@ class Deletion(NamedTuple):
 
     @classmethod
     def not_done(cls, item: Mapping[str, Any]) -> Deletion:
-        """Read what an answer about many tells of an object that was not deleted."""
+        """Read the entry of an object that was not deleted, in an answer about many."""
         return cls(False, error=str(item.get("message") or item["status"]))
 
 
@@ -143,7 +143,7 @@ class RemovalRoutes(ContentRequests):
         params = container_params(account, reference, cid, kwargs)
 
         def delete_all(names: list[str]) -> list[tuple[str, Deletion]]:
-            # As dumps() writes it, which needs a dict for each name, and as long as all the rest of the call.
+            # The text of dumps(), which needs a dict for each name, and as long as the rest of the call.
             items = ", ".join([f'{{"name": {quoted(name)}}}' for name in names])
             data = f'{{"contents": [{items}]}}'
             resp, body = self._post("delete_many", params, kwargs, data=data)
@@ -174,11 +174,8 @@ class RemovalRoutes(ContentRequests):
         **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Delete the chunks of an object, and keep its description."""
-        self._post(
-            "drain",
-            content_params(account, reference, path, cid, kwargs, content or content_id, version),
-            kwargs,
-        )
+        params = content_params(account, reference, path, cid, kwargs, content or content_id, version)
+        self._post("drain", params, kwargs)
 
     def content_purge(
         self,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from oio.common import exceptions as exc
@@ -14,13 +14,13 @@ from oio.common.http_api import NO_DATA
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.http_api import Answer, Data, RequestExtras
+    from oio.common.http_api import Answer, Data, RequestExtras, RequestParts
     from oio.common.keywords import RequestOptions
 
 _T = TypeVar("_T")
 
 _NO_ROUTE = 404
-"""Status, in the body of an answer, of a proxy that has no such route."""
+"""Status, in the body of an answer, that tells that the proxy has no such route."""
 _COMMITS = ("/content/create", "/content/update")
 _DELETIONS = ("/content/delete", "/content/delete_many")
 
@@ -28,9 +28,9 @@ _DELETIONS = ("/content/delete", "/content/delete_many")
 def container_params(
     account: str | None, reference: str | None, cid: str | None, given: RequestOptions | None = None
 ) -> JsonObject:
-    """Name a container: by its ID when it is known, else by its account and its own name.
+    """Parameters that name a container: its ID when it is known, else its account and its own name.
 
-    Another spelling of the ID would be that of another container (pitfall 146).
+    An ID in lower case would be that of another container (pitfall 146).
 
     :param given: options of the request, which may have the ID
     """
@@ -40,7 +40,10 @@ def container_params(
 
 
 def property_names(names: Iterable[str] | None) -> list[str]:
-    """Name the properties to remove: an empty list removes all of them, so it must be given (pitfall 103)."""
+    """Names of the properties to remove.
+
+    :raises ValueError: there is no list; an empty one removes all properties (pitfall 103)
+    """
     if names is None:
         raise ValueError("properties is required (names of those to remove, an empty list for all of them)")
     return list(names)
@@ -55,7 +58,7 @@ def content_params(
     content: str | None = None,
     version: int | str | None = None,
 ) -> JsonObject:
-    """Name an object by its path, or by its content ID, and possibly one version of it."""
+    """Parameters that name an object: its path or its content ID, and a version, if one is wanted."""
     params = container_params(account, reference, cid, given)
     if path is not None:
         params["path"] = path
@@ -73,11 +76,13 @@ class ContentRequests(ProxyClient):
         """Make the URL of a route of another group than ``container``."""
         return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
 
-    def _is_repeatable(self, url: str, params: Mapping[str, object]) -> bool:
+    def _is_repeatable(self, url: str, given: RequestParts) -> bool:
         # A second creation may be refused because of the first, a second update drops the chunks of the
         # first, a second deletion brings back what it has hidden: none is ever sent again (pitfalls 33 and
         # 142).
-        return not (url.endswith(_COMMITS) or (params.get("version") is None and url.endswith(_DELETIONS)))
+        if url.endswith(_DELETIONS):
+            return dict(given.get("params") or {}).get("version") is not None
+        return not url.endswith(_COMMITS)
 
     def _expect(self, resp: Any, body: object) -> JsonObject:
         return expect(dict, resp, body, self.proxy_netloc)
@@ -92,16 +97,6 @@ class ContentRequests(ProxyClient):
     ) -> Answer:
         url = f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/content/{action}"
         return self._send("POST", url, given, params, data, **more)
-
-    @staticmethod
-    def _with_headers(given: RequestOptions, more: Mapping[str, str | None]) -> RequestExtras:
-        """Headers of one request, beside those of its caller; None for those that are not wanted."""
-        wanted = {name: value for name, value in more.items() if value is not None}
-        if not wanted:
-            return {}
-        options = given.get("options")
-        headers = (given.get("headers") if options is None else options.headers) or {}
-        return {"headers": {**headers, **wanted}}
 
     def _in_pieces(
         self,

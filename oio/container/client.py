@@ -34,6 +34,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.common.http_api import RequestExtras
     from oio.common.keywords import ProxyOptions, RequestOptions
 
 _CREATED = 201
@@ -78,8 +79,12 @@ class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
         """
         params = container_params(account, reference, None)
         data = json.dumps({"properties": properties or {}, "system": system or {}})
-        headers = self._with_headers(kwargs, {REGION_HEADER: region})
-        resp, _ = self._send("POST", "/create", kwargs, params, data=data, **headers)
+        more: RequestExtras = {}
+        if region is not None:
+            options = kwargs.get("options")
+            headers = (kwargs.get("headers") if options is None else options.headers) or {}
+            more["headers"] = {**headers, REGION_HEADER: region}
+        resp, _ = self._send("POST", "/create", kwargs, params, data=data, **more)
         # No response: it exists since an earlier attempt, of ours or of somebody else.
         return resp is not None and resp.status == _CREATED
 
@@ -215,9 +220,11 @@ class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
         kept: Mapping[str, str],
         given: RequestOptions,
     ) -> None:
-        """Remove the other user properties, which services of 2026 leave when they are told to clear them.
+        """Remove the other user properties, which services of 2026 leave although told to clear them.
 
-        They can be told by their answers, which have no body.
+        These services are recognised by their answers, which have no body.
+
+        :param kept: properties that stay
         """
         known = self.container_show(account, reference, cid, **given)
         with reading_answer(self.proxy_netloc):
@@ -235,7 +242,7 @@ class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
         missing_chunks: int | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
-        """Make the container tell its state to the account service.
+        """Make the services report the state of a container to its account.
 
         :param recompute: count its objects and bytes again, and store the two following numbers
         """

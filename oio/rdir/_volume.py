@@ -83,12 +83,12 @@ class VolumeRoutes(HttpApi):
         params: JsonObject | None = None,
         json: JsonObject | None = None,
     ) -> Answer:
-        """Send a request about a volume; the one after a network error asks again where its service is."""
+        """Send a request about a volume; after a network error, the next one looks for its service again."""
         options = Options.of(given).identified()
         url = f"{self._find(volume, options).rstrip('/')}/v1/rdir/{route}"
         query = dict(params or {}, vol=volume)
         try:
-            # Where the service is must be asked again before another attempt.
+            # One attempt: before another one, the service may have to be found again.
             return self._send(method, url, {"options": replace(options, retry=ONCE)}, query, json=json)
         except exc.OioNetworkException:
             self._endpoints.pop(volume, None)
@@ -140,7 +140,7 @@ class VolumeRoutes(HttpApi):
         """Tell that a volume holds a chunk; its list is created when there is none.
 
         :param mtime: time of the last change of the chunk (whole seconds are sent), 0 by default
-        :param path: name of the object, which services of 2026 keep, for who looks for it by its name
+        :param path: name of the object, which services of 2026 keep, so that its chunks are found by it
         :param version: of the object, likewise
         :param kwargs: options of the request; all others are fields of the entry
         """
@@ -197,9 +197,10 @@ class VolumeRoutes(HttpApi):
             with reading_answer():
                 chunks = [_described(*item) for item in expect(list, resp, body)]
                 if doubtful and not (body and _is_long(body[0][0])):
+                    # The keys of this service may be spelt otherwise: the page may not follow the marker.
                     doubtful, start_after = False, self._marker(volume, start_after, given, max_attempts)
                     continue
-                # Old services say nothing: all was given when nothing is left to give.
+                # Services older than 7.3 do not tell: their last page is an empty one.
                 truncated = boolean_value(resp.headers.get(LIST_TRUNCATED_HEADER), bool(body))
                 following = (resp.headers.get(LIST_MARKER_HEADER) or body[-1][0]) if truncated else None
             if shuffle:
@@ -215,7 +216,7 @@ class VolumeRoutes(HttpApi):
     def _marker(
         self, volume: str, marker: str | None, given: RequestOptions, max_attempts: int
     ) -> str | None:
-        """Spell a marker of three IDs as the service of a volume does it, whose keys may have two."""
+        """Spell a marker of three IDs as the service of a volume spells its keys, which may have two."""
         if marker is None or not _is_long(marker):
             return marker
         _, body = self._read(volume, "POST", "fetch", given, json={"limit": 1}, max_attempts=max_attempts)
@@ -284,7 +285,7 @@ class VolumeRoutes(HttpApi):
             return int(expect(dict, resp, body)["date"])
 
     def admin_incident_set(self, volume: str, date: int, **kwargs: Unpack[RequestOptions]) -> None:
-        """Tell that all that was on a volume at a date (seconds) is lost."""
+        """Declare that all that a volume held at a date (seconds) is lost."""
         self._ask(volume, "POST", "admin/incident", kwargs, json={"date": int(date)})
 
     def admin_clear(
@@ -313,7 +314,7 @@ def linked_rdir(directory: DirectoryClient, volume: str, **kwargs: Unpack[Reques
         known = directory.list(RDIR_ACCT, volume, service_type="rdir", **kwargs)
     except exc.NotFound:
         return None
-    # What applications' tests make of the class has no attributes of objects.
+    # A mock that an application's test makes of the class has no attributes of instances.
     with reading_answer(getattr(directory, "proxy_netloc", None)):
         return next((str(link["host"]) for link in known["srv"] if link["type"] == "rdir"), None)
 
@@ -324,16 +325,16 @@ def without_none(criteria: JsonObject) -> JsonObject:
 
 
 def check_progress(marker: str | None, following: str | None) -> None:
-    """Refuse a page that ends where the one before has ended: the next ones would, too.
+    """Refuse a page that ends where the one before has ended, as the next ones would.
 
-    :raises OioProtocolError: there is no end
+    :raises OioProtocolError: it does
     """
     if following == marker:
         raise exc.OioProtocolError(f"the list of a volume does not go on after {marker!r}")
 
 
 def entry_of(given: JsonObject, mtime: float | None) -> tuple[RequestOptions, JsonObject]:
-    """Tell the options of a request from the fields of an entry."""
+    """Separate the options of a request from the fields of an entry."""
     names = RequestOptions.__optional_keys__
     fields = {name: value for name, value in given.items() if name not in names}
     if mtime is not None:

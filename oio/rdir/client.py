@@ -164,7 +164,7 @@ class RdirDispatcher:
         self._owned: RdirClient | None = None
         known = rdir_client
         if known is None or not hasattr(known, "directory"):
-            # What an application's test makes of the class has no attributes of objects.
+            # A mock that an application's test makes of the class has no attributes of instances.
             known = self._owned = RdirClient(conf, **kwargs)
         self.rdir = rdir_client or known
         self.directory = known.directory
@@ -306,13 +306,16 @@ class RdirDispatcher:
 
 
 def _rdir_at(host: str, rdirs: list[JsonObject]) -> JsonObject:
-    """Find an rdir service by its ID or its address; what is not known of one that has left is not there."""
+    """Find an rdir service by its ID or its address.
+
+    Of one that has left the namespace, no more is known than that.
+    """
     found = (rdir for rdir in rdirs if host in {rdir["id"], rdir["addr"]})
     return next(found, {"addr": host, "id": host, "tags": {}, "volumes": 0})
 
 
 def _raise_all(failures: dict[str, exc.OioException]) -> None:
-    """Raise what failed for volumes: the failure itself, or one that stands for several."""
+    """Raise the failure of a volume, or an exception that stands for the failures of several."""
     if len(failures) == 1:
         raise failures.popitem()[1]
     if failures:

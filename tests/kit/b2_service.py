@@ -160,6 +160,11 @@ class FakeB2:
         expected = "Basic " + base64.b64encode(f"{KEY_ID}:{KEY}".encode()).decode()
         if headers.get("authorization") != expected:
             raise Refusal(401, "unauthorized", message=f"wrong: {headers.get('authorization')}")
+        return self.authorization(base)
+
+    def authorization(self, base=None):
+        """Answer to ``b2_authorize_account``."""
+        base = base or self.url
         token = f"4_token_{next(self.ids)}"
         self.tokens.add(token)
         return {

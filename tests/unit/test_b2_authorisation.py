@@ -75,9 +75,7 @@ def test_client_authorises_when_it_is_made(service):
 
 
 def test_client_that_is_given_an_authorisation_does_not_ask(service):
-    given = service.authorize(
-        {"authorization": "Basic MGExYjJjM2Q0ZTVmOkswMDF0b3BzZWNyZXRrZXk="}, service.url
-    )
+    given = service.authorization()
     with client_of(service, authorization_required=given) as client:
         assert read(client) == DATA
         assert client.authorization_token == given["authorizationToken"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from oio.api.backblaze_http import BackblazeException, Backoff
 from oio.b2.retry import Attempts
+from oio.b2.session import B2Limits
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import monotonic_time
@@ -128,7 +129,7 @@ def test_other_green_threads_run_during_a_pause():
 
 def test_progress_is_counted():
     waits = []
-    attempts = Attempts(Backoff(attempts=2, sleep=waits.append, draw=lambda: 0.0), None)
+    attempts = Attempts(Backoff(attempts=2, sleep=waits.append, draw=lambda: 0.0), B2Limits())
     for _ in range(3):
         attempts.failed(refusal(503), "test")
         attempts.restart()

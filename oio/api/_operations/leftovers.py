@@ -162,9 +162,7 @@ class Leftovers:
         """
         noted, self._noted = self._noted, []
         names, self._names = self._names, set()
-        if not self.has_credentials:
-            return
-        if not (noted or self._written.files):
+        if not self.has_credentials or not (noted or self._written.files):
             return
         known = [file for name in names for file in self._written.of(self._cid, name)]
         versions: dict[tuple[str, str, str], dict[str, WrittenFile]] = defaultdict(dict)
@@ -203,7 +201,8 @@ class Leftovers:
         if not files:
             return []
         by_url = {file.url: file for file in files}
-        left = self._strategy(chunk_method).delete([_chunk_of(file) for file in files], self._options)
+        chunks = [Chunk(file.url, file.url) for file in files]
+        left = self._strategy(chunk_method).delete(chunks, self._options)
         return [by_url[chunk.url] for chunk in left]
 
     def _strategy(self, chunk_method: str) -> Strategy:
@@ -224,7 +223,3 @@ class Leftovers:
 
 def _files(name: str, version: str, chunk_method: str, located: Iterable[JsonMapping]) -> list[WrittenFile]:
     return [WrittenFile(name, version, chunk_method, chunk["url"]) for chunk in located]
-
-
-def _chunk_of(file: WrittenFile) -> Chunk:
-    return Chunk(file.url, file.url)
