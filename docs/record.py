@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output of commands as texts and pictures of terminals: ``python -m docs.record`` makes ``docs/recorded``."""
+"""Output of commands as texts and pictures of terminals; ``python -m docs.record`` makes them again."""
 
 from __future__ import annotations
 
