@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What CHANGELOG.md says of a release, on the page of that release."""
+"""A Sphinx directive that shows the section of a release of CHANGELOG.md."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FILE = Path(__file__).parent.parent / "CHANGELOG.md"
 
 
 def sections(text: str) -> dict[str, str]:
-    """The text under each heading of the second level; the date of a release is left out of its name."""
+    """Text under each second-level heading, by name of the release, without the date."""
     parts = re.split(r"^## +(\S+).*\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def as_rest(text: str) -> str:
-    """The part of Markdown that the file uses, in the other language."""
+    """Convert the subset of Markdown that the file uses to reStructuredText."""
     text = re.sub(r"`docs/([\w/-]+)\.rst`", r":doc:`/\1`", text)
     text = re.sub(r"(?<![:`])(?<!:doc:)`([^`\n]+)`", r"``\1``", text)
     return re.sub(r"^### +(.*)$", r".. rubric:: \1", text, flags=re.MULTILINE)
@@ -31,7 +31,7 @@ class Changes(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """All of its section; a release without one fails the build."""
+        """The section; a release without one fails the build."""
         self.env.note_dependency(str(FILE))
         text = sections(FILE.read_text(encoding="utf-8")).get(self.arguments[0])
         if not text:

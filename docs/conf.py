@@ -25,14 +25,14 @@ copyright = "2026, the maintainers of openio-sdk"
 release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 exclude_patterns = ["_build"]
-# Every name links. What cannot is in docs/names.py: names of types that stand for any other.
+# Every name must link. docs/names.py has the exceptions, such as type variables.
 nitpicky = True
 nitpick_ignore = [
-    # Their own projects describe them nowhere.
+    # Not documented by their own project.
     ("py:class", "urllib3._collections.HTTPHeaderDict"),
     ("py:class", "HTTPHeaderDict"),
 ]
-# A line for each name that these pages use, as "name kind page", so that a build needs no network.
+# Inventories have a line "name kind page" for each name that these pages use, so a build needs no network.
 intersphinx_mapping = {
     name: (url, f"inventories/{name}.inv")
     for name, url in {
@@ -62,7 +62,7 @@ _GUARDS = guards_by_row()
 
 
 def inherited_fields(name: str) -> Iterator[tuple[str, str, str]]:
-    """Names, types and descriptions of the fields that a TypedDict has from others."""
+    """Names, types and descriptions of the inherited fields of a TypedDict."""
     for base in _TYPES[name].bases:
         node = _TYPES.get(getattr(base, "id", ""))
         if node is None:
@@ -76,7 +76,7 @@ def inherited_fields(name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def add_inherited_fields(_app: Any, _what: str, name: str, obj: Any, _options: Any, lines: list[str]) -> None:
-    """Show them: for Python, a TypedDict has no base but dict."""
+    """Show inherited fields: at run time, the only base of a TypedDict is dict."""
     if is_typeddict(obj):
         for field, kind, text in inherited_fields(name.rpartition(".")[2]):
             lines += ["", f".. py:attribute:: {field}", f"   :type: {kind}", "   :no-index:", ""]
@@ -94,7 +94,7 @@ class Guards(Directive):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """List them; a row without any fails the build."""
+        """The list of tests; a row without any fails the build."""
         row = self.arguments[0]
         guards = _GUARDS.get(int(row) if row.isdecimal() else row)
         if not guards:
@@ -104,12 +104,12 @@ class Guards(Directive):
 
 
 def read_again(_app: Any, _env: Any, _added: Any, _changed: Any, _removed: Any) -> list[str]:
-    """Pages that must be built again although their own text is unchanged."""
+    """Pages that must be built again even if their own text is unchanged."""
     return ["pitfalls"]
 
 
 def setup(app: Any) -> None:
-    """Register what is above."""
+    """Register the directives and the functions above."""
     app.add_directive("guards", Guards)
     app.add_directive("modules", Modules)
     app.add_directive("changes", Changes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links from names, as annotations have them, to where they are described."""
+"""Links from names in annotations and in the text to their descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).parent.parent
 
-# What annotations say, and what its own documentation calls it.
+# Names in annotations, and their names in the documentation of their own project.
 _ELSEWHERE = {
     "Url": "urllib3.util.Url",
     "_io.BufferedWriter": "io.BufferedWriter",
@@ -38,7 +38,7 @@ _ELSEWHERE = {
 
 
 def _source(module: str) -> Path | None:
-    """The file of a module of ours."""
+    """Source file of a module of this package."""
     home = ROOT.joinpath(*module.split("."))
     places = (home.with_suffix(".py"), home / "__init__.py")
     return next((place for place in places if module.startswith("oio") and place.is_file()), None)
@@ -46,7 +46,7 @@ def _source(module: str) -> Path | None:
 
 @cache
 def _meanings(module: str) -> dict[str, str]:
-    """Full names of what a module imports, also for type checkers only, and of what it defines."""
+    """Full names of all that a module imports (also for type checkers only) or defines."""
     source = _source(module)
     found: dict[str, str] = {}
     if source is None:
@@ -69,7 +69,7 @@ def _meanings(module: str) -> dict[str, str]:
 
 @cache
 def _meanings_elsewhere() -> dict[str, set[str]]:
-    """Those of all modules: the class that a method is described with may have it from another module."""
+    """Full names, by name, in all modules: a class may inherit a method from another module."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "oio").rglob("*.py")):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -79,7 +79,7 @@ def _meanings_elsewhere() -> dict[str, set[str]]:
 
 
 def _followed(name: str) -> str:
-    """The name where it is defined: modules import what others have imported."""
+    """Follow a name through imports to the module that defines it."""
     parts = name.split(".")
     for count in range(len(parts) - 1, 0, -1):
         meaning = _meanings(".".join(parts[:count])).get(parts[count])
@@ -90,7 +90,7 @@ def _followed(name: str) -> str:
 
 
 def _full_names(target: str, module: str) -> list[str]:
-    """What a name may mean in a module, the likeliest first."""
+    """Possible full names of a name in a module, the likeliest first."""
     first, dot, rest = target.partition(".")
     if dot and first in {*sys.stdlib_module_names, "oio"}:
         return [_followed(target), target]
@@ -100,14 +100,14 @@ def _full_names(target: str, module: str) -> list[str]:
 
 
 def _is_described_nowhere(name: str) -> bool:
-    """Whether it stands for any type, as ``T`` does, or is private: neither has a description."""
+    """Whether a name is a type variable, such as ``T``, or private: neither has a description."""
     parts = name.split(".")
     private = any(part.startswith("_") for part in parts) and parts[0] in {"oio", parts[-1]}
     return private or re.fullmatch(r"[A-Z]", parts[-1]) is not None
 
 
 def link(app: Any, env: Any, node: Any, contnode: Any) -> Any:
-    """Find what Sphinx has not: names without their module, and what is in modules that have only a line."""
+    """Resolve references that Sphinx cannot: names without their module, and names in listed modules."""
     written = re.match(r"[\w.]+", node["reftarget"])
     if node.get("refdomain") != "py" or written is None:
         return None
@@ -127,7 +127,7 @@ def link(app: Any, env: Any, node: Any, contnode: Any) -> Any:
 
 
 def _meant(text: str, objects: Any) -> str | None:
-    """What a literal names: a module, a call of the API, or the only class of that name."""
+    """Full name for a literal: a module, a call of the API, or the only class of that name."""
     text = text.removesuffix("()")
     for name in (text, f"oio.api.object_storage.ObjectStorageApi.{text}"):
         if name in objects and (text.startswith("oio.") or "_" in text):
@@ -142,7 +142,7 @@ def _meant(text: str, objects: Any) -> str | None:
 
 
 def link_literals(app: Any, doctree: nodes.document, docname: str) -> None:
-    """Make links of the names that guides mention as literals."""
+    """Turn names that pages mention as literals into links."""
     objects = app.env.domains["py"].objects
     for literal in list(doctree.findall(nodes.literal)):
         name = None if _is_in_a_link(literal) else _meant(literal.astext(), objects)
@@ -163,14 +163,14 @@ def _is_in_a_link(node: Any) -> bool:
 
 
 def summary(module: str) -> str:
-    """The first sentence of its docstring, which says what lives there."""
+    """First paragraph of the docstring of a module."""
     source = _source(module)
     text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source else None
     return " ".join((text or "").partition("\n\n")[0].split())
 
 
 class Modules(SphinxDirective):
-    """A list of modules, each with a line that says what is in it, and which names inside it link to."""
+    """A list of modules with their first lines. References to names inside a module link there."""
 
     has_content = True
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands print, as texts and pictures; ``python -m docs.record`` makes ``docs/recorded`` again."""
+"""Output of commands as texts and pictures of terminals; ``python -m docs.record`` makes them again."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _VOLATILE = (
     (r" +", " "),
 )
 
-# A terminal is dark on a light page too: one picture for both.
+# Terminals are dark on light pages too, so one picture serves both themes.
 _PAPER, _INK, _PROMPT, _FAINT = "#1d2330", "#d8dee9", "#8fd3a6", "#8794ab"
 _FONT, _ADVANCE, _LINE, _MARGIN = 14, 8.43, 19, 16
 
 
 def played(lines: Iterable[str]) -> str:
-    """What a terminal shows when these commands are run against a namespace of their own."""
+    """Output of a terminal that runs these commands against a namespace of their own."""
     shown: list[str] = []
     with tempfile.TemporaryDirectory() as folder, Namespace(rawx=9) as namespace:
         for name, data in _FILES.items():
@@ -73,7 +73,7 @@ def played(lines: Iterable[str]) -> str:
 
 
 def steady(text: str) -> str:
-    """The text without what differs from run to run: versions, addresses, IDs, rates."""
+    """The text without values that differ from run to run: versions, addresses, rates."""
     for pattern, name in _VOLATILE:
         text = re.sub(pattern, name, text)
     return text
@@ -95,7 +95,7 @@ def drawn(text: str, title: str) -> str:
         if not line:
             continue
         place = f'x="{_MARGIN}" y="{_MARGIN + _FONT + number * _LINE}"'
-        # Columns stay in line whatever font there is.
+        # Keeps columns aligned in any font.
         place += f' xml:space="preserve" textLength="{len(line) * _ADVANCE:.1f}"'
         if line.startswith("$ "):
             inner = f'<tspan fill="{_FAINT}">$</tspan><tspan fill="{_PROMPT}">{escape(line[1:])}</tspan>'
@@ -106,7 +106,7 @@ def drawn(text: str, title: str) -> str:
 
 
 def main() -> None:
-    """Run the sessions, and write what they show."""
+    """Run the sessions, and write their output."""
     FOLDER.mkdir(exist_ok=True)
     for name, lines in SESSIONS.items():
         text = played(lines)

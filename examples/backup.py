@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep a container like a directory, or the other way. A run that was interrupted is simply repeated."""
+"""Backup of a directory in a container, and back. Repeat a run that was interrupted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mean of the values of each sensor: reads two columns of a table of measures, and writes a table of means.
+"""Mean value of each sensor: reads two columns of a table of measurements, and writes a table of means.
 
 Paths are URLs such as ``oio://container/measures.parquet``.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects over HTTP: an ASGI application that streams both ways, for any ASGI server.
+"""Objects over HTTP: an ASGI application that streams in both directions, for any ASGI server.
 
 ``GET``, ``PUT`` and ``DELETE`` of ``/container/name``; ``GET`` understands one range of bytes. For example::
 
@@ -26,8 +26,8 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 class Objects:
     """The application.
 
-    :param api: the client
-    :param account: of the containers that are served
+    :param api: the client, which the application closes when the server shuts down
+    :param account: account of the containers to serve
     """
 
     def __init__(self, api: AsyncObjectStorageApi, account: str) -> None:
@@ -75,7 +75,7 @@ class Objects:
             self._account, *place, ranges=ranges, on_unsatisfiable="raise"
         )
         async with stream:
-            # The first block comes before the status: what cannot be read at all is no success.
+            # Wait for the first block before sending the status: an unreadable object is no success.
             block = await anext(stream, b"")
             told = {b"etag": meta["hash"], b"content-type": meta["mime_type"]}
             if ranges is None:
@@ -130,8 +130,8 @@ async def _answer(send: Send, status: int) -> None:
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the objects of the account that the environment names."""
-    global _objects  # noqa: PLW0603 - made when a server first calls, in its loop
+    """Serve the objects of the account ``OIO_ACCOUNT``."""
+    global _objects  # noqa: PLW0603 - made at the first call of the server, in its loop
     if _objects is None:
         api = AsyncObjectStorageApi(os.environ["OIO_NS"], endpoint=os.environ["OIO_PROXYD_URL"])
         _objects = Objects(api, os.environ["OIO_ACCOUNT"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test shares: above all, that it leaves nothing behind."""
+"""Fixtures and settings of all tests: above all, that none leaves anything behind."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from oio.common import green, hedging
 _PATIENCE = 5.0
 
 
-#: Where files are in memory: tests sync theirs hundreds of times a second, and nobody reads them later.
+#: Directory in memory: tests sync their files hundreds of times a second, and these are not needed later.
 _MEMORY = "/dev/shm"
-#: Bytes that the largest tests need there.
+#: Free bytes that the largest tests need there.
 _ROOM = 4 << 30
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    """Let the directories of tests be in memory, unless there is little of it, or an option says where.
+    """Put the directories of tests in memory, if there is room and no option says otherwise.
 
-    No read is hedged either.
+    Also restore Ctrl-C, and turn off hedging.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell that runs tests in the background has it ignored, and the programs that they start as well.
+        # A shell that runs tests in the background ignores SIGINT, which started programs would inherit.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Tests count requests, and the machine may be busy. Those that want a rival say so.
+    # Tests count requests, and on a busy machine any server may be late. Tests of rivals set their delays.
     hedging.FIRST_DELAY = hedging.SHORTEST_DELAY = hedging.LONGEST_DELAY = 3600.0
     if config.option.basetemp or not os.access(_MEMORY, os.W_OK):
         return
@@ -48,7 +48,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Six workers at least: much of the time of these tests is spent waiting."""
+    """At least six workers, because tests wait much of the time."""
     return max(6, len(os.sched_getaffinity(0)))
 
 
@@ -58,13 +58,13 @@ def pytest_collection_finish():
 
 
 def _set_aside() -> None:
-    """Set aside all that exists: looking for what a test leaves is quick then."""
+    """Exempt all existing objects from garbage collection, so that checking a test is quick."""
     gc.collect()
     gc.freeze()
 
 
 def _descriptors() -> dict[str, str]:
-    """Open descriptors and what they are; the one of the listing itself comes and goes."""
+    """Open descriptors and their targets, without the one of this listing."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ def _descriptors() -> dict[str, str]:
 
 
 def _green_threads() -> int:
-    """How many there are: none, between two tests."""
+    """Number of green threads: 0 between two tests."""
     hub = green.get_hub().greenlet
     found = [item for item in gc.get_objects() if isinstance(item, greenlet)]
     return sum(not item.dead and item is not hub and item.parent is not None for item in found)
@@ -81,23 +81,23 @@ def _green_threads() -> int:
 
 def _left_behind(threads, descriptors) -> list[str]:
     left = [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads]
-    # Programs that are started inherit it: they would not notice Ctrl-C.
+    # Started programs would inherit blocked signals, and not notice Ctrl-C.
     left += [f"blocked {number!r}" for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
     left += [f"descriptor {k} of {v}" for k, v in _descriptors().items() if descriptors.get(k) != v]
-    # Looked for last: it takes a while.
+    # Last, because it is slow.
     return left or ["green thread"] * _green_threads()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def new_module():
-    """What tests of other modules keep, such as their results, is not looked at again."""
+    """Exempt what the tests of a module keep, such as their results, from the checks of later tests."""
     yield
     _set_aside()
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    """No thread, green thread, socket, other descriptor or blocked signal outlives a test."""
+    """Check that no thread, green thread, descriptor or blocked signal outlives a test."""
     before = set(threading.enumerate()), _descriptors()
     yield
     end = time.monotonic() + _PATIENCE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notes of users: a service that keeps them as objects."""
+"""A service that keeps the notes of its users as objects."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of a service: fixtures that come with the package start an embedded namespace for them."""
+"""Tests of a service, with fixtures of the package that start an embedded namespace."""
 
 from __future__ import annotations
 

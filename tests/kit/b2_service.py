@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small Backblaze B2 on real sockets, which fails exactly as a test wants."""
+"""A small Backblaze B2 on real sockets, with failures that tests choose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUCKET_ID = "b" * 24
 
 @dataclass
 class Refusal(Exception):
-    """An answer that is none of success."""
+    """An answer with an error status."""
 
     status: int
     code: str | None = None
@@ -37,14 +37,14 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Cut:
-    """The connection ends without an answer: before anything is done, or after it."""
+    """The connection ends without an answer: before the request is executed, or after (``done``)."""
 
     done: bool = False
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What becomes of the body of a download, and its headers."""
+    """Changes to the body, the headers or the status of a download."""
 
     keep: int | None = None
     flip: bool = False
@@ -54,12 +54,12 @@ class Damage:
 
 @dataclass(frozen=True)
 class Stall:
-    """Nothing more comes, until the test is over."""
+    """No answer comes until the test is over."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """Nothing happens before the test sets ``event``; then it is refused, or done."""
+    """The request waits until the test sets ``event``; then it is refused or executed."""
 
     event: threading.Event
     refusal: Refusal | None = None
@@ -105,13 +105,13 @@ class Call:
 
 
 class FakeB2:
-    """State, and what is to go wrong: ``faults[operation]`` is used up one by one, None is no fault."""
+    """State of the service. Each request takes the next of ``faults[operation]``, where None is no fault."""
 
     def __init__(self):
         self.files: list[File] = []
         self.calls: list[Call] = []
         self.faults = defaultdict(deque)
-        #: Tokens and upload URLs that are good, and how many there were.
+        #: Valid tokens and upload URLs.
         self.tokens: set[str] = set()
         self.urls: dict[str, str] = {}
         self.busy: set[str] = set()
@@ -120,13 +120,13 @@ class FakeB2:
         #: Error messages repeat the credentials.
         self.echo = False
         self.connections = 0
-        #: When set, a barrier that each upload waits at: so many at a time are proven.
+        #: Barrier at which each upload waits: it proves that so many run at a time.
         self.meeting: threading.Barrier | None = None
         self.over = threading.Event()
         self.ids = itertools.count(1)
         self.lock = threading.Lock()
 
-    # --- what tests ask ---
+    # --- for tests ---
 
     def count(self, operation):
         return sum(call.operation == operation for call in self.calls)
@@ -430,7 +430,7 @@ class _Server(ThreadingHTTPServer):
     def get_request(self):
         sock, address = super().get_request()
         if self.tls is not None:
-            # The handler begins the handshake: others must not wait for it here.
+            # The handler does the handshake, so that other connections need not wait for it here.
             sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self.peers.append(sock)
         self.RequestHandlerClass.service.connections += 1
@@ -442,9 +442,9 @@ class _Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving_b2(tls=None):
-    """Run one; its ``url`` is where to authorise.
+    """Run a service, whose ``url`` is the address for authorisation.
 
-    :param tls: context of its end of the connections
+    :param tls: TLS context of the server
     """
     service = FakeB2()
     server = _Server(service, tls)
@@ -464,7 +464,7 @@ def serving_b2(tls=None):
 
 
 class Waits(list):
-    """Seconds of the pauses that a client made: none of them is real."""
+    """Pauses of a client, in seconds: recorded, but not waited for."""
 
     @property
     def backoff(self):
@@ -473,7 +473,7 @@ class Waits(list):
 
 @contextlib.contextmanager
 def client_of(service, **options):
-    """A client whose pauses take no time; its ``waits`` are what they would have taken."""
+    """A client that records its pauses in ``waits`` instead of waiting."""
     waits = Waits()
     known = {"api_url": service.url, "backoff": waits.backoff, **options}
     with Backblaze(KEY_ID, KEY, **known) as client:
@@ -482,7 +482,7 @@ def client_of(service, **options):
 
 
 class Pipe:
-    """A source that cannot seek, and gives little at a time."""
+    """A source that cannot seek, and gives at most ``most`` bytes at a time."""
 
     def __init__(self, data, most=1000):
         self._data = memoryview(data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The asyncio face, called like the facade: the same tests are true of both."""
+"""Blocking wrapper of the asyncio face, so that the tests of the facade run against both."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from oio.aio import (
 
 
 async def in_loop(blocks: Iterator[Any]) -> AsyncIterator[Any]:
-    """The blocks of an iterator, from the loop."""
+    """Async iterator over the blocks of an iterator."""
     for block in blocks:
         yield block
 
 
 class Blocking:
-    """A client that makes each call in a loop, which runs in a thread, and waits for it.
+    """A client that makes each call in an event loop, which runs in a thread, and waits for the result.
 
-    Iterators of data are given to it as async iterables.
+    Iterators of data are passed on as async iterables.
     """
 
     def __init__(self, face: AsyncObjectStorageApi) -> None:
@@ -43,7 +43,7 @@ class Blocking:
         self._serving: list[concurrent.futures.Future[None]] = []
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
-        """Await something in the task of this thread: what a task has closed, it knows."""
+        """Await something in the task that serves this thread: a stream knows which task has closed it."""
         tasks = self._tasks
         if not hasattr(tasks, "asked"):
             tasks.asked = asyncio.Queue()
@@ -92,7 +92,7 @@ async def _serve(asked: asyncio.Queue[Any]) -> None:
         try:
             answer.put((await awaitable, None))
         except BaseException as err:
-            # Some of them would end the loop.
+            # KeyboardInterrupt, for example, would end the loop.
             answer.put((None, err))
             if isinstance(err, asyncio.CancelledError):
                 raise
@@ -103,7 +103,7 @@ async def _opened(opening: Opening[Any]) -> Any:
 
 
 class _Blocking:
-    """A stream, a file or an iterator."""
+    """Blocking wrapper of a stream, a file or an iterator."""
 
     def __init__(self, api: Blocking, wrapped: Any) -> None:
         self._api = api
@@ -119,16 +119,10 @@ class _Blocking:
         return self
 
     def __next__(self) -> Any:
-        async def following() -> tuple[Any, ...]:
-            # A future cannot have such an exception.
-            try:
-                return (await anext(self._wrapped),)
-            except StopAsyncIteration:
-                return ()
-
-        for item in self._api.run(following()):
-            return item
-        raise StopIteration
+        try:
+            return self._api.run(anext(self._wrapped))
+        except StopAsyncIteration:
+            raise StopIteration from None
 
     def __enter__(self) -> _Blocking:
         return self

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of objects in Backblaze look at, in the B2 of a namespace, and change there."""
+"""Helpers for tests of objects in Backblaze: files in the B2 of a namespace, and damage to them."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from oio.api.backblaze_http import Backoff
@@ -13,13 +14,13 @@ from oio.sandbox import Namespace
 from oio.sandbox.b2.versions import Version, Wanted
 
 PART_SIZE = 100_000
-"""Of the clients of these tests, so that large files need not be large."""
+"""Bytes of a part for the clients of these tests, so that large files need not be large."""
 IMPATIENT = Backoff(first=0.01, longest=0.02, patience=5.0)
 
 
 @contextlib.contextmanager
 def client_of(namespace: Namespace, **kwargs: Any) -> Iterator[Any]:
-    """A client that waits little between two attempts, and sends small parts."""
+    """A client with short pauses between attempts, and small parts."""
     namespace.b2.limits.minimum_part_size = PART_SIZE
     with namespace.api(**kwargs) as client:
         client._b2_clients = B2Clients(part_size=PART_SIZE, backoff=IMPATIENT)
@@ -27,7 +28,7 @@ def client_of(namespace: Namespace, **kwargs: Any) -> Iterator[Any]:
 
 
 def versions(namespace: Namespace) -> list[Version]:
-    """All that there is in the bucket for objects: every version, unfinished large files too."""
+    """All versions in the bucket for objects, including unfinished large files."""
     bucket = namespace.b2.store.buckets.named(namespace.b2.bucket_name).id
     return namespace.b2.store.versions.versions(Wanted(bucket, limit=1_000_000))[0]
 
@@ -39,11 +40,16 @@ def listed(api: Any, *target: str, **kwargs: Any) -> list[str]:
 
 
 def spoil(namespace: Namespace, change: Any) -> None:
-    """Change the data of the only file of the bucket, without a word of the service."""
+    """Change the data of the only file of the bucket on the disk."""
     (version,) = versions(namespace)
-    for name, _ in namespace.b2.store.versions.pieces(str(version.id)):
-        path = namespace.b2.store.disk.path(name)
+    for path in paths_of(namespace, version):
         path.write_bytes(change(path.read_bytes()))
+
+
+def paths_of(namespace: Namespace, version: Version) -> list[Path]:
+    """Files on the disk with the data of a version."""
+    store = namespace.b2.store
+    return [store.disk.path(name) for name, _ in store.versions.pieces(str(version.id))]
 
 
 def asked(namespace: Namespace, service: str = "b2") -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects that are written step by step, as clients of other habits do."""
+"""Objects that are written step by step, with the chunk methods of other clients."""
 
 from __future__ import annotations
 

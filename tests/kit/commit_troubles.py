@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may go wrong with a commit."""
+"""Faults that strike the commit of an object, and the exceptions that they raise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REFUSALS = [
     (500, 481, exc.ClientException),
     (503, 436, exc.ServiceBusy),
 ]
-"""HTTP status, status of the body, and what is raised: certain not to be executed."""
+"""Definitive refusals: HTTP status, status in the body, exception."""
 
 
 def page(status: int) -> Fault:
@@ -50,7 +50,7 @@ def trouble(action: str, **settings: Any) -> Fault:
 
 
 class Doubt(NamedTuple):
-    """What happens to a commit that is not executed, and what is raised."""
+    """A fault after which a commit is not executed, though the client cannot know, and the exception."""
 
     fault: Fault
     expected: type[exc.OioException]

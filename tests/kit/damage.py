@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damage to chunks on the disks of a namespace, behind the backs of its services."""
+"""Damage to chunks on the disks of a namespace, without the knowledge of its services."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _file(namespace: Namespace, chunk: Chunk) -> tuple[Any, str]:
 
 
 def described_otherwise(namespace: Namespace, chunk: Chunk, **changes: Any) -> None:
-    """Change what is stored with a chunk, but not its data."""
+    """Change the attributes of a chunk, but not its data."""
     store, chunk_id = _file(namespace, chunk)
     note = json.loads(store.path(chunk_id, ".json").read_bytes())
     store.rewrite_note(chunk_id, json.dumps({**note, **changes}).encode())
@@ -53,7 +53,7 @@ def remove(namespace: Namespace, chunk: Chunk) -> None:
 
 
 def swap(namespace: Namespace, chunk: Chunk) -> None:
-    """Put the chunk of another object, with all that is stored with it, in the place of a chunk."""
+    """Replace a chunk by one of another object, with its attributes."""
     store, chunk_id = _file(namespace, chunk)
     note = json.loads(store.path(chunk_id, ".json").read_bytes())
     store.delete(chunk_id)
@@ -64,9 +64,9 @@ def swap(namespace: Namespace, chunk: Chunk) -> None:
 
 
 def replace(namespace: Namespace, chunk: Chunk, other: Chunk, **changes: Any) -> None:
-    """Put another chunk in the place of a chunk.
+    """Replace a chunk by another one.
 
-    :param changes: of what is stored with it
+    :param changes: changes of the attributes
     """
     source, source_id = _file(namespace, other)
     note = json.loads(source.path(source_id, ".json").read_bytes())
@@ -78,19 +78,19 @@ def replace(namespace: Namespace, chunk: Chunk, other: Chunk, **changes: Any) ->
 
 
 def adopt(namespace: Namespace, chunk: Chunk) -> None:
-    """Let a chunk say that it belongs to another object."""
+    """Make the attributes of a chunk name another object."""
     described_otherwise(namespace, chunk, fullpath="other/box/name/1/AB")
 
 
 def forget(namespace: Namespace, chunk: Chunk) -> None:
-    """Lose what is stored with a chunk."""
+    """Delete the attributes of a chunk."""
     store, chunk_id = _file(namespace, chunk)
     store.path(chunk_id, ".json").unlink()
 
 
 Inflict = Callable[[Namespace, Chunk], None]
 
-#: Each way to damage a chunk, and what must be found then.
+#: Each way to damage a chunk, and the damage that must be found.
 KINDS: dict[str, tuple[Inflict, set[Damage]]] = {
     "missing": (remove, {Damage.MISSING}),
     "flipped": (flip, {Damage.WRONG_CHECKSUM}),
@@ -102,6 +102,6 @@ KINDS: dict[str, tuple[Inflict, set[Damage]]] = {
 
 
 def all_of(namespace: Namespace) -> Iterator[str]:
-    """``host:port/ID`` of all the chunks that there are."""
+    """``host:port/ID`` of all chunks on the disks."""
     for rawx in namespace.rawx:
         yield from (f"{rawx.address}/{chunk}" for chunk in rawx.chunks())

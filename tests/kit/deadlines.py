@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls that a fault keeps until their deadline, however busy the machine is."""
+"""Calls that a fault holds up until their deadline, on busy machines too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from oio.sandbox import Fault, Namespace
 from tests.kit.watchdog import watched
 
-#: Seconds that a call is given to come to the fault, each after the other.
+#: Time limits (seconds) to try in turn, until a call reaches the fault.
 _PATIENCE = (0.5, 2.0, 10.0)
 
 #: Faults that only a time limit ends.
@@ -18,11 +18,11 @@ _ENDLESS = {"stall", "drip", "commit-then-timeout"}
 
 
 def growing_limits(action: str, *names: str) -> Iterator[dict[str, float]]:
-    """Time limits to try a call with, each after the other, until no sound service was too slow for them.
+    """Time limits to try in turn, until no healthy service is too slow for them.
 
-    A fault that ends by itself leaves the library its own limits.
+    For a fault that ends by itself, the limits of the library apply.
 
-    :param action: what the fault does
+    :param action: action of the fault
     :param names: options that hold the limit
     """
     if action not in _ENDLESS:
@@ -38,13 +38,13 @@ def kept_by(
     call: Callable[[float], Any],
     came: Callable[[Any], bool] = lambda _result: True,
 ) -> Any:
-    """Make a call that faults keep until its deadline; give its result, or what it raised.
+    """Make a call that faults hold up until its deadline; return its result, or the exception that it raised.
 
-    What comes before the fault takes more time on a busy machine. When the call did not come that far, it is
-    made again with more.
+    On a busy machine, the steps before the fault take more time. If the call did not reach the fault, it is
+    made again with a later deadline.
 
     :param call: takes the deadline
-    :param came: tells from the result whether the call came to the fault
+    :param came: whether, by its result, the call reached the fault
     """
     for seconds in _PATIENCE:
         with namespace.faults(*faults) as plan:

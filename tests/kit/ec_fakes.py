@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fake servers of erasure-coded chunks, for the seam ``oio.api.io.http_connect``."""
+"""Fake chunk servers with erasure-coded chunks, for the seam ``oio.api.io.http_connect``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = bytes(range(256)) * 20
 def encoded(storage_method, data, checked=True):
     """The content of each chunk.
 
-    :param checked: fragments have checksums; those of other clients have none
+    :param checked: whether fragments have checksums; those of other clients have none
     """
     size = storage_method.ec_segment_size
     driver = storage_method.driver if checked else storage_method.unchecked_driver
@@ -35,7 +35,7 @@ def encoded(storage_method, data, checked=True):
 
 
 class Chunks:
-    """Chunk servers ``h0`` to ``h8``; ``troubles`` maps an index to what is wrong with its server.
+    """Chunk servers ``h0`` to ``h8``; ``troubles`` maps an index to the trouble of its server.
 
     A trouble is a status, an exception, or a tuple: ``("flip", at)`` changes a byte, ``("truncate", at)``
     loses the rest of the chunk, ``("cut", at)`` and ``("error", at, exception)`` end the answer.
@@ -51,7 +51,7 @@ class Chunks:
         self.connections = []
 
     def __repr__(self):
-        """For reports of failing examples."""
+        """Description for reports of failing examples."""
         made = self.storage_method
         return (
             f"<{made.ec_type} {made.ec_nb_data}+{made.ec_nb_parity}, segments of {made.ec_segment_size}, "

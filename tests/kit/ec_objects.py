@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The erasure-coded objects that tests of faults store and read: 6+3, on nine rawx."""
+"""Erasure-coded objects for tests of faults: 6+3, on nine rawx."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICY = "EC"
 DATA, PARITY = 6, 3
 SEGMENT = 1 << 20
 FRAGMENT = 174_844
-"""Of a whole segment, its header included."""
+"""Bytes of a fragment of a whole segment, including its header."""
 METACHUNK = 2 * SEGMENT
 
 SMALL = random.Random(3).randbytes(1000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listener of tests: it keeps what it is told, and tells whether all that has begun has ended."""
+"""A listener that records events, and checks that each request that began has ended."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from oio.common.events import BEGUN, ENDED, Event
 
 
 class Heard:
-    """All the events so far.
+    """Listener that records all events.
 
-    :param then: called with each of them, after it is kept
+    :param then: called with each event, after it is recorded
     """
 
     def __init__(self, then: Callable[[Event], object] | None = None) -> None:
@@ -27,11 +27,11 @@ class Heard:
         return [each for each in self.events if each.kind == kind and operation in (None, each.operation)]
 
     def ended(self) -> list[tuple[str, str]]:
-        """Operation and outcome of the requests, as they have ended."""
+        """Operation and outcome of each request, in the order of their ends."""
         return [(event.operation, event.outcome) for event in self.of(ENDED)]
 
     def check_pairs(self) -> None:
-        """Each request that has begun has ended, once and after that."""
+        """Check that each request that began has ended, once, and after its beginning."""
         under_way: dict[int, Event] = {}
         for event in self.events:
             if event.kind == BEGUN:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each method of the object storage API about a container or an object, with arguments for an object "o"."""
+"""All calls of the API about a container or an object, with arguments for an object "o"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Call = Callable[..., Any]
 
 
 def drawn(stream_of: Call) -> Call:
-    """Make a call whose result is a generator, or a tuple with a stream, be run to its end."""
+    """Wrap a call, so that the generator or the stream that it returns is read to its end."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         result = stream_of(*args, **kwargs)
@@ -84,7 +84,7 @@ OBJECT_CALLS: dict[str, Call] = {
 
 
 def make(call: str, calls: dict[str, Call], api: Any, *target: Any, **options: Any) -> Any:
-    """Make a call of a table; the deprecated ones warn."""
+    """Make a call of a table; ignore the warning of deprecated ones."""
     if call.partition(",")[0] in ("container_update", "object_analyze", "object_show", "object_update"):
         with pytest.deprecated_call():
             return calls[call](api, *target, **options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the object storage API store, and how they look at what became of it."""
+"""Objects for tests of the API, and helpers that look at chunks and requests."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def read(api: Any, name: str, **kwargs: Any) -> bytes:
 
 
 def chunks_on_disk(namespace: Namespace) -> list[str]:
-    """IDs of all the chunks that there are."""
+    """IDs of all chunks on the disks."""
     return [chunk for rawx in namespace.rawx for chunk in rawx.chunks()]
 
 
 def header(record: Any, name: str) -> str | None:
-    """Value of a header of a request that was received."""
+    """Value of a header of a recorded request."""
     return next((value for key, value in record.headers if key.lower() == name), None)
 
 

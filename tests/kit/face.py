@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The modules of ``oio/aio/_face``, made of those of the facade: ``python -m tests.kit.face`` writes them."""
+"""Generator of ``oio/aio/_face`` from the modules of the facade: run ``python -m tests.kit.face``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FACADE, FACE = ROOT / "api" / "_facade", ROOT / "aio" / "_face"
 PARTS = ("accounts", "containers", "copies", "data", "files", "health", "listings", "objects")
 
 _WIDTH = 102
-"""Characters of a line of a docstring, besides its indentation."""
+"""Characters in a line of a docstring, without its indentation."""
 
 RENAMED = {
     "Data": "AsyncData",
@@ -27,7 +27,7 @@ RENAMED = {
     "ObjectWriter": "Opening[AsyncObjectWriter]",
     "Iterator": "AsyncItems",
 }
-"""What types of the facade become."""
+"""Types of the facade, and their counterparts of the face."""
 IMPORTED = {
     "collections.abc": ("Callable", "Iterable", "Mapping"),
     "typing": ("Any", "Literal", "overload"),
@@ -50,7 +50,7 @@ WAYS = {
     "container_check": "_each",
     "container_repair": "_each",
 }
-"""Calls that more has to be done for than to wait for them."""
+"""Calls for which waiting is not enough, and the method of ``FaceBase`` that handles them."""
 NOT_AWAITED = ("_open", "_iterate", "_each")
 REWORDED = {
     "file-like object or iterable of bytes": "file-like object, iterable or async\n    iterable of bytes",
@@ -65,11 +65,11 @@ or when an ``async with`` block is entered with it.""",
     "in the thread of the caller": "in a thread of the client",
     "When its ``with`` block": "When its\n``async with`` block",
 }
-"""Words of docstrings that are not true of the face, and others."""
+"""Words of docstrings that do not apply to the face, and their replacements."""
 
 
 class _Renaming(ast.NodeTransformer):
-    """Puts the types of the face, and the values of constants, into a signature."""
+    """Replaces types of the facade, and names of constants, in a signature."""
 
     def __init__(self, module: str) -> None:
         self._names = vars(importlib.import_module(module))
@@ -81,29 +81,29 @@ class _Renaming(ast.NodeTransformer):
 
 
 def described(function: ast.FunctionDef) -> str:
-    """The docstring without its examples, which are those of the facade."""
+    """The docstring, reworded, without the examples of the facade."""
     text = (ast.get_docstring(function) or "").partition("\n>>>")[0].rstrip()
     for old, new in REWORDED.items():
         text = text.replace(old, new)
     first, *others = text.splitlines()
-    # It has the quotes on both sides.
+    # The first line also has the quotes.
     return "\n".join([_cut(first, _WIDTH - 6), *(_cut(line, _WIDTH) for line in others)])
 
 
 def _cut(line: str, width: int) -> str:
-    """A line of a docstring that is no longer than lines are."""
+    """A line of a docstring, wrapped if it is too long."""
     if len(line) <= width:
         return line
     place = line.rindex(" ", 0, width)
     indentation = line[: len(line) - len(line.lstrip())]
     if line.startswith(":"):
-        # A field goes on in an indented line.
+        # Continuation lines of a field are indented.
         indentation = "    "
     return f"{line[:place]}\n{indentation}{line[place + 1 :]}"
 
 
 def forwarded(function: ast.FunctionDef, *, without_data: bool) -> list[str]:
-    """Arguments of the call of the facade."""
+    """Arguments for the call of the facade, as source text."""
     args = function.args
     names = [arg.arg for arg in args.args[1:]]
     by_name = [arg.arg for arg in args.kwonlyargs]
@@ -119,7 +119,7 @@ def forwarded(function: ast.FunctionDef, *, without_data: bool) -> list[str]:
 
 
 def method_of(function: ast.FunctionDef, module: str) -> str:
-    """The same method of the face."""
+    """Source of the method of the face."""
     way = WAYS.get(function.name, "_call")
     is_overload = any(ast.unparse(item) == "overload" for item in function.decorator_list)
     header: ast.FunctionDef | ast.AsyncFunctionDef = _Renaming(module).visit(
@@ -143,7 +143,7 @@ def method_of(function: ast.FunctionDef, module: str) -> str:
 
 
 def module_of(part: str) -> str:
-    """A module of the face."""
+    """Source of a module of the face."""
     tree = ast.parse((FACADE / f"{part}.py").read_text(encoding="utf-8"))
     (cls,) = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     methods = [node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
@@ -175,7 +175,7 @@ def module_of(part: str) -> str:
 
 
 def formatted(text: str, path: Path) -> str:
-    """The text as ruff writes it."""
+    """The text, formatted by ruff."""
     for command in (["check", "--select", "I", "--fix", "--quiet"], ["format"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"]
         text = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True).stdout

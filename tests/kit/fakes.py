@@ -20,11 +20,11 @@ SYSMETA = {
     "full_path": "acct/ref/obj/1554086800000000/20BF2194FD420500CD4729AE0B5CBC07",
     "chunk_size": 100,
 }
-"""Of the object that chunks are written of."""
+"""System metadata of the object whose chunks are written."""
 
 
 class FakeResponse:
-    """What readers and writers need of a response."""
+    """A response with what readers and writers use."""
 
     reason = "Because"
 
@@ -50,7 +50,7 @@ class FakeResponse:
 
 
 class FakeConnection:
-    """A connection that gives a prepared response, or computes one from what was sent."""
+    """A connection that returns a prepared response, or computes one from the sent data."""
 
     def __init__(self, response: Any) -> None:
         self.response = response
@@ -71,12 +71,12 @@ class FakeConnection:
 
     @property
     def body(self) -> bytes:
-        """The body, out of its chunked coding."""
+        """The body, with the chunked coding removed."""
         return self._decoded()[0]
 
     @property
     def trailers(self) -> dict[str, str]:
-        """What came after the body."""
+        """Trailers after the body."""
         lines = self._decoded()[1].decode().split("\r\n")
         return dict(line.split(": ") for line in lines if line)
 
@@ -93,7 +93,7 @@ class FakeConnection:
 
 
 class Network:
-    """Which answer each chunk server gives, and what it was asked."""
+    """Answers of chunk servers, and a record of the requests to them."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
@@ -112,7 +112,7 @@ class Network:
 
 @contextlib.contextmanager
 def at_the_seam(connect: Any) -> Iterator[None]:
-    """Let ``connect`` make the connections to chunk servers."""
+    """Make ``connect`` open the connections to chunk servers."""
     real, io.http_connect = io.http_connect, connect
     try:
         yield
@@ -129,7 +129,7 @@ def network(**answers: Any) -> Iterator[Network]:
 
 
 def stored(connection: FakeConnection) -> FakeResponse:
-    """The answer of a chunk server that has stored what it was sent."""
+    """The answer of a chunk server that has stored the sent data."""
     return FakeResponse(
         201,
         headers={
@@ -147,7 +147,7 @@ def chunks_on(*hosts: str, size: int = 1 << 20, digest: str = "0" * 32) -> list[
 
 
 def counted_md5(monkeypatch: Any) -> list[str]:
-    """Count the MD5 that the library begins; those of a test itself say nothing of security."""
+    """Record each MD5 of the library: unlike those of tests, they are made with ``usedforsecurity``."""
     made: list[str] = []
     real = hashlib.md5
 

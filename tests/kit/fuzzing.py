@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that are nearly right: strategies that spoil recorded ones, and a server that gives them."""
+"""Damaged answers: strategies that change recorded ones, and a server that sends them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from tests.kit.scripted import Peer
 from tests.wire.recorded import Exchange, load
 
-#: Multiplies the numbers of examples, which are new ones then.
+#: Factor for the number of examples; above 1, they are new ones in each run.
 TIMES = int(os.environ.get("OIO_FUZZ_TIMES", "1"))
 
 
 def examples(number: int) -> settings:
-    """So many examples: always the same ones, unless more are asked for."""
+    """Settings for a number of examples: always the same ones, unless ``OIO_FUZZ_TIMES`` asks for more."""
     return settings(
         max_examples=number * TIMES,
         derandomize=TIMES == 1,
@@ -105,7 +105,7 @@ BODIES = st.sampled_from(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """All the places in a JSON value."""
+    """Paths of all values inside a JSON value."""
     items: Any = ()
     if isinstance(value, dict):
         items = value.items()
@@ -115,7 +115,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def put_at(value: Any, path: tuple[Any, ...], new: Callable[[Any], Any]) -> Any:
-    """The same value, with something else in one place; ``KeyError`` there removes it."""
+    """A copy with one place changed by ``new``, or removed if it raises ``KeyError``."""
     if not path:
         return new(value)
     key, *rest = path
@@ -133,7 +133,7 @@ def _remove(_value: Any) -> Any:
 
 @st.composite
 def spoilt_json(draw: Any, value: Any) -> Any:
-    """A value that differs from this one in one or two places."""
+    """A copy of a value, changed in one or two places."""
     for _ in range(draw(st.integers(1, 2))):
         place = draw(st.sampled_from(places(value)))
         if place and draw(st.integers(0, 3)) == 0:
@@ -157,7 +157,7 @@ class Reply:
 
     @classmethod
     def of(cls, exchange: Exchange, address: str) -> Reply:
-        """A recorded answer, without what tells how long it is; addresses become that of the server."""
+        """A recorded answer, without headers about its length, and with the address of this server."""
         message = exchange.response
         assert message is not None
         kept = [(name, value) for name, value in message.headers if name.lower() not in _FRAMING]
@@ -168,7 +168,7 @@ class Reply:
         return cls(message.first_line, tuple(kept), here)
 
     def wire(self) -> bytes:
-        """Its bytes."""
+        """The answer as bytes."""
         names = {name.lower() for name, _ in self.headers}
         headers = list(self.headers)
         if not names & {"content-length", "transfer-encoding"} and " 204 " not in self.first_line:
@@ -194,7 +194,7 @@ _LINES = (
 
 @st.composite
 def spoilt(draw: Any, reply: Reply) -> Reply:
-    """An answer that differs from this one somewhere."""
+    """A copy of an answer, changed in one place."""
     kind = draw(st.sampled_from(("body", "body", "body", "header", "header", "line", "framing")))
     if kind == "line":
         return replace(reply, first_line=draw(st.sampled_from(_LINES)))
@@ -228,7 +228,7 @@ def _spoilt_headers(draw: Any, headers: tuple[tuple[str, str], ...]) -> Any:
 
 @st.composite
 def _framed(draw: Any, reply: Reply) -> Reply:
-    """The same answer with another length, or in chunks that are right or not."""
+    """The same answer with another length, or in chunks that may be malformed."""
     if draw(st.booleans()):
         length = draw(
             st.sampled_from(("0", "1", str(len(reply.body) + 5), "-1", "4000000000", HUGE, "x", "5, 5"))
@@ -246,17 +246,17 @@ def _framed(draw: Any, reply: Reply) -> Reply:
 
 
 class Mimic:
-    """A server that gives recorded answers, and others in the place of some.
+    """A server that sends recorded answers, or ``others`` in their place.
 
-    :param captures: names of the captures with the answers.
-    :param subject_of: names what a request is about, given its method and its path.
+    :param captures: names of the captures with the answers
+    :param subject_of: gives the subject of a request from its method and path
     """
 
     def __init__(self, *captures: str, subject_of: Callable[[str, str], str] | None = None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._subject_of = subject_of or _subject_of
-        #: Answers by what they are to: the method and the route, or ``rawx`` and the method.
+        #: Answers by subject: the route, or ``rawx`` and the method.
         self.replies: dict[str, Reply] = {}
         for capture in captures:
             for exchange in load(capture).exchanges:
@@ -309,13 +309,13 @@ class Mimic:
 
 
 def _subject_of(method: str, path: str) -> str:
-    """A chunk has a path of one part; the routes of a proxy are behind a version and a namespace."""
+    """Subject of a request: paths of chunks have one part, and routes follow version and namespace."""
     return f"rawx {method}" if path.count("/") == 1 else path.split("/", 3)[-1]
 
 
 @contextlib.contextmanager
 def mimic(*captures: str, **options: Any) -> Iterator[Mimic]:
-    """Run a server that gives the answers of some captures."""
+    """Run a server with the answers of some captures."""
     server = Mimic(*captures, **options)
     try:
         yield server

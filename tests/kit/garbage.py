@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What calls leave to the garbage collector."""
+"""Objects that calls leave to the garbage collector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def garbage_of(call: Callable[[Any], Any], api: Any) -> list[type]:
-    """What is left of a call, but for the objects of the sandbox, and for the hubs of threads that end."""
+    """Types of the objects that a call leaves, except those of the sandbox and hubs of ended threads."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)

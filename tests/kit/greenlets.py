@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs calls in greenlets that the library knows nothing of, as programs do that are built on them."""
+"""Calls in greenlets of the host program, which the library does not know."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.kit.watchdog import watched
 
 
 def in_greenlet(call: Callable[[], Any]) -> Any:
-    """Run a call in a greenlet of its own, in a thread of its own: it would hang if it did not come back.
+    """Run a call in its own greenlet and thread: if the greenlet does not return, the thread hangs.
 
     :returns: its result, or the exception that it raised
     """
@@ -29,12 +29,12 @@ def in_greenlet(call: Callable[[], Any]) -> Any:
 
 
 def wait_outside(value: object = None) -> Any:
-    """Leave a greenlet of :func:`in_turns`, until it is its turn again."""
+    """Leave a greenlet of :func:`in_turns` until its next turn."""
     return getcurrent().parent.switch(value)
 
 
 def in_turns(*calls: Callable[[], Any]) -> list[Any]:
-    """Run calls at once: each runs until it ends or waits outside, then the next one; again until all ended.
+    """Run calls in turns: each runs until it ends or calls :func:`wait_outside`, until all have ended.
 
     :returns: their results
     """

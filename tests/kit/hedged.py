@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads that are hedged: chunk servers that wait for something, and who finds them late."""
+"""Hedged reads: chunk servers that wait for an event, and hedging that finds them late."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EC = method(segment=1 << 20)
 
 
 def wait_green(event: threading.Event) -> None:
-    """Wait for something that may need the green threads to run."""
+    """Wait for an event that green threads of this thread may have to set."""
     for _ in range(20_000):
         if event.wait(0.001):
             return
@@ -34,7 +34,7 @@ def wait_green(event: threading.Event) -> None:
 
 
 class Late(Hedging):
-    """Finds those late that have not answered when something has happened."""
+    """Finds servers late that have not answered when some events are set."""
 
     def __init__(self, *events: threading.Event) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Late(Hedging):
 
 
 class Rawx:
-    """Chunk server that gives a chunk, maybe after something has happened."""
+    """A chunk server that sends a chunk, but not before the event ``after``, if there is one."""
 
     def __init__(self, data: bytes, after: threading.Event | None = None) -> None:
         self.data = data
@@ -65,7 +65,7 @@ class Rawx:
         self.left.set()
 
     def answer(self, peer: Peer) -> bool:
-        """Answer one request; False when there is none any more."""
+        """Answer one request; return False when the client has left."""
         head = peer.read_head()
         if not head:
             return False
@@ -93,7 +93,7 @@ def running(servers: list[Rawx]) -> Iterator[list[ScriptedServer]]:
 
 
 class HasAddress(Protocol):
-    """A server, or the address of none."""
+    """A server, or an address without a server."""
 
     address: str
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layouts of objects on rawx that tests of faults strike: copies and erasure-coded fragments."""
+"""Layouts of objects for tests of faults: copies and erasure-coded fragments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.kit.objects import CHUNK_SIZE
 
 
 class Read(NamedTuple):
-    """What is read, and how many bytes the first answer of a rawx to it has."""
+    """A read: data of the object, ranges, and bytes in the first answer of a rawx."""
 
     data: bytes
     ranges: list[tuple[int, int]] | None
@@ -25,7 +25,7 @@ class Read(NamedTuple):
 
 
 class Write(NamedTuple):
-    """What is stored, which of its metachunks is struck, and how many bytes the chunks of this one have."""
+    """A write: data, number of the metachunk that is struck, and bytes in its chunks."""
 
     data: bytes
     metachunk: int
@@ -33,10 +33,10 @@ class Write(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How objects are stored.
+    """A layout of objects.
 
-    ``struck`` are the numbers of the rawx that are struck, in their order; ``spare`` is how many of them may
-    fail when an object is read, and ``quorum`` how many must be well when one is written.
+    ``struck`` are the indexes of the rawx that faults strike, in order; ``spare`` is how many of them may
+    fail when an object is read, and ``quorum`` how many must work when one is written.
     """
 
     running: Callable[[Path, str], AbstractContextManager[Namespace]]
@@ -46,12 +46,12 @@ class Layout(NamedTuple):
     quorum: int
     reads: dict[str, Read]
     writes: dict[str, Write]
-    #: So many rawx are struck when it is read, and when it is written.
+    #: Numbers of rawx to strike: in reads, and in writes.
     faulty: tuple[tuple[int, ...], tuple[int, ...]]
 
     @property
     def objects(self) -> set[bytes]:
-        """The data of what is read."""
+        """The data of the objects to read."""
         return {read.data for read in self.reads.values()}
 
     def pick(self, namespace: Namespace, faulty: int) -> list[Any]:
@@ -82,7 +82,7 @@ LAYOUTS = {
     "EC": Layout(
         ec_objects.running_namespace,
         METACHUNK,
-        # Of these fragments, one is parity.
+        # One of these fragments is parity.
         struck=(0, 7, 2, 4),
         spare=ec_objects.PARITY,
         quorum=ec_objects.DATA + 1,

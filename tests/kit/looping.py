@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of the asyncio face share."""
+"""Helpers for tests of the asyncio face."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def face_of(namespace: Namespace, **options: Any) -> AsyncObjectStorageApi:
 
 
 async def create(api: AsyncObjectStorageApi, data: Any, name: str = "o", **options: Any) -> int:
-    """Store an object, and give its size."""
+    """Store an object, and return its size."""
     return (await api.object_create(ACCOUNT, CONTAINER, data=data, obj_name=name, **options))[1]
 
 
@@ -34,13 +34,13 @@ async def read(api: AsyncObjectStorageApi, name: str = "o") -> bytes:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until something is true."""
+    """Let the loop turn until a condition holds."""
     while not condition():
         await asyncio.sleep(0.001)
 
 
 async def turns(count: int = 100) -> None:
-    """Let the loop turn some times, which it cannot while something blocks it."""
+    """Let the loop turn ``count`` times, which needs a loop that nothing blocks."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -52,7 +52,7 @@ async def blocks(count: int, size: int = 100_000) -> AsyncIterator[bytes]:
 
 
 def connections(namespace: Namespace) -> set[str]:
-    """Our ends of connections to chunk servers. With policy SINGLE, there is one for each transfer."""
+    """The client's ends of connections to chunk servers: one for each transfer with policy SINGLE."""
     ports = {int(rawx.address.rpartition(":")[2]) for rawx in namespace.rawx}
     found = set()
     for number in os.listdir("/proc/self/fd"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trap for what opens Unix sockets, as writing to the syslog does: with ``/dev/log`` or without.
+"""A trap for Unix sockets, which the syslog uses, with or without ``/dev/log``.
 
-A library in C cannot be watched from Python: the kernel is asked to end the process at such a call.
+Python does not see the calls of a C library, so the kernel kills the process at such a call.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import platform
 import socket
 import struct
 
-# Of <linux/seccomp.h>, <linux/filter.h>, <linux/audit.h>, and the tables of system calls.
+# From <linux/seccomp.h>, <linux/filter.h>, <linux/audit.h>, and the tables of system calls.
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _KILL_PROCESS, _ALLOW = 0x80000000, 0x7FFF0000
 _SYSTEM_CALL, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""Name of each, and of its system call ``socket``."""
+"""Number of each architecture, and of its system call ``socket``."""
 
 
 def trap_unix_sockets() -> None:
-    """Let the kernel kill this process, with signal SIGSYS, when it opens a Unix socket; for good."""
+    """From now on, let the kernel kill this process with SIGSYS when it opens a Unix socket."""
     architecture, opens_socket = _ARCHITECTURES[platform.machine()]
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),

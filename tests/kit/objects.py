@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The objects that tests of faults store and read, and what must be left, or not, of them."""
+"""Objects for tests of faults, and checks of the chunks that are left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 
 CHUNK_SIZE = 1 << 18
-"""Of the namespaces of these tests: several blocks of a reader, yet quick to store."""
+"""Bytes of a chunk in the namespaces of these tests: several blocks of a reader, yet quick to store."""
 
 SMALL = random.Random(1).randbytes(1000)
 """Fits in one block."""
@@ -28,7 +28,7 @@ Ranges = list[tuple[int, int]]
 
 
 class Target(NamedTuple):
-    """What names an object in the calls of the API."""
+    """Account, container and name of an object."""
 
     account: str
     container: str
@@ -67,27 +67,27 @@ def stored(api: Any, data: bytes, **kwargs: Any) -> Target:
 
 
 def fault(action: str, operation: str | None, **settings: Any) -> Fault:
-    """Make a fault; those that keep clients from connecting concern no operation."""
+    """Make a fault; one that keeps clients from connecting has no operation."""
     if action == "refuse" or settings.get("phase") == "connect":
         operation = None
     return Fault(action, operation=operation, **settings)
 
 
 def limits(action: str, **quick: float) -> dict[str, float]:
-    """Timeouts for a call with a fault: ``quick`` where only they end it, else those of the library.
+    """Timeouts for a call with a fault: ``quick`` if only a timeout ends it, else those of the library.
 
-    On a busy machine, a service that is well may take longer than a quick one.
+    On a busy machine, a healthy service may take longer than a quick timeout.
     """
     return quick if action in {"stall", "drip", "commit-then-timeout"} else {}
 
 
 def part_of(data: bytes, ranges: Ranges | None) -> bytes:
-    """What a read of these ranges must give."""
+    """The bytes that a read of these ranges must return."""
     return data if ranges is None else b"".join(data[first : last + 1] for first, last in ranges)
 
 
 class Outcome(NamedTuple):
-    """What a read gave, and what it raised after that."""
+    """Data that a read returned, and the exception that it then raised."""
 
     data: bytes
     error: exc.OioException | None
@@ -106,7 +106,7 @@ def read(api: Any, target: Target, ranges: Ranges | None = None, **kwargs: Any) 
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for the other end of a connection to notice something."""
+    """Wait for a condition that depends on the other end of a connection."""
     end = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < end
@@ -114,24 +114,24 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def chunks_on_disk(namespace: Namespace) -> set[str]:
-    """The chunks that all rawx have, as ``host:port/ID``: those of one metachunk may be namesakes."""
+    """All chunks on the disks, as ``host:port/ID``, since those of one metachunk may have the same ID."""
     return {f"{rawx.address}/{chunk}" for rawx in namespace.rawx for chunk in rawx.chunks()}
 
 
 def chunks_listed(api: Any, target: Target) -> set[str]:
-    """The chunks that the object has, as ``host:port/ID``."""
+    """The recorded chunks of an object, as ``host:port/ID``."""
     _, chunks = api.object_locate(*target)
     return {chunk["url"].removeprefix("http://") for chunk in chunks}
 
 
 def assert_nothing_left(namespace: Namespace, api: Any, target: Target) -> None:
-    """No chunk on any rawx, and no object."""
+    """Check that there is no chunk on any rawx, and no object."""
     assert chunks_on_disk(namespace) == set()
     with pytest.raises((exc.NoSuchObject, exc.NoSuchContainer)):
         api.object_locate(*target)
 
 
 def assert_stored(namespace: Namespace, api: Any, target: Target, data: bytes) -> None:
-    """The object is there, lists the chunks on the rawx and no other, and gives its data."""
+    """Check that the object exists, records exactly the chunks on the disks, and can be read."""
     assert chunks_on_disk(namespace) == chunks_listed(api, target)
     assert read(api, target) == Outcome(data, None)

@@ -9,7 +9,7 @@ from oio.sandbox import Namespace
 
 
 def place_in_order(namespace: Namespace, pool: str = "NONE") -> None:
-    """Let chunk ``n`` of each metachunk go to ``namespace.rawx[n]``.
+    """Place chunk ``n`` of each metachunk on ``namespace.rawx[n]``.
 
     :param pool: the pool that places the chunks of the policy
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An HTTP client that hides nothing: what it sends is written out, what it receives is kept as it came."""
+"""A bare HTTP client: tests write its requests themselves, and see responses as received."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATIENCE = 30
 
 @dataclass(frozen=True)
 class Answer:
-    """One response, ``headers`` in their order and spelling."""
+    """One response, with ``headers`` in their original order and spelling."""
 
     first_line: str
     headers: Lines
@@ -50,7 +50,7 @@ class RawSocket:
         self.sock.close()
 
     def ask(self, method: str, target: str, headers: Lines = (), body: bytes | None = None) -> Answer:
-        """Send a request and return its answer; ``Host`` and ``Content-Length`` come by themselves."""
+        """Send a request and return its answer; ``Host`` and ``Content-Length`` are added."""
         lines = [("Host", self.address), *headers]
         if body is not None:
             lines.append(("Content-Length", str(len(body))))
@@ -97,7 +97,7 @@ class RawSocket:
         return found + end
 
     def read(self, size: int) -> bytes:
-        """Receive exactly ``size`` bytes, or what comes before the end."""
+        """Receive exactly ``size`` bytes, or fewer at the end of the connection."""
         while len(self._unread) < size and (more := self.sock.recv(1 << 20)):
             self._unread += more
         found, self._unread = self._unread[:size], self._unread[size:]
@@ -112,7 +112,7 @@ class RawSocket:
         return b"".join(blocks)
 
     def is_closed(self) -> bool:
-        """Wait for the end of the connection; tell whether it came before anything else."""
+        """Wait for the next data; return whether the connection has ended instead."""
         return not self._unread and not self.sock.recv(1)
 
 

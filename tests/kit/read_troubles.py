@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may go wrong with a rawx that is read from."""
+"""Faults of rawx that are read from, and the exceptions that they raise."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PLACES = ("first", "middle", "last")
 
 
 def place(where: str, length: int) -> int:
-    """Where to strike an answer; from its end, so that the answers to resumed reads are struck too."""
+    """Offset at which to strike an answer, from its end, so that answers to resumed reads are struck too."""
     return {"first": 0, "middle": -(length // 2), "last": -1}[where]
 
 
 class Trouble(NamedTuple):
-    """A fault, and the result of a read when it is that of some rawx, or of too many of them."""
+    """A fault, and the result of a read if it strikes some rawx, or too many of them."""
 
     action: str
     settings: dict[str, Any] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pool of connections that sends nothing: it notes what is asked of it, and gives prepared answers."""
+"""A pool of connections that records requests instead of sending them, and returns prepared answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import urllib3
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that would have been sent."""
+    """A recorded request."""
 
     method: str
     url: str
@@ -38,14 +38,14 @@ class Asked:
 
 
 def answer(status: int = 200, body: Any = None, **headers: str) -> urllib3.HTTPResponse:
-    """An answer; a body that is neither bytes nor None is JSON."""
+    """An answer; a body that is neither bytes nor None is encoded as JSON."""
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return urllib3.HTTPResponse(raw, named, status, reason="Because")
 
 
 LISTING = {"x_oio_list_truncated": "false", "x_oio_truncated": "false"}
-"""Headers of the last page of a listing, and of a flush that is over."""
+"""Headers of the last page of a listing, and of a finished flush."""
 DESCRIPTION = {
     f"x_oio_content_meta_{name}": value
     for name, value in {
@@ -68,9 +68,9 @@ DESCRIPTION = {
 
 
 class RecordingPool:
-    """What clients take for their pool of connections.
+    """A pool that clients can use.
 
-    :param answers: answers in their order, exceptions to raise or functions of a request to call; the last
+    :param answers: answers in order, exceptions to raise, or functions of a request to call; the last
         one serves for all the requests to come
     """
 

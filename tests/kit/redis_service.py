@@ -14,11 +14,11 @@ Reply = Any
 
 
 class Refusal(Exception):
-    """An error that the service answers."""
+    """An error answer of the service."""
 
 
 class RedisService:
-    """What all the connections share: keys with their values, expiries and numbers of changes."""
+    """State shared by all connections: values of keys, their expiries and numbers of changes."""
 
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
@@ -28,7 +28,7 @@ class RedisService:
         self.commands: list[list[str]] = []
         #: Called before a transaction is run.
         self.before_exec: Callable[[], None] = lambda: None
-        #: What sentinels answer.
+        #: Address of the master, for sentinels.
         self.master: tuple[str, int] | None = None
 
     def put(self, key: str, value: bytes | None) -> None:
@@ -55,7 +55,7 @@ class RedisService:
 
 
 class _Connection:
-    """State of one connection: what it watches, and what it queues."""
+    """State of one connection: watched keys and queued commands."""
 
     def __init__(self, service: RedisService) -> None:
         self._service = service
@@ -144,12 +144,12 @@ def _pairs(state: dict[str, str]) -> list[bytes]:
 
 
 def _read_command(peer: Peer) -> list[bytes]:
-    head = peer._read_line()
+    head = peer.read_line()
     if not head:
         return []
     command = []
     for _ in range(int(head[1:])):
-        size = int(peer._read_line()[1:])
+        size = int(peer.read_line()[1:])
         command.append(peer.read(size))
         peer.read(2)
     return command
@@ -169,7 +169,7 @@ def _encode(reply: Reply) -> bytes:
 
 @contextlib.contextmanager
 def redis_service() -> Iterator[tuple[RedisService, ScriptedServer]]:
-    """A service that runs, and its server."""
+    """Run a service, and return it with its server."""
     service = RedisService()
     with serving(service.serve) as server:
         yield service, server

@@ -22,7 +22,7 @@ def versions_of(name: str, count: int, first: int = 1) -> list[dict[str, Any]]:
 
 
 def fill(api: Any, *rows: dict[str, Any], container: str = CONTAINER, system: Any = None) -> None:
-    """Make a container of these rows; their data have been thrown away, so to speak."""
+    """Make a container with these rows; the objects have no chunks."""
     api.container_create(ACCOUNT, container, system=system)
     headers = {
         row["header"]: {
@@ -44,6 +44,6 @@ def fill(api: Any, *rows: dict[str, Any], container: str = CONTAINER, system: An
 
 
 def left(api: Any, container: str = CONTAINER) -> list[tuple[str, int, bool]]:
-    """Name, version and whether it is a delete marker, of all that is in a container."""
+    """All versions in a container: name, version, whether it is a delete marker."""
     rows = api.object_list_all(ACCOUNT, container, versions=True)
     return [(row["name"], row["version"], row["deleted"]) for row in rows]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP server that follows a script: real sockets that misbehave exactly as a test wants."""
+"""TCP servers that follow a script of a test, to misbehave on real sockets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        #: What came after the last chunked body: names in lower case.
+        #: Trailers of the last chunked body; names are in lower case.
         self.trailers: dict[str, str] = {}
         self._buffer = b""
 
     def read_head(self) -> str:
-        """A request line and its headers; empty when the client is gone."""
+        """Read a request line and its headers; empty when the client is gone."""
         while b"\r\n\r\n" not in self._buffer:
             data = self._recv()
             if not data:
@@ -31,22 +31,19 @@ class Peer:
         return head.decode("latin-1")
 
     def read_chunked(self) -> bytes:
-        """A chunked body, or what came of it before the client left; its trailers are kept aside."""
+        """Read a chunked body, or its part before the client left, and set ``trailers``."""
         body = b""
         self.trailers = {}
-        while size := int(self._read_line() or b"0", 16):
-            body += self._read_exactly(size)
-            self._read_exactly(2)
-        while line := self._read_line().decode("latin-1"):
+        while size := int(self.read_line() or b"0", 16):
+            body += self.read(size)
+            self.read(2)
+        while line := self.read_line().decode("latin-1"):
             name, _, value = line.partition(":")
             self.trailers[name.lower()] = value.strip()
         return body
 
-    def read(self, size: int) -> bytes:
-        """So many bytes, or what came of them before the client left."""
-        return self._read_exactly(size)
-
-    def _read_line(self) -> bytes:
+    def read_line(self) -> bytes:
+        """Read a line, without its end; empty when the client is gone."""
         while b"\r\n" not in self._buffer:
             data = self._recv()
             if not data:
@@ -55,7 +52,8 @@ class Peer:
         line, _, self._buffer = self._buffer.partition(b"\r\n")
         return line
 
-    def _read_exactly(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
+        """Read `size` bytes, or fewer when the client has left."""
         while len(self._buffer) < size:
             data = self._recv()
             if not data:
@@ -73,7 +71,7 @@ class Peer:
         self.sock.sendall(data)
 
     def answer(self, status: int, body: bytes = b"", **headers: object) -> None:
-        """A complete response, kept alive."""
+        """Send a complete response, and keep the connection open."""
         lines = [f"HTTP/1.1 {status} Because"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         if not any(name.lower() == "content_length" for name in headers):
@@ -92,7 +90,7 @@ class Peer:
 
 
 class ScriptedServer:
-    """Serves one connection after the other, each with the next script; further ones with the last."""
+    """Server that runs the next script for each connection; the last one serves all further ones."""
 
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
@@ -151,7 +149,7 @@ def serving(*scripts: Script) -> Iterator[ScriptedServer]:
 
 @contextlib.contextmanager
 def full_backlog() -> Iterator[str]:
-    """An address where connecting neither succeeds nor fails: its queue of connections is full."""
+    """An address where connecting neither succeeds nor fails: its backlog is full."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signal handlers that raise, as those of time limits of a host do."""
+"""Signal handlers that raise, like those of a host for its time limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATIENCE = 30.0
 
 @contextlib.contextmanager
 def raising(error: BaseException) -> Iterator[None]:
-    """Let :func:`strike` raise an error in the main thread."""
+    """Make :func:`strike` raise an error in the main thread."""
 
     def handler(_number: int, _frame: object) -> None:
         raise error
@@ -29,19 +29,19 @@ def raising(error: BaseException) -> Iterator[None]:
 
 
 def strike() -> None:
-    """Raise the error in the main thread, whatever that waits for."""
+    """Raise the error in the main thread, whatever it waits for."""
     signal.pthread_kill(threading.main_thread().ident, _SIGNAL)
 
 
 def _is_waiting() -> bool:
-    """Whether the main thread waits for the network: an error that strikes elsewhere may be hard to find."""
+    """Whether the main thread waits for the network, where the tests want the error to strike."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     return frame is not None and frame.f_code.co_name in {"do_poll", "_polled"}
 
 
 @contextlib.contextmanager
 def struck_when(condition: Callable[[], object]) -> Iterator[None]:
-    """Raise the error once a condition holds."""
+    """Raise the error once a condition holds and the main thread waits."""
     over = threading.Event()
 
     def watch() -> None:

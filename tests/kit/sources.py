@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Late:
-    """A non-blocking pipe whose next block is written each time that it was found empty."""
+    """A non-blocking pipe into which the next block is written whenever a read finds it empty."""
 
     def __init__(self, blocks: Sequence[bytes], buffering: int = 0) -> None:
         reading, self._writing = os.pipe()
@@ -70,7 +70,7 @@ class Silent:
 
 
 class Listed:
-    """A file that gives what is in a list, and notes whether it is read after its end."""
+    """A file that returns or raises the items of a list, and counts reads after its end."""
 
     def __init__(self, *found: Any) -> None:
         self._found = list(found)
@@ -105,7 +105,7 @@ def terminal(typed: bytes, buffering: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def response(raw: bytes) -> Iterator[Any]:
-    """What ``urlopen`` gives for an answer, after which the server hangs up."""
+    """Response of ``urlopen`` to a raw answer, after which the server hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -126,18 +126,18 @@ def response(raw: bytes) -> Iterator[Any]:
 
 
 def announced(length: int, body: bytes) -> bytes:
-    """An answer that announces its length."""
+    """Raw answer that announces a length."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, body)
 
 
 def chunked(*chunks: bytes) -> bytes:
-    """An answer in chunks, without its end."""
+    """Raw answer in chunks, without the last one."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
 
 
 def dying(blocks: Sequence[bytes]) -> Iterator[bytes]:
-    """A generator that a stray ``next`` ends in the middle of its data."""
+    """A generator that ends by a stray ``StopIteration`` in the middle of its data."""
     it = iter(blocks)
     while True:
         yield next(it) + next(it)
@@ -149,7 +149,7 @@ def around(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def telling(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """A generator that raises again what another one raised."""
+    """A generator that raises a new error from that of another one."""
     try:
         yield from blocks
     except RuntimeError as err:
@@ -157,7 +157,7 @@ def telling(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def buffered(blocks: Iterator[bytes]) -> io.BufferedReader:
-    """A file made of a generator."""
+    """A buffered file around a generator."""
     from oio.common.utils import GeneratorIO
 
     return io.BufferedReader(GeneratorIO(blocks))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects of one policy in one container, and all that the services have of them."""
+"""Objects of one policy in one container, and their chunks or files on the disks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from typing import Any
 
 from oio.common import exceptions as exc
 from oio.sandbox import Namespace
+from oio.sandbox.b2.versions import Version
 from tests.kit import buckets
 from tests.kit.facade import ACCOUNT, CONTAINER
 
 
 def parts_on_disk(namespace: Namespace) -> list[str]:
-    """URLs of all that there is: chunks on rawx, and files in B2, unfinished ones too."""
+    """URLs of all chunks on rawx and files in B2, including unfinished large files."""
     files = [f"b2/{file.name.partition('/')[2]}" for file in buckets.versions(namespace)]
     return sorted(
         files + [f"http://{rawx.address}/{id_}" for rawx in namespace.rawx for id_ in rawx.chunks()]
     )
 
 
+def _b2_file(namespace: Namespace, chunk: str) -> Version:
+    (file,) = [file for file in buckets.versions(namespace) if file.name.endswith(f"/{chunk}")]
+    return file
+
+
 def lose(namespace: Namespace, url: str) -> None:
-    """Delete a chunk or a file without a word of the service."""
+    """Delete a chunk or a file from the disk."""
     place, chunk = url.removeprefix("http://").split("/")
     if place == "b2":
-        (file,) = [file for file in buckets.versions(namespace) if file.name.endswith(f"/{chunk}")]
+        file = _b2_file(namespace, chunk)
         namespace.b2.store.versions.delete(str(file.id), file.name)
     else:
         next(rawx for rawx in namespace.rawx if rawx.address == place).store.delete(chunk)
@@ -36,9 +42,7 @@ def spoil(namespace: Namespace, url: str, change: Callable[[bytes], bytes]) -> N
     """Change the data of a chunk or a file on the disk."""
     place, chunk = url.removeprefix("http://").split("/")
     if place == "b2":
-        (file,) = [file for file in buckets.versions(namespace) if file.name.endswith(f"/{chunk}")]
-        names = [name for name, _ in namespace.b2.store.versions.pieces(str(file.id))]
-        paths = [namespace.b2.store.disk.path(name) for name in names]
+        paths = buckets.paths_of(namespace, _b2_file(namespace, chunk))
     else:
         paths = [rawx.store.path(chunk) for rawx in namespace.rawx if rawx.address == place]
     for path in paths:
@@ -47,9 +51,9 @@ def spoil(namespace: Namespace, url: str, change: Callable[[bytes], bytes]) -> N
 
 @dataclass(frozen=True)
 class Store:
-    """What a test stores: objects of one policy.
+    """Objects of one policy in one container.
 
-    :param unit: bytes after which an object goes on in another place: another metachunk, another upload
+    :param unit: bytes of a metachunk, or of a part of a large file
     """
 
     namespace: Namespace
@@ -59,15 +63,15 @@ class Store:
     container: str = CONTAINER
 
     def by(self, api: Any) -> Store:
-        """The same with another client."""
+        """The same store with another client."""
         return replace(self, api=api)
 
     def target(self, name: str = "o") -> tuple[str, str, str]:
-        """What names an object in the calls of the API."""
+        """Account, container and name of an object."""
         return ACCOUNT, self.container, name
 
     def create(self, data: Any, name: str = "o", **kwargs: Any) -> dict[str, Any]:
-        """Store an object, and give its description."""
+        """Store an object, and return its description."""
         names: dict[str, Any] = {"account": ACCOUNT, "container": self.container, "obj_name": name}
         return self.api.object_create_ext(data=data, **{**names, "policy": self.policy, **kwargs})[3]  # type: ignore[no-any-return]
 
@@ -76,7 +80,7 @@ class Store:
         return self.create(data, name, append=True, **{"policy": None, **kwargs})
 
     def read(self, name: str | None = "o", **kwargs: Any) -> bytes:
-        """Give the data of an object."""
+        """Return the data of an object."""
         names = (None, None) if "cid" in kwargs else (ACCOUNT, self.container)
         _, stream = self.api.object_fetch(*names, name, **kwargs)
         with stream:
@@ -105,7 +109,7 @@ class Store:
         self.api.container_create(ACCOUNT, self.container, system={"sys.m2.policy.version": "-1"})
 
     def assert_is(self, data: bytes, name: str = "o", policy: str | None = None) -> None:
-        """The object has these data and this policy, and all that there is on the disks."""
+        """Check that the object has these data and this policy, and that nothing else is on the disks."""
         meta = self.described(name)
         assert (int(meta["length"]), meta["policy"]) == (len(data), policy or self.policy)
         assert self.read(name) == self.read(name, verify_checksum="strict") == data
@@ -114,12 +118,12 @@ class Store:
         assert container["system"]["sys.m2.usage"] == str(len(data))
 
     def forget(self, parts: list[str]) -> None:
-        """Delete what a test has found left, as it should be."""
+        """Delete chunks or files that a test expected to be left."""
         for url in parts:
             lose(self.namespace, url)
 
     def assert_empty(self) -> None:
-        """Nothing is left on the disks."""
+        """Check that nothing is left on the disks."""
         assert parts_on_disk(self.namespace) == []
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program that has set up OpenTelemetry, and keeps what it is told."""
+"""A program that has set up OpenTelemetry, and keeps spans and metrics in memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs what might hang where that fails a test instead of stopping them all."""
+"""A time limit for calls that might hang: the test fails, and the others go on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PATIENCE = 20.0
 
 
 def watched(call: Callable[[], Any]) -> Any:
-    """Run a call in a thread of its own; its result, or the exception that it raised."""
+    """Run a call in a thread of its own; return its result, or the exception that it raised."""
     results: list[Any] = []
 
     def run() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may go wrong with a rawx that is written to."""
+"""Faults of rawx that are written to, and the exceptions that they raise."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PLACES = ("first", "middle", "last")
 
 
 def place(where: str, length: int) -> int:
-    """Where to strike a body."""
+    """Offset at which to strike a body."""
     return {"first": 0, "middle": length // 2, "last": length - 1}[where]
 
 
 class Trouble(NamedTuple):
-    """A fault, and what a write without quorum raises because of it.
+    """A fault, and the exception of a write that misses its quorum because of it.
 
-    ``heals``: on a connection that was kept from the metachunk before, all is said again on a fresh one.
+    ``heals``: if the connection was kept from the metachunk before, the request is sent again on a new one.
     """
 
     action: str
