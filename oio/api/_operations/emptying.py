@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from oio.api._operations.bulk import in_bulk
 from oio.api._operations.leftovers import Leftovers, has_credentials
-from oio.api._operations.paging import listed_versions, object_page
+from oio.api._operations.paging import listed_versions, object_page, version_page
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import del_cached_object_metadata, forget_object, is_plain
@@ -79,7 +79,7 @@ def flush(
     gone: set[_Key] = set()
     decided = False
     while True:
-        page = object_page(services.container, account, container, options.renewed(), versions=True)
+        page = version_page(services.container, account, container, options.renewed())
         rows = page["objects"]
         if not decided:
             # The first page is from any replica: it tells whether the master may be asked.

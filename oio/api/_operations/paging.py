@@ -169,6 +169,38 @@ def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObj
     return cast("list[ListedObject]", objects)
 
 
+def version_page(
+    client: ContainerClient,
+    account: str | None,
+    container: str | None,
+    options: Options,
+    *,
+    limit: int | None = None,
+    marker: Marker | None = None,
+    prefix: str | None = None,
+) -> ObjectListing:
+    """Get one page of the versions in a container, of which each row tells which version it is.
+
+    :raises OioProtocolError: a row has no version, or does not tell whether it is a delete marker
+    """
+    name, version = marker or (None, None)
+    page = object_page(
+        client,
+        account,
+        container,
+        options,
+        limit=limit,
+        marker=name,
+        version_marker=version,
+        versions=True,
+        prefix=prefix,
+    )
+    for row in page["objects"]:
+        if type(row.get("version")) is not int or "deleted" not in row:
+            raise exc.OioProtocolError(f"a version is described by {row!r:.160}")
+    return page
+
+
 def listed_versions(
     client: ContainerClient,
     account: str | None,
@@ -183,18 +215,7 @@ def listed_versions(
     """
 
     def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
-        name, version = marker or (None, None)
-        return object_page(
-            client,
-            account,
-            container,
-            options,
-            limit=limit,
-            marker=name,
-            version_marker=version,
-            versions=True,
-            prefix=prefix,
-        )
+        return version_page(client, account, container, options, limit=limit, marker=marker, prefix=prefix)
 
     return cast("Iterator[ListedObject]", all_entries(patiently(list_page, options), whole_names=True))
 

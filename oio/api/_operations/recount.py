@@ -85,7 +85,7 @@ def count_damage(
     client = services.container
     losses = []
     for row in listed_versions(client, account, container, options):
-        if row["deleted"] or row["chunk_method"] == DRAINED:
+        if row["deleted"] or row.get("chunk_method") == DRAINED:
             continue
         try:
             meta, chunks = client.content_locate(
