@@ -214,7 +214,7 @@ class ObjectApi(ApiBase):
         'application/octet-stream'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            meta: ObjectMeta = describe(self, account, container, obj, version, options)
+            meta: ObjectMeta | Any = describe(self, account, container, obj, version, options)
             return meta
 
     def object_show(

@@ -26,6 +26,7 @@ from oio.common.utils import compute_perfdata_stats
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
+    from oio.api.types import FetchedObject
     from oio.common.answers import JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
@@ -262,10 +263,11 @@ class Download:
         part = replace(self, ranges=[(first, last)] if first or last is not None else [])
         return ObjectStream(*part._lay_out(meta, chunks, strict=True), self.options)
 
-    def run(self) -> tuple[Any, ObjectStream]:
+    def run(self) -> tuple[FetchedObject, ObjectStream]:
         """Locate the object; give its description and its bytes."""
         options, logger = self.options, self.services.logger
         question = self.services, *self.target, self.version, self.properties, options
+        meta: Any
         meta, chunks, cached = locate(*question)
         if cached:
             try:
