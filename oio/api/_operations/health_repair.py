@@ -255,14 +255,16 @@ class ObjectRepairer:
             raise error or exc.SpareChunkException("there is no other server for it")
         if old.url not in (self._named(self._options.renewed()) or {}):
             raise exc.NotFound(404, None, _GONE)
-        others = [source for source in places.sources if source.url != old.url]
-        if _NOT_THERE.isdisjoint(chunk.damage):
-            # It was found damaged: its place is free once it is certain that it can be made again.
-            others = self._verified(group, others)
-            self._check_sources(group, others)
-            with contextlib.suppress(exc.NotFound):
-                self._services.blob_client.chunk_delete(old.address, options=self._options)
-        self._make(group, old, others)
+        # Another repair may have made it there meanwhile.
+        if not self._verified(group, [old]):
+            others = [source for source in places.sources if source.url != old.url]
+            if _NOT_THERE.isdisjoint(chunk.damage):
+                # A damaged file is deleted once it is certain that it can be made again.
+                others = self._verified(group, others)
+                self._check_sources(group, others)
+                with contextlib.suppress(exc.NotFound):
+                    self._services.blob_client.chunk_delete(old.address, options=self._options)
+            self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
             self._name_chunk(group, old, old)
         elif old.url not in (self._named(self._options.for_cleaning()) or {}):
@@ -371,16 +373,19 @@ class ObjectRepairer:
                 raise
         # It is done, so what is left is cleaning.
         named = self._named(self._options.for_cleaning())
-        if old is None and not self._has_metachunk(group, named, but=new):
-            # That was named whatever the object holds.
-            bean = self._bean(new, group.digest, group.expected.size)
-            self._services.container.container_raw_delete(
-                *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
-            )
-            self._remove(new)
-            raise exc.NotFound(404, None, _GONE)
+        if old is None:
+            try:
+                self._check_absent(group, new, named)
+            except exc.OioException:
+                # The service names it whatever the object holds.
+                bean = self._bean(new, group.digest, group.expected.size)
+                self._services.container.container_raw_delete(
+                    *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
+                )
+                self._remove(new)
+                raise
         if named is None:
-            if old is None or old.url != new.url:
+            if new is not old:
                 self._remove(new)
             raise exc.NotFound(404, None, _GONE)
         if not _is_named(group, new, named):
@@ -389,12 +394,12 @@ class ObjectRepairer:
 
     def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
         """Remove a chunk that nothing names, if that is certain."""
-        if old is not None and new.url == old.url:
+        if new is old:
             return
         if is_certain:
             self._remove(new)
-            return
-        self._warn_of(new, err)
+        else:
+            self._warn_of(new, err)
 
     def _warn_of(self, chunk: Chunk, err: exc.OioException) -> None:
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"
@@ -411,8 +416,7 @@ class ObjectRepairer:
                 [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
             )
             return
-        if not self._has_metachunk(group, self._named(options), but=new):
-            raise exc.NotFound(404, None, _GONE)
+        self._check_absent(group, new, self._named(options))
         client.container_raw_insert(
             [bean],
             *self._rows,
@@ -442,17 +446,24 @@ class ObjectRepairer:
             return None
         return named is not None and _is_named(group, chunk, named)
 
-    def _has_metachunk(self, group: Group, named: Mapping[str, Chunk] | None, but: Chunk) -> bool:
-        """Tell whether the object still has a metachunk with the data that were found.
+    def _check_absent(self, group: Group, new: Chunk, named: Mapping[str, Chunk] | None) -> None:
+        """Refuse to name one chunk more, unless the object lacks it.
 
-        It is cut short and dropped by truncations, which keep the version and the content ID.
-
-        :param but: chunk that does not count
+        :param named: chunks of the object as it is now
+        :raises NotFound: the metachunk is gone, or cut: truncations keep the version and the content ID
+        :raises Conflict: another repair has added the chunk
         """
-        return any(
-            chunk.position == group.position and chunk.url != but.url and record_of(chunk) in group.agreed
+        method = self._strategy.method
+        others = [
+            chunk
             for chunk in (named or {}).values()
-        )
+            if chunk.position == group.position and chunk.url != new.url
+        ]
+        if not any(record_of(chunk) in group.agreed for chunk in others):
+            raise exc.NotFound(404, None, _GONE)
+        same = [chunk for chunk in others if chunk.index == new.index]
+        if len(same) >= (1 if method.ec else method.expected_chunks):
+            raise exc.Conflict(409, None, "the chunk was added meanwhile")
 
     def _named(self, options: Options) -> Mapping[str, Chunk] | None:
         """Chunks of the version of the object, by URL; None when it does not exist any more."""
