@@ -23,7 +23,7 @@ from oio.b2.clients import Bucket
 from oio.b2.sizes import MAX_FILE_SIZE
 from oio.common.answers import JsonMapping, JsonObject
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict
+from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.options import Options
 from oio.common.ranges import get_meta_ranges
 from oio.common.sources import Readable, check_limit
@@ -119,7 +119,7 @@ class BackblazeChunkWriteHandler:
             try:
                 size, _ = writer.write(data, self._size)
             finally:
-                io.describe_outcomes(self._described, writer.outcomes)
+                note_outcomes(self._described, writer.outcomes)
         return size, self._described
 
 

@@ -17,7 +17,7 @@ from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, pass_foreign
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict, Failure
+from oio.common.chunks import Chunk, ChunkDict, Failure, note_outcomes
 from oio.common.options import Options
 from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import ECStorageMethod
@@ -300,7 +300,7 @@ class EcMetachunkWriter(io.MetachunkWriter):
         try:
             transferred, digest = writer.write(Source(source, self.options.limits), limit)
         finally:
-            io.describe_outcomes(self.meta_chunk, writer.outcomes)
+            note_outcomes(self.meta_chunk, writer.outcomes)
         for chunk in self.meta_chunk:
             chunk.update(hash=digest, size=transferred)
         return transferred, digest, sorted(self.meta_chunk, key=lambda chunk: bool(chunk.get("error")))
