@@ -119,7 +119,7 @@ class ObjectApi(ApiBase):
         """Check for the presence of an object in a container.
 
         :param trust_level: 0: do not check chunks; 1: check if there are enough chunks to read the object;
-            2: check if all chunks are present. Chunks whose files were cut short are missing; bytes that
+            2: check if all chunks are present. Chunks whose files were cut short count as missing; bytes that
             changed are not noticed
         :raises ValueError: the trust level is another one
         :raises ContentDrained: its chunks were removed, and the trust level is not 0
@@ -222,7 +222,7 @@ class ObjectApi(ApiBase):
 
         :param properties: dictionary of properties, text to text; an empty value removes the property
         :param version: version of the object, the latest by default
-        :param clear: remove the others first; the way to remove all of them is to set none
+        :param clear: remove the others first; with no `properties`, all of them are removed
         :raises NoSuchObject: there is no such object
 
         >>> api.object_set_properties("doc", "box", "hello", {"color": "blue"})
@@ -251,7 +251,7 @@ class ObjectApi(ApiBase):
     ) -> bool:
         """Delete some properties from an object.
 
-        :param properties: list of property keys to delete; with none, nothing is removed, nor asked
+        :param properties: list of property keys to delete; with none, nothing is removed or asked
         :param version: version of the object, the latest by default
         :returns: True if the property has been deleted (or was missing)
         :raises NoSuchObject: there is no such object

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repair of objects: what is missing or damaged is made again elsewhere, and takes the place of the old.
+"""Repair of objects: chunks that are missing or damaged are made again elsewhere.
 
-A new chunk is stored, then verified, then named by the services; only then is the old one deleted. What fails
-before leaves the object as it was, and the new chunk is removed.
+A new chunk is stored, then verified, then named by the services; only then is the old one deleted. A failure
+before that leaves the object as it was, and removes the new chunk.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 _PLACES = 3
-"""How many places are tried for one chunk."""
+"""Places that are tried for one chunk."""
 _NOT_THERE = frozenset({Damage.MISSING, Damage.ABSENT})
 _ELSEWHERE_ONLY = frozenset({Damage.ABSENT, Damage.MISPLACED, Damage.UNREACHABLE, Damage.WRONG_OWNER})
-"""Damage that no other file in the same place can mend."""
+"""Damage that cannot be mended in the same place."""
 _KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
 """Damage of chunks that are not deleted: there is nothing to delete, or it is not ours."""
 
@@ -47,10 +47,10 @@ _Bean = dict[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a repair is asked for.
+    """Options of a repair.
 
-    :param unreachable: chunks whose servers do not answer are replaced, too
-    :param frozen: objects of frozen containers are repaired, too
+    :param unreachable: replace chunks whose servers do not answer, too
+    :param frozen: repair objects of frozen containers, too
     """
 
     unreachable: bool = False
@@ -75,7 +75,7 @@ class ObjectRepairer:
     """Repairer of one version of an object.
 
     :param names: account and name of its container, None when only its ID is known
-    :param full_names: gives the same, which new chunks are stored with
+    :param full_names: looks for both names, which new chunks are stored with
     :param examined: the object, as it was found
     :param options: of the call
     """
@@ -93,7 +93,7 @@ class ObjectRepairer:
         self._names = names
         self._examined = examined
         self._wishes = wishes
-        # The read timeout bounds each request; the object is told by its name and its version.
+        # The read timeout bounds each request; the requests name the object and its version.
         self._options = replace(options.per_request(), content_id=None, version=None)
         meta = examined.meta
         with reading_answer():
@@ -101,7 +101,7 @@ class ObjectRepairer:
         self._policy = meta.get("policy") or ""
         self._full_names = full_names
         self._owner: JsonMapping = {}
-        #: The container that has the rows of the object.
+        #: Names of the container, or the ID of its shard, that has the rows of the object.
         self._rows: tuple[str | None, str | None] = names
         self._shard: str | None = None
         self._strategy = examined.strategy
@@ -148,7 +148,7 @@ class ObjectRepairer:
         sound = {chunk.url for chunk in health.chunks if chunk.is_sound}
         places.sources.sort(key=lambda chunk: chunk.url not in sound)
         places.avoided += [known[chunk.url] for chunk in targets if chunk.url]
-        # What is lost first: each of them is another source afterwards.
+        # Lost chunks first: each is another source once it is repaired.
         results = {
             id(chunk): self._attempt(group, chunk, known.get(chunk.url or ""), places)
             for chunk in sorted(targets, key=lambda chunk: chunk.is_usable)
@@ -178,13 +178,13 @@ class ObjectRepairer:
         except exc.OioException as err:
             pass_failure_of_call(err, self._options)
             return ChunkRepair(chunk, error=str(err))
-        # The old one may be gone by now.
+        # The old one may be deleted by now.
         places.sources = [*(source for source in places.sources if source != old), new]
         places.kept.append(new)
         return ChunkRepair(chunk, new.url)
 
     def _check_sources(self, group: Group, sources: list[Chunk]) -> None:
-        """Refuse what cannot be made again.
+        """Refuse a metachunk whose chunks cannot be made again.
 
         :raises UnrecoverableContent: too few chunks are left
         """
@@ -197,7 +197,7 @@ class ObjectRepairer:
             )
 
     def _verified(self, group: Group, sources: list[Chunk]) -> list[Chunk]:
-        """Let servers read chunks; returns those whose data are what was stored."""
+        """Let servers read chunks; returns those with the data that were stored."""
 
         def is_usable(chunk: Chunk) -> bool:
             found = self._strategy.examine(chunk, group.expected_of(chunk), True, self._options)
@@ -217,10 +217,10 @@ class ObjectRepairer:
             try:
                 place = self._spare(group, chunk, places, places.avoided)
                 if old is not None and place.url == old.url and len(places.avoided) > 1:
-                    # Servers of chunks that were replaced meanwhile are better than its own.
+                    # The servers of chunks that were replaced before are free by now.
                     place = self._spare(group, chunk, places, [old])
             except exc.ClientException as err:
-                # There is no other server for it, or its policy is not known any more.
+                # No other server is free, or its policy is not known any more.
                 if error is not None:
                     break
                 return self._replace_in_place(group, chunk, old, places, err)
@@ -306,7 +306,7 @@ class ObjectRepairer:
         return free[0]
 
     def _kept_url(self, group: Group, chunk: ChunkHealth, url: str) -> str:
-        """URL that a container will tell of a chunk: where IDs are computed, it only keeps the server."""
+        """URL that the container will give to a chunk: where IDs are computed, it only keeps the server."""
 
         def computed(pos: str) -> str:
             cid = self._strategy.cid
@@ -329,7 +329,7 @@ class ObjectRepairer:
                 text = "; ".join(detail for _, detail in found)
                 raise exc.CorruptedChunk(f"the new chunk {place.url} is not what was stored: {text}")
         except exc.Conflict:
-            # It is not known whose it is.
+            # The chunk that is in the way may be somebody else's.
             raise
         except BaseException:  # The services do not know the chunk, whatever stopped us.
             self._discard(place)
@@ -371,7 +371,7 @@ class ObjectRepairer:
             if not is_named:
                 self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
                 raise
-        # It is done, so what is left is cleaning.
+        # The change is done: the rest is cleaning.
         named = self._named(self._options.for_cleaning())
         if old is None:
             try:

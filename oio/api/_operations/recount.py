@@ -28,7 +28,7 @@ def refresh_container(
 ) -> None:
     """Have a container counted again in its account, or forgotten when it does not exist any more.
 
-    :param attempts: how often to try when the account knows of a later event
+    :param attempts: attempts in all when the account knows of a later event
     :raises NotFound: the account does not know the container
     """
     _reset(services, account, container, attempts, options)

@@ -45,7 +45,7 @@ _LEFT = (
     "objects would delete the chunks of its source"
 )
 _ENABLING = Retry(attempts=3, on=(exc.OioException,), final=(), unit=0)
-"""Attempts to enable the source: that may be done twice."""
+"""Attempts to enable the source, which may be done twice."""
 _PARALLEL_OBJECTS = 8
 """Objects linked at once: the source is frozen until all are done."""
 
@@ -59,7 +59,7 @@ class Snapshot:
     :param services: to use
     :param source: account and name of the container; both are None when option ``cid`` tells it
     :param copy: account and name of the snapshot
-    :param batch: how many chunks are noted by one request
+    :param batch: chunks that one request notes
     :param options: of the call
     """
 
@@ -114,7 +114,7 @@ class Snapshot:
         try:
             known = self._client.container_get_properties(*self._source, options=self._source_options)
         except exc.NotFound:
-            return  # The freeze will tell.
+            return  # The freeze will fail, too.
         with reading_answer():
             shards = int_value(known["system"].get(M2_PROP_SHARDS), 0)
         if shards:
@@ -195,7 +195,7 @@ class Snapshot:
             raise
 
     def _date(self, names: tuple[str | None, str | None], options: Options) -> str | None:
-        """When a container was created, None if it does not exist; a copy has the date of its source."""
+        """Date of a container, None if it does not exist. A copy has the date of its source."""
         try:
             known = self._client.container_get_properties(*names, options=options)
         except exc.NotFound:
@@ -204,7 +204,7 @@ class Snapshot:
             return str(known["system"].get(M2_PROP_CTIME))
 
     def _remove_if_ours(self) -> None:
-        """Remove the copy that may have been made, or not, or be somebody else's."""
+        """Remove the copy, which may not have been made, or may be somebody else's."""
         logger, name = self._services.logger, "/".join(self._copy)
         try:
             date = self._date(self._copy, self._options.for_cleaning())
@@ -241,7 +241,7 @@ class _Links:
 
     :param source: ID of the source
     :param copy: account and name of the copy
-    :param batch: how many links the copy is told of by one request
+    :param batch: links that one request tells the copy about
     :param options: of the call
     """
 
@@ -267,7 +267,7 @@ class _Links:
         """Replace all chunks by links."""
         versions = listed_versions(self._client, *self._copy, self._options)
         while group := list(islice(versions, _PARALLEL_OBJECTS)):
-            # All of them to the end: a link that is made after its removal would stay.
+            # Each is done to its end: a link that was made after the removal would stay.
             for beans in in_parallel(self._link_version, group, _PARALLEL_OBJECTS):
                 self._beans += beans
             while len(self._beans) >= self._batch:
