@@ -140,6 +140,20 @@ class Chunk:
             described.update(pos=f"{pos}.{self.index}", num=self.index)
         return described
 
+    def row(self, content_id: str) -> ChunkDict:
+        """Describe it as a row of the database of a container.
+
+        :param content_id: ID of the object
+        """
+        return {
+            "type": "chunk",
+            "id": self.url,
+            "hash": self.hash or "",
+            "size": self.size or 0,
+            "pos": self.pos,
+            "content": content_id,
+        }
+
 
 @dataclass(slots=True, unsafe_hash=True)
 class Outcome:

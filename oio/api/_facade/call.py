@@ -261,7 +261,7 @@ class ObjectCall(ContainerCall):
         if self._obj is not None or self.options.content_id is None:
             check_name("obj", self._obj)
         if self._version is not None:
-            check_version(self._version)
+            check_version("version", self._version)
         if self._changes and self._obj is None and self.options.cache is not None:
             self._look_for_name(self.options)
 

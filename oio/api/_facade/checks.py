@@ -87,7 +87,7 @@ def check_names(argument: str, values: object, kind: str) -> list[str]:
     return [check_name(kind, value) for value in values]
 
 
-def check_cid(value: object, argument: str = "cid") -> str:
+def check_cid(argument: str, value: object) -> str:
     """Refuse a value that is no container ID; give it back as the services spell it (pitfall 146)."""
     match = _CID.fullmatch(check_text(argument, value))
     if match is None:
@@ -102,7 +102,7 @@ def check_content_id(argument: str, value: object) -> str:
     return str(value)
 
 
-def check_version(value: object, argument: str = "version") -> int | str:
+def check_version(argument: str, value: object) -> int | str:
     """Refuse a value that is no version of an object: an integer, or its decimal digits (pitfall 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise wrong_type(argument, "an int or a str", value)
@@ -119,7 +119,7 @@ def check_versions_of(argument: str, values: object) -> list[tuple[str, int | st
     for value in values:
         name, version = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
         if version is not None:
-            check_version(version, f"a version in {argument}")
+            check_version(f"a version in {argument}", version)
         found.append((check_name(f"a name in {argument}", name, "obj"), version))
     return found
 
@@ -128,7 +128,7 @@ def check_version_marker(value: object, marker: object) -> None:
     """Refuse a version marker that no service understands, or that belongs to no name."""
     if value is None:
         return
-    check_version(value, "version_marker")
+    check_version("version_marker", value)
     if not marker:
         raise WrongValue(f"version_marker needs a marker, the name of its object: {shorten(value)}")
 

@@ -163,11 +163,12 @@ class ContainerApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
             target = self, account, container, options
-            if not fast:
-                flush(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
-                return
-            with forgetting_objects(*target):
-                flush_fast(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
+            bypass_governance = check_flag("bypass_governance", bypass_governance)
+            if fast:
+                with forgetting_objects(*target):
+                    flush_fast(*target, bypass_governance=bypass_governance)
+            else:
+                flush(*target, bypass_governance=bypass_governance)
 
     def container_purge(
         self,
@@ -228,7 +229,7 @@ class ContainerApi(ApiBase):
         ('doc', 'box')
         """
         with Call(self, kwargs) as options:
-            return self._names_of(None, None, replace(options, cid=check_cid(cid)))
+            return self._names_of(None, None, replace(options, cid=check_cid("cid", cid)))
 
     def container_show(
         self, account: str | None, container: str | None, **kwargs: Unpack[ContainerOptions]

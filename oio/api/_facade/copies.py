@@ -90,7 +90,7 @@ class CopiesApi(ApiBase):
                 if getattr(options, name) is not None:
                     raise WrongValue(f"{name} does not tell whether it is for the target or for the link")
             if target_version is not None:
-                check_version(target_version, "target_version")
+                check_version("target_version", target_version)
             properties_directive = properties_directive or "COPY"
             if properties_directive not in _DIRECTIVES:
                 raise WrongValue(

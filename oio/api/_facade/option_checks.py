@@ -218,7 +218,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "backblaze_api_url": check_url,
     "cache": check_cache,
     "chunk_checksum_algo": check_checksum_algo,
-    "cid": _unless_none(lambda name, value: check_cid(value, name)),
+    "cid": _unless_none(check_cid),
     "content": _unless_none(check_content_id),
     "content_id": _unless_none(check_content_id),
     "headers": check_headers,
@@ -233,7 +233,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "reqid": check_header,
     "retry": check_retry,
     "verify_checksum": check_verification,
-    "version": _unless_none(lambda name, value: check_version(value, name)),
+    "version": _unless_none(check_version),
 }
 """Option -> its check."""
 

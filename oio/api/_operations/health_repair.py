@@ -42,8 +42,6 @@ _KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
 
 _GONE = "the object was deleted or changed meanwhile"
 
-_Bean = dict[str, str | int]
-
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -366,10 +364,11 @@ class ObjectRepairer:
         try:
             self._change(group, old, new)
         except exc.OioException as err:
-            # Somebody else may have chosen the same place for the same repair.
+            # Another repair may have chosen the same place for the same chunk.
             is_named = self._is_named(group, new)
             if not is_named:
-                self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
+                if new is not old:
+                    self._give_up(new, err, is_certain=is_named is False and is_definitive(err))
                 raise
         # The change is done: the rest is cleaning.
         named = self._named(self._options.for_cleaning())
@@ -378,9 +377,9 @@ class ObjectRepairer:
                 self._check_absent(group, new, named)
             except exc.OioException:
                 # The service names it whatever the object holds.
-                bean = self._bean(new, group.digest, group.expected.size)
+                row = new.stored(group.expected.size, group.digest).row(self._id)
                 self._services.container.container_raw_delete(
-                    *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
+                    *self._rows, data=[row], cid=self._shard, options=self._options.for_cleaning()
                 )
                 self._remove(new)
                 raise
@@ -392,10 +391,8 @@ class ObjectRepairer:
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
         return named
 
-    def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
-        """Remove a chunk that nothing names, if that is certain."""
-        if new is old:
-            return
+    def _give_up(self, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
+        """Remove a new chunk, if it is certain that nothing names it."""
         if is_certain:
             self._remove(new)
         else:
@@ -408,17 +405,17 @@ class ObjectRepairer:
     def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
         # A second request would be refused because of the first.
         options = replace(self._options.renewed(), retry=ONCE)
-        bean = self._bean(new, group.digest, group.expected.size)
+        row = new.stored(group.expected.size, group.digest).row(self._id)
         client, frozen = self._services.container, self._wishes.frozen
         if old is not None:
-            before = self._bean(old, old.hash or "", old.size or 0)
+            before = old.row(self._id)
             client.container_raw_update(
-                [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
+                [before], [row], *self._rows, cid=self._shard, frozen=frozen, options=options
             )
             return
         self._check_absent(group, new, self._named(options))
         client.container_raw_insert(
-            [bean],
+            [row],
             *self._rows,
             cid=self._shard,
             frozen=frozen,
@@ -426,16 +423,6 @@ class ObjectRepairer:
             content_id=self._id,
             options=options,
         )
-
-    def _bean(self, chunk: Chunk, digest: str, size: int) -> _Bean:
-        return {
-            "type": "chunk",
-            "id": chunk.url,
-            "hash": digest,
-            "size": size,
-            "content": self._id,
-            "pos": chunk.pos,
-        }
 
     def _is_named(self, group: Group, chunk: Chunk) -> bool | None:
         """Tell whether the object names a chunk as it should; None when that is not known."""
