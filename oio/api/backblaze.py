@@ -158,10 +158,9 @@ class BackblazeWriteHandler(io.WriteHandler):
     def _metachunk_size(self) -> int:
         return self.file_size
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> FileWriter:
-        quorum = self.storage_method.quorum
-        request = UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options)
-        return FileWriter(self._bucket, file_name(self.sysmeta["container_id"], chunks[0]), request)
+    def _writer(self, request: UploadRequest) -> FileWriter:
+        name = file_name(self.sysmeta["container_id"], request.chunks[0])
+        return FileWriter(self._bucket, name, request)
 
     def stream(self) -> tuple[list[ChunkDict], int, str]:
         """Upload the data of the source, as one file or several.

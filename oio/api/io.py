@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.api._data.links import MetachunkLinker as _Linker
 from oio.api._data.metachunks import MetachunkWriter as _Writer
-from oio.api._data.metachunks import ObjectWriter
+from oio.api._data.metachunks import ObjectWriter, UploadRequest
 from oio.api._data.parallel import FIRST_BLOCK
 from oio.api._data.prepared import KeywordPreparer
 from oio.api._data.source import Source
@@ -86,7 +86,6 @@ class IOBaseWrapper(io.RawIOBase):
 
     def __init__(self, wrapped: Readable) -> None:
         super().__init__()
-        self._wrapped = wrapped
         self._read = wrapped.read
         self._rest = b""
 
@@ -177,10 +176,9 @@ def exp_ramp_gen(start: int, maximum: int) -> Iterator[int]:
     >>> list(itertools.islice(exp_ramp_gen(32, 100), 4))
     [32, 64, 100, 100]
     """
-    size = start
-    while size < maximum:
-        yield size
-        size *= 2
+    while start < maximum:
+        yield start
+        start *= 2
     yield from itertools.repeat(maximum)
 
 
@@ -196,8 +194,7 @@ class WriteHandler:
 
     :param source: has a ``read`` method that gives the data
     :param sysmeta: metadata of the object; ``chunk_size`` is in bytes
-    :param chunk_preparer: callable that gives an iterable of metachunks (lists of chunk dicts), or a dict
-        of metachunk position -> list of chunks
+    :param chunk_preparer: gives metachunks, lists of chunk dicts, when called; or a dict of them by position
     :param storage_method: how to store, see :mod:`oio.common.storage_method`
     :param headers: extra headers of the requests to the chunk servers
     :param connection_timeout: seconds for each connection to a chunk server
@@ -257,7 +254,7 @@ class WriteHandler:
         """Bytes of a full metachunk."""
         return int(self.sysmeta["chunk_size"])
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> _Writer:
+    def _writer(self, request: UploadRequest) -> _Writer:
         """Make the writer of one metachunk."""
         raise TypeError(f"{type(self).__name__} is no strategy: it does not write")
 
@@ -274,7 +271,11 @@ class WriteHandler:
                 taken.extend(described)
                 yield [Chunk.of(chunk) for chunk in described]
 
-        writer = ObjectWriter(self.source, metachunks(), self._metachunk_size(), self._writer)
+        def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> _Writer:
+            quorum = self.storage_method.quorum
+            return self._writer(UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options))
+
+        writer = ObjectWriter(self.source, metachunks(), self._metachunk_size(), writer_of)
         try:
             written = writer.run()
         finally:

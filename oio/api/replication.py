@@ -107,6 +107,5 @@ class ReplicatedWriteHandler(io.WriteHandler):
     For initialization parameters, see :class:`oio.api.io.WriteHandler`.
     """
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> CopiesWriter:
-        quorum = self.storage_method.quorum
-        return CopiesWriter(UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options))
+    def _writer(self, request: UploadRequest) -> CopiesWriter:
+        return CopiesWriter(request)
