@@ -104,7 +104,15 @@ class CopiesApi(ApiBase):
             try:
                 layout = self._find_target(target, target_version, target_content_id, options)
                 if copies:
-                    given = self._properties_of(target, layout, options)
+                    # Locate leaves out properties that are named like metadata (pitfall 148).
+                    known = self.container.content_get_properties(
+                        target_account,
+                        target_container,
+                        layout.meta["name"],
+                        version=layout.meta["version"],
+                        options=options.renewed(),
+                    )
+                    given = known["properties"]
             except exc.OioException as err:
                 explain_object(err, target_container, target_obj)
                 raise
@@ -139,19 +147,6 @@ class CopiesApi(ApiBase):
                 )
         check_linkable(meta)
         return lay_out(meta, chunks, [], self.logger)
-
-    def _properties_of(self, target: Target, layout: Layout, options: Options) -> dict[str, str]:
-        """Get the properties of an object; locate leaves out those named like metadata (pitfall 148)."""
-        account, container, _ = target
-        known = self.container.content_get_properties(
-            account,
-            container,
-            layout.meta["name"],
-            version=layout.meta["version"],
-            options=options.renewed(),
-        )
-        properties: dict[str, str] = known["properties"]
-        return properties
 
     def object_fastcopy(self, *args: Any, **kwargs: Any) -> LinkedObject:
         """Deprecated: use :meth:`object_link`."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api.types import Chunk, DescribedChunk, ObjectMeta, ObjectOptions, ReadOptions
-    from oio.common.options import Options
 
 
 class ObjectApi(ApiBase):
@@ -131,37 +130,27 @@ class ObjectApi(ApiBase):
             raise WrongValue(f"trust_level must be 0, 1 or 2: {shorten(trust_level)}")
         try:
             with ObjectCall(self, kwargs, account, container, obj, version) as options:
-                return self._exists(account, container, obj, version, trust_level, options)
+                content = options.content_id
+                if trust_level == 0:
+                    meta = self.container.content_get_properties(
+                        account, container, obj, content=content, version=version, options=options
+                    )
+                    # A delete marker has properties too, but is no object.
+                    return not boolean_value(meta.get("deleted"), False)
+                # Chunks that are cached may be elsewhere by now.
+                meta, chunks = self.container.content_locate(
+                    account,
+                    container,
+                    obj,
+                    content=content,
+                    version=version,
+                    properties=False,
+                    options=options,
+                )
+                cid = options.cid_of(account, container)
+                return is_readable(self, meta, chunks, cid, trust_level == 2, options)
         except (exc.NoSuchObject, exc.NoSuchContainer):
             return False
-
-    def _exists(
-        self,
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None,
-        trust_level: int,
-        options: Options,
-    ) -> bool:
-        if trust_level == 0:
-            meta = self.container.content_get_properties(
-                account, container, obj, content=options.content_id, version=version, options=options
-            )
-            # A delete marker has properties too, but is no object.
-            return not boolean_value(meta.get("deleted"), False)
-        # Chunks that are cached may be elsewhere by now.
-        meta, chunks = self.container.content_locate(
-            account,
-            container,
-            obj,
-            content=options.content_id,
-            version=version,
-            properties=False,
-            options=options,
-        )
-        cid = options.cid_of(account, container)
-        return is_readable(self, meta, chunks, cid, trust_level == 2, options)
 
     # --- properties ---
 

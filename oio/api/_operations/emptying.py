@@ -79,7 +79,7 @@ def flush(
     gone: set[_Key] = set()
     decided = False
     while True:
-        page = version_page(services.container, account, container, options.renewed())
+        page = version_page(services.container, account, container, None, options.renewed())
         rows = page["objects"]
         if not decided:
             # The first page is from any replica: it tells whether the master may be asked.
@@ -300,19 +300,12 @@ def purge(
         leftovers = Leftovers(services, account, container, options)
         leftovers.look_at_listed(exceeding)
         with leftovers:
-            for row in reversed(exceeding):
-                _drop(services, account, container, row, options)
-
-
-def _drop(
-    services: Services, account: str | None, container: str | None, row: ListedObject, options: Options
-) -> None:
-    name, version = _key(row)
-    try:
-        services.container.content_delete(
-            account, container, name, version=version, options=options.renewed()
-        )
-    except exc.NotFound:
-        services.logger.debug("Version %s of %r was deleted meanwhile", version, name)
-    finally:
-        forget_object(account, container, name, options.cid, options.cache)
+            for name, version in map(_key, reversed(exceeding)):
+                try:
+                    services.container.content_delete(
+                        account, container, name, version=version, options=options.renewed()
+                    )
+                except exc.NotFound:
+                    services.logger.debug("Version %s of %r was deleted meanwhile", version, name)
+                finally:
+                    forget_object(account, container, name, options.cid, options.cache)

@@ -368,7 +368,10 @@ class ObjectRepairer:
             is_named = self._is_named(group, new)
             if not is_named:
                 if new is not old:
-                    self._give_up(new, err, is_certain=is_named is False and is_definitive(err))
+                    if is_named is False and is_definitive(err):
+                        self._remove(new)
+                    else:
+                        self._warn_of(new, err)
                 raise
         # The change is done: the rest is cleaning.
         named = self._named(self._options.for_cleaning())
@@ -390,13 +393,6 @@ class ObjectRepairer:
         if not _is_named(group, new, named):
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
         return named
-
-    def _give_up(self, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
-        """Remove a new chunk, if it is certain that nothing names it."""
-        if is_certain:
-            self._remove(new)
-        else:
-            self._warn_of(new, err)
 
     def _warn_of(self, chunk: Chunk, err: exc.OioException) -> None:
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
@@ -173,11 +174,10 @@ def version_page(
     client: ContainerClient,
     account: str | None,
     container: str | None,
+    prefix: str | None,
     options: Options,
-    *,
     limit: int | None = None,
     marker: Marker | None = None,
-    prefix: str | None = None,
 ) -> ObjectListing:
     """Get one page of the versions in a container, of which each row tells which version it is.
 
@@ -213,11 +213,8 @@ def listed_versions(
     :param prefix: only names with this prefix
     :raises OioException: an object has more versions than a page can hold, and the service is of 7.3
     """
-
-    def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
-        return version_page(client, account, container, options, limit=limit, marker=marker, prefix=prefix)
-
-    return cast("Iterator[ListedObject]", all_entries(patiently(list_page, options), whole_names=True))
+    pages = patiently(partial(version_page, client, account, container, prefix), options)
+    return cast("Iterator[ListedObject]", all_entries(pages, whole_names=True))
 
 
 def all_entries(
