@@ -101,7 +101,7 @@ class Call:
     :param account: like the next three, checked by the classes of calls that need it
     :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
         takes account, container, and keywords ``cid`` and ``cache``
-    :param changes: the call makes out of date what is cached of the object
+    :param changes: the call changes the object: what is cached of it is dropped
     """
 
     prefix: ClassVar[str] = ""

@@ -137,9 +137,8 @@ class DataApi(ApiBase):
         :param kwargs: also ``autocreate`` (True): False refuses to create the container; ``content_id``
             (hexadecimal) and ``version`` of the new object; ``change_policy``: the data are those of the
             object of this ``version``, which is required, exists, and gets the `policy`
-            (:meth:`object_change_policy` reads them itself);
-            ``deadline`` (monotonic seconds), which bounds all of it; ``perfdata``, a dict that gets figures
-            of time (seconds)
+            (:meth:`object_change_policy` reads them itself); ``deadline`` (monotonic seconds), which bounds
+            all of it; ``perfdata``, a dict that gets figures of time (seconds)
         :returns: list of chunks, size and hash of what has been uploaded, and description of the object
         :raises MissingData: there is neither `data` nor `file_or_path`
         :raises MissingName: there is no name
