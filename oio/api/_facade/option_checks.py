@@ -39,7 +39,7 @@ MOST_PARALLEL = 16
 
 _T = TypeVar("_T")
 _DELAYS = ("refresh_delay", "refresh_rawx_scores_delay")
-"""Options of the constructor: seconds after which services are asked again."""
+"""Options of the constructor: seconds after which a service is asked again."""
 _MAY_BE_ZERO = frozenset(("read_timeout", *_DELAYS))
 
 

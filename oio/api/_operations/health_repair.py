@@ -215,7 +215,7 @@ class ObjectRepairer:
             try:
                 place = self._spare(group, chunk, places, places.avoided)
                 if old is not None and place.url == old.url and len(places.avoided) > 1:
-                    # The servers of chunks that were replaced before are free by now.
+                    # Servers of chunks that were replaced before are better than its own.
                     place = self._spare(group, chunk, places, [old])
             except exc.ClientException as err:
                 # No other server is free, or its policy is not known any more.

@@ -98,7 +98,7 @@ class Leftovers:
         self.note(meta, located)
 
     def look_at_all(self, versions: Iterable[Look]) -> None:
-        """Note the files of several versions, as :meth:`look_at` does."""
+        """Note the files of several versions, as :meth:`look_at` does; of each once."""
         if self.has_credentials:
             in_parallel(lambda version: self.look_at(*version), dict.fromkeys(versions), _PARALLEL)
 
