@@ -10,6 +10,7 @@ from oio.aio._face.accounts import AsyncAccountApi
 from oio.aio._face.containers import AsyncContainerApi
 from oio.aio._face.copies import AsyncCopiesApi
 from oio.aio._face.data import AsyncDataApi
+from oio.aio._face.deletions import AsyncDeletionApi
 from oio.aio._face.files import AsyncFilesApi
 from oio.aio._face.health import AsyncHealthApi
 from oio.aio._face.listings import AsyncListingApi
@@ -37,6 +38,7 @@ class AsyncObjectStorageApi(
     AsyncListingApi,
     AsyncObjectApi,
     AsyncDataApi,
+    AsyncDeletionApi,
     AsyncFilesApi,
     AsyncCopiesApi,
     AsyncHealthApi,

@@ -23,7 +23,7 @@ from oio.b2.clients import Bucket
 from oio.b2.sizes import MAX_FILE_SIZE
 from oio.common.answers import JsonMapping, JsonObject
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict
+from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.options import Options
 from oio.common.ranges import get_meta_ranges
 from oio.common.sources import Readable, check_limit
@@ -119,7 +119,7 @@ class BackblazeChunkWriteHandler:
             try:
                 size, _ = writer.write(data, self._size)
             finally:
-                io.describe_outcomes(self._described, writer.outcomes)
+                note_outcomes(self._described, writer.outcomes)
         return size, self._described
 
 
@@ -158,10 +158,9 @@ class BackblazeWriteHandler(io.WriteHandler):
     def _metachunk_size(self) -> int:
         return self.file_size
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> FileWriter:
-        quorum = self.storage_method.quorum
-        request = UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options)
-        return FileWriter(self._bucket, file_name(self.sysmeta["container_id"], chunks[0]), request)
+    def _writer(self, request: UploadRequest) -> FileWriter:
+        name = file_name(self.sysmeta["container_id"], request.chunks[0])
+        return FileWriter(self._bucket, name, request)
 
     def stream(self) -> tuple[list[ChunkDict], int, str]:
         """Upload the data of the source, as one file or several.

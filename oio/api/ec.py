@@ -17,7 +17,7 @@ from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, pass_foreign
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict, Failure
+from oio.common.chunks import Chunk, ChunkDict, Failure, note_outcomes
 from oio.common.options import Options
 from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import ECStorageMethod
@@ -112,7 +112,7 @@ def ec_encode(storage_method: ECStorageMethod, n: int) -> Generator[list[bytes] 
 
 
 class _Sender(FragmentSender):
-    """Sender that notes in the dict of a chunk what becomes of it, and whose steps its owner takes."""
+    """Sender that notes in the dict of a chunk what becomes of it. Its owner takes its steps."""
 
     def __init__(self, described: ChunkDict, headers: Mapping[str, object], options: Options) -> None:
         super().__init__(Chunk.of(described), headers, options)
@@ -300,7 +300,7 @@ class EcMetachunkWriter(io.MetachunkWriter):
         try:
             transferred, digest = writer.write(Source(source, self.options.limits), limit)
         finally:
-            io.describe_outcomes(self.meta_chunk, writer.outcomes)
+            note_outcomes(self.meta_chunk, writer.outcomes)
         for chunk in self.meta_chunk:
             chunk.update(hash=digest, size=transferred)
         return transferred, digest, sorted(self.meta_chunk, key=lambda chunk: bool(chunk.get("error")))
@@ -317,9 +317,7 @@ class ECWriteHandler(io.WriteHandler):
     def _metachunk_size(self) -> int:
         return metachunk_size(self.storage_method, int(self.sysmeta["chunk_size"]))
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> FragmentsWriter:
-        quorum = self.storage_method.quorum
-        request = UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options)
+    def _writer(self, request: UploadRequest) -> FragmentsWriter:
         return FragmentsWriter(request, self.storage_method)
 
 
@@ -327,7 +325,7 @@ class ECWriteHandler(io.WriteHandler):
 
 
 def _check_indexes(chunks: list[Chunk]) -> None:
-    """Refuse a chunk that does not tell the index of its fragments."""
+    """Refuse chunks without the index of their fragments."""
     for chunk in chunks:
         if chunk.index is None:
             raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
@@ -481,7 +479,7 @@ class ECRebuildHandler:
         options = Options.of(
             _kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout
         ).per_request()
-        # From data rather than from parity: less has to be computed.
+        # Data fragments first: there is less to compute from them than from parity.
         chunks = sorted(map(Chunk.of, meta_chunk), key=lambda chunk: chunk.index or 0)
         self._rebuilder = ChunkRebuilder(chunks, self.missing, storage_method, options)
 

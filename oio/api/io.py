@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.api._data.links import MetachunkLinker as _Linker
 from oio.api._data.metachunks import MetachunkWriter as _Writer
-from oio.api._data.metachunks import ObjectWriter
+from oio.api._data.metachunks import ObjectWriter, UploadRequest
 from oio.api._data.parallel import FIRST_BLOCK
-from oio.api._data.prepared import Preparer
+from oio.api._data.prepared import KeywordPreparer
 from oio.api._data.source import Source
 from oio.blob.answers import close_source, discard_bytes, make_iter_from_resp
 from oio.blob.quorum import check_quorum
@@ -25,8 +25,7 @@ from oio.blob.reader import READ_CHUNK_SIZE, ChunkReader
 from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common.answers import JsonMapping, JsonObject
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict, Outcome
-from oio.common.deadlines import SoftDeadline
+from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.http_eventlet import http_connect
 from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
 from oio.common.options import Options
@@ -67,7 +66,7 @@ __all__ = [
 
 WRITE_CHUNK_SIZE = 65536
 _LARGEST_BLOCK = 262144
-"""Bytes that :meth:`MetachunkWriter.buffer_size` tells at most."""
+"""Bytes of the largest :meth:`MetachunkWriter.buffer_size`."""
 #: Seconds to connect to a chunk server, and to wait for the source of the data.
 CONNECTION_TIMEOUT = CHUNK_CONNECTION_TIMEOUT
 CLIENT_TIMEOUT = SOURCE_TIMEOUT
@@ -87,18 +86,17 @@ class IOBaseWrapper(io.RawIOBase):
 
     def __init__(self, wrapped: Readable) -> None:
         super().__init__()
-        self._wrapped = wrapped
         self._read = wrapped.read
         self._rest = b""
 
     def readable(self) -> bool:
-        """Whether it can be read: always."""
+        """True."""
         return True
 
     def read(self, n: int = -1) -> bytes | None:
         """Read at most ``n`` bytes, everything when ``n`` is negative.
 
-        :returns: nothing at the end of the source, None when the source has nothing yet
+        :returns: the bytes; none at the end of the source, None when the source has nothing yet
         :raises TypeError: the source gives text, or something else than bytes
         """
         if self._rest:
@@ -114,7 +112,7 @@ class IOBaseWrapper(io.RawIOBase):
         return data
 
     def readinto(self, b: Any) -> int | None:
-        """Fill a buffer, and tell how many bytes were put into it; None when there is nothing yet."""
+        """Fill a buffer; returns the number of bytes, None when the source has nothing yet."""
         data = self.read(len(b))
         if data is None:
             return None
@@ -145,7 +143,7 @@ class Closeable:
 def chain(iterable: Iterable[Any]) -> Any:
     """Skip the empty items at the head of an iterable, and give back a :class:`Closeable` of the rest.
 
-    :returns: an empty list when there is no such item
+    :returns: an empty list when all items are empty
 
     >>> list(chain(iter([b"", b"a", b"", b"b"])))
     [b'a', b'', b'b']
@@ -164,7 +162,7 @@ def consume(it: Iterable[object]) -> None:
 
 
 def iters_to_raw_body(parts_iter: Iterator[JsonMapping]) -> Iterator[bytes]:
-    """The bytes of the first part of a body; nothing when it has no part."""
+    """Bytes of the first part of a body; nothing when it has no part."""
     part = next(parts_iter, None)
     if part is None:
         return
@@ -173,33 +171,18 @@ def iters_to_raw_body(parts_iter: Iterator[JsonMapping]) -> Iterator[bytes]:
 
 
 def exp_ramp_gen(start: int, maximum: int) -> Iterator[int]:
-    """Sizes that double from ``start`` to ``maximum``, and stay there.
+    """Generate sizes that double from ``start`` to ``maximum``, and stay there.
 
     >>> list(itertools.islice(exp_ramp_gen(32, 100), 4))
     [32, 64, 100, 100]
     """
-    size = start
-    while size < maximum:
-        yield size
-        size *= 2
+    while start < maximum:
+        yield start
+        start *= 2
     yield from itertools.repeat(maximum)
 
 
 # --- writing -----------------------------------------------------------------------------------------
-
-
-def describe_outcomes(described: Iterable[ChunkDict], outcomes: Iterable[Outcome]) -> None:
-    """Note in the dicts of a caller what became of their chunks.
-
-    :param described: chunks, in the order of the outcomes
-    """
-    # There is none when the writing ended before it began.
-    for chunk, outcome in zip(described, outcomes, strict=False):
-        if outcome.error:
-            chunk["error"] = outcome.error
-        elif outcome.chunk.size is not None:
-            chunk.update(size=outcome.chunk.size, hash=outcome.chunk.hash)
-        chunk["maybe_stored"] = outcome.maybe_stored
 
 
 ChunkPreparer: TypeAlias = Callable[[], Iterable[list[ChunkDict]]] | dict[int, list[ChunkDict]]
@@ -211,8 +194,7 @@ class WriteHandler:
 
     :param source: has a ``read`` method that gives the data
     :param sysmeta: metadata of the object; ``chunk_size`` is in bytes
-    :param chunk_preparer: callable that gives an iterable of metachunks (lists of chunk dicts), or a dict
-        of metachunk position -> list of chunks
+    :param chunk_preparer: gives metachunks, lists of chunk dicts, when called; or a dict of them by position
     :param storage_method: how to store, see :mod:`oio.common.storage_method`
     :param headers: extra headers of the requests to the chunk servers
     :param connection_timeout: seconds for each connection to a chunk server
@@ -260,24 +242,24 @@ class WriteHandler:
 
     @property
     def read_timeout(self) -> float:
-        """Seconds for a read of the source: as asked, else what the deadline leaves, else a default."""
+        """Seconds for a read of the source: as given, else up to the deadline, else a default."""
         return self.options.limits.reading_source()
 
     @property
     def write_timeout(self) -> float:
-        """Seconds for a write to a chunk server: as asked, else what the deadline leaves, else a default."""
+        """Seconds for a write to a chunk server: as given, else up to the deadline, else a default."""
         return self.options.limits.writing("a chunk server")
 
     def _metachunk_size(self) -> int:
         """Bytes of a full metachunk."""
         return int(self.sysmeta["chunk_size"])
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> _Writer:
+    def _writer(self, request: UploadRequest) -> _Writer:
         """Make the writer of one metachunk."""
         raise TypeError(f"{type(self).__name__} is no strategy: it does not write")
 
     def stream(self) -> tuple[list[ChunkDict], int, str]:
-        """Upload a stream of data, metachunk after metachunk, as long as there is something left to read.
+        """Upload the data of the source, metachunk after metachunk, to its end.
 
         :returns: the chunks to be saved in the container, the number of bytes transferred, and the checksum
             (hexadecimal MD5) of the data that went through
@@ -289,48 +271,17 @@ class WriteHandler:
                 taken.extend(described)
                 yield [Chunk.of(chunk) for chunk in described]
 
-        writer = ObjectWriter(self.source, metachunks(), self._metachunk_size(), self._writer)
+        def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> _Writer:
+            quorum = self.storage_method.quorum
+            return self._writer(UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options))
+
+        writer = ObjectWriter(self.source, metachunks(), self._metachunk_size(), writer_of)
         try:
             written = writer.run()
         finally:
-            describe_outcomes(taken[: len(writer.outcomes)], writer.outcomes)
+            note_outcomes(taken[: len(writer.outcomes)], writer.outcomes)
         stored = [chunk for chunk in taken[: len(writer.outcomes)] if not chunk.get("error")]
         return stored, written.size, written.checksum
-
-
-class _KeywordPreparer(Preparer):
-    """Preparer that hands the keywords of its caller to the client as they came.
-
-    Nothing is asked of the description: the caller commits the chunks, or a test of his does not.
-
-    :param given: keywords of ``content_prepare``
-    """
-
-    mandatory = ()
-
-    def __init__(
-        self,
-        container: ContainerClient,
-        target: tuple[str, str, str],
-        policy: str | None,
-        given: Mapping[str, Any],
-        first: int,
-    ) -> None:
-        self._given = given
-        super().__init__(container, target, policy, Options.of(given), first)
-
-    def _ask(
-        self, position: int, content_id: str | None, version: int | str | None, options: Options
-    ) -> tuple[JsonObject, list[ChunkDict]]:
-        given = dict(self._given)
-        if position != self._first:
-            if options.limits.is_phase:
-                given["deadline"] = SoftDeadline(options.limits.deadline or 0)
-            known = {"content_id": content_id, "version": version}
-            given.update({name: value for name, value in known.items() if value is not None})
-        return self._container.content_prepare(
-            *self._target, size=1, position=position, stgpol=self._policy, **given
-        )
 
 
 class MetachunkPreparer:
@@ -360,7 +311,7 @@ class MetachunkPreparer:
         self.container_client = container_client
         first = int(kwargs.pop("meta_pos", None) or 0)
         self.extra_kwargs = kwargs
-        self._preparer = _KeywordPreparer(
+        self._preparer = KeywordPreparer(
             container_client, (account, container, obj_name), policy, kwargs, first
         )
         #: Chunks of the first metachunk.
@@ -373,9 +324,9 @@ class MetachunkPreparer:
         return self._preparer.meta
 
     def __call__(self) -> Iterator[list[ChunkDict]]:
-        """Yield metachunks, lists of chunks, as long as one is asked for."""
+        """Yield metachunks, lists of chunks, without end."""
         described = self.first_body
-        # Each call begins anew, whatever became of those before.
+        # Each call begins again with the first metachunk.
         metachunks = iter(copy(self._preparer))
         next(metachunks)
         while True:
@@ -384,7 +335,7 @@ class MetachunkPreparer:
             described = [chunk.described() for chunk in next(metachunks)]
 
     def all_chunks_so_far(self) -> list[ChunkDict]:
-        """All the chunks yielded so far, to remove them after a failure."""
+        """All the chunks yielded so far, to be removed after a failure."""
         return self._all_chunks
 
 
@@ -424,7 +375,7 @@ class MetachunkWriter:
         return self._quorum
 
     def buffer_size(self) -> int:
-        """Bytes to read next from the source: small at first, for a quick start, then more."""
+        """Bytes to read next from the source: few at first, for a quick start, then more."""
         return next(self._buffer_sizes)
 
     def quorum_or_fail(self, successes: Sequence[object], failures: Iterable[ChunkDict]) -> None:
@@ -478,9 +429,9 @@ class MetachunkLinker(MetachunkWriter):
 
     @property
     def links(self) -> list[ChunkDict]:
-        """One for each chunk, in the same order.
+        """Links, in the order of the chunks.
 
-        Those that failed have an ``error``, those that the service may hold all the same a true
+        Those that failed have an ``error``. Those that the server may hold all the same have a true
         ``maybe_stored``.
         """
         return [outcome.described() for outcome in self._linker.outcomes]
@@ -490,7 +441,7 @@ class MetachunkLinker(MetachunkWriter):
 
         :returns: those that were made
         :raises oio.common.exceptions.OioException: too few of them could be made, see
-            :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`; the others are there
+            :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`; those that were made stay
         """
         return [chunk.described() for chunk in self._linker.link()]
 
@@ -545,5 +496,5 @@ class LinkHandler:
         ]
 
     def all_chunks_so_far(self) -> list[ChunkDict]:
-        """All the links so far, to remove them after a failure."""
+        """All the links so far, to be removed after a failure."""
         return [link for linker in self._linkers for link in linker.links]

@@ -12,6 +12,7 @@ from oio.api._facade.accounts import AccountApi
 from oio.api._facade.call import warn_deprecated, warn_unknown
 from oio.api._facade.containers import ContainerApi
 from oio.api._facade.copies import CopiesApi
+from oio.api._facade.deletions import DeletionApi
 from oio.api._facade.files import FilesApi
 from oio.api._facade.health import HealthApi
 from oio.api._facade.listings import ListingApi
@@ -114,7 +115,9 @@ _MADE_AGAIN = frozenset(
 _DEFAULTS_OF_CLIENTS = ("admin_mode", "force_master", "max_answer_size", "request_attempts", "retry")
 
 
-class ObjectStorageApi(AccountApi, ContainerApi, ListingApi, ObjectApi, FilesApi, CopiesApi, HealthApi):
+class ObjectStorageApi(
+    AccountApi, ContainerApi, ListingApi, ObjectApi, DeletionApi, FilesApi, CopiesApi, HealthApi
+):
     """The Object Storage API.
 
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One

@@ -12,7 +12,7 @@ from oio.api._data.metachunks import UploadRequest
 from oio.api._data.source import Source
 from oio.common.answers import JsonObject
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict
+from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import StorageMethod
 
@@ -97,7 +97,7 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
         try:
             transferred, digest = writer.write(Source(source, self.options.limits), size)
         finally:
-            io.describe_outcomes(self.meta_chunk, writer.outcomes)
+            note_outcomes(self.meta_chunk, writer.outcomes)
         return transferred, digest, [chunk for chunk in self.meta_chunk if not chunk.get("error")]
 
 
@@ -107,6 +107,5 @@ class ReplicatedWriteHandler(io.WriteHandler):
     For initialization parameters, see :class:`oio.api.io.WriteHandler`.
     """
 
-    def _writer(self, chunks: list[Chunk], checksum: Checksum, first: bool) -> CopiesWriter:
-        quorum = self.storage_method.quorum
-        return CopiesWriter(UploadRequest(self.sysmeta, chunks, checksum, first, quorum, self.options))
+    def _writer(self, request: UploadRequest) -> CopiesWriter:
+        return CopiesWriter(request)

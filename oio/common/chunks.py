@@ -140,6 +140,20 @@ class Chunk:
             described.update(pos=f"{pos}.{self.index}", num=self.index)
         return described
 
+    def row(self, content_id: str) -> ChunkDict:
+        """Describe it as a row of the database of a container.
+
+        :param content_id: ID of the object
+        """
+        return {
+            "type": "chunk",
+            "id": self.url,
+            "hash": self.hash or "",
+            "size": self.size or 0,
+            "pos": self.pos,
+            "content": content_id,
+        }
+
 
 @dataclass(slots=True, unsafe_hash=True)
 class Outcome:
@@ -170,3 +184,17 @@ def to_remove(outcomes: Iterable[Outcome], *, only_failed: bool = False) -> list
 def late(outcomes: Iterable[Outcome]) -> frozenset[str]:
     """URLs of the chunks that a server may still be about to store: it has not answered."""
     return frozenset(o.chunk.url for o in outcomes if o.maybe_stored and o.error)
+
+
+def note_outcomes(described: Iterable[ChunkDict], outcomes: Iterable[Outcome]) -> None:
+    """Note in the dicts of a caller what became of their chunks.
+
+    :param described: chunks, in the order of the outcomes
+    """
+    # Writing that failed before it began has none.
+    for chunk, outcome in zip(described, outcomes, strict=False):
+        if outcome.error:
+            chunk["error"] = outcome.error
+        elif outcome.chunk.size is not None:
+            chunk.update(size=outcome.chunk.size, hash=outcome.chunk.hash)
+        chunk["maybe_stored"] = outcome.maybe_stored

@@ -418,6 +418,23 @@ def test_two_repairs_at_once_agree(struck: Struck, policy: str) -> None:
 
 
 @redundant
+@pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
+def test_two_repairs_at_once_add_an_absent_chunk_once(
+    namespace: Namespace, api: Any, policy: str, operation: str
+) -> None:
+    target = "health", f"box-{next(_numbers)}", "o"
+    api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+    lose_row(namespace, api, target)
+    with namespace.api(key_file=None) as other:
+        meanwhile = Meanwhile(operation, lambda: other.object_repair(*target))
+        (failed,) = api.object_repair(*target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert "meanwhile" in str(failed.error)
+    assert len(chunks_of(api, *target)) == 3
+    assert_sound_and_alone(namespace, api, target, DATA)
+
+
+@redundant
 def test_a_repair_that_fails_leaves_what_another_one_has_named(struck: Struck, policy: str) -> None:
     """Where IDs are computed, both choose the same place, and the same name for the new chunk."""
     with contextlib.ExitStack() as stack:
@@ -539,6 +556,50 @@ def test_a_chunk_that_is_dropped_meanwhile_is_not_left_where_it_was(
             (failed,) = api.object_repair(*target, on_event=meanwhile).failed
         assert meanwhile.is_done
         assert "meanwhile" in str(failed.error)
+        assert_sound_and_alone(namespace, api, target, DATA)
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@redundant
+@pytest.mark.parametrize(
+    ("kind", "operation"), [("missing", "PUT chunk"), ("flipped", "DELETE chunk"), ("flipped", "PUT chunk")]
+)
+def test_two_repairs_at_once_make_a_chunk_again_where_it_was(
+    full_namespaces: dict[str, Namespace], release: str, policy: str, kind: str, operation: str
+) -> None:
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+        damage.KINDS[kind][0](namespace, chunks_of(api, *target)[0])
+        meanwhile = Meanwhile(operation, lambda: other.object_repair(*target))
+        api.object_repair(*target, on_event=meanwhile)
+        assert meanwhile.is_done
+        assert_sound_and_alone(namespace, api, target, DATA)
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@redundant
+@pytest.mark.parametrize("kind", ["missing", "flipped"])
+def test_a_repair_that_fails_leaves_what_another_one_has_made_where_it_was(
+    full_namespaces: dict[str, Namespace], release: str, policy: str, kind: str
+) -> None:
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with contextlib.ExitStack() as stack:
+        api, other = (stack.enter_context(namespace.api(key_file=None)) for _ in range(2))
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+        damage.KINDS[kind][0](namespace, chunks_of(api, *target)[0])
+
+        def overtake() -> None:
+            assert other.object_repair(*target).status == "repaired"
+            stack.enter_context(namespace.faults(Fault("status", "rawx", "PUT", status=503)))
+
+        meanwhile = Meanwhile("POST content/spare", overtake)
+        api.object_repair(*target, on_event=meanwhile)
+        assert meanwhile.is_done
         assert_sound_and_alone(namespace, api, target, DATA)
         api.object_delete(*target)
         namespace.settle()

@@ -163,6 +163,44 @@ def test_error_keeps_its_status_whatever_its_body(shared_namespace, shared_api, 
     assert caught.value.reqid
 
 
+#: Calls that act on the versions of a listing.
+VERSION_CALLS: dict[str, Call] = {
+    "flush": lambda api, t: api.container_flush(*t[:2]),
+    "flush of Backblaze": lambda api, t: api.container_flush(*t[:2], key_file=__file__),
+    "purge": lambda api, t: api.container_purge(*t[:2], maxvers=1),
+    "recount": lambda api, t: api.container_touch(*t[:2], recompute=True),
+    "check": lambda api, t: list(api.container_check(*t[:2])),
+}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "o", "deleted": False},
+        {"name": "o", "deleted": False, "version": None},
+        {"name": "o", "deleted": False, "version": []},
+        {"name": "o", "version": 1},
+    ],
+    ids=["no version", "null as version", "list as version", "not said whether it is deleted"],
+)
+@pytest.mark.parametrize("call", VERSION_CALLS.values(), ids=VERSION_CALLS)
+def test_listing_that_does_not_tell_versions_is_no_listing_of_them(shared_namespace, shared_api, call, row):
+    target = stored(shared_api, SMALL)
+    page = {"objects": [{**row, "chunk_method": "backblaze/account_id=A,bucket_name=B"}]}
+    listing = Fault(
+        "status",
+        service="proxy",
+        operation="container/list",
+        status=200,
+        body=json.dumps(page).encode(),
+        headers=(("x-oio-list-truncated", "false"),),
+    )
+    with shared_namespace.faults(listing) as plan, pytest.raises(exc.OioProtocolError):
+        call(shared_api, target)
+    plan.assert_met()
+    assert read(shared_api, target) == (SMALL, None)
+
+
 # --- lengths, and heads -----------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ import oio.api.types
 
 ROOT = Path(oio.__file__).parent
 FACADE, FACE = ROOT / "api" / "_facade", ROOT / "aio" / "_face"
-PARTS = ("accounts", "containers", "copies", "data", "files", "health", "listings", "objects")
+PARTS = ("accounts", "containers", "copies", "data", "deletions", "files", "health", "listings", "objects")
 
 _WIDTH = 102
 """Characters in a line of a docstring, without its indentation."""

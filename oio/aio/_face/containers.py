@@ -138,7 +138,7 @@ class AsyncContainerApi(FaceBase):
         again. A container that is not there any more is forgotten by its account. When that fails half-way,
         they stay at 0 until it is called again, or the container changes.
 
-        :param attempts: how often to try when the account knows of a later event
+        :param attempts: attempts in all when the account knows of a later event
         :raises NoSuchContainer: the account does not know the container
         :raises Conflict: the account knows of a later event at the last attempt
         """
@@ -191,7 +191,7 @@ class AsyncContainerApi(FaceBase):
         """Set properties on a container.
 
         :param properties: a dictionary of properties, text to text; an empty value removes the property
-        :param clear: remove the other user properties first; the way to remove all of them is to set none
+        :param clear: remove the other user properties first; with no `properties`, all of them are removed
         :param system: dictionary of system properties to set, whose names begin with ``sys.``
         :raises NoSuchContainer: there is no such container
         :raises ValueError: there is nothing to do

@@ -38,9 +38,9 @@ class AsyncCopiesApi(FaceBase):
         whose chunks share their data with those of the first. Where a chunk server makes no links, the data
         are copied.
 
-        When too few chunks of a metachunk can be linked, a server refuses to link or copy a chunk that it
-        has, or the new object is refused, no link is left. An
-        object of the same name is replaced, or gets a new version, as by :meth:`object_create`.
+        An object of the same name is replaced, or gets a new version, as by :meth:`object_create`. No link is
+        left when too few chunks of a metachunk can be linked, when a server refuses to link or copy a chunk
+        that it has, or when the new object is refused.
 
         :param target_account: account of the object to copy
         :param target_container: container of the object to copy
@@ -54,9 +54,9 @@ class AsyncCopiesApi(FaceBase):
         :param properties_directive: ``COPY`` gives the copy the properties of the object, ``REPLACE`` those
             of the next arguments
         :param properties: properties of the copy, with ``REPLACE``: text to text, an empty value is dropped
-        :param metadata: the same, of an older time
+        :param metadata: older name of `properties`, which win
         :returns: description of the copy
-        :raises ValueError: an argument is wrong, or says nothing about which of the two objects it is for
+        :raises ValueError: an argument is wrong, or does not tell which of the two objects it is for
             (``cid``, ``version``, ``content_id``)
         :raises NoSuchObject: there is no such object to copy, or its latest version is a delete marker
         :raises NoSuchContainer: there is no container of one of these names. That of the copy may be missing
@@ -98,16 +98,15 @@ class AsyncCopiesApi(FaceBase):
         **kwargs: Unpack[BulkOptions],
     ) -> None:
         """Take a snapshot of a container: another container, with all the objects and versions that the
-        first has now, which lives on whatever becomes of them. Nothing can be written into it.
+        first has now, which lives on whatever becomes of those. Nothing can be written into it.
 
         The objects of the snapshot share the data of their chunks with the originals, as by
         :meth:`object_link`. A chunk that is missing in the container is missing in the snapshot too, unless
         its object has so few of them that no write would be accepted (2 of 3 copies, 7 of 6+3 fragments and
         all 3 of 2+1 are enough): such an object prevents the snapshot.
 
-        Pay attention to the fact that the source container is frozen during the snapshot capture, and
-        enabled again in the end, whatever happens (a failure to do so is logged). The capture may take some
-        time, depending on the number of objects hosted by the container.
+        The source container is frozen meanwhile, and enabled again in the end, whatever happens (a failure to
+        do so is logged). That may take some time, depending on the number of objects in the container.
 
         When it fails, the snapshot and its chunks are removed, as far as the services can be reached. What
         cannot be removed is logged, and must be destroyed by :meth:`container_delete` with ``force``:
@@ -117,8 +116,8 @@ class AsyncCopiesApi(FaceBase):
         :param container: name of the source container
         :param dst_account: account in which the snapshot will be created
         :param dst_container: name of the new container (i.e. the snapshot)
-        :param batch: how many chunks are noted in the snapshot by one request
-        :param batch_size: the same, by another name, which wins
+        :param batch: number of chunks that one request notes in the snapshot
+        :param batch_size: another name of `batch`, which wins
         :raises NoSuchContainer: there is no such container
         :raises OioException: the container is divided among shards; nothing was frozen
         :raises BadRequest: there is a container with the name of the snapshot

@@ -84,7 +84,7 @@ class AsyncFilesApi(FaceBase):
             creates it; ``"xb"`` creates it, and is refused when it exists, which is looked at before the
             first byte and again before the commit
         :param buffering: bytes of the buffer, 1 at least
-        :param version: to read, the latest by default; or of the new object
+        :param version: version to read, the latest by default; or that of the new object
         :param policy: storage policy of the object that is written; by default that of the namespace
         :param properties: of the object that is written, text to text
         :param mime_type: of the object that is written

@@ -42,15 +42,15 @@ class AsyncListingApi(FaceBase):
         """List objects inside a container, page by page.
 
         :param limit: maximum number of objects and prefixes to return; 1000 by default, and for 0 or less
-        :param marker: names after this one only
+        :param marker: only names after this one
         :param delimiter: one ASCII character; what follows it in names is folded into prefixes
-        :param prefix: names that begin so only
-        :param end_marker: names before this one only
+        :param prefix: only names with this prefix
+        :param end_marker: only names before this one
         :param properties: if True, list object properties along with objects
         :param versions: if True, list all versions of objects. After a page that ends between two versions of
-            an object, go on with `version_marker`; services of 7.3 lose the others then, and one with a
-            delimiter may lose more: :meth:`object_list_all` does not.
-        :param deleted: if True, list also the deleted objects
+            an object, go on with `version_marker`. Services of 7.3 lose the other versions there, and more
+            with a delimiter; :meth:`object_list_all` loses none.
+        :param deleted: if True, also list the objects whose latest version is a delete marker
         :param version_marker: with `versions`, also the versions of the object `marker` that are older than
             this one. Services of 7.3 ignore it, and never give one
         :returns: a dict which contains
@@ -134,15 +134,15 @@ class AsyncListingApi(FaceBase):
     ) -> AsyncItems[ListedObject] | AsyncItems[ListedObject | ListedPrefix]:
         """Iterate over the objects of a container, in the order of their names (as UTF-8).
 
-        What is created or deleted meanwhile may be there or not; all the rest is there once.
+        Objects that are created or deleted meanwhile may be there or not; all others are there once.
 
-        :param limit: number of objects and prefixes that are asked for at once: 1000 by default and for 0 or
-            less, 10000 at most
-        :param marker: names after this one only; with a delimiter, none of those that it shares a prefix with
+        :param limit: number of objects and prefixes in one page: 1000 by default and for 0 or less, 10000 at
+            most
+        :param marker: only names after this one; with a delimiter, none that it shares a prefix with
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them: ``{"prefix": "photos/"}``
-        :param prefix: names that begin so only
-        :param end_marker: names before this one only
+        :param prefix: only names with this prefix
+        :param end_marker: only names before this one
         :param properties: give the properties of the objects too
         :param versions: give all versions of the objects, the newest one first, and delete markers
         :param deleted: give the objects whose latest version is a delete marker too
@@ -183,9 +183,9 @@ class AsyncListingApi(FaceBase):
 
         :param account: account in which the containers are
         :param limit: maximum number of results to return; 1000 by default, and for 0 or less
-        :param marker: names after this one only
-        :param end_marker: names before this one only
-        :param prefix: names that begin so only
+        :param marker: only names after this one
+        :param end_marker: only names before this one
+        :param prefix: only names with this prefix
         :param delimiter: what follows it in names is folded into prefixes
         :param s3_buckets_only: only names that can be those of buckets
         :param region: only the containers of this region, in any letter case
@@ -223,11 +223,11 @@ class AsyncListingApi(FaceBase):
     ) -> AsyncItems[ContainerRow]:
         """Iterate over the containers of an account, in the order of their names (as UTF-8).
 
-        :param limit: number of containers and prefixes that are asked for at once: 1000 by default and for 0
-            or less, 10000 at most
-        :param marker: names after this one only; with a delimiter, the prefix that it is inside of is there
-        :param end_marker: names before this one only
-        :param prefix: names that begin so only
+        :param limit: number of containers and prefixes in one page: 1000 by default and for 0 or less, 10000
+            at most
+        :param marker: only names after this one; with a delimiter, the prefix that it is inside of is there
+        :param end_marker: only names before this one
+        :param prefix: only names with this prefix
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them
         :param s3_buckets_only: only names that can be those of buckets

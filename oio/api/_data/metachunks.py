@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -61,7 +60,7 @@ class ObjectWriter:
     """
 
     _pool: green.ContextPool | None = None
-    """Green threads that prepare the next metachunk, once there were some."""
+    """Green threads that prepare the next metachunk while one is sent."""
     _asking: Any = None
     """The one that asks for its chunks."""
     _connecting: Sequence[Any] = ()
@@ -90,41 +89,38 @@ class ObjectWriter:
         :raises oio.common.exceptions.OioException: a metachunk is lost
         """
         source, limit = self._source, self._metachunk_size
+        if self._ahead and self._pool is None and source.has_more_than(limit):
+            # Metachunks that were prepared in vain do no harm.
+            with green.ContextPool() as self._pool:
+                return self.run()
         checksum = in_threads(new_checksum(MD5), source.left_in_memory())
         total, first = 0, True
-        try:
-            while True:
-                chunks = next(self._metachunks, None) if self._asking is None else self._asked()
-                if chunks is None:
-                    text = f"The source has more than the {total} bytes that chunks were prepared for"
-                    raise exc.OioException(text)
-                writer = self._writer_of(chunks, checksum, first)
-                if self._ahead and source.has_more_than(limit):
-                    self._ask_ahead(chunks)
-                try:
-                    size, _ = writer.write(source, limit)
-                finally:
-                    self.outcomes += writer.outcomes
-                first = False
-                total += size
-                if size < limit or source.is_exhausted():
-                    stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
-                    return Written(stored, total, checksum.hexdigest())
-        finally:
-            if self._pool is not None:
-                # What was prepared in vain is of no harm.
-                self._pool.__exit__(*sys.exc_info())
+        while True:
+            chunks = next(self._metachunks, None) if self._asking is None else self._asked()
+            if chunks is None:
+                text = f"The source has more than the {total} bytes that chunks were prepared for"
+                raise exc.OioException(text)
+            writer = self._writer_of(chunks, checksum, first)
+            if self._pool is not None and source.has_more_than(limit):
+                self._ask_ahead(self._pool, chunks)
+            try:
+                size, _ = writer.write(source, limit)
+            finally:
+                self.outcomes += writer.outcomes
+            first = False
+            total += size
+            if size < limit or source.is_exhausted():
+                stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
+                return Written(stored, total, checksum.hexdigest())
 
     # --- the next metachunk, before it is needed ---
 
-    def _ask_ahead(self, using: list[Chunk]) -> None:
+    def _ask_ahead(self, pool: green.ContextPool, using: list[Chunk]) -> None:
         """Ask for its chunks now, and connect to their servers.
 
         :param using: chunks that are being sent meanwhile
         """
-        if self._pool is None:
-            self._pool = green.ContextPool().__enter__()
-        self._asking = self._pool.spawn(self._ask, self._pool, using)
+        self._asking = pool.spawn(self._ask, pool, using)
         # The request is on its way before the first data are.
         green.eventlet_yield()
 

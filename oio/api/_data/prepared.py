@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.common import exceptions as exc
 from oio.common.answers import ANSWER_ERRORS, unexpected
 from oio.common.chunks import Chunk
+from oio.common.deadlines import SoftDeadline
+from oio.common.options import Options
 from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
     from oio.common.answers import JsonObject
     from oio.common.chunks import ChunkDict
-    from oio.common.options import Options
     from oio.container.client import ContainerClient
 
 
@@ -107,3 +108,38 @@ class Preparer(Iterator[list[Chunk]]):
             chunks = self._placed(described, position)
         self._position += 1
         return chunks
+
+
+class KeywordPreparer(Preparer):
+    """Preparer that hands the keywords of its caller to the client as they came.
+
+    The description may lack anything: the caller commits the chunks, or does not, as in a test.
+
+    :param given: keywords of ``content_prepare``
+    """
+
+    mandatory = ()
+
+    def __init__(
+        self,
+        container: ContainerClient,
+        target: tuple[str, str, str],
+        policy: str | None,
+        given: Mapping[str, Any],
+        first: int,
+    ) -> None:
+        self._given = given
+        super().__init__(container, target, policy, Options.of(given), first)
+
+    def _ask(
+        self, position: int, content_id: str | None, version: int | str | None, options: Options
+    ) -> tuple[JsonObject, list[ChunkDict]]:
+        given = dict(self._given)
+        if position != self._first:
+            if options.limits.is_phase:
+                given["deadline"] = SoftDeadline(options.limits.deadline or 0)
+            known = {"content_id": content_id, "version": version}
+            given.update({name: value for name, value in known.items() if value is not None})
+        return self._container.content_prepare(
+            *self._target, size=1, position=position, stgpol=self._policy, **given
+        )

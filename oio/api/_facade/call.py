@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of the API: keywords and defaults made into options, checks, and the exceptions that leave them."""
+"""Calls of the API: options made of defaults and keywords, checks of what is addressed, and exceptions."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class NotFoundContainer(NoSuchContainer, NotFound):
 class ApiBase(Services):
     """State that the parts of the API share.
 
-    Applications' tests make objects without it, hence the defaults.
+    All of it has defaults: tests of applications make objects whose constructor sets nothing.
     """
 
     _scores_delay: float = REFRESH_DELAY
-    """Seconds for which the scores of the chunk servers are taken to be right."""
+    """Seconds for which the scores of chunk servers hold."""
     _global_kwargs: Mapping[str, Any]
     _ca_certs: str | None = None
     _defaults: tuple[dict[str, Any], Options] | None = None
-    """Copy of the keywords that the options were made of, and the options."""
+    """Copy of `_global_kwargs`, and the options that were made of it."""
 
     @cached_property
     def _b2_clients(self) -> B2Clients:
@@ -64,9 +64,9 @@ class ApiBase(Services):
 
     @property
     def _options(self) -> Options:
-        """Options of a call without keywords: subclasses may change them."""
+        """Options of a call without keywords. Subclasses may change `_global_kwargs` at any time."""
         if self._defaults is None or self._defaults[0] != self._global_kwargs:
-            # What all calls share must not grow with each chunk.
+            # A dict of figures that all calls share must not grow with each chunk.
             made = Options.of(self._global_kwargs).changed(figures_by_chunk=False, hedging=self._hedging)
             self._defaults = dict(self._global_kwargs), made
         return self._defaults[1]
@@ -77,9 +77,9 @@ class ApiBase(Services):
         """A client of the conscience."""
 
     def _names_of(self, account: str | None, container: str | None, options: Options) -> tuple[str, str]:
-        """Get the names of a container, which chunks carry and a container ID does not tell.
+        """Get the names of an account and a container, which chunks are stored with.
 
-        :raises NotFound: the directory does not know them
+        :raises NotFound: only the container ID is given, and the directory does not know it
         """
         if account is not None and container is not None:
             return account, container
@@ -94,14 +94,14 @@ class ApiBase(Services):
 class Call:
     """One call of the API, about nothing in particular.
 
-    Entering it gives the options of the call. Exceptions of the library that leave it know the request ID.
+    Entering it gives the options of the call. Exceptions of the library that leave it get the request ID.
 
     :param api: the object that is called
     :param given: keywords of the caller
-    :param account: what it is about, as far as its class looks at that
+    :param account: like the next three, checked by the classes of calls that need it
     :param forgets: drops from the cache of the caller what the call, even a failed one, makes out of date;
         takes account, container, and keywords ``cid`` and ``cache``
-    :param changes: the call makes what is cached of the object out of date
+    :param changes: the call changes the object: what is cached of it is dropped
     """
 
     prefix: ClassVar[str] = ""
@@ -169,7 +169,7 @@ class Call:
             self._forgets(self._account, self._container, cid=options.cid, cache=options.cache)
 
     def _explain(self, err: OioException) -> None:
-        """Raise another exception, which tells what does not exist."""
+        """Raise the exception that tells what does not exist, if that is why the call failed."""
 
 
 class AccountCall(Call):
@@ -202,7 +202,7 @@ class ContainerCall(Call):
 class CreationCall(ContainerCall):
     """One call of the API that creates an object: only its container may be missing.
 
-    It has the name of the object if that must be there already.
+    `obj` is given only when the object must exist already.
     """
 
     prefix = "create-"
@@ -212,10 +212,10 @@ class CreationCall(ContainerCall):
     __slots__ = ("_source",)
 
     def read(self, source: Readable, size: int | None, argument: str) -> Source:
-        """Make a source of the data of the object. What it raises is the application's: it is left as it is.
+        """Make a source of the data of the object. Its exceptions are the application's: they are left alone.
 
         :param size: bytes that it must have; None when unknown
-        :param argument: name of the argument that it was given as
+        :param argument: name of the argument with the data
         """
         self._source: Source = Source(source, self.options.limits, size, argument)
         return self._source
@@ -238,7 +238,7 @@ class ObjectCall(ContainerCall):
     __slots__ = ()
 
     def _look_for_name(self, options: Options) -> None:
-        """Ask for the name of what changes: the cache knows no content ID, and soon nobody may know it."""
+        """Ask for the name, which the cache goes by: after the change, nobody may know the content ID."""
         try:
             meta = self._api.container.content_get_properties(
                 self._account,
@@ -261,7 +261,7 @@ class ObjectCall(ContainerCall):
         if self._obj is not None or self.options.content_id is None:
             check_name("obj", self._obj)
         if self._version is not None:
-            check_version(self._version)
+            check_version("version", self._version)
         if self._changes and self._obj is None and self.options.cache is not None:
             self._look_for_name(self.options)
 
@@ -281,7 +281,7 @@ class NoticeCall(ObjectCall):
 def as_not_found(explain: Callable[[OioException], None], err: OioException) -> None:
     """Explain a failure by exceptions that are NotFound too.
 
-    That is for the few calls of which earlier clients raised the answer of the service as it was.
+    That is for the few calls where earlier clients raised what the service had answered.
 
     :param explain: raises NoSuchObject or NoSuchContainer, if that is what the failure means
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of the arguments of the object storage API against values that services cut, ignore or misread.
 
-Each raises a ValueError or a TypeError that names the argument and its value. It is a BadRequest too: that is
-what programs expect which leave the checks to the services.
+Each raises a ValueError or a TypeError that names the argument and its value. It is a BadRequest too, for
+programs that leave the checks to the services.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def check_name(argument: str, value: object, kind: str | None = None) -> str:
     """
     limit = _MAX_BYTES[kind or argument]
     if type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= limit:
-        # Most names are like this, and there may be very many.
+        # Most names are like this, and there may be very many of them.
         return value
     name = check_text(argument, value)
     if not name:
@@ -87,7 +87,7 @@ def check_names(argument: str, values: object, kind: str) -> list[str]:
     return [check_name(kind, value) for value in values]
 
 
-def check_cid(value: object, argument: str = "cid") -> str:
+def check_cid(argument: str, value: object) -> str:
     """Refuse a value that is no container ID; give it back as the services spell it (pitfall 146)."""
     match = _CID.fullmatch(check_text(argument, value))
     if match is None:
@@ -102,7 +102,7 @@ def check_content_id(argument: str, value: object) -> str:
     return str(value)
 
 
-def check_version(value: object, argument: str = "version") -> int | str:
+def check_version(argument: str, value: object) -> int | str:
     """Refuse a value that is no version of an object: an integer, or its decimal digits (pitfall 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise wrong_type(argument, "an int or a str", value)
@@ -112,14 +112,14 @@ def check_version(value: object, argument: str = "version") -> int | str:
 
 
 def check_versions_of(argument: str, values: object) -> list[tuple[str, int | str | None]]:
-    """Refuse what are no names of objects, nor tuples of name and version."""
+    """Refuse anything but names of objects, and tuples of name and version."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise wrong_type(argument, "an iterable of names, or of tuples of name and version", values)
     found: list[tuple[str, int | str | None]] = []
     for value in values:
         name, version = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
         if version is not None:
-            check_version(version, f"a version in {argument}")
+            check_version(f"a version in {argument}", version)
         found.append((check_name(f"a name in {argument}", name, "obj"), version))
     return found
 
@@ -128,7 +128,7 @@ def check_version_marker(value: object, marker: object) -> None:
     """Refuse a version marker that no service understands, or that belongs to no name."""
     if value is None:
         return
-    check_version(value, "version_marker")
+    check_version("version_marker", value)
     if not marker:
         raise WrongValue(f"version_marker needs a marker, the name of its object: {shorten(value)}")
 
@@ -163,7 +163,7 @@ def _integer_of(argument: str, value: object) -> int | None:
 
 
 def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
-    """Read a flag, which may be a word: "false" must not be taken for a wish."""
+    """Read a flag, which may be a word: "false" must not count as true."""
     if isinstance(value, bool):
         return value
     try:
@@ -269,7 +269,7 @@ def check_header_value(argument: str, value: object) -> str | None:
 def check_policy(value: object) -> str | None:
     """Refuse what cannot be the name of a storage policy.
 
-    :returns: None for an empty one too: the service would take it for one of its own (a single copy)
+    :returns: None for an empty name too: the service would take it for a policy of its own (a single copy)
     """
     return check_header_value("policy", value) or None
 

@@ -163,11 +163,12 @@ class ContainerApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
             target = self, account, container, options
-            if not fast:
-                flush(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
-                return
-            with forgetting_objects(*target):
-                flush_fast(*target, bypass_governance=check_flag("bypass_governance", bypass_governance))
+            bypass_governance = check_flag("bypass_governance", bypass_governance)
+            if fast:
+                with forgetting_objects(*target):
+                    flush_fast(*target, bypass_governance=bypass_governance)
+            else:
+                flush(*target, bypass_governance=bypass_governance)
 
     def container_purge(
         self,
@@ -203,7 +204,7 @@ class ContainerApi(ApiBase):
         again. A container that is not there any more is forgotten by its account. When that fails half-way,
         they stay at 0 until it is called again, or the container changes.
 
-        :param attempts: how often to try when the account knows of a later event
+        :param attempts: attempts in all when the account knows of a later event
         :raises NoSuchContainer: the account does not know the container
         :raises Conflict: the account knows of a later event at the last attempt
 
@@ -228,7 +229,7 @@ class ContainerApi(ApiBase):
         ('doc', 'box')
         """
         with Call(self, kwargs) as options:
-            return self._names_of(None, None, replace(options, cid=check_cid(cid)))
+            return self._names_of(None, None, replace(options, cid=check_cid("cid", cid)))
 
     def container_show(
         self, account: str | None, container: str | None, **kwargs: Unpack[ContainerOptions]
@@ -278,7 +279,7 @@ class ContainerApi(ApiBase):
         """Set properties on a container.
 
         :param properties: a dictionary of properties, text to text; an empty value removes the property
-        :param clear: remove the other user properties first; the way to remove all of them is to set none
+        :param clear: remove the other user properties first; with no `properties`, all of them are removed
         :param system: dictionary of system properties to set, whose names begin with ``sys.``
         :raises NoSuchContainer: there is no such container
         :raises ValueError: there is nothing to do

@@ -51,9 +51,9 @@ class CopiesApi(ApiBase):
         whose chunks share their data with those of the first. Where a chunk server makes no links, the data
         are copied.
 
-        When too few chunks of a metachunk can be linked, a server refuses to link or copy a chunk that it
-        has, or the new object is refused, no link is left. An
-        object of the same name is replaced, or gets a new version, as by :meth:`object_create`.
+        An object of the same name is replaced, or gets a new version, as by :meth:`object_create`. No link is
+        left when too few chunks of a metachunk can be linked, when a server refuses to link or copy a chunk
+        that it has, or when the new object is refused.
 
         :param target_account: account of the object to copy
         :param target_container: container of the object to copy
@@ -67,9 +67,9 @@ class CopiesApi(ApiBase):
         :param properties_directive: ``COPY`` gives the copy the properties of the object, ``REPLACE`` those
             of the next arguments
         :param properties: properties of the copy, with ``REPLACE``: text to text, an empty value is dropped
-        :param metadata: the same, of an older time
+        :param metadata: older name of `properties`, which win
         :returns: description of the copy
-        :raises ValueError: an argument is wrong, or says nothing about which of the two objects it is for
+        :raises ValueError: an argument is wrong, or does not tell which of the two objects it is for
             (``cid``, ``version``, ``content_id``)
         :raises NoSuchObject: there is no such object to copy, or its latest version is a delete marker
         :raises NoSuchContainer: there is no container of one of these names. That of the copy may be missing
@@ -90,7 +90,7 @@ class CopiesApi(ApiBase):
                 if getattr(options, name) is not None:
                     raise WrongValue(f"{name} does not tell whether it is for the target or for the link")
             if target_version is not None:
-                check_version(target_version, "target_version")
+                check_version("target_version", target_version)
             properties_directive = properties_directive or "COPY"
             if properties_directive not in _DIRECTIVES:
                 raise WrongValue(
@@ -104,7 +104,15 @@ class CopiesApi(ApiBase):
             try:
                 layout = self._find_target(target, target_version, target_content_id, options)
                 if copies:
-                    given = self._properties_of(target, layout, options)
+                    # Locate leaves out properties that are named like metadata (pitfall 148).
+                    known = self.container.content_get_properties(
+                        target_account,
+                        target_container,
+                        layout.meta["name"],
+                        version=layout.meta["version"],
+                        options=options.renewed(),
+                    )
+                    given = known["properties"]
             except exc.OioException as err:
                 explain_object(err, target_container, target_obj)
                 raise
@@ -140,19 +148,6 @@ class CopiesApi(ApiBase):
         check_linkable(meta)
         return lay_out(meta, chunks, [], self.logger)
 
-    def _properties_of(self, target: Target, layout: Layout, options: Options) -> dict[str, str]:
-        """Get the properties of an object; those named like metadata are not told by locate (pitfall 148)."""
-        account, container, _ = target
-        known = self.container.content_get_properties(
-            account,
-            container,
-            layout.meta["name"],
-            version=layout.meta["version"],
-            options=options.renewed(),
-        )
-        properties: dict[str, str] = known["properties"]
-        return properties
-
     def object_fastcopy(self, *args: Any, **kwargs: Any) -> LinkedObject:
         """Deprecated: use :meth:`object_link`."""
         warn_deprecated("object_fastcopy is deprecated, use object_link")
@@ -169,16 +164,15 @@ class CopiesApi(ApiBase):
         **kwargs: Unpack[BulkOptions],
     ) -> None:
         """Take a snapshot of a container: another container, with all the objects and versions that the
-        first has now, which lives on whatever becomes of them. Nothing can be written into it.
+        first has now, which lives on whatever becomes of those. Nothing can be written into it.
 
         The objects of the snapshot share the data of their chunks with the originals, as by
         :meth:`object_link`. A chunk that is missing in the container is missing in the snapshot too, unless
         its object has so few of them that no write would be accepted (2 of 3 copies, 7 of 6+3 fragments and
         all 3 of 2+1 are enough): such an object prevents the snapshot.
 
-        Pay attention to the fact that the source container is frozen during the snapshot capture, and
-        enabled again in the end, whatever happens (a failure to do so is logged). The capture may take some
-        time, depending on the number of objects hosted by the container.
+        The source container is frozen meanwhile, and enabled again in the end, whatever happens (a failure to
+        do so is logged). That may take some time, depending on the number of objects in the container.
 
         When it fails, the snapshot and its chunks are removed, as far as the services can be reached. What
         cannot be removed is logged, and must be destroyed by :meth:`container_delete` with ``force``:
@@ -188,8 +182,8 @@ class CopiesApi(ApiBase):
         :param container: name of the source container
         :param dst_account: account in which the snapshot will be created
         :param dst_container: name of the new container (i.e. the snapshot)
-        :param batch: how many chunks are noted in the snapshot by one request
-        :param batch_size: the same, by another name, which wins
+        :param batch: number of chunks that one request notes in the snapshot
+        :param batch_size: another name of `batch`, which wins
         :raises NoSuchContainer: there is no such container
         :raises OioException: the container is divided among shards; nothing was frozen
         :raises BadRequest: there is a container with the name of the snapshot
@@ -214,9 +208,9 @@ class CopiesApi(ApiBase):
 
 
 def _check_end(end: str, account: object, container: object, obj: object, content_id: object) -> None:
-    """Check the arguments that tell an object.
+    """Check the arguments that address one of the two objects.
 
-    :param end: what their names begin with
+    :param end: prefix of their names, ``target`` or ``link``
     """
     check_name(f"{end}_account", account, "account")
     check_name(f"{end}_container", container, "container")

@@ -120,26 +120,25 @@ class DataApi(ApiBase):
         :param container: name of the container where to create the object
         :param file_or_path: binary file-like object or path to a file from which to read object data
         :param data: object data: bytes, str (stored as UTF-8), file-like object or iterable of bytes; read
-            once, to its first end, and never kept whole. When there are `data`, nothing but a name is taken
-            of `file_or_path`. A ``read()`` or an iterable that gives None has nothing yet: it is waited for
+            once, to its first end, and never kept whole. When there are `data`, `file_or_path` only gives
+            the name. A ``read()`` or an iterable that gives None has nothing yet: it is waited for
         :param etag: MD5 that the data are expected to have (hexadecimal)
         :param obj_name: name of the object to create, 1023 bytes of UTF-8 at most
         :param mime_type: MIME type of the object
         :param metadata: deprecated, use `properties`
         :param policy: name of the storage policy; by default, or when it is empty, that of the namespace
         :param key_file: path to the file containing credentials (Backblaze), instead of the constructor's
-        :param append: if set, data will be appended to the object, or it will be created
+        :param append: append the data to the object, which is created if it does not exist
         :param properties: a dictionary of properties, text to text; those of empty value are dropped
         :param container_properties: ``{"properties": {...}, "system": {...}}`` of the container if it is
             created with the object
-        :param size: number of bytes that the data are announced with, by an HTTP client for example. With
-            fewer or more, nothing is stored. To notice more, the data are read to their end
+        :param size: announced number of bytes, by an HTTP client for example. With fewer or more, nothing is
+            stored. To notice more, the data are read to their end
         :param kwargs: also ``autocreate`` (True): False refuses to create the container; ``content_id``
             (hexadecimal) and ``version`` of the new object; ``change_policy``: the data are those of the
             object of this ``version``, which is required, exists, and gets the `policy`
-            (:meth:`object_change_policy` reads them itself);
-            ``deadline`` (monotonic seconds), which bounds all of it; ``perfdata``, a dict that gets figures
-            of time (seconds)
+            (:meth:`object_change_policy` reads them itself); ``deadline`` (monotonic seconds), which bounds
+            all of it; ``perfdata``, a dict that gets figures of time (seconds)
         :returns: list of chunks, size and hash of what has been uploaded, and description of the object
         :raises MissingData: there is neither `data` nor `file_or_path`
         :raises MissingName: there is no name
@@ -272,11 +271,11 @@ class DataApi(ApiBase):
         version: int | str | None,
         options: Options,
     ) -> Original:
-        """Look at an object as it is, whatever is cached."""
+        """Locate an object that is to be stored again, whatever is cached."""
         # Seldom needed: the client is ready sooner without it.
         from oio.api._operations.rewrite import Original
 
-        # What has vanished meanwhile must not come back empty; the ID is only for finding it.
+        # A container that has vanished meanwhile must not come back empty; the ID only finds the object.
         later = options.changed(autocreate=None, content_id=None)
         meta, chunks = self.container.content_locate(
             account,
@@ -400,7 +399,7 @@ class DataApi(ApiBase):
 
         Data are moved only when the size is inside a chunk: this one is downloaded, verified, and its
         beginning is stored again with the policy of the object. When that fails, the object is as it was;
-        when the last requests fail, it may be longer than wanted, but ends at a chunk boundary.
+        when the last requests fail, it may be longer than asked for, but ends at a chunk boundary.
 
         :param obj: name of the object to truncate
         :param version: version of the object, the latest by default

@@ -101,7 +101,7 @@ class FilesApi(DataApi):
             creates it; ``"xb"`` creates it, and is refused when it exists, which is looked at before the
             first byte and again before the commit
         :param buffering: bytes of the buffer, 1 at least
-        :param version: to read, the latest by default; or of the new object
+        :param version: version to read, the latest by default; or that of the new object
         :param policy: storage policy of the object that is written; by default that of the namespace
         :param properties: of the object that is written, text to text
         :param mime_type: of the object that is written
@@ -161,9 +161,9 @@ class FilesApi(DataApi):
     def _size_of(
         self, account: str | None, container: str | None, name: str, mode: str, options: Options
     ) -> int:
-        """Bytes that an object has before it is written.
+        """Bytes of an object before it is written; 0 when there is none.
 
-        :raises ObjectExists: it has to be new
+        :raises ObjectExists: there is one, and the mode is ``"xb"``
         """
         try:
             meta = self.container.content_get_properties(account, container, name, options=options.renewed())

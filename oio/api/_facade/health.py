@@ -130,7 +130,7 @@ class HealthApi(ApiBase):
         Delete markers and drained objects have no chunks: they are left out. An object that cannot be looked
         at has an ``error``, and the next one follows.
 
-        :param prefix: objects whose names begin so only
+        :param prefix: only objects whose names have this prefix
         :param checksum: see :meth:`object_check`
         :param concurrency: how many objects are looked at at a time, and up to 8 chunks of each
         :param on_progress: called after each object, in the thread of the caller
@@ -162,7 +162,7 @@ class HealthApi(ApiBase):
         Each is repaired as by :meth:`object_repair`. **Nothing is done but by iterating**: whoever stops
         early leaves the rest as it is, but for those that were repaired at the same time.
 
-        :param prefix: objects whose names begin so only
+        :param prefix: only objects whose names have this prefix
         :param checksum: see :meth:`object_check`
         :param unreachable: see :meth:`object_repair`
         :param frozen: see :meth:`object_repair`

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from oio.api._facade.call import AccountCall, ApiBase, ContainerCall
@@ -71,15 +72,15 @@ class ListingApi(ApiBase):
         """List objects inside a container, page by page.
 
         :param limit: maximum number of objects and prefixes to return; 1000 by default, and for 0 or less
-        :param marker: names after this one only
+        :param marker: only names after this one
         :param delimiter: one ASCII character; what follows it in names is folded into prefixes
-        :param prefix: names that begin so only
-        :param end_marker: names before this one only
+        :param prefix: only names with this prefix
+        :param end_marker: only names before this one
         :param properties: if True, list object properties along with objects
         :param versions: if True, list all versions of objects. After a page that ends between two versions of
-            an object, go on with `version_marker`; services of 7.3 lose the others then, and one with a
-            delimiter may lose more: :meth:`object_list_all` does not.
-        :param deleted: if True, list also the deleted objects
+            an object, go on with `version_marker`. Services of 7.3 lose the other versions there, and more
+            with a delimiter; :meth:`object_list_all` loses none.
+        :param deleted: if True, also list the objects whose latest version is a delete marker
         :param version_marker: with `versions`, also the versions of the object `marker` that are older than
             this one. Services of 7.3 ignore it, and never give one
         :returns: a dict which contains
@@ -170,15 +171,15 @@ class ListingApi(ApiBase):
     ) -> Iterator[ListedObject] | Iterator[ListedObject | ListedPrefix]:
         """Iterate over the objects of a container, in the order of their names (as UTF-8).
 
-        What is created or deleted meanwhile may be there or not; all the rest is there once.
+        Objects that are created or deleted meanwhile may be there or not; all others are there once.
 
-        :param limit: number of objects and prefixes that are asked for at once: 1000 by default and for 0 or
-            less, 10000 at most
-        :param marker: names after this one only; with a delimiter, none of those that it shares a prefix with
+        :param limit: number of objects and prefixes in one page: 1000 by default and for 0 or less, 10000 at
+            most
+        :param marker: only names after this one; with a delimiter, none that it shares a prefix with
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them: ``{"prefix": "photos/"}``
-        :param prefix: names that begin so only
-        :param end_marker: names before this one only
+        :param prefix: only names with this prefix
+        :param end_marker: only names before this one
         :param properties: give the properties of the objects too
         :param versions: give all versions of the objects, the newest one first, and delete markers
         :param deleted: give the objects whose latest version is a delete marker too
@@ -221,9 +222,7 @@ class ListingApi(ApiBase):
                 deleted=deleted,
             )
 
-        def explain(err: OioException) -> None:
-            explain_container(err, container or options.cid)
-
+        explain = partial(explain_container, container=container or options.cid)
         pages = _explained(patiently(list_page, options), explain, options)
         if versions and delimiter:
             pages = folding(pages, delimiter, prefix)
@@ -247,9 +246,9 @@ class ListingApi(ApiBase):
 
         :param account: account in which the containers are
         :param limit: maximum number of results to return; 1000 by default, and for 0 or less
-        :param marker: names after this one only
-        :param end_marker: names before this one only
-        :param prefix: names that begin so only
+        :param marker: only names after this one
+        :param end_marker: only names before this one
+        :param prefix: only names with this prefix
         :param delimiter: what follows it in names is folded into prefixes
         :param s3_buckets_only: only names that can be those of buckets
         :param region: only the containers of this region, in any letter case
@@ -293,11 +292,11 @@ class ListingApi(ApiBase):
     ) -> Iterator[ContainerRow]:
         """Iterate over the containers of an account, in the order of their names (as UTF-8).
 
-        :param limit: number of containers and prefixes that are asked for at once: 1000 by default and for 0
-            or less, 10000 at most
-        :param marker: names after this one only; with a delimiter, the prefix that it is inside of is there
-        :param end_marker: names before this one only
-        :param prefix: names that begin so only
+        :param limit: number of containers and prefixes in one page: 1000 by default and for 0 or less, 10000
+            at most
+        :param marker: only names after this one; with a delimiter, the prefix that it is inside of is there
+        :param end_marker: only names before this one
+        :param prefix: only names with this prefix
         :param delimiter: one ASCII character; the names in which it occurs after `prefix` are folded into a
             single item, in the place of the first of them
         :param s3_buckets_only: only names that can be those of buckets
@@ -332,9 +331,7 @@ class ListingApi(ApiBase):
                 region=region,
             )
 
-        def explain(err: OioException) -> None:
-            explain_account(err, account)
-
+        explain = partial(explain_account, account=account)
         pages = _explained(patiently(list_page, options), explain, options)
         return all_containers(pages, page_size, marker or None)
 

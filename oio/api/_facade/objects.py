@@ -1,51 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls about objects that do not write data: location, properties, removal, notification."""
+"""Calls about what the services know of objects: location, presence, properties, notification."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
-from oio.api._facade.checks import (
-    check_flag,
-    check_names,
-    check_properties,
-    check_property_names,
-    check_versions_of,
-)
-from oio.api._operations.bulk import Wanted, delete_each
-from oio.api._operations.leftovers import Leftovers, Look, has_credentials
+from oio.api._facade.call import ApiBase, NoticeCall, ObjectCall, warn_deprecated
+from oio.api._facade.checks import check_properties, check_property_names
 from oio.api._operations.location import describe, locate
 from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongValue
-from oio.common.cache import forget_object
 from oio.common.easy_value import boolean_value
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api.types import (
-        BulkOptions,
-        Chunk,
-        DeletedObject,
-        DescribedChunk,
-        ObjectMeta,
-        ObjectOptions,
-        ReadOptions,
-    )
-    from oio.common.options import Options
-    from oio.container._removal import Deletion
-
-_NO_FILES = nullcontext()
+    from oio.api.types import Chunk, DescribedChunk, ObjectMeta, ObjectOptions, ReadOptions
 
 
 class ObjectApi(ApiBase):
-    """Calls about objects that leave their data as they are, or remove them."""
+    """Calls about objects that leave their data as they are."""
 
     # --- location ---
 
@@ -140,7 +118,7 @@ class ObjectApi(ApiBase):
         """Check for the presence of an object in a container.
 
         :param trust_level: 0: do not check chunks; 1: check if there are enough chunks to read the object;
-            2: check if all chunks are present. Chunks whose files were cut short are missing; bytes that
+            2: check if all chunks are present. Chunks whose files were cut short count as missing; bytes that
             changed are not noticed
         :raises ValueError: the trust level is another one
         :raises ContentDrained: its chunks were removed, and the trust level is not 0
@@ -152,37 +130,27 @@ class ObjectApi(ApiBase):
             raise WrongValue(f"trust_level must be 0, 1 or 2: {shorten(trust_level)}")
         try:
             with ObjectCall(self, kwargs, account, container, obj, version) as options:
-                return self._exists(account, container, obj, version, trust_level, options)
+                content = options.content_id
+                if trust_level == 0:
+                    meta = self.container.content_get_properties(
+                        account, container, obj, content=content, version=version, options=options
+                    )
+                    # A delete marker has properties too, but is no object.
+                    return not boolean_value(meta.get("deleted"), False)
+                # Chunks that are cached may be elsewhere by now.
+                meta, chunks = self.container.content_locate(
+                    account,
+                    container,
+                    obj,
+                    content=content,
+                    version=version,
+                    properties=False,
+                    options=options,
+                )
+                cid = options.cid_of(account, container)
+                return is_readable(self, meta, chunks, cid, trust_level == 2, options)
         except (exc.NoSuchObject, exc.NoSuchContainer):
             return False
-
-    def _exists(
-        self,
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None,
-        trust_level: int,
-        options: Options,
-    ) -> bool:
-        if trust_level == 0:
-            meta = self.container.content_get_properties(
-                account, container, obj, content=options.content_id, version=version, options=options
-            )
-            # A delete marker has properties too, but is no object.
-            return not boolean_value(meta.get("deleted"), False)
-        # Chunks that are cached may be elsewhere by now.
-        meta, chunks = self.container.content_locate(
-            account,
-            container,
-            obj,
-            content=options.content_id,
-            version=version,
-            properties=False,
-            options=options,
-        )
-        cid = options.cid_of(account, container)
-        return is_readable(self, meta, chunks, cid, trust_level == 2, options)
 
     # --- properties ---
 
@@ -214,7 +182,7 @@ class ObjectApi(ApiBase):
         'application/octet-stream'
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
-            meta: ObjectMeta = describe(self, account, container, obj, version, options)
+            meta: ObjectMeta | Any = describe(self, account, container, obj, version, options)
             return meta
 
     def object_show(
@@ -243,7 +211,7 @@ class ObjectApi(ApiBase):
 
         :param properties: dictionary of properties, text to text; an empty value removes the property
         :param version: version of the object, the latest by default
-        :param clear: remove the others first; the way to remove all of them is to set none
+        :param clear: remove the others first; with no `properties`, all of them are removed
         :raises NoSuchObject: there is no such object
 
         >>> api.object_set_properties("doc", "box", "hello", {"color": "blue"})
@@ -272,7 +240,7 @@ class ObjectApi(ApiBase):
     ) -> bool:
         """Delete some properties from an object.
 
-        :param properties: list of property keys to delete; with none, nothing is removed, nor asked
+        :param properties: list of property keys to delete; with none, nothing is removed or asked
         :param version: version of the object, the latest by default
         :returns: True if the property has been deleted (or was missing)
         :raises NoSuchObject: there is no such object
@@ -309,47 +277,7 @@ class ObjectApi(ApiBase):
         warn_deprecated("object_update is deprecated, use object_set_properties")
         self.object_set_properties(account, container, obj, metadata, version=version, clear=clear, **kwargs)
 
-    # --- removal and notification ---
-
-    def _files_of(
-        self,
-        account: str | None,
-        container: str | None,
-        objects: Iterable[Look],
-        options: Options,
-    ) -> AbstractContextManager[object]:
-        """What is in Backblaze of objects; nothing where there are no credentials."""
-        if not has_credentials(options):
-            return _NO_FILES
-        leftovers = Leftovers(self, account, container, options)
-        leftovers.look_at_all(objects)
-        return leftovers
-
-    def object_drain(
-        self,
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None = None,
-        **kwargs: Unpack[ReadOptions],
-    ) -> None:
-        """Remove all the chunks of an object, but keep all the metadata.
-
-        :param obj: name of the object to drain
-        :param version: version of the object, the latest by default
-        :raises NoSuchObject: there is no such object; it is a NotFound too
-
-        >>> api.object_drain("doc", "box", "hello")
-        >>> api.object_get_properties("doc", "box", "hello")["chunk_method"]
-        'drained'
-        """
-        with (
-            NoticeCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, [(obj, version, options.content_id)], options),
-        ):
-            self.container.content_drain(
-                account, container, obj, version=version, content=options.content_id, options=options
-            )
+    # --- notification ---
 
     def object_touch(
         self,
@@ -371,175 +299,3 @@ class ObjectApi(ApiBase):
             self.container.content_touch(
                 account, container, obj, version=version, content=options.content_id, options=options
             )
-
-    def object_delete(
-        self,
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None = None,
-        bypass_governance: bool = False,
-        **kwargs: Unpack[ReadOptions],
-    ) -> bool:
-        """Delete an object from a container. If versioning is enabled and no version is specified, the object
-        will be marked as deleted but not actually deleted.
-
-        What is actually deleted is also deleted from Backblaze, where there are credentials. What cannot be
-        is logged.
-
-        :param obj: name of the object to delete
-        :param version: version of the object to delete. When a call without it fails for an unknown reason,
-            look before calling again: the second one may remove the mark of the first.
-        :param bypass_governance: also delete a version that has to be retained, unless that is in compliance
-            mode or under legal hold. Services of 7.3 lock no versions
-        :returns: True on success
-        :raises NoSuchObject: there is no such object, or version
-        :raises Forbidden: this version is locked
-
-        >>> api.object_delete("doc", "box", "hello")
-        True
-        """
-        with (
-            ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, [(obj, version, options.content_id)], options),
-        ):
-            return self.container.content_delete(
-                account,
-                container,
-                obj,
-                version=version,
-                content=options.content_id,
-                bypass_governance=check_flag("bypass_governance", bypass_governance),
-                options=options,
-            )
-
-    def object_delete_many(
-        self,
-        account: str | None,
-        container: str | None,
-        objs: Iterable[str],
-        bypass_governance: bool = False,
-        **kwargs: Unpack[BulkOptions],
-    ) -> list[tuple[str, bool]]:
-        """Delete several objects, any number of them. Each is deleted as :meth:`object_delete` does it.
-
-        When it fails, some of them may be deleted.
-
-        :param objs: an iterable of object names
-        :param bypass_governance: also delete what has to be retained, see :meth:`object_delete`; objects are
-            deleted one by one then
-        :returns: a list of tuples with the name of the object, in the order of `objs`, and a boolean telling
-            if the object has been successfully deleted; all of them are false when there is no such container
-            (of no name at all, the list is empty, and nothing is asked)
-
-        >>> api.object_delete_many("doc", "box", ["nothing"])
-        [('nothing', False)]
-        """
-        with ContainerCall(self, kwargs, account, container) as options:
-            names = check_names("objs", objs, "obj")
-            deletions = self._delete_each(
-                account, container, [(name, None) for name in names], options, bypass_governance
-            )
-            return [(name, deletion.deleted) for name, deletion in deletions]
-
-    def _delete_each(
-        self,
-        account: str | None,
-        container: str | None,
-        wanted: list[Wanted],
-        options: Options,
-        bypass_governance: bool,
-    ) -> list[tuple[str, Deletion]]:
-        """Delete objects, and what is in Backblaze of them; they are no longer cached, whatever happens."""
-        try:
-            with self._files_of(account, container, wanted, options):
-                return delete_each(
-                    self,
-                    account,
-                    container,
-                    wanted,
-                    options,
-                    bypass_governance=check_flag("bypass_governance", bypass_governance),
-                )
-        finally:
-            if options.cache is not None:
-                for name, _ in wanted:
-                    forget_object(account, container, name, cid=options.cid, cache=options.cache)
-
-    def object_delete_ext(
-        self,
-        account: str | None,
-        container: str | None,
-        obj: str | None,
-        version: int | str | None = None,
-        bypass_governance: bool = False,
-        **kwargs: Unpack[ReadOptions],
-    ) -> DeletedObject:
-        """Delete an object as :meth:`object_delete` does it, and tell what became of it.
-
-        :param obj: name of the object to delete
-        :param version: version of the object to delete
-        :param bypass_governance: also delete a version that has to be retained, unless that is in compliance
-            mode or under legal hold. Services of 7.3 lock no versions
-        :returns: a dict with ``deleted`` (True), ``version`` and ``delete_marker``: which version was
-            deleted, or was made to mark the object as deleted. Services of 7.3 do not tell: None, but for a
-            `version` that was given.
-        :raises NoSuchObject: there is no such object, or version
-        :raises Forbidden: this version is locked
-
-        >>> api.object_delete_ext("doc", "box", "hello")["deleted"]
-        True
-        """
-        with (
-            ObjectCall(self, kwargs, account, container, obj, version, changes=True) as options,
-            self._files_of(account, container, [(obj, version, options.content_id)], options),
-        ):
-            deletion = self.container.content_delete_ext(
-                account,
-                container,
-                obj,
-                version=version,
-                content=options.content_id,
-                bypass_governance=check_flag("bypass_governance", bypass_governance),
-                options=options,
-            )
-            return _shown(obj, deletion)
-
-    def object_delete_many_ext(
-        self,
-        account: str | None,
-        container: str | None,
-        objs: Iterable[str | tuple[str, int | str | None]],
-        bypass_governance: bool = False,
-        **kwargs: Unpack[BulkOptions],
-    ) -> list[DeletedObject]:
-        """Delete several objects, or versions of them, and tell what became of each.
-
-        Objects are deleted many at a time, as by :meth:`object_delete_many`, and versions one by one: in a
-        request about many, services of 7.3 would delete the latest version instead.
-
-        :param objs: names of objects, and tuples of name and version
-        :param bypass_governance: also delete what has to be retained, see :meth:`object_delete`; objects are
-            deleted one by one then
-        :returns: a dict for each of them, in order, with ``name``, ``deleted``, ``version`` and
-            ``delete_marker`` (see :meth:`object_delete_ext`; of what is deleted by its name alone, services
-            tell neither), and ``error``, which says why it was not deleted
-
-        >>> (known,) = api.object_delete_many_ext("doc", "box", [("hello", 1)])
-        >>> known["name"], known["version"], known["deleted"]
-        ('hello', '1', False)
-        """
-        with ContainerCall(self, kwargs, account, container) as options:
-            wanted = check_versions_of("objs", objs)
-            deletions = self._delete_each(account, container, wanted, options, bypass_governance)
-            return [_shown(name, deletion) for name, deletion in deletions]
-
-
-def _shown(name: str | None, deletion: Deletion) -> DeletedObject:
-    return {
-        "name": name,
-        "deleted": deletion.deleted,
-        "version": deletion.version,
-        "delete_marker": deletion.delete_marker,
-        "error": deletion.error,
-    }

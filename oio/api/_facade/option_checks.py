@@ -39,7 +39,7 @@ MOST_PARALLEL = 16
 
 _T = TypeVar("_T")
 _DELAYS = ("refresh_delay", "refresh_rawx_scores_delay")
-"""Options of the constructor: what is older is asked for again."""
+"""Options of the constructor: seconds after which a service is asked again."""
 _MAY_BE_ZERO = frozenset(("read_timeout", *_DELAYS))
 
 
@@ -103,7 +103,7 @@ def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
         return None
     if not isinstance(headers, Mapping):
         raise wrong_type(name, "a dict", headers)
-    # Not its items: mappings of headers give one that was added twice as two of them.
+    # Not its items: a mapping of headers has two of a header that was added twice.
     copy = dict(headers)
     for header, value in copy.items():
         check_header(header, value)
@@ -152,7 +152,7 @@ def check_url(name: str, url: object) -> str | None:
 
 
 def check_verification(name: str, value: object) -> bool | str:
-    """Refuse a text that does not tell how reads are verified: a promise must not be lost in silence."""
+    """Refuse a text that is no way to verify reads: a promise must not be lost in silence."""
     if isinstance(value, str):
         if value not in {"strict", "server"}:
             raise WrongValue(f"{name} must be True, False, 'strict' or 'server', not {shorten(value)}")
@@ -168,10 +168,10 @@ def check_listener(name: str, value: object) -> object:
 
 
 def check_cache(name: str, value: object) -> object:
-    """Refuse what cannot keep what is known of objects; only what is used of a dict is needed."""
+    """Refuse what is no cache: it needs the three methods of a dict that are used."""
     if value is None or (
         callable(getattr(value, "get", None))
-        # As Python looks for them: a class may be a cache, but not that of dicts.
+        # On the type, where Python looks for them: the class ``dict`` itself is no cache.
         and all(hasattr(type(value), method) for method in ("__setitem__", "__delitem__"))
     ):
         return value
@@ -193,7 +193,7 @@ def check_pool(name: str, value: object) -> object:
 
 
 def check_unsatisfiable(name: str, value: object) -> str:
-    """Refuse what does not tell what becomes of ranges outside of an object."""
+    """Refuse anything but the two ways to deal with ranges outside of an object."""
     if value is None:
         return "skip"
     if value not in ("skip", "raise"):
@@ -218,7 +218,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "backblaze_api_url": check_url,
     "cache": check_cache,
     "chunk_checksum_algo": check_checksum_algo,
-    "cid": _unless_none(lambda name, value: check_cid(value, name)),
+    "cid": _unless_none(check_cid),
     "content": _unless_none(check_content_id),
     "content_id": _unless_none(check_content_id),
     "headers": check_headers,
@@ -233,7 +233,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "reqid": check_header,
     "retry": check_retry,
     "verify_checksum": check_verification,
-    "version": _unless_none(lambda name, value: check_version(value, name)),
+    "version": _unless_none(check_version),
 }
 """Option -> its check."""
 

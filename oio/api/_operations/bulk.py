@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 BULK_LIMIT = 100
-"""How many names a proxy takes in one request, unless its configuration says otherwise."""
+"""Names that a proxy takes in one request, unless its configuration says otherwise."""
 PARALLEL_CHUNKS = 8
-"""Chunks of one object that are looked at at a time."""
+"""Chunks of one object that are looked at in parallel."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -41,7 +41,7 @@ class Ask(Protocol[_R]):
 
 
 def in_bulk(names: list[str], ask: Ask[_R], options: Options) -> Results[_R]:
-    """Ask for what many names need in as few requests as the proxy allows.
+    """Ask about many names in as few requests as the proxy allows.
 
     :param ask: sends a request about several names
     :param options: of the call
@@ -65,10 +65,10 @@ def _as_asked(names: list[str], answers: Results[_R]) -> Results[_R]:
 
 
 def in_parallel(action: Callable[[_T], _R], items: Iterable[_T], width: int) -> list[_R]:
-    """Do something with each of several things, a few at a time; with all of them, even when some fail.
+    """Act on each of several items, a few at a time, and on all of them even when some fail.
 
-    :param width: how many at a time
-    :returns: the results, in the order of the things
+    :param width: items at a time
+    :returns: the results, in the order of the items
     :raises OioException: the first of the failures
     """
     work = list(items)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -72,13 +73,13 @@ class Commit:
     before: Callable[[Options], None] | None = None
 
     def replacing(self, meta: JsonMapping) -> Commit:
-        """The same change of policy, with what has to be known of the version that it is about.
+        """The same change of policy, with the checksum and the policy of the version that it changes.
 
-        :param meta: description of this version
+        :param meta: description of that version
         """
         checksum = self.checksum
         if checksum is None and not (known := meta.get("hash") or "").strip("0"):
-            # That of the data would be refused: parts of the object were written apart.
+            # The object was written in parts: the service would refuse the checksum of all its data.
             checksum = known
         return replace(self, checksum=checksum, former_policy=meta.get("policy"))
 
@@ -143,8 +144,7 @@ def publish(
     if commit.before is not None:
         try:
             commit.before(options.renewed())
-        except BaseException:  # Nothing may be left, whatever stopped us.
-            # Whatever became of that request, the services do not know the new chunks.
+        except BaseException:  # Whatever became of that request, the services do not know the new chunks.
             undo()
             raise
     try:
@@ -153,7 +153,8 @@ def publish(
             leftovers.committed(target.name, product.meta, product.chunks)
     except exc.OioException as err:
         if commit.former_policy is not None and _wants_transition(err):
-            _publish_announced(services, target, commit, product, options, leftovers=leftovers, undo=undo)
+            with _announcement(services, target, commit, product, options) as announced:
+                publish(services, target, announced, product, options, leftovers=leftovers, undo=undo)
             return
         if is_definitive(err):
             undo()
@@ -169,21 +170,15 @@ def publish(
 
 
 def _wants_transition(err: exc.OioException) -> bool:
-    """Tell whether a change of policy was refused only because it must be announced before."""
+    """Tell whether a change of policy was refused only because it must be announced first."""
     return isinstance(err, exc.BadRequest) and "target policy" in str(err.message)
 
 
-def _publish_announced(
-    services: Services,
-    target: Target,
-    commit: Commit,
-    product: Product,
-    options: Options,
-    *,
-    leftovers: Leftovers,
-    undo: Callable[[], None],
-) -> None:
-    """Announce a change of policy, and commit it; the announcement is taken back when that fails."""
+@contextlib.contextmanager
+def _announcement(
+    services: Services, target: Target, commit: Commit, product: Product, options: Options
+) -> Iterator[Commit]:
+    """Make a change of policy announced before its commit; take the announcement back when that fails."""
 
     def announce(policy: str | None, phase: Options) -> None:
         # The data are stored already, and what users see of the object stays as it was.
@@ -196,10 +191,8 @@ def _publish_announced(
             options=phase,
         )
 
-    before = partial(announce, product.meta["policy"])
-    announced = replace(commit, before=before, former_policy=None)
     try:
-        publish(services, target, announced, product, options, leftovers=leftovers, undo=undo)
+        yield replace(commit, before=partial(announce, product.meta["policy"]), former_policy=None)
     except BaseException:  # The announcement must not stay.
         # Whatever stopped us, the object keeps the policy that it has: the new one, when the commit was done.
         cleaning = replace(options.for_cleaning(), force_master=True)
@@ -216,7 +209,7 @@ def _publish_announced(
 def _was_committed(
     services: Services, target: Target, commit: Commit, product: Product, options: Options
 ) -> bool:
-    """Look whether the object, or what was appended to it, is there (pitfall 143)."""
+    """Check whether the object, or what was appended to it, is there (pitfall 143)."""
     wanted = product.meta["id"], product.meta["version"]
     try:
         found, there = services.container.content_locate(

@@ -26,6 +26,7 @@ from oio.common.utils import compute_perfdata_stats
 
 if TYPE_CHECKING:
     from oio.api._operations.services import Services
+    from oio.api.types import FetchedObject
     from oio.common.answers import JsonObject
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
@@ -49,7 +50,7 @@ class ObjectStream(BlockReader):
         self._options = options
         self._again = again
         self._begin = time.monotonic()
-        #: Why no block is left: empty at the end of the object, else what has cut it short. None before.
+        #: Why no more blocks come: empty at the end of the object, else what has cut it short. None before.
         self._over: str | None = None
         #: Block that nobody has taken yet.
         self._ahead: bytes | None = None
@@ -104,7 +105,7 @@ class ObjectStream(BlockReader):
         finally:
             self._turn.release()
             if self._closer is not None:
-                # Who has closed the stream meanwhile has left the rest to us.
+                # Whoever has closed the stream meanwhile could not close what we were reading.
                 self._close_blocks()
 
     def _next(self) -> bytes:
@@ -160,7 +161,7 @@ class ObjectStream(BlockReader):
         raise exc.OioException(f"The stream was cut short: {self._over}")
 
     def _first_block(self) -> bytes:
-        """The first block; it may be that of another object, which is there by now."""
+        """Get the first block, if need be that of an object which has replaced this one."""
         again, self._again = self._again, None
         try:
             return next(self._blocks)
@@ -197,11 +198,14 @@ class ObjectStream(BlockReader):
         self._closer = weakref.ref(green.getcurrent())
         self._rest = b""
         if not self._close_blocks():
-            # Who reads them closes them, then.
+            # The reader closes them, then.
             self._interruption.ask()
 
     def _close_blocks(self) -> bool:
-        """Close them, unless somebody reads them."""
+        """Close the blocks, unless somebody reads them.
+
+        :returns: whether they are closed
+        """
         if not self._turn.acquire(blocking=False):
             return False
         try:
@@ -212,7 +216,7 @@ class ObjectStream(BlockReader):
         return True
 
     def _closed(self) -> exc.OioException:
-        """Tell a reader that the stream was closed before its end: only who has done it knows."""
+        """Make the exception for a reader whose stream was closed, before its end, by another thread."""
         return exc.OioException(
             f"The stream was closed by another thread, after {self._size - self._left} of {self._size} bytes",
             reqid=self._options.reqid,
@@ -241,7 +245,7 @@ class Download:
     """Read of an object.
 
     :param target: names of account, container and object
-    :param properties: they are wanted in the description
+    :param properties: whether the description is to have them
     :param ranges: none for the whole object
     """
 
@@ -262,10 +266,11 @@ class Download:
         part = replace(self, ranges=[(first, last)] if first or last is not None else [])
         return ObjectStream(*part._lay_out(meta, chunks, strict=True), self.options)
 
-    def run(self) -> tuple[Any, ObjectStream]:
+    def run(self) -> tuple[FetchedObject, ObjectStream]:
         """Locate the object; give its description and its bytes."""
         options, logger = self.options, self.services.logger
         question = self.services, *self.target, self.version, self.properties, options
+        meta: Any
         meta, chunks, cached = locate(*question)
         if cached:
             try:
@@ -286,7 +291,7 @@ class Download:
 
     def _lay_out(self, meta: JsonObject, chunks: list[ChunkDict], *, strict: bool) -> tuple[Layout, Strategy]:
         services, options = self.services, self.options
-        # There are names when there is no ID.
+        # Without an ID, the target has names.
         cid = options.cid_of(*self.target[:2])
         meta["container_id"] = cid
         meta["ns"] = services.namespace
@@ -298,7 +303,7 @@ class Download:
     ) -> tuple[Layout, Strategy]:
         """Locate the object again, when nothing of it can be read where it was, nor was anything given.
 
-        :param meta: its description, which the caller has: it becomes that of what is read
+        :param meta: its description, which the caller has already: it is updated in place
         :param err: raised again when the object is still where it was, or cannot be located
         """
         _, container, obj = self.target

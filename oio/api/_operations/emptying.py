@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from oio.api._operations.bulk import in_bulk
 from oio.api._operations.leftovers import Leftovers, has_credentials
-from oio.api._operations.paging import listed_versions, object_page
+from oio.api._operations.paging import listed_versions, object_page, version_page
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import del_cached_object_metadata, forget_object, is_plain
@@ -38,7 +38,7 @@ def _key(row: ListedObject) -> _Key:
 
 
 def _from_master(options: Options, system: Mapping[str, str]) -> Options:
-    """Read a container from the master of its database, unless that would do harm.
+    """Make options that read a container from the master of its database, unless that would do harm.
 
     A replica that is late would show again what was deleted (pitfall 109). But when a frozen container is
     divided among others, reading from masters through it freezes them for good.
@@ -53,7 +53,7 @@ def _from_master(options: Options, system: Mapping[str, str]) -> Options:
 
 
 def master_of(services: Services, account: str | None, container: str | None, options: Options) -> Options:
-    """Read a container from the master of its database, unless that would do harm, see above."""
+    """Make such options for a container whose properties are not known yet."""
     known = services.container.container_get_properties(account, container, options=options)
     with reading_answer():
         return _from_master(options, known["system"])
@@ -79,7 +79,7 @@ def flush(
     gone: set[_Key] = set()
     decided = False
     while True:
-        page = object_page(services.container, account, container, options.renewed(), versions=True)
+        page = version_page(services.container, account, container, None, options.renewed())
         rows = page["objects"]
         if not decided:
             # The first page is from any replica: it tells whether the master may be asked.
@@ -102,7 +102,7 @@ def flush(
 
 
 class _PageDeletion:
-    """Deletion of the versions that a page of a listing has.
+    """Deletion of the versions on one page of a listing.
 
     Objects of one version are deleted by name, many at once, unless the container keeps versions, where this
     only hides them; others are deleted version by version. When the namespace keeps versions, the next page
@@ -155,8 +155,9 @@ class _PageDeletion:
                     # Answers about many do not say why.
                     self._delete_version(single[0])
         finally:
+            cid, cache = self._options.cid, self._options.cache
             for name in versions:
-                _forget(self._account, self._container, name, self._options)
+                forget_object(self._account, self._container, name, cid, cache)
 
     def _delete_by_name(self, rows: list[ListedObject]) -> None:
         if rows:
@@ -205,7 +206,7 @@ def flush_fast(
     :raises OioException: the container is the same after a request as before
     """
     client = services.container
-    # Those that are divided are never truncated.
+    # No harm to divided containers: their flushes are never truncated, so that nothing is listed with it.
     reading = replace(options, force_master=True)
     leftovers = Leftovers(services, account, container, reading)
     if has_credentials(options):
@@ -223,7 +224,7 @@ def flush_fast(
                     f"container {container or options.cid!r} did not change after a flush request"
                 )
             before = now
-    # The service says that it is done, even when it has not looked into the shards.
+    # The service says that all is deleted, even when it has not looked into the shards.
     left = object_page(client, account, container, options.renewed(), limit=1, versions=True)
     if left["objects"] or left["truncated"]:
         flush(services, account, container, options, bypass_governance=bypass_governance)
@@ -258,7 +259,7 @@ def forgetting_objects(
 
 
 def _max_versions(system: Mapping[str, str]) -> int | None:
-    """How many versions a container keeps, if it says so in numbers."""
+    """Number of versions that a container keeps, None if it tells no number."""
     try:
         return int(system[M2_PROP_VERSIONING_POLICY])
     except (KeyError, ValueError):
@@ -266,7 +267,7 @@ def _max_versions(system: Mapping[str, str]) -> int | None:
 
 
 def _versions_to_keep(services: Services, system: Mapping[str, str], options: Options) -> int:
-    """How many versions of an object are kept: the number of the container, else that of the namespace."""
+    """Number of versions of an object that are kept: that of the container, else that of the namespace."""
     kept = _max_versions(system)
     if kept is not None:
         return kept
@@ -279,7 +280,7 @@ def _versions_to_keep(services: Services, system: Mapping[str, str], options: Op
 def purge(
     services: Services, account: str | None, container: str | None, kept: int | None, options: Options
 ) -> None:
-    """Delete the versions of each object but the newest ones; delete markers are left, and do not count.
+    """Delete all but the newest versions of each object; delete markers stay, and do not count.
 
     :param kept: number of versions, at least 1; None for that of the container, else of the namespace
     """
@@ -299,23 +300,12 @@ def purge(
         leftovers = Leftovers(services, account, container, options)
         leftovers.look_at_listed(exceeding)
         with leftovers:
-            for row in reversed(exceeding):
-                _drop(services, account, container, row, options)
-
-
-def _drop(
-    services: Services, account: str | None, container: str | None, row: ListedObject, options: Options
-) -> None:
-    name, version = _key(row)
-    try:
-        services.container.content_delete(
-            account, container, name, version=version, options=options.renewed()
-        )
-    except exc.NotFound:
-        services.logger.debug("Version %s of %r was deleted meanwhile", version, name)
-    finally:
-        _forget(account, container, name, options)
-
-
-def _forget(account: str | None, container: str | None, name: str, options: Options) -> None:
-    forget_object(account, container, name, options.cid, options.cache)
+            for name, version in map(_key, reversed(exceeding)):
+                try:
+                    services.container.content_delete(
+                        account, container, name, version=version, options=options.renewed()
+                    )
+                except exc.NotFound:
+                    services.logger.debug("Version %s of %r was deleted meanwhile", version, name)
+                finally:
+                    forget_object(account, container, name, options.cid, options.cache)

@@ -36,10 +36,10 @@ _QUEUED = 4
 
 
 class RawObjectReader(io.RawIOBase):
-    """Reading of an object that was located once: any part of it, in any order.
+    """Reader of an object that was located once: any part of it, in any order.
 
-    What is read from the beginning on is one request for each metachunk, verified as a whole download is.
-    After a jump, parts are asked for: few bytes at first, more as the reading goes on.
+    From the beginning on, it sends one request for each metachunk, and verifies it as a download does. After
+    a jump, it asks for parts: few bytes at first, more as the reading goes on.
 
     :param opened: the object
     :param name: of the object
@@ -93,17 +93,17 @@ class RawObjectReader(io.RawIOBase):
             if not count:
                 raise exc.OioException(f"The stream ended at byte {self._offset}, not at {self._end}")
             self._offset += count
-        except BaseException:  # Where the stream is now, nobody knows: who reads again gets another.
+        except BaseException:  # Nobody knows where the stream is now: the next read gets another one.
             self._leave()
             raise
         self._position = self._offset
         return count
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Read bytes anywhere, without a move of the reader. Several threads may do it at once.
+        """Read bytes anywhere, without moving the reader. Several threads may do it at once.
 
-        :param size: how many; fewer come at the end of the object only
-        :param offset: the first of them
+        :param size: number of bytes; only at the end of the object there are fewer
+        :param offset: of the first byte
         """
         self._check_open()
         end = min(offset + size, self.size)
@@ -147,16 +147,16 @@ class RawObjectReader(io.RawIOBase):
 
 
 class _Abandoned(Exception):
-    """The writer wants nothing of what it has written to be stored."""
+    """The writer has given the file up: nothing of it is to be stored."""
 
 
 class _Upload:
-    """Upload of what a file is written with, in a thread that begins with the first block.
+    """Upload of the data of a file that is written, in a thread that begins with the first block.
 
-    It knows nothing of the file, so that one that nobody has any more can be abandoned.
+    It does not refer to the file: a file that nobody holds any more is collected, and abandons its upload.
 
-    :param store: stores what a source gives, and ends with the commit
-    :param look: called when all was given, may refuse the commit
+    :param store: stores the data of a source, and commits them
+    :param look: called at the end of the data; it may refuse the commit
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class _Upload:
     ) -> None:
         self._store = store
         self._look = look
-        # Of the kind that the host has: where it has patched threads, they exclude green ones.
+        # Of the host's kind: where threads are patched, its locks exclude green threads.
         self._threading = green.threading_here()
         self._changed = self._threading.Condition()
         self._waiting: deque[bytes] = deque()
@@ -196,7 +196,7 @@ class _Upload:
         self._check()
 
     def _is_elsewhere(self) -> bool:
-        """Whether the thread is one of the process that this one was forked from, its lock too."""
+        """Whether the thread, and its lock, are of the process that this one was forked from."""
         return self._thread is not None and self._process != os.getpid()
 
     def _check(self) -> None:
@@ -262,7 +262,7 @@ class _Upload:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_abandoned)
             if self._is_abandoned:
-                # What follows is the removal of what was sent.
+                # The removal of what was sent must not be interrupted.
                 self._interruption.withdraw()
                 raise _Abandoned("the file was abandoned")
             block = self._waiting.popleft()
@@ -273,12 +273,12 @@ class _Upload:
 
 
 class RawObjectWriter(io.RawIOBase):
-    """Writing of an object, which is committed when the file is closed.
+    """Writer of an object, which is committed when the file is closed.
 
     :param store: see :class:`_Upload`
     :param name: of the object
     :param mode: of the file
-    :param begin: bytes that the object has already
+    :param begin: bytes of the object that is appended to
     :param look: see :class:`_Upload`
     """
 
@@ -313,9 +313,9 @@ class RawObjectWriter(io.RawIOBase):
         with memoryview(data) as view, view.cast("B") as octets:
             try:
                 for begin in range(0, len(octets), _BLOCK):
-                    # Who writes may change the buffer afterwards.
+                    # The caller may change the buffer afterwards.
                     self._upload.put(bytes(octets[begin : begin + _BLOCK]))
-            except BaseException:  # How much was taken is not known: the rest would come twice, or never.
+            except BaseException:  # Nobody knows how much was taken: the rest would be sent twice, or never.
                 self._upload.abandon()
                 raise
             self._position += len(octets)
@@ -326,7 +326,7 @@ class RawObjectWriter(io.RawIOBase):
             return
         try:
             self._upload.finish()
-        except BaseException:  # Also an interruption: who sees it must not believe that it is stored.
+        except BaseException:  # An interruption too: whoever sees it must not find the object stored later.
             self._upload.abandon()
             raise
         finally:
@@ -368,7 +368,7 @@ class ObjectWriter(io.BufferedWriter):
 
     def abort(self) -> None:
         """Store nothing of what was written; the object stays as it was."""
-        # The buffer takes itself for closed then, and drops what it holds.
+        # The buffer is closed with the file below, and drops what it holds.
         self.raw.abort()
 
     def __exit__(

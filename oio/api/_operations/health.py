@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examination of objects: each chunk of each metachunk compared with what its policy asks for."""
+"""Examination of objects: each chunk of each metachunk is compared with what its policy asks for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Group:
     chunks: tuple[Chunk, ...]
 
     def expected_of(self, chunk: Chunk) -> Expected:
-        """What one of its chunks should be: its checksum may be of another algorithm."""
+        """What one of its chunks should be, with a checksum of the algorithm of this chunk."""
         if record_of(chunk) in self.agreed:
             return replace(self.expected, digest=chunk.digest)
         return self.expected
@@ -142,7 +142,7 @@ def _incoherence(groups: tuple[Group, ...], length: int) -> str | None:
 
 
 def _health_of(group: Group, findings: list[list[_Finding]], strategy: Strategy) -> MetachunkHealth:
-    """Add to what was found what only all chunks of a metachunk tell together."""
+    """Add to the findings what only the chunks of a metachunk together tell."""
     method = strategy.method
     taken: set[str] = set()
     healths = []
@@ -150,7 +150,7 @@ def _health_of(group: Group, findings: list[list[_Finding]], strategy: Strategy)
         known = list(found)
         if record_of(chunk) not in group.agreed:
             known.append((Damage.WRONG_RECORD, f"{chunk.size} bytes of checksum {chunk.hash} are recorded"))
-        # The best one stays where it is.
+        # Chunks without findings come first: they stay where they are.
         if chunk.host and chunk.host in taken:
             known.append((Damage.MISPLACED, f"another chunk of the metachunk is on {chunk.host}"))
         taken.add(chunk.host)
@@ -173,7 +173,7 @@ def _health(chunk: Chunk, findings: list[_Finding]) -> ChunkHealth:
 
 
 def _absent(group: Group, strategy: Strategy) -> list[ChunkHealth]:
-    """The chunks that the policy asks for, and nothing names."""
+    """The chunks that the policy asks for, and that are not recorded."""
     expected = strategy.method.expected_chunks
     indexes: Sequence[int | None]
     if strategy.method.ec:

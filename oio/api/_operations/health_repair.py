@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repair of objects: what is missing or damaged is made again elsewhere, and takes the place of the old.
+"""Repair of objects: chunks that are missing or damaged are made again elsewhere.
 
-A new chunk is stored, then verified, then named by the services; only then is the old one deleted. What fails
-before leaves the object as it was, and the new chunk is removed.
+A new chunk is stored, then verified, then named by the services; only then is the old one deleted. A failure
+before that leaves the object as it was, and removes the new chunk.
 """
 
 from __future__ import annotations
@@ -33,24 +33,22 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 _PLACES = 3
-"""How many places are tried for one chunk."""
+"""Places that are tried for one chunk."""
 _NOT_THERE = frozenset({Damage.MISSING, Damage.ABSENT})
 _ELSEWHERE_ONLY = frozenset({Damage.ABSENT, Damage.MISPLACED, Damage.UNREACHABLE, Damage.WRONG_OWNER})
-"""Damage that no other file in the same place can mend."""
+"""Damage that cannot be mended in the same place."""
 _KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
 """Damage of chunks that are not deleted: there is nothing to delete, or it is not ours."""
 
 _GONE = "the object was deleted or changed meanwhile"
 
-_Bean = dict[str, str | int]
-
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a repair is asked for.
+    """Options of a repair.
 
-    :param unreachable: chunks whose servers do not answer are replaced, too
-    :param frozen: objects of frozen containers are repaired, too
+    :param unreachable: replace chunks whose servers do not answer, too
+    :param frozen: repair objects of frozen containers, too
     """
 
     unreachable: bool = False
@@ -75,7 +73,7 @@ class ObjectRepairer:
     """Repairer of one version of an object.
 
     :param names: account and name of its container, None when only its ID is known
-    :param full_names: gives the same, which new chunks are stored with
+    :param full_names: looks for both names, which new chunks are stored with
     :param examined: the object, as it was found
     :param options: of the call
     """
@@ -93,7 +91,7 @@ class ObjectRepairer:
         self._names = names
         self._examined = examined
         self._wishes = wishes
-        # The read timeout bounds each request; the object is told by its name and its version.
+        # The read timeout bounds each request; the requests name the object and its version.
         self._options = replace(options.per_request(), content_id=None, version=None)
         meta = examined.meta
         with reading_answer():
@@ -101,7 +99,7 @@ class ObjectRepairer:
         self._policy = meta.get("policy") or ""
         self._full_names = full_names
         self._owner: JsonMapping = {}
-        #: The container that has the rows of the object.
+        #: Names of the container, or the ID of its shard, that has the rows of the object.
         self._rows: tuple[str | None, str | None] = names
         self._shard: str | None = None
         self._strategy = examined.strategy
@@ -148,7 +146,7 @@ class ObjectRepairer:
         sound = {chunk.url for chunk in health.chunks if chunk.is_sound}
         places.sources.sort(key=lambda chunk: chunk.url not in sound)
         places.avoided += [known[chunk.url] for chunk in targets if chunk.url]
-        # What is lost first: each of them is another source afterwards.
+        # Lost chunks first: each is another source once it is repaired.
         results = {
             id(chunk): self._attempt(group, chunk, known.get(chunk.url or ""), places)
             for chunk in sorted(targets, key=lambda chunk: chunk.is_usable)
@@ -178,13 +176,13 @@ class ObjectRepairer:
         except exc.OioException as err:
             pass_failure_of_call(err, self._options)
             return ChunkRepair(chunk, error=str(err))
-        # The old one may be gone by now.
+        # The old one may be deleted by now.
         places.sources = [*(source for source in places.sources if source != old), new]
         places.kept.append(new)
         return ChunkRepair(chunk, new.url)
 
     def _check_sources(self, group: Group, sources: list[Chunk]) -> None:
-        """Refuse what cannot be made again.
+        """Refuse a metachunk whose chunks cannot be made again.
 
         :raises UnrecoverableContent: too few chunks are left
         """
@@ -197,7 +195,7 @@ class ObjectRepairer:
             )
 
     def _verified(self, group: Group, sources: list[Chunk]) -> list[Chunk]:
-        """Let servers read chunks; returns those whose data are what was stored."""
+        """Let servers read chunks; returns those with the data that were stored."""
 
         def is_usable(chunk: Chunk) -> bool:
             found = self._strategy.examine(chunk, group.expected_of(chunk), True, self._options)
@@ -217,10 +215,10 @@ class ObjectRepairer:
             try:
                 place = self._spare(group, chunk, places, places.avoided)
                 if old is not None and place.url == old.url and len(places.avoided) > 1:
-                    # Servers of chunks that were replaced meanwhile are better than its own.
+                    # Servers of chunks that were replaced before are better than its own.
                     place = self._spare(group, chunk, places, [old])
             except exc.ClientException as err:
-                # There is no other server for it, or its policy is not known any more.
+                # No other server is free, or its policy is not known any more.
                 if error is not None:
                     break
                 return self._replace_in_place(group, chunk, old, places, err)
@@ -255,14 +253,16 @@ class ObjectRepairer:
             raise error or exc.SpareChunkException("there is no other server for it")
         if old.url not in (self._named(self._options.renewed()) or {}):
             raise exc.NotFound(404, None, _GONE)
-        others = [source for source in places.sources if source.url != old.url]
-        if _NOT_THERE.isdisjoint(chunk.damage):
-            # It was found damaged: its place is free once it is certain that it can be made again.
-            others = self._verified(group, others)
-            self._check_sources(group, others)
-            with contextlib.suppress(exc.NotFound):
-                self._services.blob_client.chunk_delete(old.address, options=self._options)
-        self._make(group, old, others)
+        # Another repair may have made it there meanwhile.
+        if not self._verified(group, [old]):
+            others = [source for source in places.sources if source.url != old.url]
+            if _NOT_THERE.isdisjoint(chunk.damage):
+                # A damaged file is deleted once it is certain that it can be made again.
+                others = self._verified(group, others)
+                self._check_sources(group, others)
+                with contextlib.suppress(exc.NotFound):
+                    self._services.blob_client.chunk_delete(old.address, options=self._options)
+            self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
             self._name_chunk(group, old, old)
         elif old.url not in (self._named(self._options.for_cleaning()) or {}):
@@ -304,7 +304,7 @@ class ObjectRepairer:
         return free[0]
 
     def _kept_url(self, group: Group, chunk: ChunkHealth, url: str) -> str:
-        """URL that a container will tell of a chunk: where IDs are computed, it only keeps the server."""
+        """URL that the container will give to a chunk: where IDs are computed, it only keeps the server."""
 
         def computed(pos: str) -> str:
             cid = self._strategy.cid
@@ -327,7 +327,7 @@ class ObjectRepairer:
                 text = "; ".join(detail for _, detail in found)
                 raise exc.CorruptedChunk(f"the new chunk {place.url} is not what was stored: {text}")
         except exc.Conflict:
-            # It is not known whose it is.
+            # The chunk that is in the way may be somebody else's.
             raise
         except BaseException:  # The services do not know the chunk, whatever stopped us.
             self._discard(place)
@@ -364,37 +364,35 @@ class ObjectRepairer:
         try:
             self._change(group, old, new)
         except exc.OioException as err:
-            # Somebody else may have chosen the same place for the same repair.
+            # Another repair may have chosen the same place for the same chunk.
             is_named = self._is_named(group, new)
             if not is_named:
-                self._give_up(old, new, err, is_certain=is_named is False and is_definitive(err))
+                if new is not old:
+                    if is_named is False and is_definitive(err):
+                        self._remove(new)
+                    else:
+                        self._warn_of(new, err)
                 raise
-        # It is done, so what is left is cleaning.
+        # The change is done: the rest is cleaning.
         named = self._named(self._options.for_cleaning())
-        if old is None and not self._has_metachunk(group, named, but=new):
-            # That was named whatever the object holds.
-            bean = self._bean(new, group.digest, group.expected.size)
-            self._services.container.container_raw_delete(
-                *self._rows, data=[bean], cid=self._shard, options=self._options.for_cleaning()
-            )
-            self._remove(new)
-            raise exc.NotFound(404, None, _GONE)
+        if old is None:
+            try:
+                self._check_absent(group, new, named)
+            except exc.OioException:
+                # The service names it whatever the object holds.
+                row = new.stored(group.expected.size, group.digest).row(self._id)
+                self._services.container.container_raw_delete(
+                    *self._rows, data=[row], cid=self._shard, options=self._options.for_cleaning()
+                )
+                self._remove(new)
+                raise
         if named is None:
-            if old is None or old.url != new.url:
+            if new is not old:
                 self._remove(new)
             raise exc.NotFound(404, None, _GONE)
         if not _is_named(group, new, named):
             raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
         return named
-
-    def _give_up(self, old: Chunk | None, new: Chunk, err: exc.OioException, *, is_certain: bool) -> None:
-        """Remove a chunk that nothing names, if that is certain."""
-        if old is not None and new.url == old.url:
-            return
-        if is_certain:
-            self._remove(new)
-            return
-        self._warn_of(new, err)
 
     def _warn_of(self, chunk: Chunk, err: exc.OioException) -> None:
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"
@@ -403,18 +401,17 @@ class ObjectRepairer:
     def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
         # A second request would be refused because of the first.
         options = replace(self._options.renewed(), retry=ONCE)
-        bean = self._bean(new, group.digest, group.expected.size)
+        row = new.stored(group.expected.size, group.digest).row(self._id)
         client, frozen = self._services.container, self._wishes.frozen
         if old is not None:
-            before = self._bean(old, old.hash or "", old.size or 0)
+            before = old.row(self._id)
             client.container_raw_update(
-                [before], [bean], *self._rows, cid=self._shard, frozen=frozen, options=options
+                [before], [row], *self._rows, cid=self._shard, frozen=frozen, options=options
             )
             return
-        if not self._has_metachunk(group, self._named(options), but=new):
-            raise exc.NotFound(404, None, _GONE)
+        self._check_absent(group, new, self._named(options))
         client.container_raw_insert(
-            [bean],
+            [row],
             *self._rows,
             cid=self._shard,
             frozen=frozen,
@@ -422,16 +419,6 @@ class ObjectRepairer:
             content_id=self._id,
             options=options,
         )
-
-    def _bean(self, chunk: Chunk, digest: str, size: int) -> _Bean:
-        return {
-            "type": "chunk",
-            "id": chunk.url,
-            "hash": digest,
-            "size": size,
-            "content": self._id,
-            "pos": chunk.pos,
-        }
 
     def _is_named(self, group: Group, chunk: Chunk) -> bool | None:
         """Tell whether the object names a chunk as it should; None when that is not known."""
@@ -442,17 +429,24 @@ class ObjectRepairer:
             return None
         return named is not None and _is_named(group, chunk, named)
 
-    def _has_metachunk(self, group: Group, named: Mapping[str, Chunk] | None, but: Chunk) -> bool:
-        """Tell whether the object still has a metachunk with the data that were found.
+    def _check_absent(self, group: Group, new: Chunk, named: Mapping[str, Chunk] | None) -> None:
+        """Refuse to name one chunk more, unless the object lacks it.
 
-        It is cut short and dropped by truncations, which keep the version and the content ID.
-
-        :param but: chunk that does not count
+        :param named: chunks of the object as it is now
+        :raises NotFound: the metachunk is gone, or cut: truncations keep the version and the content ID
+        :raises Conflict: another repair has added the chunk
         """
-        return any(
-            chunk.position == group.position and chunk.url != but.url and record_of(chunk) in group.agreed
+        method = self._strategy.method
+        others = [
+            chunk
             for chunk in (named or {}).values()
-        )
+            if chunk.position == group.position and chunk.url != new.url
+        ]
+        if not any(record_of(chunk) in group.agreed for chunk in others):
+            raise exc.NotFound(404, None, _GONE)
+        same = [chunk for chunk in others if chunk.index == new.index]
+        if len(same) >= (1 if method.ec else method.expected_chunks):
+            raise exc.Conflict(409, None, "the chunk was added meanwhile")
 
     def _named(self, options: Options) -> Mapping[str, Chunk] | None:
         """Chunks of the version of the object, by URL; None when it does not exist any more."""

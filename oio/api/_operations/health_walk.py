@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walks over all the versions of the objects of a container, to look at each, or to repair it."""
+"""Walks over all versions of the objects of a container, which examine or repair each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Place:
     """Container whose objects are looked at.
 
     :param account: None when only the ID of the container is known
-    :param full_names: gives account and container, which new chunks are stored with
+    :param full_names: looks for account and container, which new chunks are stored with
     :param deep: let servers read their chunks, and compare them with their checksums
     """
 
@@ -49,7 +49,7 @@ class Place:
     def home(self, options: Options) -> Options:
         """Address the container that objects belong to: that of a shard is the one that was divided.
 
-        Its names are those that chunks carry, and the IDs of chunks are computed of its own.
+        Chunks are stored with its names, and their IDs are computed of its ID.
         """
         cid = options.cid
         if cid is None:
@@ -93,14 +93,14 @@ class Place:
 
 
 class Walk:
-    """Iterator over what was found of each version of each object of a container.
+    """Iterator over the results of each version of each object of a container.
 
-    Several are looked at at once. Delete markers and drained objects have no chunks: they are left out, as is
-    what is deleted meanwhile.
+    A few are looked at in parallel. Delete markers and drained objects have no chunks: they are left out, as
+    are versions that are deleted meanwhile.
 
-    :param prefix: names that begin so only
-    :param concurrency: how many objects at a time
-    :param on_progress: is told how far it has come after each of them
+    :param prefix: only names with this prefix
+    :param concurrency: objects at a time
+    :param on_progress: called with the progress after each version
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Walk:
             for row in listed_versions(client, place.account, place.container, options, self._prefix)
             if not row["deleted"] and row.get("chunk_method") != DRAINED
         )
-        # No green thread is left while the caller does something else.
+        # No green thread is left while the caller has the results.
         while group := list(islice(rows, self._concurrency)):
             for result in in_parallel(attempt, group, self._concurrency):
                 if result is not None:

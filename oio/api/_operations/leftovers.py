@@ -37,22 +37,22 @@ _UNKNOWN = "No credentials for Backblaze: what it has of %s may stay there"
 
 def has_credentials(options: Options) -> bool:
     """Tell whether there is a file of credentials of Backblaze; without one, no object is there."""
-    # Most hosts have none, which costs less to be told than ``exists`` does, by an exception.
+    # Most hosts have none: ``os.access`` says so without the exception that ``exists`` has to catch.
     return bool(options.key_file) or os.access(DEFAULT_KEY_FILE, os.F_OK)
 
 
 class Leftovers:
     """The files of some versions of objects, of which some may be left when the versions are changed.
 
-    The change is made in its ``with`` block. After it, the files that were noted, and that their versions do
-    not name any more, are deleted.
+    The change is made in its ``with`` block. After it, those of the noted files are deleted that no version
+    names any more.
 
     :param services: to use
     :param options: of the call
     """
 
     _committed: str | None = None
-    """Version that was committed."""
+    """Version of the object that was committed."""
 
     def __init__(
         self, services: Services, account: str | None, container: str | None, options: Options
@@ -79,9 +79,9 @@ class Leftovers:
     def look_at(
         self, name: str | None, version: int | str | None = None, content_id: str | None = None
     ) -> None:
-        """Note the files of a version of an object, if there are some.
+        """Note the files of a version of an object, if it has some.
 
-        Without credentials, nothing is asked for: nobody uses Backblaze then.
+        Without credentials, nothing is asked: nobody uses Backblaze then.
 
         :param version: the latest by default
         :param content_id: in the place of the name
@@ -98,12 +98,12 @@ class Leftovers:
         self.note(meta, located)
 
     def look_at_all(self, versions: Iterable[Look]) -> None:
-        """Note the files of several versions, as :meth:`look_at` does it; of each once."""
+        """Note the files of several versions, as :meth:`look_at` does; of each once."""
         if self.has_credentials:
             in_parallel(lambda version: self.look_at(*version), dict.fromkeys(versions), _PARALLEL)
 
     def look_at_listed(self, rows: Iterable[ListedObject]) -> None:
-        """Note the files of the versions of a listing, which tells those that have some."""
+        """Note the files of those versions of a listing that have some."""
         stored = [row for row in rows if keeps_files(row.get("chunk_method"))]
         if stored and not self.has_credentials:
             self._services.logger.warning(_UNKNOWN, [row["name"] for row in stored])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.common.cache import (
     ObjectEntry,
@@ -66,7 +66,7 @@ def describe(
     obj: str | None,
     version: int | str | None,
     options: Options,
-) -> Any:
+) -> JsonObject:
     """Get the description of an object, with its properties."""
     cache, content, client = options.cache, options.content_id, services.container
     if cache is None or obj is None or version is not None or content is not None:

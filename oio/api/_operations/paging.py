@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
@@ -25,7 +26,7 @@ PAGE_SIZE = 1000
 _MAX_PAGE_SIZE = 10000
 """The service gives no larger pages."""
 _FIGURES = 4
-"""What a listing of containers tells of each, besides its name."""
+"""Figures that a listing of containers gives of each, besides its name."""
 _LAST = "\U0010fffd"
 """End of a marker that skips all the names with a prefix; the service uses the same."""
 _VERY_LAST = "\U0010ffff"
@@ -35,7 +36,7 @@ _BUCKET = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _VERSION_MARKER_HEADER = "x-oio-list-version-marker"
 _RENAMED = (("chunk-method", "chunk_method"), ("mime-type", "mime_type"))
-"""Fields of listed objects that the services call otherwise."""
+"""Fields of listed objects: names that services give them, and ours."""
 _RETRY = Retry()
 
 _T = TypeVar("_T")
@@ -54,7 +55,7 @@ class Marker(NamedTuple):
     version: str | None = None
 
     def is_after(self, other: Marker) -> bool:
-        """Tell whether it is further on than another one; older versions come later."""
+        """Tell whether it comes after another one; older versions come later."""
         if self.name == other.name and self.version and other.version:
             return int(self.version) < int(other.version)
         return self.name > other.name
@@ -66,8 +67,8 @@ class ListPage(Protocol[_P_co]):
     def __call__(self, *, limit: int | None, marker: Marker | None) -> _P_co:
         """Get it.
 
-        :param limit: number of entries, at most; by default what the service gives
-        :param marker: what comes after this place only
+        :param limit: number of entries, at most; by default that of the service
+        :param marker: only entries after this place
         """
 
 
@@ -92,10 +93,10 @@ def object_page(
 ) -> ObjectListing:
     """Get one page of the listing of a container."""
     if marker is not None and prefix and marker < prefix:
-        # The service would give nothing after a marker that is before all that is listed (pitfall 139).
+        # The service would list nothing after a marker that is before the prefix (pitfall 139).
         marker = None
     if not marker or not versions:
-        # Where each name is there once, it goes on with the next one.
+        # Without versions, a listing goes on with the next name.
         version_marker = None
     headers, body = client.content_list(
         account,
@@ -117,7 +118,7 @@ def object_page(
 def _make_page(headers: Mapping[str, str], body: JsonObject, begun: str | None) -> ObjectListing:
     """Make the result of a listing from the answer of the service.
 
-    :param begun: the name of which earlier pages have given the latest version
+    :param begun: name whose latest version is in an earlier page
     :raises OioProtocolError: more is to come, but not where (pitfall 141); or it is not a listing
     """
     with reading_answer():
@@ -169,6 +170,37 @@ def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObj
     return cast("list[ListedObject]", objects)
 
 
+def version_page(
+    client: ContainerClient,
+    account: str | None,
+    container: str | None,
+    prefix: str | None,
+    options: Options,
+    limit: int | None = None,
+    marker: Marker | None = None,
+) -> ObjectListing:
+    """Get one page of the versions in a container, of which each row tells which version it is.
+
+    :raises OioProtocolError: a row has no version, or does not tell whether it is a delete marker
+    """
+    name, version = marker or (None, None)
+    page = object_page(
+        client,
+        account,
+        container,
+        options,
+        limit=limit,
+        marker=name,
+        version_marker=version,
+        versions=True,
+        prefix=prefix,
+    )
+    for row in page["objects"]:
+        if type(row.get("version")) is not int or "deleted" not in row:
+            raise exc.OioProtocolError(f"a version is described by {row!r:.160}")
+    return page
+
+
 def listed_versions(
     client: ContainerClient,
     account: str | None,
@@ -178,25 +210,11 @@ def listed_versions(
 ) -> Iterator[ListedObject]:
     """Iterate over all the versions of all the objects of a container.
 
-    :param prefix: names that begin so only
+    :param prefix: only names with this prefix
     :raises OioException: an object has more versions than a page can hold, and the service is of 7.3
     """
-
-    def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
-        name, version = marker or (None, None)
-        return object_page(
-            client,
-            account,
-            container,
-            options,
-            limit=limit,
-            marker=name,
-            version_marker=version,
-            versions=True,
-            prefix=prefix,
-        )
-
-    return cast("Iterator[ListedObject]", all_entries(patiently(list_page, options), whole_names=True))
+    pages = patiently(partial(version_page, client, account, container, prefix), options)
+    return cast("Iterator[ListedObject]", all_entries(pages, whole_names=True))
 
 
 def all_entries(
@@ -244,7 +262,7 @@ def all_entries(
 
 
 def _end_of(page: ObjectListing, entries: list[Entry]) -> Marker:
-    """Tell where the next page begins."""
+    """Marker of the next page."""
     end = Marker(page["next_marker"], page.get("next_version_marker"))
     # The marker may be a name inside the last prefix, whose other names must be skipped.
     border = max([end.name, *map(_border, entries[-1:])])
@@ -360,12 +378,12 @@ def _further(after: str | None, following: str | None) -> str:
 class _Narrowing:
     """Choice and folding of the rows of containers, over several pages.
 
-    :param marker: names after this one only; if it is a prefix, none of those inside of it
+    :param marker: only names after this one; if it is a prefix, none that it stands for
     """
 
     def __init__(self, prefix: str, delimiter: str, buckets_only: bool, marker: str | None) -> None:
         self._prefix = prefix
-        # As services of 7.3 do it: the whole delimiter is looked for, but the first character ends a prefix.
+        # As in services of 7.3: the whole delimiter is searched for, but its first character ends a prefix.
         self._delimiter = delimiter
         self._buckets_only = buckets_only
         is_prefix = bool(delimiter and marker and len(marker) > len(prefix) and marker.endswith(delimiter[0]))
@@ -377,7 +395,7 @@ class _Narrowing:
         return bool(self._delimiter) or self._buckets_only
 
     def narrowed(self, rows: list[ContainerRow]) -> list[ContainerRow]:
-        """Choose and fold rows, which come after those of the last call."""
+        """Choose and fold the rows that follow those of the last call."""
         found: list[ContainerRow] = []
         for row in rows:
             name = row[0]
@@ -391,7 +409,7 @@ class _Narrowing:
         return found
 
     def end_of(self, rows: list[ContainerRow]) -> str | None:
-        """Marker of what follows rows, outside of the prefix that was shown last."""
+        """Marker after some rows, and after the prefix that was shown last."""
         if not rows:
             return None
         last = str(rows[-1][0])
@@ -406,7 +424,7 @@ class _Narrowing:
 
 
 def _is_bucket_name(name: str) -> bool:
-    """Tell whether a name can be that of a bucket, as services of 7.3 do it."""
+    """Tell whether a name can be that of a bucket, as services of 7.3 do."""
     return 3 <= len(name) <= 63 and not _ADDRESS.fullmatch(name) and bool(_BUCKET.fullmatch(name))
 
 

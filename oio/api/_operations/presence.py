@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from oio.api._data.strategies import Strategy, strategy_for
-from oio.api._operations.bulk import in_parallel
+from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
-_PARALLEL_HEADS = 8
 _LOST = (exc.NotFound, exc.ClientPreconditionFailed, exc.CorruptedChunk)
-"""What tells that a chunk does not exist, or is not what was stored: its size is another one."""
+"""Failures of a check when the chunk does not exist, or has another size than what was stored."""
 
 
 def count_missing(chunk_method: str, located: Iterable[JsonMapping]) -> int:
-    """Count the chunks that the metachunks of an object should have, and are not known."""
+    """Count the chunks that the metachunks of an object lack."""
     expected = STORAGE_METHODS.load(chunk_method).expected_chunks
     known = Counter(Chunk.of(chunk).position for chunk in located)
     return sum(max(expected - count, 0) for count in known.values())
@@ -78,7 +77,7 @@ def is_readable(
     method = strategy.method
     # Error of each copy, or of the best chunk of each index: two fragments of one index count once.
     metachunks: dict[int, dict[object, exc.OioException | None]] = {}
-    for chunk, error in zip(chunks, in_parallel(problem, chunks, _PARALLEL_HEADS), strict=True):
+    for chunk, error in zip(chunks, in_parallel(problem, chunks, PARALLEL_CHUNKS), strict=True):
         if every and isinstance(error, _LOST):
             return False
         errors = metachunks.setdefault(chunk.position, {})

@@ -28,27 +28,20 @@ def refresh_container(
 ) -> None:
     """Have a container counted again in its account, or forgotten when it does not exist any more.
 
-    :param attempts: how often to try when the account knows of a later event
+    :param attempts: attempts in all when the account knows of a later event
     :raises NotFound: the account does not know the container
     """
-    _reset(services, account, container, attempts, options)
+    # Without pauses: each reset has a later time than the one before.
+    retry = Retry(attempts=attempts, on=(exc.Conflict,), statuses=(), unit=0)
+    Attempts(retry, options.limits.per_request()).run(
+        lambda: services.account.container_reset(account, container, time.time(), options=options.renewed())
+    )
     try:
         services.container.container_touch(account, container, options=options.renewed())
     except exc.ClientException as err:
         if not container_is_missing(err):
             raise
         services.account.container_delete(account, container, time.time(), options=options.renewed())
-
-
-def _reset(services: Services, account: str, container: str, attempts: int, options: Options) -> None:
-    """Set the counters of a container to 0 in its account."""
-    # Without pauses: each reset has a later time than the one before.
-    tries = Attempts(
-        Retry(attempts=attempts, on=(exc.Conflict,), statuses=(), unit=0), options.limits.per_request()
-    )
-    tries.run(
-        lambda: services.account.container_reset(account, container, time.time(), options=options.renewed())
-    )
 
 
 def refresh_account(services: Services, account: str, options: Options) -> None:
@@ -85,7 +78,7 @@ def count_damage(
     client = services.container
     losses = []
     for row in listed_versions(client, account, container, options):
-        if row["deleted"] or row["chunk_method"] == DRAINED:
+        if row["deleted"] or row.get("chunk_method") == DRAINED:
             continue
         try:
             meta, chunks = client.content_locate(

@@ -37,9 +37,9 @@ _PATIENCE = 24 * 3600.0
 
 
 class _Copied(Iterator[bytes]):
-    """Beginning of the data of an object, all of which are read, so that they are verified.
+    """First bytes of the data of an object. All of the data are read, so that they are verified.
 
-    :param size: bytes that are wanted
+    :param size: number of bytes to give
     """
 
     def __init__(self, stream: ObjectStream, size: int) -> None:
@@ -87,7 +87,7 @@ class Original:
         return lay_out(self.meta, self.located, [], self.services.logger)
 
     def leftovers(self) -> Leftovers:
-        """What may stay of it in Backblaze."""
+        """Its files in Backblaze."""
         leftovers = Leftovers(self.services, *self.target[:2], self.options)
         leftovers.note(self.meta, self.located)
         return leftovers
@@ -102,13 +102,13 @@ class Original:
         # Figures of an upload are about the bytes that are sent, not about those that are read.
         reading = replace(self.options, perfdata=None)
         if reading.verify_checksum and unverifiable(layout.pieces()):
-            # Damage must not get a new, valid checksum: the chunk servers can verify what we cannot.
+            # Damage must not get a new, valid checksum: what we cannot verify, the chunk servers can.
             reading = replace(reading, verify_checksum="server")
         try:
             return self._copy(layout, size, strategy, upload, sysmeta, reading)
         except exc.CorruptedChunk as err:
             self.services.logger.warning("Reading %r again, from other chunks: %s", self.target.name, err)
-        # Once a block is given, damage that is found later cannot be mended from elsewhere: verify it before.
+        # Damage that is found after a block was given cannot be mended from elsewhere: verify first.
         strict = replace(reading, verify_checksum="strict")
         return self._copy(layout, size, strategy, upload, sysmeta, strict)
 
@@ -162,7 +162,7 @@ def change_policy(original: Original, policy: str) -> Uploaded:
 
 
 def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
-    """Make what removes chunks of an interrupted change of policy from the places of new ones."""
+    """Make the function that removes chunks of an interrupted change from the places of new ones."""
     services, options, meta = original.services, original.options.per_request(), original.meta
     owner = (*original.target, str(meta["version"]))
     # That change may have been committed meanwhile.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from oio.conscience.client import ConscienceClient
 
 REFRESH_DELAY = 30.0
-"""Seconds for which the scores are taken to be right."""
+"""Seconds for which scores hold."""
 _PATIENCE = 5.0
 """Seconds that the conscience has to answer, while no call waits for it."""
 
@@ -33,11 +33,11 @@ class Scores:
     """Scores of the chunk servers, known from chunks that services have located, and from the conscience.
 
     The conscience is asked in the background, once a call has found the score of a server missing or too old.
-    No call waits for its answer, nor fails with it: all use what is known. A server that nobody knows has 0.
+    No call waits for its answer, or fails with it: all use the scores that are known. Unknown servers have 0.
 
     :param get_conscience: gives the client of the conscience
-    :param delay: seconds for which a score is right, and between two requests at least, whatever becomes of
-        the first
+    :param delay: seconds for which a score holds, and at least between two requests, even when the first
+        fails
     :param clock: gives the time, in seconds
     """
 
@@ -54,7 +54,7 @@ class Scores:
         self._clock = clock
         self._due = clock()
         self._background = Background("Scores of the chunk servers", logger)
-        #: Server -> its score, and the time when it ceases to be right.
+        #: Server -> its score, and the time until which it holds.
         self._known: dict[str, tuple[int, float]] = {}
 
     def learn(self, chunks: Iterable[ChunkDict]) -> None:
@@ -77,12 +77,12 @@ class Scores:
         return scored
 
     def close(self) -> None:
-        """Ask for no more scores, until another call needs some."""
+        """Stop asking for scores, until another call needs some."""
         self._background.close()
 
     def _refresh(self, options: Options) -> None:
         clock = options.limits.clock
-        # It is no part of what the caller has asked for.
+        # The limits, retries and figures of the caller's request are not for this one.
         asking = replace(
             options,
             limits=Limits(deadline=clock() + _PATIENCE, clock=clock),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Services(abc.ABC):
-    """What the operations of one API object share: they get that object, and see no more of it than this.
+    """An API object as its operations see it.
 
     The clients are looked up where they are used: an application may have replaced some.
     """

@@ -22,7 +22,7 @@ from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
-from oio.common.chunks import Chunk, to_remove
+from oio.common.chunks import Chunk, ChunkDict, to_remove
 from oio.common.constants import M2_PROP_CTIME, M2_PROP_SHARDS
 from oio.common.easy_value import int_value
 from oio.common.fullpath import encode_fullpath
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from oio.api._operations.services import Services
     from oio.api.types import ListedObject
     from oio.common.answers import JsonMapping
-    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 _DISABLED, _ENABLED = 437, 439
@@ -45,12 +44,12 @@ _LEFT = (
     "objects would delete the chunks of its source"
 )
 _ENABLING = Retry(attempts=3, on=(exc.OioException,), final=(), unit=0)
-"""Attempts to enable the source: that may be done twice."""
+"""Attempts to enable the source, which may be done twice."""
 _PARALLEL_OBJECTS = 8
 """Objects linked at once: the source is frozen until all are done."""
 
-_Bean = dict[str, str | int | None]
-"""Row of the database of a container."""
+_Pairs = list[tuple[ChunkDict, ChunkDict]]
+"""Rows of chunks in the database of the copy, and those that replace them."""
 
 
 class Snapshot:
@@ -59,7 +58,7 @@ class Snapshot:
     :param services: to use
     :param source: account and name of the container; both are None when option ``cid`` tells it
     :param copy: account and name of the snapshot
-    :param batch: how many chunks are noted by one request
+    :param batch: chunks that one request notes
     :param options: of the call
     """
 
@@ -114,7 +113,7 @@ class Snapshot:
         try:
             known = self._client.container_get_properties(*self._source, options=self._source_options)
         except exc.NotFound:
-            return  # The freeze will tell.
+            return  # The freeze will fail, too.
         with reading_answer():
             shards = int_value(known["system"].get(M2_PROP_SHARDS), 0)
         if shards:
@@ -195,7 +194,7 @@ class Snapshot:
             raise
 
     def _date(self, names: tuple[str | None, str | None], options: Options) -> str | None:
-        """When a container was created, None if it does not exist; a copy has the date of its source."""
+        """Date of a container, None if it does not exist. A copy has the date of its source."""
         try:
             known = self._client.container_get_properties(*names, options=options)
         except exc.NotFound:
@@ -204,7 +203,7 @@ class Snapshot:
             return str(known["system"].get(M2_PROP_CTIME))
 
     def _remove_if_ours(self) -> None:
-        """Remove the copy that may have been made, or not, or be somebody else's."""
+        """Remove the copy, which may not have been made, or may be somebody else's."""
         logger, name = self._services.logger, "/".join(self._copy)
         try:
             date = self._date(self._copy, self._options.for_cleaning())
@@ -241,7 +240,7 @@ class _Links:
 
     :param source: ID of the source
     :param copy: account and name of the copy
-    :param batch: how many links the copy is told of by one request
+    :param batch: links that one request tells the copy about
     :param options: of the call
     """
 
@@ -255,8 +254,7 @@ class _Links:
         self._cid = cid_from_name(*copy)
         self._batch = batch
         self._options = options
-        #: Rows to be replaced, and those that replace them.
-        self._beans: list[tuple[_Bean, _Bean]] = []
+        self._rows: _Pairs = []
         #: The links that the copy may name already, and those that it does not.
         self._named: list[Chunk] = []
         self._unnamed: list[Chunk] = []
@@ -267,12 +265,12 @@ class _Links:
         """Replace all chunks by links."""
         versions = listed_versions(self._client, *self._copy, self._options)
         while group := list(islice(versions, _PARALLEL_OBJECTS)):
-            # All of them to the end: a link that is made after its removal would stay.
-            for beans in in_parallel(self._link_version, group, _PARALLEL_OBJECTS):
-                self._beans += beans
-            while len(self._beans) >= self._batch:
+            # Each is done to its end: a link that was made after the removal would stay.
+            for rows in in_parallel(self._link_version, group, _PARALLEL_OBJECTS):
+                self._rows += rows
+            while len(self._rows) >= self._batch:
                 self._note()
-        if self._beans:
+        if self._rows:
             self._note()
         for name, version, urls in self._renamed:
             _, located = self._locate(name, version)
@@ -289,8 +287,8 @@ class _Links:
         doomed = [*self._unnamed, *self._named] if named else self._unnamed
         delete_chunks(self._services, doomed, self._cid, self._options)
 
-    def _link_version(self, row: ListedObject) -> list[tuple[_Bean, _Bean]]:
-        """Link the chunks of one version of an object; get their rows, and those that replace them."""
+    def _link_version(self, row: ListedObject) -> _Pairs:
+        """Link the chunks of one version of an object."""
         if row["deleted"] or row.get("chunk_method") == DRAINED:
             return []
         name, version = row["name"], row["version"]
@@ -310,7 +308,7 @@ class _Links:
             *self._copy, name, version=version, properties=False, options=self._options.renewed()
         )
 
-    def _link(self, meta: JsonMapping, located: list[ChunkDict]) -> list[tuple[_Bean, _Bean]]:
+    def _link(self, meta: JsonMapping, located: list[ChunkDict]) -> _Pairs:
         with reading_answer():
             of_link = {
                 "container_id": self._cid,
@@ -327,7 +325,7 @@ class _Links:
         # The read timeout bounds each request.
         options = self._options.per_request()
         strategy = strategy_for(chunk_method, self._services, self._cid, options)
-        beans = []
+        rows = []
         named = {chunk.url for chunk in chunks}
         for _, group in groupby(chunks, _position):
             metachunk = list(group)
@@ -343,12 +341,12 @@ class _Links:
                 urls = {outcome.chunk.url for outcome in linker.outcomes if not outcome.error}
                 self._renamed.append((meta["name"], meta["version"], urls))
             # A link that failed counts as a lost chunk of the copy, which must not name the original.
-            beans += [
-                (_bean(chunk, content_id), _bean(outcome.chunk, content_id))
+            rows += [
+                (chunk.row(content_id), outcome.chunk.row(content_id))
                 for chunk, outcome in zip(metachunk, linker.outcomes, strict=True)
                 if chunk.url != outcome.chunk.url
             ]
-        return beans
+        return rows
 
     def _original(self, chunk: Chunk, meta: JsonMapping) -> Chunk:
         """The chunk of the source that a chunk of the copy stands for.
@@ -363,8 +361,8 @@ class _Links:
 
     def _note(self) -> None:
         """Tell the copy about links, as many as a batch has."""
-        old, new = zip(*self._beans[: self._batch], strict=True)
-        del self._beans[: self._batch]
+        old, new = zip(*self._rows[: self._batch], strict=True)
+        del self._rows[: self._batch]
         self._named += self._unnamed
         self._unnamed = []
         # A second request would not find the rows that the first has replaced.
@@ -387,14 +385,3 @@ def _is_refusal(err: BaseException) -> bool:
 
 def _position(chunk: Chunk) -> int:
     return chunk.position
-
-
-def _bean(chunk: Chunk, content_id: str) -> _Bean:
-    return {
-        "type": "chunk",
-        "id": chunk.url,
-        "hash": chunk.hash,
-        "size": chunk.size,
-        "pos": chunk.pos,
-        "content": content_id,
-    }

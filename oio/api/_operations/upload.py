@@ -75,10 +75,10 @@ class Upload:
     :param commit: what the upload ends with
     :param options: of the call; ``content_id`` and ``version`` are those of the new object
     :param policy: storage policy, None for the default one
-    :param joined: the object that the data are for, if it has others
+    :param joined: the existing object that the data are for
     :param first: position of the first metachunk
     :param leftovers: files of what is replaced, when that is known
-    :param clear: removes what is in the places of new chunks, which are given to it
+    :param clear: given new chunks, removes those that are in their places
     """
 
     services: Services
@@ -120,8 +120,8 @@ class Upload:
             connections=lambda chunks, using: strategy.connections(chunks, using, writing),
         )
 
-        # Others may know a version that was not made for this upload. Changes of an object to the same policy
-        # give its chunks the same IDs then, and so do creations of the same version.
+        # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
+        # do creations of the same version: others may have stored such chunks, unless the version is new.
         changes = self.commit.change_policy
         is_known = changes or (self.joined is None and options.version is not None)
         shared = is_known and preparer.has_computed_ids(cid)
@@ -142,7 +142,7 @@ class Upload:
             raise
         meta["etag"] = written.checksum
         if self.joined is not None:
-            # That of the object, word for word: each chunk has its own.
+            # The object keeps its own, word for word; the new chunks have theirs.
             meta["chunk_method"] = self.joined.chunk_method
         chunks: Any = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
@@ -158,9 +158,9 @@ class Upload:
         strategy.delete(doomed, self.options.for_leftovers(), late(outcomes))
 
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
-        """Write the object, but not with fewer chunks because of those that are there already.
+        """Write the object, unless other chunks are in the places of its own.
 
-        :raises ChunksInTheWay: there are some
+        :raises ChunksInTheWay: there are some, even if a quorum was stored
         """
         written = failure = None
         try:
@@ -175,8 +175,9 @@ class Upload:
         return written
 
     def _unnamed(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Leave out the chunks that the object has by now: somebody else may have changed its policy, or
-        created this version.
+        """Leave out the chunks that the object names by now.
+
+        Somebody else may have changed its policy, or created this version.
         """
         if not chunks:
             return chunks
@@ -310,6 +311,6 @@ def _measure(perfdata: Perfdata, size: int) -> None:
 
 
 def _family(chunk_method: str) -> tuple[object, ...]:
-    """What chunks must have in common to be of one object."""
+    """What the chunk methods of all parts of an object have in common."""
     method = STORAGE_METHODS.load(chunk_method)
     return load_class(method).family(method)
