@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 GRACE_FACTOR = 3
 """A server gets at least so many times as long as the quorum took after the end of the data."""
 CONNECTING_GRACE = 0.1
-"""Seconds for servers that a write has not connected to yet when it has a quorum, before its data are taken.
-
-They are :data:`GRACE_FACTOR` times as long as the quorum took, if that is more. A source that blocks the
-whole thread would keep the others from going on.
-"""
+"""Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
 
 
 def grace_of(options: Options, least: float = 0.0) -> float | None:
@@ -35,6 +31,18 @@ def grace_of(options: Options, least: float = 0.0) -> float | None:
     if grace is None:
         return None
     grace = max(grace, least)
+    return grace if left is None else min(grace, max(0.0, left / 2))
+
+
+def connecting_grace(options: Options, spent: float) -> float:
+    """Seconds from now for servers that are not connected to yet, although a quorum is.
+
+    The data are taken after that: a source that blocks the whole thread would keep them from connecting.
+    Never more than half of what is left of the call, as for :func:`grace_of`.
+
+    :param spent: seconds that the quorum took
+    """
+    grace, left = max(CONNECTING_GRACE, GRACE_FACTOR * spent), options.limits.left()
     return grace if left is None else min(grace, max(0.0, left / 2))
 
 

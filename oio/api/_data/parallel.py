@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, socket_of, take_kept
-from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, check_quorum
+from oio.blob.quorum import Patience, check_quorum, connecting_grace
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -168,7 +168,7 @@ class ParallelWriter(abc.ABC):
             else:
                 now = time.monotonic()
                 if end is None:
-                    end = now + max(CONNECTING_GRACE, GRACE_FACTOR * (now - begin))
+                    end = now + connecting_grace(self._options, now - begin)
                 left = max(0.0, end - now)
             try:
                 with green.ConnectionTimeout(left):
