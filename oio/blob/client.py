@@ -183,6 +183,12 @@ class BlobClient(HttpApi):
 
     def _call(self, method: str, url: str, options: Options) -> Any:
         """Send a request about a chunk, and get its response, whatever its status."""
+        try:
+            return self._send(method, url, {"options": options})[0]
+        except exc.OioNetworkException as err:
+            # To delete a chunk once more is harmless, even if the first request has arrived.
+            if method != "DELETE" or not getattr(err.__cause__, "was_kept", False):
+                raise
         return self._send(method, url, {"options": options})[0]
 
     def _checked(self, method: str, url: str, options: Options) -> Any:
@@ -381,8 +387,10 @@ class BlobClient(HttpApi):
     def chunk_delete(self, url: str, **kwargs: Unpack[RequestOptions]) -> Any:
         """Delete a chunk.
 
+        The request is sent once more, on a new connection, when a kept one turns out dead.
+
         :returns: the response
-        :raises NotFound: there is no such chunk
+        :raises NotFound: there is no such chunk, or the first of two requests has deleted it
         """
         options = self._options(kwargs)
         return self._checked("DELETE", self._address(url, options), options)
@@ -395,6 +403,9 @@ class BlobClient(HttpApi):
         **kwargs: Unpack[RequestOptions],
     ) -> list[Any]:
         """Delete several chunks, some at a time. One that fails does not prevent the others.
+
+        A request is sent once more, on a new connection, when a kept one turns out dead. A status of 404 may
+        then mean that the first request has deleted the chunk.
 
         :param chunks: dicts with ``url``, and maybe ``real_url``
         :param cid: ID of their container, for the services' logs
