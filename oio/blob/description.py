@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptions of chunks: read from headers, made for copies, translated for new chunks."""
+"""Descriptions of chunks: read from headers, made for copies, compared, translated for new chunks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from urllib.parse import quote, unquote
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject
+from oio.common.checksums import BLAKE3, MD5
 from oio.common.constants import CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, OIO_VERSION
 from oio.common.fullpath import decode_fullpath, encode_fullpath
+from oio.common.storage_method import parse_chunk_method
 from oio.common.utils import cid_from_name
 
 _FREE_ATTRIBUTE = "x-oio-ext-"
@@ -22,7 +24,7 @@ _ARGUMENTS = {
     "content_version": "version",
     "content_id": "content_id",
 }
-"""What the owner of a chunk is described by, and the arguments that tell it."""
+"""Keys that describe the owner of a chunk, and the arguments of the same meaning."""
 
 
 def extract_headers_meta(headers: Mapping[str, str], check: bool = True) -> JsonObject:
@@ -58,8 +60,8 @@ def owner_of_copy(own: str | None, fullpath: str | None, parts: JsonObject) -> J
 
     :param own: full path of the chunk that is copied
     :param fullpath: full path of the owner, if it is given
-    :param parts: what is given of the owner besides, None where nothing is
-    :raises ValueError: that is not enough, or too much
+    :param parts: the keys of :data:`_ARGUMENTS`, and what the caller says of the owner, or None
+    :raises ValueError: the full path is missing, or the parts contradict it
     """
     if fullpath is None:
         if own is None:
@@ -72,7 +74,7 @@ def owner_of_copy(own: str | None, fullpath: str | None, parts: JsonObject) -> J
     for name, value in parts.items():
         if value is None:
             continue
-        # All but the name is made of digits, of either case.
+        # All but the name are digits, decimal or hexadecimal, in either case.
         same = value == owner[name] if name == "content_path" else str(value).upper() == owner[name].upper()
         if not same:
             raise ValueError(f"{_ARGUMENTS[name]} {value!r} does not go with full path {fullpath!r}")
@@ -102,7 +104,7 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     """Translate the description of a chunk into that of the object it belongs to.
 
     :param meta: with the keys of chunks, or with those of objects, which win
-    :raises FaultyChunk: what a chunk must be stored with is missing
+    :raises FaultyChunk: something that chunks are stored with is missing
     """
     named = {name: meta[short] for name, short in _NAMES_IN_OBJECTS.items() if meta.get(short)}
     meta = {**meta, **named}
@@ -129,7 +131,25 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}
 
 
+def owner_and_position(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Owner and position of a chunk, to be compared with those of another."""
+    return (*(unquote(part) for part in meta["full_path"].split("/")), meta["chunk_pos"])
+
+
+def checksum_algorithms(meta: Mapping[str, Any], wanted: str | None) -> list[str]:
+    """Algorithms of the checksum that a chunk server may compute of a chunk.
+
+    :param meta: description of the chunk
+    :param wanted: algorithm that the caller asks for; None for no checksum of ours
+    """
+    if wanted is None or wanted == BLAKE3:
+        return [wanted] if wanted else []
+    method = str(meta.get("chunk_method") or meta.get("content_chunkmethod") or "")
+    named = parse_chunk_method(method)[1].get("cca") or MD5
+    return [MD5] if named == MD5 else [BLAKE3, MD5]
+
+
 def free_attributes(headers: Mapping[str, str]) -> dict[str, str]:
-    """Attributes that somebody has given a chunk besides its description; services tell them unescaped."""
+    """Headers of the attributes that a chunk has besides its description; services send them unescaped."""
     names = [name for name in headers if name.lower().startswith(_FREE_ATTRIBUTE)]
     return {name: quote(headers[name].encode("latin-1")) for name in names}

@@ -125,7 +125,8 @@ class ChunkSender:
         #: Checksum that the server has computed.
         self.received_hash: str | None = None
         self.sent = 0
-        self._is_stored = False
+        #: The server has said that it holds the chunk.
+        self.is_stored = False
         self.conn: Connection | None = None
         #: Connection that was kept from before, for its request.
         self.kept: object = None
@@ -168,7 +169,7 @@ class ChunkSender:
         """
         chunk = self.chunk if size is None else self.chunk.stored(size, checksum)
         error = self.error
-        if error is None and not self._is_stored:
+        if error is None and not self.is_stored:
             error = "interrupted before its answer"
         return Outcome(chunk, error, self.maybe_stored)
 
@@ -339,7 +340,7 @@ class ChunkSender:
         if resp.status != 201:
             self._note_refusal(resp.status)
             return
-        self._is_stored = True
+        self.is_stored = True
         self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
         size = resp.getheader(CHUNK_HEADERS["chunk_size"])
         if size is not None and str(size) != str(self.sent):
