@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quorum: how many chunks must be stored, how long the others are waited for, why there are fewer."""
+"""Quorum of a write: grace for the servers that are late, and the error when too few chunks are stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 GRACE_FACTOR = 3
-"""A server gets at least so many times as long as the quorum took after the end of the data."""
+"""Least grace of a server that is late, as a multiple of the time that the quorum took."""
 CONNECTING_GRACE = 0.1
 """Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
 
@@ -25,7 +25,7 @@ def grace_of(options: Options, least: float = 0.0) -> float | None:
 
     Never more than half of what is left of the call, which has to commit what is stored.
 
-    :param least: seconds that they get otherwise
+    :param least: seconds that they get if the grace of the call is shorter
     """
     grace, left = options.write_grace, options.limits.left()
     if grace is None:
@@ -47,10 +47,10 @@ def connecting_grace(options: Options, spent: float) -> float:
 
 
 class Patience:
-    """How long the answers to a write are waited for, from the end of the data on.
+    """Time limit of the wait for the answers to a write, which begins at the end of the data.
 
-    It is the write limit, until a quorum has stored its chunks, or so many have failed that there can be
-    none. The others then get the grace of the call, or more where the answers so far took long: a disk that
+    It is the write limit, until a quorum has stored its chunks, or so many servers have failed that there can
+    be none. The others then get the grace of the call, or more when the answers so far took long: a disk that
     is busy is no reason to lose a copy.
 
     :param quorum: number of chunks that must be stored
@@ -64,7 +64,7 @@ class Patience:
         self._missing = quorum
         self._begin = self._clock()
         self._end = self._due()
-        #: What the grace is counted from.
+        #: Event that the grace begins with.
         self._decided_by = "the quorum"
         #: Seconds of the grace, once it counts.
         self.grace: float | None = None
@@ -81,14 +81,14 @@ class Patience:
             self._allow_grace()
 
     def note_lost(self) -> None:
-        """Note that there can be no quorum any more: the others can only tell more of why."""
+        """Note that there can be no quorum any more: the other answers can only tell more of the reason."""
         if self._missing > 0:
             self._missing, self._decided_by = 0, "the failure of others"
             self._end = self._due()
             self._allow_grace()
 
     def renew(self) -> None:
-        """Begin the grace anew, for those that have taken data meanwhile: they are slow, and do not hang."""
+        """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
         self._end = self._due()
         self._allow_grace()
 
@@ -100,7 +100,7 @@ class Patience:
                 self._end = min(self._end, now + self.grace)
 
     def verdict(self) -> str:
-        """Why a server that is late has failed."""
+        """Reason for the failure of a server that is late."""
         if self.grace is None:
             return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
         return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
