@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 _LOGGER = logging.getLogger(__name__)
 
 Outcome: TypeAlias = "tuple[int, bytes] | BaseException | None"
-"""What a step of a source gave: an index and its fragment, a failure, or nothing yet."""
+"""Result of a step of a source: an index and its fragment, a failure, or None for nothing yet."""
 
 
 class SourceTeam:
@@ -47,7 +47,7 @@ class SourceTeam:
     read at a time; others of the same index are its spares (pitfall 54).
 
     :param chunks: those with a null score come last
-    :param plan: which fragments to read; None for whole chunks, until it is known
+    :param plan: fragments to read; None for whole chunks, until it is known
     :param suspects: addresses of servers that have just failed, whose chunks come last (pitfall 56); others
         are added to it
     :param ranged: False to ask for the whole chunks at first, without a range
@@ -65,7 +65,7 @@ class SourceTeam:
         self.plan = plan
         self.spares = self._sorted(chunks, family.codec.k, suspects or (), family.options.rivals)
         self.active: list[FragmentSource] = []
-        #: Why chunks cannot be read: URL, HTTP status (0 for the network), reason.
+        #: Failures of chunks: URL, HTTP status (0 for the network), reason.
         self.errors: list[tuple[str, int, BaseException]] = []
         #: URL of each chunk that gave an answer.
         self.used: list[str] = []
@@ -82,7 +82,7 @@ class SourceTeam:
     def _sorted(
         chunks: Iterable[Chunk], k: int, suspects: Collection[str], hedging: Hedging | None
     ) -> list[tuple[int, Chunk]]:
-        """Chunks with their indexes, those to read first before the others."""
+        """Chunks with their indexes, those to read first at the front."""
         keyed = []
         for order, chunk in enumerate(chunks):
             index = chunk.index
@@ -134,11 +134,11 @@ class SourceTeam:
         return recruits
 
     def _attempt(self, chunk: Chunk) -> int:
-        """How often a chunk was asked, the next time included."""
+        """Number of times that a chunk was asked, the next one included."""
         return 1 + sum(url == chunk.url for url, _, _ in self.errors)
 
     def _request(self, segment: int) -> Request:
-        """What to ask of chunks that are read from this segment on."""
+        """Request for chunks that are read from this segment on."""
         headers, plan = self._family.headers, self.plan
         if plan is None or (not self._ranged and segment == 0 and plan.chunk_offset == 0):
             return Request(headers, 0)
@@ -150,7 +150,7 @@ class SourceTeam:
     def _together(
         self, sources: list[FragmentSource], segment: int, plan: SegmentPlan | None
     ) -> list[tuple[FragmentSource, Outcome]]:
-        """Let some sources give a fragment each.
+        """Read a fragment from each of some sources.
 
         :param plan: None to connect only
         :returns: the result of each; rivals may have taken the places of those that were late
@@ -166,7 +166,7 @@ class SourceTeam:
             kept = self._take_kept(fresh)
             may_hedge = hedging is not None and not seam_is_replaced()
             for source in fresh:
-                # Another connection may take long to make.
+                # A new connection may take long to make.
                 source.is_replaced = not may_hedge
             if may_hedge and hedging is not None and not kept:
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
@@ -191,7 +191,7 @@ class SourceTeam:
         return list(outcomes.items())
 
     def _take_kept(self, sources: list[FragmentSource]) -> bool:
-        """Take the connections that are kept for some sources; tells whether there is one for each."""
+        """Take the kept connections for some sources; tells whether there is one for each."""
         trusted = [source for source in sources if source.chunk.url not in self._dead]
         kept = take_kept([source.chunk for source in trusted], self._family.options)
         for source, connection in zip(trusted, kept, strict=True):
@@ -201,7 +201,7 @@ class SourceTeam:
     def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[Outcome]:
         """Send the requests of some sources: all servers have theirs before the first answer is awaited.
 
-        :param kept: there are connections for them
+        :param kept: there is a kept connection for each
         """
         if not kept:
             return _at_once(fresh, FragmentSource.ask_in_time, request)
@@ -220,10 +220,10 @@ class SourceTeam:
         outcomes: dict[FragmentSource, Outcome],
         hedging: Hedging,
     ) -> None:
-        """Send the requests of some sources, and of spares when some are late to be connected to.
+        """Send the requests of some sources, and of spares when connections are late.
 
         :param outcomes: gets the failures, and the spares that have their requests; sources that are given up
-            are taken out
+            are removed from it
         """
         request, rivals = self._request(segment), []
 
@@ -258,10 +258,10 @@ class SourceTeam:
         outcomes: dict[FragmentSource, Outcome],
         hedging: Hedging,
     ) -> list[FragmentSource]:
-        """Ask spares as well when the first bytes of some are late; the first ones that answer are used.
+        """Ask spares as well when first bytes are late; the first sources that answer are used.
 
         :param due: time of the clock until which answers are waited for
-        :param outcomes: gets the failures of those that do not answer at all; others that are late leave it
+        :param outcomes: gets the failures of sources that do not answer at all; others that are late leave it
         :returns: the sources that answer
         """
         clock = self._family.options.limits.clock
@@ -295,7 +295,7 @@ class SourceTeam:
         return answering
 
     def _rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
-        """Ask as many spares as servers are late, within what may be hedged; gives those that were asked."""
+        """Ask as many spares as servers are late, within the limits of hedging; returns those asked."""
         rivals = self._recruit_rivals(late, segment, hedging)
         asked = []
         request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
@@ -312,7 +312,7 @@ class SourceTeam:
         return asked
 
     def _recruit_rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
-        """Make active as many spares as servers are late, within what may be hedged."""
+        """Make active as many spares as servers are late, within the limits of hedging."""
         wanted = self._wanted
         allowed = 0
         # Fakes of applications see no request but those that they expect.
@@ -343,7 +343,7 @@ class SourceTeam:
         )
 
     def _take(self, asked: list[FragmentSource], plan: SegmentPlan | None) -> list[Outcome]:
-        """Take what the servers send; None for the plan: the heads of their answers only."""
+        """Take the fragments of servers that were asked; without a plan, only the heads of their answers."""
         taken: list[Outcome] = []
         # Servers that verify their files do so at the same time.
         if plan is not None and self._family.sound is None and not seam_is_replaced():
@@ -353,7 +353,7 @@ class SourceTeam:
                     taken.append(source.take_next(plan))
                 except CANDIDATES as err:
                     taken.append(source.failed(err))
-                    # No more than one server is waited for in vain before all the others.
+                    # The others are not kept waiting for a second server that fails.
                     break
         return taken + _at_once(asked[len(taken) :], FragmentSource.take_in_time, plan)
 
@@ -370,7 +370,7 @@ class SourceTeam:
             raise self._too_few()
 
     def connect_all(self) -> None:
-        """Connect to all the chunks, those that cannot be are left out."""
+        """Connect to all the chunks; those that fail are left out."""
         waiting, self.spares = self.spares, []
         while waiting:
             sources = [FragmentSource(chunk, self._family, index, 0) for index, chunk in waiting]
@@ -418,8 +418,10 @@ class SourceTeam:
     # --- fragments ---
 
     def solve(self, segment: int, solution: Callable[[dict[int, bytes]], bytes]) -> bytes:
-        """Make something of the fragments of a segment: index -> fragment.
+        """Apply a function to the fragments of a segment: index -> fragment.
 
+        :param solution: it gets k fragments or more, and raises ECError to get one more
+        :returns: its result
         :raises ServiceUnavailable: there are too few; or NotFound when all chunks are gone
         """
         fragments: dict[int, bytes] = {}
@@ -450,7 +452,7 @@ class SourceTeam:
             if isinstance(outcome, DeadConnection):
                 self._dead.add(source.chunk.url)
                 self.release(source)
-                # It is asked once more, before the others.
+                # It is the first of the spares: it is asked once more.
                 self.spares.insert(0, self.spares.pop())
                 continue
             if isinstance(outcome, BaseException):
@@ -460,7 +462,7 @@ class SourceTeam:
             if outcome[0] in fragments:
                 self.drop(source, exc.CorruptedChunk(f"fragment {outcome[0]} was there already"))
             else:
-                # A chunk in the place of another one is as good: its fragments tell which they are.
+                # A chunk in the place of another one is as good: fragments carry their index.
                 fragments[outcome[0]] = outcome[1]
 
     def _too_few(self, error: Exception | None = None) -> exc.OioException:
