@@ -126,7 +126,7 @@ class BlobClient(HttpApi):
 
     @property
     def http_pool(self) -> urllib3.PoolManager:
-        """The connections of the requests that are not about data, also known as ``pool_manager``.
+        """Connections for all requests but those that carry data, also known as ``pool_manager``.
 
         Programs may replace it, or its ``request``.
         """
@@ -241,7 +241,7 @@ class BlobClient(HttpApi):
         """Ask for a chunk: a reader, which has the headers of the answer, and the generator of its data."""
         headers = _with_closed_range(options.headers)
         chunk = Chunk(url, self._address(url, options))
-        # A range may end after the last byte.
+        # A range that ends after the last byte of the chunk is served as far as it goes.
         reader = ChunkReader.with_options(
             [chunk], headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
         )
@@ -327,13 +327,8 @@ class BlobClient(HttpApi):
         with contextlib.closing(stream):
             meta = extract_headers_meta(reader.headers)
             original = Original(from_url, meta, stream)
-            new_owner = {
-                "container_id": cid,
-                "content_path": path,
-                "content_version": version,
-                "content_id": content_id,
-            }
-            meta.update(owner_of_copy(meta.get("full_path"), fullpath, new_owner))
+            parts = {"cid": cid, "path": path, "version": version, "content_id": content_id}
+            meta.update(owner_of_copy(meta.get("full_path"), fullpath, parts))
             # The original computes the checksum.
             copying = replace(
                 options, checksum_algo=None, headers={**options.headers, **free_attributes(reader.headers)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections to chunk servers, for which applications' tests may put fakes."""
+"""Connections to chunk servers, which applications' tests may replace by fakes."""
 
 from __future__ import annotations
 

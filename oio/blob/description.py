@@ -19,12 +19,12 @@ from oio.common.utils import cid_from_name
 _FREE_ATTRIBUTE = "x-oio-ext-"
 
 _ARGUMENTS = {
-    "container_id": "cid",
-    "content_path": "path",
-    "content_version": "version",
+    "cid": "container_id",
+    "path": "content_path",
+    "version": "content_version",
     "content_id": "content_id",
 }
-"""Keys that describe the owner of a chunk, and the arguments of the same meaning."""
+"""Arguments that tell the owner of a copy, and the same in the description of a chunk."""
 
 
 def extract_headers_meta(headers: Mapping[str, str], check: bool = True) -> JsonObject:
@@ -60,24 +60,25 @@ def owner_of_copy(own: str | None, fullpath: str | None, parts: JsonObject) -> J
 
     :param own: full path of the chunk that is copied
     :param fullpath: full path of the owner, if it is given
-    :param parts: the keys of :data:`_ARGUMENTS`, and what the caller says of the owner, or None
+    :param parts: arguments of the caller, with the keys of :data:`_ARGUMENTS`; None for those not given
     :raises ValueError: the full path is missing, or the parts contradict it
     """
     if fullpath is None:
         if own is None:
             raise ValueError("fullpath is required: the chunk has none")
         account, container, *described = decode_fullpath(own)
-        names = ("content_path", "content_version", "content_id")
+        names = ("path", "version", "content_id")
         mixed = [parts[name] or value for name, value in zip(names, described, strict=True)]
         fullpath = encode_fullpath(account, container, *mixed)
     owner = _parts_of(fullpath)
     for name, value in parts.items():
         if value is None:
             continue
-        # All but the name are digits, decimal or hexadecimal, in either case.
-        same = value == owner[name] if name == "content_path" else str(value).upper() == owner[name].upper()
-        if not same:
-            raise ValueError(f"{_ARGUMENTS[name]} {value!r} does not go with full path {fullpath!r}")
+        right = owner[_ARGUMENTS[name]]
+        # All but the path are digits, decimal or hexadecimal, in either case.
+        is_right = value == right if name == "path" else str(value).upper() == right.upper()
+        if not is_right:
+            raise ValueError(f"{name} {value!r} does not go with full path {fullpath!r}")
     return dict(owner, full_path=fullpath)
 
 
@@ -117,16 +118,9 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     if isinstance(meta["full_path"], str):
         known = {key: value for key, value in meta.items() if value is not None}
         meta = dict(_parts_of(meta["full_path"])) | known
-    sysmeta = {
-        "id": meta.get("content_id"),
-        "version": meta.get("content_version"),
-        "content_path": meta.get("content_path"),
-        "chunk_method": meta.get("content_chunkmethod"),
-        "policy": meta.get("content_policy"),
-        "container_id": meta.get("container_id"),
-        "full_path": meta.get("full_path"),
-        "oio_version": meta.get("oio_version") or OIO_VERSION,
-    }
+    sysmeta = {short: meta.get(name) for name, short in _NAMES_IN_OBJECTS.items()}
+    sysmeta |= {name: meta.get(name) for name in ("content_path", "container_id", "full_path")}
+    sysmeta["oio_version"] = meta.get("oio_version") or OIO_VERSION
     optional = ("chunk_hash", "metachunk_hash", "metachunk_size")
     return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}
 

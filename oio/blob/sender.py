@@ -55,7 +55,7 @@ def frame(data: bytes, end: bytes = b"") -> bytes:
 
 
 def framed(data: bytes) -> bytes | Pieces:
-    """The same, for data that stay in a piece of their own when they are large: they are not copied then."""
+    """The same, in pieces when the data are large, which are not copied then."""
     return frame(data) if len(data) <= SMALL else (f"{len(data):x}\r\n".encode(), data, b"\r\n")
 
 
@@ -84,7 +84,7 @@ class _Pace:
 
 
 class _Hurry(green.ConnectionTimeout):
-    """Time limit of a connection that a write can do without; without effect once that has changed."""
+    """Time limit of a connection that a write can do without; of no effect once the write needs it."""
 
     #: Tells whether the write can do without it.
     is_needless: Callable[[], bool] = bool

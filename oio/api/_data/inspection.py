@@ -160,19 +160,22 @@ class Inspection:
 
     def _description(self) -> Findings:
         """Compare the size and the checksums that are stored with it."""
-        found: Findings = []
-        get = self._known.get
-        metachunk_size = get("metachunk_size")
+        get, expected = self._known.get, self.expected
         with reading_answer(self.chunk.netloc):
-            sizes = [(int_value(get("chunk_size"), self.size), self.size)]
-            sizes.append((int_value(metachunk_size, self.expected.size), self.expected.size))
-        wrong = [f"{there} bytes, not {wanted}" for there, wanted in sizes if there != wanted]
-        found += [(Damage.WRONG_SIZE, text) for text in wrong[:1]]
-        hashes = [(get("chunk_hash"), self.digest), (get("metachunk_hash"), self.expected.digest)]
-        wrong = [
-            f"checksum {one}, not {other}" for one, other in hashes if one and other and differ(one, other)
+            sizes = [
+                (int_value(get("chunk_size"), self.size), self.size),
+                (int_value(get("metachunk_size"), expected.size), expected.size),
+            ]
+        hashes = [(get("chunk_hash"), self.digest), (get("metachunk_hash"), expected.digest)]
+        wrong_sizes = [
+            (Damage.WRONG_SIZE, f"{there} bytes, not {wanted}") for there, wanted in sizes if there != wanted
         ]
-        return found + [(Damage.WRONG_CHECKSUM, text) for text in wrong[:1]]
+        wrong_hashes = [
+            (Damage.WRONG_CHECKSUM, f"checksum {there}, not {wanted}")
+            for there, wanted in hashes
+            if there and wanted and differ(there, wanted)
+        ]
+        return wrong_sizes[:1] + wrong_hashes[:1]
 
     def _verify(self) -> None:
         """Let the server read the file.

@@ -101,28 +101,29 @@ class SourceTeam:
 
     def _recruit(self, segment: int) -> list[FragmentSource]:
         """Make active as many spares as are needed, to be read from this segment on."""
-        recruits = self._promote(segment)
+        recruits = self._promote(segment, self._wanted)
         for source in recruits if self.errors else ():
             other_chunk(self._family.options, FAILED_OVER, source.chunk)
         if self._second_tries and len(self.active) < self._wanted:
             self.spares += self._second_tries
             self._second_tries = []
-            again = self._promote(segment)
+            again = self._promote(segment, self._wanted)
             for source in again:
                 kind = FAILED_OVER if source.attempt == 1 else RETRIED
                 other_chunk(self._family.options, kind, source.chunk, source.attempt)
             recruits += again
         return recruits
 
-    def _promote(self, segment: int) -> list[FragmentSource]:
+    def _promote(self, segment: int, wanted: int) -> list[FragmentSource]:
+        """Make spares active until so many sources are; returns the new ones."""
         recruits: list[FragmentSource] = []
         active = self.active
-        if len(active) >= self._wanted:
+        if len(active) >= wanted:
             return recruits
         taken = {source.index for source in active}
         left = []
         for index, chunk in self.spares:
-            if len(active) < self._wanted and index not in taken:
+            if len(active) < wanted and index not in taken:
                 taken.add(index)
                 attempt = self._attempt(chunk) if self.errors else 1
                 source = FragmentSource(chunk, self._family, index, segment, attempt)
@@ -235,17 +236,19 @@ class SourceTeam:
         asked = ask_with_rivals(fresh, lambda source: source.ask_in_time(request), recruit, hedging)
         good = 0
         for source in [*fresh, *rivals]:
-            outcome = asked.get(source)
-            if source in asked and outcome is None and good < len(fresh):
+            has_ended, is_rival = source in asked, source in rivals
+            if (error := asked.get(source)) is not None:
+                if is_rival:
+                    self.drop(source, error)
+                else:
+                    outcomes[source] = error
+            elif has_ended and good < len(fresh):
                 good += 1
                 outcomes[source] = None
                 stop_replacing(source.conn)
-            elif outcome is not None and source not in rivals:
-                outcomes[source] = outcome
-            elif outcome is not None:
-                self.drop(source, outcome)
             else:
-                if source not in asked and source not in rivals:
+                # It is late, or enough others have their requests.
+                if not (has_ended or is_rival):
                     hedging.note_late(source.netloc)
                 outcomes.pop(source, None)
                 self.release(source)
@@ -313,15 +316,12 @@ class SourceTeam:
 
     def _recruit_rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
         """Make active as many spares as servers are late, within the limits of hedging."""
-        wanted = self._wanted
         allowed = 0
         # Fakes of applications see no request but those that they expect.
         if not seam_is_replaced():
             while allowed < min(late, len(self.spares)) and hedging.take():
                 allowed += 1
-        self._wanted = len(self.active) + allowed
-        rivals = self._promote(segment)
-        self._wanted = wanted
+        rivals = self._promote(segment, len(self.active) + allowed)
         for _ in range(allowed - len(rivals)):
             # The spares that are left have the fragments of those that are being read.
             hedging.give_back()
