@@ -304,7 +304,7 @@ class BlobClient(HttpApi):
 
         :param from_url: URL of the chunk
         :param to_url: URL of the copy
-        :param chunk_id: ID of the chunk or of the copy; the copy has the one that `to_url` ends with
+        :param chunk_id: ID of the chunk or of the copy, which is checked; `to_url` tells that of the copy
         :param fullpath: full path of the owner of the copy, by default that of the chunk
         :param cid: ID of the container of that owner; this and the following can stand for a full path, when
             the container is that of the chunk
@@ -347,8 +347,8 @@ class BlobClient(HttpApi):
     ) -> tuple[int | str, str]:
         """Write the copy of a chunk.
 
-        A request that was sent twice may be refused because the first one was done: what it has stored is
-        the copy then.
+        A request that was sent twice may be refused because the first one was done: the chunk that is there
+        is the copy then.
 
         :param meta: description of the copy
         :returns: its size, and its checksum

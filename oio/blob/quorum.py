@@ -106,7 +106,7 @@ class Patience:
         return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
 
     def left(self) -> float:
-        """Seconds from now; what has arrived when none is left still counts."""
+        """Seconds from now; at their end, answers that have arrived still count."""
         return max(0.0, self._end - self._clock())
 
 

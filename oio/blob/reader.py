@@ -339,6 +339,6 @@ def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Gene
 
 
 def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
-    """Get a generator past its first, empty item: one that has not begun closes nothing when it is closed."""
+    """Begin a generator, whose first item is empty: before that, closing it would close nothing."""
     next(generator)
     return generator

@@ -161,7 +161,7 @@ class CopiesStrategy(ChunkServerStrategy):
     def mend(
         self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
     ) -> None:
-        errors = []
+        errors: list[exc.OioException] = []
         for source in sources:
             try:
                 self.stores.blob_client.chunk_copy(
@@ -169,6 +169,9 @@ class CopiesStrategy(ChunkServerStrategy):
                 )
                 return
             except exc.Conflict:
+                # An earlier attempt, whose answer was lost, may have stored it.
+                if errors and not self.examine(place, expected, True, options):
+                    return
                 raise
             except exc.OioException as err:
                 pass_failure_of_call(err, options)

@@ -77,8 +77,7 @@ class Layout:
 
     :param meta: description of the object
     :param metachunks: in order: all of them, or at least those that hold some of the ranges
-    :param ranges: first and last bytes, closed, but for those that hold nothing; None for the whole
-        object
+    :param ranges: first and last byte of each range that holds some of the object; None for all of it
     :param size: number of bytes that are asked for
     """
 

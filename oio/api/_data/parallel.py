@@ -46,7 +46,7 @@ def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
 class ParallelWriter(abc.ABC):
     """Base of the writers that send to all chunk servers of a metachunk at once.
 
-    :param request: what to write, and how
+    :param request: task of the writer
     """
 
     def __init__(self, request: UploadRequest) -> None:
@@ -121,6 +121,8 @@ class ParallelWriter(abc.ABC):
     def _send_in_blocks(
         self, source: Source, size: int | None, senders: list[ChunkSender]
     ) -> tuple[int, str]:
+        """Send blocks as the source gives them, each server in a green thread."""
+
         def enough() -> bool:
             return sum(map(ChunkSender.has_taken_all, senders)) >= self._request.quorum
 
@@ -214,6 +216,7 @@ class ParallelWriter(abc.ABC):
             running = {sender: sender.progress for sender in running}
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
+        """Send a small body to each server in one write, without green threads where connections are kept."""
         # Servers with a kept connection have the whole body before the first answer is waited for.
         for sender in senders:
             sender.collect()
@@ -307,6 +310,10 @@ class ParallelWriter(abc.ABC):
         return len(self._request.chunks) - len(self._failures) < self._request.quorum
 
     def _check(self) -> None:
+        """Give up the metachunk when there can be no quorum.
+
+        :raises OioException: see :func:`~oio.blob.quorum.check_quorum`
+        """
         if not self._is_lost:
             return
         try:

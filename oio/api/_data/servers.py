@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base of the strategies whose chunks are on chunk servers: their heads, links and removal."""
+"""Base of the strategies that use chunk servers: heads, links and removal of chunks."""
 
 from __future__ import annotations
 

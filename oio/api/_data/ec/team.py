@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _LOGGER = logging.getLogger(__name__)
 
-Outcome: TypeAlias = "tuple[int, bytes] | BaseException | None"
+StepResult: TypeAlias = "tuple[int, bytes] | BaseException | None"
 """Result of a step of a source: an index and its fragment, a failure, or None for nothing yet."""
 
 
@@ -150,7 +150,7 @@ class SourceTeam:
 
     def _together(
         self, sources: list[FragmentSource], segment: int, plan: SegmentPlan | None
-    ) -> list[tuple[FragmentSource, Outcome]]:
+    ) -> list[tuple[FragmentSource, StepResult]]:
         """Read a fragment from each of some sources.
 
         :param plan: None to connect only
@@ -160,7 +160,7 @@ class SourceTeam:
         """
         fresh = [source for source in sources if not source.is_open]
         before = [source for source in sources if source.is_open]
-        outcomes: dict[FragmentSource, Outcome] = dict.fromkeys(sources)
+        outcomes: dict[FragmentSource, StepResult] = dict.fromkeys(sources)
         due = 0.0
         hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
@@ -199,7 +199,7 @@ class SourceTeam:
             source.kept = connection
         return len(trusted) == len(sources) and all(kept)
 
-    def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[Outcome]:
+    def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[StepResult]:
         """Send the requests of some sources: all servers have theirs before the first answer is awaited.
 
         :param kept: there is a kept connection for each
@@ -218,7 +218,7 @@ class SourceTeam:
         self,
         fresh: list[FragmentSource],
         segment: int,
-        outcomes: dict[FragmentSource, Outcome],
+        outcomes: dict[FragmentSource, StepResult],
         hedging: Hedging,
     ) -> None:
         """Send the requests of some sources, and of spares when connections are late.
@@ -258,7 +258,7 @@ class SourceTeam:
         asked: list[FragmentSource],
         segment: int,
         due: float,
-        outcomes: dict[FragmentSource, Outcome],
+        outcomes: dict[FragmentSource, StepResult],
         hedging: Hedging,
     ) -> list[FragmentSource]:
         """Ask spares as well when first bytes are late; the first sources that answer are used.
@@ -332,7 +332,7 @@ class SourceTeam:
             other_chunk(self._family.options, HEDGED, rival.chunk)
         return rivals
 
-    def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[Outcome]:
+    def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[StepResult]:
         """Take fragments that fit in the buffers of sockets: all are on their way, one limit is enough."""
         limits = self._family.options.limits
         return in_turn(
@@ -342,9 +342,9 @@ class SourceTeam:
             FragmentSource.failed,
         )
 
-    def _take(self, asked: list[FragmentSource], plan: SegmentPlan | None) -> list[Outcome]:
+    def _take(self, asked: list[FragmentSource], plan: SegmentPlan | None) -> list[StepResult]:
         """Take the fragments of servers that were asked; without a plan, only the heads of their answers."""
-        taken: list[Outcome] = []
+        taken: list[StepResult] = []
         # Servers that verify their files do so at the same time.
         if plan is not None and self._family.sound is None and not seam_is_replaced():
             # While one is read, the others go on sending, and no green threads are needed.
@@ -485,8 +485,8 @@ class SourceTeam:
 
 
 def _at_once(
-    sources: list[FragmentSource], step: Callable[[FragmentSource, _T], Outcome], what: _T
-) -> list[Outcome]:
+    sources: list[FragmentSource], step: Callable[[FragmentSource, _T], StepResult], what: _T
+) -> list[StepResult]:
     """Do a step with each source, in a green thread of its own."""
     with green.ContextPool(max(1, len(sources))) as pool:
         threads = [pool.spawn(step, source, what) for source in sources]
