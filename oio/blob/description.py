@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
-from typing import Any
 from urllib.parse import quote, unquote
 
 from oio.common import exceptions as exc
-from oio.common.answers import JsonObject
+from oio.common.answers import JsonMapping, JsonObject
 from oio.common.checksums import BLAKE3, MD5
 from oio.common.constants import CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, OIO_VERSION
 from oio.common.fullpath import decode_fullpath, encode_fullpath
@@ -101,7 +100,7 @@ _NAMES_IN_OBJECTS = {
 """Keys of the description of a chunk, and the same in that of an object."""
 
 
-def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
+def object_metadata(meta: JsonMapping) -> JsonObject:
     """Translate the description of a chunk into that of the object it belongs to.
 
     :param meta: with the keys of chunks, or with those of objects, which win
@@ -125,12 +124,12 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}
 
 
-def owner_and_position(meta: Mapping[str, Any]) -> tuple[str, ...]:
+def owner_and_position(meta: JsonMapping) -> tuple[str, ...]:
     """Owner and position of a chunk, to be compared with those of another."""
     return (*(unquote(part) for part in meta["full_path"].split("/")), meta["chunk_pos"])
 
 
-def checksum_algorithms(meta: Mapping[str, Any], wanted: str | None) -> list[str]:
+def checksum_algorithms(meta: JsonMapping, wanted: str | None) -> list[str]:
     """Algorithms of the checksum that a chunk server may compute of a chunk.
 
     :param meta: description of the chunk

@@ -362,10 +362,10 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             response = QuickResponse(connection.answer(), self, connection, method, target)
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
-            failure: Any = self._late(err, target, reading) if is_sent else _as_urllib3(err)
+            failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
             if isinstance(err, ConnectionError):
                 # For clients, which know whether the request may be repeated.
-                failure.was_kept = True
+                failure.__dict__["was_kept"] = True
                 self._close_idle()
             # With that of the wait for a socket, a late answer would pass for an interruption of the host.
             own = failure.__traceback__ or err.__traceback__
