@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of chunk servers: the part of a chunk that they have, whether it is the right one, their end."""
+"""Answers of chunk servers: the range that they carry, the checks of their headers, and their closing."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
 
 
 def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
-    """How the chunk of a response differs from the one that is expected, as far as both tell; None if not.
+    """Difference between the chunk of a response and the expected one, as far as both tell; None without one.
 
     :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS`, and values
     """
@@ -88,17 +88,17 @@ def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | Non
 
 
 def check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
-    """How the answer of a chunk server differs from a copy of a metachunk; None if it does not."""
+    """Difference between the chunk of a response and a copy of its metachunk; None without one."""
     return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})
 
 
 def verify_file(chunk: Chunk, checksum: str | None, headers: Mapping[str, object], options: Options) -> None:
-    """Let a chunk server read the file of a chunk, and compare it with its checksum.
+    """Let a chunk server read the file of a chunk, and compare the data with their checksum.
 
     :param checksum: of the data; None for the one that the server has stored with them
     :param headers: of the request; a range among them has no effect
     :raises CorruptedChunk: the data differ
-    :raises ClientException: the server refuses, or does not have it
+    :raises ClientException: the server refuses, or does not have the chunk
     :raises oio.common.exceptions.DeadlineReached: no time is left
     """
     netloc = chunk.netloc

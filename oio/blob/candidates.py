@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Candidates to read a chunk from: the first one that can serve is found; who is late gets a rival."""
+"""Candidates to read a chunk from: the search for one that can serve, and rivals of those that are late."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
 
 class _Asked:
-    """Candidate that is asked, and its connection once it is."""
+    """Candidate that is asked, and its connection once it has the request."""
 
     def __init__(self, chunk: Chunk, attempt: int = 1, may_keep: bool = True) -> None:
         self.chunk = chunk
@@ -53,7 +53,7 @@ class _Asked:
 
 
 class Candidates:
-    """Search for a candidate that can serve, and what was found out about the others."""
+    """Search for a candidate that can serve, and record of the failures of the others."""
 
     logger: logging.Logger
     _exact: bool
@@ -62,10 +62,10 @@ class Candidates:
     def _seek(
         self, chunks: Iterable[Chunk | ChunkDict] | None, headers: dict[str, Any], options: Options
     ) -> None:
-        """Begin.
+        """Begin the search.
 
         :param chunks: the candidates
-        :param headers: of the requests; they follow the reading
+        :param headers: of the requests; their range follows the reading
         """
         self.chunk_iter = iter(() if chunks is None else chunks)
         self.request_headers = headers
@@ -80,7 +80,7 @@ class Candidates:
         self._second_tries: list[Chunk] = []
         #: Status of the last answer that could be used.
         self.status: int | None = None
-        #: Why each candidate failed: URL, HTTP status (0 for the network), reason.
+        #: Failures of candidates: URL, HTTP status (0 for the network), reason.
         self.errors: list[tuple[str, int, object]] = []
         #: URL of each candidate that gave data.
         self.served: list[str] = []
@@ -101,13 +101,14 @@ class Candidates:
         return None if start is None or end is None else (start, end)
 
     def _attempt(self, chunk: Chunk) -> int:
-        """How often a candidate was asked, this time included."""
+        """Number of times that a candidate was asked, this one included."""
         return 1 + sum(url == chunk.url for url, _, _ in self.errors)
 
     def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
-        """Note why a candidate cannot be used, and stop when there is no time for another.
+        """Note why a candidate cannot be used.
 
         :param begin: when it was asked (monotonic seconds)
+        :raises DeadlineReached: no time is left for another
         """
         if is_cut(reason) and all(url != chunk.url for url, _, _ in self.errors):
             self._second_tries.append(chunk)
@@ -125,8 +126,9 @@ class Candidates:
     def _open(self, chunk: Chunk, may_keep: bool = True) -> tuple[ChunkAnswer, Chunk] | None:
         """Ask a candidate for the data.
 
-        :param may_keep: on a connection that was kept from before, if there is one: it may be dead
-        :returns: the answer, and the candidate that gave it, which may be a rival; None when it is of no use
+        :param may_keep: use a kept connection, if there is one: it may be dead
+        :returns: the answer, and the candidate that gave it, which may be a rival; None for a failure, which
+            is noted
         """
         options, limits = self._options, self._options.limits
         conn = source = None
@@ -167,7 +169,7 @@ class Candidates:
                     blame(conn, problem)
                 close_connection(conn, source, self.logger)
         if isinstance(problem, DeadConnection):
-            # Another one may take long to make.
+            # A new one may take long to make: it may have rivals.
             return self._open(chunk, may_keep=False)
         if problem is not None or source is None:
             self._failed(chunk, _status_of(problem, source), problem, f"{doing} {chunk.netloc}", begin)
@@ -199,15 +201,14 @@ class Candidates:
                 if kept is not None:
                     return chunk, connect(chunk, "GET", headers, options, b"", attempt, kept, False)
             except DeadConnection:
-                # Another one is made, which may take long.
-                pass
+                pass  # A new one may take long to make.
         return self._connect_with_rivals(chunk, attempt, hedging)
 
     def _connect_with_rivals(
         self, chunk: Chunk, attempt: int, hedging: Hedging
     ) -> tuple[Chunk, Connection] | None:
-        """Make a connection, and others as well when it is late; the first one that is there is used."""
-        # None is kept for it, or those that are may be dead.
+        """Connect to a candidate, and to rivals when it is late; the first connection is used."""
+        # No connection is kept for it, or those that are may be dead.
         asked = [_Asked(chunk, attempt, may_keep=False)]
 
         def rivals(_late: int) -> list[_Asked]:
@@ -223,7 +224,7 @@ class Candidates:
             for one in asked:
                 if one not in outcomes:
                     if found is None:
-                        # One that was asked later was quicker.
+                        # A rival was quicker.
                         hedging.note_late(one.chunk.netloc)
                     # It may still be of use.
                     self._second_tries.append(one.chunk)
@@ -243,7 +244,7 @@ class Candidates:
         return None if used is None or used.conn is None else (used.chunk, used.conn)
 
     def _ask(self, one: _Asked) -> BaseException | None:
-        """Send a candidate the request, in a green thread of ours; gives the failure."""
+        """Send a candidate the request, in a green thread of ours; returns the failure."""
         options, netloc, headers = self._options, one.chunk.netloc, self.request_headers
         one.begin = time.monotonic()
         try:
@@ -260,10 +261,10 @@ class Candidates:
     def _race(
         self, chunk: Chunk, conn: Connection, seconds: float, hedging: Hedging
     ) -> tuple[Chunk, Connection]:
-        """Ask another candidate as well when the first byte is late; the first one that answers is used.
+        """Ask a rival as well when the first byte is late; the first candidate that answers is used.
 
         :param seconds: to wait for either of them
-        :returns: the candidate, and its connection
+        :returns: the candidate that is used, and its connection
         """
         sock, begin = socket_of(conn), time.monotonic()
         if sock is None:
@@ -272,7 +273,7 @@ class Candidates:
         if green.wait_any([sock], min(delay, seconds)):
             hedging.note_first_bytes(time.monotonic() - begin)
             return chunk, conn
-        # Without time for a rival, the one that was asked first has failed.
+        # Without time for a rival, the first one has used up its limit, and fails.
         found = self._rival(hedging) if delay < seconds else None
         if found is None:
             return chunk, conn
@@ -289,7 +290,7 @@ class Candidates:
                 self._second_tries.append(chunk)
                 return rival, other
             if ready:
-                # It may be the first one's turn to fail.
+                # The rival may still be needed if the first one fails later.
                 self.chunk_iter = itertools.chain([rival], self.chunk_iter)
             else:
                 reason = exc.OioTimeout("Chunk read timeout: no answer in time")
@@ -321,7 +322,7 @@ class Candidates:
         return None
 
     def _next_rival(self, hedging: Hedging) -> Chunk | None:
-        """The next candidate, if it may be asked although another one is."""
+        """The next candidate, if it may be asked while another one is."""
         if not hedging.take():
             return None
         candidate = next(self.chunk_iter, None)
@@ -335,7 +336,7 @@ class Candidates:
         return chunk
 
     def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
-        """Why a response is not the one that was asked for; None when it is."""
+        """Reason to refuse a response; None when it is the one that was asked for."""
         if source.status not in _SERVED:
             return exc.brief(getattr(source, "reason", "")) or "no reason"
         announced = source.getheader("Content-Length")
@@ -355,7 +356,7 @@ class Candidates:
         return None if self._check_head is None else self._check_head(source, chunk)
 
     def _get_source(self) -> tuple[Any, Any]:
-        """The response of the next candidate that can serve, and the candidate; (None, None) without one."""
+        """Response of the next candidate that can serve, and that candidate; (None, None) without one."""
         while True:
             candidate = next(self.chunk_iter, None)
             if candidate is None:
@@ -371,7 +372,7 @@ class Candidates:
                 return opened
 
     def _no_source_left(self) -> exc.OioException:
-        """The exception that tells why no candidate could serve."""
+        """Make the exception that tells why no candidate could serve."""
         statuses = {status for _, status, _ in self.errors}
         reasons = "; ".join(
             f"{url}: {reason} (HTTP {status})" if status else f"{url}: {reason}"

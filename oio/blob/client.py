@@ -10,9 +10,16 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
-from oio.blob.description import extract_headers_meta, free_attributes, object_metadata, owner_of_copy
+from oio.blob.description import (
+    checksum_algorithms,
+    extract_headers_meta,
+    free_attributes,
+    object_metadata,
+    owner_and_position,
+    owner_of_copy,
+)
 from oio.blob.original import Original
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import SAID_TWICE, ChunkSender
@@ -21,16 +28,9 @@ from oio.blob.writer import write_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonMapping, JsonObject
-from oio.common.checksums import (
-    BLAKE3,
-    MD5,
-)
+from oio.common.checksums import MD5
 from oio.common.chunks import Chunk
-from oio.common.constants import (
-    CHECKHASH_HEADER,
-    CHUNK_HEADERS,
-    FETCHXATTR_HEADER,
-)
+from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS, FETCHXATTR_HEADER
 from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import urllib3
@@ -38,7 +38,7 @@ from oio.common.interruptions import pass_interruption
 from oio.common.learnt import Learnt
 from oio.common.limits import check_seconds
 from oio.common.options import Options
-from oio.common.storage_method import parse_chunk_method, written_chunk_method
+from oio.common.storage_method import written_chunk_method
 from oio.conscience.client import ConscienceClient
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class BlobClient(HttpApi):
 
         :raises ConfigurationException: the namespace is not known
         """
-        # Two threads may make one each: they share the pool, and nothing is lost with either.
+        # Two threads may make one each. Both use the same pool, so that either may be dropped.
         if self.conf is None:
             raise exc.ConfigurationException("conf is required (a dict with the namespace)")
         return ConscienceClient(self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager)
@@ -126,7 +126,7 @@ class BlobClient(HttpApi):
 
     @property
     def http_pool(self) -> urllib3.PoolManager:
-        """The connections of the requests that are not about data, also known as ``pool_manager``.
+        """Connections for all requests but those that carry data, also known as ``pool_manager``.
 
         Programs may replace it, or its ``request``.
         """
@@ -178,11 +178,17 @@ class BlobClient(HttpApi):
         return self.resolve_url(full, options=replace(options, headers={}, perfdata=None))
 
     def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
-        # Each operation decides what success is, and chunk_delete_many gives refusals back.
+        # Each method decides which statuses are failures, and chunk_delete_many returns refusals.
         pass
 
     def _call(self, method: str, url: str, options: Options) -> Any:
         """Send a request about a chunk, and get its response, whatever its status."""
+        try:
+            return self._send(method, url, {"options": options})[0]
+        except exc.OioNetworkException as err:
+            # To delete a chunk once more is harmless, even if the first request has arrived.
+            if method != "DELETE" or not getattr(err.__cause__, "was_kept", False):
+                raise
         return self._send(method, url, {"options": options})[0]
 
     def _checked(self, method: str, url: str, options: Options) -> Any:
@@ -232,10 +238,10 @@ class BlobClient(HttpApi):
             raise
 
     def _open(self, url: str, options: Options) -> tuple[ChunkReader, Generator[bytes, None, None]]:
-        """Ask for a chunk; the reader knows the headers of the answer."""
+        """Ask for a chunk: a reader, which has the headers of the answer, and the generator of its data."""
         headers = _with_closed_range(options.headers)
         chunk = Chunk(url, self._address(url, options))
-        # A range may end after the last byte.
+        # A range that ends after the last byte of the chunk is served as far as it goes.
         reader = ChunkReader.with_options(
             [chunk], headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
         )
@@ -249,7 +255,8 @@ class BlobClient(HttpApi):
         :param meta: its description, with the keys of :data:`~oio.common.constants.CHUNK_HEADERS`; a
             ``chunk_hash`` is checked. ``id``, ``version``, ``policy`` and ``chunk_method``, as in the
             description of an object, win over the keys of the same meaning that begin with ``content_``
-        :param data: iterable of blocks of bytes, or binary file; one that gives None has nothing yet
+        :param data: iterable of blocks of bytes, or binary file; None in the place of a block stands for no
+            data yet
         :returns: number of bytes, and checksum of the data
         :raises SourceReadError: the data failed, or came too late; other exceptions of theirs than OSError,
             ValueError and time limits come out as they are
@@ -262,16 +269,17 @@ class BlobClient(HttpApi):
         """
         options = self._options(kwargs)
         try:
-            return write_chunk(
-                self._sender(url, meta, options), data, _algorithms(meta, options.checksum_algo)
-            )
+            algorithms = checksum_algorithms(meta, options.checksum_algo)
+            return write_chunk(self._sender(url, meta, options), data, algorithms)
         except exc.ChecksumRefused:
             self._remove(url, options)
             raise
 
     def _sender(self, url: str, meta: JsonMapping, options: Options) -> ChunkSender:
         described_owner = object_metadata(meta)
-        method = written_chunk_method(described_owner["chunk_method"], _wanted(options.checksum_algo))
+        # MD5 is the default, and leaves the chunk method as it is.
+        algorithm = None if options.checksum_algo == MD5 else options.checksum_algo
+        method = written_chunk_method(described_owner["chunk_method"], algorithm)
         headers = headers_from_object_metadata({**described_owner, "chunk_method": method})
         headers.update(options.headers)
         described = {"url": url, "real_url": self._address(url, options), "pos": meta["chunk_pos"]}
@@ -291,9 +299,12 @@ class BlobClient(HttpApi):
     ) -> None:
         """Copy a chunk, with its description, to another service or place. The data are verified on the way.
 
+        A copy that its server has stored is deleted when something fails after that. When no answer tells
+        whether it was stored, nothing is deleted: there may have been another chunk in its place.
+
         :param from_url: URL of the chunk
         :param to_url: URL of the copy
-        :param chunk_id: ID of the chunk or of the copy; the copy has the one that `to_url` ends with
+        :param chunk_id: ID of the chunk or of the copy, which is checked; `to_url` tells that of the copy
         :param fullpath: full path of the owner of the copy, by default that of the chunk
         :param cid: ID of the container of that owner; this and the following can stand for a full path, when
             the container is that of the chunk
@@ -316,13 +327,8 @@ class BlobClient(HttpApi):
         with contextlib.closing(stream):
             meta = extract_headers_meta(reader.headers)
             original = Original(from_url, meta, stream)
-            new_owner = {
-                "container_id": cid,
-                "content_path": path,
-                "content_version": version,
-                "content_id": content_id,
-            }
-            meta.update(owner_of_copy(meta.get("full_path"), fullpath, new_owner))
+            parts = {"cid": cid, "path": path, "version": version, "content_id": content_id}
+            meta.update(owner_of_copy(meta.get("full_path"), fullpath, parts))
             # The original computes the checksum.
             copying = replace(
                 options, checksum_algo=None, headers={**options.headers, **free_attributes(reader.headers)}
@@ -331,14 +337,18 @@ class BlobClient(HttpApi):
             try:
                 original.check(to_url, *self._write_copy(sender, original, meta, options))
             except BaseException:  # Nobody knows of the copy yet, whatever stopped us.
-                if sender.maybe_stored:
+                # Without an answer, what is there may be the chunk of somebody else.
+                if sender.is_stored:
                     self._remove(to_url, options)
                 raise
 
     def _write_copy(
         self, sender: ChunkSender, original: Original, meta: JsonMapping, options: Options
     ) -> tuple[int | str, str]:
-        """Write the copy of a chunk; one that was stored when it was said first is done.
+        """Write the copy of a chunk.
+
+        A request that was sent twice may be refused because the first one was done: the chunk that is there
+        is the copy then.
 
         :param meta: description of the copy
         :returns: its size, and its checksum
@@ -346,26 +356,25 @@ class BlobClient(HttpApi):
         try:
             return write_chunk(sender, original)
         except exc.ServiceBusy:
-            there = self._first_said(sender, options) if sender.error == SAID_TWICE else None
+            there = self._describe_existing(sender.chunk, options) if sender.error == SAID_TWICE else None
             if there is None:
                 raise
-        if _place_of(there) != _place_of(meta):
-            sender.maybe_stored = False
+        if owner_and_position(there) != owner_and_position(meta):
             raise exc.Conflict(409, None, f"there is another chunk at {sender.chunk.url}")
         for _ in original:
-            pass  # It is verified at its end.
+            pass  # The rest is read too: the original is verified at its end.
         return there["chunk_size"], there["chunk_hash"]
 
-    def _first_said(self, sender: ChunkSender, options: Options) -> JsonMapping | None:
-        """Describe the chunk that is there when it is said again; None when that is not known."""
+    def _describe_existing(self, chunk: Chunk, options: Options) -> JsonMapping | None:
+        """Description of the chunk that is in the place of a copy; None when it is not known."""
         try:
-            there = self.chunk_head(sender.chunk.address, options=options)
+            there = self.chunk_head(chunk.address, options=options)
             if {"full_path", "chunk_pos", "chunk_size", "chunk_hash"} <= there.keys():
                 return there
         except exc.OioException as err:
             pass_interruption(err)
-            fields = chunk_failed(options, "HEAD", sender.chunk, err).fields()
-            self.logger.warning("Failed to look at chunk %s: %s", sender.chunk.url, err, extra=fields)
+            fields = chunk_failed(options, "HEAD", chunk, err).fields()
+            self.logger.warning("Failed to look at chunk %s: %s", chunk.url, err, extra=fields)
         return None
 
     def _remove(self, url: str, options: Options) -> None:
@@ -381,8 +390,10 @@ class BlobClient(HttpApi):
     def chunk_delete(self, url: str, **kwargs: Unpack[RequestOptions]) -> Any:
         """Delete a chunk.
 
+        The request is sent once more, on a new connection, when a kept one turns out dead.
+
         :returns: the response
-        :raises NotFound: there is no such chunk
+        :raises NotFound: there is no such chunk, or the first of two requests has deleted it
         """
         options = self._options(kwargs)
         return self._checked("DELETE", self._address(url, options), options)
@@ -395,6 +406,9 @@ class BlobClient(HttpApi):
         **kwargs: Unpack[RequestOptions],
     ) -> list[Any]:
         """Delete several chunks, some at a time. One that fails does not prevent the others.
+
+        A request is sent once more, on a new connection, when a kept one turns out dead. A status of 404 may
+        then mean that the first request has deleted the chunk.
 
         :param chunks: dicts with ``url``, and maybe ``real_url``
         :param cid: ID of their container, for the services' logs
@@ -455,25 +469,6 @@ class BlobClient(HttpApi):
         if resp.status != _CREATED:
             raise exc.ChunkException(resp.status, reqid=options.reqid, service=parts.netloc)
         return resp, new_url
-
-
-def _place_of(meta: JsonMapping) -> tuple[str, ...]:
-    """Owner and position of a chunk."""
-    return (*(unquote(part) for part in meta["full_path"].split("/")), meta["chunk_pos"])
-
-
-def _wanted(algorithm: str | None) -> str | None:
-    """Algorithm that a chunk method must name; MD5 is the default, and leaves it as it is."""
-    return None if algorithm == MD5 else algorithm
-
-
-def _algorithms(meta: JsonMapping, wanted: str | None) -> list[str]:
-    """Algorithms of the checksum that a chunk server may compute of a chunk with this description."""
-    if wanted is None or wanted == BLAKE3:
-        return [wanted] if wanted else []
-    method = str(meta.get("chunk_method") or meta.get("content_chunkmethod") or "")
-    named = parse_chunk_method(method)[1].get("cca") or MD5
-    return [MD5] if named == MD5 else [BLAKE3, MD5]
 
 
 def _with_scheme(url: str) -> str:

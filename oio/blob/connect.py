@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections to chunk servers, made where applications' tests may put fakes."""
+"""Connections to chunk servers, which applications' tests may replace by fakes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 CANDIDATES = (Exception, green.OioTimeout)
-"""What may be the failure of one chunk server, which :func:`pass_foreign` tells."""
+"""Exceptions that may be the failure of one chunk server; :func:`pass_foreign` raises the others again."""
 OWN_THREAD_CANDIDATES = (Exception, green.Timeout)
-"""The same in a green thread of ours, where no timeout of the host's can strike."""
+"""The same in a green thread of ours, where no timeout of the host can strike."""
 _FAILURES = (OSError, HTTPException, exc.OioException, green.Timeout)
 """Errors of the network and of the protocol."""
 
 
 def is_cut(reason: object) -> bool:
-    """Tell whether a failure may have been one of a moment, so that the same server is worth a second try.
+    """Tell whether a failure may pass, so that the same server is worth a second try.
 
-    Who says nothing in time is not: that would double the time that a read takes to fail.
+    A timeout is not: a second one would double the time that a read takes to fail.
     """
     return isinstance(reason, (OSError, HTTPException)) and not isinstance(reason, TimeoutError)
 
@@ -47,7 +47,7 @@ def is_cut(reason: object) -> bool:
 def note_unreached(chunk: Chunk, reason: object, options: Options) -> None:
     """Let the client remember a chunk server that could not be connected to, if that has taken time.
 
-    :param reason: an exception, or the text of who has given it up
+    :param reason: an exception, or the reason of a writer that has given it up
     """
     has_taken_time = isinstance(reason, (str, green.OioTimeout, TimeoutError)) or (
         isinstance(reason, OSError) and reason.errno == errno.EHOSTUNREACH
@@ -61,10 +61,10 @@ class ChunkAnswer(Protocol):
 
     status: int
     conn: Connection
-    """Connection that it came over, noted by those who close it later."""
+    """Connection that it came over, set by the code that closes it later."""
 
     def getheader(self, name: str, /) -> str | None:
-        """Get a header."""
+        """Get the value of a header; None without it."""
 
     def getheaders(self) -> Iterable[tuple[str, str]]:
         """Get all the headers."""
@@ -105,8 +105,8 @@ def connect(
     :param body: sent along with the head
     :param attempt: for the listener of the call
     :param kept: connection to use, see :func:`take_kept`
-    :param is_replaced: False to raise `DeadConnection` when `kept` turns out dead; without it, a new one is
-        made then
+    :param is_replaced: whether a new connection is made when `kept` turns out dead; `DeadConnection` is
+        raised otherwise
     """
     scheme, netloc, path = place_of(chunk.address)
     # Fakes know no keyword that is not needed.
@@ -134,7 +134,7 @@ def connect(
 def stop_replacing(connection: Connection | None) -> None:
     """Let a connection raise `DeadConnection` when it turns out dead, now that its request is sent.
 
-    Another one in its place would be made within the time of the answer, which is long.
+    A new one would have the time limit of the answer, which is long.
     """
     if isinstance(connection, http_eventlet.ChunkConnection):
         connection.is_replaced = False
@@ -147,9 +147,11 @@ def seam_is_replaced() -> bool:
 
 
 def take_kept(chunks: Iterable[Chunk], options: Options) -> list[object]:
-    """Take connections that are kept for requests about chunks, which must be sent now; None for the others.
+    """Take the kept connections for requests about chunks, which must be sent at once.
 
     There are none when an application's test makes the connections.
+
+    :returns: one for each chunk, None without one
     """
     if seam_is_replaced():
         return [None for _ in chunks]
@@ -157,13 +159,13 @@ def take_kept(chunks: Iterable[Chunk], options: Options) -> list[object]:
 
 
 def take_one_kept(chunk: Chunk, options: Options) -> object:
-    """Take a connection that is kept for a request about one chunk, when no application's test makes them."""
+    """Take the kept connection for a request about a chunk, unless :func:`seam_is_replaced`."""
     scheme, netloc, _ = place_of(chunk.address)
     return http_eventlet.POOL.take((scheme, netloc, options.ssl_context))
 
 
 def give_back(chunks: Iterable[Chunk], kept: Iterable[object], options: Options) -> None:
-    """Keep connections that were taken, and are not needed."""
+    """Give back kept connections that were not used."""
     for chunk, connection in zip(chunks, kept, strict=True):
         if connection is not None:
             http_eventlet.POOL.give(_key_of(chunk, options), connection)
@@ -179,7 +181,7 @@ def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Option
 
     There are none when an application's test makes the connections.
 
-    :param using: chunks whose connections will be kept by then
+    :param using: chunks of requests under way, whose connections will be kept by then
     """
     if seam_is_replaced():
         return []
@@ -196,9 +198,9 @@ def unconnected(chunks: Iterable[Chunk], using: Iterable[Chunk], options: Option
 
 
 def connect_ahead(chunk: Chunk, options: Options) -> None:
-    """Keep a connection for the request about a chunk. To be run in a green thread of ours.
+    """Make a connection, and keep it for the request about a chunk. To be run in a green thread of ours.
 
-    A failure does not count: that request will meet it, if it lasts. But the client remembers it.
+    A failure is remembered by the client, and not raised: if it lasts, the request will meet it.
     """
     scheme, netloc, _ = place_of(chunk.address)
     try:
@@ -221,17 +223,17 @@ def takes_pieces(connection: Connection | None) -> TypeGuard[http_eventlet.Chunk
 
 
 def encoding_of(answer: ChunkAnswer) -> str | None:
-    """Tell of the encoding of a body, which nobody has asked for; None when there is none."""
+    """Reason to refuse the body of an answer: an encoding, which nobody asks for. None without one."""
     encoding = str(answer.getheader("Content-Encoding") or "").strip().lower()
     return None if encoding in {"", "identity"} else f"the body is encoded ({encoding[:64]})"
 
 
 def pass_foreign(error: BaseException, connection: object = None) -> None:
-    """Raise again what is no failure of a chunk server: exceptions of the host must leave us as they are.
+    """Raise an error again if it is no failure of a chunk server: those of the host come out as they are.
 
-    The fake connections of applications raise anything; those are failures.
+    The fake connections of applications may raise anything: all of it counts as a failure.
 
-    :param connection: on which the error was raised; None while it was made
+    :param connection: that the error was raised on; None while it was being made
     """
     pass_interruption(error)
     if isinstance(error, green.SourceReadTimeout) and error.is_final():
@@ -248,7 +250,7 @@ def _is_fake(connection: object) -> bool:
 
 
 def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
-    """Raise what is no failure of one chunk: that of the host, and that of the time of the call.
+    """Raise an error that is no failure of one chunk: one of the host, or the deadline of the call.
 
     :raises DeadlineReached: no time is left
     """
@@ -266,10 +268,10 @@ def in_turn(
 ) -> list[_R]:
     """Do a step with one chunk server after the other, within one time limit.
 
-    When it strikes, the one whose turn it is has failed, and the others go on within a new limit.
+    When it strikes, the server whose turn it is has failed, and the others go on within a new limit.
 
-    :param limit: makes the limit, given the one whose turn it is
-    :param failed: gives the result of a failure
+    :param limit: makes the limit, given the item whose turn it is
+    :param failed: makes the result of a failure
     """
     results: list[_R] = []
     while len(results) < len(items):

@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptions of chunks: read from headers, made for copies, translated for new chunks."""
+"""Descriptions of chunks: read from headers, made for copies, compared, translated for new chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
-from typing import Any
 from urllib.parse import quote, unquote
 
 from oio.common import exceptions as exc
-from oio.common.answers import JsonObject
+from oio.common.answers import JsonMapping, JsonObject
+from oio.common.checksums import BLAKE3, MD5
 from oio.common.constants import CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, OIO_VERSION
 from oio.common.fullpath import decode_fullpath, encode_fullpath
+from oio.common.storage_method import parse_chunk_method
 from oio.common.utils import cid_from_name
 
 _FREE_ATTRIBUTE = "x-oio-ext-"
 
 _ARGUMENTS = {
-    "container_id": "cid",
-    "content_path": "path",
-    "content_version": "version",
+    "cid": "container_id",
+    "path": "content_path",
+    "version": "content_version",
     "content_id": "content_id",
 }
-"""What the owner of a chunk is described by, and the arguments that tell it."""
+"""Arguments that tell the owner of a copy, and the same in the description of a chunk."""
 
 
 def extract_headers_meta(headers: Mapping[str, str], check: bool = True) -> JsonObject:
@@ -58,24 +59,25 @@ def owner_of_copy(own: str | None, fullpath: str | None, parts: JsonObject) -> J
 
     :param own: full path of the chunk that is copied
     :param fullpath: full path of the owner, if it is given
-    :param parts: what is given of the owner besides, None where nothing is
-    :raises ValueError: that is not enough, or too much
+    :param parts: arguments of the caller, with the keys of :data:`_ARGUMENTS`; None for those not given
+    :raises ValueError: the full path is missing, or the parts contradict it
     """
     if fullpath is None:
         if own is None:
             raise ValueError("fullpath is required: the chunk has none")
         account, container, *described = decode_fullpath(own)
-        names = ("content_path", "content_version", "content_id")
+        names = ("path", "version", "content_id")
         mixed = [parts[name] or value for name, value in zip(names, described, strict=True)]
         fullpath = encode_fullpath(account, container, *mixed)
     owner = _parts_of(fullpath)
     for name, value in parts.items():
         if value is None:
             continue
-        # All but the name is made of digits, of either case.
-        same = value == owner[name] if name == "content_path" else str(value).upper() == owner[name].upper()
-        if not same:
-            raise ValueError(f"{_ARGUMENTS[name]} {value!r} does not go with full path {fullpath!r}")
+        right = owner[_ARGUMENTS[name]]
+        # All but the path are digits, decimal or hexadecimal, in either case.
+        is_right = value == right if name == "path" else str(value).upper() == right.upper()
+        if not is_right:
+            raise ValueError(f"{name} {value!r} does not go with full path {fullpath!r}")
     return dict(owner, full_path=fullpath)
 
 
@@ -98,11 +100,11 @@ _NAMES_IN_OBJECTS = {
 """Keys of the description of a chunk, and the same in that of an object."""
 
 
-def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
+def object_metadata(meta: JsonMapping) -> JsonObject:
     """Translate the description of a chunk into that of the object it belongs to.
 
     :param meta: with the keys of chunks, or with those of objects, which win
-    :raises FaultyChunk: what a chunk must be stored with is missing
+    :raises FaultyChunk: something that chunks are stored with is missing
     """
     named = {name: meta[short] for name, short in _NAMES_IN_OBJECTS.items() if meta.get(short)}
     meta = {**meta, **named}
@@ -115,21 +117,32 @@ def object_metadata(meta: Mapping[str, Any]) -> JsonObject:
     if isinstance(meta["full_path"], str):
         known = {key: value for key, value in meta.items() if value is not None}
         meta = dict(_parts_of(meta["full_path"])) | known
-    sysmeta = {
-        "id": meta.get("content_id"),
-        "version": meta.get("content_version"),
-        "content_path": meta.get("content_path"),
-        "chunk_method": meta.get("content_chunkmethod"),
-        "policy": meta.get("content_policy"),
-        "container_id": meta.get("container_id"),
-        "full_path": meta.get("full_path"),
-        "oio_version": meta.get("oio_version") or OIO_VERSION,
-    }
+    sysmeta = {short: meta.get(name) for name, short in _NAMES_IN_OBJECTS.items()}
+    sysmeta |= {name: meta.get(name) for name in ("content_path", "container_id", "full_path")}
+    sysmeta["oio_version"] = meta.get("oio_version") or OIO_VERSION
     optional = ("chunk_hash", "metachunk_hash", "metachunk_size")
     return sysmeta | {name: meta[name] for name in optional if meta.get(name) is not None}
 
 
+def owner_and_position(meta: JsonMapping) -> tuple[str, ...]:
+    """Owner and position of a chunk, to be compared with those of another."""
+    return (*(unquote(part) for part in meta["full_path"].split("/")), meta["chunk_pos"])
+
+
+def checksum_algorithms(meta: JsonMapping, wanted: str | None) -> list[str]:
+    """Algorithms of the checksum that a chunk server may compute of a chunk.
+
+    :param meta: description of the chunk
+    :param wanted: algorithm that the caller asks for; None for no checksum of ours
+    """
+    if wanted is None or wanted == BLAKE3:
+        return [wanted] if wanted else []
+    method = str(meta.get("chunk_method") or meta.get("content_chunkmethod") or "")
+    named = parse_chunk_method(method)[1].get("cca") or MD5
+    return [MD5] if named == MD5 else [BLAKE3, MD5]
+
+
 def free_attributes(headers: Mapping[str, str]) -> dict[str, str]:
-    """Attributes that somebody has given a chunk besides its description; services tell them unescaped."""
+    """Headers of the attributes that a chunk has besides its description; services send them unescaped."""
     names = [name for name in headers if name.lower().startswith(_FREE_ATTRIBUTE)]
     return {name: quote(headers[name].encode("latin-1")) for name in names}

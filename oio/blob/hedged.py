@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that are hedged: rivals of the chunk servers that cannot be connected to in time."""
+"""Hedged connections: rivals of chunk servers that cannot be connected to in time."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def ask_with_rivals(
     rivals: Callable[[int], Iterable[_T]],
     hedging: Hedging,
 ) -> dict[_T, BaseException | None]:
-    """Ask several chunk servers at once, and others when some are late: their connection, or its TLS.
+    """Ask several chunk servers at once, and rivals when a connection is late, or its TLS.
 
-    It ends when as many of them all have their requests as there are first ones, or when nobody is left to
-    wait for. Those that are still late then are given up, without a request. Who has failed before is not
-    late: nobody is asked in its place here, and nobody waits for that.
+    It ends once as many servers have their requests as were asked at first, or when none is left to wait for.
+    Those that are late by then are given up, without a request. A server that has failed is not late: it gets
+    no rival here.
 
-    :param ask: connects to one, and sends the request, in a green thread of its own and in time; gives the
-        failure
-    :param rivals: given a number, gives as many others at most, to be asked as well
-    :returns: None for each that has its request, and the failures; those that were given up are missing
+    :param ask: connects to a server in time, and sends the request; returns the failure. It runs in a green
+        thread of its own
+    :param rivals: given a number, returns so many rivals at most
+    :returns: for each server, None when it has its request, else its failure; those given up are missing
     """
     outcomes: dict[_T, BaseException | None] = {}
     ended: Any = green.LightQueue()
@@ -60,6 +60,6 @@ def ask_with_rivals(
                 for one in others:
                     pool.spawn(run, one)
                 asked += len(others)
-                # Once no other may be asked, no more are looked for.
+                # Without more rivals, the others have all the time of their own limits.
                 may_ask = bool(others)
     return outcomes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Original of a copy of a chunk: its data, verified while they are read, and the checks of the copy."""
+"""Original of a chunk that is copied: its data, verified while they are read, and the checks of the copy."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ from collections.abc import Iterator
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonMapping
-from oio.common.checksums import (
-    BLAKE3,
-    MD5,
-    algorithm_of,
-    checksum_like,
-    differ,
-    is_computable,
-    new_checksum,
-)
+from oio.common.checksums import BLAKE3, MD5, algorithm_of, checksum_like, differ, is_computable, new_checksum
 
 
 class Original(Iterator[bytes]):
@@ -30,7 +22,7 @@ class Original(Iterator[bytes]):
         self._blocks = blocks
         self._known = (meta.get("chunk_size"), meta.get("chunk_hash"))
         self._size = 0
-        #: The server of the copy may compute another one than that of the chunk.
+        #: By algorithm: the server of the copy may use another one than that of the chunk.
         self._checksums = {MD5: new_checksum(MD5)}
         if is_computable(self._known[1]) and algorithm_of(self._known[1]) == BLAKE3:
             self._checksums[BLAKE3] = new_checksum(BLAKE3)
@@ -46,7 +38,7 @@ class Original(Iterator[bytes]):
         return block
 
     def check(self, url: str, size: int | str | None, checksum: str | None) -> None:
-        """Compare what was read with what is said of the copy, as far as it is known (pitfall 100).
+        """Compare the data that were read with the description of the copy (pitfall 100); None is not known.
 
         :raises CorruptedChunk: they differ
         :raises ChecksumUnavailable: the package that verifies the chunk is not installed, and the server of
@@ -57,7 +49,7 @@ class Original(Iterator[bytes]):
         algorithm = algorithm_of(known)
         if known is None or algorithm is None or algorithm in self._checksums:
             return
-        # What the server of the copy has computed tells as much.
+        # The checksum that the server of the copy has computed is as good.
         if algorithm_of(checksum) != algorithm:
             checksum_like(known)
         elif checksum is not None and differ(checksum, known):
@@ -65,8 +57,8 @@ class Original(Iterator[bytes]):
 
     def _compare(self, url: str, size: int | str | None, checksum: str | None) -> None:
         own = self._checksums.get(algorithm_of(checksum) or "")
-        other = own is not None and checksum is not None and checksum.lower() != own.hexdigest()
-        if other or size not in (None, self._size, str(self._size)):
+        differs = own is not None and checksum is not None and checksum.lower() != own.hexdigest()
+        if differs or size not in (None, self._size, str(self._size)):
             raise exc.CorruptedChunk(
                 f"{url} has {size} bytes of checksum {checksum}, but {self._size} were read, of "
                 f"{' or '.join(each.hexdigest() for each in self._checksums.values())}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quorum: how many chunks must be stored, how long the others are waited for, why there are fewer."""
+"""Quorum of a write: grace for the servers that are late, and the error when too few chunks are stored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 GRACE_FACTOR = 3
-"""A server gets at least so many times as long as the quorum took after the end of the data."""
+"""Least grace of a server that is late, as a multiple of the time that the quorum took."""
 CONNECTING_GRACE = 0.1
-"""Seconds for servers that a write has not connected to yet when it has a quorum, before its data are taken.
-
-They are :data:`GRACE_FACTOR` times as long as the quorum took, if that is more. A source that blocks the
-whole thread would keep the others from going on.
-"""
+"""Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
 
 
 def grace_of(options: Options, least: float = 0.0) -> float | None:
@@ -29,7 +25,7 @@ def grace_of(options: Options, least: float = 0.0) -> float | None:
 
     Never more than half of what is left of the call, which has to commit what is stored.
 
-    :param least: seconds that they get otherwise
+    :param least: seconds that they get if the grace of the call is shorter
     """
     grace, left = options.write_grace, options.limits.left()
     if grace is None:
@@ -38,11 +34,23 @@ def grace_of(options: Options, least: float = 0.0) -> float | None:
     return grace if left is None else min(grace, max(0.0, left / 2))
 
 
-class Patience:
-    """How long the answers to a write are waited for, from the end of the data on.
+def connecting_grace(options: Options, spent: float) -> float:
+    """Seconds from now for servers that are not connected to yet, although a quorum is.
 
-    It is the write limit, until a quorum has stored its chunks, or so many have failed that there can be
-    none. The others then get the grace of the call, or more where the answers so far took long: a disk that
+    The data are taken after that: a source that blocks the whole thread would keep them from connecting.
+    Never more than half of what is left of the call, as for :func:`grace_of`.
+
+    :param spent: seconds that the quorum took
+    """
+    grace, left = max(CONNECTING_GRACE, GRACE_FACTOR * spent), options.limits.left()
+    return grace if left is None else min(grace, max(0.0, left / 2))
+
+
+class Patience:
+    """Time limit of the wait for the answers to a write, which begins at the end of the data.
+
+    It is the write limit, until a quorum has stored its chunks, or so many servers have failed that there can
+    be none. The others then get the grace of the call, or more when the answers so far took long: a disk that
     is busy is no reason to lose a copy.
 
     :param quorum: number of chunks that must be stored
@@ -56,7 +64,7 @@ class Patience:
         self._missing = quorum
         self._begin = self._clock()
         self._end = self._due()
-        #: What the grace is counted from.
+        #: Event that the grace begins with.
         self._decided_by = "the quorum"
         #: Seconds of the grace, once it counts.
         self.grace: float | None = None
@@ -73,14 +81,14 @@ class Patience:
             self._allow_grace()
 
     def note_lost(self) -> None:
-        """Note that there can be no quorum any more: the others can only tell more of why."""
+        """Note that there can be no quorum any more: the other answers can only tell more of the reason."""
         if self._missing > 0:
             self._missing, self._decided_by = 0, "the failure of others"
             self._end = self._due()
             self._allow_grace()
 
     def renew(self) -> None:
-        """Begin the grace anew, for those that have taken data meanwhile: they are slow, and do not hang."""
+        """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
         self._end = self._due()
         self._allow_grace()
 
@@ -92,13 +100,13 @@ class Patience:
                 self._end = min(self._end, now + self.grace)
 
     def verdict(self) -> str:
-        """Why a server that is late has failed."""
+        """Reason for the failure of a server that is late."""
         if self.grace is None:
             return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
         return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
 
     def left(self) -> float:
-        """Seconds from now; what has arrived when none is left still counts."""
+        """Seconds from now; at their end, answers that have arrived still count."""
         return max(0.0, self._end - self._clock())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reader of one chunk out of several candidates: it counts bytes, and goes on elsewhere after a failure."""
+"""Reader of one chunk, which counts bytes, and goes on with another candidate after a failure."""
 
 from __future__ import annotations
 
@@ -17,20 +17,13 @@ from oio.blob.answers import (
     served_range,
 )
 from oio.blob.candidates import Candidates
-from oio.blob.connect import (
-    CANDIDATES,
-    ChunkAnswer,
-    pass_foreign,
-)
+from oio.blob.connect import CANDIDATES, ChunkAnswer, pass_foreign
 from oio.blob.watched import blame
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.chunks import Chunk, ChunkDict
-from oio.common.http import (
-    http_header_from_ranges,
-    ranges_from_http_header,
-)
+from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
 
@@ -58,9 +51,9 @@ class ChunkReader(Candidates):
     :param read_timeout: seconds for the head of an answer, and for each block
     :param align: start at a multiple of ``buf_size``, and drop what comes before
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
-        (given a response and its chunk, tells why they cannot be used, or None), ``exact`` (True; False
-        accepts a range that ends elsewhere than asked, when the caller counts the bytes), ``read_size``:
-        bytes to read at once; by default more and more while they come quickly; ``perfdata``
+        (given a response and its chunk, returns the reason to refuse them, or None), ``exact`` (True; False
+        accepts a range that ends elsewhere than asked, when the caller counts the bytes), ``read_size``
+        (bytes to read at once; by default more and more while they come quickly), ``perfdata``
     """
 
     def __init__(
@@ -95,7 +88,7 @@ class ChunkReader(Candidates):
     ) -> ChunkReader:
         """Make a reader that gives blocks as they come, within the limits of a call.
 
-        :param headers: of the requests, a dict for it alone
+        :param headers: of the requests; the dict is changed
         :param check_file: raises when a candidate must not be used
         """
         reader = cls.__new__(cls)
@@ -108,7 +101,7 @@ class ChunkReader(Candidates):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the last answer that could be used, with lower-case names."""
-        # Fakes give a dict, or pairs.
+        # Fakes return a dict, or pairs.
         return {} if self._response is None else lower_dict_keys(dict(self._response.getheaders()))
 
     @property
@@ -153,9 +146,9 @@ class ChunkReader(Candidates):
         self.request_headers["Range"] = http_header_from_ranges([(start, end)])
 
     def fill_ranges(self, start: int, end: int, length: int) -> None:
-        """Ask for the closed range that is being served, whatever was asked for before.
+        """Set the range of the request to the closed one that is being served.
 
-        Chunk servers honour no other, and a recovery starts from it (pitfalls 47 and 48).
+        Chunk servers honour no other range, and a recovery starts from it (pitfalls 47 and 48).
         """
         if length == 0 or end is None or end < start:
             return
@@ -218,7 +211,7 @@ class ChunkReader(Candidates):
         return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
 
     def _skip(self) -> int:
-        """How many bytes to drop before the first full record."""
+        """Number of bytes to drop before the first full record."""
         asked = self._asked_range() if self.align and self.buf_size else None
         return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
 
@@ -247,7 +240,7 @@ class ChunkReader(Candidates):
                     if found is None:
                         return
                     source, chunk = found
-                    # The rest begins in the middle of what is dropped, when less came.
+                    # When fewer bytes came than are to be dropped, the rest of these comes first.
                     given, skip = 0, max(0, skip - given)
                     left, size = self._begin(source)
                     continue
@@ -259,8 +252,8 @@ class ChunkReader(Candidates):
             close_connection(getattr(source, "conn", None), source, self.logger)
 
     def _begin(self, source: ChunkAnswer) -> tuple[int | None, int]:
-        """Number of bytes that a response has, and of those to read first; follow its range."""
-        # The source may be one that an application's test has put in place.
+        """Number of bytes that a response has, and of those to read first; the request gets its range."""
+        # The source may come from a test of an application, which has replaced the search.
         start, end, length = self._served or served_range(source)
         self._served = None
         if end is not None and length and end >= start:
@@ -270,14 +263,14 @@ class ChunkReader(Candidates):
     def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
         """Read a block of a body exactly as long as announced.
 
-        :returns: the block, empty at the end of a body of unknown length; how many bytes to read next
+        :returns: the block, empty at the end of a body of unknown length; number of bytes to read next
         """
         limit = self._options.limits.reading(self._netloc)
         begin = time.monotonic()
         if left is not None:
             size = min(size, left)
         if getattr(source, "is_there", False):
-            # It came with its head: nothing is waited for.
+            # The body came along with its head: nothing is waited for.
             block = (source.whole() if size == left == source.length else b"") or source.read(size)
         else:
             with green.ChunkReadTimeout(limit):
@@ -292,13 +285,13 @@ class ChunkReader(Candidates):
                 raise OSError(f"the body has {len(block) - left} bytes too many")
         if self._read_size:
             return block, self._read_size
-        # A slow source is asked for no more than before within the limit.
+        # A slow source has the limit for no more bytes than at first.
         return block, min(size * 4, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
 
     def _replace(
         self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int
     ) -> tuple[ChunkAnswer, Chunk] | None:
-        """The next source, which goes on after the ``given`` bytes; None when nothing is left to read."""
+        """Find a source for the bytes after those given; None when nothing is left to read."""
         blame(getattr(source, "conn", None), error)
         close_source(source, self.logger)
         self._failed(chunk, 0, error, f"reading from {chunk.netloc}", self._begun)
@@ -321,7 +314,7 @@ class ChunkReader(Candidates):
         if source is None:
             raise self._no_source_left()
         if self._response is None:
-            # An application's test has put its own in the place of the search.
+            # A test of an application has replaced the search.
             self._response = source
         return self._data(source, chunk if type(chunk) is Chunk else Chunk.of(chunk))
 
@@ -346,6 +339,6 @@ def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Gene
 
 
 def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
-    """Get a generator past its first, empty item: one that has not begun closes nothing when it is closed."""
+    """Begin a generator, whose first item is empty: before that, closing it would close nothing."""
     next(generator)
     return generator

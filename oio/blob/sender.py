@@ -37,10 +37,10 @@ PUT_QUEUE_DEPTH = 10
 SMALL = 32768
 """Bytes of a last block that goes along with the end of the body, in one write."""
 SAID_TWICE = "HTTP 409 (maybe because of the first time that it was sent)"
-"""Failure of a chunk that may be there all the same."""
+"""Failure of a chunk whose request was sent twice: the first one may have stored it."""
 END_OF_BODY = b"0\r\n\r\n"
 STEP = 262144
-"""Bytes that the time limit of a write is for: that of a larger block begins anew with each."""
+"""Bytes that one write limit covers: it begins anew with each step of a larger block."""
 
 Pieces: TypeAlias = "tuple[bytes, ...]"
 """Pieces of a frame, which are sent one after the other."""
@@ -49,20 +49,20 @@ Pieces: TypeAlias = "tuple[bytes, ...]"
 def frame(data: bytes, end: bytes = b"") -> bytes:
     """A chunk of the chunked transfer coding.
 
-    :param end: what comes after it
+    :param end: bytes to send along with it
     """
     return b"".join((f"{len(data):x}\r\n".encode(), data, b"\r\n", end))
 
 
 def framed(data: bytes) -> bytes | Pieces:
-    """A chunk of the chunked transfer coding; a large one is in pieces, so that its data are not copied."""
+    """The same, in pieces when the data are large, which are not copied then."""
     return frame(data) if len(data) <= SMALL else (f"{len(data):x}\r\n".encode(), data, b"\r\n")
 
 
 class _Pace:
-    """Time limits of the waits of a large block: each :data:`STEP` of it may take as long as a small one.
+    """Time limits of the steps of a large block, each of which may take as long as a small block.
 
-    :param seconds: gives the limit of a step, or raises
+    :param seconds: returns the limit of a step, or raises when no time is left
     """
 
     def __init__(self, seconds: Callable[[], float], clock: Callable[[], float]) -> None:
@@ -84,9 +84,9 @@ class _Pace:
 
 
 class _Hurry(green.ConnectionTimeout):
-    """Time limit of a connection that a write can do without. It passes by once that has changed."""
+    """Time limit of a connection that a write can do without; of no effect once the write needs it."""
 
-    #: Tells whether the write still can.
+    #: Tells whether the write can do without it.
     is_needless: Callable[[], bool] = bool
 
     def strike(self, target: object) -> None:
@@ -94,7 +94,7 @@ class _Hurry(green.ConnectionTimeout):
             super().strike(target)
 
     def __exit__(self, *given: Any) -> Any:
-        # It may be kept as the error of a sender, and knows the writer.
+        # The limit may be kept as the error of a sender, and the writer must not be kept with it.
         self.is_needless = bool
         return super().__exit__(*given)
 
@@ -125,11 +125,12 @@ class ChunkSender:
         #: Checksum that the server has computed.
         self.received_hash: str | None = None
         self.sent = 0
-        self._is_stored = False
+        #: The server has said that it holds the chunk.
+        self.is_stored = False
         self.conn: Connection | None = None
-        #: Connection that was kept from before, for its request.
+        #: Kept connection for its request.
         self.kept: object = None
-        #: That one has died: what it was asked may be done.
+        #: It turned out dead. What was asked on it may be done.
         self._has_met_dead = False
         #: Tells whether it has little time to connect: the server was late before, and the others are enough.
         self.is_hurried: Callable[[], bool] = bool
@@ -153,12 +154,12 @@ class ChunkSender:
 
     @cached_property
     def ready(self) -> green.LightQueue:
-        """Gets something when the connection is there, or has failed. Several senders may share one."""
+        """Queue that gets an item once the connection is made or has failed. Senders may share one."""
         return green.LightQueue()
 
     @cached_property
     def _queue(self) -> green.LightQueue:
-        """Blocks that wait to be sent. What is sent whole needs none."""
+        """Blocks that wait to be sent. A body that is sent whole needs no queue."""
         return green.LightQueue(PUT_QUEUE_DEPTH)
 
     def outcome(self, size: int | None = None, checksum: str | None = None) -> Outcome:
@@ -168,7 +169,7 @@ class ChunkSender:
         """
         chunk = self.chunk if size is None else self.chunk.stored(size, checksum)
         error = self.error
-        if error is None and not self._is_stored:
+        if error is None and not self.is_stored:
             error = "interrupted before its answer"
         return Outcome(chunk, error, self.maybe_stored)
 
@@ -176,10 +177,10 @@ class ChunkSender:
         """Note the first failure, and hang up: the server forgets what it was sent."""
         if self.error is None:
             if isinstance(error, BaseException):
-                # Its frames know the sender: together they would wait for the garbage collector.
+                # Its frames refer to the sender: only the garbage collector would free both.
                 error.__traceback__ = None
             self.error = self._describe(phase, error)
-            # What was said twice may have arrived the first time.
+            # The first of two requests may have been done.
             self.maybe_stored = self.maybe_stored or self._is_said_twice()
             failures, self._failures = self._failures, None
             if failures is not None:
@@ -237,7 +238,7 @@ class ChunkSender:
                 self._finish(end)
 
     def time_to_connect(self) -> green.OioTimeout:
-        """The time limit of its connection."""
+        """Time limit of its connection."""
         return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
 
     def _hurry(self) -> green.OioTimeout:
@@ -246,9 +247,9 @@ class ChunkSender:
         return limit
 
     def connect(self) -> Connection:
-        """Send the head of the request, and get the connection.
+        """Send the head of the request, and return the connection.
 
-        All that was collected is sent along with it, in one write, on a connection that was kept.
+        On a kept connection, the body that was collected is sent along with it, in one write.
         """
         options, chunk = self.options, self.chunk
         begin = self._begin = time.monotonic()
@@ -264,7 +265,7 @@ class ChunkSender:
             CHUNK_HEADERS["chunk_id"]: chunk.url.rpartition("/")[2],
         }
         try:
-            # What is sent whole is sent again in a green thread: a new connection may take long to make.
+            # A body that is sent whole is repeated in a green thread: a new connection may take long to make.
             is_replaced = self._whole is None
             self.conn = conn = connect(chunk, "PUT", headers, options, body, 1, kept, is_replaced)
         finally:
@@ -339,7 +340,7 @@ class ChunkSender:
         if resp.status != 201:
             self._note_refusal(resp.status)
             return
-        self._is_stored = True
+        self.is_stored = True
         self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
         size = resp.getheader(CHUNK_HEADERS["chunk_size"])
         if size is not None and str(size) != str(self.sent):
@@ -356,9 +357,9 @@ class ChunkSender:
     # --- in the thread of the writer ---
 
     def put(self, block: bytes | Pieces, size: int, is_last: bool = False) -> None:
-        """Queue a frame that holds `size` bytes of data; a server too slow for too long fails.
+        """Queue a frame that holds `size` bytes of data; a server that is too slow fails.
 
-        :param is_last: it ends the body
+        :param is_last: the frame ends the body
         :raises DeadlineReached: no time is left
         """
         if self.error is not None:
@@ -369,7 +370,7 @@ class ChunkSender:
             self._whole.append(block if isinstance(block, bytes) else b"".join(block))
             return
         if not is_last and self._is_idle() and takes_pieces(self.conn):
-            # Two switches of green threads cost as much as this.
+            # To wake its green thread takes two switches, which cost as much as this write.
             block = self.conn.send_now(block if isinstance(block, tuple) else (block,))
             if not block:
                 return
@@ -388,7 +389,7 @@ class ChunkSender:
             except green.OioTimeout as err:
                 error = err
             if self.progress[:2] != before and self.error is None:
-                # It is connected to now, or in the middle of a large block, and goes on.
+                # It makes progress: it is connected now, or in the middle of a large block.
                 left, before = limits.writing(self.netloc), self.progress[:2]
             elif grace is not None and self.others_are_enough():
                 break
@@ -410,12 +411,12 @@ class ChunkSender:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the request has had a connection: where one has died, another one is no progress."""
+        """Whether the request has had a connection; a new one in the place of a dead one is no progress."""
         return self.conn is not None or self._has_met_dead
 
     @property
     def progress(self) -> tuple[bool, int, int]:
-        """What is another one once it was connected, or more was taken."""
+        """Value that changes when a connection is made, and when the server takes data."""
         return self.is_connected, self._pace.steps, self._queue.qsize()
 
     def has_taken_all(self) -> bool:
@@ -423,25 +424,25 @@ class ChunkSender:
         return self.error is None and not self.is_behind
 
     def leave(self, phase: str, error: Failure) -> None:
-        """Give up a server that is late, whatever its green thread is busy with.
+        """Give up a server that is late, whatever its green thread is doing.
 
-        :param phase: what it is late with, unless it is being connected to
+        :param phase: step that it is late with, unless it is being connected to
         """
         if self.conn is None:
             phase = "connect"
         if self.thread is not None:
-            # It sits in the middle of a write or of a read, which closing the socket would not end.
+            # To close the socket would not end its write or read.
             self.thread.kill()
         self.fail(phase, error)
         if self.options.perfdata is not None:
             self.options.add_step("left_behind", self.chunk, self._begin)
 
     def collect(self) -> None:
-        """Keep what is queued, until it is sent whole: for a small body."""
+        """Collect the blocks of a small body, which is sent whole."""
         self._whole = []
 
     def lose(self, error: BaseException, phase: str = "connect") -> None:
-        """Note a failure; but the death of a kept connection is none: all has to be sent again."""
+        """Note a failure, unless a kept connection has died: then everything is to be sent again."""
         pass_foreign(error, self.conn)
         if isinstance(error, DeadConnection):
             self._has_met_dead = True
@@ -450,7 +451,7 @@ class ChunkSender:
             self.fail(phase, error)
 
     def take_answer(self) -> None:
-        """Take the answer to what was sent whole, within a time limit of the caller."""
+        """Take the answer to a body that was sent whole, within a time limit of the caller."""
         conn, begin = self.conn, time.monotonic()
         assert conn is not None
         self._note(conn.getresponse())
@@ -460,7 +461,7 @@ class ChunkSender:
             self.options.add_step("upload_finish", self.chunk, begin)
 
     def take_or_repeat(self) -> None:
-        """Take the answer to what was sent whole, or send it first. To be run in a green thread of ours."""
+        """Take the answer to a body that is sent whole; send it first if need be. Runs in a green thread."""
         try:
             if self.conn is not None:
                 self.take_answer()
@@ -471,7 +472,7 @@ class ChunkSender:
             self.run()
 
     def expected_hash(self, checksum: str) -> str:
-        """Checksum that the server should have computed; empty when that is not known.
+        """Checksum that the server should have computed; empty when it is not known.
 
         :param checksum: of the metachunk; empty when we have computed none
         """

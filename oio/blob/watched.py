@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests to chunk servers that a listener follows: they end when their connections are closed."""
+"""Requests to chunk servers that a listener is told of: they end when their connections are closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _WatchedFake:
-    """The connection of an application's test, with an end that is told."""
+    """Connection made by an application's test, the end of which is told."""
 
     def __init__(self, fake: Any, watch: Watch) -> None:
         self._fake = fake
@@ -35,23 +35,23 @@ class _WatchedFake:
 
     def close(self) -> None:
         try:
-            # Not all of them know it.
+            # Not all fakes have it.
             getattr(self._fake, "close", int)()
         finally:
             self.watch.end(status=self._status, is_whole=bool(self._status))
 
 
 def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Chunk, attempt: int) -> Any:
-    """Make a connection whose request is told of, from now until it is closed.
+    """Make a connection, the request of which is told of, from now until it is closed.
 
-    :param connect: makes it
+    :param connect: makes the connection
     """
     watch = watcher.watch("rawx", chunk.netloc, f"{method} chunk", attempt, chunk.url)
     try:
         connection = connect()
     except BaseException as err:
-        # A green thread that is ended has failed in nothing: the server was left for another one.
-        # So was a connection that had died, which is no fault of the server now.
+        # No failure of the server: a green thread is ended when another server was quicker, and a kept
+        # connection that had died is replaced.
         watch.end(None if isinstance(err, (green.GreenletExit, DeadConnection)) else err, is_whole=False)
         raise
     if not isinstance(connection, ChunkConnection):
@@ -61,7 +61,7 @@ def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Ch
 
 
 def blame(connection: object, error: object) -> None:
-    """Note why the request of a connection has failed, before it is closed.
+    """Note the reason for which the request of a connection has failed, before it is closed.
 
     :param error: an exception, or text
     """
@@ -83,7 +83,7 @@ def chunk_failed(
     """Tell of a chunk that has failed.
 
     :param error: an exception, or text
-    :param begin: when it began (seconds of :func:`time.monotonic`); 0 where its requests tell
+    :param begin: when its request began (seconds of :func:`time.monotonic`); 0 when other events tell
     :returns: the event, for the log
     """
     event = Event(

@@ -18,17 +18,17 @@ from oio.common.perfdata import add_duration
 from oio.common.sources import Source
 
 BUFFER_SIZE = 65535
-"""Bytes that are read from the source at once."""
+"""Bytes of each read of the source."""
 
 
 def write_chunk(sender: ChunkSender, data: Any, algorithms: Collection[str] = ()) -> tuple[int, str]:
     """Send the data of one chunk.
 
     :param data: iterable of blocks of bytes, or file
-    :param algorithms: of the checksum that the server may answer with; none to take its word for it
+    :param algorithms: of the checksum that the server may answer with; none to trust its checksum
     :returns: number of bytes, and their checksum
     :raises ChecksumRefused: the server computes another checksum; the chunk is there
-    :raises OioException: they are not stored, or not only they
+    :raises OioException: the data are not stored, or others are
     :raises BaseException: what the source raises, see :class:`~oio.common.sources.Source`
     """
     options, begin = sender.options, time.monotonic()
@@ -57,7 +57,7 @@ def write_chunk(sender: ChunkSender, data: Any, algorithms: Collection[str] = ()
 
 
 def _comparable(checksums: dict[str, str], sender: ChunkSender) -> str:
-    """Choose the checksum that the one of the server can be compared with; empty when none was wanted."""
+    """Checksum of ours to compare with that of the server; empty when none was wanted."""
     received = algorithm_of(sender.received_hash)
     if sender.error is None and received is not None and checksums and received not in checksums:
         raise exc.ChecksumRefused(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import logging
@@ -362,6 +363,10 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
             failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
+            if isinstance(err, ConnectionError):
+                # For clients, which know whether the request may be repeated.
+                failure.__dict__["was_kept"] = True
+                self._close_idle()
             # With that of the wait for a socket, a late answer would pass for an interruption of the host.
             own = failure.__traceback__ or err.__traceback__
             policy.increment(method, target, None, failure, self, own)
@@ -413,6 +418,15 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         connection.close()
         self._put_conn(None)
 
+    def _close_idle(self) -> None:
+        """Close the kept connections: they have been idle for longer than one that has just died."""
+        # Other OS threads may close the pool, or take the last of them, meanwhile.
+        if (pool := self.pool) is not None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    if (connection := pool.queue.pop()) is not None:
+                        connection.close()
+
 
 class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):
     """The same over TLS."""
@@ -421,7 +435,7 @@ class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):
 
 
 def _as_urllib3(error: Exception) -> Exception:
-    """What urllib3 makes of a failure while it waits for the head of an answer."""
+    """What urllib3 makes of a failure of a kept connection, before the head of the answer is read."""
     if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
         return urllib3_exceptions.SSLError(error)
     if isinstance(error, (OSError, http.client.HTTPException)):

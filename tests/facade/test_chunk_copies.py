@@ -17,6 +17,7 @@ from oio.sandbox import Fault, Namespace
 from tests.kit.deadlines import kept_by
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, create, header
 from tests.kit.releases import RELEASES
+from tests.kit.scripted import Peer, serving
 
 ON_RELEASES = RELEASES
 
@@ -224,8 +225,6 @@ def test_copy_of_another_size_is_deleted(api: Any, blobs: BlobClient, namespace:
         (Fault("disk-full"), exc.ServiceBusy),
         (Fault("reset", operation="PUT", after_bytes=100_000), exc.ServiceBusy),
         (Fault("stall", operation="PUT", after_bytes=100_000), exc.OioTimeout),
-        (Fault("commit-then-reset", operation="PUT"), exc.ServiceBusy),
-        (Fault("commit-then-timeout", operation="PUT"), exc.OioTimeout),
     ],
     ids=lambda value: f"{value.operation} {value.action}" if isinstance(value, Fault) else "",
 )
@@ -239,6 +238,39 @@ def test_no_copy_is_left_of_one_that_fails(
     plan.assert_met()
     assert not exists(blobs, to)
     assert content(blobs, url)[1] == LARGE[:200_000]
+
+
+@pytest.mark.pitfall(30)
+@pytest.mark.parametrize(
+    ("action", "expected"), [("commit-then-reset", exc.ServiceBusy), ("commit-then-timeout", exc.OioTimeout)]
+)
+def test_copy_that_may_be_stored_is_left(
+    api: Any, blobs: BlobClient, namespace: Namespace, action: str, expected: type[Exception]
+) -> None:
+    url = chunk(api, b"hello")
+    to = place(namespace, url)
+    with namespace.faults(Fault(action, operation="PUT")) as plan, pytest.raises(expected):
+        blobs.chunk_copy(url, to, write_timeout=1.0)
+    plan.assert_met()
+    assert content(blobs, to)[1] == b"hello"
+
+
+@pytest.mark.pitfall(30)
+def test_nothing_is_deleted_where_a_late_server_has_the_chunk_of_another(api: Any, blobs: BlobClient) -> None:
+    heads: list[str] = []
+
+    def late(peer: Peer) -> None:
+        while head := peer.read_head():
+            heads.append(head.partition(" ")[0])
+            if heads[-1] == "PUT":
+                peer.read_chunked()
+            else:
+                peer.answer(204)
+
+    url = chunk(api, b"hello")
+    with serving(late) as server, pytest.raises(exc.OioTimeout):
+        blobs.chunk_copy(url, f"http://{server.address}/{COPY}", write_timeout=0.5)
+    assert heads == ["PUT"]
 
 
 @pytest.mark.pitfall(31)

@@ -130,6 +130,15 @@ def test_one_bad_place_is_left_for_another(struck: Struck, policy: str) -> None:
 
 
 @redundant
+def test_a_new_chunk_whose_answer_is_lost_is_not_left_behind(struck: Struck, policy: str) -> None:
+    with struck.namespace.faults(Fault("commit-then-reset", "rawx", "PUT", nth=1)) as plan:
+        repair = struck.api.object_repair(*struck.target)
+    plan.assert_met()
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
+@redundant
 @pytest.mark.parametrize("action", ["commit-then-reset", "commit-then-timeout"])
 def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str, action: str) -> None:
     fault = Fault(action, "proxy", "container/raw_update")

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import urllib3
 
 from oio.api._data.servers import delete_chunks
 from oio.api.io import http_connect
@@ -94,6 +95,66 @@ def deleting(*statuses: int) -> tuple[list[str], Any]:
             peer.answer(left.pop(0))
 
     return heads, serving(script)
+
+
+def delete_one(client: BlobClient, url: str) -> Any:
+    return client.chunk_delete(url)
+
+
+def delete_many(client: BlobClient, url: str) -> Any:
+    (result,) = client.chunk_delete_many([{"url": url}])
+    return result
+
+
+def dying(heads: list[str], together: threading.Barrier) -> Any:
+    """A connection of a rawx that answers once, along with others, and dies of the next request."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        together.wait()
+        peer.answer(204)
+        if head := peer.read_head():
+            heads.append(head.partition(" HTTP")[0])
+
+    return script
+
+
+def answering(heads: list[str], status: int) -> Any:
+    def script(peer: Peer) -> None:
+        while head := peer.read_head():
+            heads.append(head.partition(" HTTP")[0])
+            peer.answer(status)
+
+    return script
+
+
+@pytest.mark.parametrize("delete", [delete_one, delete_many])
+@pytest.mark.parametrize("kept", [1, 3])
+def test_deletion_is_said_again_on_a_new_connection_when_the_kept_one_has_died(delete, kept):
+    heads: list[str] = []
+    scripts = [dying(heads, threading.Barrier(kept))] * kept
+    with serving(*scripts, answering(heads, 204)) as server, BlobClient() as client:
+        url = f"http://{server.address}/{ID}"
+        client.chunk_delete_many([{"url": url}] * kept)
+        assert delete(client, url).status == 204
+        assert heads == [f"DELETE /{ID}"] * 2
+        assert server.connections == kept + 1
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["new connection", "kept connection"])
+def test_deletion_is_said_again_once_at_most(first):
+    heads: list[str] = []
+
+    def die(peer: Peer) -> None:
+        heads.append(peer.read_head().partition(" HTTP")[0])
+
+    scripts = [dying(heads, threading.Barrier(1))] * first
+    with serving(*scripts, die) as server, BlobClient() as client:
+        url = f"http://{server.address}/{ID}"
+        for _ in range(first):
+            client.chunk_delete(url)
+        assert isinstance(delete_many(client, url), urllib3.exceptions.HTTPError)
+        assert heads == [f"DELETE /{ID}"] * (1 + first)
 
 
 @pytest.mark.pitfall("S6")

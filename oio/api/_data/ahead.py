@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading of several parts of an object at a time, whose blocks are given in order."""
+"""Read-ahead: several parts of an object are read at a time, and their blocks given in order."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Blocks: TypeAlias = "Generator[bytes, None, None]"
 LARGEST_BLOCK = 1 << 20
 """Bytes of the largest block that is read at once."""
 ROOM = 4 << 20
-"""Bytes that are kept of one part at most."""
+"""Bytes of one part that are kept at most."""
 ALL_ROOM = 40 << 20
-"""Bytes that are kept of all of them at most."""
+"""Bytes of all parts that are kept at most."""
 
 
 class _Part:
-    """Part of an object, of which some blocks are read already."""
+    """Part of an object, some blocks of which are read already."""
 
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
         self._ready: collections.deque[bytes] = collections.deque()
         self._size = 0
-        #: Nothing more will come.
+        #: No more blocks will come.
         self.is_over = False
-        #: Why not, when that is not its end. It is raised when all before it was given.
+        #: Its failure, to be raised once all blocks before it are given.
         self.error: exc.OioException | None = None
 
     @property
@@ -75,8 +75,8 @@ class _Part:
 def read_ahead(parts: Iterator[Blocks], number: int) -> Blocks:
     """Read several parts at a time, and give their blocks in order.
 
-    Green threads read them, as long as the first one has no block to give: none is left when a block is
-    given, since another OS thread may ask for the next one.
+    Green threads read them while the first part has no block to give. None is left when a block is given:
+    another OS thread may ask for the next one.
 
     :param parts: generators of blocks, which are begun one after the other
     :param number: of parts to read at a time
@@ -87,7 +87,7 @@ def read_ahead(parts: Iterator[Blocks], number: int) -> Blocks:
     try:
         while True:
             if not opened:
-                # All at once: who has begun a part waits for its first bytes, which cannot be left half-way.
+                # All at once: a part that is begun waits for its first bytes, and cannot be left before.
                 opened.extend(map(_Part, itertools.islice(parts, number)))
             if not opened:
                 return

@@ -44,7 +44,7 @@ def file_name(cid: str, chunk: Chunk) -> str:
 
 
 def _watched(watcher: Watcher | None) -> dict[str, Any]:
-    """Keyword of a request that is watched; fake clients of applications know none that is not needed."""
+    """Keyword of a request that is watched; fake clients of applications only take those that are needed."""
     return {} if watcher is None else {"watcher": watcher}
 
 
@@ -90,7 +90,7 @@ class FileWriter:
         of_object = self._request.checksum
         checksum = checksum_of(self._request, "md5")
         data = Portion(source, size, [checksum] if checksum is of_object else [checksum, of_object])
-        # From now on, the bucket may hold something of the file.
+        # From now on, the bucket may hold a part of the file.
         self.outcomes = [Outcome(chunk, "not stored", maybe_stored=True)]
         stored = self._put(chunk, data)
         if stored != data.taken:
@@ -132,9 +132,8 @@ class FileSource:
         self._size = chunk.size
         self._limits = options.limits.per_request()
         self._watcher = options.watcher
-        # The MD5 in the metadata was made of the data as the writer had them, and the reader of this compares
-        # it with all bytes of a file that is read whole. The SHA-1 is of the same bytes, and comes with them
-        # from where they may be damaged: it can tell nothing more.
+        # The MD5 in the metadata is that of the data of the writer, and a file that is read whole is compared
+        # with it. The SHA-1 of the same bytes comes from B2, where they may be damaged: it can tell no more.
         self._verify = bool(options.verify_checksum) and chunk.md5 is None
         self._may_reread = True
         self.used: list[str] = []
@@ -182,7 +181,7 @@ class FileSource:
         return self.used
 
     def exclude_damaged(self) -> bool:
-        # There is no other copy, but data damaged on the way may arrive intact the next time.
+        # There is no other copy, but data that were damaged on the way may arrive intact the next time.
         again, self._may_reread = self._may_reread, False
         return again
 
@@ -244,7 +243,7 @@ class BucketStrategy(Strategy):
         return {"chunk_size": str(size)}
 
     def examine(self, chunk: Chunk, expected: Expected, deep: bool, options: Options) -> Findings:
-        # Backblaze has no way to compare a file with its checksum, but to read it.
+        # Backblaze cannot compare a file with its checksum: only a read can.
         try:
             self.head(replace(chunk, size=expected.size), True, options)
         except exc.CorruptedChunk as err:

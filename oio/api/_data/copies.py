@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies: each metachunk whole on several chunk servers, written to all and read from one."""
+"""Copies: each metachunk is whole on several chunk servers, written to all of them and read from one."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class CopiesWriter(ParallelWriter):
                 last = data
             else:
                 _put(senders, framed(data), len(data))
-        # What is small goes along with the end of the body, in one write.
+        # A small block goes along with the end of the body, in one write.
         end = frame(last, END_OF_BODY) if last else END_OF_BODY
         _put(senders, end, len(last), is_last=True)
         return transferred, "" if checksum is None else checksum.hexdigest()
 
     def _verified(self, senders: list[ChunkSender], checksum: str) -> str:
         if not checksum:
-            # What most chunk servers have computed, when we have computed nothing.
+            # We have computed none: that of most chunk servers.
             hashes = [sender.received_hash for sender in senders if sender.error is None]
             votes = collections.Counter(found.lower() for found in hashes if found)
             checksum = votes.most_common(1)[0][0] if votes else ""
@@ -83,7 +83,7 @@ class CopiesSource:
         if hedging is not None and hedging.knows_late:
             self._copies.sort(key=lambda chunk: hedging.is_late(chunk.netloc))
         if suspects:
-            # Those whose server has just failed come last (pitfall 56).
+            # Copies whose servers have just failed come last (pitfall 56).
             self._copies.sort(key=lambda chunk: chunk.netloc in suspects)
         self._metachunk = metachunk
         self._suspects = suspects
@@ -94,7 +94,7 @@ class CopiesSource:
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         options = self._options
-        # What is read whole is compared with its checksum.
+        # A metachunk that is read whole is compared with its checksum.
         asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
         reader = ChunkReader.with_options(
             self._copies,
@@ -104,7 +104,7 @@ class CopiesSource:
             check_file=self._verify_file if asks else None,
         )
         try:
-            # Closed along with this one.
+            # It is closed along with this generator.
             yield from reader.stream()
         except (exc.ClientException, exc.ServiceUnavailable) as err:
             reasons = [reason for _, status, reason in reader.errors if status != _GONE]
@@ -132,7 +132,7 @@ class CopiesSource:
     def exclude_damaged(self) -> bool:
         if not self.used:
             return False
-        # When several gave a part, any of them may be wrong: each attempt leaves out one at least.
+        # When several copies gave a part, any of them may be wrong: each attempt leaves out one at least.
         first, others = self.used[0], self.used[1:]
         self._copies = [chunk for chunk in self._copies if chunk.url != first]
         self._copies.sort(key=lambda chunk: chunk.url in others)
@@ -161,7 +161,7 @@ class CopiesStrategy(ChunkServerStrategy):
     def mend(
         self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
     ) -> None:
-        errors = []
+        errors: list[exc.OioException] = []
         for source in sources:
             try:
                 self.stores.blob_client.chunk_copy(
@@ -169,6 +169,9 @@ class CopiesStrategy(ChunkServerStrategy):
                 )
                 return
             except exc.Conflict:
+                # An earlier attempt, whose answer was lost, may have stored it.
+                if errors and not self.examine(place, expected, True, options):
+                    return
                 raise
             except exc.OioException as err:
                 pass_failure_of_call(err, options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inspection of single chunks on their servers: what differs from what should be there."""
+"""Inspection of single chunks on their servers: their differences from what should be there."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
     Findings: TypeAlias = "list[tuple[Damage, str]]"
-    """What is wrong with a chunk, and what was found."""
+    """Kinds of damage of a chunk, and descriptions of each."""
 
 _SERVER_ERROR = 500
 _ENOUGH = frozenset({Damage.WRONG_SIZE, Damage.WRONG_CHECKSUM})
-"""Damage after which nothing is learnt from the data."""
+"""Damage that makes a look at the data needless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the chunks of a metachunk should be.
+    """Right values of the chunks of a metachunk.
 
     :param size: bytes of the metachunk
     :param digest: checksum of its bytes; None when the services tell none
@@ -53,9 +53,9 @@ class Expected:
 
 
 def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
-    """What the failure of a request about a chunk tells of it.
+    """Damage that the failure of a request about a chunk stands for.
 
-    :raises DeadlineReached: nothing, because no time was left
+    :raises DeadlineReached: no time was left, which tells nothing of the chunk
     """
     pass_failure_of_call(err, options)
     if isinstance(err, exc.NotFound):
@@ -66,9 +66,9 @@ def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
 
 
 def reaches_its_end(blob: BlobClient, chunk: Chunk, known: JsonMapping, options: Options) -> bool:
-    """Tell whether the last byte of a chunk is there, where servers do not look for it themselves.
+    """Tell whether the last byte of a chunk is there, unless its server looks for it itself.
 
-    Those of today, which name the checksum of each chunk, do not compare sizes, unlike others.
+    Servers of today, which name the checksum of each chunk, do not compare sizes, unlike others.
 
     :param known: its description
     """
@@ -93,7 +93,7 @@ class Inspection:
 
     :param expected: of its metachunk
     :param size: bytes that its file should have
-    :param digest: checksum that its file should have; None when only the server knows
+    :param digest: checksum that its file should have; None when only its server knows it
     :param options: of the call
     """
 
@@ -117,7 +117,7 @@ class Inspection:
             if _ENOUGH.isdisjoint(damage for damage, _ in found) and (deep or not self._reaches_its_end):
                 self._verify()
         except exc.ClientPreconditionFailed:
-            # Before it is described, only a size can have been compared.
+            # Without a description yet, only a size can have been compared.
             if self._known and self._reaches_its_end:
                 found.append((Damage.WRONG_CHECKSUM, "its data do not match its checksum, says its server"))
             else:
@@ -134,7 +134,7 @@ class Inspection:
         """Compare the owner.
 
         Parts that other clients have appended carry the version and the content ID that were prepared for
-        them: container and name tell. Of other data, such a chunk is that of another version.
+        them, so that container and name decide. Only a chunk of other data is one of another version.
         """
         known = self._known.get("full_path")
         if not known:
@@ -160,19 +160,22 @@ class Inspection:
 
     def _description(self) -> Findings:
         """Compare the size and the checksums that are stored with it."""
-        found: Findings = []
-        get = self._known.get
-        metachunk_size = get("metachunk_size")
+        get, expected = self._known.get, self.expected
         with reading_answer(self.chunk.netloc):
-            sizes = [(int_value(get("chunk_size"), self.size), self.size)]
-            sizes.append((int_value(metachunk_size, self.expected.size), self.expected.size))
-        wrong = [f"{there} bytes, not {wanted}" for there, wanted in sizes if there != wanted]
-        found += [(Damage.WRONG_SIZE, text) for text in wrong[:1]]
-        hashes = [(get("chunk_hash"), self.digest), (get("metachunk_hash"), self.expected.digest)]
-        wrong = [
-            f"checksum {one}, not {other}" for one, other in hashes if one and other and differ(one, other)
+            sizes = [
+                (int_value(get("chunk_size"), self.size), self.size),
+                (int_value(get("metachunk_size"), expected.size), expected.size),
+            ]
+        hashes = [(get("chunk_hash"), self.digest), (get("metachunk_hash"), expected.digest)]
+        wrong_sizes = [
+            (Damage.WRONG_SIZE, f"{there} bytes, not {wanted}") for there, wanted in sizes if there != wanted
         ]
-        return found + [(Damage.WRONG_CHECKSUM, text) for text in wrong[:1]]
+        wrong_hashes = [
+            (Damage.WRONG_CHECKSUM, f"checksum {there}, not {wanted}")
+            for there, wanted in hashes
+            if there and wanted and differ(there, wanted)
+        ]
+        return wrong_sizes[:1] + wrong_hashes[:1]
 
     def _verify(self) -> None:
         """Let the server read the file.
@@ -181,7 +184,7 @@ class Inspection:
         """
         options = self.options
         if not self._known.get("chunk_hash"):
-            # Servers can be told not to compute checksums.
+            # Servers can be configured not to compute checksums.
             if not self.digest:
                 return
             headers = {**options.headers, CHUNK_HEADERS["chunk_hash"]: self.digest}

@@ -17,15 +17,15 @@ from oio.common.chunks import Chunk
 from oio.common.ranges import ClosedRange, Range, close_range
 from oio.common.storage_method import STORAGE_METHODS, StorageMethod
 
-# A generator of our own: a program that seeds the shared one must get the same numbers with and without us.
+# A generator of our own: a program that seeds the shared one gets the same numbers with and without us.
 RANDOM = random.Random()
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class Metachunk:
-    """Part of an object: copies or fragments of the same bytes.
+    """Part of an object, with the chunks that hold copies or fragments of it.
 
-    :param start: first byte in the object
+    :param start: its first byte in the object
     :param size: number of bytes
     :param chunks: the preferred ones first
     """
@@ -42,7 +42,7 @@ class Metachunk:
 
     @property
     def digest(self) -> str | None:
-        """Checksum of its bytes that can be compared here, in lower case.
+        """Checksum of its bytes, in lower case, of an algorithm that can be computed here; None without one.
 
         Chunks may have checksums of several algorithms.
         """
@@ -53,7 +53,7 @@ class Metachunk:
         return None
 
     def needs_server(self, start: int, end: int) -> bool:
-        """Whether only chunk servers can verify this part of it: it is not whole, or cannot be compared."""
+        """Whether only chunk servers can verify this part: it is not whole, or has no checksum for us."""
         return end - start + 1 < self.size or self.digest is None
 
     def check_verifiable(self) -> None:
@@ -73,12 +73,11 @@ Piece: TypeAlias = "tuple[Metachunk, int, int]"
 
 @dataclass(slots=True)
 class Layout:
-    """Places of the bytes of an object that are asked for.
+    """Metachunks that hold the bytes of an object that are asked for.
 
     :param meta: description of the object
     :param metachunks: in order: all of them, or at least those that hold some of the ranges
-    :param ranges: first and last bytes, closed, but for those that hold nothing; None for the whole
-        object
+    :param ranges: first and last byte of each range that holds some of the object; None for all of it
     :param size: number of bytes that are asked for
     """
 
@@ -194,7 +193,7 @@ def _overlaps(first: int, last: int, ranges: Iterable[ClosedRange]) -> bool:
 
 
 def _common_size(group: list[JsonMapping]) -> int | None:
-    """Bytes of the metachunk of some chunks; None when a closer look is needed to tell."""
+    """Bytes of the metachunk of some chunks; None when they do not agree, or do not tell."""
     size, digest = group[0].get("size"), group[0].get("hash")
     if type(size) is not int or size < 0:
         return None
@@ -260,7 +259,7 @@ def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list
 
 
 def elected(identities: list[tuple[str, int | None]]) -> set[tuple[str, int | None]]:
-    """The checksum and the size that most have, and that of another algorithm that goes with them."""
+    """Checksum and size that most chunks have, and the commonest of each other algorithm with that size."""
     ranked = [identity for identity, _ in Counter(identities).most_common()]
     first, size = ranked[0]
     found = {algorithm_of(first): ranked[0]}
@@ -273,13 +272,13 @@ def elected(identities: list[tuple[str, int | None]]) -> set[tuple[str, int | No
 
 
 def _preference(chunk: Chunk) -> float:
-    """Sort by score, with enough chance to spread the load over equal services; dead ones last."""
+    """Key that sorts by score, with enough chance to spread the load over equal services; dead ones last."""
     score, chance = chunk.score or 0, RANDOM.random()
     return -(score + chance * 10) if score > 0 else chance
 
 
 def _spares_last(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:
-    """Move to the end the chunks whose fragment another, preferred one has too (pitfall 54)."""
+    """Move the chunks whose fragment a preferred chunk also has to the end (pitfall 54)."""
     firsts: dict[int | None, Chunk] = {}
     spares = []
     for chunk in chunks:

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 _DISABLED, _SERVER_ERROR = 405, 500
 _MISSING, _IN_THE_WAY = "HTTP 404", "HTTP 409"
-"""How failures are noted."""
+"""Texts of failures, as outcomes have them."""
 
 
 class MetachunkLinker:
     """Linker of the chunks of one metachunk, all at once.
 
-    The IDs of links are computed of what they are for: many namespaces keep no other. Where a server makes
-    no links, the data are copied.
+    The IDs of links are computed from the object that they are for: many namespaces keep no other IDs. The
+    data are copied where a server makes no links.
 
     :param meta: description of the object that the links are for, with keys ``container_id content_path
         version policy full_path``
@@ -46,8 +46,8 @@ class MetachunkLinker:
     :param quorum: how many links must be made at least
     :param blob: sends the requests
     :param options: of the call
-    :param renames: a link may have another ID when there is a chunk in its place; otherwise, one that an
-        interrupted call has left for the same object is replaced
+    :param renames: give a link another ID when there is a chunk in its place; otherwise, replace a chunk that
+        an interrupted call has left there for the same object
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class MetachunkLinker:
         self._blob = blob
         self._options = options
         self._renames = renames
-        # Fake clients of applications may make links, and nothing else.
+        # Fake clients of applications may know nothing but links.
         self._refusing: Learnt[bool] | None = getattr(blob, "link_refusals", None)
         self._full_path = meta["full_path"]
         #: Chunks whose links have other IDs than the computed ones.
         self.renamed: list[Chunk] = []
-        #: Chunks that are not lost, and have no link because of their servers or of what is in the way.
+        #: Chunks that are not lost, and have no link: their servers make none, or a chunk is in the way.
         self._refused: list[Chunk] = []
-        #: One for each chunk, in the same order: the link, and what became of it.
+        #: Links and their outcomes, one for each chunk, in the same order.
         self.outcomes: list[Outcome] = []
         self._name(meta)
 
@@ -84,11 +84,11 @@ class MetachunkLinker:
             )
             place = (urlsplit(target.url).netloc, chunk_id)
             # Two chunks of one position may be on the same service.
-            link = self._other(target) if place in taken else with_id(target, chunk_id)
+            link = self._with_random_id(target) if place in taken else with_id(target, chunk_id)
             self.outcomes.append(Outcome(link))
             taken.add(place)
 
-    def _other(self, target: Chunk) -> Chunk:
+    def _with_random_id(self, target: Chunk) -> Chunk:
         """Give a link another ID than the computed one."""
         self.renamed.append(target)
         return with_id(target, secrets.token_hex(STRLEN_CHUNKID // 2).upper())
@@ -121,8 +121,8 @@ class MetachunkLinker:
         self._try(index)
         if self.outcomes[index].error == _IN_THE_WAY:
             if self._renames:
-                # The chunk of this name is not ours: an interrupted call may have left it (pitfall 30).
-                self.outcomes[index] = Outcome(self._other(target))
+                # The chunk in its place is not ours: an interrupted call may have left it (pitfall 30).
+                self.outcomes[index] = Outcome(self._with_random_id(target))
                 self._try(index)
             elif self._clear(self.outcomes[index].chunk):
                 self._try(index)
@@ -151,7 +151,7 @@ class MetachunkLinker:
         return False
 
     def _clear(self, link: Chunk) -> bool:
-        """Remove what is in the place of a link, if an interrupted call has left it for the same object.
+        """Remove the chunk in the place of a link, if an interrupted call has left it for the same object.
 
         :returns: False when it is still there
         """

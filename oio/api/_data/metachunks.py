@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writer of an object: metachunk after metachunk, as long as its source gives data."""
+"""Writer of an object, metachunk after metachunk until the end of its source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MetachunkWriter(Protocol):
     It raises when the metachunk is lost: too few chunks are stored, or the source failed.
     """
 
-    #: What became of each chunk, in any case: there when :meth:`write` has returned or raised.
+    #: Of each chunk, complete when :meth:`write` has returned or raised.
     outcomes: list[Outcome]
 
     def write(self, source: Source, size: int | None) -> tuple[int, str]:
@@ -38,7 +38,7 @@ Connections: TypeAlias = "Callable[[list[Chunk], list[Chunk]], Iterable[Callable
 
 
 class Written(NamedTuple):
-    """What was stored of an object: chunks, bytes, and MD5 (hexadecimal) of the data."""
+    """Stored data of an object: chunks, number of bytes, and MD5 (hexadecimal)."""
 
     chunks: list[Chunk]
     size: int
@@ -55,15 +55,16 @@ class ObjectWriter:
         updates, and whether it is the first one
     :param ahead: ask for the chunks of the next metachunk while one is sent, when the source is known to have
         data for it. `metachunks` must go on after a failure then
-    :param connections: given those and the chunks that are being sent, gives what connects to the servers of
-        the former; see :meth:`~oio.api._data.strategies.Strategy.connections`
+    :param connections: given the chunks of the next metachunk and those that are being sent, makes functions
+        that connect to the servers of the former; see :meth:`~oio.api._data.strategies.Strategy.connections`
     """
 
     _pool: green.ContextPool | None = None
     """Green threads that prepare the next metachunk while one is sent."""
     _asking: Any = None
-    """The one that asks for its chunks."""
+    """The thread that asks for its chunks."""
     _connecting: Sequence[Any] = ()
+    """The threads that connect to their servers."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class ObjectWriter:
         self._connections = connections
         self._metachunk_size = metachunk_size
         self._writer_of = writer_of
-        #: What became of each chunk so far.
+        #: Of all chunks so far.
         self.outcomes: list[Outcome] = []
 
     def run(self) -> Written:
@@ -116,7 +117,7 @@ class ObjectWriter:
     # --- the next metachunk, before it is needed ---
 
     def _ask_ahead(self, pool: green.ContextPool, using: list[Chunk]) -> None:
-        """Ask for its chunks now, and connect to their servers.
+        """Begin to ask for its chunks, and to connect to their servers.
 
         :param using: chunks that are being sent meanwhile
         """
@@ -134,24 +135,24 @@ class ObjectWriter:
         return found
 
     def _asked(self) -> list[Chunk] | None:
-        """The chunks that were asked for."""
+        """Wait for the chunks that were asked for; None when there are none."""
         asking, self._asking = self._asking, None
         found = asking.wait()
-        # The writer connects by itself to servers that are late: nobody would use another connection.
+        # The writer itself connects to servers that are late: nobody would use a second connection.
         for connecting in self._connecting:
             connecting.kill()
         self._connecting = []
         if isinstance(found, list):
             return found
         assert isinstance(found, exc.OioException)
-        # An answer is late as well when nobody has looked for it, because the source was slow.
+        # When the source was slow, the answer may only seem late: nobody was there to take it.
         if not isinstance(found, (exc.OioTimeout, exc.DeadlineReached)):
             raise found
         return next(self._metachunks, None)
 
 
 class UploadRequest(NamedTuple):
-    """What a metachunk writer has to write, and how.
+    """Task of a metachunk writer.
 
     :param meta: description of the object
     :param chunks: of the metachunk
@@ -169,9 +170,9 @@ class UploadRequest(NamedTuple):
 
 
 def checksum_of(request: UploadRequest, algorithm: str) -> Checksum:
-    """The checksum of a metachunk.
+    """Begin the checksum of a metachunk.
 
-    For the first one, it is the checksum of the object as well: the data are hashed once (pitfall 136).
+    That of the first one is the checksum of the object: the data are hashed once (pitfall 136).
     """
     if request.first and algorithm == MD5:
         return request.checksum

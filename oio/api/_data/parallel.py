@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, socket_of, take_kept
-from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, check_quorum
+from oio.blob.quorum import Patience, check_quorum, connecting_grace
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from oio.common.options import Options
 
 FIRST_BLOCK, LARGEST_BLOCK = 32768, 1 << 20
-"""Bytes read from a source: few at first, for a quick start, then more."""
+"""Bytes of the reads of a source: few at first, for a quick start, then more."""
 _QUICK = 1.0
-"""Seconds that a source may take for a block before the next one is smaller: servers wait meanwhile."""
+"""Seconds that a read of a source may take before the next one is smaller: servers wait meanwhile."""
 
 
 def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
-    """Headers that the chunks of an object are stored with, those of the caller among them.
+    """Headers that the chunks of an object are stored with, along with those of the caller.
 
     :param meta: description of the object
     """
@@ -46,7 +46,7 @@ def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
 class ParallelWriter(abc.ABC):
     """Base of the writers that send to all chunk servers of a metachunk at once.
 
-    :param request: what to write, and how
+    :param request: task of the writer
     """
 
     def __init__(self, request: UploadRequest) -> None:
@@ -54,7 +54,7 @@ class ParallelWriter(abc.ABC):
         self._options = request.options
         self._failures: list[ChunkSender] = []
         self._current: list[ChunkSender] = []
-        #: Senders in green threads, which need a turn now and then.
+        #: Senders that run in green threads, and so need a turn now and then.
         self._running: list[ChunkSender] = []
         #: What became of each chunk, see :class:`~oio.api._data.metachunks.MetachunkWriter`.
         self.outcomes: list[Outcome] = []
@@ -108,7 +108,7 @@ class ParallelWriter(abc.ABC):
         finally:
             self.outcomes = []
             for sender in senders:
-                # It knows the others: together they would wait for the garbage collector.
+                # Its functions refer to the other senders: only the garbage collector would free them.
                 sender.others_are_enough = sender.is_hurried = bool
                 sender.close()
                 known = transferred if sender.error is None else None
@@ -121,6 +121,8 @@ class ParallelWriter(abc.ABC):
     def _send_in_blocks(
         self, source: Source, size: int | None, senders: list[ChunkSender]
     ) -> tuple[int, str]:
+        """Send blocks as the source gives them, each server in a green thread."""
+
         def enough() -> bool:
             return sum(map(ChunkSender.has_taken_all, senders)) >= self._request.quorum
 
@@ -139,7 +141,7 @@ class ParallelWriter(abc.ABC):
         return count, checksum
 
     def _hurry(self, senders: list[ChunkSender], hedging: Hedging) -> None:
-        """Give servers that were late before less time to connect, as long as the others are a quorum."""
+        """Give less time to connect to servers that were late before, as long as the others are a quorum."""
         late = [sender for sender in senders if hedging.is_late(sender.netloc)]
         others = [sender for sender in senders if sender not in late]
 
@@ -153,7 +155,7 @@ class ParallelWriter(abc.ABC):
     def _wait_for_connections(self, senders: list[ChunkSender], ready: Any) -> None:
         """Wait until a quorum is connected to, and a moment for the others, unless they were late before.
 
-        :param ready: queue that gets something each time a connection is there, or has failed
+        :param ready: queue that gets an item for each connection that is made or has failed
         :raises OioException: there can be no quorum
         """
         begin = time.monotonic()
@@ -168,7 +170,7 @@ class ParallelWriter(abc.ABC):
             else:
                 now = time.monotonic()
                 if end is None:
-                    end = now + max(CONNECTING_GRACE, GRACE_FACTOR * (now - begin))
+                    end = now + connecting_grace(self._options, now - begin)
                 left = max(0.0, end - now)
             try:
                 with green.ConnectionTimeout(left):
@@ -184,18 +186,18 @@ class ParallelWriter(abc.ABC):
         patience: Patience | None = None,
         sent: Set[ChunkSender] = frozenset(),
     ) -> None:
-        """Wait for the answers to what was queued, and leave behind those that are late.
+        """Wait for the answers to the bodies that are queued, and give up the servers that are late.
 
         :param done: queue that gets each sender whose green thread has ended
         :param checksum: of the metachunk; empty when we have computed none
-        :param patience: which has begun already
-        :param sent: those that it counts for before there is a quorum; the others have their own limits
+        :param patience: time limit that has begun already; None for a new one
+        :param sent: senders that it counts for before there is a quorum; the others have their own limits
         """
         patience = patience or Patience(self._request.quorum, self._options)
         has_own_limits = len(sent) < len(senders)
         running = {sender: sender.progress for sender in senders}
         while running:
-            # In their order: while one is left, others may end.
+            # A list, since others may end while one is given up.
             counts = [sender for sender in running if patience.grace is not None or sender in sent]
             try:
                 with green.ChunkWriteTimeout(patience.left() if counts else None):
@@ -209,12 +211,13 @@ class ParallelWriter(abc.ABC):
                 del running[sender]
                 is_stored = self._note(sender, checksum, patience, has_own_limits=has_own_limits)
                 if not is_stored and (sender.is_unreached or (running and all(map(_has_nothing, running)))):
-                    # The others cannot tell more of why it has failed.
+                    # The others cannot tell more of the reason.
                     self._check()
             running = {sender: sender.progress for sender in running}
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
-        # All servers that are connected to have all of it before the first answer is waited for.
+        """Send a small body to each server in one write, without green threads where connections are kept."""
+        # Servers with a kept connection have the whole body before the first answer is waited for.
         for sender in senders:
             sender.collect()
         count, checksum = self._transfer(source, size, senders)
@@ -229,16 +232,16 @@ class ParallelWriter(abc.ABC):
         return count, checksum
 
     def _take_answers(self, waiting: list[ChunkSender], checksum: str) -> None:
-        """Take the answers to what was sent whole as they come, and leave behind those that are late.
+        """Take the answers to bodies that were sent whole as they come, and give up servers that are late.
 
-        Those that no connection was kept for are connected to meanwhile.
+        Servers without a kept connection are connected to meanwhile.
 
         :param checksum: of the metachunk; empty when we have computed none
         """
         patience = Patience(self._request.quorum, self._options)
         by_socket = {socket_of(sender.conn): sender for sender in waiting}
         taking: ChunkSender | None = None
-        # Those without an answer, once one of them has to make a connection.
+        # Senders without an answer, once one of them has to make a connection.
         left = waiting if None in by_socket else []
         while by_socket and not left:
             grace = patience.grace
@@ -274,7 +277,7 @@ class ParallelWriter(abc.ABC):
     def _note(
         self, sender: ChunkSender, checksum: str, patience: Patience, *, has_own_limits: bool = False
     ) -> bool:
-        """Note that a server has done its part, or cannot, and tell which."""
+        """Note whether a server has stored its chunk, and return that."""
         is_stored = sender.has_stored(checksum)
         if is_stored:
             patience.note_stored(has_own_limits=has_own_limits)
@@ -283,7 +286,7 @@ class ParallelWriter(abc.ABC):
         return is_stored
 
     def _check_algorithm(self, senders: list[ChunkSender]) -> None:
-        """Refuse chunk servers that compute other checksums than those that were asked for.
+        """Refuse chunk servers that compute other checksums than the algorithm of the call.
 
         :raises ChecksumRefused: there is one; chunks may be stored all the same
         """
@@ -307,6 +310,10 @@ class ParallelWriter(abc.ABC):
         return len(self._request.chunks) - len(self._failures) < self._request.quorum
 
     def _check(self) -> None:
+        """Give up the metachunk when there can be no quorum.
+
+        :raises OioException: see :func:`~oio.blob.quorum.check_quorum`
+        """
         if not self._is_lost:
             return
         try:
@@ -349,7 +356,7 @@ class ParallelWriter(abc.ABC):
                 left -= len(data)
             yield data
             if any(sender.is_behind for sender in self._running):
-                # Servers get it while it is hashed, and those that are late are connected to.
+                # The block is sent while it is hashed, and late connections go on.
                 green.eventlet_yield()
             of_object.update(data)
             if checksum is not None and checksum is not of_object:
@@ -359,12 +366,12 @@ class ParallelWriter(abc.ABC):
 
 
 def _has_nothing(sender: ChunkSender) -> bool:
-    """Whether a server has not even got the head of its request yet."""
+    """Whether a server has not got the head of its request yet."""
     return sender.error is None and not sender.is_connected
 
 
 def _started(pool: green.ContextPool, senders: list[ChunkSender], work: Callable[[ChunkSender], None]) -> Any:
-    """Run senders in green threads; gives the queue that gets each one whose thread has ended."""
+    """Run senders in green threads; returns the queue that gets each one whose thread has ended."""
     done = green.LightQueue()
 
     def run(sender: ChunkSender) -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Preparer(Iterator[list[Chunk]]):
-    """Iterator over the chunks of a new object, or of new data of one, a metachunk at a time.
+    """Iterator over the chunks of a new object, or of data to append, a metachunk at a time.
 
-    It asks for those of the first one at once. After a failure, the same ones can be asked for again.
+    It asks for those of the first metachunk at once. After a failure, the next step asks for the same ones.
 
     :param container: its ``content_prepare`` is called
     :param target: names of the account, the container and the object
@@ -58,11 +58,11 @@ class Preparer(Iterator[list[Chunk]]):
         self.meta.setdefault("properties", {})
         #: Chunks of the first metachunk.
         self.first_chunks = self._placed(chunks, first)
-        # A long upload needs the time of one request for each of them (pitfall 27).
+        # In a long upload, each request gets its own time (pitfall 27).
         self._options = options
 
     def has_computed_ids(self, cid: str) -> bool:
-        """Tell whether the services compute the IDs of chunks of what they are for, and may keep no other.
+        """Tell whether the services compute the IDs of chunks from the object, and may keep no other IDs.
 
         :param cid: ID of the container
         """

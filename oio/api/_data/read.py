@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reader of metachunks: it counts, verifies, and reads again without the chunks that are wrong."""
+"""Reader of metachunks, which counts and verifies them, and reads them again without damaged chunks."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from oio.common.utils import warn_caller
 
 _LOGGER = logging.getLogger(__name__)
 
-#: Bytes of a metachunk that wait in memory for the rest of it, when nothing may be given before.
+#: Bytes of a metachunk that are held in memory, rather than on disk, until all of it is verified.
 _KEPT_IN_MEMORY = 64 << 20
 _BLOCK_SIZE = 262144
-#: Bytes of the largest of several ranges that is one block.
+#: Bytes of the largest range that is given as one block, when there are several.
 _LARGEST_BLOCK = 4 << 20
 
 
 class MetachunkSource(Protocol):
-    """Where the bytes of one metachunk come from."""
+    """Source of the bytes of one metachunk."""
 
     #: URL of each chunk that gave data since the last opening.
     used: list[str]
@@ -39,10 +39,10 @@ class MetachunkSource(Protocol):
         """The bytes from ``start`` to ``end``, inclusive."""
 
     def find_damaged(self) -> list[str]:
-        """URL of the chunks that made the bytes wrong, or of all that were used when that cannot be told."""
+        """URLs of the damaged chunks, or of all that were used when it is not known which are damaged."""
 
     def exclude_damaged(self) -> bool:
-        """Leave out chunks that may be wrong; False when no other set of them can be tried."""
+        """Leave out chunks that may be damaged; False when no other set of chunks can be tried."""
 
 
 def read_ranges(
@@ -55,12 +55,12 @@ def read_ranges(
 ) -> Generator[bytes, None, None]:
     """Read ranges of an object, one after the other; see :func:`read_pieces`.
 
-    No block spans two of them. When there are several, each that is not too large for it is one block: the
-    parts of an answer to an HTTP request for several ranges are made of them.
+    No block spans two of them. When there are several, each is one block unless it is too large: the parts of
+    an answer to an HTTP request for several ranges are made of them.
 
     :param ranges: pieces of each range
-    :param unsure: why not all of them can be verified, see :func:`unverifiable`: the caller is warned
-    :param parallel: how many metachunks of a range are read at a time
+    :param unsure: reason for which some cannot be verified, see :func:`unverifiable`: the caller is warned
+    :param parallel: number of metachunks of a range that are read at a time
     :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
     """
     if verify == "strict":
@@ -75,7 +75,7 @@ def read_ranges(
     sources: dict[int, MetachunkSource] = {}
 
     def known(metachunk: Metachunk) -> MetachunkSource:
-        # What one range has found out about the chunks of a metachunk serves the next.
+        # The next range makes use of what this one has learnt of the chunks of a metachunk.
         source = sources.get(metachunk.position)
         if source is None:
             source = sources[metachunk.position] = source_of(metachunk)
@@ -99,13 +99,13 @@ def read_pieces(
 ) -> Generator[bytes, None, None]:
     """Read parts of metachunks, one after the other.
 
-    :param source_of: gives the source of the bytes of a metachunk
+    :param source_of: makes the source of the bytes of a metachunk
     :param verify: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a metachunk
-        before all of it is verified, also for ranges; False verifies nothing, but still counts. Sources know
-        ``"server"``, which is True here
+        before all of it is verified, also for ranges; False verifies nothing, but still counts. ``"server"``
+        is for sources, and means True here
     :param hold_up_to: bytes of the largest metachunk of which nothing is given before it is verified
-    :param parallel: how many metachunks are read at a time
-    :param in_memory: bytes of one that may wait there until all of it is verified
+    :param parallel: number of metachunks that are read at a time
+    :param in_memory: bytes of a metachunk that are held in memory, rather than on disk, with ``"strict"``
     :returns: a generator of blocks; closing it closes the connections
     :raises oio.common.exceptions.UnrecoverableContent: too few chunks of a metachunk exist any more
     :raises oio.common.exceptions.CorruptedChunk: the data of a metachunk are not those that were stored
@@ -114,7 +114,7 @@ def read_pieces(
     """
     if parallel > 1:
         room = ALL_ROOM // parallel
-        # Nothing is done for a piece before its turn.
+        # Lazy: nothing is done for a piece before its turn.
         parts = (read_pieces([piece], source_of, verify, hold_up_to, in_memory=room) for piece in pieces)
         yield from read_ahead(parts, parallel)
         return
@@ -126,8 +126,8 @@ def read_pieces(
 class _Reading:
     """Reading of a closed range of a metachunk.
 
-    When all of it is read, its last block waits until the whole is verified. All blocks of a small one do, so
-    that wrong ones are replaced, and nobody notices.
+    When all of it is read, its last block is held until the whole is verified. All blocks of a small one are,
+    so that it is read again when it is damaged, and nobody notices.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class _Reading:
         """Prepare another attempt, without the chunks whose data do not match the checksum.
 
         :param given: some bytes were given already
-        :raises CorruptedChunk: there can be none
+        :raises CorruptedChunk: no other attempt can be made
         """
         self._corrupted += self._source.find_damaged()
         if given or not self._source.exclude_damaged():
@@ -264,10 +264,10 @@ def _warn_once(reason: exc.ChecksumUnavailable) -> None:
 def compared(
     blocks: Generator[bytes, None, None], checksum: Checksum, expected: str, hold: bool
 ) -> Generator[bytes, None, None]:
-    """Compare a whole object with its checksum, before its last block is given.
+    """Give the blocks of a whole object, the last one after the object was compared with its checksum.
 
     :param expected: in hexadecimal digits
-    :param hold: give nothing at all before
+    :param hold: give nothing at all before that
     :raises CorruptedChunk: they differ
     """
     held: list[bytes] = []
@@ -283,7 +283,7 @@ def compared(
 
 
 class _Spool:
-    """Bytes of a metachunk that wait until they are verified: on disk when they are many."""
+    """Bytes of a metachunk that are held until they are verified, on disk when they are many."""
 
     def __init__(self, size: int, in_memory: int) -> None:
         self._size = size
@@ -322,6 +322,6 @@ class _Spool:
             yield block
 
     def close(self) -> None:
-        # What could not be written is of no use any more.
+        # Bytes that cannot be written any more are of no use.
         with contextlib.suppress(OSError):
             self._file.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Base of the strategies whose chunks are on chunk servers: their heads, links and removal."""
+"""Base of the strategies that use chunk servers: heads, links and removal of chunks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _NO_CONTENT, _NOT_FOUND = 204, 404
 
 _LATE_PUT = 0.5
-"""Seconds after which a chunk that was not there is looked for once more: half of the time for cleaning."""
+"""Seconds before the deletion of a chunk that was not there is repeated: half of the time for cleaning."""
 
 
 def delete_chunks(
@@ -35,8 +35,8 @@ def delete_chunks(
 
     :param cid: ID of their container
     :param options: of the call; the time for cleaning is added to its deadline
-    :param late: URLs of those that a server may still be about to store: when it has none, it is asked once
-        more a moment later
+    :param late: URLs of those that a server may still be about to store: when they are not there yet, their
+        deletion is repeated a moment later
     """
     doomed = [chunk.described() for chunk in chunks]
     if not doomed:
@@ -85,7 +85,7 @@ class ChunkServerStrategy(Strategy):
         blob = self.stores.blob_client
         known = blob.chunk_head(chunk.address, options=options)
         if not reaches_its_end(blob, chunk, known, options):
-            # The file may end before, or the connection did: the checksum tells.
+            # The file may be cut short, or only the connection was: the checksum tells.
             blob.chunk_head(chunk.address, xattr=False, check_hash=True, options=options)
 
     def connections(

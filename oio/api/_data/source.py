@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data of an upload, as the arguments of a caller give them: their source, within the limits of a call."""
+"""Source of the data of an upload, made from the arguments of a call, within its time limits."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _open_file(path: str | bytes | PathLike[str]) -> AbstractContextManager[Read
 
 
 def default_name(file_or_path: object) -> str | None:
-    """Deduce the name of an object from that of its file."""
+    """Name for an object, deduced from that of its file; None without one."""
     path = file_or_path
     if not isinstance(path, (str, bytes, PathLike)):
         path = getattr(file_or_path, "name", None)

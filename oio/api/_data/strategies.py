@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strategies: how the data of objects are stored, one class for each kind of chunk method."""
+"""Storage strategies: one class for each kind of chunk method."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stores(Protocol):
 
     @property
     def logger(self) -> Logger:
-        """Logger of what is not worth an exception."""
+        """Logger of failures that raise no exception."""
 
     @property
     def blob_client(self) -> BlobClient:
@@ -71,7 +71,7 @@ class Strategy(abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def family(method: Any) -> tuple[object, ...]:
-        """What the chunks of one object must have in common."""
+        """Properties of a chunk method that all chunks of one object must share."""
 
     def metachunk_size(self, chunk_size: int) -> int:
         """Bytes of a full metachunk, given those of a full chunk."""
@@ -95,9 +95,9 @@ class Strategy(abc.ABC):
     def connections(
         self, chunks: list[Chunk], using: list[Chunk], options: Options
     ) -> list[Callable[[], object]]:
-        """What makes the connections that the writer of a metachunk will need, each in a green thread.
+        """Functions that make the connections which the writer of a metachunk needs, each in a green thread.
 
-        :param using: chunks that are being written, whose connections it will have
+        :param using: chunks that are being written, whose connections it can use
         """
         return []
 
@@ -110,7 +110,7 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def head(self, chunk: Chunk, xattr: bool, options: Options) -> JsonObject:
-        """Ask what is known of a chunk.
+        """Ask for the description of a chunk.
 
         :param xattr: False to know only whether it exists
         :returns: ``chunk_size``, and maybe ``chunk_hash`` and ``full_path``
@@ -118,7 +118,7 @@ class Strategy(abc.ABC):
         """
 
     def check(self, chunk: Chunk, options: Options) -> None:
-        """Check that a chunk is there, whole as far as that can be told without reading it.
+        """Check that a chunk is there and, as far as that can be told without reading it, whole.
 
         :raises NotFound: it does not exist
         :raises ClientPreconditionFailed: it is not whole; or CorruptedChunk
@@ -131,7 +131,7 @@ class Strategy(abc.ABC):
 
         :param expected: of its metachunk
         :param deep: let its server read it all, and compare it with its checksum
-        :returns: what is wrong with it; nothing when it is sound
+        :returns: its damage; empty when it is sound
         :raises DeadlineReached: no time is left
         """
 
@@ -140,8 +140,8 @@ class Strategy(abc.ABC):
     ) -> None:
         """Store a chunk again, made of others of its metachunk.
 
-        :param place: where, with its position; nothing may be there
-        :param sources: chunks to make it of, the best ones first; it may be among them
+        :param place: URL and position of the new chunk; nothing may be there
+        :param sources: chunks to make it of, the best ones first; `place` may be among them
         :param expected: of its metachunk
         :param owner: description of the object, with ``full_path``
         :raises Conflict: there is a chunk in this place
@@ -151,7 +151,7 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
-        """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
+        """Delete chunks, best effort: a failure is logged, and hides no other exception (pitfall 31).
 
         :param options: of the call; the time for cleaning is added to its deadline
         :param late: URLs of those that a server may still be about to store

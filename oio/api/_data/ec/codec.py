@@ -26,7 +26,7 @@ _MAGIC = 0x0B0C5ECC
 #: backend and its version; magic number, version of the library, checksum of what is before.
 _HEADER = struct.Struct("<IIIQ BI28x B BI II I9x")
 _CHECKED = 59
-#: Where the kind of the checksum of the payload is, and the kind that fragments of ours have.
+#: Offset in a header of the kind of the checksum of the payload, and the kind that our fragments have.
 _KIND_AT = 20
 _CRC32 = 2
 #: Headers written by earlier versions of the library have no checksum.
@@ -93,7 +93,7 @@ class FragmentCodec:
 
     @functools.cached_property
     def _backend(self) -> int:
-        """Number of the backend, as our fragments carry it."""
+        """Number of the backend, as in the headers of our fragments."""
         return int(_HEADER.unpack_from(self.encode(b"\0")[0])[7])
 
     @functools.cached_property
@@ -122,7 +122,7 @@ class FragmentCodec:
         """Check a fragment before the library gets it.
 
         :param segment_length: bytes of its segment; None when that is not known
-        :returns: its index, and the bytes of its segment, as the fragment itself says
+        :returns: its index, and the number of bytes of its segment, as its header tells
         :raises ECError: it is incomplete, damaged, or of another kind
         :raises DamagedFragment: its data differ from their checksum, if it has one
         """
@@ -185,7 +185,7 @@ class FragmentCodec:
         """
         known = list(fragments)
         self._check_count(known)
-        # What others have written without checksums is rebuilt bit for bit.
+        # Fragments that others have written without checksums are rebuilt bit for bit.
         driver = self._driver if all(map(has_checksum, known)) else self._method.unchecked_driver
         fragment: bytes = self._call(driver.reconstruct, known, [missing])[0]
         return fragment
@@ -205,5 +205,5 @@ class FragmentCodec:
 
 @functools.lru_cache(maxsize=64)
 def codec_of(storage_method: ECStorageMethod) -> FragmentCodec:
-    """Get the codec of a storage method; what it has learnt of the library serves all metachunks."""
+    """Codec of a storage method, shared by all metachunks: it remembers the answers of the library."""
     return FragmentCodec(storage_method)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes of an erasure-coded metachunk: k fragments of each segment; damaged chunks are left out."""
+"""Reader of an erasure-coded metachunk, from k fragments of each segment, without damaged chunks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _MAX_GUESSES = 100
-"""How often a metachunk is read again to find out which chunk is wrong, when no checksum tells."""
+"""Number of times that a metachunk is read again to find the damaged chunk, when no checksum tells."""
 
 
 class RangeReader:
-    """Reader of a closed range of a metachunk, that is not empty.
+    """Reader of a closed range of a metachunk. The range is not empty.
 
     :param size: bytes of the metachunk
     :param start: first byte
@@ -92,11 +92,9 @@ class FragmentsSource:
         self._method = method
         self._metachunk = metachunk
         self._chunks = metachunk.chunks
-        self._size = metachunk.size
         self._suspects = suspects
         self._options = options
-        #: URLs of chunks that differ from their own checksum, of those that do not, and of those left out on
-        #: suspicion.
+        #: URLs of chunks that differ from their own checksums, of those that do not, and of suspects.
         self._damaged: set[str] = set()
         self._sound: set[str] = set()
         self._guess: set[str] = set()
@@ -105,12 +103,12 @@ class FragmentsSource:
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         options = self._options
-        # What is read whole is compared with the checksum of the metachunk.
+        # A metachunk that is read whole is compared with its checksum.
         asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
         reader = RangeReader(
             self._method,
             self._candidates(),
-            self._size,
+            self._metachunk.size,
             start,
             end,
             options.headers,

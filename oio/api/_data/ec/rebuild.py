@@ -26,8 +26,8 @@ class ChunkRebuilder:
 
     :param chunks: the other chunks of its metachunk, the best ones first
     :param missing: index of the chunk to rebuild
-    :param digest: checksum of the data of the metachunk, which those of the sources are compared with; None
-        when it is not known
+    :param digest: checksum of the metachunk, which the data of the sources are compared with; None when it is
+        not known
     :raises ValueError: a metachunk has no chunk of this index
     """
 
@@ -52,8 +52,8 @@ class ChunkRebuilder:
         """Rebuild the chunk.
 
         All the other chunks are asked for at once; those that differ in size from most of them are left out.
-        The chunk is held in memory until each of its sources is verified against its own checksum, so nothing
-        is left to go wrong, nor to close, when this returns.
+        The chunk is held in memory until each of its sources is verified against its own checksum: when this
+        returns, nothing can fail any more, and nothing is left to close.
 
         :returns: the bytes of the chunk, and an iterator of its fragments
         :raises oio.common.exceptions.UnrecoverableContent: fewer than k good chunks are left
@@ -73,7 +73,7 @@ class ChunkRebuilder:
     def _elect_size(self, team: SourceTeam) -> int:
         """Elect the size of the chunks (bytes): the one that most of them have.
 
-        A tie is for the size that goes with the metachunk, else for the larger one: a chunk may be cut short.
+        In a tie, the size that fits the metachunk wins, else the larger one: a chunk may be cut short.
         """
         known = [source.chunk.size for source in team.active if source.chunk.size is not None]
         expected = self._codec.chunk_size(known[0]) if known else None
@@ -114,7 +114,7 @@ class ChunkRebuilder:
                 team.release(source)
 
     def _verify(self, team: SourceTeam) -> None:
-        """Compare what was rebuilt with the metachunk: sources that are sound may be of another one.
+        """Compare the data of the sources with the metachunk: sound chunks may belong to another one.
 
         :raises UnrecoverableContent: the data are not those that were stored
         """

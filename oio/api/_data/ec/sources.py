@@ -43,12 +43,12 @@ _LARGEST_READ = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """Which segments of a metachunk are read, and where their fragments are in a chunk.
+    """Segments of a metachunk to read, and the places of their fragments in a chunk.
 
-    :param offset: where the first of these segments begins in the metachunk
-    :param chunk_offset: where its fragment begins in a chunk
-    :param lengths: bytes of each segment; None where only the fragments tell
-    :param sizes: bytes of their fragments
+    :param offset: first byte of the first of these segments in the metachunk
+    :param chunk_offset: first byte of its fragment in a chunk
+    :param lengths: bytes of each segment; None when only its fragments tell
+    :param sizes: bytes of the fragments of each segment
     :param full_size: bytes of the fragments of a whole segment
     """
 
@@ -84,20 +84,20 @@ class SegmentPlan:
 
 
 class DamagedChunk(exc.CorruptedChunk):
-    """The data of a chunk are not those that were stored: it will not get better."""
+    """The data of a chunk are not those that were stored, which another attempt will not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkFamily:
-    """What the chunks of a metachunk have in common.
+    """Common properties of the chunks of a metachunk.
 
     :param headers: of the requests
     :param options: of the call
     :param chunk_size: bytes of each chunk; None when that is not known
     :param metachunk_size: bytes of the metachunk; None when that is not known
     :param verify: also compute the checksums of chunks, for :meth:`FragmentSource.is_sound`
-    :param sound: URLs of chunks whose files were verified by their servers; the others are when their
-        fragments have no checksums. None to trust them all
+    :param sound: URLs of chunks whose files were verified by their servers; other files are verified if their
+        fragments have no checksums. None to verify no file
     """
 
     codec: FragmentCodec
@@ -110,10 +110,10 @@ class ChunkFamily:
 
 
 class Request(NamedTuple):
-    """What is asked of a chunk.
+    """Request for the data of a chunk.
 
     :param first: byte that the answer must begin with
-    :param seconds: to connect at most, beside the limits of the call
+    :param seconds: time to connect at most, besides the limits of the call
     """
 
     headers: Mapping[str, object]
@@ -125,7 +125,7 @@ class FragmentSource:
     """Source of the fragments of one chunk.
 
     :param segment: number of the first fragment to read, counted from the first one that is planned
-    :param attempt: how often the chunk was asked, this time included
+    :param attempt: number of times that the chunk was asked, this one included
     """
 
     def __init__(self, chunk: Chunk, family: ChunkFamily, index: int, segment: int, attempt: int = 1) -> None:
@@ -140,17 +140,17 @@ class FragmentSource:
         self.doing = "connecting to"
         self._family = family
         self.conn: Connection | None = None
-        #: Connection that was kept from before, for its request.
+        #: Kept connection for its request.
         self.kept: object = None
-        #: When that turns out dead, another one is made for it here; False when its team does it.
+        #: A new one is made here when it turns out dead; False when its team does that.
         self.is_replaced = True
         #: When it was asked (monotonic seconds).
         self.begin = 0.0
         self._first_byte = 0
-        #: There once it is open.
+        #: Set once it is open.
         self._response: ChunkAnswer
         self._rest = b""
-        #: Of what was read, as its server has computed it; None when it is not wanted, or not known there.
+        #: Checksum of the data that were read, of the algorithm of its server; None for no comparison.
         self._checksum: Checksum | None = None
 
     @property
@@ -184,15 +184,15 @@ class FragmentSource:
         return self._read(plan, None)
 
     def failed(self, error: BaseException) -> BaseException:
-        """Take an error for the failure of this source, unless it is the host's.
+        """Take an error as the failure of this source, unless it is one of the host.
 
-        :returns: the same
+        :returns: the same error
         """
         pass_foreign(error, self.conn)
         return error
 
     def take_next(self, plan: SegmentPlan | None) -> tuple[int, bytes]:
-        """Check the head of the answer, unless that is done, and read a fragment; each block in its time.
+        """Check the head of the answer, unless that is done, and read a fragment, each block in time.
 
         :param plan: None for the head only
         :returns: the index of the fragment and its bytes, empty when none was asked for
@@ -222,7 +222,7 @@ class FragmentSource:
         return None
 
     def take_in_time(self, plan: SegmentPlan | None) -> tuple[int, bytes] | BaseException:
-        """Do what :meth:`take_next` does, and give the failure, if any."""
+        """Same as :meth:`take_next`, but the failure, if any, is returned."""
         try:
             return self.take_next(plan)
         except OWN_THREAD_CANDIDATES as err:
@@ -242,7 +242,7 @@ class FragmentSource:
         self.is_open, self.doing = True, "reading from"
 
     def _check_head(self, response: ChunkAnswer, first: int) -> None:
-        """Refuse an answer to another question than ours."""
+        """Refuse an answer that does not fit the request."""
         status, start = response.status, 0
         if status == 206:
             if (response.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
@@ -306,7 +306,7 @@ class FragmentSource:
         return index, fragment
 
     def _verify_file(self, fragment: bytes, sound: set[str]) -> None:
-        """Let the server verify the file, if nothing else tells whether this fragment of it is right."""
+        """Let the server verify the file, unless this fragment of it has a checksum of its own."""
         url = self.chunk.url
         if url in sound or has_checksum(fragment):
             return
@@ -318,7 +318,7 @@ class FragmentSource:
 
     @property
     def announced_size(self) -> int | None:
-        """Bytes of the whole chunk, as its server tells."""
+        """Bytes of the whole chunk, as its server tells; None if it does not."""
         get = self._response.getheader
         size = str(get(CHUNK_HEADERS["chunk_size"]) or get("Content-Length"))
         return int(size) if size.isdecimal() and len(size) < 20 else None
@@ -329,7 +329,7 @@ class FragmentSource:
         return self._first == 0
 
     def is_sound(self) -> bool:
-        """Whether what was read is what its server stored, as far as can be known."""
+        """Whether the data that were read are those that were stored, as far as can be known."""
         if self._checksum is None or not self.is_whole:
             return True
         stored = self._response.getheader(CHUNK_HEADERS["chunk_hash"]) or ""

@@ -51,7 +51,7 @@ class ErasureStrategy(ChunkServerStrategy):
     def mend(
         self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
     ) -> None:
-        # In memory, and verified: nothing is stored before.
+        # The chunk is rebuilt in memory, and verified, before it is stored.
         _, fragments = ChunkRebuilder(
             sources, place.index or 0, self.method, options, expected.digest
         ).rebuild()

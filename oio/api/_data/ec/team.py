@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _LOGGER = logging.getLogger(__name__)
 
-Outcome: TypeAlias = "tuple[int, bytes] | BaseException | None"
-"""What a step of a source gave: an index and its fragment, a failure, or nothing yet."""
+StepResult: TypeAlias = "tuple[int, bytes] | BaseException | None"
+"""Result of a step of a source: an index and its fragment, a failure, or None for nothing yet."""
 
 
 class SourceTeam:
@@ -47,7 +47,7 @@ class SourceTeam:
     read at a time; others of the same index are its spares (pitfall 54).
 
     :param chunks: those with a null score come last
-    :param plan: which fragments to read; None for whole chunks, until it is known
+    :param plan: fragments to read; None for whole chunks, until it is known
     :param suspects: addresses of servers that have just failed, whose chunks come last (pitfall 56); others
         are added to it
     :param ranged: False to ask for the whole chunks at first, without a range
@@ -65,7 +65,7 @@ class SourceTeam:
         self.plan = plan
         self.spares = self._sorted(chunks, family.codec.k, suspects or (), family.options.rivals)
         self.active: list[FragmentSource] = []
-        #: Why chunks cannot be read: URL, HTTP status (0 for the network), reason.
+        #: Failures of chunks: URL, HTTP status (0 for the network), reason.
         self.errors: list[tuple[str, int, BaseException]] = []
         #: URL of each chunk that gave an answer.
         self.used: list[str] = []
@@ -82,7 +82,7 @@ class SourceTeam:
     def _sorted(
         chunks: Iterable[Chunk], k: int, suspects: Collection[str], hedging: Hedging | None
     ) -> list[tuple[int, Chunk]]:
-        """Chunks with their indexes, those to read first before the others."""
+        """Chunks with their indexes, those to read first at the front."""
         keyed = []
         for order, chunk in enumerate(chunks):
             index = chunk.index
@@ -101,28 +101,29 @@ class SourceTeam:
 
     def _recruit(self, segment: int) -> list[FragmentSource]:
         """Make active as many spares as are needed, to be read from this segment on."""
-        recruits = self._promote(segment)
+        recruits = self._promote(segment, self._wanted)
         for source in recruits if self.errors else ():
             other_chunk(self._family.options, FAILED_OVER, source.chunk)
         if self._second_tries and len(self.active) < self._wanted:
             self.spares += self._second_tries
             self._second_tries = []
-            again = self._promote(segment)
+            again = self._promote(segment, self._wanted)
             for source in again:
                 kind = FAILED_OVER if source.attempt == 1 else RETRIED
                 other_chunk(self._family.options, kind, source.chunk, source.attempt)
             recruits += again
         return recruits
 
-    def _promote(self, segment: int) -> list[FragmentSource]:
+    def _promote(self, segment: int, wanted: int) -> list[FragmentSource]:
+        """Make spares active until so many sources are; returns the new ones."""
         recruits: list[FragmentSource] = []
         active = self.active
-        if len(active) >= self._wanted:
+        if len(active) >= wanted:
             return recruits
         taken = {source.index for source in active}
         left = []
         for index, chunk in self.spares:
-            if len(active) < self._wanted and index not in taken:
+            if len(active) < wanted and index not in taken:
                 taken.add(index)
                 attempt = self._attempt(chunk) if self.errors else 1
                 source = FragmentSource(chunk, self._family, index, segment, attempt)
@@ -134,11 +135,11 @@ class SourceTeam:
         return recruits
 
     def _attempt(self, chunk: Chunk) -> int:
-        """How often a chunk was asked, the next time included."""
+        """Number of times that a chunk was asked, the next one included."""
         return 1 + sum(url == chunk.url for url, _, _ in self.errors)
 
     def _request(self, segment: int) -> Request:
-        """What to ask of chunks that are read from this segment on."""
+        """Request for chunks that are read from this segment on."""
         headers, plan = self._family.headers, self.plan
         if plan is None or (not self._ranged and segment == 0 and plan.chunk_offset == 0):
             return Request(headers, 0)
@@ -149,8 +150,8 @@ class SourceTeam:
 
     def _together(
         self, sources: list[FragmentSource], segment: int, plan: SegmentPlan | None
-    ) -> list[tuple[FragmentSource, Outcome]]:
-        """Let some sources give a fragment each.
+    ) -> list[tuple[FragmentSource, StepResult]]:
+        """Read a fragment from each of some sources.
 
         :param plan: None to connect only
         :returns: the result of each; rivals may have taken the places of those that were late
@@ -159,14 +160,14 @@ class SourceTeam:
         """
         fresh = [source for source in sources if not source.is_open]
         before = [source for source in sources if source.is_open]
-        outcomes: dict[FragmentSource, Outcome] = dict.fromkeys(sources)
+        outcomes: dict[FragmentSource, StepResult] = dict.fromkeys(sources)
         due = 0.0
         hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
             kept = self._take_kept(fresh)
             may_hedge = hedging is not None and not seam_is_replaced()
             for source in fresh:
-                # Another connection may take long to make.
+                # A new connection may take long to make.
                 source.is_replaced = not may_hedge
             if may_hedge and hedging is not None and not kept:
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
@@ -191,17 +192,17 @@ class SourceTeam:
         return list(outcomes.items())
 
     def _take_kept(self, sources: list[FragmentSource]) -> bool:
-        """Take the connections that are kept for some sources; tells whether there is one for each."""
+        """Take the kept connections for some sources; tells whether there is one for each."""
         trusted = [source for source in sources if source.chunk.url not in self._dead]
         kept = take_kept([source.chunk for source in trusted], self._family.options)
         for source, connection in zip(trusted, kept, strict=True):
             source.kept = connection
         return len(trusted) == len(sources) and all(kept)
 
-    def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[Outcome]:
+    def _ask(self, fresh: list[FragmentSource], request: Request, kept: bool) -> list[StepResult]:
         """Send the requests of some sources: all servers have theirs before the first answer is awaited.
 
-        :param kept: there are connections for them
+        :param kept: there is a kept connection for each
         """
         if not kept:
             return _at_once(fresh, FragmentSource.ask_in_time, request)
@@ -217,13 +218,13 @@ class SourceTeam:
         self,
         fresh: list[FragmentSource],
         segment: int,
-        outcomes: dict[FragmentSource, Outcome],
+        outcomes: dict[FragmentSource, StepResult],
         hedging: Hedging,
     ) -> None:
-        """Send the requests of some sources, and of spares when some are late to be connected to.
+        """Send the requests of some sources, and of spares when connections are late.
 
         :param outcomes: gets the failures, and the spares that have their requests; sources that are given up
-            are taken out
+            are removed from it
         """
         request, rivals = self._request(segment), []
 
@@ -235,17 +236,19 @@ class SourceTeam:
         asked = ask_with_rivals(fresh, lambda source: source.ask_in_time(request), recruit, hedging)
         good = 0
         for source in [*fresh, *rivals]:
-            outcome = asked.get(source)
-            if source in asked and outcome is None and good < len(fresh):
+            has_ended, is_rival = source in asked, source in rivals
+            if (error := asked.get(source)) is not None:
+                if is_rival:
+                    self.drop(source, error)
+                else:
+                    outcomes[source] = error
+            elif has_ended and good < len(fresh):
                 good += 1
                 outcomes[source] = None
                 stop_replacing(source.conn)
-            elif outcome is not None and source not in rivals:
-                outcomes[source] = outcome
-            elif outcome is not None:
-                self.drop(source, outcome)
             else:
-                if source not in asked and source not in rivals:
+                # It is late, or enough others have their requests.
+                if not (has_ended or is_rival):
                     hedging.note_late(source.netloc)
                 outcomes.pop(source, None)
                 self.release(source)
@@ -255,13 +258,13 @@ class SourceTeam:
         asked: list[FragmentSource],
         segment: int,
         due: float,
-        outcomes: dict[FragmentSource, Outcome],
+        outcomes: dict[FragmentSource, StepResult],
         hedging: Hedging,
     ) -> list[FragmentSource]:
-        """Ask spares as well when the first bytes of some are late; the first ones that answer are used.
+        """Ask spares as well when first bytes are late; the first sources that answer are used.
 
         :param due: time of the clock until which answers are waited for
-        :param outcomes: gets the failures of those that do not answer at all; others that are late leave it
+        :param outcomes: gets the failures of sources that do not answer at all; others that are late leave it
         :returns: the sources that answer
         """
         clock = self._family.options.limits.clock
@@ -295,7 +298,7 @@ class SourceTeam:
         return answering
 
     def _rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
-        """Ask as many spares as servers are late, within what may be hedged; gives those that were asked."""
+        """Ask as many spares as servers are late, within the limits of hedging; returns those asked."""
         rivals = self._recruit_rivals(late, segment, hedging)
         asked = []
         request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
@@ -312,16 +315,13 @@ class SourceTeam:
         return asked
 
     def _recruit_rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
-        """Make active as many spares as servers are late, within what may be hedged."""
-        wanted = self._wanted
+        """Make active as many spares as servers are late, within the limits of hedging."""
         allowed = 0
         # Fakes of applications see no request but those that they expect.
         if not seam_is_replaced():
             while allowed < min(late, len(self.spares)) and hedging.take():
                 allowed += 1
-        self._wanted = len(self.active) + allowed
-        rivals = self._promote(segment)
-        self._wanted = wanted
+        rivals = self._promote(segment, len(self.active) + allowed)
         for _ in range(allowed - len(rivals)):
             # The spares that are left have the fragments of those that are being read.
             hedging.give_back()
@@ -332,7 +332,7 @@ class SourceTeam:
             other_chunk(self._family.options, HEDGED, rival.chunk)
         return rivals
 
-    def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[Outcome]:
+    def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[StepResult]:
         """Take fragments that fit in the buffers of sockets: all are on their way, one limit is enough."""
         limits = self._family.options.limits
         return in_turn(
@@ -342,9 +342,9 @@ class SourceTeam:
             FragmentSource.failed,
         )
 
-    def _take(self, asked: list[FragmentSource], plan: SegmentPlan | None) -> list[Outcome]:
-        """Take what the servers send; None for the plan: the heads of their answers only."""
-        taken: list[Outcome] = []
+    def _take(self, asked: list[FragmentSource], plan: SegmentPlan | None) -> list[StepResult]:
+        """Take the fragments of servers that were asked; without a plan, only the heads of their answers."""
+        taken: list[StepResult] = []
         # Servers that verify their files do so at the same time.
         if plan is not None and self._family.sound is None and not seam_is_replaced():
             # While one is read, the others go on sending, and no green threads are needed.
@@ -353,7 +353,7 @@ class SourceTeam:
                     taken.append(source.take_next(plan))
                 except CANDIDATES as err:
                     taken.append(source.failed(err))
-                    # No more than one server is waited for in vain before all the others.
+                    # The others are not kept waiting for a second server that fails.
                     break
         return taken + _at_once(asked[len(taken) :], FragmentSource.take_in_time, plan)
 
@@ -370,7 +370,7 @@ class SourceTeam:
             raise self._too_few()
 
     def connect_all(self) -> None:
-        """Connect to all the chunks, those that cannot be are left out."""
+        """Connect to all the chunks; those that fail are left out."""
         waiting, self.spares = self.spares, []
         while waiting:
             sources = [FragmentSource(chunk, self._family, index, 0) for index, chunk in waiting]
@@ -418,8 +418,10 @@ class SourceTeam:
     # --- fragments ---
 
     def solve(self, segment: int, solution: Callable[[dict[int, bytes]], bytes]) -> bytes:
-        """Make something of the fragments of a segment: index -> fragment.
+        """Apply a function to the fragments of a segment: index -> fragment.
 
+        :param solution: it gets k fragments or more, and raises ECError to get one more
+        :returns: its result
         :raises ServiceUnavailable: there are too few; or NotFound when all chunks are gone
         """
         fragments: dict[int, bytes] = {}
@@ -450,7 +452,7 @@ class SourceTeam:
             if isinstance(outcome, DeadConnection):
                 self._dead.add(source.chunk.url)
                 self.release(source)
-                # It is asked once more, before the others.
+                # It is the first of the spares: it is asked once more.
                 self.spares.insert(0, self.spares.pop())
                 continue
             if isinstance(outcome, BaseException):
@@ -460,7 +462,7 @@ class SourceTeam:
             if outcome[0] in fragments:
                 self.drop(source, exc.CorruptedChunk(f"fragment {outcome[0]} was there already"))
             else:
-                # A chunk in the place of another one is as good: its fragments tell which they are.
+                # A chunk in the place of another one is as good: fragments carry their index.
                 fragments[outcome[0]] = outcome[1]
 
     def _too_few(self, error: Exception | None = None) -> exc.OioException:
@@ -483,8 +485,8 @@ class SourceTeam:
 
 
 def _at_once(
-    sources: list[FragmentSource], step: Callable[[FragmentSource, _T], Outcome], what: _T
-) -> list[Outcome]:
+    sources: list[FragmentSource], step: Callable[[FragmentSource, _T], StepResult], what: _T
+) -> list[StepResult]:
     """Do a step with each source, in a green thread of its own."""
     with green.ContextPool(max(1, len(sources))) as pool:
         threads = [pool.spawn(step, source, what) for source in sources]

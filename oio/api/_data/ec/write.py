@@ -36,7 +36,7 @@ def metachunk_size(method: ECStorageMethod, chunk_size: int) -> int:
 
 
 class SegmentCutter:
-    """Cuts blocks of any size into segments.
+    """Cutter of blocks of any size into segments.
 
     :param size: bytes of a whole segment
     """
@@ -61,7 +61,7 @@ class SegmentCutter:
         return segments
 
     def rest(self) -> bytes:
-        """Get what is left, which is no whole segment."""
+        """Get the rest, which is shorter than a segment."""
         blocks, self._blocks, self._length = self._blocks, [], 0
         return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
@@ -71,7 +71,7 @@ def put_headers(meta: JsonMapping, options: Options) -> dict[str, object]:
 
     :param meta: description of the object
     """
-    # Only what will really be sent is announced (pitfall 19).
+    # Only trailers that will really be sent are announced (pitfall 19).
     trailers = ["metachunk_size", "metachunk_hash"]
     if options.checksum_algo:
         trailers.append("chunk_hash")
@@ -80,9 +80,9 @@ def put_headers(meta: JsonMapping, options: Options) -> dict[str, object]:
 
 
 class FragmentSender(ChunkSender):
-    """Sender of the fragments of one chunk; it takes the parameters of its base.
+    """Sender of the fragments of one chunk, with the parameters of its base.
 
-    :param is_small: no thread has to be asked for its checksum
+    :param is_small: the data are few: their checksum is computed without another thread
     :raises ValueError: the chunk has no index
     """
 
@@ -99,7 +99,7 @@ class FragmentSender(ChunkSender):
             raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
         self.index = chunk.index
         algorithm = options.checksum_algo
-        #: Of the fragments.
+        #: Checksum of the fragments.
         self.checksum: Checksum | None = None
         if algorithm:
             begun = new_checksum(algorithm)
@@ -111,7 +111,7 @@ class FragmentSender(ChunkSender):
         return f"{phase}: {error}"
 
     def send(self, fragment: bytes) -> None:
-        """Queue a fragment; nothing when it is empty, or the chunk is lost."""
+        """Queue a fragment, unless it is empty or the chunk is lost."""
         if fragment and self.error is None:
             if self.checksum is not None:
                 self.checksum.update(fragment)
@@ -147,7 +147,7 @@ class FragmentSender(ChunkSender):
         return f"{end}\r\n".encode("ascii")
 
     def expected_hash(self, checksum: str) -> str:
-        # Not that of the metachunk.
+        # Each chunk has a checksum of its own.
         return self._digest
 
 
@@ -169,10 +169,10 @@ class FragmentsWriter(ParallelWriter):
     def _transfer(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         # A metachunk always has a checksum, even when its chunks have none.
         checksum = checksum_of(self._request, self._options.checksum_algo or MD5)
-        cutter = SegmentCutter(self._codec.segment_size)
+        segment_size = self._codec.segment_size
+        cutter = SegmentCutter(segment_size)
         fragment_senders = [sender for sender in senders if isinstance(sender, FragmentSender)]
         transferred = 0
-        segment_size = self._codec.segment_size
         # Whole segments need not be cut, nor joined.
         unit = max(LARGEST_BLOCK // segment_size, 1) * segment_size
         for data in self._blocks(source, size, checksum, unit):
