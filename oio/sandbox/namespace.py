@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded namespace: its directory, its services, how they start and stop."""
+"""The embedded namespace: its directory, its services, start and stop."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class Namespace:
     def __enter__(self) -> Namespace:
         try:
             self.start()
-        except BaseException:  # The block does not begin, so nothing else would close it.
+        except BaseException:  # The block does not begin, so __exit__ is not called.
             self.close()
             raise
         return self
@@ -384,7 +384,7 @@ class Namespace:
             service.apply_faults()
 
 
-#: Types of services whose work the proxy does itself; clients may still look them up.
+#: Types of services that the proxy stands in for; clients may still look them up.
 _BEHIND_THE_PROXY: Final = ("meta0", "meta1", "meta2")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 #: How often each way is chosen.
 _WEIGHTS: Final = {"call": 6, "file": 2, "loop": 2}
 _WEIGHTS_OF_READS: Final = {**_WEIGHTS, "transfer": 2}
-#: Threads of a transfer, bytes of the parts of large downloads, and what is tried again.
+#: Few threads, small parts and short pauses, so that short runs meet all of them.
 _SETTINGS: Final = {
     "workers": 3,
     "part_size": 65_536,
@@ -49,7 +49,7 @@ class Ways:
         return rng.choices(list(weights), list(weights.values()))[0]
 
     def close(self) -> None:
-        """End what the client itself does not, and remove the files."""
+        """End the asyncio face, and remove the files."""
         if self._awaited is not None:
             asyncio.run(self._awaited.aclose())
         with self._lock:
@@ -67,7 +67,7 @@ class Ways:
             return self._directory
 
     def transfer(self, **settings: Any) -> Any:
-        """Return what moves many objects.
+        """Return a new ``Transfer``.
 
         :param settings: besides the usual ones.
         """
@@ -75,7 +75,7 @@ class Ways:
         return self._transfers.Transfer(self._api, config)
 
     def remote(self, account: str, container: str, prefix: str = "") -> Any:
-        """Return where objects are, for transfers."""
+        """Return a ``Remote``: a place of objects, for transfers."""
         return self._transfers.Remote(account, container, prefix)
 
     # -- writing
@@ -135,7 +135,7 @@ class Ways:
         """Read an object, or ranges of it.
 
         :param received: gets the data, as they come.
-        :returns: bytes of the object as its description says; None when nothing was said.
+        :returns: bytes of the object by its description; None without one.
         """
         size: int | None = getattr(self, f"_fetch_by_{self._chosen(rng, _WEIGHTS_OF_READS)}")(
             rng, names, received, ranges, **options
@@ -201,7 +201,7 @@ class Ways:
         if ranges is not None:
             # Transfers move whole objects.
             return self._fetch_by_call(rng, names, received, ranges, **options)
-        # All is verified before it is given, whatever is asked for.
+        # Downloads always verify everything.
         options.pop("verify_checksum", None)
         with tempfile.TemporaryDirectory(dir=self.directory()) as directory:
             path = Path(directory, "file")
