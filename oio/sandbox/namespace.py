@@ -136,10 +136,13 @@ class Namespace:
         if self._found.get("release", R7_3.name) != R7_3.name and self._release is R7_3:
             raise ValueError(f"release={self.release!r}: the namespace in {self.path} is of a later release")
         ports = list(self._found.get("ports", []))
-        ports += free_ports(self.host, rawx + 2 - len(ports)) if rawx + 2 > len(ports) else []
+        missing = max(rawx + 2 - len(ports), 0)
+        rdir, b2 = self._found.get("rdir"), self._found.get("b2")
+        free = free_ports(self.host, missing + (rdir is None) + (b2 is None))
+        ports += free[:missing]
         ports[0] = port or ports[0]
-        rdir = self._found.get("rdir") or free_ports(self.host, 1)[0]
-        b2 = self._found.get("b2") or {"port": free_ports(self.host, 1)[0], "account": os.urandom(6).hex()}
+        rdir = rdir or free[missing]
+        b2 = b2 or {"port": free[-1], "account": os.urandom(6).hex()}
         self._layout = {
             "format": _FORMAT,
             "name": self.name,
