@@ -27,6 +27,11 @@ _SETTINGS: Final = {
 }
 _BLOCK: Final = 30_000
 
+Names = tuple[str, str, str]
+"""Account, container and name of an object."""
+Ranges = list[tuple[int, int]] | None
+"""First and last bytes; None for the whole object."""
+
 
 class Ways:
     """The faces of one client.
@@ -80,28 +85,20 @@ class Ways:
 
     # -- writing
 
-    def store(self, rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any) -> Any:
+    def store(self, rng: random.Random, names: Names, data: bytes, **options: Any) -> Any:
         """Write an object.
 
         :returns: chunks, size and checksum.
         """
         return getattr(self, f"_store_by_{self._chosen(rng, _WEIGHTS)}")(rng, names, data, **options)
 
-    def _store_by_call(
-        self, rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any
-    ) -> Any:
+    def _store_by_call(self, rng: random.Random, names: Names, data: bytes, **options: Any) -> Any:
         blocks = (data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
         source = rng.choice((data, blocks, io.BytesIO(data)))
         return self._api.object_create(*names[:2], data=source, obj_name=names[2], **options)
 
     def _store_by_file(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        data: bytes,
-        *,
-        append: bool = False,
-        **options: Any,
+        self, rng: random.Random, names: Names, data: bytes, *, append: bool = False, **options: Any
     ) -> Any:
         buffering = rng.choice((1, _BLOCK, 131_072))
         with self._api.object_open(*names, "ab" if append else "wb", buffering=buffering, **options) as file:
@@ -109,9 +106,7 @@ class Ways:
                 file.write(data[start : start + _BLOCK])
         return file.raw.result[:3]
 
-    def _store_by_loop(
-        self, _rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any
-    ) -> Any:
+    def _store_by_loop(self, _rng: random.Random, names: Names, data: bytes, **options: Any) -> Any:
         async def blocks() -> AsyncIterator[bytes]:
             for start in range(0, len(data), _BLOCK):
                 yield data[start : start + _BLOCK]
@@ -125,12 +120,7 @@ class Ways:
     # -- reading
 
     def fetch(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int | None:
         """Read an object, or ranges of it.
 
@@ -143,12 +133,7 @@ class Ways:
         return size
 
     def _fetch_by_call(
-        self,
-        _rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, _rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         meta, stream = self._api.object_fetch(*names, ranges=ranges, **options)
         with stream:
@@ -157,12 +142,7 @@ class Ways:
         return int(meta["length"])
 
     def _fetch_by_file(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         with self._api.object_open(*names, **options) as file:
             if ranges is None:
@@ -174,12 +154,7 @@ class Ways:
             return int(file.raw.size)
 
     def _fetch_by_loop(
-        self,
-        _rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, _rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         async def fetch() -> int:
             meta, stream = await self._awaited.object_fetch(*names, ranges=ranges, **options)
@@ -191,12 +166,7 @@ class Ways:
         return asyncio.run(fetch())
 
     def _fetch_by_transfer(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         if ranges is not None:
             # Transfers move whole objects.
