@@ -76,7 +76,7 @@ def _chosen(options: argparse.Namespace) -> list[Case]:
     if options.endpoint:
         cases = [case for case in cases if not case.only_embedded]
     if options.largest:
-        # Cases that become the same are one.
+        # Scaled cases that become equal are run once.
         cases = list({case.name: case for case in (case.scaled(options.largest) for case in cases)}.values())
     return [case for case in cases if re.search(options.case, case.name)]
 
@@ -155,7 +155,7 @@ def _positive(value: str) -> int:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End as after Ctrl-C, so that no service goes on running."""
+    """Exit as after Ctrl-C, so that all services are stopped."""
     sys.exit(128 + number)
 
 

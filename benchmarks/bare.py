@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bare limit: what the standard library and PyECLib cost, without one line of ``oio``.
 
-Read it from top to bottom: it is all there is. One `Bare` is one client with kept connections (http.client),
-for one thread. It sends what the services need and no request more, computes the same checksums as a
-careful client (hashlib), and compares them with those of the services. It retries nothing, has no time
-limits, and checks only what a benchmark needs. A body that goes to several servers is sent block by block,
-to each of them in turn: one thread that never waits for another costs the least CPU.
+Read it from top to bottom: with ``bare_http`` and ``bare_b2``, it is all there is. One `Bare` is one client
+with kept connections (http.client), for one thread. It sends what the services need and no request more,
+computes the same checksums as a careful client (hashlib), and compares them with those of the services. It
+retries nothing, has no time limits, and checks only what a benchmark needs. A body that goes to several
+servers is sent block by block, to each of them in turn: one thread that never waits for another costs the
+least CPU.
 """
 
 from __future__ import annotations
 
-import base64
-import configparser
 import functools
 import hashlib
 import json
@@ -22,10 +21,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pyeclib.ec_iface import ECDriver
 
-BLOCK = 1 << 20
-"""Bytes read, encoded and sent at once: the segment of erasure coding."""
-SMALL = 1 << 16
-"""Bytes up to which copying a block into its frame is cheaper than another system call."""
+from benchmarks.bare_b2 import BareB2
+from benchmarks.bare_http import BLOCK, SMALL, Connections, answer, body_of, frame, send_block
+
 META = "x-oio-chunk-meta-"
 OBJECT = "x-oio-content-meta-"
 
@@ -41,29 +39,15 @@ class Bare:
         self._proxy = proxy
         self._root = f"/v3.0/{namespace}/"
         self._account = account
-        self._key_file = key_file
-        self._kept: dict[str, HTTPConnection] = {}
+        self._connections = Connections()
+        self._send = self._connections.send
+        self._b2 = BareB2(self._send, key_file)
+        self.empty_bucket = self._b2.empty_bucket
 
     def close(self) -> None:
-        for connection in self._kept.values():
-            connection.close()
+        self._connections.close()
 
     # --- requests
-
-    def _send(self, netloc: str, method: str, path: str, body: Any = None, **headers: str) -> HTTPConnection:
-        connection = self._kept.get(netloc)
-        if connection is None:
-            connection = self._kept[netloc] = HTTPConnection(netloc)
-        chunked = headers.get("Transfer-Encoding") == "chunked"
-        connection.putrequest(method, path, skip_accept_encoding=True)
-        # The proxy closes after each answer unless it is asked not to.
-        connection.putheader("Connection", "keep-alive")
-        if body is not None and not chunked:
-            connection.putheader("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.endheaders(body)
-        return connection
 
     def _ask(self, route: str, container: str, body: Any = None, method: str = "POST", **more: Any) -> Any:
         """Ask the proxy; returns its answer and the JSON of it. `more` are parameters, and ``headers``."""
@@ -79,6 +63,13 @@ class Bare:
         return response, json.loads(content) if content else None
 
     # --- metadata
+
+    def _container_id(self, container: str) -> str:
+        return hashlib.sha256(f"{self._account}\0{container}".encode()).hexdigest().upper()
+
+    def _file_name(self, container: str, chunk: Any) -> str:
+        """Name of a chunk in the bucket of Backblaze."""
+        return f"{self._container_id(container)}/{chunk['url'].rpartition('/')[2]}"
 
     def create_container(self, container: str) -> None:
         self._ask("container/create", container)
@@ -164,7 +155,7 @@ class Bare:
             of_metachunk = of_object if alone else _new_hash(algorithm)
             blocks = _blocks(data, length, [of_object] if alone else [of_object, of_metachunk])
             if kind == "backblaze":
-                self._upload(container, found["chunks"][0], blocks, length, params)
+                self._b2.upload(self._file_name(container, found["chunks"][0]), blocks, length)
             else:
                 head = self._described(container, name, first, algorithm)
                 writing = self._put_fragments if kind == "ec" else self._put_copies
@@ -182,11 +173,10 @@ class Bare:
         if algorithm != "md5":
             method += f",cca={algorithm},oca=md5"
         parts = (self._account, container, name, version, content_id)
-        cid = hashlib.sha256(f"{self._account}\0{container}".encode()).hexdigest().upper()
         return {
             "Transfer-Encoding": "chunked",
             f"{META}full-path": "/".join(quote(part, safe="") for part in parts),
-            f"{META}container-id": cid,
+            f"{META}container-id": self._container_id(container),
             f"{META}content-id": content_id,
             f"{META}content-path": quote(name, safe=""),
             f"{META}content-version": version,
@@ -210,13 +200,13 @@ class Bare:
         _: Any,
     ) -> None:
         if size <= SMALL:
-            body = _frame(b"".join(blocks)) + b"0\r\n\r\n"
+            body = frame(b"".join(blocks)) + b"0\r\n\r\n"
             connections = [self._start(chunk, head, body) for chunk in chunks]
         else:
             connections = [self._start(chunk, head) for chunk in chunks]
             for block in blocks:
                 for connection in connections:
-                    _send_block(connection, block)
+                    send_block(connection, block)
             for connection in connections:
                 connection.send(b"0\r\n\r\n")
         expected = of_metachunk.hexdigest().upper()
@@ -246,14 +236,14 @@ class Bare:
             if size > SMALL:
                 connections = connections or [self._start(chunk, head) for chunk in chunks]
                 for connection, fragment in zip(connections, fragments, strict=True):
-                    _send_block(connection, fragment)
+                    send_block(connection, fragment)
         told = f"0\r\n{trailers[0]}: {size}\r\n{trailers[1]}: {of_metachunk.hexdigest()}\r\n{trailers[2]}: "
         ends = [f"{told}{digest.hexdigest()}\r\n\r\n".encode() for digest in digests]
         if connections:
             for connection, end in zip(connections, ends, strict=True):
                 connection.send(end)
         else:
-            bodies = [_frame(fragment) + end for fragment, end in zip(fragments, ends, strict=True)]
+            bodies = [frame(fragment) + end for fragment, end in zip(fragments, ends, strict=True)]
             connections = [self._start(chunk, head, body) for chunk, body in zip(chunks, bodies, strict=True)]
         for connection, digest in zip(connections, digests, strict=True):
             _check_stored(connection, digest.hexdigest().upper())
@@ -294,8 +284,9 @@ class Bare:
         if kind == "ec":
             return self._read_fragments(chunks, params, first, last)
         if kind == "backblaze":
-            return self._download(container, chunks[0], first, last, params)
-        return _body(_answer(self._fetch(chunks[0], first, last), 206, 200), last - first + 1)
+            name = self._file_name(container, chunks[0])
+            return self._b2.download(params["bucket_name"], name, first, last)
+        return body_of(answer(self._fetch(chunks[0], first, last), 206, 200), last - first + 1)
 
     def _fetch(self, chunk: Any, first: int, last: int) -> HTTPConnection:
         target = urlsplit(chunk["real_url"])
@@ -304,7 +295,7 @@ class Bare:
     def _check_file(self, chunk: Any) -> None:
         target = urlsplit(chunk["real_url"])
         asked = {"x-oio-check-hash": "true", f"{META}chunk-hash": chunk["hash"]}
-        _answer(self._send(target.netloc, "HEAD", target.path, **asked), 200).read()
+        answer(self._send(target.netloc, "HEAD", target.path, **asked), 200).read()
 
     def _read_fragments(
         self, chunks: list[Any], params: dict[str, str], first: int, last: int
@@ -342,92 +333,13 @@ class Bare:
         for chunk in chunks:
             if int(chunk["pos"].split(".")[1]) < count:
                 target = urlsplit(chunk["real_url"])
-                _answer(self._send(target.netloc, "DELETE", target.path), 204).read()
+                answer(self._send(target.netloc, "DELETE", target.path), 204).read()
 
     def address_of(self, container: str, name: str) -> str:
         """Address of the server of the first chunk."""
         _, chunks = self._ask("content/locate", container, method="GET", path=name)
         first = min(chunks, key=lambda chunk: str(chunk["pos"]))
         return str(urlsplit(first["real_url"]).netloc)
-
-    # --- Backblaze B2
-
-    @functools.cached_property
-    def _credentials(self) -> tuple[str, str]:
-        """Its address, and what authorises there."""
-        config = configparser.ConfigParser()
-        config.read(self._key_file)
-        section = config["backblaze"]
-        name, key = next((name, key) for name, key in section.items() if name.endswith(".application_key"))
-        place = name.removesuffix(".application_key")
-        login = base64.b64encode(f"{place.split('.')[0]}:{key}".encode()).decode()
-        return urlsplit(section[f"{place}.api_url"]).netloc, f"Basic {login}"
-
-    @functools.cached_property
-    def _session(self) -> tuple[str, str, str]:
-        """The address for files, the token, and the account."""
-        netloc, login = self._credentials
-        connection = self._send(netloc, "GET", "/b2api/v1/b2_authorize_account", Authorization=login)
-        found = json.loads(_answer(connection, 200).read())
-        return urlsplit(found["downloadUrl"]).netloc, found["authorizationToken"], found["accountId"]
-
-    @functools.cached_property
-    def _bucket(self) -> str:
-        buckets = self._b2_call("b2_list_buckets", {"accountId": self._session[2]})["buckets"]
-        return next(str(item["bucketId"]) for item in buckets if item["bucketName"].startswith("openio-"))
-
-    @functools.cached_property
-    def _upload_place(self) -> tuple[str, str, str]:
-        """The address, the path and the token of uploads."""
-        found = self._b2_call("b2_get_upload_url", {"bucketId": self._bucket})
-        target = urlsplit(found["uploadUrl"])
-        return target.netloc, target.path, found["authorizationToken"]
-
-    def empty_bucket(self) -> None:
-        """Delete all files."""
-        page = {"bucketId": self._bucket, "maxFileCount": 1000}
-        while found := self._b2_call("b2_list_file_versions", page)["files"]:
-            for item in found:
-                self._b2_call("b2_delete_file_version", {key: item[key] for key in ("fileName", "fileId")})
-
-    def _b2_call(self, call: str, body: dict[str, Any]) -> Any:
-        netloc, token, _ = self._session
-        data = json.dumps(body).encode()
-        connection = self._send(netloc, "POST", f"/b2api/v1/{call}", data, Authorization=token)
-        return json.loads(_answer(connection, 200).read())
-
-    def _upload(
-        self, container: str, chunk: Any, blocks: Iterator[bytes], size: int, params: dict[str, str]
-    ) -> None:
-        netloc, path, token = self._upload_place
-        digest = hashlib.sha1(usedforsecurity=False)
-        headers = {
-            "Authorization": token,
-            "X-Bz-File-Name": self._file_name(container, chunk),
-            "Content-Type": "application/octet-stream",
-            "X-Bz-Content-Sha1": "hex_digits_at_end",
-            "Content-Length": str(size + 40),
-        }
-        connection = self._send(netloc, "POST", path, None, **headers)
-        for block in blocks:
-            digest.update(block)
-            connection.send(block)
-        connection.send(digest.hexdigest().encode())
-        found = json.loads(_answer(connection, 200).read())
-        if found["contentSha1"] != digest.hexdigest():
-            raise OSError(f"{chunk['url']}: stored as {found}")
-
-    def _download(
-        self, container: str, chunk: Any, first: int, last: int, params: dict[str, str]
-    ) -> Iterator[bytes]:
-        netloc, token, _ = self._session
-        path = f"/file/{params['bucket_name']}/{self._file_name(container, chunk)}"
-        connection = self._send(netloc, "GET", path, Authorization=token, Range=f"bytes={first}-{last}")
-        return _body(_answer(connection, 206, 200), last - first + 1)
-
-    def _file_name(self, container: str, chunk: Any) -> str:
-        cid = hashlib.sha256(f"{self._account}\0{container}".encode()).hexdigest().upper()
-        return f"{cid}/{chunk['url'].rpartition('/')[2]}"
 
 
 # --- small things
@@ -467,43 +379,12 @@ def _blocks(data: bytes | IO[bytes], size: int, digests: Iterable[Any]) -> Itera
         size -= len(block)
 
 
-def _frame(block: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(block), block)
-
-
-def _send_block(connection: HTTPConnection, block: bytes) -> None:
-    if len(block) <= SMALL:
-        connection.send(_frame(block))
-    else:
-        connection.send(b"%x\r\n" % len(block))
-        connection.send(block)
-        connection.send(b"\r\n")
-
-
-def _answer(connection: HTTPConnection, *expected: int) -> HTTPResponse:
-    response = connection.getresponse()
-    if response.status not in expected:
-        raise OSError(f"HTTP {response.status} {response.read()!r}")
-    return response
-
-
 def _check_stored(connection: HTTPConnection, expected: str) -> None:
-    response = _answer(connection, 201)
+    response = answer(connection, 201)
     response.read()
     found = response.getheader(f"{META}chunk-hash")
     if found is not None and found != expected:
         raise OSError(f"stored with the hash {found}, not {expected}")
-
-
-def _body(response: HTTPResponse, size: int) -> Iterator[bytes]:
-    """Blocks of a body, which is as long as it has to be."""
-    while size:
-        block = response.read(min(BLOCK, size))
-        if not block:
-            raise OSError(f"a body ends {size} bytes early")
-        size -= len(block)
-        yield block
-    response.read()
 
 
 def _by_metachunk(chunks: list[Any]) -> list[list[Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases: what is measured, as values."""
+"""Cases to measure, as values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Case:
     :param policy: name in :data:`POLICIES` of the policy of the objects
     :param size: bytes of an object; of "range", those that are read of one of :attr:`whole` bytes
     :param concurrency: operations at a time
-    :param threads: of which kind, when there are several; the bare client always takes OS threads
+    :param threads: kind of threads of ours; the bare client always has OS threads
     :param verify: ``verify_checksum`` of reads
     :param algorithm: of the checksums of chunks
     :param lost: data chunks that are lost of each metachunk
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What it is, in words: ``put 4 KiB x3, 16 green threads``."""
+        """Description: ``put 4 KiB x3, 16 green threads``."""
         words: list[str] = [self.operation]
         if self.count:
             words.append(f"{self.count:,}")
@@ -83,7 +83,7 @@ class Case:
         return bool(self.delay) or self.operation == "list" or self.policy == "B2"
 
     def scaled(self, largest: int) -> Case:
-        """The same with no more bytes or names than that, to try it."""
+        """The same case with fewer bytes and names, for a trial."""
         return replace(
             self,
             size=min(self.size, largest),
@@ -94,7 +94,7 @@ class Case:
 
 
 def in_units(size: int) -> str:
-    """Say a size: ``64 KiB``.
+    """Write a size: ``64 KiB``.
 
     >>> in_units(65536), in_units(1 << 30), in_units(100)
     ('64 KiB', '1 GiB', '100 B')

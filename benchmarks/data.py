@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data of objects: one random block, over and over, so that neither end has to make or keep them.
 
-Reading them costs a copy, as reading a file does, and both clients pay it.
+Reading costs a copy, like reading a file, for both clients alike.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Pattern(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
@@ -59,7 +59,7 @@ class Pattern(io.RawIOBase):
 
 
 def source(size: int) -> bytes | Pattern:
-    """Data of an object, as a program would give them: bytes when they are few, else a file."""
+    """Data of an object as a program would give them: bytes if small, else a file."""
     return part(0, size) if size <= IN_MEMORY else Pattern(size)
 
 

@@ -25,9 +25,9 @@ _CACHE: Final = "134217728,16,64"
 
 @dataclass(frozen=True)
 class Touched:
-    """What one operation has done.
+    """Instructions and cache lines of one operation.
 
-    :param instructions: that were run
+    :param instructions: executed
     :param lines: different lines of memory, of 64 bytes, that it has run, read or written
     """
 
@@ -36,7 +36,7 @@ class Touched:
 
 
 def count(services: Services, case: Case) -> dict[str, Touched]:
-    """Let Valgrind look at one operation of each client.
+    """Run one operation of each client under Valgrind.
 
     :raises OSError: Valgrind is not installed
     """
@@ -62,7 +62,7 @@ def _valgrind(file: Path) -> list[str]:
 
 
 def _control(pid: int, wish: str) -> None:
-    # It tells what it does, on both.
+    # Valgrind reports on both outputs.
     subprocess.run(["callgrind_control", wish, str(pid)], check=True, capture_output=True)
 
 
@@ -71,13 +71,13 @@ def _read(file: Path) -> Touched:
     text = file.with_name(f"{file.name}.1").read_text()
     parts = re.search(r"^events: (.*?)$.*^totals: (.*?)$", text, re.MULTILINE | re.DOTALL)
     assert parts
-    # Zeros at the end are left out.
+    # Valgrind leaves out zeros at the end.
     found = dict(zip(parts[1].split(), map(int, parts[2].split()), strict=False))
     return Touched(found["Ir"], sum(found.get(name, 0) for name in ("ILmr", "DLmr", "DLmw")))
 
 
 def table(cases: Sequence[Case], found: Sequence[dict[str, Touched]]) -> str:
-    """Lay out what was counted, for a terminal."""
+    """Lay out the counts for a terminal."""
     rows: list[Sequence[str]] = [COLUMNS]
     for case, sides in zip(cases, found, strict=True):
         ours, bare = sides["ours"], sides["bare"]

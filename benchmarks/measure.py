@@ -47,10 +47,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Side:
-    """What one client took.
+    """Cost of one client.
 
     :param cpu: seconds of its process for one operation, user and system
-    :param wall: seconds between the ends of operations; of several at a time, their number is in it
+    :param wall: seconds of a round by its number of operations, however many run at a time
     :param idle: resident bytes before the first operation
     :param peak: most resident bytes
     :param calls: functions called by one operation; None when several run at a time
@@ -67,7 +67,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Result:
-    """What a case came to.
+    """Result of a case.
 
     :param operations: in one round
     :param cpu_ratio: CPU of ours by that of the bare client, round by round
@@ -92,7 +92,7 @@ class Failed:
 
 
 class WorkerError(Exception):
-    """A client could not do what it was told."""
+    """A client failed at a command."""
 
 
 class Worker:
@@ -133,7 +133,7 @@ def _started(setting: Setting, wrapper: Sequence[str]) -> Iterator[Worker]:
 
 @dataclass
 class _Rounds:
-    """What was measured of one client, round by round."""
+    """Measurements of one client, round by round."""
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Measurement:
                     found[side].cpu.append(took["cpu"] / count)
                     found[side].wall.append(took["wall"] / count)
                 for side in order:
-                    # What is not right would look fast.
+                    # Wrong operations would look fast.
                     self.doom(workers, side, 1)
                     name = workers[side].ask("check")["name"]
                     workers["bare"].ask("verify", name=name)
@@ -194,20 +194,20 @@ class Measurement:
         )
 
     def profile(self, side: str, lines: int) -> str:
-        """Say in which functions the time of one client goes."""
+        """Profile one client: functions by the time spent in them."""
         with self.workers() as workers:
             count = self._count(workers)
             self.doom(workers, side, count)
             return str(workers[side].ask("profile", count=count, lines=lines)["text"])
 
     def run(self, workers: dict[str, Worker], side: str, count: int) -> dict[str, Any]:
-        """Let one client do some operations; gives the seconds that they took."""
+        """Run operations of one client; return the seconds that they took."""
         self.doom(workers, side, count)
         return workers[side].ask("run", count=count)
 
     @contextlib.contextmanager
     def workers(self) -> Iterator[dict[str, Worker]]:
-        """Start both clients, for as long as the ``with`` block lasts."""
+        """Both clients, for a ``with`` block."""
         services, case = self._services, self._case
         if case.operation == "list":
             services.fill(case.count)
@@ -215,7 +215,7 @@ class Measurement:
             stack.callback(services.forget)
             stack.callback(services.hurry)
             workers = {}
-            # A client that has them asks once more before each change: are there files that would be left?
+            # With credentials, ours sends one more request before each change, to find files it would orphan.
             key_file = services.key_file if case.policy == "B2" else ""
             for side in SIDES:
                 setting = Setting(side, case, services.proxy, services.namespace, key_file)
@@ -230,7 +230,7 @@ class Measurement:
                     workers["bare"].ask("sweep")
 
     def _tidy(self, workers: dict[str, Worker]) -> None:
-        """Remove the data that were put: there is not room for those of all rounds."""
+        """Remove the data of the last round: there is no room for those of all."""
         if self._case.operation != "put":
             return
         self._services.forget()
@@ -276,7 +276,7 @@ def measure(
 
     :param rounds: how often each client is measured; three times at most with objects of 1 GiB
     :param seconds: that one round of one client should take
-    :param tell: is told what begins
+    :param tell: called with the name of each case that begins
     """
     for case in cases:
         tell(case.name)
@@ -288,7 +288,7 @@ def measure(
 
 
 def machine() -> dict[str, str]:
-    """What the measurements were made with, and on."""
+    """Versions and hardware of the measurements."""
     versions = {}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):

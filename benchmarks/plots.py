@@ -31,7 +31,7 @@ class Line:
 
 
 def plots(results: Sequence[Result]) -> dict[str, str]:
-    """Draw what a run allows; returns the text of each file by its name."""
+    """Draw all plots that a run has data for; return the text of each file by its name."""
     found = {}
     for operation in ("put", "get"):
         plain = [
@@ -58,7 +58,7 @@ def _series_of_policy(item: Result) -> tuple[str, ...]:
 
 def _series_of_threads(item: Result) -> tuple[str, ...]:
     case = item.case
-    # One at a time is where the lines of all kinds of threads begin.
+    # The lines of all kinds of threads begin at one operation at a time.
     kinds = ("green", "OS") if case.concurrency == 1 else (case.threads,)
     return tuple(f"{case.operation}, {kind} threads" for kind in kinds)
 

@@ -79,11 +79,11 @@ class _Connection:
         self._view = memoryview(self._buffer)
         self._begin = self._end = 0
         self._passed = 0
-        #: Seconds to wait with each step of data.
+        #: Seconds to wait for each 4 MiB of data.
         self.delay = 0.0
 
     def until(self, mark: bytes) -> bytes | None:
-        """Bytes up to a mark, without it; None at the end of the connection."""
+        """Return the bytes before a mark; None at the end of the connection."""
         while (at := self._buffer.find(mark, self._begin, self._end)) < 0:
             if self._begin:
                 self._buffer[: self._end - self._begin] = self._buffer[self._begin : self._end]
@@ -116,7 +116,7 @@ class _Connection:
             left -= received
 
     def wait_for(self, size: int) -> None:
-        """Wait, if the server is slow, for as long as so many more bytes take."""
+        """Wait as long as a slow server takes for so many more bytes."""
         before, self._passed = self._passed // _STEP, self._passed + size
         if self.delay:
             time.sleep(self.delay * (self._passed // _STEP - before))
@@ -147,7 +147,7 @@ class _Body:
             self._file.write(block)
 
     def close(self) -> bytes | None:
-        """Keep what came: the data if they are few, else their file."""
+        """Return the received data if small, else their file, to be kept."""
         if self._file is None:
             return None
         with self._file:

@@ -28,10 +28,10 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class Run:
-    """A run, when it is over.
+    """A finished run.
 
     :param command: that started it
-    :param conditions: what it was made with, and on
+    :param conditions: versions and hardware
     """
 
     command: str
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def failed(self) -> list[Failed]:
-        """The cases that were not."""
+        """The cases that failed."""
         return [item for item in self.results if isinstance(item, Failed)]
 
 
@@ -121,10 +121,10 @@ def text(run: Run) -> str:
 
 
 def rst(run: Run) -> str:
-    """The table of the documentation, and what it was made with."""
+    """The table of the documentation, and its conditions."""
     lines = [f".. Made by: {run.command}", "", "::", "", f"   $ {run.command}", ""]
     lines += [f":{name}: {value}" for name, value in run.conditions.items()]
-    # The columns that readers compare: the others are in the JSON.
+    # Only the columns that readers compare; the JSON has the others.
     chosen = [0, 1, 2, 3, 6, 7, 8, 9]
     lines += ["", ".. list-table::", "   :header-rows: 1", "   :class: benchmarks", ""]
     for cells in [list(COLUMNS), *map(row, run.measured)]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services to measure against, in other processes: metadata by the sandbox, chunks by bare servers."""
+"""Services of the measurements, in other processes: metadata by the sandbox, chunks by bare servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROOM: Final = 6 << 30
 
 @dataclass(frozen=True)
 class Services:
-    """Where the services are.
+    """Addresses of the services.
 
     :param proxy: ``host:port``
     :param key_file: credentials of their B2; empty without one
@@ -47,7 +47,7 @@ class Services:
                 bare.create_container(name)
 
     def fill(self, count: int) -> None:
-        """Make a container of so many objects, unless there is one.
+        """Make a container with ``count`` objects, unless it exists.
 
         Rows are written to the database of the sandbox: that many creations would take minutes.
         """
@@ -70,11 +70,11 @@ class Services:
             )
 
     def slow_down(self, address: str, seconds: float) -> None:
-        """Let one chunk server wait before each answer."""
+        """Make one chunk server wait before each answer."""
         _post(address or self.rawx[0], "/delay", {"X-Seconds": str(seconds)})
 
     def hurry(self) -> None:
-        """Let all chunk servers answer at once."""
+        """Make all chunk servers answer at once."""
         for address in self.rawx:
             self.slow_down(address, 0)
 
@@ -121,7 +121,7 @@ def embedded(chunk_size: int) -> Iterator[Services]:
 
 
 def _register(services: Services) -> None:
-    """Let new chunks go to the bare servers, and to nobody else."""
+    """Register the bare servers as the only ones for new chunks."""
     root = f"/v3.0/{services.namespace}/conscience"
     connection = HTTPConnection(services.proxy)
     with contextlib.closing(connection):
@@ -156,6 +156,6 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 
 def _roomy() -> str | None:
-    """A directory in memory, if there is room: what is measured is no disk."""
+    """A directory in memory, if there is room: disks are not measured."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > _ROOM else None

@@ -32,9 +32,9 @@ print([time.perf_counter() - begin])
 
 
 def start_times() -> dict[str, Spread]:
-    """Seconds of ``import oio``, until an ``ObjectStorageApi`` is ready, and of what it imports of others."""
+    """Seconds of ``import oio``, until an ``ObjectStorageApi`` is ready, and of other packages alone."""
     found: dict[str, list[float]] = {"import oio": [], "client ready": [], "urllib3 and eventlet alone": []}
-    _run(_PROGRAM)  # now everything is compiled
+    _run(_PROGRAM)  # compiles the modules
     for _ in range(_ROUNDS):
         imported, ready = _run(_PROGRAM)
         (below,) = _run(_BELOW)
@@ -44,7 +44,7 @@ def start_times() -> dict[str, Spread]:
 
 
 def _run(program: str) -> list[float]:
-    # A program that was started before finds its modules compiled.
+    # A program that has run before finds its modules compiled.
     given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=given)

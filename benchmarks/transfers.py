@@ -78,7 +78,7 @@ def _child(given: argparse.Namespace) -> None:
 
 
 def _memory() -> int:
-    """MB of memory that this program has had at the most; that of its parent does not count."""
+    """Peak memory of this program in MB, without that of its parent."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
 
@@ -111,7 +111,7 @@ def _fill(directory: Path, count: int, largest: int) -> int:
 
 
 def _faults(operation: str, count: int) -> Iterator[Fault]:
-    """Something goes wrong about once in 25 requests."""
+    """Faults that strike about one request in 25."""
     for turn, nth in enumerate(range(5, 3 * count, 25)):
         action = ("reset", "corrupt", "status", "truncate")[turn % 4]
         yield Fault(action, operation=operation, nth=nth, after_bytes=0 if action == "status" else 1)
@@ -141,7 +141,7 @@ def _sync(given: argparse.Namespace) -> None:
 
 
 def _refusing(namespace: Namespace) -> Fault:
-    """One of the chunk servers is out of reach: three copies still find a quorum."""
+    """One chunk server refuses connections: three copies still find a quorum."""
     return Fault("refuse", address=namespace.rawx[0].address)
 
 

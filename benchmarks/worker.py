@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One client in a process of its own, which is told what to do by lines of JSON."""
+"""One client in a process of its own, driven by lines of JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Verify = bool | Literal["strict", "server"]
 
 
 class Client(Protocol):
-    """What both clients do."""
+    """Methods that both clients have."""
 
     def close(self) -> None: ...
 
@@ -63,7 +63,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker is told when it starts.
+    """Settings that a worker starts with.
 
     :param side: which client it is: ``ours`` or ``bare``
     :param proxy: ``host:port``
@@ -84,7 +84,7 @@ class Setting:
         return cls(**{**found, "case": Case(**found["case"])})
 
     def client(self) -> Client:
-        """Make the client; only the one that is asked for is imported."""
+        """Make the client; only its own module is imported."""
         where = (self.proxy, self.namespace, ACCOUNT, self.key_file)
         if self.side == "bare":
             from benchmarks.bare import Bare
@@ -101,9 +101,9 @@ def listed_name(number: int) -> str:
 
 
 def label_of(side: str, case: Case) -> str:
-    """What the new objects of a case are called.
+    """Prefix of the names of new objects of a case.
 
-    No object of an earlier case must be replaced: that is more to do than to make a new one.
+    Cases must not replace objects of earlier ones: replacing costs more than creating.
 
     >>> label_of("ours", Case("put", "B2", 4096))
     'ours-put-4-KiB-B2'
@@ -115,7 +115,7 @@ class Operations:
     """The operation of a case, by number.
 
     :param client: of the calling thread
-    :param label: what new objects are called, so that two clients never mean the same one
+    :param label: prefix of the names of new objects, different for each client
     """
 
     def __init__(self, case: Case, client: Callable[[], Client], label: str) -> None:
@@ -132,7 +132,7 @@ class Operations:
             "delete": lambda number: self._client().delete(DROPPED, self.name(number)),
             "delete_many": lambda number: self._client().delete_many(DROPPED, self.names(number)),
         }
-        #: Does it.
+        #: Runs the operation of a number.
         self.do = kinds[case.operation]
 
     def name(self, number: int) -> str:
@@ -181,10 +181,10 @@ class Operations:
     def _set_properties(self, number: int) -> None:
         self._client().set_properties(KEPT, STORED, {"color": self.name(number)})
 
-    # --- once, with a look at what comes
+    # --- once, with checks of the results
 
     def check(self, number: int) -> None:
-        """Do it, and look at all that comes back.
+        """Run the operation of a number, and check its whole result.
 
         :raises ValueError: it is wrong
         """
@@ -210,7 +210,7 @@ class Operations:
             self.do(number)
 
     def verify(self, name: str) -> None:
-        """Look, with this client, at what another one has done to an object.
+        """Check, with this client, the change of an object by another one.
 
         :raises ValueError: it is wrong
         """
@@ -234,7 +234,7 @@ def _expect(what: str, found: object, right: object) -> None:
 
 
 class Worker:
-    """A client, and what it is told to do with it."""
+    """A client, and the commands that drive it."""
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
@@ -256,7 +256,7 @@ class Worker:
         return client
 
     def _mapping(self) -> Callable[[Sequence[int]], None]:
-        """What does the operations of several numbers."""
+        """Return a function that runs the operations of several numbers."""
         do, case = self._operations.do, self._case
 
         def one_by_one(numbers: Sequence[int]) -> None:
@@ -321,29 +321,29 @@ class Worker:
         return {}
 
     def plan(self, count: int) -> dict[str, object]:
-        """Say which objects the next operations will delete."""
+        """Name the objects that the next operations will delete."""
         return {"names": self._operations.doomed(range(self._number, self._number + count))}
 
     def run(self, count: int) -> dict[str, object]:
-        """Do the next operations, and say what they took."""
+        """Run the next operations, and return their times."""
         numbers = self._next(count)
         cpu, wall = time.process_time(), time.perf_counter()
         self._map(numbers)
         return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
     def check(self) -> dict[str, object]:
-        """Do the next operation, and look at what comes."""
+        """Run the next operation, and check its result."""
         number = self._next(1)[0]
         self._operations.check(number)
         return {"name": self._operations.name(number)}
 
     def verify(self, name: str) -> dict[str, object]:
-        """Look at what another client has done."""
+        """Check the change of an object by another client."""
         self._operations.verify(name)
         return {}
 
     def memory(self) -> dict[str, object]:
-        """Say how much there was, and how much the operations took at most (bytes)."""
+        """Return the memory before the operations, and the peak (bytes)."""
         return {"idle": self._idle, "peak": _memory("VmHWM")}
 
     def calls(self) -> dict[str, object]:
@@ -365,9 +365,9 @@ class Worker:
         return {"python": counts["call"], "c": counts["c_call"]}
 
     def profile(self, count: int, lines: int) -> dict[str, object]:
-        """Do the next operations, and say in which functions the time went."""
+        """Profile the next operations."""
         numbers = self._next(count)
-        # CPU time: what the services take is not what is looked for.
+        # CPU time: waits for the services do not matter.
         profiler = cProfile.Profile(time.process_time)
         profiler.runcall(self._map, numbers)
         text = io.StringIO()
@@ -381,18 +381,18 @@ def _exhaust(results: Iterator[object]) -> None:
 
 
 def _memory(name: str) -> int:
-    """A number of bytes of this process alone: ``ru_maxrss`` would begin with that of its parent."""
+    """Bytes of this process alone: ``ru_maxrss`` would start from the peak of its parent."""
     found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) * 1024
 
 
 def main() -> None:
-    """Obey until the standard input ends."""
+    """Run the commands on standard input until its end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
     parser.add_argument("setting", help="in JSON")
     answers = sys.stdout
-    # What a library prints is no answer.
+    # Anything that a library prints must not mix with the answers.
     sys.stdout = sys.stderr
     # A program would write warnings to its own log; here they would be printed.
     logging.getLogger("oio").addHandler(logging.NullHandler())
@@ -402,7 +402,7 @@ def main() -> None:
         asked = json.loads(line)
         try:
             answer = getattr(worker, asked.pop("do"))(**asked)
-        except (Exception, SystemExit) as err:  # noqa: BLE001 - it is told to who asked
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - reported to the caller
             answer = {"error": f"{type(err).__name__}: {err}"}
         print(json.dumps(answer), file=answers, flush=True)
 

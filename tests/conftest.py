@@ -19,6 +19,8 @@ from oio.common import green, hedging
 
 #: Seconds that the other end of a connection may take to notice that it was closed.
 _PATIENCE = 5.0
+#: Objects of earlier tests that are looked through after each test, before they are set aside.
+_MANY = 4000
 
 
 #: Directory in memory: tests sync their files hundreds of times a second, and these are not needed later.
@@ -38,6 +40,8 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tests count requests, and on a busy machine any server may be late. Tests of rivals set their delays.
     hedging.FIRST_DELAY = hedging.SHORTEST_DELAY = hedging.LONGEST_DELAY = 3600.0
+    # Collecting tests makes many objects and no garbage.
+    gc.disable()
     if config.option.basetemp or not os.access(_MEMORY, os.W_OK):
         return
     if shutil.disk_usage(_MEMORY).free >= _ROOM:
@@ -54,6 +58,7 @@ def pytest_xdist_auto_num_workers():
 
 def pytest_collection_finish():
     green.get_hub()
+    gc.enable()
     _set_aside()
 
 
@@ -74,8 +79,12 @@ def _descriptors() -> dict[str, str]:
 
 def _green_threads() -> int:
     """Number of green threads: 0 between two tests."""
+    objects = gc.get_objects()
+    # There are few types, and none of interest as a rule: this is much faster than a look at each object.
+    if not any(issubclass(kind, greenlet) for kind in set(map(type, objects))):
+        return 0
     hub = green.get_hub().greenlet
-    found = [item for item in gc.get_objects() if isinstance(item, greenlet)]
+    found = [item for item in objects if isinstance(item, greenlet)]
     return sum(not item.dead and item is not hub and item.parent is not None for item in found)
 
 
@@ -105,3 +114,5 @@ def nothing_left_behind():
         gc.collect()
         time.sleep(0.01)
     assert not left, left
+    if len(gc.get_objects()) > _MANY:
+        _set_aside()

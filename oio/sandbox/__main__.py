@@ -73,9 +73,9 @@ def _torment(options: argparse.Namespace) -> int:
 
 
 def _end_in_good_order() -> None:
-    """Let Ctrl-C and SIGTERM end what runs by an exception, so that it leaves no file and no process."""
+    """Make Ctrl-C and SIGTERM raise an exception, so that no file and no process is left behind."""
     for end in (signal.SIGINT, signal.SIGTERM):
-        # A shell lets what it starts in the background ignore Ctrl-C.
+        # A shell makes background jobs ignore Ctrl-C.
         if signal.getsignal(end) is not signal.SIG_IGN:
             signal.signal(end, _interrupt)
 
@@ -131,7 +131,7 @@ def _add_chaos(commands: Any) -> None:
     add = chaos.add_argument
     add(
         "--release",
-        # That of the command without "chaos" holds, too.
+        # "--release" before "chaos" counts as well.
         default=argparse.SUPPRESS,
         help="what the services answer like: 7.3 or 2026 (default: 7.3)",
     )
@@ -207,7 +207,7 @@ def _run(options: argparse.Namespace) -> int:
         return _USAGE_ERROR
     finally:
         while signal.sigtimedwait(ends, 0):
-            pass  # Whoever asks for the end twice gets it once.
+            pass  # A second Ctrl-C must not strike after the first has ended the namespace.
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults and fault plans: what goes wrong, in which service, at which request and byte."""
+"""Faults and fault plans: actions, and the service, request and byte that they strike."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded namespace: its directory, its services, how they start and stop."""
+"""The embedded namespace: its directory, its services, start and stop."""
 
 from __future__ import annotations
 
@@ -136,10 +136,13 @@ class Namespace:
         if self._found.get("release", R7_3.name) != R7_3.name and self._release is R7_3:
             raise ValueError(f"release={self.release!r}: the namespace in {self.path} is of a later release")
         ports = list(self._found.get("ports", []))
-        ports += free_ports(self.host, rawx + 2 - len(ports)) if rawx + 2 > len(ports) else []
+        missing = max(rawx + 2 - len(ports), 0)
+        rdir, b2 = self._found.get("rdir"), self._found.get("b2")
+        free = free_ports(self.host, missing + (rdir is None) + (b2 is None))
+        ports += free[:missing]
         ports[0] = port or ports[0]
-        rdir = self._found.get("rdir") or free_ports(self.host, 1)[0]
-        b2 = self._found.get("b2") or {"port": free_ports(self.host, 1)[0], "account": os.urandom(6).hex()}
+        rdir = rdir or free[missing]
+        b2 = b2 or {"port": free[-1], "account": os.urandom(6).hex()}
         self._layout = {
             "format": _FORMAT,
             "name": self.name,
@@ -265,7 +268,7 @@ class Namespace:
     def __enter__(self) -> Namespace:
         try:
             self.start()
-        except BaseException:  # The block does not begin, so nothing else would close it.
+        except BaseException:  # The block does not begin, so __exit__ is not called.
             self.close()
             raise
         return self
@@ -384,7 +387,7 @@ class Namespace:
             service.apply_faults()
 
 
-#: Types of services whose work the proxy does itself; clients may still look them up.
+#: Types of services that the proxy stands in for; clients may still look them up.
 _BEHIND_THE_PROXY: Final = ("meta0", "meta1", "meta2")
 
 

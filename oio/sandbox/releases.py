@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Releases of the services, and in what they differ.
+"""Releases of the services, and their differences.
 
 A :class:`Release` is a set of features; services ask for a feature, and never for a release.
 """
@@ -12,9 +12,9 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Release:
-    """In what a release of the services differs from 7.3.
+    """Differences of a release of the services from 7.3.
 
-    :param name: what it is called.
+    :param name: of the release.
     :param chunk_hashes: a rawx hashes chunks as ``cca`` of their method says, serves short ones as far as
         they go, keeps ``X-oio-Ext-*`` attributes, and has the routes ``POST`` and ``list``.
     :param shallow_copy: whether a rawx copies chunks (``COPY``) unless it is told otherwise.

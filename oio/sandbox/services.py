@@ -68,7 +68,7 @@ class Service:
 
     @property
     def score(self) -> int:
-        """How often it is chosen for new data, from 0 (never, or not registered) to 100."""
+        """Weight in the choice of services for new data, from 0 (never chosen, or not registered) to 100."""
         known = self._conscience.find(self._rated, self.address)
         return 0 if known is None else known.score
 
@@ -93,7 +93,7 @@ class Service:
         self._conscience.lock(self._rated, self.address, score)
 
     def unlock(self) -> None:
-        """Return its score to that of its state: 100 while it is started, else 0."""
+        """Give it back the score of its state: 100 while it runs, else 0."""
         self._conscience.unlock(self._rated, self.address)
 
     @property
@@ -190,7 +190,7 @@ class B2Service(Service):
 
     @property
     def endpoint(self) -> str:
-        """Its URL, where clients get all others from."""
+        """Its URL, from which clients learn all others."""
         return f"http://{self.address}"
 
     @property

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from oio.b2.clients import B2Clients
 from oio.sandbox import Namespace
 from tests.kit.blocking import Blocking
 from tests.kit.buckets import IMPATIENT, PART_SIZE, client_of
-from tests.kit.store import Store
+from tests.kit.releases import for_each
+from tests.kit.store import Store, parts_on_disk
 
 CHUNK_SIZE = 1000
 POLICIES = {
@@ -37,6 +38,7 @@ KINDS = {
 """All that is said here is true of each."""
 AWAITED = {"asyncio-THREECOPIES": KINDS["THREECOPIES"]}
 """It is true of the asyncio face as well, except in modules that say otherwise."""
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(params=[*KINDS, *AWAITED])
@@ -44,12 +46,23 @@ def served(request: pytest.FixtureRequest) -> tuple[str, str, str]:
     return {**KINDS, **AWAITED}[request.param]
 
 
-@pytest.fixture
-def namespace(tmp_path: Path, served: tuple[str, str, str]) -> Iterator[Namespace]:
+@pytest.fixture(scope="module")
+def namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Namespace]]:
+    """Namespaces of both releases: each test has a container of its own, and leaves nothing on the disks."""
     # The default policy is none of those: who forgets to name one is seen.
-    settings = {"chunk_size": CHUNK_SIZE, "default_policy": "TWOCOPIES", "release": served[0]}
-    with Namespace(tmp_path / "namespace", rawx=9, **settings) as running:
-        yield running
+    settings = {"rawx": 9, "chunk_size": CHUNK_SIZE, "default_policy": "TWOCOPIES"}
+    with contextlib.ExitStack() as stack:
+
+        def running(release: str) -> Namespace:
+            path = tmp_path_factory.mktemp("namespace")
+            return stack.enter_context(Namespace(path, release=release, **settings))
+
+        yield for_each(running)
+
+
+@pytest.fixture
+def namespace(namespaces: dict[str, Namespace], served: tuple[str, str, str]) -> Namespace:
+    return namespaces[served[0]]
 
 
 @pytest.fixture
@@ -85,7 +98,10 @@ def policy(served: tuple[str, str, str]) -> str:
 @pytest.fixture
 def store(namespace: Namespace, api: Any, policy: str) -> Iterator[Store]:
     namespace.forget_requests()
-    made = Store(namespace, api, policy, POLICIES[policy])
+    made = Store(namespace, api, policy, POLICIES[policy], f"box-{next(_NUMBERS)}")
     yield made
     made.close()
-    made.assert_empty()
+    left = parts_on_disk(namespace)
+    # The next test must not find it.
+    made.forget(left)
+    assert left == []

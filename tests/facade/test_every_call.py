@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +22,7 @@ from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, create, header
 from tests.kit.garbage import garbage_of
-from tests.kit.releases import RELEASES
+from tests.kit.releases import RELEASES, for_each
 
 ON_RELEASES = RELEASES
 
@@ -181,18 +182,29 @@ ONE_RELEASE = {
 }
 
 
-@pytest.fixture
-def namespace(tmp_path: Path, release: str) -> Iterator[Namespace]:
-    """A namespace of small chunks, so that objects of two metachunks are quick to store."""
-    with Namespace(tmp_path / "namespace", rawx=3, chunk_size=len(LARGE) // 2, release=release) as running:
-        yield running
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Directories of namespaces with what the calls are about, one of each release, to be copied."""
+
+    def model(each: str) -> Path:
+        path = tmp_path_factory.mktemp("model")
+        with running(path, each) as namespace:
+            furnish(namespace)
+        return path
+
+    return for_each(model)
 
 
 @pytest.fixture
-def furnished(namespace: Namespace) -> Namespace:
+def namespace(tmp_path: Path, release: str, models: dict[str, Path]) -> Iterator[Namespace]:
     """A namespace with what the calls are about."""
-    furnish(namespace)
-    return namespace
+    with running(copytree(models[release], tmp_path / "namespace"), release) as namespace:
+        yield namespace
+
+
+def running(path: Path, release: str) -> Namespace:
+    """A namespace of small chunks, so that objects of two metachunks are quick to store."""
+    return Namespace(path, rawx=3, chunk_size=len(LARGE) // 2, release=release)
 
 
 def furnish(namespace: Namespace) -> None:
@@ -202,7 +214,6 @@ def furnish(namespace: Namespace) -> None:
         api.account_create("lonely")
         for name, policy in (("o", "THREECOPIES"), ("o", "TWOCOPIES"), ("p", "SINGLE"), ("ec", "EC21")):
             create(api, name, LARGE, policy=policy, properties={"k": "v"})
-    namespace.forget_requests()
 
 
 def strike(namespace: Namespace) -> None:
@@ -245,36 +256,34 @@ def test_no_method_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_result_has_the_same_form_on_each_release(name: str, tmp_path: Path) -> None:
+def test_result_has_the_same_form_on_each_release(name: str, tmp_path: Path, models: dict[str, Path]) -> None:
     """The same program gets the same: the same types and keys, but for those that are listed above."""
     forms = []
-    for each in RELEASES:
-        settings = {"rawx": 3, "chunk_size": len(LARGE) // 2, "release": each}
-        with Namespace(tmp_path / each, **settings) as namespace, warnings.catch_warnings():
+    for each, model in models.items():
+        with running(copytree(model, tmp_path / each), each) as namespace, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            furnish(namespace)
             with namespace.api() as api:
                 forms.append([form_of(call(api), ONE_RELEASE.get(name, "nothing")) for call in CALLS[name]])
     assert forms[0] == forms[1]
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_nothing_of_a_call_is_left_to_the_garbage_collector(name: str, furnished: Namespace) -> None:
+def test_nothing_of_a_call_is_left_to_the_garbage_collector(name: str, namespace: Namespace) -> None:
     """What refers to itself keeps data and connections for long, and costs time to find."""
-    with furnished.api() as api, warnings.catch_warnings():
+    with namespace.api() as api, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         for call in CALLS[name]:
             if name.endswith("_repair"):
-                strike(furnished)
+                strike(namespace)
             assert garbage_of(call, api) == []
 
 
-def test_nothing_of_a_failure_is_left_to_the_garbage_collector(furnished: Namespace) -> None:
+def test_nothing_of_a_failure_is_left_to_the_garbage_collector(namespace: Namespace) -> None:
     def fail(api: Any) -> None:
         with pytest.raises(exc.NoSuchObject):
             api.object_fetch(*BOX, "missing")
 
-    with furnished.api() as api:
+    with namespace.api() as api:
         assert garbage_of(fail, api) == []
 
 
@@ -298,9 +307,9 @@ def form_of(value: Any, but: str, path: str = "") -> Any:
 
 @pytest.mark.pitfall(72)
 @pytest.mark.parametrize("name", CALLS)
-def test_time_limits_of_the_constructor_reach_every_request(name: str, furnished: Namespace) -> None:
+def test_time_limits_of_the_constructor_reach_every_request(name: str, namespace: Namespace) -> None:
     limits = {"connection_timeout": 500.0, "read_timeout": 600.0}
-    for records in requests_of(name, furnished, limits):
+    for records in requests_of(name, namespace, limits):
         for record in records:
             seconds = granted(record)
             # Nothing has 300 seconds by default.
@@ -309,9 +318,9 @@ def test_time_limits_of_the_constructor_reach_every_request(name: str, furnished
 
 @pytest.mark.pitfall(70, 72, 109)
 @pytest.mark.parametrize("name", CALLS)
-def test_options_reach_every_request(name: str, furnished: Namespace) -> None:
+def test_options_reach_every_request(name: str, namespace: Namespace) -> None:
     options = {"read_timeout": 600, "reqid": "MINE", "headers": {"X-Extra": "yes"}, "force_master": True}
-    for records in requests_of(name, furnished, **options):
+    for records in requests_of(name, namespace, **options):
         for record in records:
             seconds = granted(record)
             assert seconds is None or 300 < seconds <= 600, record.target
@@ -325,9 +334,9 @@ def test_options_reach_every_request(name: str, furnished: Namespace) -> None:
 
 @pytest.mark.pitfall(70, 72)
 @pytest.mark.parametrize("name", CALLS)
-def test_deadline_reaches_every_request_and_all_have_one_id(name: str, furnished: Namespace) -> None:
+def test_deadline_reaches_every_request_and_all_have_one_id(name: str, namespace: Namespace) -> None:
     # Everything has more than 20 seconds by default.
-    for records in requests_of(name, furnished, deadline=time.monotonic() + 20):
+    for records in requests_of(name, namespace, deadline=time.monotonic() + 20):
         for record in records:
             seconds = granted(record)
             assert seconds is None or 0 < seconds <= 20, record.target

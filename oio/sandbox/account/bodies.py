@@ -25,7 +25,7 @@ def date_of(value: object) -> int:
 
 
 def metadata_of(body: dict[str, object]) -> tuple[dict[str, str], list[str]]:
-    """Return what to set and what to delete; numbers become texts, nothing else does."""
+    """Return the metadata to set, numbers as texts, and the names to delete."""
     metadata, to_delete = body.get("metadata") or {}, body.get("to_delete") or []
     if not isinstance(metadata, dict) or not isinstance(to_delete, list):
         raise TypeError("expected an object of metadata and an array of names")

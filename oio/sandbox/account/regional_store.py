@@ -64,7 +64,7 @@ class RegionalStore(AccountStore):
 
     :param path: file of the database.
     :param delay: seconds until news of containers are applied.
-    :param region: region of the containers whose news do not tell it.
+    :param region: region of containers whose news name none.
     """
 
     schema = _SCHEMA
@@ -135,7 +135,7 @@ class RegionalStore(AccountStore):
 
     @staticmethod
     def _regions(db: sqlite3.Connection, account: str) -> dict[str, dict[str, object]]:
-        """Return the sums of an account by region, with a zero for each policy that was seen there."""
+        """Return the sums of an account by region, zeros included for policies without objects today."""
         counts: dict[str, dict[str, int]] = {}
         details: dict[str, dict[str, dict[str, int]]] = {}
         for row in db.execute("SELECT region, policy FROM policies_seen WHERE account = ?", (account,)):

@@ -69,8 +69,8 @@ class Filter(Selection):
 
     @property
     def shown(self) -> str:
-        """The folder that the marker stands for, which an earlier page has shown; empty when it is a name."""
-        # What ends with the first character of the delimiter is a folder, but not at or before the prefix.
+        """The folder that the marker stands for, which an earlier page had; empty for a plain name."""
+        # A folder ends with the first character of the delimiter, and is longer than the prefix.
         is_folder = bool(self.delimiter) and self.marker.endswith(self.delimiter[0])
         return self.marker if is_folder and len(self.marker) > len(self.prefix) else ""
 
@@ -299,7 +299,7 @@ def page_of(
     def select(found: Iterator[Row]) -> Iterable[Row]:
         return (row for row in found if not buckets_only or is_bucket_name(name_of(row)))
 
-    # The whole delimiter is looked for, but the name of a folder ends with its first character.
+    # Names are searched for the whole delimiter, but a folder ends with its first character.
     return list_page(
         rows,
         wanted if fold else replace(wanted, delimiter=""),

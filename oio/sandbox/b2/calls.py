@@ -200,7 +200,7 @@ def checked_info(info: dict[str, str], name: str) -> dict[str, str]:
 
 
 def described(call: B2Call, version: Version, *, listed: bool = False) -> dict[str, object]:
-    """Return a version in the form of answers.
+    """Return a version as answers describe it.
 
     :param listed: in a listing, or a hide marker, which version 1 of the API writes differently.
     """

@@ -21,7 +21,7 @@ _MOST_PARTS: Final = 1000
 _MOST_UNFINISHED: Final = 100
 _DEFAULT: Final = 100
 LAST_PART: Final = 10_000
-#: Content type that asks the service to guess it from the name.
+#: Content type that asks the service to guess one from the name.
 AUTO: Final = "b2/x-auto"
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 _TYPES: Final = {"txt": "text/plain", "html": "text/html", "jpg": "image/jpeg", "json": "application/json"}
@@ -136,7 +136,7 @@ def _list_parts(call: B2Call) -> dict[str, object]:
 
 
 def described_part(call: B2Call, part: Part) -> dict[str, object]:
-    """Return a part in the form of answers."""
+    """Return a part as answers describe it."""
     value: dict[str, object] = {
         "fileId": part.file,
         "partNumber": part.number,

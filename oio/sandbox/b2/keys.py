@@ -73,7 +73,7 @@ class Keys:
         self.account = account
 
     def master(self) -> Key:
-        """Return the master key, which is made when it is first asked for."""
+        """Return the master key, made on first use."""
         with self._database.transaction() as db:
             row = db.execute("SELECT * FROM keys WHERE id = ?", (self.account,)).fetchone()
             if row is not None:

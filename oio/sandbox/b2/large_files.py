@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oio.sandbox.storage.database import Clock, Database
     from oio.sandbox.storage.files import FileStore, Writing
 
-#: SHA-1 of a large file, which is never computed.
+#: SHA-1 of large files in answers: the service computes none.
 NO_SHA1: Final = "none"
 
 
@@ -115,7 +115,7 @@ class LargeFiles:
             return list_all(map(Version.of, rows), limit)
 
     def finish(self, file_id: str, digests: Sequence[str]) -> Version:
-        """Turn the parts into a file; when that is refused, they stay."""
+        """Turn the parts into a file; a refusal leaves them as they are."""
         with self._database.transaction() as db:
             version = _active(db, file_id)
             rows = db.execute("SELECT * FROM parts WHERE file = ? ORDER BY number", (file_id,))

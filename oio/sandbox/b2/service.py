@@ -63,7 +63,7 @@ class B2:
             return refused(bad_request(f"Unusable value: {exc}"))
 
     def met_fault(self, request: Request, status: int | None) -> None:
-        """Let the URL of an upload that a fault made fail expire."""
+        """Expire the URL of an upload that failed by a fault."""
         found = _PATH.fullmatch(request.path)
         harmless = status is not None and status < 500 and status not in {401, 408}
         if found and found[2] in UPLOAD_OPERATIONS and not harmless:
@@ -93,7 +93,7 @@ class B2:
         return B2Call(self._store, self._endpoint, version, request, rest, body)
 
     def _test(self, operation: str, request: Request) -> None:
-        """Fail as the test mode of the request asks."""
+        """Raise the failure that the test mode of the request asks for, if any."""
         mode = request.get("x-bz-test-mode")
         if mode == "force_cap_exceeded" and operation in _BEFORE_UPLOADS:
             raise B2Refusal(403, "cap exceeded (test mode)", "cap_exceeded")

@@ -74,7 +74,7 @@ class B2Store:
         )
 
     def receive(self) -> Writing:
-        """Start to write the data of an upload, which stay once the database knows of them."""
+        """Start to write the data of an upload; they are kept once the database knows of them."""
         return self.disk.create(secrets.token_hex(16))
 
     def close(self) -> None:

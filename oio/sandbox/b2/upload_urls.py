@@ -60,7 +60,7 @@ class UploadUrls:
 
     @contextmanager
     def use(self, url_id: str, target: str, token: str | None) -> Iterator[UploadUrl]:
-        """Hold an upload URL for one upload; it expires when the upload fails through no fault of the client.
+        """Hold an upload URL for one upload; it expires if that fails, but for mistakes of the client.
 
         :param target: the bucket or the large file that the URL names.
         """
@@ -72,7 +72,7 @@ class UploadUrls:
         try:
             yield upload_url
         except BaseException as exc:
-            # Whatever ends an upload, its URL is good for no other.
+            # Any other end of an upload spoils its URL.
             if not isinstance(exc, B2Refusal) or exc.status not in _HARMLESS:
                 self.expire(url_id)
             raise

@@ -98,7 +98,7 @@ def _announced(call: B2Call) -> str:
 
 
 def _receive(call: B2Call, digest: str, data: Writing) -> str:
-    """Write the body of a request; return its SHA-1 in the form of answers."""
+    """Write the body of a request; return its SHA-1 as answers show it."""
     tail = Tail(_DIGITS if digest == _AT_END else 0)
     for block in tail.held_back(call.request.stream):
         data.write(block)
@@ -109,14 +109,14 @@ def _receive(call: B2Call, digest: str, data: Writing) -> str:
 
 
 class Tail:
-    """The last ``size`` bytes of a stream, which are not part of the data."""
+    """The last ``size`` bytes of a stream: a checksum, not data."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self.last = b""
 
     def held_back(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Let all blocks pass but for the last bytes."""
+        """Yield the stream without its last ``size`` bytes."""
         if not self._size:
             yield from blocks
             return

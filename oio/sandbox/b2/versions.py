@@ -165,7 +165,7 @@ class Versions:
         page, following = self._page(replace(wanted, start_id=None), current)
         if following is None:
             return page, None
-        # As the real service does: no file need have the name to go on with.
+        # As the real service does: the name to go on with may belong to no file.
         return page, following.name if page[-1].action == FOLDER else f"{page[-1].name} "
 
     def versions(self, wanted: Wanted) -> tuple[list[Version], Version | None]:
@@ -198,7 +198,7 @@ def _newest(db: sqlite3.Connection, bucket: str, name: str) -> sqlite3.Row | Non
 
 def _rows(db: sqlite3.Connection, wanted: Wanted) -> Iterator[Version]:
     """Return the versions from the start of a listing on."""
-    # The date is read from the ID, so a version deleted since the last page is still a place to go on from.
+    # The date is read from the ID, so a listing can go on from a version deleted since the last page.
     newest = 2**62
     if wanted.start_id is not None:
         found = _STAMP.search(wanted.start_id)
@@ -244,7 +244,7 @@ def insert(db: sqlite3.Connection, version: Version, stamp: int) -> Version:
 
 
 def drop(db: sqlite3.Connection, file_id: str) -> list[str]:
-    """Remove a version; return the names of its data, to be removed once that is durable."""
+    """Remove a version; return the names of its data files, to be removed once the transaction is durable."""
     data = [row["data"] for row in db.execute("SELECT data FROM parts WHERE file = ?", (file_id,))]
     db.execute("DELETE FROM parts WHERE file = ?", (file_id,))
     db.execute("DELETE FROM versions WHERE id = ?", (file_id,))

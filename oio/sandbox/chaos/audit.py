@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks without an object: which there are, and what explains them."""
+"""Chunks without an object, and their explanations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ear(logging.Handler):
         self.chunks: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look for chunks in one message."""
+        """Collect the chunks named in one message."""
         self.chunks.update(_places_in(record.getMessage()))
 
 
@@ -100,7 +100,7 @@ def known_chunks(api: Any, account: str) -> set[str]:
 
 
 def explain(stored: Iterable[StoredChunk], known: set[str], ear: Ear, doubts: Doubts) -> dict[str, int]:
-    """Count the chunks that no object has, by what explains them.
+    """Count the chunks that no object has, by explanation.
 
     >>> ear, chunk = Ear(), StoredChunk("HOST:1/0A", "account/box/name/1/2")
     >>> explain([chunk], set(), ear, Doubts()), explain([chunk], {"HOST:1/0A"}, ear, Doubts())

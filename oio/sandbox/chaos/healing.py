@@ -96,7 +96,7 @@ class Healing:
                 yield container, health
 
     def _see(self, strikes: list[Strike]) -> None:
-        """Check that what was struck, and nothing else, is seen, and that everything can be read."""
+        """Check that health sees every struck chunk and no other, and that everything can be read."""
         seen = set()
         for container, health in self._check():
             seen |= _places(health)
@@ -127,7 +127,7 @@ def _target(metachunk: Any) -> Target:
 
 
 def _places(health: Any) -> set[str]:
-    """Places of the chunks that something is wrong with."""
+    """Places of the damaged chunks."""
     return {_place(chunk) for chunk in health.damaged if chunk.url}
 
 

@@ -22,7 +22,7 @@ _TOLD: Final = 12
 
 
 class Key(NamedTuple):
-    """What has a state: an object, or one version of it."""
+    """Name of an object, or of one version of it."""
 
     container: str
     name: str
@@ -51,8 +51,8 @@ class State:
 
     :param pieces: its data; None when there is no such object.
     :param properties: of the user.
-    :param shortest: when the data may be any beginning of the pieces, as after a truncation that failed
-        in the middle: the fewest bytes that it has.
+    :param shortest: fewest bytes that it has, when the data may be any beginning of the pieces, as after a
+        truncation that failed in the middle.
     """
 
     pieces: tuple[Piece, ...] | None
@@ -281,7 +281,7 @@ class Book:
             return all(item.settled <= (now if since is None else since) for item in self._record(key))
 
     def history(self, key: Key) -> str:
-        """Tell how the latest states of an object came to be possible, for a report."""
+        """Describe for a report the changes that made the latest states of an object possible."""
         with self._lock:
             items = self._record(key)[-_TOLD:]
             return "\n".join(

@@ -64,7 +64,7 @@ class Operations(Reads):
         self._snapshots: list[str] = []
         self._snapshot_numbers = itertools.count()
         self._frozen = False
-        #: The operation that was run in the end.
+        #: Name of the operation that was really run.
         self.ran = ""
 
     def choose(self) -> str:
@@ -83,7 +83,7 @@ class Operations(Reads):
         getattr(self, operation)()
 
     def _instead(self, operation: str) -> None:
-        """Run another operation, because there is nothing that suits the chosen one."""
+        """Run another operation, because no object suits the chosen one."""
         self.ran = operation
         getattr(self, operation)()
 
@@ -178,7 +178,7 @@ class Operations(Reads):
         return self._delete(key)
 
     def delete_shared(self) -> None:
-        """Delete an object that other threads change too."""
+        """Delete an object that other threads change, too."""
         self._delete(Key(SHARED, self._rng.choice(SHARED_NAMES)))
 
     def _delete(self, key: Key) -> None:
@@ -234,7 +234,7 @@ class Operations(Reads):
         except exc.OioException:
             self._world.doubts.add(name)
             self._frozen = True
-            # Nothing of a half-made one must be deleted otherwise.
+            # A half-made snapshot must be deleted as a whole.
             with contextlib.suppress(exc.OioException):
                 self._api.container_delete(ACCOUNT, name, force=True, **self._limits())
             raise
@@ -337,7 +337,7 @@ class Operations(Reads):
     # -- choices
 
     def _pick(self, fits: Callable[[list[State]], bool]) -> Key | None:
-        """Choose an object of its own that nothing is left to happen to, and whose states fit."""
+        """Choose an object of its own without pending changes, and with fitting states."""
         keys = [
             key for key in self._own_keys() if self._book.is_quiet(key) and fits(self._book.possible(key))
         ]
@@ -356,7 +356,7 @@ class Operations(Reads):
         return self._rng.choice(self._world.policies)
 
     def _checksums(self) -> dict[str, str]:
-        """Choose the checksums of the chunks to write: the usual ones, or the others of such services."""
+        """Choose the checksums of new chunks: the usual ones, or the others where services know them."""
         if not self._world.release.chunk_hashes or self._rng.random() < 0.5:
             return {}
         return {"chunk_checksum_algo": "blake3"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan of what goes wrong: phases of faults, stopped nodes and kills, all of them from one seed."""
+"""Plan of troubles: phases of faults, stopped nodes and kills, all from one seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from oio.sandbox.faults import Fault
 from oio.sandbox.releases import R7_3, Release
 
-#: Where data break: at the beginning, inside, and before the last byte.
+#: Places of breaks in data: at the beginning, inside, and before the last byte.
 _PLACES: Final = (0, 1, 1_000, 20_000, -1)
 _BUSY: Final = (500, 502, 503)
 #: Operations of the proxy that faults are for.
@@ -33,7 +33,7 @@ _CALLS: Final = (
     "admin/enable",
     "container/flush",
 )
-#: Those of services that must be asked for a change of policy.
+#: The same where a change of policy must be asked for first.
 _CALLS_OF_TRANSITIONS: Final = (*_CALLS, "content/transition")
 _CALM_PHASES: Final = 0.3
 _KILLS: Final = 0.15
@@ -41,7 +41,7 @@ _KILLS: Final = 0.15
 
 @dataclass(frozen=True)
 class Phase:
-    """What goes wrong during some operations.
+    """Troubles during some operations.
 
     :param faults: the faults.
     :param stopped: addresses of chunk servers that are stopped.
@@ -109,7 +109,7 @@ def phases(seed: int, rawx: Sequence[str], *, release: Release = R7_3, b2: bool 
 
 
 def _on_node(rng: random.Random, address: str) -> Fault:
-    """Return something that is wrong with one chunk server."""
+    """Return a fault of one chunk server."""
     bar = rng.choice(("", "", "", "refuse", "stall"))
     if bar == "refuse":
         return Fault("refuse", address=address)
@@ -119,7 +119,7 @@ def _on_node(rng: random.Random, address: str) -> Fault:
 
 
 def _on_any_node(rng: random.Random) -> Fault:
-    """Return something that happens once, wherever it strikes."""
+    """Return a fault that strikes once, in any chunk server."""
     return _of_chunks(rng, nth=rng.randint(1, 40))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations that only read, each checked against the model; and what all threads share."""
+"""Operations that only read, each checked against the model, and the state that all threads share."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def base_containers(threads: int) -> list[str]:
 
 @dataclass(frozen=True)
 class World:
-    """What all threads share.
+    """State that all threads share.
 
     :param api: the client.
     :param ways: to write and to read with it.
@@ -166,7 +166,7 @@ class Reads:
             )
 
     def get_properties(self) -> None:
-        """Look at the description of an object."""
+        """Check the description of an object."""
         self._look(self._any_key())
 
     def _look(self, key: Key) -> None:
@@ -202,7 +202,7 @@ class Reads:
         self.check_list(container)
 
     def check_list(self, container: str) -> None:
-        """Compare the listing of a container with what is known."""
+        """Compare the listing of a container with the model."""
         start = self._world.clock()
         if self._rng.random() < 0.5:
             rows = self._api.object_list(ACCOUNT, container, **self._limits())["objects"]
@@ -242,7 +242,7 @@ class Reads:
 
     @contextlib.contextmanager
     def _about(self, key: Key) -> Iterator[None]:
-        """Notice that an object is lost: it is not found, though it must be there."""
+        """Report an object as lost when it is not found but must be there."""
         start = self._world.clock()
         try:
             yield

@@ -59,7 +59,7 @@ class StoredChunk:
 
 
 class Control(Protocol):
-    """What is done to a namespace from outside."""
+    """Actions on a namespace from outside."""
 
     @property
     def place(self) -> Place:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run has found: counts of operations, problems, the watch over calls that hang, and the summary."""
+"""Results of a run: counts of operations, problems, the watch over calls that hang, and the summary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOST: Final = "lost"
 FOREIGN: Final = "foreign"
 HANG: Final = "hang"
 PROBLEMS: Final = (WRONG, LOST, FOREIGN, HANG)
-#: Outcome of an operation that did what it should.
+#: Outcome of a right operation.
 DONE: Final = "done"
 
 _SHOWN: Final = 20
@@ -166,7 +166,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Usage:
-    """What this process uses: open descriptors, bytes of memory, and threads."""
+    """Resources of this process: open descriptors, bytes of memory, and threads."""
 
     descriptors: int
     memory: int
@@ -183,7 +183,7 @@ class Usage:
 
 @dataclass
 class Summary:
-    """All that a run has to say."""
+    """Summary of a run."""
 
     tally: Tally
     seed: int

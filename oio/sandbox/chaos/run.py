@@ -34,7 +34,7 @@ from oio.sandbox.releases import R7_3, release_named
 
 _CHUNK_SIZE: Final = 50_000
 _RAWX: Final = 12
-#: Seconds between two looks of the conductor.
+#: Seconds between two checks of the conductor.
 _LOOK_EVERY: Final = 0.05
 #: Seconds that a thread pauses after a failure, so that a dead namespace does not cost all the operations.
 _PAUSE: Final = 0.02
@@ -46,7 +46,7 @@ _B2: Final = "BACKBLAZE"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is asked for.
+    """Settings of a run.
 
     :param seed: of the choices of all threads, and of the plan.
     :param release: what the services answer like: ``7.3``, or ``2026``, where a part of the objects is
@@ -142,7 +142,7 @@ def _with_trace(err: BaseException) -> str:
 
 
 class Conductor:
-    """What troubles the namespace, phase after phase, as operations end.
+    """Maker of the troubles, phase after phase, as operations end.
 
     :param control: the namespace.
     :param plan: the phases.
@@ -245,7 +245,7 @@ class Run:
         # Imported by name: the sandbox shares no code with the client.
         kind = getattr(importlib.import_module(module), name)
         place = self._control.place
-        # One for all: what a client changes, another one must not take from a cache of its own.
+        # One cache for all clients: a change by one must not leave stale locations to another.
         options: dict[str, Any] = {"cache": self._cache} if self._settings.cache else {}
         return kind(
             place.name,
@@ -265,7 +265,7 @@ class Run:
         self._tally.note(run=summary.begun, release=self._settings.release)
         with listening() as ear:
             self._prepare()
-            # Without connections, as at the end.
+            # Without connections, to be compared with the end.
             self._close()
             summary.before = _usage()
             workers = [self._worker(number) for number in range(self._settings.threads)]
@@ -333,7 +333,7 @@ class Run:
         return len(keys)
 
     def _check(self, what: str, check: Callable[[], None]) -> None:
-        """Check something; what fails again and again in calm weather is lost."""
+        """Run a check; a failure that repeats in calm weather counts as a loss."""
         problem = None
         for _ in range(_ATTEMPTS):
             try:
@@ -343,7 +343,7 @@ class Run:
                 break
             except exc.OioException as err:
                 problem = Problem(LOST, what, "at the end", repr(err))
-            except Exception as err:  # noqa: BLE001 - that it is another one is the result
+            except Exception as err:  # noqa: BLE001 - any other error is the result
                 problem = Problem(FOREIGN, what, "at the end", _with_trace(err))
                 break
             time.sleep(_PAUSE)

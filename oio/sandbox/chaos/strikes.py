@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strikes: damage to the files of chunks on the disks of a namespace, all of it from one seed."""
+"""Strikes: damage to the files of chunks on the disks of a namespace, all from one seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGET: Final = "forget"
 KINDS: Final = (FLIP, CUT, DELETE, SWAP, FORGET)
 """A bit is changed; the last byte is gone, or the file; it is that of somebody else; attributes are gone."""
 
-#: Attributes that are in a file of the sandbox, and of nobody here.
+#: Full path of an object that no run has.
 _FOREIGN: Final = "nobody/elsewhere/other/1/AB"
 
 
@@ -84,7 +84,7 @@ def inflict(store: ChunkStore, chunk_id: str, kind: str) -> None:
         foreign = json.loads(attributes.written()) | {"fullpath": _FOREIGN, "size": len(data)}
         store.rewrite_note(chunk_id, json.dumps(foreign).encode())
     elif kind == CUT or not data:
-        # Of no data, nothing can be cut nor changed.
+        # Empty data can be neither cut nor changed.
         data = data[:-1] if data else b"!"
     else:
         data = data[:-1] + bytes([data[-1] ^ 1])

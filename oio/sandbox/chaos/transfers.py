@@ -19,7 +19,7 @@ from oio.sandbox.chaos.report import FOREIGN, LOST, WRONG, Finding
 
 #: How often each operation is chosen.
 WEIGHTS: Final = {**operations.WEIGHTS, "upload": 6, "copy": 3, "sync_up": 4, "sync_down": 4}
-#: Where the objects are that trees of files are kept alike with, and the paths of the files.
+#: Prefix of the objects that mirror trees of files, and the paths of the files.
 PREFIX: Final = "tree/"
 PATHS: Final = ("a", "b/c", "b/d", "é 1%", "z")
 #: Property of an object that was a file, and the times of files: no two are the same.
@@ -138,7 +138,7 @@ class Transfers(Operations):
         states = self._book.possible(key, start)
         error = None if result is None else result.error
         if result is None or result.action == "delete" or isinstance(error, exc.NoSuchObject):
-            # It was not there, at some time.
+            # It was absent at some time.
             if all(state.exists for state in states):
                 raise Finding(LOST, f"{key}: {error or 'it is not listed'}; expected {described(states)}")
             if error is None and path.exists():

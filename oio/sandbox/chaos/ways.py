@@ -17,7 +17,7 @@ from typing import Any, Final
 #: How often each way is chosen.
 _WEIGHTS: Final = {"call": 6, "file": 2, "loop": 2}
 _WEIGHTS_OF_READS: Final = {**_WEIGHTS, "transfer": 2}
-#: Threads of a transfer, bytes of the parts of large downloads, and what is tried again.
+#: Few threads, small parts and short pauses, so that short runs meet all of them.
 _SETTINGS: Final = {
     "workers": 3,
     "part_size": 65_536,
@@ -26,6 +26,11 @@ _SETTINGS: Final = {
     "overwrite": "always",
 }
 _BLOCK: Final = 30_000
+
+Names = tuple[str, str, str]
+"""Account, container and name of an object."""
+Ranges = list[tuple[int, int]] | None
+"""First and last bytes; None for the whole object."""
 
 
 class Ways:
@@ -49,7 +54,7 @@ class Ways:
         return rng.choices(list(weights), list(weights.values()))[0]
 
     def close(self) -> None:
-        """End what the client itself does not, and remove the files."""
+        """End the asyncio face, and remove the files."""
         if self._awaited is not None:
             asyncio.run(self._awaited.aclose())
         with self._lock:
@@ -67,7 +72,7 @@ class Ways:
             return self._directory
 
     def transfer(self, **settings: Any) -> Any:
-        """Return what moves many objects.
+        """Return a new ``Transfer``.
 
         :param settings: besides the usual ones.
         """
@@ -75,33 +80,25 @@ class Ways:
         return self._transfers.Transfer(self._api, config)
 
     def remote(self, account: str, container: str, prefix: str = "") -> Any:
-        """Return where objects are, for transfers."""
+        """Return a ``Remote``: a place of objects, for transfers."""
         return self._transfers.Remote(account, container, prefix)
 
     # -- writing
 
-    def store(self, rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any) -> Any:
+    def store(self, rng: random.Random, names: Names, data: bytes, **options: Any) -> Any:
         """Write an object.
 
         :returns: chunks, size and checksum.
         """
         return getattr(self, f"_store_by_{self._chosen(rng, _WEIGHTS)}")(rng, names, data, **options)
 
-    def _store_by_call(
-        self, rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any
-    ) -> Any:
+    def _store_by_call(self, rng: random.Random, names: Names, data: bytes, **options: Any) -> Any:
         blocks = (data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
         source = rng.choice((data, blocks, io.BytesIO(data)))
         return self._api.object_create(*names[:2], data=source, obj_name=names[2], **options)
 
     def _store_by_file(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        data: bytes,
-        *,
-        append: bool = False,
-        **options: Any,
+        self, rng: random.Random, names: Names, data: bytes, *, append: bool = False, **options: Any
     ) -> Any:
         buffering = rng.choice((1, _BLOCK, 131_072))
         with self._api.object_open(*names, "ab" if append else "wb", buffering=buffering, **options) as file:
@@ -109,9 +106,7 @@ class Ways:
                 file.write(data[start : start + _BLOCK])
         return file.raw.result[:3]
 
-    def _store_by_loop(
-        self, _rng: random.Random, names: tuple[str, str, str], data: bytes, **options: Any
-    ) -> Any:
+    def _store_by_loop(self, _rng: random.Random, names: Names, data: bytes, **options: Any) -> Any:
         async def blocks() -> AsyncIterator[bytes]:
             for start in range(0, len(data), _BLOCK):
                 yield data[start : start + _BLOCK]
@@ -125,17 +120,12 @@ class Ways:
     # -- reading
 
     def fetch(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int | None:
         """Read an object, or ranges of it.
 
         :param received: gets the data, as they come.
-        :returns: bytes of the object as its description says; None when nothing was said.
+        :returns: bytes of the object by its description; None without one.
         """
         size: int | None = getattr(self, f"_fetch_by_{self._chosen(rng, _WEIGHTS_OF_READS)}")(
             rng, names, received, ranges, **options
@@ -143,12 +133,7 @@ class Ways:
         return size
 
     def _fetch_by_call(
-        self,
-        _rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, _rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         meta, stream = self._api.object_fetch(*names, ranges=ranges, **options)
         with stream:
@@ -157,12 +142,7 @@ class Ways:
         return int(meta["length"])
 
     def _fetch_by_file(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         with self._api.object_open(*names, **options) as file:
             if ranges is None:
@@ -174,12 +154,7 @@ class Ways:
             return int(file.raw.size)
 
     def _fetch_by_loop(
-        self,
-        _rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, _rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         async def fetch() -> int:
             meta, stream = await self._awaited.object_fetch(*names, ranges=ranges, **options)
@@ -191,17 +166,12 @@ class Ways:
         return asyncio.run(fetch())
 
     def _fetch_by_transfer(
-        self,
-        rng: random.Random,
-        names: tuple[str, str, str],
-        received: bytearray,
-        ranges: list[tuple[int, int]] | None,
-        **options: Any,
+        self, rng: random.Random, names: Names, received: bytearray, ranges: Ranges, **options: Any
     ) -> int:
         if ranges is not None:
             # Transfers move whole objects.
             return self._fetch_by_call(rng, names, received, ranges, **options)
-        # All is verified before it is given, whatever is asked for.
+        # Downloads always verify everything.
         options.pop("verify_checksum", None)
         with tempfile.TemporaryDirectory(dir=self.directory()) as directory:
             path = Path(directory, "file")

@@ -125,7 +125,7 @@ class Connection:
         except HangUp as exc:
             self._hang_up(reset=exc.reset)
         except (IncompleteBody, OSError) as exc:
-            # The client has left, or the server is being stopped: there is nobody to tell.
+            # The client has left, or the server is stopping: nobody is there to answer.
             _logger.debug("%s: connection %d lost: %s", self._endpoint.address, self._number, exc)
         finally:
             self._sock.close()
@@ -145,7 +145,7 @@ class Connection:
         request = Request(event.method.decode(), event.target.decode(), headers, stream=body)
         kept = self._reply(request, event.http_version == b"1.0")
         if isinstance(body, NoBody) or not body.complete:
-            # What follows on the connection is not a request, and a close with unread bytes would reset it.
+            # The next bytes are not a request, and a close with unread bytes would reset the connection.
             self._linger()
             return False
         self._unread = bytes(parser.trailing_data[0]) if self._dialect.pipelines else b""

@@ -128,7 +128,7 @@ def _compose_rawx(reply: Reply) -> Head:
         after.append(("Content-Length", str(reply.length)))
     after += types
     if not reply.keep:
-        # Towards HTTP/1.0 closing goes without saying.
+        # HTTP/1.0 clients expect a close without being told.
         after += [] if reply.http_1_0 else [("Connection", "close")]
         own = [line for line in own if line[0].lower() != "connection"]
     elif reply.http_1_0 and "connection" not in names:
@@ -141,7 +141,7 @@ def _compose_b2(reply: Reply) -> Head:
     if not types and reply.length:
         types = [("Content-Type", "application/json;charset=UTF-8")]
     after = [] if reply.keep else [("Connection", "close")]
-    # The answer to HEAD says itself how long the data are.
+    # The answer to HEAD carries the length of the data among its own headers.
     if not any(name.lower() == "content-length" for name, _ in own):
         after.append(("Content-Length", str(reply.length)))
     return Head(types, own, [*after, ("Date", formatdate(usegmt=True))])
@@ -180,7 +180,7 @@ PROXY = Dialect(
     strict_lines=True,
 )
 
-#: Made of the same parts as the proxy.
+#: Built on the same HTTP library as the proxy.
 RDIR = replace(PROXY, kind="rdir")
 
 ACCOUNT = Dialect(

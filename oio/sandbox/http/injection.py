@@ -15,7 +15,7 @@ from dataclasses import replace
 from oio.sandbox.faults import AT_A_BYTE, Strike, is_upload
 from oio.sandbox.messages import Headers, Incoming, Request, Response
 
-#: Seconds between two looks of a stalled exchange whether its client has left.
+#: Seconds between two checks of a stalled exchange that its client is still there.
 _LOOK_EVERY = 0.02
 _TCP_ESTABLISHED = 1
 
@@ -107,7 +107,7 @@ class Injection:
         return self.strike_at(point, everything) if point < end else iter(everything)
 
     def strike_at(self, point: int, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass ``blocks`` on, and inject the fault after ``point`` bytes; -1 is after the last block."""
+        """Yield ``blocks``, and inject the fault after ``point`` bytes; -1 is after the last block."""
         passed = 0
         struck = False
         for block in blocks:

@@ -17,7 +17,7 @@ _LOG_SIZE: Final = 20_000
 
 @dataclass
 class RequestRecord:
-    """One request that a service received; ``status`` is None until, or because never, it was answered."""
+    """One request that a service received; ``status`` is None until it is answered."""
 
     service: str
     address: str

@@ -28,6 +28,8 @@ def free_ports(host: str, count: int) -> list[int]:
     :raises OSError: there are not enough of them, or ``host`` is not an address of this machine.
     """
     found: list[int] = []
+    if not count:
+        return found
     with _last_port() as file:
         text = file.read()
         port = int(text) if text.isdecimal() else random.randint(_FIRST, _LAST)

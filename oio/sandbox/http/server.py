@@ -80,10 +80,12 @@ class Server:
         acceptor, listener = self._acceptor, self._listener
         self._acceptor = self._listener = None
         if listener is not None and acceptor is not None:
-            # A shutdown wakes a thread blocked in accept() on Linux, a connection does it anywhere.
-            _shut_down(listener)
-            with contextlib.suppress(OSError):
-                socket.create_connection(self._where, timeout=1).close()
+            # A shutdown wakes a thread in accept() on Linux. Elsewhere it fails, and a connection does.
+            try:
+                listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(self._where, timeout=1).close()
             listener.close()
             acceptor.join()
         with self._lock:
@@ -160,8 +162,3 @@ class Server:
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
-
-
-def _shut_down(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)

@@ -70,7 +70,7 @@ def insert(container: Container, bean: Bean, *, replace: bool) -> None:
 
 
 def delete(container: Container, bean: Bean) -> None:
-    """Remove the row of a bean, if it is there; what belongs to it stays."""
+    """Remove the row of a bean, if it is there; rows that depend on it stay."""
     bean = _found(container, bean)
     table, key = _key(bean)
     condition = " AND ".join(f"{column} = ?" for column in ["base", *key])
@@ -89,7 +89,7 @@ def update(container: Container, old: Bean, new: Bean) -> None:
 
 
 def _kept(container: Container, bean: Bean) -> Bean:
-    """Return a row as the container keeps it: where chunk IDs are computed, those given are lost."""
+    """Return a row as the container keeps it: computed chunk IDs replace those given."""
     if isinstance(bean, ChunkRow) and container.release.computed_ids:
         return dataclasses.replace(bean, url=host_only(bean.url, bean.pos))
     return bean
@@ -101,7 +101,7 @@ def _found(container: Container, bean: Bean) -> Bean:
 
 
 def _complete(container: Container, row: ChunkRow) -> bool:
-    """Whether a metachunk has all its copies already, where that is looked at."""
+    """Whether a metachunk has all its copies already; only releases with computed chunk IDs check that."""
     header = container.db.execute(
         "SELECT chunk_method FROM headers WHERE base = ? AND id = ?", (container.base, row.content)
     ).fetchone()

@@ -149,7 +149,7 @@ class Container:
         return {key: value for key, value in self.properties().items() if not key.startswith(_USER)}
 
     def statistics(self) -> dict[str, str]:
-        """Return what the database tells of itself; it is that of all containers."""
+        """Return the statistics of the database, which is shared by all containers."""
         names = ("page_count", "freelist_count", "page_size", "journal_mode")
         return {f"stats.{name}": str(self.db.execute(f"PRAGMA {name}").fetchone()[0]) for name in names}
 
@@ -217,7 +217,7 @@ class Container:
         }
 
     def check_quota(self) -> None:
-        """Raise :class:`Refusal` when the transaction has made the container exceed its quota."""
+        """Raise :class:`Refusal` when the transaction takes the container over its quota."""
         quota = self.number("sys.m2.quota")
         if self._added > 0 and self.number("sys.m2.usage") > quota > 0:
             raise Refusal(CONTAINER_FULL, f"Container's quota reached ({quota} bytes)")

@@ -181,7 +181,7 @@ def insert_chunks(container: Container, content_id: str, chunks: Iterable[Chunk]
 
 
 def _insert_new_chunks(container: Container, new: NewContent, content_id: str, version: int) -> None:
-    """Add the chunks of a new content; when chunk IDs are computed, those given are lost."""
+    """Add the chunks of a new content; computed chunk IDs replace those given."""
     owner = _owner(container, new.name, version, new.policy)
     computed = container.release.computed_ids
     insert_chunks(
@@ -200,7 +200,7 @@ def drop_chunks(container: Container, content_id: str, chunks: Iterable[Chunk]) 
 
 
 def drop(container: Container, content: Content) -> None:
-    """Remove one version of an object with all that belongs to it, unless it is locked."""
+    """Remove one version of an object with its chunks and properties, unless it is locked."""
     _refuse_locked(container, content)
     key = (container.base, content.name, content.version)
     container.db.execute("DELETE FROM aliases WHERE base = ? AND name = ? AND version = ?", key)
@@ -401,7 +401,7 @@ def change_policy(container: Container, new: NewContent) -> None:
 
 
 def target_policy(container: Container, content: Content) -> str | None:
-    """Return the policy that an object is about to get, None when no change was asked for."""
+    """Return the policy of a pending change, None without one."""
     if not container.release.transitions:
         return None
     row = container.db.execute(
@@ -411,7 +411,7 @@ def target_policy(container: Container, content: Content) -> str | None:
 
 
 def begin_transition(container: Container, content: Content, policy: str, *, internal: bool) -> None:
-    """Let an object be about to get a policy; to the one that it has, take that back.
+    """Announce a change of policy; announcing the present policy takes it back.
 
     :param internal: leave no trace among the properties of the object.
     """

@@ -87,7 +87,7 @@ class Directory:
         return found
 
     def named(self, target: Target) -> Target:
-        """Return a target that has names, from the directory if the request had none."""
+        """Return the target with its names, looked up in the directory if the request gave an ID."""
         return target if target.name else self.get(target)
 
     def create(self, target: Target, properties: Mapping[str, str]) -> bool:

@@ -26,7 +26,7 @@ class Chunk:
     pos: str
     size: int
     hash: str
-    #: What the container keeps in the place of the URL: host and position, when the ID is computed.
+    #: Host and position, which the container keeps in place of the URL when the ID is computed.
     kept: str | None = None
 
     @property
@@ -42,7 +42,7 @@ class Chunk:
 
     @property
     def key(self) -> str:
-        """What the container knows the chunk by."""
+        """Key of the chunk in its container."""
         return self.kept or self.url
 
 
@@ -68,14 +68,14 @@ class Owner:
         return hashlib.sha256(text.encode()).hexdigest().upper()
 
     def computed(self, chunk: Chunk) -> Chunk:
-        """Return a chunk of which only the host and the position are kept."""
+        """Return the full chunk for one kept as host and position."""
         host = _HOST.match(chunk.url)
         if host is None:
             return chunk
         return replace(chunk, url=host[0] + self.chunk_id(chunk.pos), kept=host_only(chunk.url, chunk.pos))
 
     def shown(self, chunk: Chunk) -> Chunk:
-        """Return a chunk as it is kept with its URL."""
+        """Return the chunk with a full URL, computed if need be."""
         return self.computed(chunk) if "#" in chunk.url else chunk
 
 

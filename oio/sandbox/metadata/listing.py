@@ -39,7 +39,7 @@ def list_objects(
 ) -> Page[Content]:
     """Return one page of the objects of a container, as the real service cuts it.
 
-    :param expired: tells whether to answer with what was found so far.
+    :param expired: tells whether to end the page with the items found so far.
     :param seen: receives the containers that were read, which are shards of this one if it has some.
     """
     # Only the first round may begin inside a name: another one would find the same rows for ever.

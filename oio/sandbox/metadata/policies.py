@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,11 +83,11 @@ class Policy:
         return int(self.options.get("nb_copy", "1"))
 
 
-def _parse(name: str, data_security: Mapping[str, str]) -> Policy:
-    pool, _, security = STORAGE_POLICY[name].partition(":")
-    if security == "NONE":
+@functools.lru_cache(maxsize=32)  # Tests make thousands of namespaces.
+def _parse(name: str, pool: str, security: str | None) -> Policy:
+    if security is None:
         return Policy(name, pool)
-    kind, _, text = data_security[security].partition("/")
+    kind, _, text = security.partition("/")
     options = dict(pair.split("=", 1) for pair in text.split(","))
     for placement_only in ("min_dist", "max_dist", "warn_dist"):
         options.pop(placement_only, None)
@@ -124,9 +124,10 @@ class Policies:
         if bucket is not None:
             place = "account_id={},bucket_name={}".format(*bucket)
             self.data_security["BACKBLAZE"] = f"backblaze/{place},min_dist=0,nb_copy=1"
-        self._policies = {"NONE": Policy("NONE")} | {
-            name: _parse(name, self.data_security) for name in STORAGE_POLICY
-        }
+        self._policies = {"NONE": Policy("NONE")}
+        for name, described in STORAGE_POLICY.items():
+            pool, _, security = described.partition(":")
+            self._policies[name] = _parse(name, pool, self.data_security.get(security))
 
     def __contains__(self, name: str) -> bool:
         return name in self._policies

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How operators divide a container among shards: the steps, and the state that each of them leaves."""
+"""Steps in which operators divide a container among shards, and the state after each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UPPER: Final = "sys.m2.sharding.upper"
 _CLEANED: Final = "sys.m2.sharding.tables.cleaned"
 _VERSION: Final = "sys.m2.version"
 _TABLE: Final = "version:main."
-#: States of what is divided, and of a shard that is not yet one.
+#: States of a container that is being divided, and of a new shard before it is cleaned.
 _PREPARED: Final = "1"
 _LOCKED: Final = "2"
 _COPIED: Final = "128"
@@ -28,7 +28,7 @@ _CONFLICT: Final = 400
 
 
 def find(container: Container, percentages: Sequence[float]) -> list[tuple[str, str, int]]:
-    """Return ranges of names, each with so many percent of them: lower, upper, number of names."""
+    """Return a range (lower, upper, number of names) for each percentage of the names."""
     rows = container.db.execute(
         "SELECT DISTINCT name FROM aliases WHERE base = ? ORDER BY name", (container.base,)
     )
@@ -45,7 +45,7 @@ def find(container: Container, percentages: Sequence[float]) -> list[tuple[str, 
 
 
 def prepare(container: Container) -> dict[str, str]:
-    """Begin to divide a container, or a shard further; return what the next steps want to know."""
+    """Begin to divide a container, or a shard further; return the facts that the next steps need."""
     if container.get(shards.STATE) in {_PREPARED, _LOCKED}:
         raise Refusal(_CONFLICT, "Sharding is in progress", _CONFLICT)
     now = str(container.clock.now())
@@ -62,7 +62,7 @@ def prepare(container: Container) -> dict[str, str]:
 
 
 def describe_new(parent: Container, shard: Container, lower: str, upper: str, timestamp: str) -> None:
-    """Describe a shard that was just made, and has nothing yet."""
+    """Set the properties of a new, empty shard."""
     inherited = ("sys.m2.ctime", "sys.m2.policy", "stats.", _VERSION)
     kept = {key: value for key, value in parent.properties().items() if key.startswith(inherited)}
     tables = {
@@ -86,7 +86,7 @@ def describe_new(parent: Container, shard: Container, lower: str, upper: str, ti
 
 
 def lock(container: Container) -> None:
-    """Let nobody change what is divided, until it is."""
+    """Lock a container against changes until it is divided."""
     if container.get(shards.STATE) != _PREPARED:
         raise Refusal(_CONFLICT, "Sharding is not in progress", _CONFLICT)
     container.set(shards.STATE, _LOCKED)
@@ -94,7 +94,7 @@ def lock(container: Container) -> None:
 
 
 def replace(root: Container, wanted: Sequence[shards.Range]) -> None:
-    """Let shards have the objects of their ranges, in the place of who had them: the root, or other shards.
+    """Move objects into the shards of their ranges, from the root or from the shards that these replace.
 
     :raises Refusal: there are gaps, or the ranges are not those of whole shards.
     """
@@ -118,12 +118,12 @@ def replace(root: Container, wanted: Sequence[shards.Range]) -> None:
 
 
 def _is_before(upper: str, last: str) -> bool:
-    """Compare two upper bounds, of which an empty one is none."""
+    """Whether one upper bound is at or below another; an empty one is infinite."""
     return not last or bool(upper and upper <= last)
 
 
 def clean(container: Container) -> None:
-    """Remove what belongs to others, which is nothing here, and count what is left."""
+    """Count the objects of a divided container; here, nothing of other shards has to be removed."""
     if container.get(shards.STATE) in {_COPIED, shards.DONE}:
         now = container.clock.now()
         container.update({_CLEANED: "", shards.STATE: shards.SHARD, shards.TIMESTAMP: str(now)})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shards: containers that hold the objects of another one, their root, each a range of names."""
+"""Shards: containers that each hold a range of the object names of another one, their root."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def part_of(container: Container, name: str) -> Container:
 
 
 def opened(root: Container, part: Range) -> Container:
-    """Return a shard, asked for through its root."""
+    """Return a shard opened through its root."""
     (base,) = root.db.execute("SELECT id FROM bases WHERE cid = ?", (part.cid,)).fetchone()
     target = Directory(root.db).get(Target(part.cid))
     return Container(
@@ -80,7 +80,7 @@ def opened(root: Container, part: Range) -> Container:
 
 
 class ShardFrozen(Refusal):
-    """A change through the root of a shard that is frozen: the shard sends it back, in circles.
+    """A change through the root of a frozen shard: root and shard redirect it to each other for ever.
 
     :param shard: ID of the shard.
     """
@@ -105,7 +105,7 @@ def target_of(root: Target, timestamp: int, index: int) -> Target:
 def move(root: Container, shard: Container, lower: str, upper: str, peer: str) -> None:
     """Move the objects of a range into a shard.
 
-    :param peer: the service that has the shard.
+    :param peer: address of the service that holds the shard.
     """
     move_objects(root, shard, lower, upper)
     _describe(root, shard, lower, upper, peer)

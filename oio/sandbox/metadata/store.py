@@ -44,7 +44,7 @@ class Metadata:
     :param path: file of the database.
     :param namespace: name of the namespace.
     :param meta2: address that the directory gives as the service of containers.
-    :param release: what the containers behave like.
+    :param release: release of the services to imitate.
     :param max_versions: versions kept of an object when its container does not say (1: versioning is off).
     :param strict: enforce quotas, and refuse malformed system properties; real services only store them.
     :param delete_chunks: called with the URLs of chunks without owner after a change, when it is durable.
@@ -80,7 +80,7 @@ class Metadata:
     def close(self) -> None:
         """Close the database."""
         if not self._closed:
-            # What a full disk keeps from being removed is delivered again at the next start.
+            # News that a full disk keeps here are delivered again at the next start.
             with suppress(sqlite3.OperationalError), self._transaction() as db:
                 self._outbox.remove_sent(db)
             self._database.close()
@@ -168,14 +168,14 @@ class Metadata:
         return True
 
     def leave_half_made(self, target: Target) -> None:
-        """Create the reference of a container but no base, as a creation that fails half-way does."""
+        """Create the reference of a container without its base, as a creation that fails half-way does."""
         with self._transaction() as db:
             directory = Directory(db)
             directory.create(target, {})
             directory.link(target, META2, self.meta2)
 
     def destroy(self, target: Target, *, force: bool) -> None:
-        """Destroy a container; a frozen one that is refused, because it has chunks, comes out enabled."""
+        """Destroy a container; a frozen one that still has chunks is refused, and enabled."""
         now = self.clock.now()
         with self._transaction() as db:
             container = self._open(db, target)
@@ -224,7 +224,7 @@ class Metadata:
         return made
 
     def create_shard(self, place: Target, parent: Target, bounds: tuple[str, str], timestamp: str) -> None:
-        """Make a shard that has nothing yet, of a container that is prepared to be divided."""
+        """Make an empty shard of a container that is prepared to be divided."""
         with self._transaction() as db:
             source = self._open(db, parent)
             directory = Directory(db)

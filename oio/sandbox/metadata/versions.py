@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 _KEEP_DELETED: Final = 7 * 24 * 3600
 FLUSH_PAGE: Final = 1000
-#: State of draining and flushing: nothing is left to do.
+#: State of draining and flushing that have ended.
 _DONE: Final = 3
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """What a deletion has deleted or made: a version, which is a delete marker or not."""
+    """Version that a deletion has deleted or made; it may be a delete marker."""
 
     version: int
     marker: bool
@@ -132,7 +132,7 @@ def flush(container: Container, limit: int = FLUSH_PAGE) -> bool:
 
 
 def drain_all(container: Container, limit: int = FLUSH_PAGE) -> bool:
-    """Drain objects up to a limit, where that was asked for; return whether some are left."""
+    """Drain objects up to a limit, if the container asks for it; return whether some are left."""
     if container.get("sys.m2.draining.state") is None:
         raise bad_request("No draining in progress")
     selection = [content for content in contents(container, "1") if not (content.deleted or content.drained)]

@@ -46,7 +46,7 @@ def _cache_show(backend: Backend, _call: Call) -> Response:
 
 
 def _forward(answer: Callable[[Backend, Call], Response]) -> Callable[[Backend, Call], Response]:
-    """Return a handler that answers in place of the service that the request names."""
+    """Return a handler that answers for the service that the request names."""
 
     def forward(backend: Backend, call: Call) -> Response:
         name = call.param("id")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _UNSET: Final = -2
 _FAILED: Final = 500
-#: The policy that later services do not have, and its data security.
+#: The policy that the 2026 release does not have, and its data security.
 _GONE: Final = "BACKBLAZE"
 
 

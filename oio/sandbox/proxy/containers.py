@@ -214,7 +214,7 @@ def _get_properties(backend: Backend, call: Call) -> Response:
     with backend.metadata.reading(call.target(), even_disabled=True) as container:
         system = container.system_properties()
         if call.flag("urgent"):
-            # Those that a shard has inherited stay.
+            # Properties that a shard has inherited win.
             system = container.statistics() | system
         return ok({"properties": container.user_properties(), "system": system})
 
@@ -229,7 +229,7 @@ def _set_properties(backend: Backend, call: Call) -> Response:
     if backend.metadata.strict and system.get(_POLICY):
         backend.policies.get(system[_POLICY])
     with backend.metadata.writing(call.target(), even=_ANY_STATUS) as container:
-        # The later service keeps the others whatever the request says.
+        # The 2026 service ignores "flush".
         flush = call.flag("flush") and not backend.release.later_fields
         container.set_user_properties(properties, flush=flush)
         container.update(system)
@@ -312,7 +312,7 @@ def _version_marker(backend: Backend, call: Call) -> int | None:
 
 
 def _vacuum(backend: Backend, call: Call) -> Response:
-    # Services of today tell of the copies that the request names, which may be none.
+    # The 2026 service lists the copies that the request names, which may be none.
     if backend.release.shards and not call.param("local"):
         return ok({})
     return _peer_status(backend, call)
@@ -363,7 +363,7 @@ _STAGES: Final = {"draining": CONTAINER_DRAINING, "flushing": CONTAINER_FLUSHING
 
 
 def refuse_stages(container: Container, action: str) -> None:
-    """Refuse what cannot be done while a container is drained or flushed."""
+    """Refuse an action while the container is drained or flushed."""
     for stage, status in _STAGES.items():
         if container.get(f"sys.m2.{stage}.state") in {"1", "2"}:
             raise Refusal(status, f"Container {stage} needed or in progress, cannot {action}")

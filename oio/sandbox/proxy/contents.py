@@ -194,7 +194,7 @@ def _chunk(item: object) -> Chunk:
 
 
 def _create_container(backend: Backend, call: Call, asked: object) -> None:
-    """Create the container of an object, with the properties that came with it unless they are wrong."""
+    """Create the container of an object, with the properties of the request unless they are invalid."""
     properties: dict[str, str] = {}
     system: dict[str, str] = {}
     if isinstance(asked, dict):
@@ -210,7 +210,7 @@ def _store(backend: Backend, call: Call, new: contents.NewContent) -> None:
         if backend.release.locks and call.flag("restore_drained"):
             refuse_stages(container, "restore")
         policy = backend.policies.get(new.policy)
-        # Other data are refused as such before their size is compared with that of the chunks.
+        # Data of another size are for contents.change_policy to refuse.
         check_object(policy, new.chunks, 0 if call.flag("change_policy") else new.size)
         _force_versioning(container, call)
         if call.flag("append"):

@@ -32,7 +32,7 @@ def container_headers(properties: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _header_name(key: str) -> str:
-    # Byte by byte.
+    # Sorted by their bytes.
     return re.sub(rb"[^0-9A-Za-z-]", b"-", key.encode()).decode()
 
 

@@ -80,7 +80,7 @@ def _unlink(backend: Backend, call: Call) -> Response:
 
 def _relink(backend: Backend, call: Call) -> Response:
     kind, body = _kind(call), call.json_object()
-    # Without what is kept, the real service crashes.
+    # Without "kept", the real service crashes.
     kept = _service(body.get("kept"))
     with backend.metadata.directory() as directory:
         target = directory.get(call.target())

@@ -45,7 +45,7 @@ def _prepare(backend: Backend, call: Call) -> Response:
 
 
 def _prepared(backend: Backend, call: Call) -> tuple[list[tuple[str, str]], Chunks, dict[str, str]]:
-    """Return the headers of an object to come, its chunks and their qualities; no container is looked at."""
+    """Return the headers of a new object, its chunks and their qualities, without a look at any container."""
     body = call.json()
     name = call.required("path", "Missing path")
     version = call.integer("version")
@@ -79,7 +79,7 @@ def _prepared(backend: Backend, call: Call) -> tuple[list[tuple[str, str]], Chun
 
 def _metachunks(backend: Backend, policy: Policy, size: int) -> int:
     """Return the number of metachunks for data of a size, one at least."""
-    # Of EC, 7.3 gives chunks for more metachunks than are needed.
+    # For EC, 7.3 gives chunks for more metachunks than are needed.
     filled = policy.required if backend.release.later_fields else 1
     return -(-max(size, 1) // (backend.chunk_size * filled))
 
@@ -123,7 +123,7 @@ def _policy(backend: Backend, name: object) -> Policy:
 
 
 def _ids(backend: Backend, call: Call, content: Content) -> Callable[[str], str]:
-    """Return what gives the ID of the chunk at a position."""
+    """Return the function from positions to chunk IDs."""
     if not backend.release.computed_ids:
         return _random_id
     owner = Owner(call.target().cid, content.name, content.version, content.policy or "")
@@ -193,7 +193,7 @@ def _spare(backend: Backend, call: Call) -> Response:
 
 
 def _spare_id(backend: Backend, call: Call, policy: Policy) -> str:
-    """Return the ID of a chunk that takes the place of another one: where it is computed, the same."""
+    """Return the ID of a chunk that replaces another one; a computed ID stays the same."""
     name, version, pos = call.param("path"), call.integer("version"), call.param("position")
     if not backend.release.computed_ids or name is None or version is None or pos is None:
         return _random_id("")

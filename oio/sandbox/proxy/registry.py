@@ -59,7 +59,7 @@ class Service:
 
     @property
     def score(self) -> int:
-        """How often it is chosen: never for 0, twice as often for 100 as for 50."""
+        """Weight in the choice of services: 0 is never chosen, 100 twice as often as 50."""
         return self.health if self.lock is None else self.lock
 
     @property
@@ -75,7 +75,7 @@ class Service:
     def description(self, *, full: bool, scores: bool = False) -> dict[str, object]:
         """Return the item of ``conscience/list``, with its statistics if ``full``.
 
-        :param scores: tell the scores and locks for reading and for writing apart, though they are the same.
+        :param scores: give scores and locks for reading and for writing apart (they are equal here).
         """
         tags = {key: value for key, value in self.tags.items() if full or not key.startswith("stat.")}
         if self.service_id:
@@ -213,7 +213,7 @@ class Conscience:
     def pool_of(self, policy: Policy) -> Pool:
         """Return the pool that places one metachunk of a policy."""
         pool = self._pools.get(policy.pool)
-        # One that is not declared (rawx17), or none at all: any services will do.
+        # The pool is not declared (rawx17), or the policy has none: any services will do.
         return pool if pool is not None else Pool((("rawx",),) * policy.width)
 
     def pool(self, name: str) -> Pool:
@@ -223,7 +223,7 @@ class Conscience:
         return self._pools[name]
 
     def choose(self, kind: str, count: int, slot: str | None = None) -> tuple[list[Service], bool]:
-        """Return ``count`` different services of a type, and whether ``slot`` had to be left."""
+        """Return ``count`` different services of a type, and whether some are outside ``slot``."""
         services = self.services(kind)
         inside = [service for service in services if slot is None or slot in service.slots]
         chosen: list[Service] = []

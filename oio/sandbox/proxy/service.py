@@ -25,9 +25,9 @@ _MEASURED: Final = frozenset(
         *("content/truncate", "content/delete", "content/drain"),
     }
 )
-#: Routes that came later.
+#: Routes of the 2026 release only.
 _LATER: Final = frozenset({"content/transition", "container/drain", *(route for _, route in sharding.ROUTES)})
-#: Status of failures behind the proxy, which do not say whose they are.
+#: Status of failures behind the proxy; they do not name the service.
 _UNKNOWN: Final = 500
 #: Routes that work by stages, and say so even when they are refused.
 _STAGED: Final = ("container/flush", "container/drain")

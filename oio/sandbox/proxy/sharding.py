@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of the proxy about shards: what there are, and the steps in which operators make them."""
+"""Routes of the proxy about shards: their list, and the steps in which operators make them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _replace(backend: Backend, call: Call) -> Response:
 
 def _clean(backend: Backend, call: Call) -> Response:
     if call.param("local"):
-        # A copy of the container, of which there is none here.
+        # It is about a copy of the container, and none is made here.
         return done(_CLEAN)
     with backend.metadata.writing(call.target()) as container:
         sharding.clean(container)

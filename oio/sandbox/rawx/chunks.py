@@ -80,7 +80,7 @@ class ChunkStore(FileStore):
         super().__init__(volume, digits=3, algorithm="md5")
 
     def commit(self, upload: Writing, attributes: Attributes) -> None:
-        """Make a chunk that has been written exist, durably."""
+        """Publish a chunk that has been written, durably."""
         upload.finish(attributes.written())
         upload.keep()
 

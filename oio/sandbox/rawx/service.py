@@ -120,7 +120,7 @@ class Rawx:
         self._store = store
         self._index = index
         self._release = release
-        #: Whether it copies chunks; may be changed at any time.
+        #: Whether ``COPY`` is allowed; may be changed at any time.
         self.shallow_copy = release.shallow_copy
         self._lock = threading.Lock()
         self._hits: Counter[str] = Counter()
@@ -226,7 +226,7 @@ class Rawx:
             if length:
                 chunk.file.seek(offset)
                 headers.append(("Content-Type", _guess_type(chunk.file.read(min(length, _SNIFFED)))))
-        except BaseException:  # No response takes the file over.
+        except BaseException:  # No response will close the file.
             chunk.file.close()
             raise
         return Response(206 if part else 200, headers, FileSlice(chunk.file, offset, length))
@@ -351,7 +351,7 @@ def _metadata(headers: Headers) -> dict[str, str]:
 
 
 def _checked(meta: Mapping[str, str], fullpath: FullPath, upload: Writing) -> Attributes:
-    """Return the attributes of a chunk; refuse headers that contradict the data received."""
+    """Return the attributes of a received chunk; refuse headers that contradict its data."""
     digests = {name: meta.get(name) for name in ("chunk-hash", "metachunk-hash")}
     sizes = {name: meta.get(name) for name in ("chunk-size", "metachunk-size")}
     if any(value and not _HEX.match(value) for value in digests.values()):

@@ -43,7 +43,7 @@ class Rdir:
             return refused(bad_request(f"Unusable value: {exc}"))
 
     def _allows(self, method: str) -> bool:
-        """Whether chunks may be asked for with a method."""
+        """Whether the route of chunks has a method."""
         return method == "POST" or self._reverse.with_paths
 
 
@@ -83,14 +83,14 @@ def _push(reverse: ReverseDirectory, call: JsonCall) -> Response:
 def _delete(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume = _volume(call)
     for body in _bodies(reverse, call):
-        # Where paths are known, the content ID is not needed.
+        # Releases that know paths do not need the content ID.
         given = {"content_id": "", **body} if reverse.with_paths else body
         reverse.delete_chunk(volume, _chunk(given))
     return done()
 
 
 def _bodies(reverse: ReverseDirectory, call: JsonCall) -> list[dict[str, object]]:
-    """Return what a body is about: one object, or, where paths are known, a list of them."""
+    """Return the objects in a body: one, or a list in releases that know paths."""
     body = call.json()
     if isinstance(body, list) and reverse.with_paths:
         if not all(isinstance(item, dict) for item in body):

@@ -65,7 +65,7 @@ class ChunkEntry:
 
     @property
     def short_key(self) -> str:
-        """Key by which it is listed where paths are known."""
+        """Key in listings of releases that know paths."""
         return f"{self.container}|{self.chunk}"
 
     @classmethod
@@ -94,7 +94,7 @@ class ReverseDirectory:
 
     :param path: file of the database.
     :param delay: seconds until news of chunks and containers are applied.
-    :param with_paths: know the object of each chunk by path and version too.
+    :param with_paths: keep path and version of the object of each chunk.
     """
 
     def __init__(self, path: Path, delay: float = 0.0, *, with_paths: bool = False) -> None:

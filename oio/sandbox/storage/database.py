@@ -53,7 +53,7 @@ class Database:
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:  # Whatever ends the block, half a transaction must not stay open.
+            except BaseException:  # No end of the block may leave a transaction open.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durable files in one directory: chunks of a rawx, uploads to the B2.
 
-``<directory>/<first characters>/<name>`` holds the data of a file and nothing else, ``<name>.json`` a note on
-them, if there is one, and ``<name>.pending`` data that are being written. A file exists when its data do:
-they get their name last and lose it first. A crash leaves no half-made file, only leftovers that the next
-start removes.
+``<directory>/<first characters>/<name>`` holds the data of a file, ``<name>.json`` its note if there is one,
+and ``<name>.pending`` data that are being written. A file exists when its data do: they get their name last
+and lose it first. A crash leaves no half-made file, only leftovers that the next start removes.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Writing:
         self.size += len(block)
 
     def finish(self, note: bytes | None = None) -> None:
-        """Make the file exist, durably, for as long as it takes to decide whether it stays."""
+        """Give the file its name, durably; unless :meth:`keep` follows, it is removed again."""
         os.fsync(self._file.fileno())
         self._store.settle(self.name, note)
 
@@ -166,7 +165,7 @@ class FileStore:
             self._make_subdirectory(target)
             os.link(self.path(source), self.path(target, _PENDING))
             self.settle(target, note)
-        except BaseException as exc:  # What is half made must not be found.
+        except BaseException as exc:  # Half a link must not be found.
             self.discard(target)
             if isinstance(exc, FileNotFoundError):
                 raise NotStored(source) from None

@@ -26,11 +26,11 @@ CREATE INDEX IF NOT EXISTS inbox_by_date ON inbox (due);
 class Inbox:
     """News for one service, applied when they are due.
 
-    They are kept in its own database, so none is lost when it stops. There is no thread: whatever is due is
-    applied whenever the database is opened.
+    They are kept in its own database, so none is lost when it stops. There is no thread: each opening of
+    the database applies the news that are due.
 
     :param database: where the tables of the service and :data:`INBOX` are.
-    :param apply: called with an open transaction and each of the news, any JSON value.
+    :param apply: called with an open transaction and one piece of news, any JSON value.
     :param delay: seconds until news are due; 0 for at once, infinity for when :meth:`settle` is called.
     """
 

@@ -77,7 +77,7 @@ class Page(Generic[Row]):
 
     @property
     def next_row(self) -> Row | None:
-        """What comes next, in a listing without folders."""
+        """Row after the page, in a listing without folders."""
         return None if isinstance(self.following, Folder) else self.following
 
     @property
@@ -107,7 +107,7 @@ def list_page(
 
     :param source: returns the rows after a name (all of them for an empty one), sorted by their names.
     :param name_of: returns the name of a row.
-    :param select: picks among the rows of the right names those to list.
+    :param select: picks the rows to list among those of the right names.
     :param shown: a folder that an earlier page has shown; names in it are left out.
     :param folder_size: how many characters of the delimiter belong to the name of a folder; None for all.
     :param by_rounds: read rows by rounds.
