@@ -15,6 +15,7 @@ from urllib.parse import quote_plus, urlsplit
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import refuse_stranger
+from oio.common.checks import FRAMING_HEADERS, check_flag, check_framing
 from oio.common.constants import (
     ADMIN_HEADER,
     FORCEMASTER_HEADER,
@@ -23,7 +24,7 @@ from oio.common.constants import (
     STRLEN_REQID,
     TIMEOUT_HEADER,
 )
-from oio.common.easy_value import int_value, true_value
+from oio.common.easy_value import int_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.http_pools import request_timeout
 from oio.common.http_urllib3 import (
@@ -96,7 +97,8 @@ _READING = frozenset({"GET", "HEAD"})
 _TIMES = frozenset({"limits", "timeout", "connection_timeout", "read_timeout", "deadline"})
 #: Options that win over a header of the caller.
 _ASSIGNED = frozenset({"admin_mode", "force_master"})
-_CAPITALISED = frozenset({"connection", "content-type"})
+_LOOKED_AT = FRAMING_HEADERS | {"connection", "content-type"}
+"""Lower-case names that are sent in another spelling here, or that may contradict the body."""
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
 _SERVER_SHARE = 0.99
 
@@ -147,8 +149,8 @@ class HttpApi:
         self.pool_manager = pool_manager
         self.connection = connection
         self.service_type = service_type
-        self.admin_mode = true_value(kwargs.get("admin_mode", False))
-        self.force_master = true_value(kwargs.get("force_master", False))
+        self.admin_mode = check_flag("admin_mode", kwargs.get("admin_mode"))
+        self.force_master = check_flag("force_master", kwargs.get("force_master"))
         self._limits = Limits.of(kwargs.get("connection_timeout"), kwargs.get("read_timeout"))
         self._retry = check_retry("retry", kwargs.get("retry")) or self._retry
         self._on_event = kwargs.get("on_event")
@@ -401,18 +403,19 @@ class HttpApi:
         theirs = given.get("headers") or {}
         headers: Headers = {}
         for name, value in theirs.items():
-            simple = type(name) is str and name.islower() and name not in _CAPITALISED
+            simple = type(name) is str and name.islower() and name not in _LOOKED_AT
             if not simple and type(headers) is dict:
                 # A name may come in two spellings: those that are added here are lower-case but for two.
                 headers = urllib3.HTTPHeaderDict(headers)
+                check_framing(theirs, len(_encode_body(given, {}) or b""))
             headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         for option, header, text in self._flags:
             wish = given.get(option)
             if wish is None:
                 wish = getattr(self, option, None)
-            if (wish is True or (wish and true_value(wish))) and (
-                option in _ASSIGNED or header not in headers
-            ):
+            if not (wish is None or wish is True or wish is False):
+                wish = check_flag(option, wish)
+            if wish and (option in _ASSIGNED or header not in headers):
                 headers[header] = text
         if reqid := given.get("reqid"):
             headers[REQID_HEADER] = reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
@@ -468,12 +471,18 @@ def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
 
 def _decode_body(raw: bytes) -> Any:
     try:
-        # It is UTF-8: the standard function looks for other encodings first.
+        # Most often UTF-8: the standard function looks for other encodings first.
         text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
         answer, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return answer
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # A byte order mark, or another encoding.
+        return jsonlib.loads(raw)
     except (ValueError, RecursionError):
         return raw
-    return answer if end == len(text) else raw
 
 
 def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header: str | None) -> None:

@@ -42,7 +42,11 @@ _KEYS: dict[str, str] = {}
 """Names of headers that have come before -> the same in lower case."""
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse the name of a header that a service could read as another one, or as several.
+
+    :raises ValueError: it has blanks, colons or characters beyond ASCII
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"invalid name of a header: {name!r:.200}")
     if len(_SENT_NAMES) < _MOST_NAMES:
@@ -71,7 +75,7 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
     lines = [f"{method} {target} HTTP/1.1\r\n", f"Host: {host}\r\n", "Accept-Encoding: identity\r\n"]
     for name, value in fields:
         if name not in _SENT_NAMES:
-            _check_name(name)
+            check_name(name)
         lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}\r\n")
     lines.append("\r\n")
     text = "".join(lines)

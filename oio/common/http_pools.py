@@ -25,7 +25,7 @@ from urllib3.util.ssl_ import resolve_cert_reqs
 
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.http_heads import HTTPResponse, host_of, request_head
+from oio.common.http_heads import HTTPResponse, check_name, host_of, request_head
 from oio.common.http_quick import QuickResponse
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
@@ -136,6 +136,9 @@ class _GreenHTTPConnection(HTTPConnection):
         self._asked = None
         if self._answer is not None:
             self._check_answered(self._answer)
+        for name in fields:
+            # urllib3 lets blanks pass, which services cut off.
+            check_name(name)
         options["chunked"] = chunked
         try:
             super().request(method, url, body, headers, **options)

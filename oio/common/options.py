@@ -9,6 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from oio.common.checks import check_framing
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
@@ -214,8 +215,11 @@ class Options:
             fields["limits"] = replace(base.limits, is_phase=is_phase, **times)
         if request_attempts not in (None, ""):
             fields["retry"] = (made.retry or Retry()).times(request_attempts)
-        own = base.reqid if made.headers is base.headers else ""
+        is_default = made.headers is base.headers
+        own = base.reqid if is_default else ""
         fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own)
+        if not is_default:
+            check_framing(made.headers)
         if begin is not None:
             if made.limits.read is not None and made.limits.deadline is None:
                 fields["limits"] = made.limits.renewed()

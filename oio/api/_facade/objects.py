@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall, warn_deprecated
 from oio.api._facade.checks import (
-    check_flag,
     check_names,
     check_properties,
     check_property_names,
@@ -23,6 +22,7 @@ from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongValue
 from oio.common.cache import forget_object
+from oio.common.checks import check_flag
 from oio.common.easy_value import boolean_value
 from oio.common.utils import shorten
 
