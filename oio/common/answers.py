@@ -28,7 +28,7 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
     :param resp: the response
     :param body: its body, decoded when it was JSON
     :param service: address of the service, for the exception
-    :returns: the body; an empty one for None that is made up
+    :returns: the body; an empty one when the answer of an application's test has none
     :raises OioProtocolError: it is something else
     """
     if isinstance(body, kind):
@@ -50,7 +50,7 @@ def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
 
     The fake answers of applications may have none: their listings end there.
 
-    :raises OioProtocolError: it is missing, or tells nothing
+    :raises OioProtocolError: it is missing, or neither true nor false
     """
     text = resp.headers.get(header)
     if text is None and is_made_up(resp):
@@ -64,9 +64,9 @@ def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
 
 
 def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = None) -> None:
-    """Refuse an answer that comes from no service of the namespace: it says nothing about the request.
+    """Refuse an answer that no service of the namespace gives: it says nothing about the request.
 
-    :raises OioProtocolError: the answer is a web page, or sends us elsewhere, or is not the final one
+    :raises OioProtocolError: it is a web page, a redirection, or no final answer
     """
     text = ""
     if is_page(resp):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SYSTEM_FILE = "/etc/oio/sds.conf"
 _SYSTEM_DIRECTORY = "/etc/oio/sds.conf.d"
 _USER_FILE = "~/.oio/sds.conf"
-#: Some editors begin a file with a mark.
+#: Some editors begin a file with a byte order mark.
 _ENCODING = "utf-8-sig"
 
 NS_CONF_CACHE: dict[str, NamespaceConfiguration] = {}
@@ -54,7 +54,7 @@ class NamespaceConfiguration(dict[str, Any]):
 
 
 def _config_paths() -> Iterator[tuple[str, bool]]:
-    """Iterate over the files, and whether each overrides those before it or only makes up for them."""
+    """Iterate over the files; False marks the one that is only read when there is no other."""
     yield _SYSTEM_FILE, True
     for path in sorted(Path(_SYSTEM_DIRECTORY).glob("*")):
         yield str(path), True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Idle: TypeAlias = dict[Hashable, collections.deque[tuple[HTTPConnection, float]]]
     """Idle connections by key, each with the time since which it is (seconds of the clock)."""
 
-#: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
+#: Bounds of the number of idle connections and of their age in seconds: a rawx keeps them for an hour.
 MAX_IDLE = 256
 MAX_IDLE_SECONDS = 60.0
 
@@ -86,7 +86,7 @@ class ConnectionPool:
         self._note_releases()
 
     def _note_releases(self) -> None:
-        # A collection may strike while this very thread has the lock: its owner does this afterwards.
+        # The garbage collector may call this in the thread that has the lock, and that does this afterwards.
         while self._releases and self._lock.acquire(blocking=False):
             try:
                 left = self._forget_released()
@@ -129,7 +129,7 @@ class ConnectionPool:
             _close(connection)
 
     def kept_for(self, keys: Iterable[Hashable]) -> list[bool]:
-        """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
+        """Tell for each of some requests, given by key, whether an idle connection for it looks alive.
 
         Several may have the same key.
         """
@@ -222,7 +222,7 @@ class ConnectionPool:
         return self._count
 
     def forget(self) -> None:
-        """Drop everything without closing it for the servers: after a fork the sockets are the parent's."""
+        """Drop everything without telling the servers: after a fork the connections are the parent's."""
         left, holders = self._idle, self._holders - len(self._releases)
         self._start()
         self._holders = holders

@@ -69,11 +69,11 @@ URLLIB3_REQUESTS_KWARGS = (
     "chunked",
 )
 _REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "decode_content"})
-#: What our own clients ask with.
+#: Keywords of the requests of our own clients.
 _OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", "preload_content", "decode_content"})
 _UNREAD = {"preload_content": False, "decode_content": False}
 _AFTER_SCHEME = len("https://")
-#: Scheme and netloc of a URL, as they are known by.
+#: Scheme and netloc of a URL that pools are remembered by.
 _PLAIN_ORIGIN = re.compile(r'https?://[!"$-.0->@-~]+')
 #: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
 URLLIB3_POOLMANAGER_KWARGS = (
@@ -130,7 +130,7 @@ class SafePoolManager(urllib3.PoolManager):
     def send_as_is(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: urllib3.Timeout
     ) -> Any:
-        """Send a request to a URL whose dots mean nothing, and follow no redirection.
+        """Send a request to a URL without dot segments, and follow no redirection.
 
         :param url: quoted
         :returns: an answer whose body is not read yet
@@ -264,7 +264,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
     """
     if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
         return read
-    # A mock says that it is of the class that it stands for.
+    # Not isinstance(): a mock says that it is of the class that it stands for.
     if not issubclass(type(resp), urllib3.HTTPResponse):
         # Answers that applications' tests make up may be no more than a status.
         return getattr(resp, "data", b"")
@@ -305,7 +305,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
 def is_made_up(resp: object) -> bool:
     """Tell an answer that an application's test has put in the place of a real one.
 
-    Nothing can be lost on its way, so what it lacks is just not there.
+    Nothing can be lost on its way: it may lack parts that a real one has.
     """
     return type(resp) is not QuickResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
 

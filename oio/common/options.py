@@ -79,11 +79,11 @@ _FIELDS = {
     "version": "version",
     "write_grace": "write_grace",
 }
-"""Keyword of the published API -> field; those of time, attempts and content IDs are made otherwise."""
+"""Keyword of the published API -> field; keywords of time, attempts and content IDs are handled apart."""
 KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "request_attempts"})
 """Options that every call takes."""
 _SIZES = {"chunk_buffer_max": None, "chunk_buffer_min": None, "hold_up_to": HOLD_UP_TO, "parallel": 1}
-"""Options that may be text, and what stands for None and for an empty one."""
+"""Sizes, which may be text -> value of None and of an empty text."""
 _IN_REQUESTS = (
     "autocreate",
     "tls",
@@ -111,7 +111,7 @@ class Options:
     :param force_master: read from the master of each replicated database
     :param pool_manager: connections to the proxy and the account service
     :param perfdata: dict that gets figures of time (seconds)
-    :param figures_by_chunk: it gets those of each chunk; False for those of each chunk server, when calls
+    :param figures_by_chunk: it gets figures of each chunk; False for figures of each chunk server, when calls
         share it
     :param timeout: limit of each request, as urllib3 takes it
     :param cid: ID of the container, in upper case, instead of its names
@@ -129,7 +129,7 @@ class Options:
     :param write_grace: seconds for servers that are late with a chunk, once a quorum has done its part; None
         to wait as long as the write limit says
     :param hedge: ask a second chunk server when another is late: its connection, or its first byte
-    :param hedging: when that is, as the client has seen; None to ask no second one
+    :param hedging: delays that the client has seen, which tell when one is late; None to ask no second one
     :param ssl_context: for chunk servers that speak TLS
     :param on_event: is told of requests, see :mod:`oio.common.events`
     :param key_file: credentials for Backblaze
@@ -230,12 +230,12 @@ class Options:
     def changed(self, **changes: Any) -> Options:
         """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
         copy = object.__new__(Options)
-        # All at once: a dict is copied much sooner than it is filled, and takes half the room.
+        # A dict that is copied is ready much sooner than one that is filled, and takes half the memory.
         object.__setattr__(copy, "__dict__", {**vars(self), **changes})
         return copy
 
     def for_request(self) -> dict[str, Any]:
-        """Keywords of one request to the proxy or the account service, without those that say nothing."""
+        """Keywords of one request to the proxy or the account service, without those that are not set."""
         known: dict[str, Any] = {}
         fields = vars(self)
         for name in _IN_REQUESTS:
@@ -282,7 +282,7 @@ class Options:
     # --- the same, for another part of the call ---
 
     def watched(self) -> Options:
-        """For a call that has a listener: its own, if it makes one for each call."""
+        """For a call that has a listener: with the listener and the headers that this makes for the call."""
         assert self.on_event is not None
         headers = self.headers
         if more := headers_for_call(self.on_event):
@@ -302,11 +302,11 @@ class Options:
         return self.changed(limits=self.limits.per_request()) if self.limits.is_phase else self
 
     def for_cleaning(self) -> Options:
-        """For what must be done even after the deadline."""
+        """For the clean-up, which must be done even after the deadline."""
         return self.changed(limits=self.limits.for_cleaning())
 
     def for_leftovers(self) -> Options:
-        """For the removal of what servers that were left behind may hold: they may be late again."""
+        """For the removal of chunks that late servers may hold: these may be late again."""
         if self.write_grace is None:
             return self
         return replace(self, limits=self.limits.at_most(self.write_grace))
