@@ -35,14 +35,10 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
         return body
     if body is None and is_made_up(resp):
         return kind()
-    content_type = resp.headers.get("Content-Type", "no content type")[:64]
-    name = "object" if kind is dict else "array"
-    raise exc.OioProtocolError(
-        f"answer is not a JSON {name}: HTTP {resp.status}, {content_type}, {body[:64]!r}"
-        if isinstance(body, (bytes, str))
-        else f"answer is not a JSON {name}: HTTP {resp.status}, {type(body).__name__}",
-        service=service,
-    )
+    name, found = "object" if kind is dict else "array", type(body).__name__
+    if isinstance(body, (bytes, str)):
+        found = f"{resp.headers.get('Content-Type', 'no content type')[:64]}, {body[:64]!r}"
+    raise exc.OioProtocolError(f"answer is not a JSON {name}: HTTP {resp.status}, {found}", service=service)
 
 
 def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:

@@ -230,7 +230,7 @@ class Watch:
         """Tell that it begins."""
         try:
             tell(self._listener, self._begun)
-        except BaseException as err:  # What has begun ends.
+        except BaseException as err:  # A request that has begun ends.
             self.end(err)
             raise
 

@@ -412,22 +412,8 @@ class ServiceBusy(ClientException):
     default_http_status = 503
 
 
-_CLASS_OF_STATUS: dict[int | None, type[ClientException]] = {
-    cls.default_http_status: cls
-    for cls in (
-        BadRequest,
-        Unauthorized,
-        Forbidden,
-        NotFound,
-        MethodNotAllowed,
-        Conflict,
-        ContentDrained,
-        ClientPreconditionFailed,
-        TooLarge,
-        UnsatisfiableRange,
-        ServiceBusy,
-    )
-}
+# The classes above: those of programs that derive from them come later.
+_CLASS_OF_STATUS = {cls.default_http_status: cls for cls in ClientException.__subclasses__()}
 
 
 def brief(said: Any) -> Any:

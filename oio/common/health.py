@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 class Damage(str, enum.Enum):
@@ -233,7 +233,7 @@ class ObjectRepair:
     """
 
     health: ObjectHealth
-    chunks: tuple[ChunkRepair, ...] = field(default=())
+    chunks: tuple[ChunkRepair, ...] = ()
 
     @property
     def repaired(self) -> list[ChunkRepair]:

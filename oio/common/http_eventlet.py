@@ -100,7 +100,7 @@ class CustomHttpConnection(green.HTTPConnection):
         response = self.response_class(self.sock, method=method)
         try:
             response.begin()
-        except BaseException:  # What is half read is of no use.
+        except BaseException:  # A half-read answer is of no use.
             response.close()
             raise
         return response
@@ -184,7 +184,6 @@ class ChunkConnection:
         target: str,
         headers: Iterable[tuple[str, Any]],
         ssl_context: ssl.SSLContext | None = None,
-        pool: ConnectionPool | None = None,
         body: bytes = b"",
         kept: Any = None,
         is_replaced: bool = True,
@@ -193,11 +192,11 @@ class ChunkConnection:
         self._request = (method, target, list(headers), body)
         self._key = (scheme, netloc, ssl_context)
         self._pid = os.getpid()
-        self._pool = POOL if pool is None else pool
+
         self.said_twice = False
         self._response: Any = None
         # When this replaces one that has died, other kept ones may have died with it.
-        self._connection = self._pool.take(self._key) if kept is None and is_replaced else kept
+        self._connection = POOL.take(self._key) if kept is None and is_replaced else kept
         #: False to raise `DeadConnection` from now on when it turns out dead.
         self.is_replaced = is_replaced
         self._replay: list[Any] | None = [] if self._connection is not None else None
@@ -208,7 +207,7 @@ class ChunkConnection:
             self._send_head()
         except ConnectionError as err:
             self._replace(err)
-        except BaseException:  # What is half sent is of no use.
+        except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
 
@@ -242,7 +241,7 @@ class ChunkConnection:
                 self._send_head()
                 for data in replay:
                     self._send(data)
-        except BaseException:  # What is half sent is of no use.
+        except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
 
@@ -384,7 +383,7 @@ class ChunkConnection:
             # Another OS thread has ended it, maybe at this moment.
             return
         if self._reusable(connection):
-            self._pool.give(self._key, connection)
+            POOL.give(self._key, connection)
         else:
             self._drop(connection)
         # The answer may refer to its connection: together they would wait for the garbage collector.
@@ -455,4 +454,4 @@ def http_connect(
             flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
         else:
             flat.append((name, str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context, None, body, kept, is_replaced)
+    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body, kept, is_replaced)

@@ -218,7 +218,7 @@ class _GreenHTTPConnection(HTTPConnection):
         answer = HTTPResponse(self.sock, method=method)
         try:
             answer.begin()
-        except BaseException as err:  # What is half read is of no use.
+        except BaseException as err:  # A half-read answer is of no use.
             answer.close()
             if isinstance(err, green.OioTimeout):
                 err.doing = err.doing or "waiting for the answer"
@@ -370,7 +370,7 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             own = failure.__traceback__ or err.__traceback__
             policy.increment(method, target, None, failure, self, own)
             raise
-        except BaseException:  # What is half done is of no use.
+        except BaseException:  # A half-done request is of no use.
             self._discard(connection)
             raise
         if _URLLIB3_LOGGER.isEnabledFor(logging.DEBUG):

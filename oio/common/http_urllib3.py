@@ -117,12 +117,11 @@ class SafePoolManager(urllib3.PoolManager):
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request, see :meth:`urllib3.PoolManager.request`."""
-        if kwargs.keys() == _OF_CLIENTS and "/." not in url and self.proxy is None:
-            redirect, unread = kwargs["redirect"], not kwargs["preload_content"]
-            if unread and not (redirect or kwargs["decode_content"]):
-                headers = kwargs["headers"]
-                fields = self.headers if headers is None else headers
-                return self.send_as_is(method, url, fields, kwargs["body"], kwargs["timeout"])
+        is_ours = kwargs.keys() == _OF_CLIENTS and "/." not in url and self.proxy is None
+        if is_ours and not (kwargs["redirect"] or kwargs["preload_content"] or kwargs["decode_content"]):
+            headers = kwargs["headers"]
+            fields = self.headers if headers is None else headers
+            return self.send_as_is(method, url, fields, kwargs["body"], kwargs["timeout"])
         if not kwargs.keys() <= _REQUESTS_KWARGS:
             kwargs = {name: value for name, value in kwargs.items() if name in _REQUESTS_KWARGS}
         return super().request(method, url, **kwargs)
@@ -288,7 +287,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
                 left -= len(block)
                 # Tiny chunks may take long to read without a wait in which a time limit could strike.
                 green.eventlet_yield()
-        except BaseException:  # What is half read is of no use.
+        except BaseException:  # A half-read answer is of no use.
             resp.close()
             raise
         if left > 0:

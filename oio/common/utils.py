@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import math
 import os
@@ -324,7 +323,7 @@ def set_fd_non_blocking(fd: int) -> None:
 
 def set_fd_close_on_exec(fd: int) -> None:
     """Keep a file descriptor from the programs that this process executes."""
-    fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.fcntl(fd, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
+    os.set_inheritable(fd, False)
 
 
 def drop_privileges(user: str) -> None:
