@@ -201,7 +201,11 @@ class Watcher(NamedTuple):
             chunk=chunk,
         )
         watch = Watch(self.listener, begun)
-        watch.begin()
+        try:
+            tell(self.listener, begun)
+        except BaseException as err:  # A request that has begun ends.
+            watch.end(err)
+            raise
         return watch
 
     def tell(self, kind: str, **known: Any) -> None:
@@ -213,10 +217,9 @@ class Watcher(NamedTuple):
 class Watch:
     """A request that a listener follows to its end."""
 
-    __slots__ = ("_begun", "_left", "_listener", "_pid", "error", "received", "sent")
+    __slots__ = ("_begun", "_left", "_pid", "error", "received", "sent")
 
     def __init__(self, listener: Listener, begun: Event) -> None:
-        self._listener = listener
         #: Gives the listener once: two threads may close a connection at the same moment.
         self._left = iter((listener,))
         self._begun = begun
@@ -225,14 +228,6 @@ class Watch:
         self.sent = self.received = 0
         #: The failure: an exception, or text.
         self.error: object = None
-
-    def begin(self) -> None:
-        """Tell that it begins."""
-        try:
-            tell(self._listener, self._begun)
-        except BaseException as err:  # A request that has begun ends.
-            self.end(err)
-            raise
 
     def end(self, error: object = None, *, status: int = 0, is_whole: bool = True) -> None:
         """Tell that it is over. Only the first time counts, in the process that has begun it.

@@ -309,10 +309,6 @@ class _IdleConnections:
         elif item is not None:
             item.close()
 
-    def qsize(self) -> int:
-        """How many there are."""
-        return len(self.queue)
-
 
 class GreenHTTPConnectionPool(HTTPConnectionPool):
     """Green connections to one service."""

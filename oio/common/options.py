@@ -51,37 +51,6 @@ TIMES = {
     "deadline": "deadline",
 }
 """Keyword of the published API -> field of the limits."""
-_FIELDS = {
-    "admin_mode": "admin_mode",
-    "autocreate": "autocreate",
-    "backblaze_api_url": "backblaze_api_url",
-    "cache": "cache",
-    "chunk_buffer_max": "buffer_max",
-    "chunk_buffer_min": "buffer_min",
-    "chunk_checksum_algo": "checksum_algo",
-    "cid": "cid",
-    "force_master": "force_master",
-    "headers": "headers",
-    "hedge": "hedge",
-    "hold_up_to": "hold_up_to",
-    "key_file": "key_file",
-    "on_event": "on_event",
-    "on_unsatisfiable": "on_unsatisfiable",
-    "parallel": "parallel",
-    "perfdata": "perfdata",
-    "pool_manager": "pool_manager",
-    "reqid": "reqid",
-    "retry": "retry",
-    "ssl_context": "ssl_context",
-    "timeout": "timeout",
-    "tls": "tls",
-    "verify_checksum": "verify_checksum",
-    "version": "version",
-    "write_grace": "write_grace",
-}
-"""Keyword of the published API -> field; keywords of time, attempts and content IDs are handled apart."""
-KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "request_attempts"})
-"""Options that every call takes."""
 _SIZES = {"chunk_buffer_max": None, "chunk_buffer_min": None, "hold_up_to": HOLD_UP_TO, "parallel": 1}
 """Sizes, which may be text -> value of None and of an empty text."""
 _IN_REQUESTS = (
@@ -313,6 +282,19 @@ class Options:
 
 
 _BARE = Options()
+
+_KEYWORDS = {
+    "buffer_max": "chunk_buffer_max",
+    "buffer_min": "chunk_buffer_min",
+    "checksum_algo": "chunk_checksum_algo",
+}
+"""Field -> keyword of the published API, where they differ."""
+_MADE_OTHERWISE = {"content_id", "figures_by_chunk", "hedging", "limits"}
+"""Fields that are not simply the value of a keyword."""
+_FIELDS = {_KEYWORDS.get(name, name): name for name in vars(_BARE) if name not in _MADE_OTHERWISE}
+"""Keyword of the published API -> field."""
+KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "request_attempts"})
+"""Options that every call takes."""
 
 
 def identify(
