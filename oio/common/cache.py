@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 Cache: TypeAlias = MutableMapping[str, Any]
 
 _NEEDED = ("id", "version", "length", "chunk_method")
-"""Fields without which a description describes nothing."""
+"""Fields that every description of an object has."""
 _OVERRIDDEN = ("__getitem__", "__setitem__", "__delitem__", "get")
-"""Methods of the dictionaries that keep their items elsewhere."""
+"""Methods that a dictionary overrides to keep its items elsewhere."""
 
 
 def _get_container_metadata_cache_key(

@@ -65,7 +65,7 @@ OK = "ok"
 ABANDONED = "abandoned"
 """Outcome of a request that was given up before its end: it was late, or nobody wanted the rest."""
 UNUSABLE = "unusable"
-"""Outcome of a request whose answer does not fit it."""
+"""Outcome of a request whose answer cannot be used."""
 
 _numbers = itertools.count(1)
 
@@ -81,7 +81,7 @@ class Event:
     :param reqid: request ID, the same for all requests of a call; empty without one, as for Backblaze
     :param service: ``proxy``, ``account-service``, ``rawx``, ``rdir`` or ``b2``
     :param address: ``host:port`` of the service
-    :param operation: verb, and route without what changes from one request to the other:
+    :param operation: verb, and route without the parts that differ from one request to the next:
         ``GET content/locate``, ``PUT chunk``
     :param attempt: number of the attempt at this service, from 1; of a :data:`RETRIED`, the one to come.
         Requests to Backblaze are not counted: always 1 there

@@ -214,6 +214,7 @@ class HttpApi:
             copied
         :returns: the response and its body: an object when it was JSON, else bytes. (None, None) when a
             repeated request is refused because an earlier attempt has done it
+        :raises ValueError: headers contradict the length or the place of the request, or a flag is none
         :raises DeadlineReached: before anything is sent
         :raises OioNetworkException: or OioTimeout, when there is no proper answer
         :raises OioProtocolError: the answer does not come from a service

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
     Idle: TypeAlias = dict[Hashable, collections.deque[tuple[HTTPConnection, float]]]
-    """Idle connections by key, each with the time since which it is (seconds of the clock)."""
+    """Idle connections by key, each with the time at which it became idle (seconds of the clock)."""
 
 #: Bounds of the number of idle connections and of their age in seconds: a rawx keeps them for an hour.
 MAX_IDLE = 256
@@ -33,7 +33,7 @@ def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
     if sock is None:
         return
     if pid is None or pid == os.getpid():
-        # A socket that is closed already, or was never connected, is as we want it.
+        # It may be closed already, or never have been connected.
         with contextlib.suppress(OSError):
             sock.shutdown(_native_socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
@@ -48,8 +48,8 @@ def _close(connection: HTTPConnection) -> None:
 class ConnectionPool:
     """Idle connections to chunk servers, shared by all OS threads.
 
-    They are kept only while somebody has said with :meth:`hold` that they will be of use: when the last
-    holder is closed or collected, so are they.
+    They are kept as long as there is a holder, see :meth:`hold`, and closed when the last one is closed or
+    collected.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ConnectionPool:
         self._releases: collections.deque[None] = collections.deque()
 
     def hold(self, owner: object) -> weakref.finalize[[], object]:
-        """Keep idle connections for the sake of ``owner``, until the result is called or it is collected."""
+        """Keep idle connections until the result is called, or `owner` is collected."""
         with self._lock:
             self._holders += 1
         if self._releases:

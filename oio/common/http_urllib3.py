@@ -105,7 +105,12 @@ _MANAGERS: weakref.WeakSet[SafePoolManager] = weakref.WeakSet()
 
 
 class SafePoolManager(urllib3.PoolManager):
-    """A green pool manager whose ``request`` drops the keyword arguments that urllib3 does not know."""
+    """A green pool manager whose ``request`` drops the keyword arguments that urllib3 does not know.
+
+    :param num_pools: how many services are remembered
+    :param headers: of requests that bring none
+    :param kwargs: see :class:`urllib3.PoolManager`
+    """
 
     def __init__(self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(num_pools, headers, **kwargs)

@@ -40,7 +40,7 @@ class SharedOptions(_Defaults, total=False):
     """Options that calls and requests have in common."""
 
     headers: Mapping[str, object] | None
-    """Extra headers to pass to the services."""
+    """Extra headers to pass to the services; none that frame a request, such as ``Content-Length``."""
     reqid: str | bytes | None
     """ID of the request, seen by all the services; by default a new one for each call."""
     deadline: float | None

@@ -144,7 +144,7 @@ ONCE = Retry(attempts=1)
 
 
 def check_retry(name: str, value: object) -> Retry | None:
-    """Refuse what is no policy.
+    """Refuse a value that is no policy.
 
     :raises TypeError: it is something else
     """

@@ -181,7 +181,7 @@ class Source:
 
     @property
     def taken(self) -> int:
-        """Bytes that were read from here."""
+        """Bytes that were read from this object, those that it has read ahead not counted."""
         return self._given - len(self._ahead)
 
     def read(self, size: int) -> bytes:
@@ -255,7 +255,7 @@ class Source:
         return block
 
     def _fill(self, wanted: int) -> list[bytes]:
-        """Read a number of bytes, or all that are left, or more if the source gives them all the same."""
+        """Read `wanted` bytes, or fewer at the end; more if the source gives more than it is asked for."""
         blocks: list[bytes] = []
         with self._failures():
             while wanted > 0 and not self._ended:
@@ -433,7 +433,7 @@ class _Pauses:
 def _left_in(memory: io.BytesIO) -> int:
     """Bytes that are left to read.
 
-    To ask for the buffer would copy it, when it is that of the bytes that it was made of.
+    Its ``getbuffer()`` would copy the bytes that it was made of.
     """
     position = memory.tell()
     end = memory.seek(0, io.SEEK_END)
@@ -471,7 +471,7 @@ def _raw(source: Any) -> Any:
 
 
 def _length_of(source: Any) -> object:
-    """Bytes that an HTTP response still has, or anything else that is called a length."""
+    """Attribute ``length``: bytes that an HTTP response still has, or anything in other objects."""
     return getattr(_raw(source), "length", None)
 
 

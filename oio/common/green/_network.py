@@ -303,7 +303,7 @@ def _default_ssl_context() -> _ssl.SSLContext:
 
 
 def is_readable(sock: Any) -> bool:
-    """Whether a read would not block: data, or the end of the stream, are there. Never switches."""
+    """Whether a read would not block: there are data, or the stream has ended. Never switches."""
     if type(sock) is Socket and _poll is not None:
         # The descriptor of a closed socket may be another one's.
         return sock.fd.fileno() < 0 or bool((sock._poller or sock._make_poller()).poll(0))
@@ -330,9 +330,9 @@ def _polled(poller: Any, seconds: float) -> Any:
 
 
 def readable(sockets: Iterable[Any], seconds: float = 0.0) -> Container[int]:
-    """Descriptors of the sockets that a read would not block on. Never switches.
+    """Descriptors of the sockets on which a read would not block. Never switches.
 
-    :param seconds: to wait for the first of them, while no other green thread runs
+    :param seconds: to wait for the first of them; no other green thread runs meanwhile
     """
     if _poll is None:
         return _select.select([sock.fileno() for sock in sockets], [], [], seconds)[0]

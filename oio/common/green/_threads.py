@@ -75,7 +75,7 @@ class GuestHub:
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
     deferred: list[Timer]
-    """Timers that nobody needs before somebody waits here."""
+    """Timers that the hub only gets when somebody waits here."""
     keeps_time = False
     """Eventlet's own loop runs here, with timers that can be looked at."""
     listeners: dict[str, dict[int, Any]]
