@@ -51,7 +51,7 @@ def new_checksum(algorithm: str) -> Checksum:
 
 
 def algorithm_of(digest: str | None) -> str | None:
-    """Tell the algorithm of the checksum of a chunk or a metachunk; None when there is none, or an unknown one.
+    """Tell the algorithm of the checksum of a chunk or a metachunk; None for an unknown one, or for None.
 
     The length decides: chunk servers of 7.3.0 compute MD5 whatever the chunk method names, and those of
     today compute BLAKE3 under any name that they do not know.

@@ -25,7 +25,7 @@ class GeneratorIO(io.RawIOBase):
 
     :param gen: iterable of blocks: bytes, or text, which is encoded as UTF-8. A single block is one block,
         not a sequence of integers (pitfall 38). An empty block, or ``None``, is no end: there is nothing yet
-        (pitfall A1). Its exceptions come out as they are.
+        (pitfall A1). Exceptions of the generator come out as they are.
     :param sub_generator: accept items that are themselves iterables of blocks.
 
     Closing it closes the generator.
