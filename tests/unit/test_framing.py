@@ -119,7 +119,7 @@ WAYS = [
 )
 def test_header_that_contradicts_the_request_is_refused(way, name, value):
     with (
-        serving(Peer.wait_until_gone) as server,
+        serving(Peer.reset) as server,
         pytest.raises(ValueError, match=f"headers must not set '{name}'") as caught,
     ):
         way(server.address, {"x-more": "1", name: value})
@@ -129,7 +129,7 @@ def test_header_that_contradicts_the_request_is_refused(way, name, value):
 
 def test_name_with_a_blank_is_refused_however_the_request_is_written():
     with (
-        serving(Peer.wait_until_gone) as server,
+        serving(Peer.reset) as server,
         pytest.raises(ValueError, match="invalid name of a header: 'content-length '"),
     ):
         by_http_api(server.address, {"accept-encoding": "identity", "content-length ": "2"})
