@@ -49,7 +49,7 @@ class Telemetry:
 
     Metrics have the attributes ``oio.service`` and ``oio.operation``: histograms ``oio.request.duration``
     (seconds), ``oio.request.size`` and ``oio.response.size`` (bytes), also with ``oio.outcome``, and the
-    counter ``oio.events``, with ``oio.event``, of what is an event of a span.
+    counter ``oio.events``, with ``oio.event``, of the events of spans.
 
     Spans are made when requests have ended: a request that is under way is not seen. Services know the
     request ID.
@@ -77,7 +77,7 @@ class Telemetry:
         self._events = meter.create_counter("oio.events", "{event}", "Retries, failures and late servers")
 
     def for_call(self, _reqid: str) -> Listener:
-        """Get the listener of one call, whose spans belong to the one that is current now."""
+        """Get the listener of one call, whose spans belong to the span that is current now."""
         return partial(self, parent=context.get_current())
 
     def headers_for_call(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect, reading_answer
-from oio.common.easy_value import true_value
+from oio.common.checks import check_flag
 from oio.common.events import FAILED_OVER, RETRIED, tell
 from oio.common.http_api import NO_DATA, HttpApi
 from oio.common.learnt import Learnt
@@ -132,7 +132,7 @@ class AccountRequests(HttpApi):
         query: dict[str, object] = {} if account is None else {"id": account}
         query.update(params or {})
         wish = given.get("force_master")
-        if true_value(self.force_master if wish is None else wish):
+        if check_flag("force_master", self.force_master if wish is None else wish):
             # The service ignores the header that the proxy knows.
             query["force_master"] = 1
         self._maybe_refresh_endpoint(**given)

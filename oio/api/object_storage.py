@@ -129,7 +129,8 @@ class ObjectStorageApi(
     constructor:
 
     * ``headers``: dict of extra headers to pass to the services; those that each request sets for itself are
-      left out: ``Content-Length``, ``Expect``, ``Host``, ``Range``, ``Trailer`` and ``Transfer-Encoding``
+      left out: ``Content-Length``, ``Expect``, ``Host``, ``Range``, ``Trailer``, ``Transfer-Encoding``, and a
+      ``Connection`` that is neither ``close`` nor ``keep-alive``
     * ``reqid``: ID of the request, seen by all the services; by default a new one for each call
     * ``deadline``: end of the time granted to the call (seconds of :func:`time.monotonic`)
     * ``connection_timeout``, ``read_timeout``, ``write_timeout``: limits of each request (seconds)

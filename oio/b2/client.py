@@ -19,6 +19,7 @@ from oio.b2.names import DEFAULT_MIME_TYPE, Description, check_file_name
 from oio.b2.retry import Backoff
 from oio.b2.session import B2Limits, B2Session, Body, FileBody, JsonObject, decode_json
 from oio.b2.sizes import PART_SIZE
+from oio.common.checks import check_framing
 from oio.common.events import Watcher
 from oio.common.limits import check_seconds
 from oio.common.sources import Readable, bytes_of, check_limit
@@ -58,14 +59,18 @@ class Requests:
         :param file_descriptor: body: bytes, text, or a seekable binary file, sent from its current position
         :param json: decode the answer
         :returns: bytes, or what was decoded
+        :raises ValueError: headers contradict the length of the body, or the place it goes to
         :raises BackblazeException: the request is refused
         :raises OioNetworkException: there is no answer, or it is not JSON
         """
         what = f"{content_type} {url.partition('?')[0]}"
+        body, given = _body(file_descriptor), headers or {}
+        check_framing(given, len(body or b""))
+        known = {name: given[name] for name in given if name.lower() != "content-length"}
         try:
-            body, limits = _body(file_descriptor), B2Limits()
+            limits = B2Limits()
             with contextlib.closing(
-                self._session.open(content_type, url, headers, body, limits, what)
+                self._session.open(content_type, url, known, body, limits, what)
             ) as answer:
                 raw = answer.read_all(limits)
         except BackblazeException as err:

@@ -22,6 +22,7 @@ from oio.blob.watched import blame
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject
+from oio.common.checks import check_framing
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.options import Options
@@ -67,6 +68,7 @@ class ChunkReader(Candidates):
         **_kwargs: Any,
     ) -> None:
         options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
+        check_framing(headers)
         self._seek(chunk_iter, dict(headers), options)
         self.buf_size, self.align = buf_size, align
         self._exact = _kwargs.get("exact", True)

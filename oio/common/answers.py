@@ -28,21 +28,17 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
     :param resp: the response
     :param body: its body, decoded when it was JSON
     :param service: address of the service, for the exception
-    :returns: the body; an empty one for None that is made up
+    :returns: the body; an empty one when the answer of an application's test has none
     :raises OioProtocolError: it is something else
     """
     if isinstance(body, kind):
         return body
     if body is None and is_made_up(resp):
         return kind()
-    content_type = resp.headers.get("Content-Type", "no content type")[:64]
-    name = "object" if kind is dict else "array"
-    raise exc.OioProtocolError(
-        f"answer is not a JSON {name}: HTTP {resp.status}, {content_type}, {body[:64]!r}"
-        if isinstance(body, (bytes, str))
-        else f"answer is not a JSON {name}: HTTP {resp.status}, {type(body).__name__}",
-        service=service,
-    )
+    name, found = "object" if kind is dict else "array", type(body).__name__
+    if isinstance(body, (bytes, str)):
+        found = f"{resp.headers.get('Content-Type', 'no content type')[:64]}, {body[:64]!r}"
+    raise exc.OioProtocolError(f"answer is not a JSON {name}: HTTP {resp.status}, {found}", service=service)
 
 
 def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
@@ -50,7 +46,7 @@ def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
 
     The fake answers of applications may have none: their listings end there.
 
-    :raises OioProtocolError: it is missing, or tells nothing
+    :raises OioProtocolError: it is missing, or neither true nor false
     """
     text = resp.headers.get(header)
     if text is None and is_made_up(resp):
@@ -64,9 +60,9 @@ def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
 
 
 def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = None) -> None:
-    """Refuse an answer that comes from no service of the namespace: it says nothing about the request.
+    """Refuse an answer that no service of the namespace gives: it says nothing about the request.
 
-    :raises OioProtocolError: the answer is a web page, or sends us elsewhere, or is not the final one
+    :raises OioProtocolError: it is a web page, a redirection, or no final answer
     """
     text = ""
     if is_page(resp):

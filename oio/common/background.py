@@ -12,7 +12,7 @@ from logging import Logger
 from oio.common import green
 
 _PATIENCE = 5.0
-"""Seconds that closing waits at most for work that does not end when it is told to."""
+"""Seconds that closing waits for work that does not end at once."""
 
 _ALL: weakref.WeakSet[Background] = weakref.WeakSet()
 
@@ -36,7 +36,7 @@ class Background:
         _ALL.add(self)
 
     def _forget(self) -> None:
-        #: Held by the work, and never waited for.
+        #: Held while work runs; nobody waits for it.
         self._turn = green.Lock()
         self._running: tuple[threading.Thread, green.Interruption] | None = None
 
@@ -88,7 +88,7 @@ class Background:
         if self._running is not None:
             thread, interruption = self._running
             interruption.ask()
-            # The work itself may be what closes the client.
+            # The work itself may close the client.
             if thread is not threading.current_thread():
                 thread.join(_PATIENCE)
 
@@ -111,7 +111,7 @@ def _end_all() -> None:
 def _forget_all() -> None:
     for background in _every():
         if background._running is not None:
-            # A green thread has come into the child as well.
+            # If it runs in a green thread, it would go on in the child.
             background._running[1].ask()
         background._forget()
 

@@ -19,14 +19,14 @@ class ClosedFile(WrongValue):
 
 
 class BlockReader(Iterator[bytes]):
-    """An iterator of blocks that can be read like a binary file, to which there is no way back.
+    """An iterator of blocks that can also be read like a binary file, from its beginning to its end.
 
-    Blocks are given as they come; what :meth:`read` has left of one comes first. Copying functions such as
+    Blocks are given as they come, after the rest of one that :meth:`read` has begun. Functions such as
     :func:`shutil.copyfileobj`, and buffers such as :class:`io.BufferedReader`, take it as it is.
     """
 
     _rest: bytes | memoryview = b""
-    """What was not taken of the last block; ``__next__`` gives it first, by :meth:`_give_rest`."""
+    """Rest of the last block, which ``__next__`` must give first, by :meth:`_give_rest`."""
 
     @property
     @abc.abstractmethod

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 Cache: TypeAlias = MutableMapping[str, Any]
 
 _NEEDED = ("id", "version", "length", "chunk_method")
-"""Fields without which a description describes nothing."""
+"""Fields that every description of an object has."""
 _OVERRIDDEN = ("__getitem__", "__setitem__", "__delitem__", "get")
-"""Methods of the dictionaries that keep their items elsewhere."""
+"""Methods that a dictionary overrides to keep its items elsewhere."""
 
 
 def _get_container_metadata_cache_key(
@@ -72,7 +72,7 @@ object_key = _get_object_metadata_cache_key
 
 
 def copied(meta: Mapping[str, object]) -> JsonObject:
-    """Copy metadata, so that what the caller does to them is not seen by the next one."""
+    """Copy metadata, so that changes by the caller are not seen by the next one."""
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in meta.items()}
 
 
@@ -86,7 +86,7 @@ def _is_chunk(item: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ObjectEntry:
-    """What a cache tells about an object.
+    """Entry of a cache about an object.
 
     :param meta: its description, without the properties of the user
     :param chunks: its chunks, without their scores; None when they are not known
@@ -101,7 +101,7 @@ class ObjectEntry:
     def made(
         cls, meta: Mapping[str, object], chunks: Iterable[Mapping[str, object]] | None, properties: bool
     ) -> ObjectEntry:
-        """Make an entry of what services say.
+        """Make an entry of the answers of services.
 
         :param properties: whether the description has the properties of the user
         """
@@ -147,18 +147,18 @@ class ObjectEntry:
         return {**self.meta, "properties": dict(self.properties or {}) if properties else {}}
 
 
-# --- what is asked of services -----------------------------------------------------------------------
+# --- questions to services ---------------------------------------------------------------------------
 
 _QUESTIONS: set[Question] = set()
-"""Those that are being asked, by all threads."""
+"""Questions that are being asked, by all threads."""
 
 
 class Question:
     """A question that the cache could not answer, while it is asked.
 
-    Its answer is kept, unless the thing has changed since: another thread may have changed it after the
-    service has answered, and would not be there any more to remove what is out of date. All caches are taken
-    to be the same, because several may stand before the same memcached.
+    Its answer is kept, unless its subject has changed since: another thread may change it after the service
+    has answered, and has already removed the entries that were out of date then. All caches are taken to be
+    the same, because several may stand before the same memcached.
 
     :param key: of the answer
     """
@@ -178,6 +178,7 @@ class Question:
         _QUESTIONS.discard(self)
 
     def _is_outdated(self) -> bool:
+        # Type checkers would take the attribute for unchanged at the second look.
         return self.outdated
 
     def keep(self, answer: object) -> None:
@@ -186,7 +187,7 @@ class Question:
             return
         self._cache[self.key] = answer
         if self._is_outdated():
-            # The change came in between. Had it come later, it would remove the answer itself.
+            # The change came in between; a later one removes the answer itself.
             _remove(self._cache, self.key)
 
 
@@ -331,7 +332,7 @@ def forget_object(
     cid: str | None = None,
     cache: Cache | None = None,
 ) -> None:
-    """Remove from the cache what is out of date once an object has changed.
+    """Remove from the cache the entries that are out of date once an object has changed.
 
     Its own entry goes, or those of all objects when only its content ID is known; and that of its container,
     whose counters change too.

@@ -51,7 +51,7 @@ def new_checksum(algorithm: str) -> Checksum:
 
 
 def algorithm_of(digest: str | None) -> str | None:
-    """Tell the algorithm of the checksum of a chunk or a metachunk, None when there is none that is known.
+    """Tell the algorithm of the checksum of a chunk or a metachunk; None for an unknown one, or for None.
 
     The length decides: chunk servers of 7.3.0 compute MD5 whatever the chunk method names, and those of
     today compute BLAKE3 under any name that they do not know.
@@ -105,7 +105,7 @@ def checksum_of_object(digest: str | None, chunk_method: str) -> Checksum | None
 
 
 def differ(one: str, other: str) -> bool:
-    """Tell whether two checksums of the same data contradict each other; of two algorithms, they cannot.
+    """Tell whether two checksums of the same data contradict each other; those of two algorithms cannot.
 
     >>> differ("0" * 32, "1" * 32), differ("0" * 32, "1" * 64), differ("AB" * 16, "ab" * 16)
     (True, False, False)

@@ -16,14 +16,14 @@ _PLAIN_URL = re.compile(r"(https?)://([A-Za-z0-9.:_-]+)(/[A-Za-z0-9/._-]*)")
 ChunkDict: TypeAlias = "dict[str, Any]"
 """Chunk as the services and the published API describe it: ``url``, maybe ``real_url pos size hash``..."""
 Failure: TypeAlias = "BaseException | str"
-"""Why a chunk is lost: an exception, or a text that says more than one."""
+"""Why a chunk is lost: an exception, or text that tells more."""
 
 
 @functools.lru_cache(512)
 def place_of(address: str) -> tuple[str, str, str]:
     """Split the URL of a chunk: scheme, ``host:port`` and path.
 
-    :raises ValueError: it makes no sense
+    :raises ValueError: it is no URL
 
     >>> place_of("http://127.0.0.1:6010/0A")
     ('http', '127.0.0.1:6010', '/0A')
@@ -99,7 +99,7 @@ class Chunk:
         return place_of(self.url)[1]
 
     def named(self, url: str) -> Chunk:
-        """The same under another name, by which it can be reached as well."""
+        """The same with another URL, which is its address too."""
         return Chunk(url, url, self.position, self.index, self.size, self.hash, self.score)
 
     def stored(self, size: int, checksum: str | None) -> Chunk:
@@ -122,7 +122,7 @@ class Chunk:
 
     @property
     def md5(self) -> str | None:
-        """The same, if it is an MD5."""
+        """The digest, if it is an MD5."""
         known = self.digest
         return known if known and len(known) == _MD5_DIGITS else None
 
@@ -174,9 +174,9 @@ class Outcome:
 
 
 def to_remove(outcomes: Iterable[Outcome], *, only_failed: bool = False) -> list[Chunk]:
-    """Chunks that a server may hold, and no object names.
+    """Chunks that a server may hold although no object names them.
 
-    :param only_failed: the others were committed
+    :param only_failed: leave out those that are stored: they were committed
     """
     return [o.chunk for o in outcomes if o.maybe_stored and (o.error or not only_failed)]
 

@@ -87,11 +87,11 @@ class ProxyClient(HttpApi):
         self.endpoint = f"{scheme}://{netloc}{self._path}"
 
     def _operation(self, method: str, url: str) -> str:
-        # Requests to every object begin so.
+        # The namespace is the same in all of them.
         return super()._operation(method, url).replace(f" {self.ns}/", " ", 1)
 
     def _is_done(self, method: str, refusal: exc.OioException) -> bool:
-        # The cause of the first refusal may have been done all the same (pitfall 33).
+        # A service may carry out a request that it has refused for being busy (pitfall 33).
         return isinstance(refusal, exc.Conflict) and method.upper() == "POST" and refusal.status in _EXISTS
 
     def _elsewhere(self, url: str, failure: exc.OioException, tried: list[tuple[str, str]]) -> str | None:

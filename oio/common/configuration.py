@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SYSTEM_FILE = "/etc/oio/sds.conf"
 _SYSTEM_DIRECTORY = "/etc/oio/sds.conf.d"
 _USER_FILE = "~/.oio/sds.conf"
-#: Some editors begin a file with a mark.
+#: Some editors begin a file with a byte order mark.
 _ENCODING = "utf-8-sig"
 
 NS_CONF_CACHE: dict[str, NamespaceConfiguration] = {}
@@ -54,7 +54,7 @@ class NamespaceConfiguration(dict[str, Any]):
 
 
 def _config_paths() -> Iterator[tuple[str, bool]]:
-    """Iterate over the files, and whether each overrides those before it or only makes up for them."""
+    """Iterate over the files; False marks the one that is only read when there is no other."""
     yield _SYSTEM_FILE, True
     for path in sorted(Path(_SYSTEM_DIRECTORY).glob("*")):
         yield str(path), True
@@ -74,11 +74,18 @@ def _read_config_files() -> tuple[configparser.ConfigParser, list[str]]:
     files: list[str] = []
     for path, overrides in _config_paths():
         if overrides or not files:
-            try:
-                files += parser.read(path, encoding=_ENCODING)
-            except (configparser.Error, UnicodeDecodeError) as err:
-                raise ConfigurationException(f"cannot read {path}: {err}") from err
+            files += _read(parser, path)
     return parser, files
+
+
+def _read(parser: configparser.ConfigParser, path: str) -> list[str]:
+    """Read one more file; an empty list when it is not there."""
+    from configparser import Error
+
+    try:
+        return parser.read(path, encoding=_ENCODING)
+    except (Error, UnicodeDecodeError) as err:
+        raise ConfigurationException(f"cannot read {path}: {err}") from err
 
 
 def load_namespace_conf(
@@ -156,11 +163,8 @@ def read_conf(
         return parse_config(conf_path)
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict({parser.default_section: dict(defaults or {})})
-    try:
-        if not parser.read(conf_path, encoding=_ENCODING):
-            raise ConfigurationException(f"cannot read {conf_path}")
-    except (configparser.Error, UnicodeDecodeError) as err:
-        raise ConfigurationException(f"cannot read {conf_path}: {err}") from err
+    if not _read(parser, conf_path):
+        raise ConfigurationException(f"cannot read {conf_path}")
     if section_name is None:
         return {name: dict(parser[name]) for name in parser.sections()}
     if not parser.has_section(section_name):

@@ -14,7 +14,7 @@ METRIC_SYMBOLS = ("", "K", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 def _is_absent(value: object) -> bool:
-    # Not a set: what is asked may have no hash.
+    # Not a set: the value may have no hash.
     return value is None or value in ("", "None")
 
 
@@ -88,7 +88,7 @@ def convert_size(size: float, unit: str = "") -> str:
         return f"{size}{unit}"
     scaled = float(size)
     for symbol in METRIC_SYMBOLS:
-        # Compare what would be printed: 999999.9 is 1.000M, not 1000.000K.
+        # Compare the rounded number: 999999.9 is 1.000M, not 1000.000K.
         if abs(round(scaled, 3)) < 1000 or symbol == METRIC_SYMBOLS[-1]:
             break
         scaled /= 1000

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events of requests, for those who want to see what a client does.
+"""Events of requests, for listeners that follow the work of a client.
 
 A listener is given as ``on_event``, to the client or to a call, and is called with each :class:`Event`. It
 runs in the thread, or green thread, of the request, which waits for it: it must be quick, and must not wait
 for anything. It may be called while it runs already, when an abandoned stream is collected.
 
-An exception that a listener raises is logged, and changes nothing: data are not lost because nobody could
-look. Those that are none of its own pass through it as they do anywhere else: what signal handlers raise,
-:class:`KeyboardInterrupt`, time limits of the host.
+An exception of the listener is logged, and changes nothing: no data are lost because a listener fails.
+Exceptions of others pass through it: those of signal handlers, :class:`KeyboardInterrupt`, time limits of the
+host.
 
 >>> def show(event):
 ...     if event.kind == ENDED:
@@ -50,13 +50,13 @@ _LOGGER = logging.getLogger(__name__)
 BEGUN = "begun"
 """A request is about to be sent."""
 ENDED = "ended"
-"""The same request is over, whatever became of it: each that has begun ends, once."""
+"""A request is over, whatever its outcome: each that has begun ends, once."""
 RETRIED = "retried"
 """A request that failed is about to be sent again, to the same service."""
 FAILED_OVER = "failed_over"
-"""What failed is about to be asked of another service, whose address this is."""
+"""A request that failed is about to be sent to another service, at this address."""
 HEDGED = "hedged"
-"""A chunk server is late: another one, whose address this is, is asked as well."""
+"""A chunk server is late: another one, at this address, is asked too."""
 CHUNK_FAILED = "chunk_failed"
 """A chunk could not be read, written, linked or deleted. Its request may have ended well before."""
 
@@ -65,7 +65,7 @@ OK = "ok"
 ABANDONED = "abandoned"
 """Outcome of a request that was given up before its end: it was late, or nobody wanted the rest."""
 UNUSABLE = "unusable"
-"""Outcome of a request whose answer is not what was asked for."""
+"""Outcome of a request whose answer cannot be used."""
 
 _numbers = itertools.count(1)
 
@@ -76,22 +76,22 @@ class Event:
 
     :param kind: :data:`BEGUN`, :data:`ENDED`, :data:`RETRIED`, :data:`FAILED_OVER`, :data:`HEDGED` or
         :data:`CHUNK_FAILED`; later releases may have more
-    :param number: of the request, in this process: what has begun and what has ended have the same; 0 for
-        the other kinds
-    :param reqid: request ID, the same for all that a call does; empty when there is none, as in Backblaze
+    :param number: of the request in this process, the same at its beginning and its end; 0 for the other
+        kinds
+    :param reqid: request ID, the same for all requests of a call; empty without one, as for Backblaze
     :param service: ``proxy``, ``account-service``, ``rawx``, ``rdir`` or ``b2``
     :param address: ``host:port`` of the service
-    :param operation: verb, and route without what changes from one request to the other:
+    :param operation: verb, and route without the parts that differ from one request to the next:
         ``GET content/locate``, ``PUT chunk``
-    :param attempt: 1 for the first time that this is asked of this service; of a :data:`RETRIED`, the one
-        that comes. Requests to Backblaze are not counted: always 1 there
-    :param begin: when the request began, or the event was (seconds of :func:`time.monotonic`)
+    :param attempt: number of the attempt at this service, from 1; of a :data:`RETRIED`, the one to come.
+        Requests to Backblaze are not counted: always 1 there
+    :param begin: when the request began, or the event happened (seconds of :func:`time.monotonic`)
     :param seconds: since it began; of a chunk server, until the last byte was read
     :param sent: bytes of the body that was sent; of a chunk, of its data
     :param received: bytes of the body that was read
     :param outcome: :data:`OK`, ``HTTP 404`` and the like, :data:`ABANDONED`, :data:`UNUSABLE`, or the name
         of the class of an exception; empty before the end
-    :param error: what has failed, as text
+    :param error: the failure, as text
     :param chunk: URL of the chunk, where there is one
     """
 
@@ -137,7 +137,7 @@ class Event:
 
 
 Listener: TypeAlias = Callable[[Event], object]
-"""Is called with each event. What it returns is of no effect.
+"""Is called with each event; its result is ignored.
 
 One that has a method ``for_call(reqid)`` is asked, in the thread of the caller, for the listener of each
 call of the object storage API; one that has ``headers_for_call()``, for headers of all its requests.
@@ -145,9 +145,9 @@ call of the object storage API; one that has ``headers_for_call()``, for headers
 
 
 def outcome_of(error: object) -> str:
-    """Name what became of a request.
+    """Name the outcome of a request that has failed.
 
-    >>> outcome_of(ConnectionResetError("peer")), outcome_of("HTTP 507"), outcome_of("wrong range")
+     outcome_of(ConnectionResetError("peer")), outcome_of("HTTP 507"), outcome_of("wrong range")
     ('ConnectionResetError', 'HTTP 507', 'unusable')
     """
     if isinstance(error, BaseException):
@@ -182,7 +182,7 @@ def headers_for_call(listener: Listener) -> Mapping[str, str]:
 
 
 class Watcher(NamedTuple):
-    """A listener, and the ID of what it listens to."""
+    """A listener, and the request ID of the call that it follows."""
 
     listener: Listener
     reqid: str = ""
@@ -201,7 +201,11 @@ class Watcher(NamedTuple):
             chunk=chunk,
         )
         watch = Watch(self.listener, begun)
-        watch.begin()
+        try:
+            tell(self.listener, begun)
+        except BaseException as err:  # A request that has begun ends.
+            watch.end(err)
+            raise
         return watch
 
     def tell(self, kind: str, **known: Any) -> None:
@@ -213,31 +217,22 @@ class Watcher(NamedTuple):
 class Watch:
     """A request that a listener follows to its end."""
 
-    __slots__ = ("_begun", "_left", "_listener", "_pid", "error", "received", "sent")
+    __slots__ = ("_begun", "_left", "_pid", "error", "received", "sent")
 
     def __init__(self, listener: Listener, begun: Event) -> None:
-        self._listener = listener
-        # Two threads may close a connection at once: only one of them gets it.
+        #: Gives the listener once: two threads may close a connection at the same moment.
         self._left = iter((listener,))
         self._begun = begun
         self._pid = os.getpid()
         #: Bytes of the bodies.
         self.sent = self.received = 0
-        #: What has failed: an exception, or text.
+        #: The failure: an exception, or text.
         self.error: object = None
-
-    def begin(self) -> None:
-        """Tell that it begins."""
-        try:
-            tell(self._listener, self._begun)
-        except BaseException as err:  # What has begun ends.
-            self.end(err)
-            raise
 
     def end(self, error: object = None, *, status: int = 0, is_whole: bool = True) -> None:
         """Tell that it is over. Only the first time counts, in the process that has begun it.
 
-        :param error: what has failed, unless it is known: an exception, or text
+        :param error: the failure, an exception or text, instead of :attr:`error`
         :param status: of the answer; 0 for none
         :param is_whole: the answer was read to its end
         """

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn
 from oio.common.constants import REQID_HEADER
 
 MAX_TEXT = 2000
-"""Characters of what a service says that messages have."""
+"""Characters of the text of a service that a message quotes at most."""
 
 
 class _Explanation:
@@ -168,7 +168,7 @@ class UnrecoverableContent(ContentException):
 
 
 class ServiceUnavailable(OioException):
-    """Too many services failed to do what was asked."""
+    """Too many services failed."""
 
 
 class ObjectUnavailable(ServiceUnavailable):
@@ -254,7 +254,7 @@ class OioConnectionException(OioNetworkException):
 
 
 class OioProtocolError(OioNetworkException):
-    """What a service answered is not HTTP."""
+    """A service gave an answer that the protocol does not allow."""
 
 
 class OioTimeout(OioNetworkException):
@@ -412,26 +412,12 @@ class ServiceBusy(ClientException):
     default_http_status = 503
 
 
-_CLASS_OF_STATUS: dict[int | None, type[ClientException]] = {
-    cls.default_http_status: cls
-    for cls in (
-        BadRequest,
-        Unauthorized,
-        Forbidden,
-        NotFound,
-        MethodNotAllowed,
-        Conflict,
-        ContentDrained,
-        ClientPreconditionFailed,
-        TooLarge,
-        UnsatisfiableRange,
-        ServiceBusy,
-    )
-}
+# The classes above: those of programs that derive from them come later.
+_CLASS_OF_STATUS = {cls.default_http_status: cls for cls in ClientException.__subclasses__()}
 
 
 def brief(said: Any) -> Any:
-    """What a service says, cut when it is too long for a message; bytes are decoded.
+    """Text of a service, cut when it is too long for a message; bytes are decoded.
 
     >>> len(brief("x" * 9_000_000))
     2000

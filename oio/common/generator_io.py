@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _LINE_SIZE = 8192
 _NOTHING = memoryview(b"")
 _NOT_YET = memoryview(b"")
-"""What stands for None; another object than an empty block."""
+"""Stands for None: nothing yet. It is told from an empty block by its identity."""
 
 
 class WrongBlock(TypeError):
-    """A source gave something else than data."""
+    """A source gave something that is no data."""
 
 
 class GeneratorIO(io.RawIOBase):
@@ -25,7 +25,7 @@ class GeneratorIO(io.RawIOBase):
 
     :param gen: iterable of blocks: bytes, or text, which is encoded as UTF-8. A single block is one block,
         not a sequence of integers (pitfall 38). An empty block, or ``None``, is no end: there is nothing yet
-        (A1). What the generator raises comes out as it is.
+        (pitfall A1). Exceptions of the generator come out as they are.
     :param sub_generator: accept items that are themselves iterables of blocks.
 
     Closing it closes the generator.
@@ -70,7 +70,7 @@ class GeneratorIO(io.RawIOBase):
                 return None
             rest = found
         if len(rest) <= size:
-            # A buffer of which nothing is left is not held: its owner may change its size.
+            # A block that is given whole is not held: its owner may resize the buffer.
             self._rest = _NOTHING
             return rest
         self._rest = rest[size:]
@@ -91,7 +91,7 @@ class GeneratorIO(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        """Read what is there of the current block, and never wait for a second one.
+        """Read from the current block, and never wait for a second one.
 
         :returns: number of bytes; 0 at the end, None when the generator gave ``None``
         """
@@ -107,7 +107,7 @@ class GeneratorIO(io.RawIOBase):
         return size
 
     def read(self, size: int | None = None) -> bytes:
-        """Read exactly ``size`` bytes, or what is left; all of it when ``size`` is ``None`` or negative."""
+        """Read exactly ``size`` bytes, or fewer at the end; all that are left when it is None or negative."""
         self._check_open()
         if size is None or size < 0:
             return self.readall()
@@ -118,7 +118,7 @@ class GeneratorIO(io.RawIOBase):
         while block:
             parts.append(bytes(block))
             size -= len(block)
-            # The buffer is let go before its owner goes on.
+            # The buffer is let go before the generator goes on.
             block = _NOTHING
             if size:
                 block = self._take(size)
@@ -141,7 +141,7 @@ class GeneratorIO(io.RawIOBase):
         return block
 
     def close(self) -> None:
-        """Close the generator too, so that what it holds is freed now."""
+        """Close the generator too, so that its resources are freed now."""
         if not self.closed:
             close_gen = getattr(self._gen, "close", None)
             if close_gen is not None:

@@ -14,25 +14,25 @@ from oio.common import green
 from oio.common.checksums import BLAKE3, Checksum
 
 SMALL = 1 << 20
-"""Bytes of data so small that a thread does not pay."""
+"""Bytes of data up to which a thread costs more than it saves."""
 STEP = 262144
-"""Bytes that are worth waking a thread."""
+"""Bytes for which it pays to wake a thread."""
 BACKLOG = 3 << 20
-"""Bytes that may wait to be hashed, per checksum, but for the last block."""
+"""Bytes that may wait to be hashed, per checksum, not counting the last block."""
 RESUMED_AT = 1 << 20
 """Bytes that still wait when an owner who had to wait goes on: to wake it after each block costs more."""
 IDLE_SECONDS = 1.0
-"""Seconds after which a thread that has nothing to do ends."""
+"""Seconds after which an idle thread ends."""
 _PATIENCE = 1.0
-"""Seconds that ending waits at most for a thread, which hashes one block more."""
+"""Seconds to wait for the end of a thread, which may have a block to finish."""
 
 
 def in_threads(checksum: Checksum, size: int | None = None) -> Checksum:
     """Let threads compute a checksum that was just begun, where that pays.
 
-    :param size: bytes of the data, if that is known
+    :param size: bytes of the data; None when unknown
     """
-    # To hand BLAKE3 over costs as much as to compute it.
+    # To hand a block over takes as long as its BLAKE3.
     if getattr(checksum, "name", "") == BLAKE3 or (size is not None and size <= SMALL):
         return checksum
     return ThreadedChecksum(checksum, SMALL if size is None else 0)
@@ -56,19 +56,19 @@ class ThreadedChecksum:
         self._pending: collections.deque[bytes] = collections.deque()
         #: Bytes that are pending, or being hashed by a thread.
         self._backlog = 0
-        #: The thread that has it, or is about to. One that was too late for it may come all the same.
+        #: The thread that works on this, or is about to. Another one may still come to it, too late.
         self._worker: _Worker | None = None
         self._error: BaseException | None = None
-        # Held for an instant. A condition of the standard library would keep it when a signal handler raises.
+        # Held for an instant. A condition of the standard library stays locked when a signal handler raises.
         self._lock = green.Lock()
-        #: What the owner waits for; a thread releases it when no more than so many bytes are left.
+        #: Lock that the owner waits for; a thread releases it when no more than so many bytes are left.
         self._gate: Any = None
         self._awaited = 0
 
     def update(self, data: bytes, /) -> None:
         """Add data.
 
-        :raises BaseException: what the checksum has raised, maybe for earlier data
+        :raises BaseException: the one that the checksum has raised, maybe for earlier data
         """
         if self._left_small > 0:
             self._left_small -= len(data)
@@ -78,7 +78,7 @@ class ThreadedChecksum:
             self._pending.append(data)
             self._backlog += len(data)
         if self._worker is not None or (self._backlog >= STEP and self._hand_over()):
-            # No longer than to hash it here would take: not even a green thread has to let others run.
+            # This takes no longer than to hash it here, so a green thread need not let others run.
             if self._backlog > BACKLOG:
                 self._wait_for(RESUMED_AT)
         elif self._backlog >= STEP:
@@ -88,7 +88,7 @@ class ThreadedChecksum:
     def hexdigest(self) -> str:
         """Get the checksum of the data so far, in hexadecimal digits.
 
-        :raises BaseException: what the checksum has raised
+        :raises BaseException: the one that the checksum has raised
         """
         if self._left_small <= 0:
             self._wait_for(-1)
@@ -105,7 +105,7 @@ class ThreadedChecksum:
         if worker is None:
             return False
         with self._lock:
-            # Whatever interrupts this, the worker looks again after a while, and the state tells what to do.
+            # If this is interrupted, the worker looks at its jobs after a while, and goes by `_worker`.
             worker.jobs.append(self)
             self._worker = worker
             worker.wake()
@@ -115,7 +115,7 @@ class ThreadedChecksum:
             return True
 
     def _wait_for(self, backlog: int) -> None:
-        """Wait until a thread has left no more than so many bytes, or has left the checksum."""
+        """Wait until no more than `backlog` bytes are pending, or no thread has the checksum."""
         while True:
             with self._lock:
                 if self._worker is None or self._backlog <= backlog:
@@ -126,7 +126,7 @@ class ThreadedChecksum:
             gate.acquire()
 
     def _drain(self) -> None:
-        """Hash what is pending, in the thread of the owner."""
+        """Hash the pending blocks in the thread of the owner."""
         while self._pending:
             block = self._pending.popleft()
             self._backlog -= len(block)
@@ -135,7 +135,7 @@ class ThreadedChecksum:
     # --- in a worker ---
 
     def work(self, worker: _Worker) -> None:
-        """Hash what is pending, and leave the checksum to its owner."""
+        """Hash the pending blocks, and leave the checksum to its owner."""
         done = 0
         try:
             while (block := self._next(done, worker)) is not None:
@@ -144,10 +144,13 @@ class ThreadedChecksum:
         except BaseException as err:  # noqa: BLE001 - it is raised in the owner, who asks for the checksum.
             with self._lock:
                 self._error, self._worker = err, None
-                self._open()
+                self._wake_owner()
 
     def _next(self, done: int, worker: _Worker) -> bytes | None:
-        """Get the next block; None when the checksum is left, or is another thread's."""
+        """Get the next block; None when there is none, or the checksum belongs to another thread.
+
+        :param done: bytes of the block that was hashed
+        """
         with self._lock:
             if self._worker is not worker:
                 return None
@@ -156,10 +159,10 @@ class ThreadedChecksum:
             if block is None:
                 self._worker = None
             if block is None or self._backlog <= self._awaited:
-                self._open()
+                self._wake_owner()
             return block
 
-    def _open(self) -> None:
+    def _wake_owner(self) -> None:
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.release()
@@ -191,7 +194,7 @@ class _Worker:
             self._bell.release()
 
     def end(self) -> None:
-        """End it, when it is through with its current block; what is left is hashed by the owners."""
+        """End it after its current block; the owners hash the rest."""
         self.is_ending = True
         self.wake()
 
@@ -211,13 +214,13 @@ class _Worker:
                 with contextlib.suppress(ValueError):
                     self._idle.remove(self)
                     break
-            # Also when whoever has taken it was interrupted, and never came.
+            # Also when whoever had taken it was interrupted before giving it a job.
             if self not in self._idle:
                 self._idle.append(self)
         with contextlib.suppress(ValueError):
             self._idle.remove(self)
         self.has_ended = True
-        # Of those who did not see it.
+        # Jobs of owners who did not see that it has ended.
         self._work()
         self._workers.forget(self)
 
@@ -234,11 +237,11 @@ def spare_cores() -> int:
 class Workers:
     """Threads that compute checksums, begun when they are needed.
 
-    They are OS threads, of which a host that has patched its own knows nothing. They end when they have had
-    nothing to do for a while, and before the process forks.
+    They are OS threads, also in a host whose own threads are green. They end when they have been idle for a
+    while, and before the process forks.
 
     :param most: how many there may be; asked each time
-    :param idle_seconds: after which a thread that has nothing to do ends
+    :param idle_seconds: after which an idle thread ends
     """
 
     def __init__(self, most: Callable[[], int] = spare_cores, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -255,7 +258,7 @@ class Workers:
         self._is_closed = False
 
     def take(self) -> _Worker | None:
-        """Get a thread that has nothing to do; None when there is none."""
+        """Get an idle thread, or a new one; None when there are too many."""
         if self._is_closed:
             return None
         try:
@@ -290,7 +293,7 @@ class Workers:
         return len(self._all)
 
     def close(self) -> None:
-        """End the threads that have nothing to do; others are begun when they are needed."""
+        """End the idle threads; others are begun when they are needed."""
         ended = []
         with contextlib.suppress(IndexError):
             while True:
@@ -315,6 +318,6 @@ class Workers:
 
 
 WORKERS = Workers()
-"""Those of the process."""
+"""Threads of this process."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=WORKERS.end, after_in_parent=WORKERS.reopen, after_in_child=WORKERS.restart)

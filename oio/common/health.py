@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Health of objects: what is wrong with their chunks, and what became of repairs."""
+"""Health of objects: damage of their chunks, and results of repairs."""
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 class Damage(str, enum.Enum):
-    """What is wrong with a chunk.
+    """Kind of damage of a chunk.
 
     >>> Damage("wrong size") is Damage.WRONG_SIZE, str(Damage.WRONG_SIZE)
     (True, 'wrong size')
@@ -20,7 +20,7 @@ class Damage(str, enum.Enum):
     ABSENT = "absent"
     """The policy asks for it, and the services have recorded none."""
     WRONG_SIZE = "wrong size"
-    """Its file is longer or shorter than what was stored."""
+    """Its file is longer or shorter than the data that were stored."""
     WRONG_CHECKSUM = "wrong checksum"
     """Its data are not those that were stored."""
     WRONG_OWNER = "wrong owner"
@@ -143,8 +143,8 @@ class ObjectHealth:
     :param chunk_method: how its data are stored
     :param size: bytes
     :param metachunks: in order
-    :param error: why the object could not be looked at, or how its metachunks do not make it up; None if
-        neither is so
+    :param error: why the object could not be examined, or how its metachunks fail to make it up; None if all
+        of it was examined
 
     >>> chunk = ChunkHealth(0, None, "http://127.0.0.1:6010/0A", (Damage.MISSING,), "HTTP 404")
     >>> box = MetachunkHealth(0, 5, 1, 1, (chunk,))
@@ -208,7 +208,7 @@ class ObjectHealth:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRepair:
-    """What became of the repair of one chunk.
+    """Result of the repair of one chunk.
 
     :param chunk: as it was found
     :param url: of the chunk that is in its place now; None when nothing was changed
@@ -222,10 +222,10 @@ class ChunkRepair:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRepair:
-    """What became of the repair of one version of an object.
+    """Result of the repair of one version of an object.
 
     :param health: as it was found
-    :param chunks: what became of each damaged chunk, in order
+    :param chunks: result for each damaged chunk, in order
 
     >>> health = ObjectHealth("o", "1", "0A", "SINGLE", "plain/nb_copy=1", 5)
     >>> ObjectRepair(health).is_sound, ObjectRepair(health).status
@@ -233,7 +233,7 @@ class ObjectRepair:
     """
 
     health: ObjectHealth
-    chunks: tuple[ChunkRepair, ...] = field(default=())
+    chunks: tuple[ChunkRepair, ...] = ()
 
     @property
     def repaired(self) -> list[ChunkRepair]:
@@ -252,7 +252,7 @@ class ObjectRepair:
 
     @property
     def status(self) -> str:
-        """``sound`` before, ``repaired``, or what it is still: see :attr:`ObjectHealth.status`."""
+        """``sound`` before, ``repaired``, or else the status before: see :attr:`ObjectHealth.status`."""
         if self.is_sound:
             return "repaired" if self.chunks else "sound"
         return self.health.status

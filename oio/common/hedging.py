@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chunk servers that are late: when a read asks a rival, how often that may be, and which ones they were."""
+"""Hedging: when a chunk server is late, how often a rival may be asked, and which servers were late."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from oio.common.learnt import Learnt
 FIRST_DELAY = 0.5
 """Seconds until a first byte is late, as long as too little was measured."""
 SHORTEST_DELAY, LONGEST_DELAY = 0.05, 2.0
-"""Bounds of what was measured, in seconds: a disk that has to seek is not late."""
+"""Bounds of the measured delay, in seconds: a disk that has to seek is not late."""
 DELAY_FACTOR = 4
-"""A first byte is late after so many times the median: half the servers may be slow before that follows."""
+"""A first byte is late after this many times the median, which rises only once half the servers are slow."""
 SHARE = 0.1
-"""Requests to rivals for each request: servers that are overloaded do not get twice the load."""
+"""Requests to rivals for each request: overloaded servers must not get twice the load."""
 BURST = 10.0
 """Requests to rivals that may come at once."""
 CONNECTING_SECONDS = 0.5
-"""How long connecting to a rival may take: meanwhile, nobody looks for the answer that is late."""
+"""Seconds to connect to a rival; meanwhile, nobody looks for the late answer."""
 LATE_SECONDS = 10.0
-"""How long a server that was late is asked after the others."""
+"""Seconds for which a server that was late is asked after the others."""
 CONNECTING_AGAIN_SECONDS = 1.5
-"""How long a write lets a server connect that was late, and that it can do without: a lost SYN is sent again
-after one second."""
+"""Seconds that a write gives to the connection of a server that was late, and that it can do without: a lost
+SYN is sent again after one second."""
 _SAMPLES = 64
 _FEW, _MANY = 8, 32
-"""Samples after which the delay follows them, and after which they may make it longer than at first."""
+"""Samples after which the delay follows them, and after which it may exceed the first one."""
 
 
 class Hedging:
-    """What a client has seen of its chunk servers. Threads may share it.
+    """Delays of chunk servers, as a client has seen them. Threads may share it.
 
-    Nothing is exact when they do it at the same moment: a sample is lost, or a rival more is asked.
+    Nothing is locked: when two of them come at the same moment, a sample is lost, or one more rival asked.
 
     :param clock: gives the time, in seconds
 

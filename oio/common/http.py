@@ -136,7 +136,7 @@ def headers_from_object_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     for key, header_key in _PUT_KEYS.items():
         value = metadata[key]
         if key == "chunk_method" and "/" not in str(value):
-            # Without it, chunk servers of today hang up.
+            # Without the slash, chunk servers of today hang up.
             value = f"{value}/"
         headers[CHUNK_HEADERS[header_key]] = value if isinstance(value, (list, tuple)) else str(value)
     headers[CHUNK_HEADERS["content_path"]] = quote(metadata["content_path"])

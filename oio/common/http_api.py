@@ -15,6 +15,7 @@ from urllib.parse import quote_plus, urlsplit
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import refuse_stranger
+from oio.common.checks import FRAMING_HEADERS, check_flag, check_framing
 from oio.common.constants import (
     ADMIN_HEADER,
     FORCEMASTER_HEADER,
@@ -23,7 +24,7 @@ from oio.common.constants import (
     STRLEN_REQID,
     TIMEOUT_HEADER,
 )
-from oio.common.easy_value import int_value, true_value
+from oio.common.easy_value import int_value, text_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.http_pools import request_timeout
 from oio.common.http_quick import QuickResponse
@@ -40,7 +41,7 @@ from oio.common.http_urllib3 import (
 from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
-from oio.common.perfdata import Perfdata, add_figure
+from oio.common.perfdata import add_request
 from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
 from oio.common.utils import PLAIN
 
@@ -63,15 +64,15 @@ if TYPE_CHECKING:
     Params: TypeAlias = Mapping[str, object] | Iterable[tuple[str, object]] | None
 
     class RequestExtras(RequestOptions, total=False):
-        """What one request may have besides its options."""
+        """Parts of one request besides its options."""
 
         json: object
         """An object to send as JSON, instead of a body."""
         path: None
-        """Of no effect: applications' tests know it in listings."""
+        """Ignored: applications' tests expect it in listings."""
 
     class RequestParts(RequestExtras, total=False):
-        """All that a request has besides its method and its URL."""
+        """Parts of a request but for its method and its URL."""
 
         params: Params
         """Of the query; None values are left out, booleans are sent as 1 and 0."""
@@ -84,7 +85,7 @@ class _Nothing(Enum):
 
 
 NO_DATA = _Nothing.NO_DATA
-"""In the place of a body, when a request has none."""
+"""Stands for the body of a request that has none."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -97,7 +98,8 @@ _READING = frozenset({"GET", "HEAD"})
 _TIMES = frozenset({"limits", "timeout", "connection_timeout", "read_timeout", "deadline"})
 #: Options that win over a header of the caller.
 _ASSIGNED = frozenset({"admin_mode", "force_master"})
-_CAPITALISED = frozenset({"connection", "content-type"})
+_LOOKED_AT = FRAMING_HEADERS | {"connection", "content-type"}
+"""Lower-case names that are sent in another spelling here, or that may contradict the body."""
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
 _SERVER_SHARE = 0.99
 
@@ -150,8 +152,8 @@ class HttpApi:
         self.pool_manager = pool_manager
         self.connection = connection
         self.service_type = service_type
-        self.admin_mode = true_value(kwargs.get("admin_mode", False))
-        self.force_master = true_value(kwargs.get("force_master", False))
+        self.admin_mode = check_flag("admin_mode", kwargs.get("admin_mode"))
+        self.force_master = check_flag("force_master", kwargs.get("force_master"))
         self._limits = Limits.of(kwargs.get("connection_timeout"), kwargs.get("read_timeout"))
         self._retry = check_retry("retry", kwargs.get("retry")) or self._retry
         self._on_event = kwargs.get("on_event")
@@ -193,7 +195,7 @@ class HttpApi:
 
         :param url: whole, or a route of the endpoint when it begins with a slash
         :param given: options as keywords, or as one value under ``options``
-        :param data: the body. None is no body too, but is handed on: applications' tests look at it
+        :param data: the body. None is no body either, but is passed on: applications' tests look at it
         :param more: ``json``, ``headers``... of this request only
         """
         if url.startswith("/"):
@@ -213,8 +215,9 @@ class HttpApi:
         :param kwargs: options of the request; beside them ``data`` (the body, text or bytes) or ``json`` (an
             object to send as JSON), and ``params`` of the query. ``headers`` may be text or bytes, and are
             copied
-        :returns: the response and its body: an object when it was JSON, else bytes. (None, None) when what a
-            repeated request would create exists
+        :returns: the response and its body: an object when it was JSON, else bytes. (None, None) when a
+            repeated request is refused because an earlier attempt has done it
+        :raises ValueError: headers contradict the length or the place of the request, or a flag is none
         :raises DeadlineReached: before anything is sent
         :raises OioNetworkException: or OioTimeout, when there is no proper answer
         :raises OioProtocolError: the answer does not come from a service
@@ -280,7 +283,7 @@ class HttpApi:
         return ""
 
     def _operation(self, method: str, url: str) -> str:
-        """Name what a request does, without what changes from one to the other."""
+        """Name the operation of a request, without parts that differ from one request to the next."""
         return f"{method} {_VERSION.sub('', urlsplit(url).path)}"
 
     def _event(
@@ -367,7 +370,7 @@ class HttpApi:
             watch.received = len(raw)
         if perfdata is not None:
             spent = time.monotonic() - start
-            _add_perfdata(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
+            add_request(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
         answer = _decode_body(raw) if isinstance(raw, bytes) and raw else raw
         if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and is_page(resp)):
             self._refused(resp, answer, reqid, urlsplit(url).netloc)
@@ -376,7 +379,7 @@ class HttpApi:
     def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
         """Raise the exception that stands for an answer that is no result."""
         if resp.status >= 400:
-            # No variable here names it: it would keep itself by its traceback, and the connections with it.
+            # In a variable, it would keep itself alive by its traceback, and the connections with it.
             raise _refusal(resp, answer, reqid, service)
         refuse_stranger(resp, service, reqid)
 
@@ -411,22 +414,23 @@ class HttpApi:
         return request_timeout(*times) if times.read > 0 else None
 
     def _headers(self, given: RequestParts, timeout: urllib3.Timeout) -> Headers:
-        """Headers of one request: those of the caller, and what options stand for."""
+        """Headers of one request: those of the caller, and those that options stand for."""
         theirs = given.get("headers") or {}
         headers: Headers = {}
         for name, value in theirs.items():
-            simple = type(name) is str and name.islower() and name not in _CAPITALISED
+            simple = type(name) is str and name.islower() and name not in _LOOKED_AT
             if not simple and type(headers) is dict:
-                # A name may come in two spellings: those that are added here are lower-case but for two.
+                # A name may come in two spellings: all but two that are added here are in lower case.
                 headers = urllib3.HTTPHeaderDict(headers)
+                check_framing(theirs, len(_encode_body(given, {}) or b""))
             headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         for option, header, text in self._flags:
             wish = given.get(option)
             if wish is None:
                 wish = getattr(self, option, None)
-            if (wish is True or (wish and true_value(wish))) and (
-                option in _ASSIGNED or header not in headers
-            ):
+            if not (wish is None or wish is True or wish is False):
+                wish = check_flag(option, wish)
+            if wish and (option in _ASSIGNED or header not in headers):
                 headers[header] = text
         if reqid := given.get("reqid"):
             headers[REQID_HEADER] = reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
@@ -443,8 +447,7 @@ class HttpApi:
 
 
 def _reqid_of(given: RequestParts) -> str:
-    reqid = given.get("reqid") or ""
-    return reqid.decode("latin-1") if isinstance(reqid, bytes) else str(reqid)
+    return text_value(given.get("reqid") or "")
 
 
 @functools.lru_cache(2048)
@@ -453,7 +456,7 @@ def _quoted(text: str) -> str:
 
 
 def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
-    """Encode parameters as `urlencode` does, which does not know that most were encoded before."""
+    """Encode parameters as `urlencode` does, which does not remember those that were encoded before."""
     pairs = []
     for key, value in params.items() if type(params) is dict or isinstance(params, Mapping) else params:
         if value is None:
@@ -482,23 +485,18 @@ def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
 
 def _decode_body(raw: bytes) -> Any:
     try:
-        # It is UTF-8: the standard function looks for other encodings first.
+        # Most often UTF-8: the standard function looks for other encodings first.
         text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
         answer, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return answer
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # A byte order mark, or another encoding.
+        return jsonlib.loads(raw)
     except (ValueError, RecursionError):
         return raw
-    return answer if end == len(text) else raw
-
-
-def _add_perfdata(perfdata: Perfdata, service_type: str, overall: float, header: str | None) -> None:
-    """Add the time of a request (seconds) to the caller's figures, never replacing them (pitfall 121)."""
-    figures = perfdata.setdefault(service_type, {})
-    add_figure(figures, "overall", overall)
-    for item in (header or "").split(","):
-        name, _, value = item.partition("=")
-        # Longer ones are no times, and Python may refuse to read them.
-        if value.isdecimal() and len(value) < 20:
-            add_figure(figures, name, int(value) / 1e6)
 
 
 def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) -> exc.OioException:

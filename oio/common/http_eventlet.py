@@ -22,18 +22,18 @@ from oio.common.interruptions import interruption, pass_interruption
 if TYPE_CHECKING:
     from oio.common.events import Watch
 
-#: What may be sent again on a fresh connection when a kept one turns out dead (bytes).
+#: Bytes of a body that may be sent again on a fresh connection when a kept one turns out dead.
 MAX_REPLAY = 1 << 20
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: A close by another green thread shows up anywhere in the stack (pitfall 6).
 _CLOSED_UNDER_US = (AttributeError, ValueError, EOFError)
-#: Two processes would share out the bytes.
+#: Each of two processes would get a part of the bytes.
 _OF_PARENT = "Read on a source of the parent process"
 
 
 def _closed(err: Exception) -> OSError:
-    """Make the error of the network for what another green thread has closed.
+    """Make the network error for a connection that another green thread has closed.
 
     :param err: one of ``_CLOSED_UNDER_US``
     """
@@ -100,7 +100,7 @@ class CustomHttpConnection(green.HTTPConnection):
         response = self.response_class(self.sock, method=method)
         try:
             response.begin()
-        except BaseException:  # What is half read is of no use.
+        except BaseException:  # A half-read answer is of no use.
             response.close()
             raise
         return response
@@ -136,7 +136,7 @@ def _no_limit(_sent: int) -> contextlib.AbstractContextManager[object]:
 
 
 class Rest(tuple[Any, ...]):
-    """Pieces of a part of a body, the beginning of which is sent."""
+    """Pieces that are left of a part of a body whose beginning was sent."""
 
     __slots__ = ()
 
@@ -148,7 +148,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class DeadConnection(ConnectionError):
-    """A connection that was kept from before has died, which tells nothing of its server now."""
+    """A kept connection has died, which tells nothing about its server now."""
 
 
 class EarlyAnswer(ConnectionError):
@@ -167,8 +167,8 @@ class ChunkConnection:
 
     :meth:`close` ends the request: the connection goes back to the pool when its response was read to the
     end, otherwise it is closed. A kept connection that dies before the first byte of an answer is replaced
-    once (pitfall 135), unless the caller does it; ``said_twice`` tells that the server may have done what the
-    first one asked.
+    once (pitfall 135), unless the caller does it; ``said_twice`` tells that the server may have obeyed the
+    first request too.
     """
 
     watch: Watch | None = None
@@ -184,7 +184,6 @@ class ChunkConnection:
         target: str,
         headers: Iterable[tuple[str, Any]],
         ssl_context: ssl.SSLContext | None = None,
-        pool: ConnectionPool | None = None,
         body: bytes = b"",
         kept: Any = None,
         is_replaced: bool = True,
@@ -193,11 +192,11 @@ class ChunkConnection:
         self._request = (method, target, list(headers), body)
         self._key = (scheme, netloc, ssl_context)
         self._pid = os.getpid()
-        self._pool = POOL if pool is None else pool
+
         self.said_twice = False
         self._response: Any = None
-        # Where one has died, others that look alive may have died with it.
-        self._connection = self._pool.take(self._key) if kept is None and is_replaced else kept
+        # When this replaces one that has died, other kept ones may have died with it.
+        self._connection = POOL.take(self._key) if kept is None and is_replaced else kept
         #: False to raise `DeadConnection` from now on when it turns out dead.
         self.is_replaced = is_replaced
         self._replay: list[Any] | None = [] if self._connection is not None else None
@@ -208,7 +207,7 @@ class ChunkConnection:
             self._send_head()
         except ConnectionError as err:
             self._replace(err)
-        except BaseException:  # What is half sent is of no use.
+        except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
 
@@ -220,7 +219,7 @@ class ChunkConnection:
     def _replace(self, error: Exception, waiting: Waiting = _no_limit) -> None:
         """Send everything again on a fresh connection, if the dead one had been kept from before.
 
-        :param waiting: makes the context of all that
+        :param waiting: makes the context of connecting and sending
         """
         replay, self._replay = self._replay, None
         if replay is None or not self.is_replaced or interruption(error) is not None:
@@ -233,7 +232,7 @@ class ChunkConnection:
         if dead is None:
             # Another thread has closed it.
             raise error
-        # The server may have what the first request brought, be it only a part.
+        # The server may have got the first request, or a part of it.
         self.said_twice = True
         self._drop(dead)
         try:
@@ -242,14 +241,14 @@ class ChunkConnection:
                 self._send_head()
                 for data in replay:
                     self._send(data)
-        except BaseException:  # What is half sent is of no use.
+        except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
 
     def send_now(self, pieces: tuple[bytes, ...]) -> Rest:
-        """Send what can be sent without waiting; a failure shows up when the rest is sent.
+        """Send as much as possible without waiting; a failure shows up when the rest is sent.
 
-        :returns: what is left, for :meth:`send`
+        :returns: the rest, for :meth:`send`
         """
         is_late = self._replay_size >= MAX_REPLAY
         self._remember(pieces)
@@ -286,7 +285,7 @@ class ChunkConnection:
         """
         connection = self._connection
         try:
-            # Nothing need come where only our end is broken.
+            # Where only our end is broken, no answer need come.
             if not green.is_readable(connection.sock):
                 return
             with waiting(0):
@@ -294,7 +293,7 @@ class ChunkConnection:
         except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
             pass_interruption(err)
             return
-        # A server that tires of a kept connection may say so.
+        # A server that closes a kept connection may say so by a 408.
         if status >= http.HTTPStatus.BAD_REQUEST and status != http.HTTPStatus.REQUEST_TIMEOUT:
             raise EarlyAnswer(status)
 
@@ -384,10 +383,10 @@ class ChunkConnection:
             # Another OS thread has ended it, maybe at this moment.
             return
         if self._reusable(connection):
-            self._pool.give(self._key, connection)
+            POOL.give(self._key, connection)
         else:
             self._drop(connection)
-        # The answer may know its connection: together they would wait for the garbage collector.
+        # The answer may refer to its connection: together they would wait for the garbage collector.
         self._response = None
 
     def _drop(self, connection: Any) -> None:
@@ -455,4 +454,4 @@ def http_connect(
             flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
         else:
             flat.append((name, str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context, None, body, kept, is_replaced)
+    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body, kept, is_replaced)

@@ -16,19 +16,19 @@ Pairs = list[tuple[str, str]]
 Index = dict[str, list[str]]
 """Lower-case name of each header -> its name as it came first, and all its values."""
 _NOT_READ: Index = {}
-"""In the place of the headers of a head that was not read yet."""
+"""Stands for the headers until the head is read."""
 _NONE = ["", ""]
-"""In the place of a header that did not come."""
+"""Stands for a header that is missing."""
 
 _SWITCHING_PROTOCOLS = 101
 _MOST_LINES = 100
-"""Interim answers, and lines after the body, that one answer may have, as the standard bounds its headers."""
+"""Bound of the interim answers, and of the lines after the body, as of the headers in `http.client`."""
 _AT_ONCE = 8192
 """Bytes that are asked for first: most heads, and with them small bodies, fit."""
 _LONGEST_LINE = 65536
-"""Bytes of such a line that are read at once."""
+"""Bytes of a line after the body that are read at once."""
 _LONGEST_NAME = 200
-"""Characters of the longest name of a header that is not odd."""
+"""Characters of the longest name of a header that the quick parser reads; longer ones are odd."""
 _NAME = re.compile(r"[!-9;-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
@@ -37,12 +37,16 @@ _FIELD = re.compile(rf"({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*(.*)")
 _METHODS = frozenset({"COPY", "DELETE", "GET", "HEAD", "POST", "PUT"})
 _MOST_NAMES = 1024
 _SENT_NAMES: set[str] = set()
-"""Names of headers that were sent before: nothing is wrong with them."""
+"""Names of headers that have passed the check before."""
 _KEYS: dict[str, str] = {}
 """Names of headers that have come before -> the same in lower case."""
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse the name of a header that a service could read as another one, or as several.
+
+    :raises ValueError: it has blanks, colons or characters beyond ASCII
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"invalid name of a header: {name!r:.200}")
     if len(_SENT_NAMES) < _MOST_NAMES:
@@ -71,7 +75,7 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
     lines = [f"{method} {target} HTTP/1.1\r\n", f"Host: {host}\r\n", "Accept-Encoding: identity\r\n"]
     for name, value in fields:
         if name not in _SENT_NAMES:
-            _check_name(name)
+            check_name(name)
         lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}\r\n")
     lines.append("\r\n")
     text = "".join(lines)
@@ -93,7 +97,7 @@ def host_of(connection: http.client.HTTPConnection) -> str:
 
 
 def _plain_fields(text: str) -> Index | None:
-    """Read the lines of a head, without the last line break; None when one of them is odd."""
+    """Read the lines of a head, without the last line break; None when one needs the standard parser."""
     if not text:
         return {}
     lines = text.split("\r\n")
@@ -182,7 +186,7 @@ class _Lines:
 
 
 class _Unread:
-    """In the place of a file, before the first byte is read."""
+    """Stands for a file until the first byte is read."""
 
     def close(self) -> None: ...
 
@@ -193,7 +197,7 @@ _UNREAD: Any = _Unread()
 
 
 class _Whole(io.BytesIO):
-    """A body that is there."""
+    """A body that came along with the head."""
 
     def peek(self, _size: int = 0) -> bytes:
         return self.getvalue()[self.tell() :]
@@ -202,9 +206,9 @@ class _Whole(io.BytesIO):
 class HTTPResponse(http.client.HTTPResponse):
     """The standard response with a quick parser of plain heads, and bounds.
 
-    No time limit strikes while there is always more to read: what has no length is bounded in number. The
-    standard one would read sizes of chunks that are negative, believe what a head has that was cut off, and
-    take interim answers for final ones, and the final ones for those to the next requests.
+    No time limit strikes as long as there is more to read, so parts without a length are bounded in number.
+    The standard class accepts negative sizes of chunks and heads that were cut off. It takes interim answers
+    for final ones, and so the final ones for answers to the next requests.
     """
 
     #: The parser gave up in the middle of the head, as the keys of properties can make it do.
@@ -218,7 +222,7 @@ class HTTPResponse(http.client.HTTPResponse):
     longest: float = math.inf
     _interim = 0
     _source: Any = None
-    #: Nothing, until it is made: a signal handler may raise before.
+    #: None until it is made: a signal handler may raise before, and :meth:`close` looks at it.
     fp: Any = None
     # The standard one, in Python, has nothing to flush either.
     flush = io.BufferedIOBase.flush
@@ -229,7 +233,7 @@ class HTTPResponse(http.client.HTTPResponse):
         if not hasattr(sock, "file_after"):
             super().__init__(sock, debuglevel, method, url)
             return
-        # Read directly: a file is made for what does not come along with the head.
+        # Read directly: a file is only made for a body that does not come along with the head.
         self._source, self.fp = sock, _UNREAD
         self.debuglevel, self._method = debuglevel, method
         self.headers = self.msg = None  # type: ignore[assignment]
@@ -255,7 +259,7 @@ class HTTPResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the head.
 
-        :raises http.client.HTTPException: it is none
+        :raises http.client.HTTPException: it is no head
         """
         if self.index is not _NOT_READ:
             return
@@ -318,9 +322,9 @@ class HTTPResponse(http.client.HTTPResponse):
             version, status, reason = self._read_status()
 
     def _frame(self, index: dict[str, list[str]]) -> None:
-        """Take a head, and tell where the body ends, and whether the connection goes on after it."""
+        """Work out where the body ends, and whether the connection can be used after it."""
         self.index = index
-        # Made when somebody asks for them: until now, they were None.
+        # They were None until now, and are made when somebody asks for them.
         del self.headers, self.msg
         self.code = self.status
         self.chunked = "transfer-encoding" in index and index["transfer-encoding"][1].lower() == "chunked"
@@ -353,7 +357,7 @@ class HTTPResponse(http.client.HTTPResponse):
 
     def _read_fields(self) -> Pairs:
         """Read the headers and the empty line after them."""
-        # Most often, all that the server has said is there.
+        # Most often, all of them are there.
         there = self.fp.peek()
         if there.startswith(b"\r\n"):
             self.fp.read(2)
@@ -363,7 +367,7 @@ class HTTPResponse(http.client.HTTPResponse):
         if fields and _plain_fields(fields) is not None:
             self.fp.read(end + 4)
             return _pairs_of(fields)
-        # The standard parser decides what odd lines stand for.
+        # The standard parser decides the meaning of odd lines.
         lines = _Lines(self.fp)
         message = http.client.parse_headers(lines)
         if not lines.last:
@@ -373,7 +377,7 @@ class HTTPResponse(http.client.HTTPResponse):
         return [(name, _FOLD.sub(" ", value)) for name, value in message.items()]
 
     def close(self) -> None:
-        """Give up what was not read; one that was read whole is closed."""
+        """Give up the rest of the body, unless it was read whole."""
         if self.fp is not None:
             super().close()
 

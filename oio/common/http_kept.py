@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
     Idle: TypeAlias = dict[Hashable, collections.deque[tuple[HTTPConnection, float]]]
-    """Idle connections by key, each with the time since which it is (seconds of the clock)."""
+    """Idle connections by key, each with the time at which it became idle (seconds of the clock)."""
 
-#: Idle connections kept in all, and for how long (seconds): a rawx itself keeps them for an hour.
+#: Bounds of the number of idle connections and of their age in seconds: a rawx keeps them for an hour.
 MAX_IDLE = 256
 MAX_IDLE_SECONDS = 60.0
 
@@ -33,7 +33,7 @@ def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
     if sock is None:
         return
     if pid is None or pid == os.getpid():
-        # A socket that is closed already, or was never connected, is as we want it.
+        # It may be closed already, or never have been connected.
         with contextlib.suppress(OSError):
             sock.shutdown(_native_socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
@@ -48,8 +48,8 @@ def _close(connection: HTTPConnection) -> None:
 class ConnectionPool:
     """Idle connections to chunk servers, shared by all OS threads.
 
-    They are kept only while somebody has said with :meth:`hold` that they will be of use: when the last
-    holder is closed or collected, so are they.
+    They are kept as long as there is a holder, see :meth:`hold`, and closed when the last one is closed or
+    collected.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ConnectionPool:
         self._releases: collections.deque[None] = collections.deque()
 
     def hold(self, owner: object) -> weakref.finalize[[], object]:
-        """Keep idle connections for the sake of ``owner``, until the result is called or it is collected."""
+        """Keep idle connections until the result is called, or `owner` is collected."""
         with self._lock:
             self._holders += 1
         if self._releases:
@@ -86,7 +86,7 @@ class ConnectionPool:
         self._note_releases()
 
     def _note_releases(self) -> None:
-        # A collection may strike while this very thread has the lock: its owner does this afterwards.
+        # The garbage collector may call this in the thread that has the lock, and that does this afterwards.
         while self._releases and self._lock.acquire(blocking=False):
             try:
                 left = self._forget_released()
@@ -129,7 +129,7 @@ class ConnectionPool:
             _close(connection)
 
     def kept_for(self, keys: Iterable[Hashable]) -> list[bool]:
-        """Tell for each of some requests, given by key, whether an idle connection is there that looks alive.
+        """Tell for each of some requests, given by key, whether an idle connection for it looks alive.
 
         Several may have the same key.
         """
@@ -222,7 +222,7 @@ class ConnectionPool:
         return self._count
 
     def forget(self) -> None:
-        """Drop everything without closing it for the servers: after a fork the sockets are the parent's."""
+        """Drop everything without telling the servers: after a fork the connections are the parent's."""
         left, holders = self._idle, self._holders - len(self._releases)
         self._start()
         self._holders = holders

@@ -26,14 +26,14 @@ from urllib3.util.ssl_ import resolve_cert_reqs
 
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.http_heads import HTTPResponse, host_of, request_head
+from oio.common.http_heads import HTTPResponse, check_name, host_of, request_head
 from oio.common.http_quick import QuickResponse
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
 _LARGE = 65536
-"""Bytes of a body that are dearer to copy behind the head than to send on their own."""
+"""Bytes above which a copy of the body behind the head costs more than a system call of its own."""
 _PAUSE = 0.01
-"""Seconds after which who waits for a connection looks again: any OS thread may put one back."""
+"""Seconds between two looks for a free connection, which any OS thread may put back."""
 
 
 class _Response(HTTPResponse):
@@ -58,7 +58,7 @@ def _look_at_names(names: tuple[str, ...]) -> tuple[bool, bool]:
 
 
 def is_plain(body: object, fields: Mapping[str, str]) -> bool:
-    """Tell a request that is written here from one that only urllib3 knows how to frame."""
+    """Tell whether a request can be written here; only urllib3 knows how to frame others."""
     if body is not None and not isinstance(body, bytes):
         return False
     for value in fields.values():
@@ -69,14 +69,14 @@ def is_plain(body: object, fields: Mapping[str, str]) -> bool:
 
 
 class RequestTimeout(urllib3.Timeout):
-    """Limits of a request that is about to be sent, in seconds: with those that its parts have.
+    """Time limits of a request and of its parts, in seconds.
 
-    :param total: for all of it
+    :param total: for the whole request
     """
 
     def __init__(self, connect: float, read: float, total: float | None = None) -> None:
         super().__init__(total=total, connect=connect, read=read)
-        #: To send it on a connection that is there, and for each read of the answer.
+        #: Limits of sending it on a connection that is there, and of each read of the answer.
         self.sending, self.reading = connect, read
         if total is not None:
             self.sending, self.reading = min(connect, total), min(read, total)
@@ -84,21 +84,22 @@ class RequestTimeout(urllib3.Timeout):
 
 @functools.lru_cache(64)
 def request_timeout(connect: float, read: float, total: float | None = None) -> RequestTimeout:
-    """Limits that many requests share: those who count with them make a copy first."""
+    """Limits that many requests share: urllib3 makes copies of its own to count with."""
     return RequestTimeout(connect, read, total)
 
 
 class _GreenHTTPConnection(HTTPConnection):
-    """A green connection of urllib3, which tells what it is busy with when it is interrupted.
+    """A green connection of urllib3, which tells what it was doing when a time limit strikes.
 
-    It writes and reads heads itself, unless urllib3's own way serves requests that ours never are: streamed,
-    framed by the caller, or through another proxy. What it has asked itself is remembered until the answer
-    begins, and the answer until it is read, unless it came whole: it takes nothing more from the connection.
+    It writes and reads heads itself. Requests that are streamed, framed by the caller or sent through another
+    proxy, as those of our clients never are, are left to urllib3.
     """
 
     response_class: type[_Response] = _Response
     _asked: tuple[str, str, dict[str, Any]] | None = None
+    """Request that was written here, until its answer begins."""
     _answer: HTTPResponse | None = None
+    """Answer that is not read to its end yet; one that came whole takes nothing more from the connection."""
     host_header = functools.cached_property(host_of)
 
     def _new_conn(self) -> Any:
@@ -137,6 +138,9 @@ class _GreenHTTPConnection(HTTPConnection):
         self._asked = None
         if self._answer is not None:
             self._check_answered(self._answer)
+        for name in fields:
+            # urllib3 lets blanks pass, which services cut off.
+            check_name(name)
         options["chunked"] = chunked
         try:
             super().request(method, url, body, headers, **options)
@@ -215,7 +219,7 @@ class _GreenHTTPConnection(HTTPConnection):
         answer = HTTPResponse(self.sock, method=method)
         try:
             answer.begin()
-        except BaseException as err:  # What is half read is of no use.
+        except BaseException as err:  # A half-read answer is of no use.
             answer.close()
             if isinstance(err, green.OioTimeout):
                 err.doing = err.doing or "waiting for the answer"
@@ -231,7 +235,7 @@ class _GreenHTTPConnection(HTTPConnection):
         answer, self._answer = self._answer, None
         super().close()
         if answer is not None:
-            # What is not read of it would keep the socket open.
+            # It would keep the socket open until it is read.
             answer.close()
 
     @property
@@ -306,10 +310,6 @@ class _IdleConnections:
         elif item is not None:
             item.close()
 
-    def qsize(self) -> int:
-        """How many there are."""
-        return len(self.queue)
-
 
 class GreenHTTPConnectionPool(HTTPConnectionPool):
     """Green connections to one service."""
@@ -367,11 +367,11 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
                 # For clients, which know whether the request may be repeated.
                 failure.__dict__["was_kept"] = True
                 self._close_idle()
-            # With that of the wait for a socket, a late answer would pass for an interruption of the host.
+            # With the traceback of the wait for a socket, a late answer would pass for an interruption.
             own = failure.__traceback__ or err.__traceback__
             policy.increment(method, target, None, failure, self, own)
             raise
-        except BaseException:  # What is half done is of no use.
+        except BaseException:  # A half-done request is of no use.
             self._discard(connection)
             raise
         if _URLLIB3_LOGGER.isEnabledFor(logging.DEBUG):
@@ -382,7 +382,7 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
         return response
 
     def _late(self, error: Exception, target: str, reading: float | None) -> Exception:
-        """What urllib3 makes of a failure once the request was sent."""
+        """The exception of urllib3 for a failure once the request was sent."""
         try:
             if isinstance(error, OSError):
                 self._raise_timeout(error, target, reading)
@@ -407,7 +407,7 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             return None
         if connection is not None and (sock := connection.sock) is not None:
             if green.is_readable(sock):
-                # Its service has closed it, or says what nobody has asked for.
+                # Its service has closed it, or sends something unasked.
                 connection.close()
             elif self.scheme == "http" or connection.is_verified:
                 return connection
@@ -435,7 +435,7 @@ class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):
 
 
 def _as_urllib3(error: Exception) -> Exception:
-    """What urllib3 makes of a failure of a kept connection, before the head of the answer is read."""
+    """The exception of urllib3 for a failure of a kept connection, before the head of the answer was read."""
     if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
         return urllib3_exceptions.SSLError(error)
     if isinstance(error, (OSError, http.client.HTTPException)):

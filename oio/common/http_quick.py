@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of urllib3 that are read in few steps."""
+"""Answers that are read in few steps, and become those of urllib3 when they must."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from oio.common.http_heads import HTTPResponse
 
 
 class QuickResponse(urllib3.HTTPResponse):
-    """An answer that is made a whole response of urllib3 only once somebody wants more than our clients do.
+    """An answer that only becomes a whole response of urllib3 when somebody needs one.
 
-    They want its status, its headers, and its body: in one piece, see :meth:`body_of`, or in blocks, see
-    :meth:`block_of`. Making the rest takes as long as all that.
+    Our clients need its status, its headers, and its body: in one piece, see :meth:`body_of`, or in blocks,
+    see :meth:`block_of`. To make the rest takes as long as all that.
 
     :param answer: whose head was read
     :param pool: that the connection is given back to
     :param connection: that the answer comes on
     :param method: of the request
     :param target: of the request
-    :raises urllib3.exceptions.HTTPError: the frame of the answer makes no sense
+    :raises urllib3.exceptions.HTTPError: headers of the answer contradict each other about its length
     """
 
-    #: What the answer comes on, until it was read.
+    #: Connection that the answer comes on, until it is read.
     _lent: Any = None
     _data: bytes | None = None
 
@@ -44,7 +44,7 @@ class QuickResponse(urllib3.HTTPResponse):
 
     @functools.cached_property
     def headers(self) -> urllib3.HTTPHeaderDict:  # type: ignore[override]
-        """All the headers, of which urllib3 takes long to make the same."""
+        """All the headers, made sooner than by urllib3 itself."""
         headers = urllib3.HTTPHeaderDict()
         headers._container = self._answer.index
         return headers
@@ -54,7 +54,7 @@ class QuickResponse(urllib3.HTTPResponse):
         return ", ".join(self._answer.index.get(name, ("",))[1:])
 
     def body_of(self, limit: int) -> bytes | None:
-        """Read a plain body, and give the connection back; None for one that needs more care, or was read.
+        """Read a plain body, and give the connection back; None for another kind, or one that was read.
 
         :param limit: bytes of the largest body that is taken
         """
@@ -67,15 +67,15 @@ class QuickResponse(urllib3.HTTPResponse):
     def block_of(self, size: int) -> bytes | None:
         """Read the next bytes of a plain body, and give the connection back after the last ones.
 
-        :param size: at most so many bytes; fewer come when the connection has ended
-        :returns: None for a body that needs more care, or was read to its end
+        :param size: largest number of bytes; fewer come when the connection has ended
+        :returns: None for another kind of body, or one that was read to its end
         """
         if self._lent is None or self._answer.length is None or "content-encoding" in self._answer.index:
             return None
         return self._take(size)
 
     def _take(self, size: int | None) -> bytes:
-        """Read so many bytes, or all."""
+        """Read `size` bytes, or all."""
         answer = self._answer
         try:
             data = answer.whole() if size is None or size >= (answer.length or 0) else None
@@ -84,7 +84,7 @@ class QuickResponse(urllib3.HTTPResponse):
             if not data and answer.length:
                 raise http.client.IncompleteRead(data, answer.length)
         except BaseException as err:
-            # Translates what went wrong, and closes.
+            # urllib3's own translator of failures, which closes the answer too.
             with self._error_catcher():
                 raise err from err.__cause__
         if answer.fp is None:
@@ -105,7 +105,7 @@ class QuickResponse(urllib3.HTTPResponse):
     def complete(self) -> None:
         """Become a whole response of urllib3.
 
-        :raises urllib3.exceptions.HTTPError: its frame makes no sense
+        :raises urllib3.exceptions.HTTPError: see the class
         """
         answer, data = self._answer, self._data
         pool, method, target = self.__dict__.pop("_rest")
@@ -133,7 +133,7 @@ class QuickResponse(urllib3.HTTPResponse):
             self.length_remaining = answer.length
 
     def __getattr__(self, name: str) -> Any:
-        # What is not there is what the response of urllib3 would have set.
+        # An attribute that is missing is one that urllib3's constructor sets.
         if "_rest" not in self.__dict__:
             raise AttributeError(name)
         self.complete()

@@ -69,11 +69,11 @@ URLLIB3_REQUESTS_KWARGS = (
     "chunked",
 )
 _REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "decode_content"})
-#: What our own clients ask with.
+#: Keywords of the requests of our own clients.
 _OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", "preload_content", "decode_content"})
 _UNREAD = {"preload_content": False, "decode_content": False}
 _AFTER_SCHEME = len("https://")
-#: Scheme and netloc of a URL, as they are known by.
+#: Scheme and netloc of a URL that pools are remembered by.
 _PLAIN_ORIGIN = re.compile(r'https?://[!"$-.0->@-~]+')
 #: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
 URLLIB3_POOLMANAGER_KWARGS = (
@@ -105,7 +105,12 @@ _MANAGERS: weakref.WeakSet[SafePoolManager] = weakref.WeakSet()
 
 
 class SafePoolManager(urllib3.PoolManager):
-    """A green pool manager whose ``request`` drops the keyword arguments that urllib3 does not know."""
+    """A green pool manager whose ``request`` drops the keyword arguments that urllib3 does not know.
+
+    :param num_pools: how many services are remembered
+    :param headers: of requests that bring none
+    :param kwargs: see :class:`urllib3.PoolManager`
+    """
 
     def __init__(self, num_pools: int = 10, headers: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(num_pools, headers, **kwargs)
@@ -117,12 +122,11 @@ class SafePoolManager(urllib3.PoolManager):
 
     def request(self, method: str, url: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request, see :meth:`urllib3.PoolManager.request`."""
-        if kwargs.keys() == _OF_CLIENTS and "/." not in url and self.proxy is None:
-            redirect, unread = kwargs["redirect"], not kwargs["preload_content"]
-            if unread and not (redirect or kwargs["decode_content"]):
-                headers = kwargs["headers"]
-                fields = self.headers if headers is None else headers
-                return self.send_as_is(method, url, fields, kwargs["body"], kwargs["timeout"])
+        is_ours = kwargs.keys() == _OF_CLIENTS and "/." not in url and self.proxy is None
+        if is_ours and not (kwargs["redirect"] or kwargs["preload_content"] or kwargs["decode_content"]):
+            headers = kwargs["headers"]
+            fields = self.headers if headers is None else headers
+            return self.send_as_is(method, url, fields, kwargs["body"], kwargs["timeout"])
         if not kwargs.keys() <= _REQUESTS_KWARGS:
             kwargs = {name: value for name, value in kwargs.items() if name in _REQUESTS_KWARGS}
         return super().request(method, url, **kwargs)
@@ -130,7 +134,7 @@ class SafePoolManager(urllib3.PoolManager):
     def send_as_is(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: urllib3.Timeout
     ) -> Any:
-        """Send a request to a URL whose dots mean nothing, and follow no redirection.
+        """Send a request to a URL without dot segments, and follow no redirection.
 
         :param url: quoted
         :returns: an answer whose body is not read yet
@@ -264,7 +268,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
     """
     if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
         return read
-    # A mock says that it is of the class that it stands for.
+    # Not isinstance(): a mock says that it is of the class that it stands for.
     if not issubclass(type(resp), urllib3.HTTPResponse):
         # Answers that applications' tests make up may be no more than a status.
         return getattr(resp, "data", b"")
@@ -288,7 +292,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
                 left -= len(block)
                 # Tiny chunks may take long to read without a wait in which a time limit could strike.
                 green.eventlet_yield()
-        except BaseException:  # What is half read is of no use.
+        except BaseException:  # A half-read answer is of no use.
             resp.close()
             raise
         if left > 0:
@@ -305,7 +309,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
 def is_made_up(resp: object) -> bool:
     """Tell an answer that an application's test has put in the place of a real one.
 
-    Nothing can be lost on its way, so what it lacks is just not there.
+    Nothing can be lost on its way: it may lack parts that a real one has.
     """
     return type(resp) is not QuickResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
 

@@ -2,7 +2,7 @@
 """Interruptions: exceptions that signal handlers of the host raise in the middle of our work.
 
 One may be of any class: a handler that raises :class:`TimeoutError` looks like a network that fails. They
-are told by where they come from, and must leave the library as they are.
+are recognised by the frames that they have passed, and must leave the library unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def interruption(error: BaseException) -> BaseException | None:
             continue
         seen.add(id(candidate))
         if _passes_through(candidate.__traceback__, handlers) or _was_thrown(candidate):
-            # Some exceptions take over the traceback of what they were made of, which comes later.
+            # Some exceptions have the traceback of their cause, which is looked at later, and wins.
             found = candidate
         # Not the context: that may be what the host was handling when it called us.
         parts = (candidate.__cause__, getattr(candidate, "reason", None), *candidate.args)
@@ -69,10 +69,10 @@ def _was_thrown(error: BaseException) -> bool:
 
 
 def _has_interrupted(frame: FrameType) -> bool:
-    """Whether a frame was given the one below it, as a handler is: it may not be installed any more."""
+    """Whether a function was given the frame below it, as handlers are; it may be replaced by now."""
     below, code = frame.f_back, frame.f_code
     if below is None or str(frame.f_globals.get("__name__")).startswith("oio."):
-        # What we run ourselves is no handler; and to look at the names of a frame keeps what they have had.
+        # Our own functions are no handlers, and a look at the variables of a frame keeps their values alive.
         return False
     known = frame.f_locals
     given = [known.get(name) for name in code.co_varnames[: code.co_argcount]]

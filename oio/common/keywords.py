@@ -40,7 +40,7 @@ class SharedOptions(_Defaults, total=False):
     """Options that calls and requests have in common."""
 
     headers: Mapping[str, object] | None
-    """Extra headers to pass to the services."""
+    """Extra headers to pass to the services; none that frame a request, such as ``Content-Length``."""
     reqid: str | bytes | None
     """ID of the request, seen by all the services; by default a new one for each call."""
     deadline: float | None
@@ -91,7 +91,7 @@ class HttpOptions(_Defaults, total=False):
     max_answer_size: int | str | None
     """Bytes of the largest answer that is taken; 64 MiB by default."""
     pool_connections: int | str | None
-    """How many services connections are kept to."""
+    """To how many services connections are kept."""
     pool_maxsize: int | str | None
     """How many idle connections are kept to each."""
     max_retries: int | str | None
@@ -125,7 +125,7 @@ class ProxyOptions(ServiceOptions, total=False):
     request_attempts: int | str | None
     """How often a request is sent in all, when that is harmless, instead of what `retry` says."""
     logger: Logger | None
-    """Gets what is not worth an exception."""
+    """Gets messages about what is not worth an exception."""
 
 
 class AssignOptions(RequestOptions, total=False):

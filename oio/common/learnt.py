@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of what services have shown of themselves."""
+"""Facts that clients have learnt about services, kept for a while."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 SECONDS = 300.0
-"""How long it is kept: services may be replaced by others meanwhile."""
+"""How long a fact is kept: a service may be replaced meanwhile."""
 
 
 class Learnt(Generic[_T]):
-    """What is known of each service, for a while. Threads may share it.
+    """One fact about each service. Threads may share it.
 
-    :param seconds: how long it is kept
+    :param seconds: how long each is kept
     :param clock: tells the time (monotonic seconds)
 
     >>> known = Learnt[bool]()
@@ -31,15 +31,15 @@ class Learnt(Generic[_T]):
         # Each entry is replaced as a whole, by one operation of the dict.
         self._known: dict[Hashable, tuple[float, _T]] = {}
 
-    def learn(self, service: Hashable, what: _T) -> None:
-        """Remember something of a service, instead of what was known of it."""
-        self._known[service] = self._clock() + self._seconds, what
+    def learn(self, service: Hashable, fact: _T) -> None:
+        """Remember the fact about a service, in place of an earlier one."""
+        self._known[service] = self._clock() + self._seconds, fact
 
     def get(self, service: Hashable) -> _T | None:
-        """What is known of a service; None when that is nothing, or too old."""
-        until, what = self._known.get(service, (0.0, None))
-        return what if what is not None and self._clock() < until else None
+        """The fact about a service; None when none is known, or it is too old."""
+        until, fact = self._known.get(service, (0.0, None))
+        return fact if fact is not None and self._clock() < until else None
 
     def forget(self, service: Hashable) -> None:
-        """Forget what was known of a service."""
+        """Forget the fact about a service."""
         self._known.pop(service, None)

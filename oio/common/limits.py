@@ -24,7 +24,7 @@ CHUNK_TIMEOUT = 60.0
 SOURCE_TIMEOUT = 60.0
 """Seconds for each read of the source of an upload."""
 CLEANING_TIMEOUT = 1.0
-"""Seconds that the removal of what a failed call has stored may take after the caller's deadline."""
+"""Seconds after the caller's deadline in which a failed call may remove the chunks that it has stored."""
 
 LONGEST = 1e6
 """Seconds of the longest limit, eleven days: timers cannot count far beyond it."""
@@ -142,14 +142,14 @@ class Limits:
         return replace(self, deadline=None, is_phase=False) if self.is_phase else self
 
     def for_cleaning(self) -> Limits:
-        """For what must be done even after the caller's deadline."""
+        """For the clean-up, which must be done even after the caller's deadline."""
         limits = self.renewed()
         if limits.deadline is None or limits.is_phase:
             return limits
         return replace(limits, deadline=max(limits.deadline, self.clock() + CLEANING_TIMEOUT))
 
     def at_most(self, seconds: float) -> Limits:
-        """For what is not worth more time than that."""
+        """For a step that is not worth more seconds than these."""
         end = self.clock() + seconds
         if self.hard_deadline is not None:
             end = min(end, self.hard_deadline)
@@ -167,14 +167,14 @@ class Limits:
         return None if self.deadline is None else self.deadline - self.clock()
 
     def answer_due(self) -> float:
-        """Time of the clock until which the answer to what was just written is waited for.
+        """Time of the clock until which the answer to a write that has just ended is waited for.
 
-        The deadline counts, even when it has passed meanwhile: what has arrived by then is still read.
+        This may be a deadline that has passed meanwhile: an answer that has arrived by then is still read.
         """
         return self._due(self.write)
 
     def data_due(self) -> float:
-        """The same, for the data that were just asked for."""
+        """The same, for data that were just asked for."""
         return self._due(self.read)
 
     def _due(self, explicit: float | None) -> float:
@@ -209,7 +209,7 @@ class Limits:
         return RequestTimes(min(connect, left), left if explicit is None else min(read, left), left)
 
     def blame(self, err: exc.OioException, reqid: str | None = None) -> None:
-        """Raise another exception for a failure after the deadline, which is its cause.
+        """Raise `DeadlineReached` for a failure that came after the deadline, as its cause.
 
         :raises DeadlineReached: the deadline has passed
         """

@@ -105,6 +105,6 @@ class StreamToLogger(io.TextIOBase):
 
 
 def redirect_stdio(logger: logging.Logger) -> None:
-    """Send what the process prints to a logger. The console handler of the logger must not be set."""
+    """Send the output of the process to a logger, which must have no console handler."""
     sys.stdout = StreamToLogger(logger)
     sys.stderr = StreamToLogger(logger, logging.ERROR)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of large blocks: what one of them leaves is kept for the next."""
+"""Memory of large blocks, which the C library keeps for the next ones."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def keep_memory_of_blocks() -> None:
     back to the system, and gets it again page by page, which costs as much as a fifth of a checksum. It stops
     doing so for blocks up to the size of the largest one that it has seen freed: it keeps twice as much.
     """
-    # Its pages are never touched, so it costs one mapping, and takes no memory.
+    # Freed at once. Its pages are never touched, so it costs one mapping, and takes no memory.
     bytes(LARGEST)

@@ -9,6 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from oio.common.checks import check_framing
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
@@ -50,39 +51,8 @@ TIMES = {
     "deadline": "deadline",
 }
 """Keyword of the published API -> field of the limits."""
-_FIELDS = {
-    "admin_mode": "admin_mode",
-    "autocreate": "autocreate",
-    "backblaze_api_url": "backblaze_api_url",
-    "cache": "cache",
-    "chunk_buffer_max": "buffer_max",
-    "chunk_buffer_min": "buffer_min",
-    "chunk_checksum_algo": "checksum_algo",
-    "cid": "cid",
-    "force_master": "force_master",
-    "headers": "headers",
-    "hedge": "hedge",
-    "hold_up_to": "hold_up_to",
-    "key_file": "key_file",
-    "on_event": "on_event",
-    "on_unsatisfiable": "on_unsatisfiable",
-    "parallel": "parallel",
-    "perfdata": "perfdata",
-    "pool_manager": "pool_manager",
-    "reqid": "reqid",
-    "retry": "retry",
-    "ssl_context": "ssl_context",
-    "timeout": "timeout",
-    "tls": "tls",
-    "verify_checksum": "verify_checksum",
-    "version": "version",
-    "write_grace": "write_grace",
-}
-"""Keyword of the published API -> field; those of time, attempts and content IDs are made otherwise."""
-KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "request_attempts"})
-"""Options that every call takes."""
 _SIZES = {"chunk_buffer_max": None, "chunk_buffer_min": None, "hold_up_to": HOLD_UP_TO, "parallel": 1}
-"""Options that may be text, and what stands for None and for an empty one."""
+"""Sizes, which may be text -> value of None and of an empty text."""
 _IN_REQUESTS = (
     "autocreate",
     "tls",
@@ -110,7 +80,7 @@ class Options:
     :param force_master: read from the master of each replicated database
     :param pool_manager: connections to the proxy and the account service
     :param perfdata: dict that gets figures of time (seconds)
-    :param figures_by_chunk: it gets those of each chunk; False for those of each chunk server, when calls
+    :param figures_by_chunk: it gets figures of each chunk; False for figures of each chunk server, when calls
         share it
     :param timeout: limit of each request, as urllib3 takes it
     :param cid: ID of the container, in upper case, instead of its names
@@ -128,7 +98,7 @@ class Options:
     :param write_grace: seconds for servers that are late with a chunk, once a quorum has done its part; None
         to wait as long as the write limit says
     :param hedge: ask a second chunk server when another is late: its connection, or its first byte
-    :param hedging: when that is, as the client has seen; None to ask no second one
+    :param hedging: delays that the client has seen, which tell when one is late; None to ask no second one
     :param ssl_context: for chunk servers that speak TLS
     :param on_event: is told of requests, see :mod:`oio.common.events`
     :param key_file: credentials for Backblaze
@@ -214,8 +184,11 @@ class Options:
             fields["limits"] = replace(base.limits, is_phase=is_phase, **times)
         if request_attempts not in (None, ""):
             fields["retry"] = (made.retry or Retry()).times(request_attempts)
-        own = base.reqid if made.headers is base.headers else ""
+        is_default = made.headers is base.headers
+        own = base.reqid if is_default else ""
         fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own)
+        if not is_default:
+            check_framing(made.headers)
         if begin is not None:
             if made.limits.read is not None and made.limits.deadline is None:
                 fields["limits"] = made.limits.renewed()
@@ -226,12 +199,12 @@ class Options:
     def changed(self, **changes: Any) -> Options:
         """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
         copy = object.__new__(Options)
-        # All at once: a dict is copied much sooner than it is filled, and takes half the room.
+        # A dict that is copied is ready much sooner than one that is filled, and takes half the memory.
         object.__setattr__(copy, "__dict__", {**vars(self), **changes})
         return copy
 
     def for_request(self) -> dict[str, Any]:
-        """Keywords of one request to the proxy or the account service, without those that say nothing."""
+        """Keywords of one request to the proxy or the account service, without those that are not set."""
         known: dict[str, Any] = {}
         fields = vars(self)
         for name in _IN_REQUESTS:
@@ -278,7 +251,7 @@ class Options:
     # --- the same, for another part of the call ---
 
     def watched(self) -> Options:
-        """For a call that has a listener: its own, if it makes one for each call."""
+        """For a call that has a listener: with the listener and the headers that this makes for the call."""
         assert self.on_event is not None
         headers = self.headers
         if more := headers_for_call(self.on_event):
@@ -298,17 +271,30 @@ class Options:
         return self.changed(limits=self.limits.per_request()) if self.limits.is_phase else self
 
     def for_cleaning(self) -> Options:
-        """For what must be done even after the deadline."""
+        """For the clean-up, which must be done even after the deadline."""
         return self.changed(limits=self.limits.for_cleaning())
 
     def for_leftovers(self) -> Options:
-        """For the removal of what servers that were left behind may hold: they may be late again."""
+        """For the removal of chunks that late servers may hold: these may be late again."""
         if self.write_grace is None:
             return self
         return replace(self, limits=self.limits.at_most(self.write_grace))
 
 
 _BARE = Options()
+
+_KEYWORDS = {
+    "buffer_max": "chunk_buffer_max",
+    "buffer_min": "chunk_buffer_min",
+    "checksum_algo": "chunk_checksum_algo",
+}
+"""Field -> keyword of the published API, where they differ."""
+_MADE_OTHERWISE = {"content_id", "figures_by_chunk", "hedging", "limits"}
+"""Fields that are not simply the value of a keyword."""
+_FIELDS = {_KEYWORDS.get(name, name): name for name in vars(_BARE) if name not in _MADE_OTHERWISE}
+"""Keyword of the published API -> field."""
+KNOWN_NAMES = frozenset({*_FIELDS, *TIMES, "content", "content_id", "request_attempts"})
+"""Options that every call takes."""
 
 
 def identify(

@@ -18,8 +18,22 @@ Perfdata: TypeAlias = "dict[str, Any]"
 def add_figure(figures: dict[str, float], key: str, amount: float) -> None:
     """Add to a figure."""
     figures.setdefault(key, 0)
-    # No call comes between reading and writing, so no other thread does.
+    # No call comes between reading and writing, so no other thread can.
     figures[key] += amount
+
+
+def add_request(perfdata: Perfdata, service: str, seconds: float, header: str | None) -> None:
+    """Add the time of a request to the figures of a kind of service.
+
+    :param header: figures of the service itself, in microseconds
+    """
+    figures = perfdata.setdefault(service, {})
+    add_figure(figures, "overall", seconds)
+    for item in (header or "").split(","):
+        name, _, value = item.partition("=")
+        # Longer ones are no times, and Python may refuse to read them.
+        if value.isdecimal() and len(value) < 20:
+            add_figure(figures, name, int(value) / 1e6)
 
 
 def add_duration(perfdata: Perfdata | None, service: str, key: str, start: float) -> None:

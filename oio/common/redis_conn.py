@@ -144,7 +144,7 @@ class RedisConnection:
 
         :param acquire_timeout: how long to wait for it (seconds)
         :param lock_timeout: after which it is free again, whatever becomes of its holder (seconds)
-        :returns: what :meth:`release_lock` wants; False when it is still held by another
+        :returns: identifier for :meth:`release_lock`; False when another still holds it
         :raises ServiceBusy: Redis does not answer
         """
         identifier = uuid.uuid4().hex
@@ -178,7 +178,7 @@ class RedisConnection:
         return bool(self.conn.transaction(release, key, value_from_callable=True))
 
     def close(self) -> None:
-        """Close the connections; what is asked later opens new ones."""
+        """Close the connections; later requests open new ones."""
         made = [vars(self).get(name) for name in ("conn", "conn_slave")]
         sentinel = vars(self).get("_sentinel")
         for client in [*made, *(sentinel.sentinels if sentinel is not None else ())]:

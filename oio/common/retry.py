@@ -64,8 +64,8 @@ class Retry:
     :param unit: step of the pauses (seconds); 0 for no pause but those that services ask for
     :param draw: gives an integer below its argument, at random
     :param sleep: waits a number of seconds
-    :raises ValueError: a number makes no sense
-    :raises TypeError: it is none
+    :raises ValueError: a number is out of its range
+    :raises TypeError: a value is of another type
 
     >>> Retry(attempts=5).for_changes().attempts
     1
@@ -144,7 +144,7 @@ ONCE = Retry(attempts=1)
 
 
 def check_retry(name: str, value: object) -> Retry | None:
-    """Refuse what is no policy.
+    """Refuse a value that is no policy.
 
     :raises TypeError: it is something else
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources of uploads: the one place that knows what their end is, and what their failures become."""
+"""Sources of uploads: where their data end, and the exceptions that stand for their failures."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from oio.common.checksums import Checksum
 
 _QUICK = 0.01
-"""Seconds in which many blocks may share one time limit; what takes longer gets one of its own."""
+"""Seconds in which many blocks may share one time limit; a slower block gets one of its own."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 """Seconds before a source that has nothing yet is asked again."""
 _NO_DESCRIPTOR = (AttributeError, NotImplementedError, OSError, TypeError, ValueError)
-"""What ``fileno`` raises when there is none."""
+"""Exceptions of ``fileno`` when there is none."""
 _LONGEST_WATCH = 1.0
-"""Seconds for which its descriptor is watched meanwhile."""
+"""Seconds for which the descriptor of such a source is watched at a time."""
 
 
 class Readable(Protocol):
@@ -44,11 +44,11 @@ class SourceStalled(exc.SourceReadTimeout, exc.SourceReadError):
     """A source gave nothing in time."""
 
 
-# --- what a source gives and raises ---
+# --- data and exceptions of sources ---
 
 
 def block_of(argument: str, data: object) -> bytes:
-    """Make bytes of what the ``read`` of a source gave.
+    """Make bytes of the data that the ``read`` of a source gave.
 
     :param argument: name of the argument that the source is
     :raises WrongType: it is text, whose encoding and newlines are no longer those of the source
@@ -65,7 +65,7 @@ def block_of(argument: str, data: object) -> bytes:
 
 
 def bytes_of(argument: str, data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
-    """Make data that lie in memory in one piece of those that may be scattered.
+    """Put data in memory in one piece: those of a memoryview may be scattered.
 
     :raises WrongValue: they are not there any more
     """
@@ -145,7 +145,7 @@ class Source:
     :param seconds: gives the limit of the next read; None for no limit. It may raise
     :param patience: seconds to wait for a source that has nothing yet, when reads have no limit
     :param size: bytes that the source must have; None when unknown
-    :param may_have_more: what comes after `size` bytes is not looked at
+    :param may_have_more: nothing after `size` bytes is looked at
     :param argument: name of the argument that the source is
     """
 
@@ -181,7 +181,7 @@ class Source:
 
     @property
     def taken(self) -> int:
-        """Bytes that were read from here."""
+        """Bytes that were read from this object, those that it has read ahead not counted."""
         return self._given - len(self._ahead)
 
     def read(self, size: int) -> bytes:
@@ -255,7 +255,7 @@ class Source:
         return block
 
     def _fill(self, wanted: int) -> list[bytes]:
-        """Read a number of bytes, or all that are left, or more if the source gives them all the same."""
+        """Read `wanted` bytes, or fewer at the end; more if the source gives more than it is asked for."""
         blocks: list[bytes] = []
         with self._failures():
             while wanted > 0 and not self._ended:
@@ -284,7 +284,7 @@ class Source:
         return seconds is not None and seconds <= 0
 
     def _next(self, size: int) -> bytes:
-        """Read what there is now, or wait for it; nothing at the end."""
+        """Read a block that is there, or wait for one; nothing at the end."""
         pauses: _Pauses | None = None
         while True:
             seconds = self._seconds()
@@ -333,7 +333,7 @@ class Source:
     def _ends_when_short(self) -> bool:
         """Whether the source itself has met its end when it gives fewer bytes than asked for.
 
-        A terminal or a FIFO may have more data after it, for which a second end would have to come.
+        Another read of a terminal or a FIFO may give more data, and would wait for a second end.
         """
         if type(self._wrapped) not in (io.BufferedReader, io.BufferedRandom):
             return False
@@ -433,7 +433,7 @@ class _Pauses:
 def _left_in(memory: io.BytesIO) -> int:
     """Bytes that are left to read.
 
-    To ask for the buffer would copy it, when it is that of the bytes that it was made of.
+    Its ``getbuffer()`` would copy the bytes that it was made of.
     """
     position = memory.tell()
     end = memory.seek(0, io.SEEK_END)
@@ -463,7 +463,7 @@ def _watchable(source: Any) -> int | None:
 
 
 def _raw(source: Any) -> Any:
-    """What a buffer reads from, or the source itself."""
+    """The file under a buffer, or the source itself."""
     if type(source) is io.BufferedReader:
         with contextlib.suppress(ValueError):
             return source.raw
@@ -471,7 +471,7 @@ def _raw(source: Any) -> Any:
 
 
 def _length_of(source: Any) -> object:
-    """Bytes that an HTTP response still has, or anything else that is called a length."""
+    """Attribute ``length``: bytes that an HTTP response still has, or anything in other objects."""
     return getattr(_raw(source), "length", None)
 
 

@@ -30,8 +30,8 @@ __all__ = [
 def _make_object_metadata(headers: Mapping[str, str]) -> JsonObject:
     """Make the description of an object from response headers; those that are not known are properties.
 
-    The services do not escape the names of properties: what looks like a property may be forged, and what
-    looks like metadata is only reliable when nothing is missing (pitfall 158).
+    The services do not escape the names of properties: an apparent property may be forged, and the apparent
+    metadata are only reliable when none is missing (pitfall 158).
     """
     meta: JsonObject = {}
     properties: dict[str, str] = {}

@@ -50,9 +50,9 @@ def parse_chunk_method(chunk_method: str) -> tuple[str, dict[str, str]]:
 
 @functools.lru_cache(maxsize=128)
 def written_chunk_method(prepared: str, algorithm: str | None, of_object: str = "md5") -> str:
-    """Chunk method to write data with: the one that was prepared, unless it says something else than what is.
+    """Chunk method to write data with: the prepared one, with the checksums that are really computed.
 
-    What names no checksum means MD5, on all services.
+    One that names no checksum means MD5, to all services.
 
     :param prepared: as the services have proposed it
     :param algorithm: of the checksums of the chunks; None leaves them to the chunk servers
@@ -89,7 +89,7 @@ def guess_storage_method(url: str) -> str:
 
 
 class StorageMethod:
-    """What a chunk method says, whatever its type.
+    """Chunk method that was read, of any type.
 
     :param name: name of the family of methods.
     :param ec: the data are erasure-coded.
@@ -99,7 +99,7 @@ class StorageMethod:
     type: str
     """Type of the chunk method that was loaded."""
     params: Mapping[str, str]
-    """Its parameters, those too that nothing is known of."""
+    """Its parameters, unknown ones too."""
     quorum: int
     """How many chunks of a metachunk must be written for the upload to succeed."""
     expected_chunks: int
@@ -225,7 +225,7 @@ def _positive_int(params: Mapping[str, str], key: str, default: str | None = Non
 
 @contextlib.contextmanager
 def _deprecation_accepted(ec_type: str) -> Iterator[None]:
-    """Silence PyECLib's advice to leave a backend: readers do not choose what objects are stored with.
+    """Silence PyECLib's advice to leave a backend: readers do not choose the backend of an object.
 
     The filters of warnings are the host's, and shared by its threads: no other backend touches them.
     """

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text, IDs, paging, small collections and the process: what several layers share."""
+"""Helpers of several layers: text, IDs, paging, small collections, the process."""
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import math
 import os
@@ -65,12 +64,12 @@ CPU_COUNT = os.cpu_count() or 1
 PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 """Text that is the same when it is percent-encoded."""
 
-# A generator of our own: a program that seeds the shared one must not get the same IDs twice.
+# Not the shared generator: a program that seeds that one must not get the same IDs twice.
 _CHANCE = random.Random()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_CHANCE.seed)
 _PROCESS_NAMES: dict[int, str] = {}
-"""Number of this process, and maybe of those that it was forked from, as request IDs have them."""
+"""ID of this process, and maybe of its parents -> the same as request IDs have it."""
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -107,7 +106,7 @@ def request_id(prefix: str = "") -> str:
     >>> len(request_id("create-"))
     32
     """
-    # The system's own source of chance is a system call, which lets other threads go first.
+    # The system's own random numbers take a system call, which lets other threads go first.
     chance = _CHANCE.getrandbits(112).to_bytes(14, "big").hex().upper()
     process = os.getpid()
     name = _PROCESS_NAMES.get(process) or _PROCESS_NAMES.setdefault(process, f"{process:04X}")
@@ -164,7 +163,7 @@ class CallingLine(NamedTuple):
 
 
 HANDED_OVER: ContextVar[CallingLine | None] = ContextVar("HANDED_OVER", default=None)
-"""Who has called, where a call is made in another thread than that of its caller."""
+"""Line of the caller, where a call is made in another thread than his."""
 
 
 def calling_line() -> CallingLine:
@@ -324,7 +323,7 @@ def set_fd_non_blocking(fd: int) -> None:
 
 def set_fd_close_on_exec(fd: int) -> None:
     """Keep a file descriptor from the programs that this process executes."""
-    fcntl.fcntl(fd, fcntl.F_SETFD, fcntl.fcntl(fd, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
+    os.set_inheritable(fd, False)
 
 
 def drop_privileges(user: str) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import re
 import threading
 import time
 import weakref
@@ -15,6 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oio import ObjectStorageApi
+from oio.account.client import AccountClient
 from oio.common import exceptions as exc
 from oio.common.client import ProxyClient
 from oio.common.http_api import HttpApi
@@ -128,6 +132,41 @@ def test_wish_of_a_call_wins_over_that_of_the_constructor(name, constructor, cal
     assert asked.headers.get(header) == ("1" if expected else None)
 
 
+@pytest.mark.parametrize("word", ["yess", 7, [], {}, b"true", 1.0])
+@pytest.mark.parametrize("name", ["force_master", "admin_mode", "autocreate", "tls"])
+def test_flag_that_is_neither_true_nor_false_is_refused_by_name(name, word):
+    pool = RecordingPool()
+    refusal = re.escape(f"{name} must be True or False, not {word!r}")
+    with (
+        ProxyClient({"namespace": "NS"}, endpoint="host:1", pool_manager=pool) as proxy,
+        pytest.raises(ValueError, match=refusal) as caught,
+    ):
+        proxy._request("GET", "/route", **{name: word})
+    assert isinstance(caught.value, exc.BadRequest)
+    with pytest.raises(ValueError, match=refusal):
+        ObjectStorageApi("NS", endpoint="host:1", pool_manager=pool, **{name: word})
+    with (
+        ObjectStorageApi("NS", endpoint="host:1", pool_manager=pool) as api,
+        pytest.raises(ValueError, match=refusal),
+    ):
+        api.container_show("a", "c", **{name: word})
+    assert pool.asked == []
+
+
+@pytest.mark.parametrize("word", ["yess", 7, []])
+@pytest.mark.parametrize("name", ["force_master", "admin_mode"])
+@pytest.mark.parametrize("kind", [HttpApi, AccountClient])
+def test_default_that_is_no_flag_is_refused_by_name(kind, name, word):
+    with pytest.raises(ValueError, match=re.escape(f"{name} must be True or False, not {word!r}")):
+        ask(**{name: word}) if kind is HttpApi else kind({"namespace": "NS"}, "host:1", **{name: word})
+
+
+@pytest.mark.parametrize("absent", [None, "", "None"])
+def test_flag_that_is_absent_is_no_wish(absent):
+    headers = ask(call={"force_master": absent}, admin_mode=absent).headers
+    assert not {MASTER, ADMIN} & set(headers)
+
+
 @pytest.mark.parametrize(("name", "header"), [("force_master", MASTER), ("admin_mode", ADMIN)])
 def test_wish_wins_over_a_header_of_the_caller(name, header):
     assert ask(call={name: True, "headers": {header: "0"}}).headers[header] == "1"
@@ -150,6 +189,13 @@ def test_request_id_is_cut_to_what_services_keep():
 def test_json_is_decoded_whatever_it_is_called():
     pool = RecordingPool(answer(body=b'{"a": "\xc3\xa9"}', Content_Type="text/json; charset=utf-8"))
     assert HttpApi("http://host:1", pool_manager=pool)._request("GET", "/")[1] == {"a": "é"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("value", [{"name": "\u20ac"}, {}, ["\u20ac"], "\u20ac"])
+def test_answer_may_have_any_encoding_of_json(encoding, value):
+    pool = RecordingPool(answer(body=json.dumps(value, ensure_ascii=False).encode(encoding)))
+    assert HttpApi("http://host:1", pool_manager=pool)._request("GET", "/")[1] == value
 
 
 def test_refusal_keeps_nothing_once_it_is_forgotten():

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from oio.common import constants
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES
-from oio.common.easy_value import boolean_value
 from oio.common.ranges import Range
 from oio.common.utils import shorten
 from oio.container._metadata import CHUNK_SYSMETA_PREFIX
@@ -160,16 +159,6 @@ def _integer_of(argument: str, value: object) -> int | None:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
     return check_integer(argument, value)
-
-
-def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
-    """Read a flag, which may be a word: "false" must not count as true."""
-    if isinstance(value, bool):
-        return value
-    try:
-        return boolean_value(value, default)
-    except ValueError:
-        raise WrongValue(f"{argument} must be True or False, not {shorten(value)}") from None
 
 
 def check_size(argument: str, value: object) -> int:

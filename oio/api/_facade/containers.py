@@ -12,7 +12,6 @@ from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn
 from oio.api._facade.checks import (
     check_batch,
     check_cid,
-    check_flag,
     check_integer,
     check_names,
     check_properties,
@@ -27,6 +26,7 @@ from oio.api._operations.recount import count_damage, refresh_container
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
 from oio.common.cache import del_cached_container_metadata, forget_container
+from oio.common.checks import check_flag
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from oio.api._facade.checks import (
     check_cid,
     check_content_id,
-    check_flag,
     check_size,
     check_text,
     check_version,
@@ -20,6 +19,7 @@ from oio.api._facade.checks import (
 )
 from oio.b2.errors import is_in_clear
 from oio.common.arguments import WrongType, WrongValue
+from oio.common.checks import check_flag, is_framing
 from oio.common.checksums import BLAKE3, MD5, new_checksum
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
@@ -32,8 +32,6 @@ from oio.common.utils import shorten
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HTTP_URL = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
-_OWN_HEADERS = frozenset(("content-length", "expect", "host", "range", "trailer", "transfer-encoding"))
-"""Headers that say where a request goes, where it ends and what it is about: each request has its own."""
 MOST_PARALLEL = 16
 """Metachunks of an object that may be read at a time."""
 
@@ -107,7 +105,7 @@ def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
     copy = dict(headers)
     for header, value in copy.items():
         check_header(header, value)
-    return {header: value for header, value in copy.items() if header.lower() not in _OWN_HEADERS}
+    return {h: value for h, value in copy.items() if not (is_framing(h, value) or h.lower() == "range")}
 
 
 def check_header(name: object, value: _T) -> _T:
@@ -215,6 +213,7 @@ def _unless_none(check: Check) -> Check:
 OPTION_CHECKS: dict[str, Check] = {
     **dict.fromkeys((*TIMEOUT_KEYS, "deadline", "timeout", "write_grace", *_DELAYS), check_limit_of_time),
     **dict.fromkeys(("chunk_buffer_max", "chunk_buffer_min"), check_number),
+    **dict.fromkeys(("admin_mode", "autocreate", "force_master", "tls"), _unless_none(check_flag)),
     "backblaze_api_url": check_url,
     "cache": check_cache,
     "chunk_checksum_algo": check_checksum_algo,

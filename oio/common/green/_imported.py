@@ -15,9 +15,9 @@ from types import ModuleType
 from typing import Any
 
 _PATCHED_BY_GEVENT = ("_thread", "threading", "time", "select", "selectors", "socket", "ssl")
-"""In the order of their imports."""
+"""Modules that gevent patches, in the order of their imports."""
 _SHARED_WITH_GEVENT = ("asyncio", "http.client", "inspect", "pkgutil", "_pyio", "queue")
-"""What else eventlet imports: the host must get its own of those."""
+"""Other modules that eventlet imports: the host must get them built on the patched ones."""
 
 
 def _is_patched_by_gevent(module: str) -> bool:
@@ -27,7 +27,7 @@ def _is_patched_by_gevent(module: str) -> bool:
 
 @contextlib.contextmanager
 def _without_gevent() -> Iterator[None]:
-    """Let what is imported find the standard library as it was before gevent has patched it.
+    """Let imports find the standard library as it was before gevent has patched it.
 
     The green sockets of eventlet would wait in the loop of gevent otherwise, and its TLS cannot be built over
     gevent's. The modules of the host are put back.
@@ -47,10 +47,10 @@ def _without_gevent() -> Iterator[None]:
 
 
 def _in_own_thread(load: Callable[[], Any]) -> Any:
-    """Import what makes a copy of the module of threads, in an OS thread that nobody joins.
+    """Import a module that makes a copy of `threading`, in an OS thread that nobody joins.
 
-    The copy takes the thread that imports it for the main one, and the lock that tells of its end: whoever
-    joined it would wait for ever. The main one ends with the process. Green threads end otherwise.
+    The copy takes the thread that imports it for the main one, and with it the lock that tells of its end:
+    whoever joined that thread would wait for ever. Nobody joins the main one; green threads end otherwise.
     """
     if threading.get_ident() == threading.main_thread().ident or _is_patched_by_gevent("threading"):
         return load()

@@ -51,10 +51,10 @@ class Timer:
 
 
 def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
-    """Let a time limit strike, unless nobody has it any more.
+    """Let a time limit strike, unless its block was never entered, or was left.
 
-    A signal handler may raise before its block is entered, or while it is left. Then nobody cancels it, and
-    it would strike whatever waits later. The traceback may keep it, but it has no timer then.
+    A signal handler may raise just then, so that nobody cancels the timer, which would strike a later wait.
+    The limit is gone then, or has no timer if a traceback keeps it.
     """
     limit = meant[0]()
     if limit is not None and limit.timer is not None:
@@ -65,17 +65,17 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     """A green time limit, in seconds, over a ``with`` block; ``None`` is no limit."""
 
     msg_prefix = ""
-    #: What took so long, when that is known.
+    #: Step that took so long, when that is known.
     doing = ""
     timer: Any
 
     def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
-        # Eventlet's own way is longer, and small calls have many limits.
+        # Eventlet's own constructor takes longer, and small calls have many limits.
         self.seconds = seconds
         self.exception = exception
         self.timer = None
         if seconds is None:
-            # What follows waits all the same.
+            # The block may wait all the same.
             adopt_thread()
         else:
             self.timer = Timer(seconds, _strike, (weakref.ref(self), getcurrent()))
@@ -94,8 +94,8 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     def strike(self, target: Any) -> None:
         """Raise in the greenlet that has waited for too long, or as soon as it waits again.
 
-        A greenlet of the host that waits elsewhere would unwind, and leave the hub to those whom the host
-        believes to be waiting.
+        A greenlet of the host that waits elsewhere is left alone until then: it would unwind while the host
+        believes it to be waiting.
         """
         hub = eventlet_hubs.get_hub()
         if isinstance(hub, GuestHub) and not hub.waits_for(target):
@@ -118,7 +118,7 @@ class SourceReadTimeout(OioTimeout):
     """The source of the data to upload gave nothing for too long."""
 
     msg_prefix = "Source read "
-    #: Tells whether the whole upload is out of time; who gives the source cannot go on then.
+    #: Tells whether the whole upload is out of time, so that its source is asked for nothing more.
     is_final: Callable[[], bool] = staticmethod(lambda: False)
 
 
@@ -139,7 +139,7 @@ class Interrupted(BaseException):
 
 
 class Insistence:
-    """Keeps interruptions away as long as its ``with`` block lasts: what cleans up must come to its end."""
+    """Keeps interruptions away as long as its ``with`` block lasts: a clean-up must come to its end."""
 
     def __enter__(self) -> None:
         local.insisting = getattr(local, "insisting", 0) + 1
@@ -168,7 +168,7 @@ class Interruption:
         self.is_asked_for = True
 
     def withdraw(self) -> None:
-        """Let go on who was asked to stop, and has not been interrupted yet."""
+        """Take the request back, unless the wait has been interrupted already."""
         self.is_asked_for = False
 
     def __enter__(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets, TLS and HTTP of the standard library, that wait in green threads."""
+"""Green sockets, TLS and HTTP connections, built on those of the standard library."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _poll: Any = getattr(patcher.original("select"), "poll", None)
 _LONGEST_POLL = 3600.0
 """Seconds."""
 _SLICE = 1
-"""Seconds after which handlers of signals run at the latest, while a socket is waited for."""
+"""Seconds of the longest poll at a time: handlers of signals run between two of them."""
 _CUT = frozenset({errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
-"""What reads as the end of a stream."""
+"""Errors that stand for the end of a stream."""
 _LARGEST_RECORD = 1 << 14
 """Bytes of data of a record of TLS."""
 _BUSY_PAUSE = 0.05
@@ -84,7 +84,7 @@ class Socket(socket.socket):  # type: ignore[misc]
             super().settimeout(howlong)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all of the data; what is left after a part of them is not copied."""
+        """Send all of the data; the rest after a partial send is not copied."""
         try:
             sent = self.fd.send(data, flags)
         except BlockingIOError:
@@ -102,8 +102,8 @@ class Socket(socket.socket):  # type: ignore[misc]
         """Send pieces one after the other, without a copy or a system call for each.
 
         :param pieces: buffers of bytes, none of them empty
-        :param waiting: given the number of bytes sent so far, makes the context of each wait; none is made
-            for what is sent at once
+        :param waiting: given the number of bytes sent so far, makes the context of each wait; bytes that are
+            sent at once need none
         """
         left, done = collections.deque(pieces), 0
         send = self.fd.sendmsg
@@ -155,14 +155,14 @@ class Socket(socket.socket):  # type: ignore[misc]
                 raise EOFError from err
 
     def file_after(self, there: bytes) -> io.BufferedReader:
-        """A file to read what comes, as :meth:`makefile` gives, which begins with what was read already."""
+        """A file to read from, as :meth:`makefile` gives, which begins with bytes that were read before."""
         raw = _Rest(self, there)
         self._io_refs += 1
         return io.BufferedReader(raw)
 
 
 class _Rest(_native_socket.SocketIO):
-    """What comes from a socket, after its beginning that was read before."""
+    """Raw file of a socket, which begins with bytes that were read before."""
 
     def __init__(self, sock: Socket, there: bytes) -> None:
         super().__init__(sock, "r")
@@ -227,14 +227,14 @@ def create_connection(
 
 
 class _TlsSocket(green_ssl.SSLSocket):  # type: ignore[misc]
-    """A green socket over TLS that tells data from what TLS itself has to say, such as session tickets.
+    """A green socket over TLS that tells data from records of TLS itself, such as session tickets.
 
     Those make the connection readable as well: right after the handshake, most often.
     """
 
     act_non_blocking: bool
     _taken = b""
-    """What was read to see whether there is something."""
+    """Data that were read to see whether there are some."""
 
     def has_data(self) -> bool:
         """Whether a read would give data or the end, or fail. Never switches."""
@@ -246,7 +246,7 @@ class _TlsSocket(green_ssl.SSLSocket):  # type: ignore[misc]
         except (_ssl.SSLWantReadError, _ssl.SSLWantWriteError):
             return False
         except (OSError, ValueError):
-            # Who reads will be told.
+            # The next read will tell.
             return True
         finally:
             self.act_non_blocking = before
@@ -303,7 +303,7 @@ def _default_ssl_context() -> _ssl.SSLContext:
 
 
 def is_readable(sock: Any) -> bool:
-    """Whether a read would not block: data, or the end of the stream, are there. Never switches."""
+    """Whether a read would not block: there are data, or the stream has ended. Never switches."""
     if type(sock) is Socket and _poll is not None:
         # The descriptor of a closed socket may be another one's.
         return sock.fd.fileno() < 0 or bool((sock._poller or sock._make_poller()).poll(0))
@@ -330,9 +330,9 @@ def _polled(poller: Any, seconds: float) -> Any:
 
 
 def readable(sockets: Iterable[Any], seconds: float = 0.0) -> Container[int]:
-    """Descriptors of the sockets that a read would not block on. Never switches.
+    """Descriptors of the sockets on which a read would not block. Never switches.
 
-    :param seconds: to wait for the first of them, while no other green thread runs
+    :param seconds: to wait for the first of them; no other green thread runs meanwhile
     """
     if _poll is None:
         return _select.select([sock.fileno() for sock in sockets], [], [], seconds)[0]
@@ -369,7 +369,7 @@ def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any
     :param sockets: green ones, which nobody else reads from
     :returns: those that can be read, or were closed meanwhile; none when time is up
     """
-    # No time at all is not the same as all of it, which poll takes a negative one for.
+    # A negative time would make poll wait for ever.
     known, seconds = list(sockets), max(0.0, seconds)
     hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
     quiet = hub.quiet_seconds() if seconds > 0 and isinstance(hub, GuestHub) and _poll is not None else 0.0
@@ -385,7 +385,7 @@ def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any
     while not _wait_in_hub(hub, known, max(0.0, due - hub.clock())):
         if found := _ready(known):
             return found
-        # It was TLS that has spoken.
+        # Only TLS itself had something to say.
     return _ready(known)
 
 
@@ -410,6 +410,7 @@ def _wait_in_hub(hub: Any, sockets: list[Any], seconds: float) -> bool:
         pass
     finally:
         is_over = woken == [-1]
+        # What wakes it after this must not switch.
         woken.append(0)
         timer.cancel()
         for listener in listeners:

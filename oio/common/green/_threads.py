@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 # Real thread-locals and locks, also in a host that has patched them.
 _threading = patcher.original("threading")
 local = _threading.local()
-# Patched ones only exclude green threads from each other, or fail between OS threads. Those who hold these
-# never switch: a lock is held for an instant.
+# Patched locks only exclude green threads from each other, or fail between OS threads. These are held for an
+# instant, and never over a switch.
 Lock = _threading.Lock
 RLock = _threading.RLock
 NativeThread = _threading.Thread
@@ -46,8 +46,9 @@ NativeThread = _threading.Thread
 def threading_here() -> Any:
     """The module of threads for work that the current thread waits for.
 
-    That is the host's, whose threads may be green, but for OS threads beside the one where those run: a loop
-    of the host's would be made there, and be gone with the OS thread, to the harm of the whole process.
+    That is the host's, whose threads may be green. In other OS threads than the main one, where green threads
+    run, it is the real one: a loop of the host made there would be gone with the thread, to the harm of the
+    whole process.
     """
     if threads_are_green() and _threading.get_ident() != _threading.main_thread().ident:
         return _threading
@@ -74,7 +75,7 @@ class GuestHub:
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
     deferred: list[Timer]
-    """Timers that nobody needs before somebody waits here."""
+    """Timers that the hub only gets when somebody waits here."""
     keeps_time = False
     """Eventlet's own loop runs here, with timers that can be looked at."""
     listeners: dict[str, dict[int, Any]]
@@ -86,7 +87,7 @@ class GuestHub:
     clock: Callable[[], float]
 
     def settle(self) -> None:
-        """Begin, as an object of eventlet's class."""
+        """Set up a hub that eventlet has made."""
         *_, self.root = _ancestors()
         self.waiting, self.late, self.deferred = set(), [], []
         # It may have been made in a greenlet of the host, which will end.
@@ -113,9 +114,9 @@ class GuestHub:
             self.waiting.discard(current)
 
     def quiet_seconds(self) -> float:
-        """How long nobody else has anything to do in this OS thread, which may wait without a switch then.
+        """Seconds for which nothing else has to run in this OS thread, which may wait without a switch then.
 
-        Never in a green thread of ours: what a signal handler raises is not for it, but for who waits for it.
+        0 in a green thread of ours: an exception of a signal handler is meant for whoever waits for that.
         """
         listeners = self.listeners
         if not self.keeps_time or self.late or self.closed or listeners["read"] or listeners["write"]:
@@ -137,7 +138,7 @@ class GuestHub:
         now = self.clock()
         deferred, self.deferred = self.deferred, []
         for timer in deferred:
-            # In the order in which they are due, even those that are late.
+            # Those that are late, too, keep the order in which they are due.
             timer.timer = self.schedule_call_global(timer.due - now, timer.fire)
 
     def waits_for(self, target: Any) -> bool:
@@ -205,7 +206,7 @@ class _OwnHub:
 
 
 def _passing_interruptions(squelch: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Let exceptions of signal handlers that strike while the hub is at work reach the one who waits."""
+    """Let exceptions of signal handlers that strike while the hub works reach the greenlet that waits."""
 
     def pass_or_squelch(subject: Any, exc_info: Any) -> None:
         pass_interruption(exc_info[1])
@@ -281,7 +282,7 @@ def eventlet_yield() -> None:
 
 
 class _Woken:
-    """Who waits for a queue, and is woken up in the hub.
+    """A greenlet that waits for a queue, and is woken up in the hub.
 
     Eventlet's own prints what a signal handler raises there, and goes on: the host would never get it.
     """

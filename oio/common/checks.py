@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of options that every client takes: flags, and headers of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oio.common.arguments import WrongValue
+from oio.common.easy_value import boolean_value, text_value
+from oio.common.utils import shorten
+
+FRAMING_HEADERS = frozenset(("content-length", "expect", "host", "trailer", "transfer-encoding"))
+"""Headers that tell where a request goes and where its body ends: each request has its own."""
+_LIVES_OF_CONNECTIONS = frozenset(("close", "keep-alive"))
+
+
+def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
+    """Read a flag, which may be a word: "false" must not be taken for a wish.
+
+    :param default: what None and an empty text stand for
+    :raises ValueError: it is another word, or no flag at all
+    """
+    if isinstance(value, bool):
+        return value
+    try:
+        return boolean_value(value, default)
+    except ValueError:
+        raise WrongValue(f"{argument} must be True or False, not {shorten(value)}") from None
+
+
+def is_framing(name: object, value: object) -> bool:
+    """Tell whether a header of the caller may contradict those that each request has of its own.
+
+    >>> is_framing("Host", "gateway"), is_framing("Connection", "close"), is_framing("Connection", "upgrade")
+    (True, False, True)
+    """
+    key = text_value(name).strip().lower()
+    if key == "connection":
+        return text_value(value).strip().lower() not in _LIVES_OF_CONNECTIONS
+    return key in FRAMING_HEADERS
+
+
+def check_framing(headers: Mapping[str, object], size: int | None = None) -> None:
+    """Refuse headers by which a service could take a part of the body for another request.
+
+    :param size: bytes of the body, which ``Content-Length`` may tell; None when they are not known
+    :raises ValueError: there is one
+    """
+    for name, value in headers.items():
+        if not is_framing(name, value):
+            continue
+        is_length = size is not None and text_value(name).lower() == "content-length"
+        if not is_length or text_value(value) != str(size):
+            raise WrongValue(
+                f"headers must not set {name!r}, which each request has of its own: {shorten(value)}"
+            )
