@@ -86,8 +86,9 @@ class Server:
             except OSError:
                 with contextlib.suppress(OSError):
                     socket.create_connection(self._where, timeout=1).close()
-            listener.close()
+            # A green thread would not notice the end of a descriptor that is closed under it.
             acceptor.join()
+            listener.close()
         with self._lock:
             connections = dict(self._connections)
         for connection in connections:
