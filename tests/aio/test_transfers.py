@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import inspect
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,27 @@ def test_what_a_callback_raises_ends_the_call(
     asyncio.run(main())
 
 
+def test_what_a_callback_raises_is_in_no_cycle(namespace: Namespace, files: Path) -> None:
+    def fail(_: object) -> None:
+        raise Mine
+
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api, on_result=fail) as transfer:
+            gc.collect()
+            gc.disable()
+            try:
+                try:
+                    await transfer.upload_file(files / "a.txt", BOX)
+                except Mine as err:
+                    seen = weakref.ref(err)
+                # The worker leaves its last work a moment later.
+                await until(lambda: seen() is None)
+            finally:
+                gc.enable()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
 def test_a_callback_may_cancel_the_transfer(namespace: Namespace, files: Path) -> None:
     seen: list[Result] = []
 
@@ -166,6 +190,61 @@ def test_a_transfer_that_waits_for_a_worker_is_dropped(namespace: Namespace, fil
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("end", ["cancel", "aclose"])
+def test_an_end_reaches_calls_that_wait_for_a_worker(namespace: Namespace, files: Path, end: str) -> None:
+    async def main() -> None:
+        async with face_of(namespace, workers=1) as api, AsyncTransfer(api) as transfer:
+            with namespace.faults(STALLED) as plan:
+                first = asyncio.ensure_future(transfer.upload_file(files / "a.txt", BOX))
+                await until(lambda: plan.hits(STALLED))
+                second = asyncio.ensure_future(transfer.upload_file(files / "b-", BOX))
+                await turns()
+                ended = getattr(transfer, end)()
+                if ended is not None:
+                    await ended
+                    assert [name for name in crews() if name.startswith("oio-transfer")] == []
+                for call in (first, second):
+                    with pytest.raises(TransferCancelled):
+                        await call
+            assert not await api.object_head(ACCOUNT, BOX.container, "b-")
+
+    asyncio.run(main())
+
+
+def test_a_call_that_has_just_begun_is_cancelled(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api) as transfer:
+            moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+            await asyncio.sleep(0)
+            transfer.cancel()
+            with pytest.raises(TransferCancelled):
+                await moving
+            # Later calls are made.
+            assert (await transfer.upload_tree(files, BOX)).failed == 0
+
+    asyncio.run(main())
+
+
+def test_an_interrupted_close_comes_to_its_end(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api:
+            transfer = AsyncTransfer(api)
+            with namespace.faults(STALLED) as plan:
+                moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+                await until(lambda: plan.hits(STALLED))
+                closing = asyncio.ensure_future(transfer.aclose())
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                    closing.cancel()
+                await asyncio.wait([closing])
+                assert closing.cancelled()
+                assert [name for name in crews() if name.startswith("oio-transfer")] == []
+                with pytest.raises(TransferCancelled):
+                    await moving
+
+    asyncio.run(main())
+
+
 def test_closing_the_client_ends_its_transfers(namespace: Namespace, files: Path) -> None:
     async def main() -> None:
         api = face_of(namespace)
@@ -198,11 +277,24 @@ def test_a_closed_transfer_refuses_calls(namespace: Namespace, files: Path) -> N
     asyncio.run(main())
 
 
+async def _awaited(_: object) -> None:
+    pass
+
+
+class Awaited:
+    async def __call__(self, _: object) -> None:
+        pass
+
+
 def test_wrong_arguments_are_refused() -> None:
     api = AsyncObjectStorageApi("OPENIO", endpoint="127.0.0.1:1")
     for options in ({"config": {}}, {"on_progress": "bar"}, {"on_result": 1}, {"progress_interval": "1"}):
         with pytest.raises(TypeError, match=next(iter(options))):
             AsyncTransfer(api, **options)  # type: ignore[arg-type]
+    for callback in (_awaited, functools.partial(_awaited), Awaited()):
+        for name in ("on_progress", "on_result"):
+            with pytest.raises(TypeError, match=f"{name} must be a plain function, not a coroutine function"):
+                AsyncTransfer(api, **{name: callback})
     api.sync.close()
 
 
@@ -213,6 +305,7 @@ def test_it_has_the_methods_of_transfers() -> None:
         method = getattr(AsyncTransfer, name)
         assert inspect.iscoroutinefunction(method)
         assert inspect.signature(method) == inspect.signature(getattr(Transfer, name))
+        assert method.__qualname__ == f"AsyncTransfer.{name}"
         assert ">>>" not in method.__doc__
 
 
