@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
@@ -41,6 +42,7 @@ class _Call:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.pid = os.getpid()
         #: Looked at when its transfer begins, for it may have to wait for a worker.
         self.is_cancelled = False
         #: Done when it has ended.
@@ -205,7 +207,9 @@ class AsyncTransfer:
         """End the calls under way, wait for their ends, and refuse others."""
         self._transfer.close()
         self.cancel()
-        ends = [asyncio.wrap_future(call.end) for call in list(self._calls)]
+        # After a fork, calls of the parent have no threads here that would end them.
+        pid = os.getpid()
+        ends = [asyncio.wrap_future(call.end) for call in list(self._calls) if call.pid == pid]
         if ends:
             await insist_until(lambda: all(end.done() for end in ends), lambda: asyncio.wait(ends))
 

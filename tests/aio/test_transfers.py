@@ -7,6 +7,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import os
 import subprocess
 import sys
 import threading
@@ -334,3 +335,42 @@ def test_a_program_that_leaves_its_loop_ends(namespace: Namespace, files: Path, 
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
     assert "Traceback" not in ended.stderr.replace("Task was destroyed but it is pending", "")
+
+
+FORKING = """
+import asyncio, os, sys, warnings
+from oio.aio import AsyncObjectStorageApi, AsyncTransfer
+from oio.transfer import Remote
+
+async def close_in_child(transfer):
+    await asyncio.wait_for(transfer.aclose(), 20)
+
+async def main():
+    seen = asyncio.Event()
+    async with AsyncObjectStorageApi(sys.argv[1], endpoint=sys.argv[2]) as api:
+        async with AsyncTransfer(api, on_result=lambda _: seen.set()) as transfer:
+            pairs = ((sys.argv[3], str(number)) for number in range(10 ** 9))
+            moving = asyncio.ensure_future(transfer.upload_many(pairs, Remote("ACCOUNT", "CONTAINER")))
+            await seen.wait()
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+            if not pid:
+                asyncio._set_running_loop(None)
+                status = 1
+                try:
+                    asyncio.new_event_loop().run_until_complete(close_in_child(transfer))
+                    status = 0
+                finally:
+                    os._exit(status)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), moving.done())
+            moving.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_waits_for_no_call_of_its_parent(namespace: Namespace, files: Path) -> None:
+    command = [sys.executable, "-c", FORKING, namespace.name, namespace.endpoint, str(files / "a.txt")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "0 False\n", ended.stderr
