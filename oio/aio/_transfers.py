@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import os
+import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, InvalidStateError
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oio.aio._workers import Lane
+from oio.aio._workers import Lane, insist_until
 from oio.common import green
-from oio.transfer import Progress, Result, Transfer, TransferConfig
+from oio.common.arguments import WrongType
+from oio.common.utils import shorten
+from oio.transfer import Progress, Result, Transfer, TransferCancelled, TransferConfig
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,43 +30,69 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_loop: ContextVar[asyncio.AbstractEventLoop] = ContextVar("oio_transfer_loop")
-"""Loop that waits for the transfer of the current worker."""
 _PATIENCE = 0.05
 """Seconds between two looks for an interruption, while a callback runs."""
 
 
-def _in_loop(callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
-    """A callback for a worker that runs in the loop. The worker waits for it, so that none pile up."""
+class _Call:
+    """A call that has not ended.
+
+    :param loop: loop that waits for it
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.pid = os.getpid()
+        #: Looked at when its transfer begins, for it may have to wait for a worker.
+        self.is_cancelled = False
+        #: Done when it has ended.
+        self.end: Future[None] = Future()
+
+
+_current: ContextVar[_Call] = ContextVar("oio_transfer_call")
+"""Call that the current worker makes."""
+
+
+def _in_loop(name: str, callback: Callable[[T], object] | None) -> Callable[[T], object] | None:
+    """A callback for a worker that runs in the loop. The worker waits for it, so that none pile up.
+
+    :param name: argument that the callback is
+    :raises TypeError: it would have to be awaited
+    """
     if not callable(callback):
         return callback
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__):
+        raise WrongType(f"{name} must be a plain function, not a coroutine function: {shorten(callback)}")
 
     def call(told: T) -> None:
-        done: Future[None] = Future()
+        ended = threading.Event()
+        errors: list[BaseException] = []
 
         def run() -> None:
             try:
                 callback(told)
             except BaseException as err:  # noqa: BLE001 - raised in the worker, which ends the transfer
-                done.set_exception(err)
-            else:
-                done.set_result(None)
+                errors.append(err)
+            finally:
+                ended.set()
 
-        _loop.get().call_soon_threadsafe(run)
-        while True:
-            try:
-                return done.result(_PATIENCE)
-            except NotYet:
-                if done.done():
-                    # It may have ended just now, or have raised an exception of this class.
-                    return done.result()
-                green.sleep()
+        _current.get().loop.call_soon_threadsafe(run)
+        while not ended.wait(_PATIENCE):
+            green.sleep()
+        if errors:
+            # Taken out, because its traceback refers to the list.
+            raise errors.pop()
 
     return call
 
 
 class _Interruptible(Transfer):
     """Transfers whose calls end with an interruption of their worker."""
+
+    def _begin(self) -> None:
+        if _current.get().is_cancelled:
+            raise TransferCancelled("the transfer was cancelled")
+        super()._begin()
 
     def _look(self) -> None:
         # An interruption strikes where a green thread waits, and the crew is waited for with a lock.
@@ -78,6 +108,7 @@ def _awaited(
     async def call(self: AsyncTransfer, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._call(functools.partial(method, self._transfer, *args, **kwargs))
 
+    call.__module__, call.__qualname__ = __name__, f"AsyncTransfer.{method.__name__}"
     # Examples are about the other class.
     call.__doc__ = inspect.cleandoc(method.__doc__ or "").partition("\n\n>>>")[0]
     return call
@@ -94,8 +125,9 @@ class AsyncTransfer:
 
     :param api: the client; ``workers`` transfers run at a time, beside its calls
     :param config: settings
-    :param on_progress: called from time to time with a :class:`~oio.transfer.Progress`, and once at the end,
-        in the loop. What it raises cancels the call, and comes out of it. The transfer waits for it
+    :param on_progress: plain function, called from time to time with a :class:`~oio.transfer.Progress`, and
+        once at the end, in the loop. The transfer waits for it. What it raises cancels the call, and comes
+        out of it
     :param on_result: called with each :class:`~oio.transfer.Result`, in the same way
     :param progress_interval: seconds between two calls of `on_progress`
     :raises TypeError: an argument has the wrong type
@@ -119,11 +151,12 @@ class AsyncTransfer:
         progress_interval: float = 0.2,
     ) -> None:
         self._workers = api._workers
+        self._calls: set[_Call] = set()
         self._transfer = _Interruptible(
             api.sync,
             config,
-            on_progress=_in_loop(on_progress),
-            on_result=_in_loop(on_result),
+            on_progress=_in_loop("on_progress", on_progress),
+            on_result=_in_loop("on_result", on_result),
             progress_interval=progress_interval,
         )
 
@@ -139,24 +172,46 @@ class AsyncTransfer:
     sync = _awaited(Transfer.sync)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
+        call = _Call(asyncio.get_running_loop())
 
         def run() -> T:
-            _loop.set(loop)
-            return work()
+            _current.set(call)
+            try:
+                return work()
+            finally:
+                self._leave(call)
 
-        return await self._workers.finish(self._workers.start(run, Lane.TRANSFERS))
+        self._calls.add(call)
+        try:
+            return await self._workers.finish(self._workers.start(run, Lane.TRANSFERS))
+        finally:
+            # Work that was dropped before a worker has begun it does not do this itself.
+            self._leave(call)
+
+    def _leave(self, call: _Call) -> None:
+        self._calls.discard(call)
+        with contextlib.suppress(InvalidStateError):
+            call.end.set_result(None)
 
     def cancel(self) -> None:
         """End the calls under way, which raise :class:`~oio.transfer.TransferCancelled`.
 
         Any thread may do this, a callback or a signal handler too.
         """
+        # First the marks: a call that begins meanwhile sees its mark, or is seen.
+        for call in list(self._calls):
+            call.is_cancelled = True
         self._transfer.cancel()
 
     async def aclose(self) -> None:
-        """End the calls under way, and refuse others."""
+        """End the calls under way, wait for their ends, and refuse others."""
         self._transfer.close()
+        self.cancel()
+        # After a fork, calls of the parent have no threads here that would end them.
+        pid = os.getpid()
+        ends = [asyncio.wrap_future(call.end) for call in list(self._calls) if call.pid == pid]
+        if ends:
+            await insist_until(lambda: all(end.done() for end in ends), lambda: asyncio.wait(ends))
 
     close = aclose
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -43,6 +44,8 @@ class Crew:
 
     def __init__(self, workers: int, deadline: float | None = None) -> None:
         self._deadline = deadline
+        #: Process that has the threads.
+        self.pid = os.getpid()
         # Threads and locks of the host: green ones, where it has patched them.
         self.changed = threading.Condition()
         self._cancelled = threading.Event()

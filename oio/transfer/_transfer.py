@@ -414,8 +414,11 @@ class Transfer:
         Waits end within a tenth of a second. Nothing is left half done, except the ``.oio-*`` files of large
         downloads, with which the next call goes on.
         """
+        pid = os.getpid()
         for crew in list(self._crews):
-            crew.cancel()
+            # After a fork, the crews of the parent have no threads here, and may have left locks closed.
+            if crew.pid == pid:
+                crew.cancel()
 
     def close(self) -> None:
         """End the calls under way, and refuse others."""
@@ -427,6 +430,14 @@ class Transfer:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def _begin(self) -> None:
+        """Called in the thread of each call, as soon as :meth:`cancel` reaches the call.
+
+        :raises ValueError: the transfer was closed
+        """
+        if self._closed:
+            raise WrongValue("the transfer was closed")
 
     def _look(self) -> None:
         """Called ten times a second, in the thread of each call, which ends with what this raises."""
@@ -481,9 +492,8 @@ class Transfer:
         with self._lock:
             self._crews.add(crew)
         try:
-            # Looked at last, so that a thread that closes the transfer meanwhile sees this crew.
-            if self._closed:
-                raise WrongValue("the transfer was closed")
+            # After the crew was added, so that a thread that closes the transfer meanwhile sees it.
+            self._begin()
             crew.run(plan(session), see, show)
         except (TransferCancelled, TransferDeadlineReached) as err:
             err.report = report

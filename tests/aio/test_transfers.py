@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import inspect
+import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +105,27 @@ def test_what_a_callback_raises_ends_the_call(
     asyncio.run(main())
 
 
+def test_what_a_callback_raises_is_in_no_cycle(namespace: Namespace, files: Path) -> None:
+    def fail(_: object) -> None:
+        raise Mine
+
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api, on_result=fail) as transfer:
+            gc.collect()
+            gc.disable()
+            try:
+                try:
+                    await transfer.upload_file(files / "a.txt", BOX)
+                except Mine as err:
+                    seen = weakref.ref(err)
+                # The worker leaves its last work a moment later.
+                await until(lambda: seen() is None)
+            finally:
+                gc.enable()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
 def test_a_callback_may_cancel_the_transfer(namespace: Namespace, files: Path) -> None:
     seen: list[Result] = []
 
@@ -166,6 +191,61 @@ def test_a_transfer_that_waits_for_a_worker_is_dropped(namespace: Namespace, fil
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("end", ["cancel", "aclose"])
+def test_an_end_reaches_calls_that_wait_for_a_worker(namespace: Namespace, files: Path, end: str) -> None:
+    async def main() -> None:
+        async with face_of(namespace, workers=1) as api, AsyncTransfer(api) as transfer:
+            with namespace.faults(STALLED) as plan:
+                first = asyncio.ensure_future(transfer.upload_file(files / "a.txt", BOX))
+                await until(lambda: plan.hits(STALLED))
+                second = asyncio.ensure_future(transfer.upload_file(files / "b-", BOX))
+                await turns()
+                ended = getattr(transfer, end)()
+                if ended is not None:
+                    await ended
+                    assert [name for name in crews() if name.startswith("oio-transfer")] == []
+                for call in (first, second):
+                    with pytest.raises(TransferCancelled):
+                        await call
+            assert not await api.object_head(ACCOUNT, BOX.container, "b-")
+
+    asyncio.run(main())
+
+
+def test_a_call_that_has_just_begun_is_cancelled(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api) as transfer:
+            moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+            await asyncio.sleep(0)
+            transfer.cancel()
+            with pytest.raises(TransferCancelled):
+                await moving
+            # Later calls are made.
+            assert (await transfer.upload_tree(files, BOX)).failed == 0
+
+    asyncio.run(main())
+
+
+def test_an_interrupted_close_comes_to_its_end(namespace: Namespace, files: Path) -> None:
+    async def main() -> None:
+        async with face_of(namespace) as api:
+            transfer = AsyncTransfer(api)
+            with namespace.faults(STALLED) as plan:
+                moving = asyncio.ensure_future(transfer.upload_tree(files, BOX))
+                await until(lambda: plan.hits(STALLED))
+                closing = asyncio.ensure_future(transfer.aclose())
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                    closing.cancel()
+                await asyncio.wait([closing])
+                assert closing.cancelled()
+                assert [name for name in crews() if name.startswith("oio-transfer")] == []
+                with pytest.raises(TransferCancelled):
+                    await moving
+
+    asyncio.run(main())
+
+
 def test_closing_the_client_ends_its_transfers(namespace: Namespace, files: Path) -> None:
     async def main() -> None:
         api = face_of(namespace)
@@ -198,11 +278,24 @@ def test_a_closed_transfer_refuses_calls(namespace: Namespace, files: Path) -> N
     asyncio.run(main())
 
 
+async def _awaited(_: object) -> None:
+    pass
+
+
+class Awaited:
+    async def __call__(self, _: object) -> None:
+        pass
+
+
 def test_wrong_arguments_are_refused() -> None:
     api = AsyncObjectStorageApi("OPENIO", endpoint="127.0.0.1:1")
     for options in ({"config": {}}, {"on_progress": "bar"}, {"on_result": 1}, {"progress_interval": "1"}):
         with pytest.raises(TypeError, match=next(iter(options))):
             AsyncTransfer(api, **options)  # type: ignore[arg-type]
+    for callback in (_awaited, functools.partial(_awaited), Awaited()):
+        for name in ("on_progress", "on_result"):
+            with pytest.raises(TypeError, match=f"{name} must be a plain function, not a coroutine function"):
+                AsyncTransfer(api, **{name: callback})
     api.sync.close()
 
 
@@ -213,6 +306,7 @@ def test_it_has_the_methods_of_transfers() -> None:
         method = getattr(AsyncTransfer, name)
         assert inspect.iscoroutinefunction(method)
         assert inspect.signature(method) == inspect.signature(getattr(Transfer, name))
+        assert method.__qualname__ == f"AsyncTransfer.{name}"
         assert ">>>" not in method.__doc__
 
 
@@ -241,3 +335,42 @@ def test_a_program_that_leaves_its_loop_ends(namespace: Namespace, files: Path, 
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
     assert "Traceback" not in ended.stderr.replace("Task was destroyed but it is pending", "")
+
+
+FORKING = """
+import asyncio, os, sys, warnings
+from oio.aio import AsyncObjectStorageApi, AsyncTransfer
+from oio.transfer import Remote
+
+async def close_in_child(transfer):
+    await asyncio.wait_for(transfer.aclose(), 20)
+
+async def main():
+    seen = asyncio.Event()
+    async with AsyncObjectStorageApi(sys.argv[1], endpoint=sys.argv[2]) as api:
+        async with AsyncTransfer(api, on_result=lambda _: seen.set()) as transfer:
+            pairs = ((sys.argv[3], str(number)) for number in range(10 ** 9))
+            moving = asyncio.ensure_future(transfer.upload_many(pairs, Remote("ACCOUNT", "CONTAINER")))
+            await seen.wait()
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+            if not pid:
+                asyncio._set_running_loop(None)
+                status = 1
+                try:
+                    asyncio.new_event_loop().run_until_complete(close_in_child(transfer))
+                    status = 0
+                finally:
+                    os._exit(status)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), moving.done())
+            moving.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_waits_for_no_call_of_its_parent(namespace: Namespace, files: Path) -> None:
+    command = [sys.executable, "-c", FORKING, namespace.name, namespace.endpoint, str(files / "a.txt")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.stdout == "0 False\n", ended.stderr
