@@ -192,7 +192,6 @@ class ChunkConnection:
         self._request = (method, target, list(headers), body)
         self._key = (scheme, netloc, ssl_context)
         self._pid = os.getpid()
-
         self.said_twice = False
         self._response: Any = None
         # When this replaces one that has died, other kept ones may have died with it.
