@@ -240,6 +240,9 @@ class ObjectRepairer:
                 continue
             self._name_chunk(group, old, place, doomed=_KEPT.isdisjoint(chunk.damage))
             return place
+        if isinstance(error, exc.Conflict):
+            # What is in the way there may stay for good.
+            return self._replace_in_place(group, chunk, old, places, error)
         raise error or exc.SpareChunkException("no server takes it")
 
     def _replace_in_place(
