@@ -59,12 +59,10 @@ class ObjectWriter:
         that connect to the servers of the former; see :meth:`~oio.api._data.strategies.Strategy.connections`
     """
 
-    _pool: green.ContextPool | None = None
-    """Green threads that prepare the next metachunk while one is sent."""
     _asking: Any = None
-    """The thread that asks for its chunks."""
+    """Green thread that asks for the chunks of the next metachunk."""
     _connecting: Sequence[Any] = ()
-    """The threads that connect to their servers."""
+    """Green threads that connect to their servers."""
 
     def __init__(
         self,
@@ -89,11 +87,18 @@ class ObjectWriter:
 
         :raises oio.common.exceptions.OioException: a metachunk is lost
         """
+        if not (self._ahead and self._source.has_more_than(self._metachunk_size)):
+            return self._run(None)
+        # Metachunks that were prepared in vain do no harm.
+        with green.ContextPool() as pool:
+            return self._run(pool)
+
+    def _run(self, pool: green.ContextPool | None) -> Written:
+        """Write the object.
+
+        :param pool: green threads that prepare the next metachunk while one is sent; None to prepare none
+        """
         source, limit = self._source, self._metachunk_size
-        if self._ahead and self._pool is None and source.has_more_than(limit):
-            # Metachunks that were prepared in vain do no harm.
-            with green.ContextPool() as self._pool:
-                return self.run()
         checksum = in_threads(new_checksum(MD5), source.left_in_memory())
         total, first = 0, True
         while True:
@@ -102,8 +107,8 @@ class ObjectWriter:
                 text = f"The source has more than the {total} bytes that chunks were prepared for"
                 raise exc.OioException(text)
             writer = self._writer_of(chunks, checksum, first)
-            if self._pool is not None and source.has_more_than(limit):
-                self._ask_ahead(self._pool, chunks)
+            if pool is not None and source.has_more_than(limit):
+                self._ask_ahead(pool, chunks)
             try:
                 size, _ = writer.write(source, limit)
             finally:

@@ -29,7 +29,12 @@ _LATE_PUT = 0.5
 
 
 def delete_chunks(
-    stores: Stores, chunks: Iterable[Chunk], cid: str, options: Options, late: Container[str] = ()
+    stores: Stores,
+    chunks: Iterable[Chunk],
+    cid: str,
+    options: Options,
+    late: Container[str] = (),
+    is_doomed: Callable[[], bool] = lambda: True,
 ) -> None:
     """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
 
@@ -37,19 +42,21 @@ def delete_chunks(
     :param options: of the call; the time for cleaning is added to its deadline
     :param late: URLs of those that a server may still be about to store: when they are not there yet, their
         deletion is repeated a moment later
+    :param is_doomed: asked before each deletion, tells whether they are to be deleted
     """
     doomed = [chunk.described() for chunk in chunks]
     if not doomed:
         return
     options = options.for_cleaning()
     with green.Insistence():
-        absent = _delete(stores, doomed, cid, options)
+        absent = _delete(stores, doomed, cid, options) if is_doomed() else []
         again = [chunk for chunk in absent if chunk["url"] in late]
         left = options.limits.left()
         if again and (left is None or left > _LATE_PUT):
             green.adopt_thread()
             green.sleep(_LATE_PUT)
-            _delete(stores, again, cid, options)
+            if is_doomed():
+                _delete(stores, again, cid, options)
 
 
 def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options) -> list[ChunkDict]:

@@ -37,8 +37,11 @@ _PLACES = 3
 _NOT_THERE = frozenset({Damage.MISSING, Damage.ABSENT})
 _ELSEWHERE_ONLY = frozenset({Damage.ABSENT, Damage.MISPLACED, Damage.UNREACHABLE, Damage.WRONG_OWNER})
 """Damage that cannot be mended in the same place."""
-_KEPT = _NOT_THERE | {Damage.UNREACHABLE, Damage.WRONG_OWNER}
-"""Damage of chunks that are not deleted: there is nothing to delete, or it is not ours."""
+_KEPT = frozenset({Damage.UNREACHABLE, Damage.WRONG_OWNER})
+"""Damage of chunks that are not deleted: nobody answers, or the file is not ours.
+
+Those that were missing are deleted: another repair may have made them there meanwhile.
+"""
 
 _GONE = "the object was deleted or changed meanwhile"
 
@@ -61,11 +64,13 @@ class _Places:
 
     :param sources: usable chunks, the best ones first
     :param kept: chunks that stay, and new ones
+    :param waiting: chunks that are to be replaced, and have not been yet
     :param avoided: chunks in places that are not wanted
     """
 
     sources: list[Chunk] = field(default_factory=list)
     kept: list[Chunk] = field(default_factory=list)
+    waiting: list[Chunk] = field(default_factory=list)
     avoided: list[Chunk] = field(default_factory=list)
 
 
@@ -145,7 +150,8 @@ class ObjectRepairer:
                 places.kept.append(there)
         sound = {chunk.url for chunk in health.chunks if chunk.is_sound}
         places.sources.sort(key=lambda chunk: chunk.url not in sound)
-        places.avoided += [known[chunk.url] for chunk in targets if chunk.url]
+        places.waiting = [known[chunk.url] for chunk in targets if chunk.url]
+        places.avoided = list(places.waiting)
         # Lost chunks first: each is another source once it is repaired.
         results = {
             id(chunk): self._attempt(group, chunk, known.get(chunk.url or ""), places)
@@ -178,6 +184,7 @@ class ObjectRepairer:
             return ChunkRepair(chunk, error=str(err))
         # The old one may be deleted by now.
         places.sources = [*(source for source in places.sources if source != old), new]
+        places.waiting = [waiting for waiting in places.waiting if waiting != old]
         places.kept.append(new)
         return ChunkRepair(chunk, new.url)
 
@@ -231,10 +238,11 @@ class ObjectRepairer:
                 error = err
                 places.avoided.append(place)
                 continue
-            named = self._name_chunk(group, old, place)
-            if old is not None and _KEPT.isdisjoint(chunk.damage) and old.url not in named:
-                self._remove(old)
+            self._name_chunk(group, old, place, doomed=_KEPT.isdisjoint(chunk.damage))
             return place
+        if isinstance(error, exc.Conflict):
+            # What is in the way there may stay for good.
+            return self._replace_in_place(group, chunk, old, places, error)
         raise error or exc.SpareChunkException("no server takes it")
 
     def _replace_in_place(
@@ -295,9 +303,12 @@ class ObjectRepairer:
             for url in urls
         ]
         taken = {kept.host for kept in places.kept}
+        # Where IDs are computed, another chunk may have this very name: it would lose its row.
+        named = {waiting.url for waiting in places.waiting if waiting.url != chunk.url}
         hosts = {unwanted.host for unwanted in avoided}
         free = sorted(
-            (place for place in new if place.host not in taken), key=lambda place: place.host in hosts
+            (place for place in new if place.host not in taken and place.url not in named),
+            key=lambda place: place.host in hosts,
         )
         if not free:
             raise exc.ServiceBusy(503, None, "the services propose no other server")
@@ -334,31 +345,33 @@ class ObjectRepairer:
             raise
 
     def _discard(self, place: Chunk) -> None:
-        """Delete what a failure may have left, best effort.
+        """Delete what a failure may have left, best effort, unless the object names it.
 
         Where IDs are computed, a repair at the same time may have stored its own chunk there, and named it.
         """
-        try:
-            named = self._named(self._options.for_cleaning())
-        except exc.OioException as err:
-            pass_foreign(err)
-            self._warn_of(place, err)
-            return
-        if place.url not in (named or {}):
-            self._remove(place, is_late=True)
 
-    def _remove(self, chunk: Chunk, *, is_late: bool = False) -> None:
-        """Delete a chunk, best effort."""
-        delete_chunks(
-            self._services, [chunk], self._strategy.cid, self._options, {chunk.url} if is_late else ()
-        )
+        def is_unnamed() -> bool:
+            try:
+                named = self._named(self._options.for_cleaning())
+            except exc.OioException as err:
+                pass_foreign(err)
+                self._warn_of([place], err)
+                return False
+            return place.url not in (named or {})
+
+        services, cid = self._services, self._strategy.cid
+        delete_chunks(services, [place], cid, self._options, late={place.url}, is_doomed=is_unnamed)
+
+    def _remove(self, *chunks: Chunk) -> None:
+        """Delete chunks, best effort."""
+        delete_chunks(self._services, chunks, self._strategy.cid, self._options)
 
     # --- what the services know ---
 
-    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk) -> Mapping[str, Chunk]:
+    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk, *, doomed: bool = False) -> None:
         """Let the services name a new chunk in the place of an old one, or one more.
 
-        :returns: all the chunks that are named now
+        :param doomed: delete the old one once it is certain that only the new one is named
         :raises OioException: they do not, or may not; the new chunk is removed if nothing can name it
         """
         try:
@@ -371,10 +384,15 @@ class ObjectRepairer:
                     if is_named is False and is_definitive(err):
                         self._remove(new)
                     else:
-                        self._warn_of(new, err)
+                        self._warn_of([new], err)
                 raise
         # The change is done: the rest is cleaning.
-        named = self._named(self._options.for_cleaning())
+        replaced = [old] if old is not None and doomed else []
+        try:
+            named = self._named(self._options.for_cleaning())
+        except exc.OioException as err:
+            self._warn_of(replaced, err)
+            raise
         if old is None:
             try:
                 self._check_absent(group, new, named)
@@ -387,16 +405,19 @@ class ObjectRepairer:
                 self._remove(new)
                 raise
         if named is None:
-            if new is not old:
-                self._remove(new)
+            self._remove(*replaced, *([] if new is old else [new]))
             raise exc.NotFound(404, None, _GONE)
         if not _is_named(group, new, named):
-            raise exc.Conflict(409, None, f"the object does not name the new chunk {new.url}: it has changed")
-        return named
+            text = f"the object does not name the new chunk {new.url}: it has changed"
+            changed = exc.Conflict(409, None, text)
+            self._warn_of(replaced, changed)
+            raise changed
+        self._remove(*(chunk for chunk in replaced if chunk.url not in named))
 
-    def _warn_of(self, chunk: Chunk, err: exc.OioException) -> None:
+    def _warn_of(self, chunks: list[Chunk], err: exc.OioException) -> None:
         text = "Chunk %s may be left: it is not known whether object %r names it: %s"
-        self._services.logger.warning(text, chunk.url, self._name, err)
+        for chunk in chunks:
+            self._services.logger.warning(text, chunk.url, self._name, err)
 
     def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
         # A second request would be refused because of the first.
