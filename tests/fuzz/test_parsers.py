@@ -22,7 +22,7 @@ from oio.common.constants import CHUNK_HEADERS
 from oio.common.easy_value import boolean_value, float_value, int_value
 from oio.common.fullpath import decode_fullpath
 from oio.common.http import parse_content_range, parse_content_type, ranges_from_http_header
-from oio.common.http_api import _add_perfdata
+from oio.common.perfdata import add_request
 from oio.common.storage_method import STORAGE_METHODS
 from oio.container._metadata import check_chunks, extract_chunk_qualities, extract_content_headers_meta
 from tests.kit.ec_fakes import DATA, EC
@@ -52,7 +52,7 @@ PARSERS: dict[str, tuple[Any, tuple[type[Exception], ...]]] = {
     "boolean": (boolean_value, (ValueError,)),
     "number": (int_value, (ValueError,)),
     "fraction": (float_value, (ValueError,)),
-    "performance": (lambda text: _add_perfdata({}, "proxy", 0.1, f"{text},a={text}"), ()),
+    "performance": (lambda text: add_request({}, "proxy", 0.1, f"{text},a={text}"), ()),
     "length for B2": (lambda text: locate_answer(200, {"Content-Length": text}), (exc.OioProtocolError,)),
     "range for B2": (
         lambda text: locate_answer(206, {"Content-Length": "10", "Content-Range": text}),
