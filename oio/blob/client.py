@@ -33,6 +33,7 @@ from oio.common.chunks import Chunk
 from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS, FETCHXATTR_HEADER
 from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
+from oio.common.http_pools import KeptConnectionDied
 from oio.common.http_urllib3 import urllib3
 from oio.common.interruptions import pass_interruption
 from oio.common.learnt import Learnt
@@ -187,7 +188,7 @@ class BlobClient(HttpApi):
             return self._send(method, url, {"options": options})[0]
         except exc.OioNetworkException as err:
             # To delete a chunk once more is harmless, even if the first request has arrived.
-            if method != "DELETE" or not getattr(err.__cause__, "was_kept", False):
+            if method != "DELETE" or not isinstance(err.__cause__, KeptConnectionDied):
                 raise
         return self._send(method, url, {"options": options})[0]
 
