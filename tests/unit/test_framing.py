@@ -112,6 +112,7 @@ WAYS = [
         ("Host", "elsewhere"),
         ("Connection", "content-length"),
         ("connection", "upgrade"),
+        ("Connection", "keep-alive, Transfer-Encoding"),
         ("Expect", "100-continue"),
         ("trailer", "x-a"),
         ("Content-Length ", "2"),
@@ -151,7 +152,7 @@ def test_true_length_of_the_body_is_sent_once(way, name):
     assert [head.count(f"content-length: {len(SMUGGLED)}") for head in heads] == [1]
 
 
-@pytest.mark.parametrize("wish", ["close", "Keep-Alive"])
+@pytest.mark.parametrize("wish", ["close", "Keep-Alive", "keep-alive, close"])
 def test_connection_may_be_closed_or_kept(wish):
     pool = RecordingPool()
     with HttpApi("http://host:1", pool_manager=pool) as client:
