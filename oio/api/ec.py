@@ -16,6 +16,7 @@ from oio.api._data.source import Source
 from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, pass_foreign
 from oio.common import green
 from oio.common.answers import JsonObject
+from oio.common.checks import check_framing
 from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict, Failure, note_outcomes
 from oio.common.options import Options
@@ -390,6 +391,7 @@ class ECChunkDownloadHandler:
     :param headers: of the requests to the chunk servers
     :param connection_timeout: seconds for each connection
     :param read_timeout: seconds for each answer, and each block
+    :raises ValueError: a header contradicts those that each request has of its own
     """
 
     def __init__(
@@ -409,6 +411,7 @@ class ECChunkDownloadHandler:
         self.meta_start = meta_start
         self.meta_end = meta_end
         self.headers = dict(headers or {})
+        check_framing(self.headers)
         self.reqid = reqid
         options = Options.of(
             _kwargs, reqid=reqid, connection_timeout=connection_timeout, read_timeout=read_timeout

@@ -33,6 +33,7 @@ from oio.common.chunks import Chunk
 from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS, FETCHXATTR_HEADER
 from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
+from oio.common.http_pools import KeptConnectionDied
 from oio.common.http_urllib3 import urllib3
 from oio.common.interruptions import pass_interruption
 from oio.common.learnt import Learnt
@@ -187,7 +188,7 @@ class BlobClient(HttpApi):
             return self._send(method, url, {"options": options})[0]
         except exc.OioNetworkException as err:
             # To delete a chunk once more is harmless, even if the first request has arrived.
-            if method != "DELETE" or not getattr(err.__cause__, "was_kept", False):
+            if method != "DELETE" or not isinstance(err.__cause__, KeptConnectionDied):
                 raise
         return self._send(method, url, {"options": options})[0]
 
@@ -390,7 +391,8 @@ class BlobClient(HttpApi):
     def chunk_delete(self, url: str, **kwargs: Unpack[RequestOptions]) -> Any:
         """Delete a chunk.
 
-        The request is sent once more, on a new connection, when a kept one turns out dead.
+        The request is sent once more, on a new connection, when a kept one turns out dead. Pools of urllib3
+        itself, and those made with ``block=True``, do not tell that: there, it is sent once.
 
         :returns: the response
         :raises NotFound: there is no such chunk, or the first of two requests has deleted it

@@ -36,7 +36,7 @@ def is_framing(name: object, value: object) -> bool:
     """
     key = text_value(name).strip().lower()
     if key == "connection":
-        return text_value(value).strip().lower() not in _LIVES_OF_CONNECTIONS
+        return not _LIVES_OF_CONNECTIONS.issuperset(map(str.strip, text_value(value).lower().split(",")))
     return key in FRAMING_HEADERS
 
 

@@ -120,9 +120,10 @@ class ThreadedChecksum:
             with self._lock:
                 if self._worker is None or self._backlog <= backlog:
                     return
-                self._awaited = backlog
-                gate = self._gate = green.Lock()
+                gate = green.Lock()
                 gate.acquire()
+                # It is shown locked only: a signal handler may raise at any time.
+                self._awaited, self._gate = backlog, gate
             gate.acquire()
 
     def _drain(self) -> None:
@@ -204,6 +205,10 @@ class _Worker:
         with contextlib.suppress(RuntimeError):
             self._thread.join(_PATIENCE)
 
+    def is_dead(self) -> bool:
+        """Whether its thread was started, and has ended."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
     def _run(self) -> None:
         while True:
             is_woken = self._bell.acquire(timeout=self._seconds)
@@ -267,7 +272,11 @@ class Workers:
             return self._start()
 
     def _start(self) -> _Worker | None:
-        if len(self._all) >= self._most() or not self._starting.acquire(blocking=False):
+        if len(self._all) >= self._most():
+            # A signal handler that raises while a thread starts may end it at once.
+            self._all.difference_update([worker for worker in list(self._all) if worker.is_dead()])
+            return None
+        if not self._starting.acquire(blocking=False):
             return None
         try:
             worker = _Worker(self, self._idle, self._idle_seconds)

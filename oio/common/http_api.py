@@ -10,11 +10,12 @@ import time
 from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import refuse_stranger
+from oio.common.bodies import decode_body, encode_body, encode_query
 from oio.common.checks import FRAMING_HEADERS, check_flag, check_framing
 from oio.common.constants import (
     ADMIN_HEADER,
@@ -39,11 +40,9 @@ from oio.common.http_urllib3 import (
     urllib3,
 )
 from oio.common.interruptions import pass_interruption
-from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_request
 from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
-from oio.common.utils import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,10 +88,7 @@ NO_DATA = _Nothing.NO_DATA
 
 _LOGGER = logging.getLogger(__name__)
 
-_DECODER = jsonlib.JSONDecoder()
 _VERSION = re.compile(r"^/(v[0-9.]+/)?")
-_LONGEST_KEPT = 128
-"""Characters of the longest parameter that is remembered as it is written in a query."""
 _READING = frozenset({"GET", "HEAD"})
 #: Options that limit the time of a request.
 _TIMES = frozenset({"limits", "timeout", "connection_timeout", "read_timeout", "deadline"})
@@ -341,10 +337,10 @@ class HttpApi:
         :param watch: gets the numbers of bytes
         """
         timeout = self._timeout(method, url, given)
-        headers = self._headers(given, timeout)
-        body = _encode_body(given, headers)
+        body = encode_body(given.get("data"), given.get("json"))
+        headers = self._headers(given, timeout, len(body or b""))
         params, perfdata = given.get("params"), given.get("perfdata")
-        target = f"{url}?{query}" if params and (query := _encode_query(params)) else url
+        target = f"{url}?{query}" if params and (query := encode_query(params)) else url
         reqid = headers.get(REQID_HEADER)
         pool = given.get("pool_manager") or self.pool_manager
         if watch is not None:
@@ -371,7 +367,7 @@ class HttpApi:
         if perfdata is not None:
             spent = time.monotonic() - start
             add_request(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
-        answer = _decode_body(raw) if isinstance(raw, bytes) and raw else raw
+        answer = decode_body(raw) if isinstance(raw, bytes) and raw else raw
         if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and is_page(resp)):
             self._refused(resp, answer, reqid, urlsplit(url).netloc)
         return resp, answer
@@ -413,8 +409,11 @@ class HttpApi:
         times = NO_LIMITS.for_request(self._limits)
         return request_timeout(*times) if times.read > 0 else None
 
-    def _headers(self, given: RequestParts, timeout: urllib3.Timeout) -> Headers:
-        """Headers of one request: those of the caller, and those that options stand for."""
+    def _headers(self, given: RequestParts, timeout: urllib3.Timeout, size: int) -> Headers:
+        """Headers of one request: those of the caller, and those that options stand for.
+
+        :param size: bytes of its body
+        """
         theirs = given.get("headers") or {}
         headers: Headers = {}
         for name, value in theirs.items():
@@ -422,7 +421,7 @@ class HttpApi:
             if not simple and type(headers) is dict:
                 # A name may come in two spellings: all but two that are added here are in lower case.
                 headers = urllib3.HTTPHeaderDict(headers)
-                check_framing(theirs, len(_encode_body(given, {}) or b""))
+                check_framing(theirs, size)
             headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         for option, header, text in self._flags:
             wish = given.get(option)
@@ -443,60 +442,13 @@ class HttpApi:
         if TIMEOUT_HEADER not in headers and isinstance(read, (int, float)):
             headers[TIMEOUT_HEADER] = str(max(1, int(read * 1e6 * _SERVER_SHARE)))
         headers.setdefault("Connection", self.connection)
+        if given.get("json") is not None:
+            headers["Content-Type"] = "application/json"
         return headers
 
 
 def _reqid_of(given: RequestParts) -> str:
     return text_value(given.get("reqid") or "")
-
-
-@functools.lru_cache(2048)
-def _quoted(text: str) -> str:
-    return text if type(text) is str and PLAIN.fullmatch(text) else quote_plus(text)
-
-
-def _encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
-    """Encode parameters as `urlencode` does, which does not remember those that were encoded before."""
-    pairs = []
-    for key, value in params.items() if type(params) is dict or isinstance(params, Mapping) else params:
-        if value is None:
-            continue
-        if isinstance(value, bytes):
-            text = quote_plus(value)
-        else:
-            written = str(int(value) if isinstance(value, bool) else value)
-            text = _quoted(written) if len(written) <= _LONGEST_KEPT else quote_plus(written)
-        pairs.append(f"{_quoted(key)}={text}")
-    return "&".join(pairs)
-
-
-def _encode_body(given: RequestParts, headers: Headers) -> bytes | None:
-    """The body as bytes: the proxy does not read one of unknown length (pitfall 144)."""
-    data, json = given.get("data"), given.get("json")
-    if json is not None:
-        headers["Content-Type"] = "application/json"
-        data = jsonlib.dumps(json)
-    if isinstance(data, str):
-        return data.encode("utf-8")
-    if data is None or isinstance(data, bytes):
-        return data
-    raise TypeError(f"data must be text or bytes, not {type(data).__name__}")
-
-
-def _decode_body(raw: bytes) -> Any:
-    try:
-        # Most often UTF-8: the standard function looks for other encodings first.
-        text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
-        answer, end = _DECODER.raw_decode(text)
-        if end == len(text):
-            return answer
-    except (ValueError, RecursionError):
-        pass
-    try:
-        # A byte order mark, or another encoding.
-        return jsonlib.loads(raw)
-    except (ValueError, RecursionError):
-        return raw
 
 
 def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) -> exc.OioException:

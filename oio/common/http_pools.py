@@ -311,6 +311,10 @@ class _IdleConnections:
             item.close()
 
 
+class KeptConnectionDied(urllib3_exceptions.ProtocolError):
+    """A connection that was kept for later requests turned out dead; the service may have got the request."""
+
+
 class GreenHTTPConnectionPool(HTTPConnectionPool):
     """Green connections to one service."""
 
@@ -364,8 +368,8 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             self._discard(connection)
             failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
             if isinstance(err, ConnectionError):
-                # For clients, which know whether the request may be repeated.
-                failure.__dict__["was_kept"] = True
+                # Clients know whether the request may be repeated.
+                failure = KeptConnectionDied("Connection aborted.", err)
                 self._close_idle()
             # With the traceback of the wait for a socket, a late answer would pass for an interruption.
             own = failure.__traceback__ or err.__traceback__

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.fullpath import decode_fullpath, encode_fullpath
 from oio.sandbox import Fault, Namespace
 from tests.kit import ec_objects
 from tests.kit.commit_troubles import DONE, NOT_DONE, QUICK, REFUSALS, refusal
@@ -319,14 +320,15 @@ def test_copy_whose_answer_was_lost_is_there(namespace, api, call):
 
 
 @pytest.mark.pitfall("W3", "W5", 30)
-def test_copy_that_nobody_can_tell_of_is_removed(namespace, api):
+@pytest.mark.parametrize(("nth", "left"), [(1, 0), (None, 1)], ids=["once", "ever"])
+def test_copy_that_nobody_can_tell_of_is_removed_once_it_can_be_looked_at(namespace, api, nth, left):
     refuse_links(namespace, 3)
     linked_before(api)
     target, to = stored(api, SMALL), new_target()
     before = chunks_on_disk(namespace)
     troubles = [
         Fault("commit-then-reset", operation="PUT", nth=1),
-        Fault("status", operation="HEAD", status=503),
+        Fault("status", operation="HEAD", status=503, nth=nth),
     ]
     with (
         namespace.faults(*troubles) as plan,
@@ -334,7 +336,10 @@ def test_copy_that_nobody_can_tell_of_is_removed(namespace, api):
     ):
         link(api, target, to)
     plan.assert_met()
-    _assert_nothing_linked(namespace, api, target, to, before)
+    # It may be the chunk of another object.
+    found = chunks_on_disk(namespace)
+    assert len(found - before) == left
+    _assert_nothing_linked(namespace, api, target, to, found)
 
 
 @pytest.mark.pitfall("W3", 30, 135)
@@ -413,6 +418,28 @@ def test_quorum_of_fragments(ec_namespace, lost):
             assert read(api, to) == (ec_objects.SMALL, None)
         else:
             _assert_nothing_linked(ec_namespace, api, target, to, before)
+
+
+@pytest.mark.pitfall(30, 99)
+def test_chunk_of_another_object_is_left_when_its_refusal_was_lost(namespace, api, monkeypatch):
+    target, to = stored(api, SMALL), new_target()
+    before, make, places = chunks_on_disk(namespace), api.blob_client.chunk_link, []
+
+    def make_after_another(address: str, place: str, fullpath: str, **kwargs: Any) -> None:
+        another = encode_fullpath(*decode_fullpath(fullpath)[:-1], "AB" * 16)
+        api.blob_client.chunk_copy(address, place, fullpath=another)
+        places.append(place)
+        with pytest.raises(exc.ChunkException, match="409"):
+            make(address, place, fullpath, **kwargs)
+        raise exc.OioNetworkException("the answer was lost")
+
+    monkeypatch.setattr(api.blob_client, "chunk_link", make_after_another)
+    with pytest.raises(exc.ServiceBusy, match="the answer was lost"):
+        link(api, target, to)
+    assert len(places) == 3
+    for place in places:
+        api.blob_client.chunk_head(place, check_hash=True)
+    assert len(chunks_on_disk(namespace) - before) == 3
 
 
 # --- commit ---------------------------------------------------------------------------------------------

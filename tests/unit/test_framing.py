@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from oio.account.client import AccountClient
+from oio.api.ec import ECChunkDownloadHandler, EcChunkWriter
 from oio.b2.client import Requests
 from oio.blob.client import BlobClient
 from oio.blob.reader import ChunkReader
@@ -30,6 +31,7 @@ META = {
     "version": "1",
 }
 CONF = {"namespace": "NS"}
+EC = "ec/algo=isa_l_rs_vand,k=2,m=1"
 
 
 def by_http_api(address, headers):
@@ -81,6 +83,16 @@ def by_fetch_stream(address, headers):
     list(fetch_stream(chunks, None, STORAGE_METHODS.load("plain/nb_copy=1"), headers))
 
 
+def by_reader_of_fragments(address, headers):
+    chunks = [{"url": f"http://{address}/AB", "pos": f"0.{index}", "size": 5} for index in range(3)]
+    ECChunkDownloadHandler(STORAGE_METHODS.load(EC), chunks, None, None, headers).get_stream()
+
+
+def by_writer_of_a_fragment(address, headers):
+    chunk = {"url": f"http://{address}/AB", "pos": "0.0", "size": 5}
+    EcChunkWriter.connect(chunk, META, headers=headers)
+
+
 def by_requests_to_backblaze(address, headers):
     with Requests() as requests:
         requests.get_response_from_request("POST", f"http://{address}/", headers, SMUGGLED)
@@ -97,7 +109,9 @@ WAYS = [
     by_http_api,
     by_proxy_client,
     by_rdir_client,
+    by_reader_of_fragments,
     by_requests_to_backblaze,
+    by_writer_of_a_fragment,
 ]
 
 
@@ -112,6 +126,7 @@ WAYS = [
         ("Host", "elsewhere"),
         ("Connection", "content-length"),
         ("connection", "upgrade"),
+        ("Connection", "keep-alive, Transfer-Encoding"),
         ("Expect", "100-continue"),
         ("trailer", "x-a"),
         ("Content-Length ", "2"),
@@ -151,7 +166,7 @@ def test_true_length_of_the_body_is_sent_once(way, name):
     assert [head.count(f"content-length: {len(SMUGGLED)}") for head in heads] == [1]
 
 
-@pytest.mark.parametrize("wish", ["close", "Keep-Alive"])
+@pytest.mark.parametrize("wish", ["close", "Keep-Alive", "keep-alive, close"])
 def test_connection_may_be_closed_or_kept(wish):
     pool = RecordingPool()
     with HttpApi("http://host:1", pool_manager=pool) as client:

@@ -14,8 +14,18 @@ from collections.abc import Callable
 
 import pytest
 
+from oio.common import green
 from oio.common.checksums import new_checksum
-from oio.common.hashing import BACKLOG, RESUMED_AT, SMALL, STEP, ThreadedChecksum, Workers, in_threads
+from oio.common.hashing import (
+    BACKLOG,
+    RESUMED_AT,
+    SMALL,
+    STEP,
+    ThreadedChecksum,
+    Workers,
+    _Worker,
+    in_threads,
+)
 from tests.kit.signals import raising, strike
 
 BLOCK = bytes(1 << 20)
@@ -184,6 +194,37 @@ def test_owner_that_is_interrupted_leaves_the_thread_to_others(workers):
     interrupted.set()
     until(lambda: workers._idle)
     assert checksum.hexdigest() == md5(BLOCK)
+
+
+def test_owner_that_is_interrupted_before_it_waits_does_no_harm(workers, monkeypatch):
+    class Struck:
+        def acquire(self) -> None:
+            raise KeyError("struck")
+
+    go_on = threading.Event()
+    checksum = ThreadedChecksum(Noted(go_on.wait), 0, workers)
+    checksum.update(BLOCK)
+    with monkeypatch.context() as patch:
+        patch.setattr(green, "Lock", Struck)
+        with pytest.raises(KeyError, match="struck"):
+            checksum.hexdigest()
+    go_on.set()
+    assert checksum.hexdigest() == md5(BLOCK)
+
+
+def test_thread_that_a_signal_handler_ends_at_its_start_counts_no_more(workers, monkeypatch):
+    def strike(worker: _Worker) -> None:
+        worker._thread.start()
+        worker._thread.join()
+        raise KeyError("struck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Worker, "_run", lambda worker: None)
+        patch.setattr(_Worker, "start", strike)
+        with pytest.raises(KeyError, match="struck"):
+            workers.take()
+    assert workers.take() is None
+    assert workers.take() is not None
 
 
 def test_thread_without_work_ends():

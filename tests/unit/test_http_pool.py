@@ -18,7 +18,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_api import HttpApi
-from oio.common.http_pools import GreenHTTPConnectionPool
+from oio.common.http_pools import GreenHTTPConnectionPool, KeptConnectionDied
 from oio.common.http_quick import QuickResponse
 from oio.common.http_urllib3 import (
     SafePoolManager,
@@ -163,7 +163,9 @@ def outcome_of(ask) -> tuple[Any, ...]:
         answer = ask()
         data = read_whole("GET", answer, 1000)
     except (urllib3.exceptions.HTTPError, exc.OioException) as err:
-        return type(err), re.sub(r"0x[0-9a-f]+|:\d+", "", str(err)), type(getattr(err, "args", [0])[-1])
+        # Ours, of a dead connection, is one of urllib3 to programs.
+        kind = urllib3.exceptions.ProtocolError if isinstance(err, KeptConnectionDied) else type(err)
+        return kind, re.sub(r"0x[0-9a-f]+|:\d+", "", str(err)), type(getattr(err, "args", [0])[-1])
     return (
         data,
         answer.data,

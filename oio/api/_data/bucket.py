@@ -252,7 +252,13 @@ class BucketStrategy(Strategy):
             return [failure(err, options)]
         return []
 
-    def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
+    def delete(
+        self,
+        chunks: Iterable[Chunk],
+        options: Options,
+        late: Container[str] = (),
+        owner: str | None = None,
+    ) -> list[Chunk]:
         named = {file_name(self.cid, chunk): chunk for chunk in chunks}
         deadline = options.for_cleaning().limits.deadline
         with green.Insistence():

@@ -156,8 +156,7 @@ class MetachunkLinker:
         :returns: False when it is still there
         """
         try:
-            known = self._blob.chunk_head(link.address, options=self._options)
-            if decode_fullpath(known["full_path"]) != decode_fullpath(self._full_path):
+            if not is_owned(self._blob, link, self._full_path, self._options):
                 return False
             self._blob.chunk_delete(link.address, options=self._options)
         except exc.NotFound:
@@ -205,6 +204,18 @@ class MetachunkLinker:
         else:
             return
         self.outcomes[index] = Outcome(link, error, maybe_stored)
+
+
+def is_owned(blob: BlobClient, chunk: Chunk, owner: str, options: Options) -> bool:
+    """Ask the server of a chunk whether it is of an object.
+
+    :param owner: full path of the object
+    :raises NotFound: there is no such chunk
+    :raises OioException: its server does not answer, or refuses
+    :raises KeyError: or ValueError, when it does not tell
+    """
+    known = blob.chunk_head(chunk.address, options=options)
+    return decode_fullpath(known["full_path"]) == decode_fullpath(owner)
 
 
 def with_id(target: Chunk, chunk_id: str) -> Chunk:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from oio.api._data.links import MetachunkLinker
+from oio.api._data.links import MetachunkLinker, is_owned
 from oio.api._data.strategies import Stores, Strategy
-from oio.blob.connect import connect_ahead, unconnected
+from oio.blob.client import PARALLEL_CHUNKS_DELETE
+from oio.blob.connect import connect_ahead, pass_foreign, unconnected
 from oio.blob.watched import chunk_failed
 from oio.common import exceptions as exc
 from oio.common import green
@@ -35,6 +36,7 @@ def delete_chunks(
     options: Options,
     late: Container[str] = (),
     is_doomed: Callable[[], bool] = lambda: True,
+    owner: str | None = None,
 ) -> None:
     """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
 
@@ -43,24 +45,57 @@ def delete_chunks(
     :param late: URLs of those that a server may still be about to store: when they are not there yet, their
         deletion is repeated a moment later
     :param is_doomed: asked before each deletion, tells whether they are to be deleted
+    :param owner: full path of their object, where another may have stored chunks in the same places: late
+        ones are looked at, and kept unless they are known to be of this object
     """
     doomed = [chunk.described() for chunk in chunks]
     if not doomed:
         return
     options = options.for_cleaning()
     with green.Insistence():
-        absent = _delete(stores, doomed, cid, options) if is_doomed() else []
+        if not is_doomed():
+            return
+        if owner is not None:
+            # A late server may be late again, and use up the time for cleaning: the others come first.
+            _delete(stores, [chunk for chunk in doomed if chunk["url"] not in late], cid, options)
+            doomed = _owned(stores, [chunk for chunk in doomed if chunk["url"] in late], owner, options)
+        absent = _delete(stores, doomed, cid, options)
         again = [chunk for chunk in absent if chunk["url"] in late]
         left = options.limits.left()
         if again and (left is None or left > _LATE_PUT):
             green.adopt_thread()
             green.sleep(_LATE_PUT)
-            if is_doomed():
-                _delete(stores, again, cid, options)
+            if not is_doomed():
+                return
+            if owner is not None:
+                again = _owned(stores, again, owner, options)
+            _delete(stores, again, cid, options)
+
+
+def _owned(stores: Stores, chunks: list[ChunkDict], owner: str, options: Options) -> list[ChunkDict]:
+    """Leave out chunks that are not known to be of an object, but for those that are not there."""
+
+    def may_be_deleted(chunk: ChunkDict) -> bool:
+        try:
+            return is_owned(stores.blob_client, Chunk.of(chunk), owner, options)
+        except exc.NotFound:
+            return True
+        except (exc.OioException, KeyError, ValueError) as err:
+            pass_foreign(err)
+            event = chunk_failed(options, "HEAD", Chunk.of(chunk), err)
+            stores.logger.warning("Chunk %s may be left: %s", chunk["url"], err, extra=event.fields())
+            return False
+
+    green.adopt_thread()
+    with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
+        threads = [pool.spawn(may_be_deleted, chunk) for chunk in chunks]
+        return [chunk for chunk, thread in zip(chunks, threads, strict=True) if thread.wait()]
 
 
 def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options) -> list[ChunkDict]:
     """Delete chunks; returns those that were not there."""
+    if not doomed:
+        return []
     try:
         results = stores.blob_client.chunk_delete_many(doomed, cid=cid, options=options)
     except exc.OioException as err:
@@ -110,8 +145,14 @@ class ChunkServerStrategy(Strategy):
         size, digest = self._file_of(expected)
         return Inspection(self.stores.blob_client, chunk, expected, size, digest, options).findings(deep)
 
-    def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
-        delete_chunks(self.stores, chunks, self.cid, options, late)
+    def delete(
+        self,
+        chunks: Iterable[Chunk],
+        options: Options,
+        late: Container[str] = (),
+        owner: str | None = None,
+    ) -> list[Chunk]:
+        delete_chunks(self.stores, chunks, self.cid, options, late, owner=owner)
         return []
 
     def linker(

@@ -150,11 +150,18 @@ class Strategy(abc.ABC):
         raise exc.UnrecoverableContent(f"there is no other copy of {place.url} to make it of")
 
     @abc.abstractmethod
-    def delete(self, chunks: Iterable[Chunk], options: Options, late: Container[str] = ()) -> list[Chunk]:
+    def delete(
+        self,
+        chunks: Iterable[Chunk],
+        options: Options,
+        late: Container[str] = (),
+        owner: str | None = None,
+    ) -> list[Chunk]:
         """Delete chunks, best effort: a failure is logged, and hides no other exception (pitfall 31).
 
         :param options: of the call; the time for cleaning is added to its deadline
         :param late: URLs of those that a server may still be about to store
+        :param owner: full path of their object, where late chunks may be those of another
         :returns: those that are left and that nobody else will delete
         """
 

@@ -41,8 +41,10 @@ def link_object(
     renames = not preparer.has_computed_ids(cid)
     outcomes: list[Outcome] = []
 
-    def undo() -> None:
-        strategy.delete(to_remove(outcomes), options, late(outcomes))
+    def clean(*, only_failed: bool = False) -> None:
+        # The answer that was lost may have been the refusal to replace a chunk: links have computed IDs.
+        doomed = to_remove(outcomes, only_failed=only_failed)
+        strategy.delete(doomed, options, late(outcomes), meta["full_path"])
 
     made: list[Chunk] = []
     try:
@@ -53,11 +55,11 @@ def link_object(
             finally:
                 outcomes += linker.outcomes
     except BaseException:  # The services do not know the links, whatever stopped us.
-        undo()
+        clean()
         raise
     # The checksum of an object that was written in parts is not known.
     chunks = [chunk.described() for chunk in made]
-    upload.publish(Product(meta, chunks, layout.size, meta["hash"] or None), undo)
+    upload.publish(Product(meta, chunks, layout.size, meta["hash"] or None), clean)
     # A service may hold the links that failed, which no object names.
-    strategy.delete(to_remove(outcomes, only_failed=True), options, late(outcomes))
+    clean(only_failed=True)
     return meta
