@@ -44,8 +44,7 @@ class Crew:
 
     def __init__(self, workers: int, deadline: float | None = None) -> None:
         self._deadline = deadline
-        #: Process that has the threads.
-        self.pid = os.getpid()
+        self._pid = os.getpid()
         # Threads and locks of the host: green ones, where it has patched them.
         self.changed = threading.Condition()
         self._cancelled = threading.Event()
@@ -106,6 +105,9 @@ class Crew:
 
     def cancel(self) -> None:
         """End all jobs; any thread may ask for it."""
+        if self._pid != os.getpid():
+            # A child has no threads of its parent, but maybe a lock that they held.
+            return
         with self.changed:
             if not self._over and self._fault is None:
                 self._fault = TransferCancelled("the transfer was cancelled")

@@ -414,11 +414,8 @@ class Transfer:
         Waits end within a tenth of a second. Nothing is left half done, except the ``.oio-*`` files of large
         downloads, with which the next call goes on.
         """
-        pid = os.getpid()
         for crew in list(self._crews):
-            # After a fork, the crews of the parent have no threads here, and may have left locks closed.
-            if crew.pid == pid:
-                crew.cancel()
+            crew.cancel()
 
     def close(self) -> None:
         """End the calls under way, and refuse others."""
