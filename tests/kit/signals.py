@@ -28,6 +28,26 @@ def raising(error: BaseException) -> Iterator[None]:
         signal.signal(_SIGNAL, before)
 
 
+@contextlib.contextmanager
+def raising_once(error: BaseException) -> Iterator[threading.Event]:
+    """Make the first :func:`strike` raise an error in the main thread; the event is set when it has.
+
+    A signal that comes just before a wait for a lock is noticed only after it: strike until the event is set.
+    """
+    struck = threading.Event()
+
+    def handler(_number: int, _frame: object) -> None:
+        if not struck.is_set():
+            struck.set()
+            raise error
+
+    before = signal.signal(_SIGNAL, handler)
+    try:
+        yield struck
+    finally:
+        signal.signal(_SIGNAL, before)
+
+
 def strike() -> None:
     """Raise the error in the main thread, whatever it waits for."""
     signal.pthread_kill(threading.main_thread().ident, _SIGNAL)

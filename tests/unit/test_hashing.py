@@ -26,7 +26,7 @@ from oio.common.hashing import (
     _Worker,
     in_threads,
 )
-from tests.kit.signals import raising, strike
+from tests.kit.signals import raising_once, strike
 
 BLOCK = bytes(1 << 20)
 
@@ -180,19 +180,17 @@ def test_failure_of_a_thread_is_raised_in_the_owner(workers):
 
 
 def test_owner_that_is_interrupted_leaves_the_thread_to_others(workers):
-    def strike_once() -> None:
-        until(lambda: checksum._gate is not None or interrupted.is_set())
-        if not interrupted.is_set():
+    def strike_while_owner_waits() -> None:
+        until(lambda: checksum._gate is not None)
+        while not struck.wait(0.001):
             strike()
-            until(interrupted.is_set)
 
-    interrupted = threading.Event()
-    checksum = ThreadedChecksum(Noted(strike_once), 0, workers)
-    checksum.update(BLOCK)
-    with raising(KeyError("struck")), pytest.raises(KeyError, match="struck"):
-        checksum.hexdigest()
-    interrupted.set()
-    until(lambda: workers._idle)
+    checksum = ThreadedChecksum(Noted(strike_while_owner_waits), 0, workers)
+    with raising_once(KeyError("struck")) as struck:
+        checksum.update(BLOCK)
+        with pytest.raises(KeyError, match="struck"):
+            checksum.hexdigest()
+        until(lambda: workers._idle)
     assert checksum.hexdigest() == md5(BLOCK)
 
 
