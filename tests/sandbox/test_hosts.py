@@ -27,6 +27,10 @@ with Namespace(rawx=4, chunk_size=1 << 20) as namespace:
         with namespace.faults(*(Fault("refuse", address=rawx.address) for rawx in namespace.rawx[:2])):
             _, stream = api.object_fetch("a", "c", "o")
             assert b"".join(stream) == data
+    # A server that stops must wake the thread that accepts its connections, each time.
+    for _ in range(20):
+        with namespace.faults(*(Fault("refuse", address=rawx.address) for rawx in namespace.rawx)):
+            pass
     namespace.stop()
     namespace.start()
     with namespace.api() as api:
@@ -44,5 +48,6 @@ PATCH = "import eventlet; eventlet.monkey_patch()"
 )
 def test_a_namespace_works_in_any_host(before: str, after: str) -> None:
     program = PROGRAM.format(before=before, after=after)
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
