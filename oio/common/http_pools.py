@@ -366,11 +366,13 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             response = QuickResponse(connection.answer(), self, connection, method, target)
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
-            failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
+            failure: Exception
             if isinstance(err, ConnectionError):
                 # Clients know whether the request may be repeated.
                 failure = KeptConnectionDied("Connection aborted.", err)
                 self._close_idle()
+            else:
+                failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
             # With the traceback of the wait for a socket, a late answer would pass for an interruption.
             own = failure.__traceback__ or err.__traceback__
             policy.increment(method, target, None, failure, self, own)
