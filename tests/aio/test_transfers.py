@@ -7,7 +7,6 @@ import asyncio
 import functools
 import gc
 import inspect
-import os
 import subprocess
 import sys
 import threading
@@ -369,7 +368,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_waits_for_no_call_of_its_parent(namespace: Namespace, files: Path) -> None:
     command = [sys.executable, "-c", FORKING, namespace.name, namespace.endpoint, str(files / "a.txt")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
