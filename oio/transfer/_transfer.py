@@ -411,8 +411,7 @@ class Transfer:
     def cancel(self) -> None:
         """End the calls under way. Any thread may do this, a callback or a signal handler too.
 
-        Waits end within a tenth of a second. Nothing is left half done, except the ``.oio-*`` files of large
-        downloads, with which the next call goes on.
+        Waits end within a tenth of a second. Only ``.oio-*`` files stay, with which the next call goes on.
         """
         for crew in list(self._crews):
             crew.cancel()
