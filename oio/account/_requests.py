@@ -15,9 +15,9 @@ from oio.common.answers import JsonObject, expect, reading_answer
 from oio.common.checks import check_flag
 from oio.common.events import FAILED_OVER, RETRIED, tell
 from oio.common.http_api import NO_DATA, HttpApi
-from oio.common.learnt import Learnt
 from oio.common.limits import Limits
 from oio.common.retry import ONCE, Attempts, Retry
+from oio.common.ttl_cache import Learnt
 from oio.common.utils import monotonic_time
 from oio.conscience.client import LbClient
 

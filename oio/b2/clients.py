@@ -7,7 +7,7 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.b2.credentials import BackblazeUtils
-from oio.b2.written import WrittenFiles
+from oio.b2.written_files import WrittenFiles
 from oio.common import exceptions as exc
 from oio.common import green
 

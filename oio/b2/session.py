@@ -20,8 +20,8 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.events import Watch, Watcher
+from oio.common.http_lazy import QuickResponse
 from oio.common.http_pools import RequestTimeout, request_timeout
-from oio.common.http_quick import QuickResponse
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import pass_interruption
 from oio.common.json import json as jsonlib

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from oio.blob.connect import CANDIDATES, ChunkAnswer, connect, pass_foreign
-from oio.blob.watched import blame
+from oio.blob.events import blame
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import differ

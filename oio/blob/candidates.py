@@ -25,8 +25,8 @@ from oio.blob.connect import (
     stop_replacing,
     take_one_kept,
 )
+from oio.blob.events import blame, chunk_failed, other_chunk
 from oio.blob.hedged import ask_with_rivals
-from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, ChunkDict

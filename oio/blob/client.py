@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from oio.blob.copy_source import Original
 from oio.blob.description import (
     checksum_algorithms,
     extract_headers_meta,
@@ -20,10 +21,9 @@ from oio.blob.description import (
     owner_and_position,
     owner_of_copy,
 )
-from oio.blob.original import Original
+from oio.blob.events import chunk_failed
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import SAID_TWICE, ChunkSender
-from oio.blob.watched import chunk_failed
 from oio.blob.writer import write_chunk
 from oio.common import exceptions as exc
 from oio.common import green
@@ -36,10 +36,10 @@ from oio.common.http_api import HttpApi
 from oio.common.http_pools import KeptConnectionDied
 from oio.common.http_urllib3 import urllib3
 from oio.common.interruptions import pass_interruption
-from oio.common.learnt import Learnt
 from oio.common.limits import check_seconds
 from oio.common.options import Options
 from oio.common.storage_method import written_chunk_method
+from oio.common.ttl_cache import Learnt
 from oio.conscience.client import ConscienceClient
 
 if TYPE_CHECKING:

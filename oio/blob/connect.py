@@ -13,7 +13,7 @@ from http.client import HTTPException
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
-from oio.blob.watched import watched
+from oio.blob.events import watched
 from oio.common import exceptions as exc
 from oio.common import green, http_eventlet
 from oio.common.chunks import Chunk, place_of

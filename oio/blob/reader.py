@@ -18,7 +18,7 @@ from oio.blob.answers import (
 )
 from oio.blob.candidates import Candidates
 from oio.blob.connect import CANDIDATES, ChunkAnswer, pass_foreign
-from oio.blob.watched import blame
+from oio.blob.events import blame
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject

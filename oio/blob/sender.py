@@ -21,8 +21,8 @@ from oio.blob.connect import (
     pass_foreign,
     takes_pieces,
 )
+from oio.blob.events import blame, chunk_failed, count_sent
 from oio.blob.quorum import grace_of
-from oio.blob.watched import blame, chunk_failed, count_sent
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS

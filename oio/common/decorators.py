@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from oio.common.answers import JsonObject
 from oio.common.deadlines import set_deadline_from_read_timeout
 from oio.common.exceptions import OioException
-from oio.common.missing import explain_account, explain_container, explain_object
+from oio.common.not_found import explain_account, explain_container, explain_object
 from oio.common.options import identify
 from oio.common.utils import request_id
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from oio.common.learnt import Learnt
+from oio.common.ttl_cache import Learnt
 
 FIRST_DELAY = 0.5
 """Seconds until a first byte is late, as long as too little was measured."""

@@ -27,8 +27,8 @@ from oio.common.constants import (
 )
 from oio.common.easy_value import int_value, text_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
+from oio.common.http_lazy import QuickResponse
 from oio.common.http_pools import request_timeout
-from oio.common.http_quick import QuickResponse
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
     URLLIB3_POOLMANAGER_KWARGS,

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from oio.common import green
 from oio.common.http_heads import request_head
-from oio.common.http_kept import ConnectionPool, shutdown_and_close
+from oio.common.http_keepalive import ConnectionPool, shutdown_and_close
 from oio.common.interruptions import interruption, pass_interruption
 
 if TYPE_CHECKING:

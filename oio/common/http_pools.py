@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import resolve_cert_reqs
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_heads import HTTPResponse, check_name, host_of, request_head
-from oio.common.http_quick import QuickResponse
+from oio.common.http_lazy import QuickResponse
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
 _LARGE = 65536

@@ -23,12 +23,12 @@ from oio.common import green
 from oio.common.arguments import WrongType
 from oio.common.easy_value import float_value, int_value
 from oio.common.http_heads import is_target
+from oio.common.http_lazy import QuickResponse
 from oio.common.http_pools import (
     GreenHTTPConnectionPool,
     GreenHTTPSConnectionPool,
     tls_context,
 )
-from oio.common.http_quick import QuickResponse
 
 __all__ = [
     "DEFAULT_BACKOFF",

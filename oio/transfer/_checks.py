@@ -9,7 +9,7 @@ from typing import TypeAlias
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.utils import shorten
 from oio.transfer._config import Remote, TransferConfig
-from oio.transfer._places import Place
+from oio.transfer._target_files import Place
 
 Path: TypeAlias = "str | os.PathLike[str]"
 

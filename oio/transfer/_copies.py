@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from oio.common import exceptions as exc
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject
-from oio.transfer._places import Place
 from oio.transfer._results import ObjectChanged, Result
 from oio.transfer._session import Moved, Session
+from oio.transfer._target_files import Place
 from oio.transfer._upload import look, store
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject, is_same
-from oio.transfer._places import Place, Unfinished
 from oio.transfer._results import DataMismatch, ObjectChanged, Result, TransferError
 from oio.transfer._session import Moved, Session
+from oio.transfer._target_files import Place, Unfinished
 
 if TYPE_CHECKING:
     from oio.common.checksums import Checksum

@@ -10,15 +10,15 @@ from typing import TypeAlias
 from oio.common import exceptions as exc
 from oio.transfer._config import Remote
 from oio.transfer._copies import Copy, DeleteFile, DeleteObject
-from oio.transfer._crew import Job
 from oio.transfer._download import Download
 from oio.transfer._entries import LeftOut, LocalFile, RemoteObject, merge, name_of, objects, walk
 from oio.transfer._filters import Filter
 from oio.transfer._names import Above, split_name
-from oio.transfer._places import Place
 from oio.transfer._results import NameRefused, Result
 from oio.transfer._session import Session
+from oio.transfer._target_files import Place
 from oio.transfer._upload import Upload
+from oio.transfer._worker_pool import Job
 
 Plan: TypeAlias = "Iterator[Job | Result]"
 

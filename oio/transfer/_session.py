@@ -22,8 +22,8 @@ from oio.transfer._results import (
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
     from oio.transfer._config import CallLimits, TransferConfig
-    from oio.transfer._crew import Crew
-    from oio.transfer._pace import Pace
+    from oio.transfer._rate_limit import Pace
+    from oio.transfer._worker_pool import Crew
 
 _T = TypeVar("_T")
 

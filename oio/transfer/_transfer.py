@@ -36,13 +36,13 @@ from oio.transfer._config import (
     check_remote,
 )
 from oio.transfer._copies import Copy
-from oio.transfer._crew import Crew, Job
 from oio.transfer._download import Download
 from oio.transfer._filters import Filter, Patterns
-from oio.transfer._pace import Pace
+from oio.transfer._rate_limit import Pace
 from oio.transfer._results import Progress, Report, Result, TransferCancelled, TransferDeadlineReached
 from oio.transfer._session import Session
 from oio.transfer._upload import Upload
+from oio.transfer._worker_pool import Crew, Job
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi

@@ -119,7 +119,7 @@ def test_nothing_is_done_where_nobody_listens(api: Any, heard: Heard) -> None:
         def note(frame: Any, event: str, _arg: object) -> None:
             nonlocal number
             path = frame.f_code.co_filename
-            number += event == "call" and path.endswith(("oio/common/events.py", "oio/blob/watched.py"))
+            number += event == "call" and path.endswith(("oio/common/events.py", "oio/blob/events.py"))
 
         sys.setprofile(note)
         try:

@@ -14,7 +14,7 @@ import pytest
 from oio.blob.client import BlobClient
 from oio.common import green, http_eventlet
 from oio.common.http_eventlet import CustomHttpConnection, http_connect
-from oio.common.http_kept import ConnectionPool
+from oio.common.http_keepalive import ConnectionPool
 from tests.kit.scripted import Peer, serving
 
 

@@ -11,7 +11,7 @@ import pytest
 from oio.api.io import close_source
 from oio.common import green
 from oio.common.http_eventlet import http_connect
-from oio.common.http_kept import shutdown_and_close
+from oio.common.http_keepalive import shutdown_and_close
 from tests.kit.scripted import Peer, serving
 
 

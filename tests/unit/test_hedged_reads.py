@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from oio.api._data.copies import CopiesSource
-from oio.api._data.ec import team
+from oio.api._data.ec import parallel_reader
 from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api._data.layout import Metachunk
 from oio.api.io import http_connect
@@ -157,7 +157,7 @@ def test_fragment_that_is_late_is_left_for_a_spare(data, number):
 
 @pytest.mark.parametrize("is_ec", [False, True])
 def test_rival_that_cannot_be_connected_to_does_not_hold_up_the_first(is_ec, monkeypatch):
-    for module in (candidates, team):
+    for module in (candidates, parallel_reader):
         monkeypatch.setattr(module, "CONNECTING_SECONDS", 0.01)
     datas = encoded(EC, DATA) if is_ec else [DATA]
     servers = [Rawx(data) for data in datas[:6]]
@@ -197,7 +197,7 @@ def test_applications_that_make_connections_see_no_rivals(is_ec, monkeypatch):
         late.after.set()
         return seam_is_replaced()
 
-    for module in (candidates, team):
+    for module in (candidates, parallel_reader):
         monkeypatch.setattr(module, "seam_is_replaced", is_replaced)
     monkeypatch.setattr("oio.api.io.http_connect", connect)
     with running([late, *map(Rawx, datas[1:])]) as addresses:

@@ -18,8 +18,8 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_api import HttpApi
+from oio.common.http_lazy import QuickResponse
 from oio.common.http_pools import GreenHTTPConnectionPool, KeptConnectionDied
-from oio.common.http_quick import QuickResponse
 from oio.common.http_urllib3 import (
     SafePoolManager,
     get_pool_manager,

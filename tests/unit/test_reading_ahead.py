@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from oio.api._data.ahead import ALL_ROOM, LARGEST_BLOCK, ROOM, read_ahead
+from oio.api._data.read_ahead import ALL_ROOM, LARGEST_BLOCK, ROOM, read_ahead
 from oio.common import exceptions as exc
 from oio.common import green
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from oio.common import green
-from oio.common.http_kept import ConnectionPool
+from oio.common.http_keepalive import ConnectionPool
 from tests.kit.scripted import Peer, serving
 from tests.kit.tls import CERTIFICATE, speak_tls
 

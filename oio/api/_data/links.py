@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
+from oio.blob.events import chunk_failed
 from oio.blob.quorum import check_quorum
-from oio.blob.watched import chunk_failed
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, Outcome
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from oio.blob.client import BlobClient
     from oio.common.answers import JsonMapping
     from oio.common.chunks import Failure
-    from oio.common.learnt import Learnt
     from oio.common.options import Options
+    from oio.common.ttl_cache import Learnt
 
 _LOGGER = logging.getLogger(__name__)
 _DISABLED, _SERVER_ERROR = 405, 500

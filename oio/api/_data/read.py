@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import IO, Protocol
 
-from oio.api._data.ahead import ALL_ROOM, read_ahead
 from oio.api._data.layout import Metachunk, Piece
+from oio.api._data.read_ahead import ALL_ROOM, read_ahead
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum, checksum_like
 from oio.common.hashing import in_threads

@@ -12,7 +12,7 @@ from oio.api._data.links import MetachunkLinker, is_owned
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
 from oio.blob.connect import connect_ahead, pass_foreign, unconnected
-from oio.blob.watched import chunk_failed
+from oio.blob.events import chunk_failed
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+from oio.api._facade.argument_checks import check_properties, check_property_names
 from oio.api._facade.call import AccountCall, ApiBase, Call, warn_deprecated
-from oio.api._facade.checks import check_properties, check_property_names
 from oio.api._operations.recount import refresh_account, refresh_accounts
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongType

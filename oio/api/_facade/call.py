@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.api._data.source import Source
-from oio.api._facade.checks import check_name, check_version
+from oio.api._facade.argument_checks import check_name, check_version
 from oio.api._facade.option_checks import OPTION_CHECKS
 from oio.api._operations.scores import REFRESH_DELAY, Scores
 from oio.api._operations.services import Services
@@ -19,7 +19,7 @@ from oio.common.cache import forget_object
 from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException, UnknownOption
 from oio.common.hedging import Hedging
 from oio.common.http_eventlet import POOL
-from oio.common.missing import explain_account, explain_container, explain_object
+from oio.common.not_found import explain_account, explain_container, explain_object
 from oio.common.options import KNOWN_NAMES, Options
 from oio.common.utils import warn_caller
 

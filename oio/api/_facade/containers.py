@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn_deprecated
-from oio.api._facade.checks import (
+from oio.api._facade.argument_checks import (
     check_batch,
     check_cid,
     check_integer,
@@ -19,6 +18,7 @@ from oio.api._facade.checks import (
     check_region,
     check_system,
 )
+from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn_deprecated
 from oio.api._operations.bulk import Results, in_bulk
 from oio.api._operations.emptying import flush, flush_fast, forgetting_objects, purge
 from oio.api._operations.location import describe_container

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 from oio.api._data.layout import Layout, lay_out
 from oio.api._data.strategies import check_linkable
+from oio.api._facade.argument_checks import (
+    check_batch,
+    check_content_id,
+    check_name,
+    check_properties,
+    check_version,
+)
 from oio.api._facade.call import ApiBase, Call, as_not_found, warn_deprecated
-from oio.api._facade.checks import check_batch, check_content_id, check_name, check_properties, check_version
 from oio.api._operations.commit import Target
 from oio.api._operations.link import link_object
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
-from oio.common.missing import explain_container, explain_object
+from oio.common.not_found import explain_container, explain_object
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:

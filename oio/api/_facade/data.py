@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from oio.api._data.source import default_name, open_source
-from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
-from oio.api._facade.checks import (
+from oio.api._facade.argument_checks import (
     check_header_value,
     check_name,
     check_policy,
@@ -17,6 +16,7 @@ from oio.api._facade.checks import (
     check_size,
     check_system,
 )
+from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
 from oio.api._facade.option_checks import check_key_file
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import Download, ObjectStream

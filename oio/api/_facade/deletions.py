@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from oio.api._facade.argument_checks import check_names, check_versions_of
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall
-from oio.api._facade.checks import check_names, check_versions_of
 from oio.api._operations.bulk import Wanted, delete_each
-from oio.api._operations.leftovers import Leftovers, Look, has_credentials
+from oio.api._operations.orphan_files import Leftovers, Look, has_credentials
 from oio.common.cache import forget_object
 from oio.common.checks import check_flag
 

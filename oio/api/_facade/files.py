@@ -7,13 +7,13 @@ from dataclasses import replace
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from oio.api._facade.call import ObjectCall
-from oio.api._facade.checks import (
+from oio.api._facade.argument_checks import (
     check_name,
     check_policy,
     check_properties,
     check_size,
 )
+from oio.api._facade.call import ObjectCall
 from oio.api._facade.data import DataApi
 from oio.api._facade.option_checks import check_key_file
 from oio.api._operations.download import Download

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, overload
 
-from oio.api._facade.call import AccountCall, ApiBase, ContainerCall
-from oio.api._facade.checks import (
+from oio.api._facade.argument_checks import (
     check_delimiter,
     check_limit,
     check_listing,
     check_region,
     check_version_marker,
 )
+from oio.api._facade.call import AccountCall, ApiBase, ContainerCall
 from oio.api._operations.paging import (
     PAGE_SIZE,
     ListPage,
@@ -27,7 +27,7 @@ from oio.api._operations.paging import (
     patiently,
 )
 from oio.common.exceptions import OioException
-from oio.common.missing import explain_account, explain_container
+from oio.common.not_found import explain_account, explain_container
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

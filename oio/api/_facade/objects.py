@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from oio.api._facade.argument_checks import check_properties, check_property_names
 from oio.api._facade.call import ApiBase, NoticeCall, ObjectCall, warn_deprecated
-from oio.api._facade.checks import check_properties, check_property_names
 from oio.api._operations.location import describe, locate
 from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc

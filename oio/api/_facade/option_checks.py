@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the options of calls and of the constructor, see :mod:`oio.api._facade.checks`."""
+"""Checks of the options of calls and of the constructor, see :mod:`oio.api._facade.argument_checks`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from oio.api._facade.checks import (
+from oio.api._facade.argument_checks import (
     check_cid,
     check_content_id,
     check_size,

@@ -14,7 +14,7 @@ from oio.common.cache import forget_object
 from oio.common.http_urllib3 import nothing_was_sent
 
 if TYPE_CHECKING:
-    from oio.api._operations.leftovers import Leftovers
+    from oio.api._operations.orphan_files import Leftovers
     from oio.api._operations.services import Services
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import ChunkDict

@@ -20,7 +20,7 @@ from oio.common.answers import reading_answer
 from oio.common.block_reader import BlockReader
 from oio.common.cache import del_cached_object_metadata
 from oio.common.checksums import checksum_of_object
-from oio.common.missing import explain_object
+from oio.common.not_found import explain_object
 from oio.common.perfdata import add_duration, add_figure
 from oio.common.utils import compute_perfdata_stats
 

@@ -12,7 +12,7 @@ from itertools import filterfalse, groupby
 from typing import TYPE_CHECKING
 
 from oio.api._operations.bulk import in_bulk
-from oio.api._operations.leftovers import Leftovers, has_credentials
+from oio.api._operations.orphan_files import Leftovers, has_credentials
 from oio.api._operations.paging import listed_versions, object_page, version_page
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer

@@ -16,7 +16,7 @@ from oio.blob.connect import pass_failure_of_call
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.health import HealthProgress, ObjectHealth, ObjectRepair
-from oio.common.missing import container_is_missing
+from oio.common.not_found import container_is_missing
 from oio.common.storage_method import DRAINED
 
 if TYPE_CHECKING:

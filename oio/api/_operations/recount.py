@@ -11,7 +11,7 @@ from oio.api._operations.paging import Marker, all_containers, container_page, l
 from oio.api._operations.presence import count_missing
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.missing import container_is_missing
+from oio.common.not_found import container_is_missing
 from oio.common.retry import Attempts, Retry
 from oio.common.storage_method import DRAINED
 

@@ -18,7 +18,7 @@ from oio.api._data.source import Source, open_source
 from oio.api._data.strategies import Strategy, strategy_for
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
-from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.orphan_files import Leftovers
 from oio.api._operations.upload import ChunksInTheWay, Joined, Upload
 from oio.blob.connect import pass_foreign
 from oio.common import exceptions as exc

@@ -17,7 +17,7 @@ from oio.api._data.servers import delete_chunks
 from oio.api._data.strategies import check_linkable, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.commit import is_definitive
-from oio.api._operations.leftovers import has_credentials
+from oio.api._operations.orphan_files import has_credentials
 from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -26,7 +26,7 @@ from oio.common.chunks import Chunk, ChunkDict, to_remove
 from oio.common.constants import M2_PROP_CTIME, M2_PROP_SHARDS
 from oio.common.easy_value import int_value
 from oio.common.fullpath import encode_fullpath
-from oio.common.missing import explain_container
+from oio.common.not_found import explain_container
 from oio.common.retry import ONCE, Attempts, Retry
 from oio.common.storage_method import DRAINED
 from oio.common.utils import cid_from_name, compute_chunk_id

@@ -12,7 +12,7 @@ from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import load_class, strategy_for
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
-from oio.api._operations.leftovers import Leftovers
+from oio.api._operations.orphan_files import Leftovers
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk, Outcome, late, to_remove

@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
+from oio.api._data.ec.parallel_reader import SourceTeam
 from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
-from oio.api._data.ec.team import SourceTeam
 from oio.blob.reader import ChunkReader
 from oio.common import exceptions as exc
 from oio.common.checksums import checksum_like

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from oio.api._data.strategies import Strategy, keeps_files, strategy_for
 from oio.api._operations.bulk import in_parallel
 from oio.b2.credentials import DEFAULT_KEY_FILE
-from oio.b2.written import WrittenFile, WrittenFiles
+from oio.b2.written_files import WrittenFile, WrittenFiles
 from oio.common import exceptions as exc
 from oio.common.chunks import Chunk
 from oio.common.storage_method import STORAGE_METHODS

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from oio.b2.written import WrittenFile, WrittenFiles
+from oio.b2.written_files import WrittenFile, WrittenFiles
 
 CID = "A" * 64
 

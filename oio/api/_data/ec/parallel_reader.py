@@ -19,9 +19,9 @@ from oio.blob.connect import (
     stop_replacing,
     take_kept,
 )
+from oio.blob.events import blame, chunk_failed, other_chunk
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.sender import SMALL
-from oio.blob.watched import blame, chunk_failed, other_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.events import FAILED_OVER, HEDGED, RETRIED

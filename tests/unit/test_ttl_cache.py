@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from oio.common.learnt import SECONDS, Learnt
+from oio.common.ttl_cache import SECONDS, Learnt
 
 
 class Clock:
