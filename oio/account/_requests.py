@@ -17,7 +17,7 @@ from oio.common.events import FAILED_OVER, RETRIED, tell
 from oio.common.http_api import NO_DATA, HttpApi
 from oio.common.limits import Limits
 from oio.common.retry import ONCE, Attempts, Retry
-from oio.common.ttl_cache import Learnt
+from oio.common.ttl_cache import TTLCache
 from oio.common.utils import monotonic_time
 from oio.conscience.client import LbClient
 
@@ -56,9 +56,9 @@ class AccountRequests(HttpApi):
         self._refresh_delay = float(refresh_delay)
         self._next_refresh = 0.0
         #: Region and default policy of the namespace, by the endpoints of services that want to be told.
-        self._config: Learnt[tuple[str | None, str]] = Learnt()
+        self._config: TTLCache[tuple[str | None, str]] = TTLCache()
         #: Services that take deletions of containers as updates, by their endpoints.
-        self._forgets_by_update: Learnt[bool] = Learnt()
+        self._forgets_by_update: TTLCache[bool] = TTLCache()
 
     # --- where the service is
 

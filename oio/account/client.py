@@ -222,7 +222,7 @@ class AccountClient(AccountRequests):
             self._delete(state.account, state.container, state.metadata["dtime"], given)
         except exc.NotFound:
             raise refusal from None
-        self._forgets_by_update.forget(self.endpoint)
+        self._forgets_by_update.discard(self.endpoint)
         return state.container
 
     def _read_config(self, refusal: exc.BadRequest | None, given: RequestOptions) -> tuple[str | None, str]:
@@ -237,7 +237,7 @@ class AccountClient(AccountRequests):
         resp, body = self._lb._send("GET", url, given)
         config = expect(dict, resp, body, self._lb.proxy_netloc)
         known = config.get("ns.region"), config.get("ns.storage_policy") or _NO_POLICY
-        self._config.learn(self.endpoint, known)
+        self._config.set(self.endpoint, known)
         return known
 
     def container_delete(
@@ -254,7 +254,7 @@ class AccountClient(AccountRequests):
                 return
             except exc.NotFound:
                 # Services of 7.3 have no such route; those of 2026 forget what they do not know, too.
-                self._forgets_by_update.learn(self.endpoint, True)
+                self._forgets_by_update.set(self.endpoint, True)
         self.container_update(account, container, {"dtime": dtime}, **kwargs)
 
     def _delete(self, account: str, container: str, dtime: float, given: RequestOptions) -> None:

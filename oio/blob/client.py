@@ -39,7 +39,7 @@ from oio.common.interruptions import pass_interruption
 from oio.common.limits import check_seconds
 from oio.common.options import Options
 from oio.common.storage_method import written_chunk_method
-from oio.common.ttl_cache import Learnt
+from oio.common.ttl_cache import TTLCache
 from oio.conscience.client import ConscienceClient
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ class BlobClient(HttpApi):
         return ConscienceClient(self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager)
 
     @cached_property
-    def link_refusals(self) -> Learnt[bool]:
+    def link_refusals(self) -> TTLCache[bool]:
         """Servers that make no links, by their addresses."""
-        return Learnt()
+        return TTLCache()
 
     @property
     def http_pool(self) -> urllib3.PoolManager:

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from oio.common.answers import JsonObject
 from oio.common.deadlines import set_deadline_from_read_timeout
 from oio.common.exceptions import OioException
-from oio.common.not_found import explain_account, explain_container, explain_object
+from oio.common.not_found import raise_if_no_account, raise_if_no_container, raise_if_no_object
 from oio.common.options import identify
 from oio.common.utils import request_id
 
@@ -102,11 +102,11 @@ def _container_of(given: JsonObject) -> object:
     return given.get("container") or given.get("cid")
 
 
-handle_account_not_found = _handling(lambda err, given: explain_account(err, given.get("account")))
+handle_account_not_found = _handling(lambda err, given: raise_if_no_account(err, given.get("account")))
 """Raise NoSuchAccount when method ``fnc(self, account=None, ...)`` raises NotFound."""
-handle_container_not_found = _handling(lambda err, given: explain_container(err, _container_of(given)))
+handle_container_not_found = _handling(lambda err, given: raise_if_no_container(err, _container_of(given)))
 """Raise NoSuchContainer when method ``fnc(self, account, container, ...)`` raises NotFound."""
 handle_object_not_found = _handling(
-    lambda err, given: explain_object(err, _container_of(given), given.get("obj"))
+    lambda err, given: raise_if_no_object(err, _container_of(given), given.get("obj"))
 )
 """Raise NoSuchContainer or NoSuchObject when ``fnc(self, account, container, obj, ...)`` raises NotFound."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from oio.common.ttl_cache import Learnt
+from oio.common.ttl_cache import TTLCache
 
 FIRST_DELAY = 0.5
 """Seconds until a first byte is late, as long as too little was measured."""
@@ -49,7 +49,7 @@ class Hedging:
         self._times: list[float] = []
         self._count = 0
         self._tokens = BURST
-        self._late = Learnt[bool](LATE_SECONDS, clock)
+        self._late = TTLCache[bool](LATE_SECONDS, clock)
         #: Some server was late once.
         self.knows_late = False
 
@@ -83,7 +83,7 @@ class Hedging:
     def note_late(self, netloc: str) -> None:
         """Remember for a while that a rival was quicker than this server, or that it could not be reached."""
         self.knows_late = True
-        self._late.learn(netloc, True)
+        self._late.set(netloc, True)
 
     def is_late(self, netloc: str) -> bool:
         """Tell whether a server was late a while ago, and should be asked after the others."""

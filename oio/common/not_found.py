@@ -17,13 +17,13 @@ _NO_CONTAINER = (406, 431)
 """Statuses that mean "no such container": one is the directory's, the other the metadata service's."""
 
 
-def explain_account(err: OioException, account: object) -> None:
+def raise_if_no_account(err: OioException, account: object) -> None:
     """Raise NoSuchAccount when the failure of a call about an account says so."""
     if isinstance(err, NotFound):
         reraise(NoSuchAccount, err, f"Account {account!r} does not exist.")
 
 
-def explain_container(err: OioException, container: object) -> None:
+def raise_if_no_container(err: OioException, container: object) -> None:
     """Raise NoSuchContainer when the failure of a call about a container says so.
 
     :param container: its name or its ID
@@ -32,7 +32,7 @@ def explain_container(err: OioException, container: object) -> None:
         reraise(NoSuchContainer, err, f"Container {container!r} does not exist.")
 
 
-def explain_object(err: OioException, container: object, obj: object) -> None:
+def raise_if_no_object(err: OioException, container: object, obj: object) -> None:
     """Raise NoSuchContainer or NoSuchObject when the failure of a call about an object says so."""
     if container_is_missing(err):
         reraise(NoSuchContainer, err, f"Container {container!r} does not exist.")

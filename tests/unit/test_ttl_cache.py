@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is learnt of services is remembered for a while."""
+"""Values of a TTL cache expire, and are replaced and discarded."""
 
 from __future__ import annotations
 
 import pytest
 
-from oio.common.ttl_cache import SECONDS, Learnt
+from oio.common.ttl_cache import DEFAULT_SECONDS, TTLCache
 
 
 class Clock:
@@ -16,23 +16,23 @@ class Clock:
 
 
 @pytest.mark.pitfall("W8")
-def test_what_was_learnt_is_known_for_its_time() -> None:
+def test_value_is_kept_for_its_time() -> None:
     clock = Clock()
-    known = Learnt[str](clock=clock)
-    assert known.get("a") is None
-    known.learn("a", "x")
-    clock.now += SECONDS - 1
-    assert (known.get("a"), known.get("b")) == ("x", None)
+    cache = TTLCache[str](clock=clock)
+    assert cache.get("a") is None
+    cache.set("a", "x")
+    clock.now += DEFAULT_SECONDS - 1
+    assert (cache.get("a"), cache.get("b")) == ("x", None)
     clock.now += 1
-    assert known.get("a") is None
+    assert cache.get("a") is None
 
 
 @pytest.mark.pitfall("W8")
-def test_what_was_learnt_is_replaced_and_forgotten() -> None:
-    known = Learnt[bool](seconds=5)
-    known.learn("a", True)
-    known.learn("a", False)
-    assert known.get("a") is False
+def test_value_is_replaced_and_discarded() -> None:
+    cache = TTLCache[bool](seconds=5)
+    cache.set("a", True)
+    cache.set("a", False)
+    assert cache.get("a") is False
     for _ in range(2):
-        known.forget("a")
-        assert known.get("a") is None
+        cache.discard("a")
+        assert cache.get("a") is None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from oio.common.answers import JsonMapping
     from oio.common.chunks import Failure
     from oio.common.options import Options
-    from oio.common.ttl_cache import Learnt
+    from oio.common.ttl_cache import TTLCache
 
 _LOGGER = logging.getLogger(__name__)
 _DISABLED, _SERVER_ERROR = 405, 500
@@ -66,7 +66,7 @@ class MetachunkLinker:
         self._options = options
         self._renames = renames
         # Fake clients of applications may know nothing but links.
-        self._refusing: Learnt[bool] | None = getattr(blob, "link_refusals", None)
+        self._refusing: TTLCache[bool] | None = getattr(blob, "link_refusals", None)
         self._full_path = meta["full_path"]
         #: Chunks whose links have other IDs than the computed ones.
         self.renamed: list[Chunk] = []
@@ -176,7 +176,7 @@ class MetachunkLinker:
             except exc.ChunkException as err:
                 if err.args[:1] != (_DISABLED,) or self._refusing is None:
                     raise
-            self._refusing.learn(target.netloc, True)
+            self._refusing.set(target.netloc, True)
         self._blob.chunk_copy(target.address, link.address, fullpath=self._full_path, options=self._options)
 
     def _try(self, index: int) -> None:

@@ -19,7 +19,7 @@ from oio.common.cache import forget_object
 from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException, UnknownOption
 from oio.common.hedging import Hedging
 from oio.common.http_eventlet import POOL
-from oio.common.not_found import explain_account, explain_container, explain_object
+from oio.common.not_found import raise_if_no_account, raise_if_no_container, raise_if_no_object
 from oio.common.options import KNOWN_NAMES, Options
 from oio.common.utils import warn_caller
 
@@ -181,7 +181,7 @@ class AccountCall(Call):
         check_name("account", self._account)
 
     def _explain(self, err: OioException) -> None:
-        explain_account(err, self._account)
+        raise_if_no_account(err, self._account)
 
 
 class ContainerCall(Call):
@@ -196,7 +196,7 @@ class ContainerCall(Call):
             check_name("container", self._container)
 
     def _explain(self, err: OioException) -> None:
-        explain_container(err, self._container or self.options.cid)
+        raise_if_no_container(err, self._container or self.options.cid)
 
 
 class CreationCall(ContainerCall):
@@ -229,7 +229,7 @@ class CreationCall(ContainerCall):
         if self._obj is None:
             super()._explain(err)
         else:
-            explain_object(err, self._container or self.options.cid, self._obj)
+            raise_if_no_object(err, self._container or self.options.cid, self._obj)
 
 
 class ObjectCall(ContainerCall):
@@ -266,7 +266,7 @@ class ObjectCall(ContainerCall):
             self._look_for_name(self.options)
 
     def _explain(self, err: OioException) -> None:
-        explain_object(err, self._container or self.options.cid, self._obj)
+        raise_if_no_object(err, self._container or self.options.cid, self._obj)
 
 
 class NoticeCall(ObjectCall):

@@ -21,7 +21,7 @@ from oio.api._operations.commit import Target
 from oio.api._operations.link import link_object
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue
-from oio.common.not_found import explain_container, explain_object
+from oio.common.not_found import raise_if_no_container, raise_if_no_object
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ class CopiesApi(ApiBase):
                     )
                     given = known["properties"]
             except exc.OioException as err:
-                explain_object(err, target_container, target_obj)
+                raise_if_no_object(err, target_container, target_obj)
                 raise
             link = Target(link_account, link_container, link_obj)
             creation = replace(options, content_id=link_content_id).renewed()
             try:
                 return cast("LinkedObject", link_object(self, link, layout, given, creation))
             except exc.OioException as err:
-                as_not_found(partial(explain_container, container=link_container), err)
+                as_not_found(partial(raise_if_no_container, container=link_container), err)
                 raise
 
     def _find_target(

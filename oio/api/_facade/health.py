@@ -13,7 +13,7 @@ from oio.api._operations.bulk import PARALLEL_CHUNKS
 from oio.common.arguments import WrongType
 from oio.common.checks import check_flag
 from oio.common.exceptions import OioException
-from oio.common.not_found import explain_container
+from oio.common.not_found import raise_if_no_container
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:
@@ -220,5 +220,5 @@ def _explained(items: Iterator[_T], container: str | None, options: Options) -> 
         yield from items
     except OioException as err:
         err.reqid = err.reqid or options.reqid
-        explain_container(err, container)
+        raise_if_no_container(err, container)
         raise

@@ -27,7 +27,7 @@ from oio.api._operations.paging import (
     patiently,
 )
 from oio.common.exceptions import OioException
-from oio.common.not_found import explain_account, explain_container
+from oio.common.not_found import raise_if_no_account, raise_if_no_container
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -222,7 +222,7 @@ class ListingApi(ApiBase):
                 deleted=deleted,
             )
 
-        explain = partial(explain_container, container=container or options.cid)
+        explain = partial(raise_if_no_container, container=container or options.cid)
         pages = _explained(patiently(list_page, options), explain, options)
         if versions and delimiter:
             pages = folding(pages, delimiter, prefix)
@@ -331,7 +331,7 @@ class ListingApi(ApiBase):
                 region=region,
             )
 
-        explain = partial(explain_account, account=account)
+        explain = partial(raise_if_no_account, account=account)
         pages = _explained(patiently(list_page, options), explain, options)
         return all_containers(pages, page_size, marker or None)
 

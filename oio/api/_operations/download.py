@@ -20,7 +20,7 @@ from oio.common.answers import reading_answer
 from oio.common.block_reader import BlockReader
 from oio.common.cache import del_cached_object_metadata
 from oio.common.checksums import checksum_of_object
-from oio.common.not_found import explain_object
+from oio.common.not_found import raise_if_no_object
 from oio.common.perfdata import add_duration, add_figure
 from oio.common.utils import compute_perfdata_stats
 
@@ -312,7 +312,7 @@ class Download:
             question = self.services, *self.target, self.version, self.properties, fresh.options
             found, located, _ = locate(*question, fresh=True)
         except exc.ClientException as problem:
-            explain_object(problem, container or self.options.cid, obj)
+            raise_if_no_object(problem, container or self.options.cid, obj)
             raise err from problem
         except exc.OioException as problem:
             raise err from problem

@@ -26,7 +26,7 @@ from oio.common.chunks import Chunk, ChunkDict, to_remove
 from oio.common.constants import M2_PROP_CTIME, M2_PROP_SHARDS
 from oio.common.easy_value import int_value
 from oio.common.fullpath import encode_fullpath
-from oio.common.not_found import explain_container
+from oio.common.not_found import raise_if_no_container
 from oio.common.retry import ONCE, Attempts, Retry
 from oio.common.storage_method import DRAINED
 from oio.common.utils import cid_from_name, compute_chunk_id
@@ -128,7 +128,7 @@ class Snapshot:
         try:
             yield
         except exc.OioException as err:
-            explain_container(err, self._source[1] or self._source_options.cid)
+            raise_if_no_container(err, self._source[1] or self._source_options.cid)
             raise
 
     @contextlib.contextmanager
