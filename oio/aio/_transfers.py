@@ -95,7 +95,7 @@ class _Interruptible(Transfer):
         super()._begin()
 
     def _look(self) -> None:
-        # An interruption strikes where a green thread waits, and the crew is waited for with a lock.
+        # An interruption strikes where a green thread waits, and the pool is waited for with a lock.
         green.sleep()
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.utils import shorten
 from oio.transfer._config import Remote, TransferConfig
-from oio.transfer._target_files import Place
+from oio.transfer._target_files import TargetFile
 
 Path: TypeAlias = "str | os.PathLike[str]"
 
@@ -41,12 +41,12 @@ def check_directory(argument: str, value: object) -> str:
     return path
 
 
-def place_of(path: object) -> Place:
+def target_file(path: object) -> TargetFile:
     shown = check_path("path", path)
     directory, name = os.path.split(shown)
     if name in {"", ".", ".."}:
         raise WrongValue(f"path must be that of a file, and not of a directory: {shown!r}")
-    return Place(directory or ".", (os.fsencode(name),))
+    return TargetFile(directory or ".", (os.fsencode(name),))
 
 
 def check_directory_prefix(end: Path | Remote) -> None:

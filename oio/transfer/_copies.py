@@ -11,8 +11,8 @@ from oio.common import exceptions as exc
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject
 from oio.transfer._results import ObjectChanged, Result
-from oio.transfer._session import Moved, Session
-from oio.transfer._target_files import Place
+from oio.transfer._session import ByteCount, Session
+from oio.transfer._target_files import TargetFile
 from oio.transfer._upload import look, store
 
 
@@ -50,7 +50,7 @@ class Copy:
             return replace(result, outcome="skipped", reason=reason)
         if session.dry_run:
             return replace(result, outcome="planned")
-        session.crew.count(found=original.size)
+        session.pool.count(found=original.size)
         return replace(result, size=store(session, self.target, self.new_name, self._copy))
 
     def _reason_to_skip(self, original: RemoteObject) -> str:
@@ -69,7 +69,7 @@ class Copy:
         return "same" if same and original.hash else ""
 
     def _copy(self, content_id: str) -> int:
-        with Moved(self.session) as moved:
+        with ByteCount(self.session) as moved:
             try:
                 linked = self.session.api.object_link(
                     self.source.account,
@@ -86,7 +86,7 @@ class Copy:
             moved.add(int(linked["length"]))
             return int(linked["length"])
 
-    def _copy_data(self, content_id: str, moved: Moved) -> int:
+    def _copy_data(self, content_id: str, moved: ByteCount) -> int:
         api, source, limits = self.session.api, self.source, self.session.limits
         # object_fetch does not give the properties that are named like a field (pitfall 148).
         meta = api.object_get_properties(source.account, source.container, self.name, **limits)
@@ -165,18 +165,18 @@ class DeleteFile:
     """Deletion of a file that is missing in the source."""
 
     session: Session
-    place: Place
+    target: TargetFile
     name: str
     size: int
 
     def run(self) -> Result:
         """Delete it, and the directories that this leaves empty."""
-        result = Result("delete", self.name, self.place.path, "done", self.size)
+        result = Result("delete", self.name, self.target.path, "done", self.size)
         return self.session.guarded(result, self._run)
 
     def _run(self, result: Result) -> Result:
         if self.session.dry_run:
             return replace(result, outcome="planned")
         with self.session.directories:
-            self.place.remove()
+            self.target.remove()
         return result

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject, is_same
 from oio.transfer._results import DataMismatch, ObjectChanged, Result, TransferError
-from oio.transfer._session import Moved, Session
-from oio.transfer._target_files import Place, Unfinished
+from oio.transfer._session import ByteCount, Session
+from oio.transfer._target_files import PartialFile, TargetFile
 
 if TYPE_CHECKING:
     from oio.common.checksums import Checksum
@@ -35,14 +35,14 @@ class Download:
     session: Session
     remote: Remote
     name: str
-    place: Place
+    target: TargetFile
     known: RemoteObject | None = None
     version: int | str | None = None
 
     def run(self) -> Result:
         """Download it unless it is there."""
         size = 0 if self.known is None else self.known.size
-        return self.session.guarded(Result("download", self.name, self.place.path, "done", size), self._run)
+        return self.session.guarded(Result("download", self.name, self.target.path, "done", size), self._run)
 
     def _run(self, result: Result) -> Result:
         if self.known is not None:
@@ -52,7 +52,7 @@ class Download:
                 return replace(result, outcome="skipped", reason=reason)
             if self.session.dry_run:
                 return replace(result, outcome="planned")
-            self.session.crew.count(found=self.known.size)
+            self.session.pool.count(found=self.known.size)
         spent: list[BaseException] = []
         return self.session.attempt(lambda: self._attempt(result, spent), spent=spent)
 
@@ -64,12 +64,12 @@ class Download:
             reason = self._reason_to_skip(obj)
             if reason:
                 return replace(result, outcome="skipped", reason=reason)
-            self.session.crew.count(found=obj.size)
+            self.session.pool.count(found=obj.size)
         try:
             self._fetch(source, spent)
         except BaseException:  # Whatever stopped it: the next attempt counts the object again.
             if self.known is None:
-                self.session.crew.count(found=-obj.size)
+                self.session.pool.count(found=-obj.size)
             raise
         return result
 
@@ -88,8 +88,8 @@ class Download:
 
     def _reason_to_skip(self, obj: RemoteObject) -> str:
         config = self.session.config
-        with self.place.directory(create=False) as directory:
-            there = self.place.look(directory)
+        with self.target.directory(create=False) as directory:
+            there = self.target.look(directory)
             if there is None or config.overwrite == "always":
                 return ""
             if config.overwrite == "never":
@@ -100,7 +100,7 @@ class Download:
             fd = None
             if config.compare == "checksum" and there.st_size == obj.size:
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                fd = os.open(self.place.parts[-1], flags, dir_fd=directory)
+                fd = os.open(self.target.parts[-1], flags, dir_fd=directory)
             try:
                 return "same" if is_same(there.st_size, there.st_mtime_ns, fd, obj, config.compare) else ""
             finally:
@@ -113,11 +113,11 @@ class Download:
         checksum = obj.checksum()
         with ExitStack() as stack:
             with self.session.directories:
-                directory = stack.enter_context(self.place.directory(create=True))
+                directory = stack.enter_context(self.target.directory(create=True))
                 if directory is None:
-                    raise TransferError(f"the directory of {self.place.path!r} vanished")
-                self.place.look(directory)
-                file = Unfinished(self.place, directory, *identity)
+                    raise TransferError(f"the directory of {self.target.path!r} vanished")
+                self.target.look(directory)
+                file = PartialFile(self.target, directory, *identity)
             # Without a checksum of the object, only a whole read is verified, by the checksums of its chunks.
             resumable = obj.size > config.part_size and checksum is not None and config.verify
             try:
@@ -177,9 +177,9 @@ class _Located:
             raise ObjectChanged(f"object {self.download.name!r} was replaced while it was downloaded")
 
 
-def _fetch_whole(source: _Located, file: Unfinished, checksum: Checksum | None) -> None:
+def _fetch_whole(source: _Located, file: PartialFile, checksum: Checksum | None) -> None:
     offset, end = 0, source.obj.size
-    with Moved(source.download.session) as moved, closing(source.blocks(0, end)) as blocks:
+    with ByteCount(source.download.session) as moved, closing(source.blocks(0, end)) as blocks:
         for block in blocks:
             moved.add(len(block))
             file.write(block, offset)
@@ -206,7 +206,7 @@ class _Parted:
     """
 
     source: _Located
-    file: Unfinished
+    file: PartialFile
     part_size: int
     checksum: Checksum
     spent: list[BaseException]
@@ -221,13 +221,13 @@ class _Parted:
         count = -(-obj.size // self.part_size)
         found = {number for number in self.file.resume(header, obj.size) if number < count}
         self._there |= found
-        session.crew.count(self._bytes_there())
+        session.pool.count(self._bytes_there())
         try:
-            session.crew.share((number for number in range(count) if number not in found), self._fetch)
+            session.pool.share((number for number in range(count) if number not in found), self._fetch)
             self._hash()
             _compare(self.source, self.checksum)
         except BaseException:  # Whatever stopped it: the next attempt counts these parts again.
-            session.crew.count(-self._bytes_there())
+            session.pool.count(-self._bytes_there())
             raise
 
     def _bounds(self, number: int) -> tuple[int, int]:
@@ -251,7 +251,10 @@ class _Parted:
 
     def _attempt(self, number: int) -> None:
         first, end = self._bounds(number)
-        with Moved(self.source.download.session) as moved, closing(self.source.blocks(first, end)) as blocks:
+        with (
+            ByteCount(self.source.download.session) as moved,
+            closing(self.source.blocks(first, end)) as blocks,
+        ):
             for block in blocks:
                 moved.add(len(block))
                 self.file.write(block, first)

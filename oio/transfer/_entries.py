@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from oio.common.checksums import Checksum, checksum_of_object
-from oio.transfer._names import is_ours
+from oio.transfer._names import is_temporary_name
 from oio.transfer._results import NameRefused
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class LocalFile:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Skipped:
     """An entry of a directory that is not uploaded.
 
     :param error: why it cannot be; None when it is left out on purpose, for the `reason` given
@@ -144,7 +144,7 @@ def objects(api: ObjectStorageApi, remote: Remote, limits: CallLimits) -> Iterat
 # --- files ---
 
 
-def walk(root: str, *, follow: bool) -> Iterator[LocalFile | LeftOut]:
+def walk(root: str, *, follow: bool) -> Iterator[LocalFile | Skipped]:
     """The files below a directory, in the order of the bytes of their paths.
 
     Only the names in the current directory, and in those above it, are in memory.
@@ -166,21 +166,21 @@ def walk(root: str, *, follow: bool) -> Iterator[LocalFile | LeftOut]:
         except UnicodeDecodeError:
             shown = os.fsdecode(raw)
             error = NameRefused(f"the name of {os.fsdecode(path)!r} is no UTF-8, as those of objects are")
-            yield LeftOut(shown, os.fsdecode(path), error=error)
+            yield Skipped(shown, os.fsdecode(path), error=error)
             continue
         if kind is None:
             found = _look(known, path, follow=follow)
             if found is not None:
                 yield found
         elif kind:
-            yield LeftOut(known, os.fsdecode(path), reason=kind)
+            yield Skipped(known, os.fsdecode(path), reason=kind)
         elif any(_is_same_directory(path, above.path) for above in levels if follow):
-            yield LeftOut(known, os.fsdecode(path), reason="symbolic link to a directory that it is in")
+            yield Skipped(known, os.fsdecode(path), reason="symbolic link to a directory that it is in")
         else:
             try:
                 levels.append(_Level(path, raw + b"/", _scan(path, follow=follow)))
             except OSError as err:
-                yield LeftOut(known, os.fsdecode(path), error=err)
+                yield Skipped(known, os.fsdecode(path), error=err)
 
 
 @dataclass(slots=True)
@@ -199,7 +199,7 @@ def _scan(path: bytes, *, follow: bool) -> list[tuple[bytes, str | None]]:
     found = []
     with os.scandir(path) as entries:
         for entry in entries:
-            if is_ours(os.fsdecode(entry.name)):
+            if is_temporary_name(os.fsdecode(entry.name)):
                 continue
             kind: str | None
             if entry.is_symlink() and not follow:
@@ -214,7 +214,7 @@ def _scan(path: bytes, *, follow: bool) -> list[tuple[bytes, str | None]]:
     return [(name, kind) for _, name, kind in found]
 
 
-def _look(name: str, path: bytes, *, follow: bool) -> LocalFile | LeftOut | None:
+def _look(name: str, path: bytes, *, follow: bool) -> LocalFile | Skipped | None:
     """Describe a file; None when it has vanished."""
     shown = os.fsdecode(path)
     try:
@@ -222,9 +222,9 @@ def _look(name: str, path: bytes, *, follow: bool) -> LocalFile | LeftOut | None
     except FileNotFoundError:
         return None
     except OSError as err:
-        return LeftOut(name, shown, error=err)
+        return Skipped(name, shown, error=err)
     if not stat.S_ISREG(known.st_mode):
-        return LeftOut(name, shown, reason="special file")
+        return Skipped(name, shown, reason="special file")
     return LocalFile(name, shown, known.st_size, known.st_mtime_ns)
 
 

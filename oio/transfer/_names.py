@@ -10,19 +10,19 @@ from oio.transfer._results import NameRefused
 
 _LONGEST = 255
 """Bytes of the longest name of a file."""
-_OURS = re.compile(r"\.oio-[0-9a-f]{16}\.(?:part|journal)")
+_TEMPORARY = re.compile(r"\.oio-[0-9a-f]{16}\.(?:part|journal)")
 
 
-def is_ours(name: str) -> bool:
+def is_temporary_name(name: str) -> bool:
     """Whether a file is one that a download makes for itself.
 
-    >>> is_ours(".oio-0123456789abcdef.part"), is_ours("report.part")
+    >>> is_temporary_name(".oio-0123456789abcdef.part"), is_temporary_name("report.part")
     (True, False)
     """
-    return _OURS.fullmatch(name) is not None
+    return _TEMPORARY.fullmatch(name) is not None
 
 
-def own_names(name: bytes, *identity: str) -> tuple[str, str]:
+def temporary_names(name: bytes, *identity: str) -> tuple[str, str]:
     """Names of the files that a download makes for itself: the data, and the journal.
 
     :param name: of the final file
@@ -55,7 +55,7 @@ def split_name(name: str) -> tuple[bytes, ...]:
             raise NameRefused(f"name {name!r} has a part {part!r}, which is no name of a file")
         if len(part.encode("utf-8", "replace")) > _LONGEST:
             raise NameRefused(f"a part of name {name[:80]!r}... has more than {_LONGEST} bytes")
-        if is_ours(part):
+        if is_temporary_name(part):
             raise NameRefused(f"name {name!r} has a part {part!r}, which downloads use for themselves")
     try:
         return tuple(part.encode("utf-8") for part in parts)
@@ -63,14 +63,14 @@ def split_name(name: str) -> tuple[bytes, ...]:
         raise NameRefused(f"name {name!r} is no text that can be UTF-8") from None
 
 
-class Above:
+class ParentNames:
     """Names that later ones may lie below, as ``a/b`` lies below ``a``. All come in the order of their bytes.
 
     Those that no later name can lie below are forgotten.
 
-    >>> above = Above()
-    >>> above.add("a")
-    >>> above.covers("a-b"), above.covers("a/b"), above.covers("b/c")
+    >>> parents = ParentNames()
+    >>> parents.add("a")
+    >>> parents.covers("a-b"), parents.covers("a/b"), parents.covers("b/c")
     (False, True, False)
     """
 

@@ -11,12 +11,12 @@ from oio.common import exceptions as exc
 from oio.transfer._config import Remote
 from oio.transfer._copies import Copy, DeleteFile, DeleteObject
 from oio.transfer._download import Download
-from oio.transfer._entries import LeftOut, LocalFile, RemoteObject, merge, name_of, objects, walk
+from oio.transfer._entries import LocalFile, RemoteObject, Skipped, merge, name_of, objects, walk
 from oio.transfer._filters import Filter
-from oio.transfer._names import Above, split_name
+from oio.transfer._names import ParentNames, split_name
 from oio.transfer._results import NameRefused, Result
 from oio.transfer._session import Session
-from oio.transfer._target_files import Place
+from oio.transfer._target_files import TargetFile
 from oio.transfer._upload import Upload
 from oio.transfer._worker_pool import Job
 
@@ -36,15 +36,15 @@ def upload_tree(
     needed = delete or config.overwrite != "always"
     listed = _if_any(objects(session.api, remote, session.limits)) if needed else iter(())
     # A file that is left out protects the object of its name.
-    kept = Above()
+    kept = ParentNames()
     for file, obj in merge(walk(directory, follow=follow), listed):
         # A walk may find nothing to move for long: a cancelled call must end all the same.
-        session.crew.check()
+        session.pool.check()
         taken = names.takes(name_of(file, obj))
-        if isinstance(file, LeftOut):
+        if isinstance(file, Skipped):
             kept.add(file.name)
             if taken:
-                yield _left_out(remote.prefix + file.name, file)
+                yield _skipped(remote.prefix + file.name, file)
         elif not taken:
             continue
         elif file is not None:
@@ -53,7 +53,7 @@ def upload_tree(
             yield DeleteObject(session, remote, remote.prefix + obj.name, obj)
 
 
-def _left_out(name: str, file: LeftOut) -> Result:
+def _skipped(name: str, file: Skipped) -> Result:
     if file.error is None:
         return Result("upload", name, file.path, "skipped", reason=file.reason)
     return Result("upload", name, file.path, "failed", error=file.error)
@@ -67,26 +67,26 @@ def download_tree(
     :param names: which of them, below the prefix
     :param delete: delete the files that have no object
     """
-    above = Above()
-    there: Iterator[LocalFile | LeftOut] = iter(())
+    parents = ParentNames()
+    there: Iterator[LocalFile | Skipped] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
     for obj, file in merge(objects(session.api, remote, session.limits), there):
-        session.crew.check()
+        session.pool.check()
         if not names.takes(name_of(obj, file)):
             continue
         if obj is not None:
-            yield _download(session, remote, directory, obj, above)
+            yield _download(session, remote, directory, obj, parents)
         elif isinstance(file, LocalFile):
             # Files only: links, and the files below them, are not ours to delete.
-            place = Place(directory, tuple(file.name.encode().split(b"/")))
-            job = DeleteFile(session, place, remote.prefix + file.name, file.size)
+            target = TargetFile(directory, tuple(file.name.encode().split(b"/")))
+            job = DeleteFile(session, target, remote.prefix + file.name, file.size)
             # Deleted at once: a later object may need a directory in the place of this file.
             yield job.run()
 
 
 def _download(
-    session: Session, remote: Remote, directory: str, obj: RemoteObject, above: Above
+    session: Session, remote: Remote, directory: str, obj: RemoteObject, parents: ParentNames
 ) -> Job | Result:
     name = remote.prefix + obj.name
     path = f"{directory}/{obj.name}"
@@ -94,13 +94,13 @@ def _download(
         # Some programs make such objects to represent a directory.
         return Result("download", name, path, "skipped", reason="directory marker")
     try:
-        place = Place(directory, split_name(obj.name))
-        if above.covers(obj.name):
+        target = TargetFile(directory, split_name(obj.name))
+        if parents.covers(obj.name):
             raise NameRefused(f"name {name!r} clashes with an object whose name is the beginning of it")
     except NameRefused as err:
         return Result("download", name, path, "failed", obj.size, err)
-    above.add(obj.name)
-    return Download(session, remote, name, place, obj)
+    parents.add(obj.name)
+    return Download(session, remote, name, target, obj)
 
 
 def copy_tree(
@@ -114,7 +114,7 @@ def copy_tree(
     needed = delete or session.config.overwrite != "always"
     there = _if_any(objects(session.api, target, session.limits)) if needed else iter(())
     for obj, known in merge(objects(session.api, source, session.limits), there):
-        session.crew.check()
+        session.pool.check()
         if not names.takes(name_of(obj, known)):
             continue
         if obj is not None:

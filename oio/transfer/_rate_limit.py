@@ -11,7 +11,7 @@ _SHARE = 8
 _SMALLEST = 1024
 
 
-class Pace:
+class RateLimiter:
     """Bandwidth that several threads share.
 
     :param rate: bytes a second; None for no limit
@@ -19,8 +19,8 @@ class Pace:
     :param sleep: waits a number of seconds
 
     >>> waits = []
-    >>> pace = Pace(1000, clock=lambda: 0.0, sleep=waits.append)
-    >>> pace.take(500), pace.take(500), waits
+    >>> rate_limiter = RateLimiter(1000, clock=lambda: 0.0, sleep=waits.append)
+    >>> rate_limiter.acquire(500), rate_limiter.acquire(500), waits
     (None, None, [0.5, 1.0])
     """
 
@@ -33,13 +33,13 @@ class Pace:
         self._lock = threading.Lock()
         self._free_at = 0.0
 
-    def block(self, size: int) -> int:
+    def block_size(self, size: int) -> int:
         """Size of the next block to read, so that no wait is long (bytes)."""
         if self._rate is None:
             return size
         return max(1, min(size, max(_SMALLEST, self._rate // _SHARE)))
 
-    def take(self, count: int) -> None:
+    def acquire(self, count: int) -> None:
         """Wait until this many bytes may have been moved."""
         if self._rate is None or not count:
             return

@@ -22,8 +22,8 @@ from oio.transfer._results import (
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
     from oio.transfer._config import CallLimits, TransferConfig
-    from oio.transfer._rate_limit import Pace
-    from oio.transfer._worker_pool import Crew
+    from oio.transfer._rate_limit import RateLimiter
+    from oio.transfer._worker_pool import WorkerPool
 
 _T = TypeVar("_T")
 
@@ -53,8 +53,8 @@ class Session:
 
     api: ObjectStorageApi
     config: TransferConfig
-    crew: Crew
-    pace: Pace
+    pool: WorkerPool
+    rate_limiter: RateLimiter
     sleep: Callable[[float], object]
     limits: CallLimits
     dry_run: bool = False
@@ -74,14 +74,14 @@ class Session:
         """
         failed = 0
         while True:
-            self.crew.check()
+            self.pool.check()
             try:
                 return action()
             except exc.OioException as err:
                 failed += 1
                 # In a cancelled transfer, that is the reason, whatever the failure says.
-                self.crew.check(err)
-                if failed > self.config.retries or isinstance(err, final) or not may_pass(err):
+                self.pool.check(err)
+                if failed > self.config.retries or isinstance(err, final) or not is_transient(err):
                     raise
                 if any(err is known for known in spent):
                     raise
@@ -100,10 +100,10 @@ class Session:
             return replace(result, outcome="failed", error=err)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether another attempt may succeed.
 
-    >>> may_pass(exc.ServiceBusy()), may_pass(exc.NoSuchObject())
+    >>> is_transient(exc.ServiceBusy()), is_transient(exc.NoSuchObject())
     (True, False)
     """
     if isinstance(error, _TRANSIENT):
@@ -112,7 +112,7 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(status, int) and (status >= _SERVER_ERROR or status == _TOO_MANY)
 
 
-class Moved:
+class ByteCount:
     """Count of the bytes that an attempt moves, taken back if it fails."""
 
     def __init__(self, session: Session) -> None:
@@ -121,14 +121,14 @@ class Moved:
 
     def add(self, count: int) -> None:
         """Wait until the bytes may be moved, and count them."""
-        self._session.pace.take(count)
-        self._session.crew.check()
-        self._session.crew.count(count)
+        self._session.rate_limiter.acquire(count)
+        self._session.pool.check()
+        self._session.pool.count(count)
         self._count += count
 
-    def __enter__(self) -> Moved:
+    def __enter__(self) -> ByteCount:
         return self
 
     def __exit__(self, kind: object, *_exc: object) -> None:
         if kind is not None:
-            self._session.crew.count(-self._count)
+            self._session.pool.count(-self._count)

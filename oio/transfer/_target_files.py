@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Places of downloaded files, below a directory that they cannot leave, and their unfinished files."""
+"""Target files of downloads, below a directory that they cannot leave, and partial files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from oio.transfer._names import own_names
+from oio.transfer._names import temporary_names
 from oio.transfer._results import FileRefused, NameRefused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -21,7 +21,7 @@ _IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.EEXIST)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TargetFile:
     """Path of the file of an object, which may not exist yet.
 
     :param root: directory that the path cannot leave
@@ -104,8 +104,8 @@ class Place:
     def remove(self) -> None:
         """Remove the file, and the directories below the root that this leaves empty."""
         for depth in range(len(self.parts), 0, -1):
-            place = Place(self.root, self.parts[:depth])
-            with place.directory(create=False) as fd:
+            target = TargetFile(self.root, self.parts[:depth])
+            with target.directory(create=False) as fd:
                 if fd is None:
                     return
                 try:
@@ -121,21 +121,21 @@ class Place:
                     return
 
 
-class Unfinished:
+class PartialFile:
     """File that a download is written into, in the directory of the final one: ``.oio-*.part``.
 
     Beside it, ``.oio-*.journal`` tells the object that it is of, and the parts that are there.
 
-    :param place: of the final file
+    :param target: the final file
     :param directory: descriptor of its directory
     :param identity: account, container and name of the object
     :raises FileRefused: another download, of this process or not, is writing it
     """
 
-    def __init__(self, place: Place, directory: int, *identity: str) -> None:
-        self._place = place
+    def __init__(self, target: TargetFile, directory: int, *identity: str) -> None:
+        self._target = target
         self._directory = directory
-        self._name, self._journal_name = own_names(place.parts[-1], *identity)
+        self._name, self._journal_name = temporary_names(target.parts[-1], *identity)
         self._journal = -1
         self.fd = self._open()
         mode = self._replaced_mode()
@@ -146,7 +146,7 @@ class Unfinished:
     def _replaced_mode(self) -> int | None:
         """Permissions of the file that is replaced; None when there is none."""
         try:
-            known = os.stat(self._place.parts[-1], dir_fd=self._directory, follow_symlinks=False)
+            known = os.stat(self._target.parts[-1], dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
             return None
         return known.st_mode & _PERMISSIONS if stat.S_ISREG(known.st_mode) else None
@@ -166,7 +166,7 @@ class Unfinished:
                 os.close(fd)
             except BlockingIOError as err:
                 os.close(fd)
-                raise FileRefused(f"another transfer is downloading {self._place.path!r}") from err
+                raise FileRefused(f"another transfer is downloading {self._target.path!r}") from err
             except BaseException:  # Nobody else has the descriptor yet.
                 os.close(fd)
                 raise
@@ -238,7 +238,7 @@ class Unfinished:
             os.fsync(self.fd)
         os.rename(
             os.fsencode(self._name),
-            self._place.parts[-1],
+            self._target.parts[-1],
             src_dir_fd=self._directory,
             dst_dir_fd=self._directory,
         )

@@ -22,7 +22,7 @@ from oio.transfer._checks import (
     check_directory_prefix,
     check_path,
     check_settings,
-    place_of,
+    target_file,
 )
 from oio.transfer._config import (
     COMPARE,
@@ -38,11 +38,11 @@ from oio.transfer._config import (
 from oio.transfer._copies import Copy
 from oio.transfer._download import Download
 from oio.transfer._filters import Filter, Patterns
-from oio.transfer._rate_limit import Pace
+from oio.transfer._rate_limit import RateLimiter
 from oio.transfer._results import Progress, Report, Result, TransferCancelled, TransferDeadlineReached
 from oio.transfer._session import Session
 from oio.transfer._upload import Upload
-from oio.transfer._worker_pool import Crew, Job
+from oio.transfer._worker_pool import Job, WorkerPool
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
@@ -90,7 +90,7 @@ class Transfer:
         self._interval = progress_interval
         self._clock = clock
         self._sleep = sleep
-        self._crews: set[Crew] = set()
+        self._pools: set[WorkerPool] = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -203,8 +203,8 @@ class Transfer:
         """
         check_remote("source", source)
         full = source.prefix + check_name("name", name)
-        place = place_of(path)
-        return self._one(lambda session: Download(session, source, full, place, version=version), deadline)
+        target = target_file(path)
+        return self._one(lambda session: Download(session, source, full, target, version=version), deadline)
 
     def download_many(
         self, source: Remote, pairs: Iterable[tuple[str, Path]], *, deadline: float | None = None
@@ -222,7 +222,7 @@ class Transfer:
 
         def jobs(session: Session) -> Iterator[Job]:
             for name, path in pairs:
-                yield Download(session, source, source.prefix + check_name("name", name), place_of(path))
+                yield Download(session, source, source.prefix + check_name("name", name), target_file(path))
 
         return self._many(jobs, deadline=deadline)
 
@@ -413,8 +413,8 @@ class Transfer:
 
         Waits end within a tenth of a second. Only ``.oio-*`` files stay, with which the next call goes on.
         """
-        for crew in list(self._crews):
-            crew.cancel()
+        for pool in list(self._pools):
+            pool.cancel()
 
     def close(self) -> None:
         """End the calls under way, and refuse others."""
@@ -464,18 +464,18 @@ class Transfer:
         config = config or self._config
         deadline = check_seconds("deadline", deadline)
         limits: CallLimits = {} if deadline is None else {"deadline": deadline}
-        crew, report = Crew(config.workers, deadline), Report(config.results_kept)
-        sleep = self._sleep or crew.pause
-        pace = Pace(config.bandwidth, self._clock, sleep)
-        session = Session(self._api, config, crew, pace, sleep, limits, dry_run=dry_run)
+        pool, report = WorkerPool(config.workers, deadline), Report(config.results_kept)
+        sleep = self._sleep or pool.pause
+        rate_limiter = RateLimiter(config.bandwidth, self._clock, sleep)
+        session = Session(self._api, config, pool, rate_limiter, sleep, limits, dry_run=dry_run)
         shown_at: float | None = None
 
-        def see(result: Result) -> None:
+        def handle(result: Result) -> None:
             report.add(result)
             if self._on_result is not None:
                 self._on_result(result)
 
-        def show(progress: Progress, over: bool) -> None:
+        def report_progress(progress: Progress, over: bool) -> None:
             nonlocal shown_at
             self._look()
             if self._on_progress is None:
@@ -486,15 +486,15 @@ class Transfer:
                 self._on_progress(progress)
 
         with self._lock:
-            self._crews.add(crew)
+            self._pools.add(pool)
         try:
-            # After the crew was added, so that a thread that closes the transfer meanwhile sees it.
+            # After the pool was added, so that a thread that closes the transfer meanwhile sees it.
             self._begin()
-            crew.run(plan(session), see, show)
+            pool.run(plan(session), handle, report_progress)
         except (TransferCancelled, TransferDeadlineReached) as err:
             err.report = report
             raise
         finally:
             with self._lock:
-                self._crews.discard(crew)
+                self._pools.discard(pool)
         return report

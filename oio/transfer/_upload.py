@@ -14,7 +14,7 @@ from oio.common import exceptions as exc
 from oio.transfer._config import Remote
 from oio.transfer._entries import MTIME, RemoteObject, is_same, time_text
 from oio.transfer._results import FileChanged, FileRefused, Result
-from oio.transfer._session import Moved, Session
+from oio.transfer._session import ByteCount, Session
 
 _LARGEST_BLOCK = 1 << 20
 
@@ -55,7 +55,7 @@ class Upload:
                 return replace(result, outcome="skipped", reason=reason)
             if self.session.dry_run:
                 return replace(result, outcome="planned")
-            self.session.crew.count(found=known.st_size)
+            self.session.pool.count(found=known.st_size)
             size = store(self.session, self.remote, self.name, partial(self._upload, fd))
             return replace(result, size=size)
         finally:
@@ -77,7 +77,7 @@ class Upload:
 
     def _upload(self, fd: int, content_id: str) -> int:
         known = os.fstat(fd)
-        with Moved(self.session) as moved:
+        with ByteCount(self.session) as moved:
             _, size, _, _ = self.session.api.object_create_ext(
                 self.remote.account,
                 self.remote.container,
@@ -126,7 +126,7 @@ def look(session: Session, remote: Remote, name: str) -> RemoteObject | None:
 class _Source:
     """The bytes of a file, which must not change meanwhile."""
 
-    def __init__(self, session: Session, fd: int, known: os.stat_result, path: str, moved: Moved) -> None:
+    def __init__(self, session: Session, fd: int, known: os.stat_result, path: str, moved: ByteCount) -> None:
         self._session = session
         self._fd = fd
         self._known = known
@@ -136,9 +136,9 @@ class _Source:
 
     def read(self, size: int = -1) -> bytes:
         """Read a block; nothing at the end."""
-        self._session.crew.check()
+        self._session.pool.check()
         wanted = _LARGEST_BLOCK if size < 0 else min(size, _LARGEST_BLOCK)
-        block = os.pread(self._fd, self._session.pace.block(wanted), self._offset)
+        block = os.pread(self._fd, self._session.rate_limiter.block_size(wanted), self._offset)
         self._offset += len(block)
         if not block or self._offset >= self._known.st_size:
             # The commit needs the last block, so this comes before it.

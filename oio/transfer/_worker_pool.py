@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crew of a transfer: threads that look for jobs, do them, and help each other with large ones."""
+"""Worker pool of a transfer: threads that look for jobs, do them, and help each other with large ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from oio.transfer._results import Progress, Result, TransferCancelled, TransferD
 
 _T = TypeVar("_T")
 
-_INTERVAL = 0.1
+_PROGRESS_INTERVAL = 0.1
 """Seconds between two reports of progress to the caller, when no job ends meanwhile."""
 _EARLY = 0.05
 """A timeout this many seconds before the deadline is taken for the deadline."""
-_UNSEEN = 1000
+_MAX_RESULTS = 1000
 """Most results that wait for the caller."""
 
 
@@ -32,7 +32,7 @@ class Job(Protocol):
         """Do it. A failure is a result; an exception ends all jobs."""
 
 
-class Crew:
+class WorkerPool:
     """Threads that do the jobs of one call.
 
     Each takes its next job from the iterator itself, one thread at a time, so that no jobs wait in a queue.
@@ -53,8 +53,8 @@ class Crew:
         self._alive = self._idle = self._running = 0
         self._searching = self._exhausted = self._over = False
         self._interruptions: set[green.Interruption] = set()
-        self._shared: deque[Shared[object]] = deque()
-        self._unseen: deque[Result] = deque()
+        self._shared: deque[SharedPieces[object]] = deque()
+        self._results: deque[Result] = deque()
         self._fault: BaseException | None = None
         self._bytes = self._found_bytes = self._found = self._ended = self._failed = 0
 
@@ -63,33 +63,33 @@ class Crew:
     def run(
         self,
         jobs: Iterator[Job | Result],
-        see: Callable[[Result], object],
-        show: Callable[[Progress, bool], object],
+        on_result: Callable[[Result], object],
+        on_progress: Callable[[Progress, bool], object],
     ) -> None:
         """Do jobs until none is left.
 
         :param jobs: jobs, and results of objects that need no work
-        :param see: gets each result, in the thread of the caller
-        :param show: gets the progress from time to time, and whether it is the last one
-        :raises TransferCancelled: the crew was cancelled
+        :param on_result: gets each result, in the thread of the caller
+        :param on_progress: gets the progress from time to time, and whether it is the last one
+        :raises TransferCancelled: the pool was cancelled
         :raises TransferDeadlineReached: the deadline was reached before all was done
-        :raises BaseException: raised by the iterator of the jobs, by `see` or by `show`
+        :raises BaseException: raised by the iterator of the jobs, by `on_result` or by `on_progress`
         """
         try:
             with self.changed:
                 self._start_worker(jobs)
             while True:
                 with self.changed:
-                    if self._alive and not self._unseen:
-                        self.changed.wait(_INTERVAL)
-                    seen = list(self._unseen)
-                    self._unseen.clear()
-                    over, progress = not self._alive and not self._unseen, self._progress()
+                    if self._alive and not self._results:
+                        self.changed.wait(_PROGRESS_INTERVAL)
+                    results = list(self._results)
+                    self._results.clear()
+                    over, progress = not self._alive and not self._results, self._progress()
                     self._over = over
                     self.changed.notify_all()
-                for result in seen:
-                    see(result)
-                show(progress, over)
+                for result in results:
+                    on_result(result)
+                on_progress(progress, over)
                 if over:
                     break
         finally:
@@ -149,7 +149,7 @@ class Crew:
         """Raise if the transfer is cancelled or late: a point at which a job may end.
 
         :param failure: of the job, if it has failed
-        :raises TransferCancelled: the crew was cancelled
+        :raises TransferCancelled: the pool was cancelled
         :raises TransferDeadlineReached: the deadline was reached, or is why the job failed
         """
         if self._cancelled.is_set():
@@ -160,7 +160,7 @@ class Crew:
     def pause(self, seconds: float) -> None:
         """Wait, unless the transfer is cancelled or late.
 
-        :raises TransferCancelled: the crew was cancelled
+        :raises TransferCancelled: the pool was cancelled
         :raises TransferDeadlineReached: the deadline was reached
         """
         if self._deadline is not None:
@@ -200,7 +200,7 @@ class Crew:
 
         :raises BaseException: the first failure, once no thread works on a piece
         """
-        Shared(self, pieces, do).run()
+        SharedPieces(self, pieces, do).run()
 
     # --- workers ---
 
@@ -269,7 +269,7 @@ class Crew:
         return None
 
     def _search(self, jobs: Iterator[Job | Result]) -> Callable[[], None] | None:
-        if self._searching or self._exhausted or len(self._unseen) >= _UNSEEN:
+        if self._searching or self._exhausted or len(self._results) >= _MAX_RESULTS:
             return None
         self._searching = True
         return lambda: self._find(jobs)
@@ -301,23 +301,23 @@ class Crew:
                 if result is not None:
                     self._ended += 1
                     self._failed += result.outcome == "failed"
-                    self._unseen.append(result)
+                    self._results.append(result)
                 self.changed.notify_all()
 
 
-class Shared(Generic[_T]):
+class SharedPieces(Generic[_T]):
     """Pieces of one job, for several threads."""
 
-    def __init__(self, crew: Crew, pieces: Iterator[_T], do: Callable[[_T], object]) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool, pieces: Iterator[_T], do: Callable[[_T], object]) -> None:
+        self._pool = pool
         self._pieces = pieces
         self._do = do
         self._active = 0
         self._error: BaseException | None = None
 
     def take(self) -> Callable[[], None] | None:
-        """Take the next piece; None when there is none. The caller holds the condition of the crew."""
-        if self._error is not None or self._crew.is_cancelled:
+        """Take the next piece; None when there is none. The caller holds the condition of the pool."""
+        if self._error is not None or self._pool.is_cancelled:
             return None
         try:
             piece = next(self._pieces)
@@ -332,31 +332,31 @@ class Shared(Generic[_T]):
             self._do(piece)
         except BaseException as err:  # noqa: BLE001 - raised in the thread that the job belongs to
             error = err
-        with self._crew.changed:
+        with self._pool.changed:
             self._active -= 1
             self._error = self._error or error
-            self._crew.changed.notify_all()
+            self._pool.changed.notify_all()
 
     def run(self) -> None:
         """Do all pieces, and wait for those that other threads have taken."""
-        crew = self._crew
-        with crew.changed:
-            crew._shared.append(self)  # type: ignore[arg-type]
-            crew.changed.notify_all()
+        pool = self._pool
+        with pool.changed:
+            pool._shared.append(self)  # type: ignore[arg-type]
+            pool.changed.notify_all()
         try:
             while True:
-                with crew.changed:
+                with pool.changed:
                     task = self.take()
                 if task is None:
                     break
                 task()
         finally:
-            with crew.changed:
-                crew._shared.remove(self)  # type: ignore[arg-type]
+            with pool.changed:
+                pool._shared.remove(self)  # type: ignore[arg-type]
                 stopped: BaseException | None = None
                 while self._active:
                     try:
-                        crew.changed.wait()
+                        pool.changed.wait()
                     except BaseException as err:  # noqa: BLE001 - raised below
                         # An interruption, where threads are green. The other threads are interrupted too, but
                         # until they leave they use files that this job is about to close.
@@ -365,4 +365,4 @@ class Shared(Generic[_T]):
                     raise stopped
         if self._error is not None:
             raise self._error
-        crew.check()
+        pool.check()

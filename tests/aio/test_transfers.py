@@ -29,7 +29,7 @@ FILES = {name: data for name, data in TREE.items() if data}
 STALLED = Fault("stall", service="rawx", operation="PUT", after_bytes=2)
 
 
-def crews() -> list[str]:
+def worker_threads() -> list[str]:
     """Threads of transfers, and of their workers."""
     kinds = ("oio-transfer", "oio transfer")
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(kinds)]
@@ -57,7 +57,7 @@ def test_files_and_objects_are_moved(namespace: Namespace, files: Path, tmp_path
 
     asyncio.run(main())
     assert content(tmp_path / "copy") == FILES
-    assert crews() == []
+    assert worker_threads() == []
 
 
 def test_callbacks_run_in_the_loop(namespace: Namespace, files: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_a_callback_raises_ends_the_call(
         async with face_of(namespace) as api, AsyncTransfer(api, **{hook: fail}) as transfer:
             with pytest.raises(error, match="mine"):
                 await transfer.upload_many(pairs, BOX)
-            assert [name for name in crews() if name.startswith("oio-transfer")] == []
+            assert [name for name in worker_threads() if name.startswith("oio-transfer")] == []
 
     asyncio.run(main())
 
@@ -163,7 +163,7 @@ def test_a_cancelled_task_ends_its_transfer_and_no_other(
                 with pytest.raises(asyncio.CancelledError):
                     await moving
             assert sorted(chunks_on_disk(namespace)) == stored
-            assert [name for name in crews() if name.startswith("oio-transfer")] == []
+            assert [name for name in worker_threads() if name.startswith("oio-transfer")] == []
             report = await transfer.upload_tree(files, BOX)
             assert report.done == len(FILES)
 
@@ -202,7 +202,7 @@ def test_an_end_reaches_calls_that_wait_for_a_worker(namespace: Namespace, files
                 ended = getattr(transfer, end)()
                 if ended is not None:
                     await ended
-                    assert [name for name in crews() if name.startswith("oio-transfer")] == []
+                    assert [name for name in worker_threads() if name.startswith("oio-transfer")] == []
                 for call in (first, second):
                     with pytest.raises(TransferCancelled):
                         await call
@@ -238,7 +238,7 @@ def test_an_interrupted_close_comes_to_its_end(namespace: Namespace, files: Path
                     closing.cancel()
                 await asyncio.wait([closing])
                 assert closing.cancelled()
-                assert [name for name in crews() if name.startswith("oio-transfer")] == []
+                assert [name for name in worker_threads() if name.startswith("oio-transfer")] == []
                 with pytest.raises(TransferCancelled):
                     await moving
 
@@ -255,7 +255,7 @@ def test_closing_the_client_ends_its_transfers(namespace: Namespace, files: Path
             await api.aclose()
             with pytest.raises(exc.OioException, match="closed"):
                 await moving
-        assert crews() == []
+        assert worker_threads() == []
         assert chunks_on_disk(namespace) == []
 
     asyncio.run(main())

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from oio.sandbox import Fault, Namespace
 from oio.transfer import Remote
-from oio.transfer._entries import LeftOut, walk
-from oio.transfer._names import Above
+from oio.transfer._entries import Skipped, walk
+from oio.transfer._names import ParentNames
 from tests.kit.facade import ACCOUNT, CONTAINER, create
 from tests.kit.releases import RELEASES
 from tests.kit.transfers import BOX, TREE, content, fill, outcomes, stored, transfer
@@ -204,14 +204,14 @@ def test_walk_is_in_the_order_of_listings(tmp_path_factory: Any, names: set[str]
             kept.add(name)
             fill(root, {name: b""})
     found = list(walk(str(root), follow=False))
-    assert not any(isinstance(item, LeftOut) for item in found)
+    assert not any(isinstance(item, Skipped) for item in found)
     assert [item.name for item in found] == sorted(kept, key=lambda name: name.encode())
 
 
 @given(names=st.sets(_NAME, max_size=12))
 @settings(deadline=None, database=None)
 def test_names_below_others_are_noticed(names: set[str]) -> None:
-    above = Above()
+    parents = ParentNames()
     for name in sorted(names, key=lambda name: name.encode()):
-        assert above.covers(name) == any(name.startswith(f"{other}/") for other in names)
-        above.add(name)
+        assert parents.covers(name) == any(name.startswith(f"{other}/") for other in names)
+        parents.add(name)
