@@ -364,12 +364,12 @@ class ECStream:
         :raises ServiceUnavailable: when there are too few; NotFound when all are gone
         """
         if self.readers is not None:
-            self.readers.team.connect()
+            self.readers.parallel_reader.connect()
 
     def close(self) -> None:
         """Close the connections."""
         if self.readers is not None:
-            self.readers.team.close()
+            self.readers.parallel_reader.close()
 
     def get_iter(self) -> Iterator[JsonObject]:
         """The parts: dicts with ``start``, ``end`` (inclusive, in the metachunk) and ``iter``, the data."""

@@ -193,15 +193,15 @@ class Answer:
             if err is not limit:
                 raise
             host = urlsplit(self._url).netloc
-            self._blame(err)
+            self._note_failure(err)
             raise _timed_out(err, "reading the answer", self._what, host) from err
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
             pass_interruption(err)
             failure: Exception = err
-            self._blame(err)
+            self._note_failure(err)
         raise _network_failure(failure, self._what, self._url)
 
-    def _blame(self, error: BaseException) -> None:
+    def _note_failure(self, error: BaseException) -> None:
         if self._watch is not None:
             self._watch.error = error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from oio.blob.connect import CANDIDATES, ChunkAnswer, connect, pass_foreign
-from oio.blob.events import blame
+from oio.blob.events import note_failure
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import differ
@@ -111,7 +111,7 @@ def verify_file(chunk: Chunk, checksum: str | None, headers: Mapping[str, object
         with green.ChunkReadTimeout(options.limits.reading(netloc)):
             response = conn.getresponse()
     except BaseException as err:
-        blame(conn, err)
+        note_failure(conn, err)
         raise
     finally:
         conn.close()

@@ -25,7 +25,7 @@ from oio.blob.connect import (
     stop_replacing,
     take_one_kept,
 )
-from oio.blob.events import blame, chunk_failed, other_chunk
+from oio.blob.events import note_failure, report_failure, report_other_chunk
 from oio.blob.hedged import ask_with_rivals
 from oio.common import exceptions as exc
 from oio.common import green
@@ -114,7 +114,7 @@ class Candidates:
             self._second_tries.append(chunk)
         error = f"HTTP {status}: {reason}" if status and isinstance(reason, str) else reason
         attempt = self._attempt(chunk)
-        event = chunk_failed(self._options, "GET", chunk, error, begin, attempt)
+        event = report_failure(self._options, "GET", chunk, error, begin, attempt)
         self.errors.append((chunk.url, status, reason))
         text = "Failed %s: %s: %s (reqid=%s)"
         self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
@@ -166,7 +166,7 @@ class Candidates:
         finally:
             if conn is not None and not usable:
                 if problem is not None and not isinstance(problem, DeadConnection):
-                    blame(conn, problem)
+                    note_failure(conn, problem)
                 close_connection(conn, source, self.logger)
         if isinstance(problem, DeadConnection):
             # A new one may take long to make: it may have rivals.
@@ -294,7 +294,7 @@ class Candidates:
                 self.chunk_iter = itertools.chain([rival], self.chunk_iter)
             else:
                 reason = exc.OioTimeout("Chunk read timeout: no answer in time")
-                blame(other, reason)
+                note_failure(other, reason)
                 self._failed(rival, 0, reason, f"waiting for {rival.netloc}", begun)
             return chunk, conn
         finally:
@@ -330,7 +330,7 @@ class Candidates:
             hedging.give_back()
             return None
         chunk, options = Chunk.of(candidate), self._options
-        other_chunk(options, HEDGED, chunk)
+        report_other_chunk(options, HEDGED, chunk)
         if options.perfdata is not None:
             add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
         return chunk
@@ -366,7 +366,7 @@ class Candidates:
             chunk = candidate if type(candidate) is Chunk else Chunk.of(candidate)
             if self.errors:
                 attempt = self._attempt(chunk)
-                other_chunk(self._options, FAILED_OVER if attempt == 1 else RETRIED, chunk, attempt)
+                report_other_chunk(self._options, FAILED_OVER if attempt == 1 else RETRIED, chunk, attempt)
             opened = self._open(chunk)
             if opened is not None:
                 return opened

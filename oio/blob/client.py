@@ -21,7 +21,7 @@ from oio.blob.description import (
     owner_and_position,
     owner_of_copy,
 )
-from oio.blob.events import chunk_failed
+from oio.blob.events import report_failure
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import SAID_TWICE, ChunkSender
 from oio.blob.writer import write_chunk
@@ -374,7 +374,7 @@ class BlobClient(HttpApi):
                 return there
         except exc.OioException as err:
             pass_interruption(err)
-            fields = chunk_failed(options, "HEAD", chunk, err).fields()
+            fields = report_failure(options, "HEAD", chunk, err).fields()
             self.logger.warning("Failed to look at chunk %s: %s", chunk.url, err, extra=fields)
         return None
 
@@ -385,7 +385,7 @@ class BlobClient(HttpApi):
         except exc.NotFound:
             return
         except exc.OioException as err:
-            fields = chunk_failed(options, "DELETE", Chunk(url, url), err).fields()
+            fields = report_failure(options, "DELETE", Chunk(url, url), err).fields()
             self.logger.warning("Failed to delete chunk %s: %s", url, err, extra=fields)
 
     def chunk_delete(self, url: str, **kwargs: Unpack[RequestOptions]) -> Any:

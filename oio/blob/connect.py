@@ -13,7 +13,7 @@ from http.client import HTTPException
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
-from oio.blob.events import watched
+from oio.blob.events import connect_watched
 from oio.common import exceptions as exc
 from oio.common import green, http_eventlet
 from oio.common.chunks import Chunk, place_of
@@ -125,8 +125,8 @@ def connect(
     if options.on_event is not None:
         begin = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
         watcher = Watcher(options.on_event, options.reqid)
-        watched_one: Connection = watched(begin, watcher, method, chunk, attempt)
-        return watched_one
+        watched: Connection = connect_watched(begin, watcher, method, chunk, attempt)
+        return watched
     made: Connection = seam.http_connect(netloc, method, path, headers, **kwargs)
     return made
 
@@ -257,7 +257,7 @@ def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
     pass_foreign(err)
     if isinstance(err, exc.DeadlineReached):
         raise err
-    options.limits.blame(err, options.reqid)
+    options.limits.raise_if_late(err, options.reqid)
 
 
 def in_turn(

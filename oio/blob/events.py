@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests to chunk servers that a listener is told of: they end when their connections are closed."""
+"""Events of requests to chunk servers, which end when their connections are closed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class _WatchedFake:
             self.watch.end(status=self._status, is_whole=bool(self._status))
 
 
-def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Chunk, attempt: int) -> Any:
+def connect_watched(
+    connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Chunk, attempt: int
+) -> Any:
     """Make a connection, the request of which is told of, from now until it is closed.
 
     :param connect: makes the connection
@@ -60,7 +62,7 @@ def watched(connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Ch
     return connection
 
 
-def blame(connection: object, error: object) -> None:
+def note_failure(connection: object, error: object) -> None:
     """Note the reason for which the request of a connection has failed, before it is closed.
 
     :param error: an exception, or text
@@ -77,7 +79,7 @@ def count_sent(connection: object, size: int) -> None:
         watch.sent = size
 
 
-def chunk_failed(
+def report_failure(
     options: Options, method: str, chunk: Chunk, error: object, begin: float = 0.0, attempt: int = 1
 ) -> Event:
     """Tell of a chunk that has failed.
@@ -104,7 +106,7 @@ def chunk_failed(
     return event
 
 
-def other_chunk(options: Options, kind: str, chunk: Chunk, attempt: int = 1) -> None:
+def report_other_chunk(options: Options, kind: str, chunk: Chunk, attempt: int = 1) -> None:
     """Tell that a chunk is about to be read, because another one has failed or is late.
 
     :param kind: of the event

@@ -18,7 +18,7 @@ from oio.blob.answers import (
 )
 from oio.blob.candidates import Candidates
 from oio.blob.connect import CANDIDATES, ChunkAnswer, pass_foreign
-from oio.blob.events import blame
+from oio.blob.events import note_failure
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject
@@ -294,7 +294,7 @@ class ChunkReader(Candidates):
         self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int
     ) -> tuple[ChunkAnswer, Chunk] | None:
         """Find a source for the bytes after those given; None when nothing is left to read."""
-        blame(getattr(source, "conn", None), error)
+        note_failure(getattr(source, "conn", None), error)
         close_source(source, self.logger)
         self._failed(chunk, 0, error, f"reading from {chunk.netloc}", self._begun)
         try:

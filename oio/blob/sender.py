@@ -21,7 +21,7 @@ from oio.blob.connect import (
     pass_foreign,
     takes_pieces,
 )
-from oio.blob.events import blame, chunk_failed, count_sent
+from oio.blob.events import count_sent, note_failure, report_failure
 from oio.blob.quorum import grace_of
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
@@ -188,8 +188,8 @@ class ChunkSender:
             if phase == "connect":
                 self.is_unreached = True
                 note_unreached(self.chunk, error, self.options)
-            blame(self.conn, self.error)
-            event = chunk_failed(self.options, "PUT", self.chunk, self.error, self._begin)
+            note_failure(self.conn, self.error)
+            event = report_failure(self.options, "PUT", self.chunk, self.error, self._begin)
             text = "Failed chunk %s: %s: %s (reqid=%s)"
             _LOGGER.warning(text, self.chunk.url, phase, error, self.options.reqid, extra=event.fields())
         self.close()

@@ -51,7 +51,7 @@ def write_chunk(sender: ChunkSender, data: Any, algorithms: Collection[str] = ()
         try:
             check_quorum(1, [], [(sender.chunk.url, sender.error)], options.reqid)
         except exc.OioException as err:
-            options.limits.blame(err, options.reqid)
+            options.limits.raise_if_late(err, options.reqid)
             raise
     return sender.sent, checksum or (sender.received_hash or "").lower()
 

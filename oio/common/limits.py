@@ -208,7 +208,7 @@ class Limits:
         left = min(left, LONGEST)
         return RequestTimes(min(connect, left), left if explicit is None else min(read, left), left)
 
-    def blame(self, err: exc.OioException, reqid: str | None = None) -> None:
+    def raise_if_late(self, err: exc.OioException, reqid: str | None = None) -> None:
         """Raise `DeadlineReached` for a failure that came after the deadline, as its cause.
 
         :raises DeadlineReached: the deadline has passed

@@ -96,10 +96,10 @@ def test_cleaning_has_its_time_even_after_the_deadline(clock):
 
 def test_failure_after_the_deadline_comes_of_it(clock):
     limits, failure = Limits(deadline=101.0, clock=clock), exc.ServiceBusy(message="too few")
-    limits.blame(failure)
+    limits.raise_if_late(failure)
     clock.now = 101.0
     with pytest.raises(exc.DeadlineReached, match="too few") as caught:
-        limits.blame(failure, "R")
+        limits.raise_if_late(failure, "R")
     assert caught.value.__cause__ is failure
 
 

@@ -114,7 +114,7 @@ class FileWriter:
             )
         except (BackblazeException, exc.OioNetworkException) as err:
             if err is not data.source.error:
-                options.limits.blame(err, options.reqid or None)
+                options.limits.raise_if_late(err, options.reqid or None)
             raise
         finally:
             if options.perfdata is not None:
@@ -174,7 +174,7 @@ class FileSource:
             return exc.NotFound(404, None, f"{self._url}: {err}")
         if status == 416:
             return self._shorter()
-        self._limits.blame(err)
+        self._limits.raise_if_late(err)
         return exc.ServiceUnavailable(f"{self._url}: {err}", service=err.service)
 
     def find_damaged(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
-from oio.blob.events import chunk_failed
+from oio.blob.events import report_failure
 from oio.blob.quorum import check_quorum
 from oio.common import exceptions as exc
 from oio.common import green
@@ -111,7 +111,7 @@ class MetachunkLinker:
         try:
             check_quorum(quorum, [link.url for link in made], failed, self._options.reqid)
         except exc.OioException as err:
-            self._options.limits.blame(err, self._options.reqid)
+            self._options.limits.raise_if_late(err, self._options.reqid)
             raise
         return made
 
@@ -129,7 +129,7 @@ class MetachunkLinker:
         error = self.outcomes[index].error
         if not error:
             return
-        event = chunk_failed(self._options, "COPY", target, error)
+        event = report_failure(self._options, "COPY", target, error)
         text = "Failed to link chunk %s: %s (reqid=%s)"
         _LOGGER.warning(text, target.url, error, self._options.reqid, extra=event.fields())
         in_the_way = error == _IN_THE_WAY and not self._renames

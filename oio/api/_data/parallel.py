@@ -324,7 +324,7 @@ class ParallelWriter(abc.ABC):
                 self._options.reqid,
             )
         except exc.OioException as err:
-            self._options.limits.blame(err, self._options.reqid)
+            self._options.limits.raise_if_late(err, self._options.reqid)
             raise
 
     def _blocks(

@@ -12,7 +12,7 @@ from oio.api._data.links import MetachunkLinker, is_owned
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
 from oio.blob.connect import connect_ahead, pass_foreign, unconnected
-from oio.blob.events import chunk_failed
+from oio.blob.events import report_failure
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk
@@ -82,7 +82,7 @@ def _owned(stores: Stores, chunks: list[ChunkDict], owner: str, options: Options
             return True
         except (exc.OioException, KeyError, ValueError) as err:
             pass_foreign(err)
-            event = chunk_failed(options, "HEAD", Chunk.of(chunk), err)
+            event = report_failure(options, "HEAD", Chunk.of(chunk), err)
             stores.logger.warning("Chunk %s may be left: %s", chunk["url"], err, extra=event.fields())
             return False
 
@@ -108,7 +108,7 @@ def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options)
             absent.append(result.chunk)
         elif status != _NO_CONTENT:
             error = f"HTTP {status}" if status else result
-            event = chunk_failed(options, "DELETE", Chunk.of(result.chunk), error)
+            event = report_failure(options, "DELETE", Chunk.of(result.chunk), error)
             text = "Failed to delete chunk %s: %s"
             stores.logger.warning(text, result.chunk["url"], status or result, extra=event.fields())
     return absent

@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.ec.parallel_reader import SourceTeam
-from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
+from oio.api._data.ec.parallel_reader import ParallelReader
+from oio.api._data.ec.sources import ReadContext, SegmentPlan
 from oio.blob.reader import ChunkReader
 from oio.common import exceptions as exc
 from oio.common.checksums import checksum_like
@@ -39,7 +39,7 @@ class RangeReader:
     :param headers: of the requests
     :param suspects: addresses of servers that have just failed; others are added to it
     :param ranged: False when all of the metachunk is read, without ranges
-    :param sound: see :class:`~oio.api._data.ec.sources.ChunkFamily`
+    :param sound: see :class:`~oio.api._data.ec.sources.ReadContext`
     :raises ValueError: a chunk has no index
     """
 
@@ -59,8 +59,8 @@ class RangeReader:
         self._codec = codec = codec_of(method)
         self._start, self._end = start, end
         self._plan = SegmentPlan.of(codec, start, end, size)
-        family = ChunkFamily(codec, headers, options, codec.chunk_size(size), size, sound=sound)
-        self.team = SourceTeam(chunks, family, self._plan, suspects, ranged)
+        context = ReadContext(codec, headers, options, codec.chunk_size(size), size, sound=sound)
+        self.parallel_reader = ParallelReader(chunks, context, self._plan, suspects, ranged)
 
     def blocks(self) -> Generator[bytes, None, None]:
         """The bytes, a segment at a time.
@@ -73,11 +73,11 @@ class RangeReader:
             for number, length in enumerate(self._plan.lengths):
                 assert length is not None
                 decode = functools.partial(self._codec.decode, segment_length=length)
-                segment = self.team.solve(number, decode)
+                segment = self.parallel_reader.read_segment(number, decode)
                 yield segment[max(self._start - offset, 0) : self._end - offset + 1]
                 offset += length
         finally:
-            self.team.close()
+            self.parallel_reader.close()
 
 
 class FragmentsSource:
@@ -116,7 +116,7 @@ class FragmentsSource:
             self._suspects,
             sound=self._sound if asks else None,
         )
-        self.used = reader.team.used
+        self.used = reader.parallel_reader.used
         return reader.blocks()
 
     def _candidates(self) -> tuple[Chunk, ...]:
@@ -163,9 +163,9 @@ class FragmentsSource:
         tried = {frozenset(self.used)}
         for size in range(1, len(left) - min_chunks + 1):
             for suspects in map(set, itertools.combinations(left, size)):
-                team = frozenset([url for url in left if url not in suspects][:min_chunks])
-                if team not in tried:
-                    tried.add(team)
+                chosen = frozenset([url for url in left if url not in suspects][:min_chunks])
+                if chosen not in tried:
+                    tried.add(chosen)
                     yield suspects
 
     def _is_sound(self, chunk: Chunk) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Teams of sources that are read together: k chunks of a metachunk, and spares that may replace them."""
+"""Parallel reader of fragments: k chunks of a metachunk at a time, and spares that may replace them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from oio.blob.connect import (
     stop_replacing,
     take_kept,
 )
-from oio.blob.events import blame, chunk_failed, other_chunk
+from oio.blob.events import note_failure, report_failure, report_other_chunk
 from oio.blob.hedged import ask_with_rivals
 from oio.blob.sender import SMALL
 from oio.common import exceptions as exc
@@ -30,7 +30,7 @@ from oio.common.http_eventlet import DeadConnection
 from oio.common.perfdata import add_duration, add_figure
 
 if TYPE_CHECKING:
-    from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
+    from oio.api._data.ec.sources import ReadContext, SegmentPlan
     from oio.common.chunks import Chunk
 
 _T = TypeVar("_T")
@@ -40,7 +40,7 @@ StepResult: TypeAlias = "tuple[int, bytes] | BaseException | None"
 """Result of a step of a source: an index and its fragment, a failure, or None for nothing yet."""
 
 
-class SourceTeam:
+class ParallelReader:
     """The k chunks that are being read, and the spares that may replace them.
 
     Data fragments come first: when all are there, nothing needs decoding. At most one chunk of each index is
@@ -57,13 +57,13 @@ class SourceTeam:
     def __init__(
         self,
         chunks: Iterable[Chunk],
-        family: ChunkFamily,
+        context: ReadContext,
         plan: SegmentPlan | None = None,
         suspects: set[str] | None = None,
         ranged: bool = True,
     ) -> None:
         self.plan = plan
-        self.spares = self._sorted(chunks, family.codec.k, suspects or (), family.options.rivals)
+        self.spares = self._sorted(chunks, context.codec.k, suspects or (), context.options.rivals)
         self.active: list[FragmentSource] = []
         #: Failures of chunks: URL, HTTP status (0 for the network), reason.
         self.errors: list[tuple[str, int, BaseException]] = []
@@ -73,8 +73,8 @@ class SourceTeam:
         self._second_tries: list[tuple[int, Chunk]] = []
         #: URL of each chunk whose kept connection turned out dead: others may be as well.
         self._dead: set[str] = set()
-        self._k = self._wanted = family.codec.k
-        self._family = family
+        self._k = self._wanted = context.codec.k
+        self._context = context
         self._suspects = set() if suspects is None else suspects
         self._ranged = ranged
 
@@ -99,40 +99,40 @@ class SourceTeam:
 
     # --- sources ---
 
-    def _recruit(self, segment: int) -> list[FragmentSource]:
+    def _fill_up(self, segment: int) -> list[FragmentSource]:
         """Make active as many spares as are needed, to be read from this segment on."""
-        recruits = self._promote(segment, self._wanted)
-        for source in recruits if self.errors else ():
-            other_chunk(self._family.options, FAILED_OVER, source.chunk)
+        added = self._activate(segment, self._wanted)
+        for source in added if self.errors else ():
+            report_other_chunk(self._context.options, FAILED_OVER, source.chunk)
         if self._second_tries and len(self.active) < self._wanted:
             self.spares += self._second_tries
             self._second_tries = []
-            again = self._promote(segment, self._wanted)
+            again = self._activate(segment, self._wanted)
             for source in again:
                 kind = FAILED_OVER if source.attempt == 1 else RETRIED
-                other_chunk(self._family.options, kind, source.chunk, source.attempt)
-            recruits += again
-        return recruits
+                report_other_chunk(self._context.options, kind, source.chunk, source.attempt)
+            added += again
+        return added
 
-    def _promote(self, segment: int, wanted: int) -> list[FragmentSource]:
+    def _activate(self, segment: int, wanted: int) -> list[FragmentSource]:
         """Make spares active until so many sources are; returns the new ones."""
-        recruits: list[FragmentSource] = []
+        added: list[FragmentSource] = []
         active = self.active
         if len(active) >= wanted:
-            return recruits
+            return added
         taken = {source.index for source in active}
         left = []
         for index, chunk in self.spares:
             if len(active) < wanted and index not in taken:
                 taken.add(index)
                 attempt = self._attempt(chunk) if self.errors else 1
-                source = FragmentSource(chunk, self._family, index, segment, attempt)
+                source = FragmentSource(chunk, self._context, index, segment, attempt)
                 active.append(source)
-                recruits.append(source)
+                added.append(source)
             else:
                 left.append((index, chunk))
         self.spares = left
-        return recruits
+        return added
 
     def _attempt(self, chunk: Chunk) -> int:
         """Number of times that a chunk was asked, the next one included."""
@@ -140,7 +140,7 @@ class SourceTeam:
 
     def _request(self, segment: int) -> Request:
         """Request for chunks that are read from this segment on."""
-        headers, plan = self._family.headers, self.plan
+        headers, plan = self._context.headers, self.plan
         if plan is None or (not self._ranged and segment == 0 and plan.chunk_offset == 0):
             return Request(headers, 0)
         first = plan.chunk_offset + sum(plan.sizes[:segment])
@@ -148,7 +148,7 @@ class SourceTeam:
         last = plan.chunk_offset + len(plan.sizes) * plan.full_size - 1
         return Request({**headers, "Range": f"bytes={first}-{last}"}, first)
 
-    def _together(
+    def _read_from(
         self, sources: list[FragmentSource], segment: int, plan: SegmentPlan | None
     ) -> list[tuple[FragmentSource, StepResult]]:
         """Read a fragment from each of some sources.
@@ -162,7 +162,7 @@ class SourceTeam:
         before = [source for source in sources if source.is_open]
         outcomes: dict[FragmentSource, StepResult] = dict.fromkeys(sources)
         due = 0.0
-        hedging = self._family.options.rivals if plan is not None and len(fresh) == len(sources) else None
+        hedging = self._context.options.rivals if plan is not None and len(fresh) == len(sources) else None
         if fresh:
             kept = self._take_kept(fresh)
             may_hedge = hedging is not None and not seam_is_replaced()
@@ -173,13 +173,13 @@ class SourceTeam:
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
-            due = self._family.options.limits.data_due()
+            due = self._context.options.limits.data_due()
         asked = [source for source, outcome in outcomes.items() if outcome is None]
         is_small = False
         if len(fresh) == len(sources) and plan is not None:
             if hedging is not None:
                 asked = self._race(asked, segment, due, outcomes, hedging)
-            is_small = sum(plan.sizes) <= SMALL and self._family.sound is None and not seam_is_replaced()
+            is_small = sum(plan.sizes) <= SMALL and self._context.sound is None and not seam_is_replaced()
         taken = self._take_small(asked, plan, due) if is_small and plan else self._take(asked, plan)
         outcomes.update(zip(asked, taken, strict=True))
         self.used += [source.chunk.url for source in outcomes if source.is_open and source not in before]
@@ -187,14 +187,14 @@ class SourceTeam:
         for _, fatal in failures:
             if isinstance(fatal, (exc.DeadlineReached, exc.ChecksumUnavailable)):
                 for source, err in failures:
-                    blame(source.conn, err)
+                    note_failure(source.conn, err)
                 raise fatal
         return list(outcomes.items())
 
     def _take_kept(self, sources: list[FragmentSource]) -> bool:
         """Take the kept connections for some sources; tells whether there is one for each."""
         trusted = [source for source in sources if source.chunk.url not in self._dead]
-        kept = take_kept([source.chunk for source in trusted], self._family.options)
+        kept = take_kept([source.chunk for source in trusted], self._context.options)
         for source, connection in zip(trusted, kept, strict=True):
             source.kept = connection
         return len(trusted) == len(sources) and all(kept)
@@ -206,7 +206,7 @@ class SourceTeam:
         """
         if not kept:
             return _at_once(fresh, FragmentSource.ask_in_time, request)
-        limits = self._family.options.limits
+        limits = self._context.options.limits
         return in_turn(
             fresh,
             partial(FragmentSource.ask, request=request),
@@ -228,12 +228,12 @@ class SourceTeam:
         """
         request, rivals = self._request(segment), []
 
-        def recruit(late: int) -> list[FragmentSource]:
-            found = self._recruit_rivals(late, segment, hedging)
+        def activate_rivals(late: int) -> list[FragmentSource]:
+            found = self._activate_rivals(late, segment, hedging)
             rivals.extend(found)
             return found
 
-        asked = ask_with_rivals(fresh, lambda source: source.ask_in_time(request), recruit, hedging)
+        asked = ask_with_rivals(fresh, lambda source: source.ask_in_time(request), activate_rivals, hedging)
         good = 0
         for source in [*fresh, *rivals]:
             has_ended, is_rival = source in asked, source in rivals
@@ -267,7 +267,7 @@ class SourceTeam:
         :param outcomes: gets the failures of sources that do not answer at all; others that are late leave it
         :returns: the sources that answer
         """
-        clock = self._family.options.limits.clock
+        clock = self._context.options.limits.clock
         waiting = {socket_of(source.conn): source for source in asked}
         if None in waiting:
             return asked
@@ -299,7 +299,7 @@ class SourceTeam:
 
     def _rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
         """Ask as many spares as servers are late, within the limits of hedging; returns those asked."""
-        rivals = self._recruit_rivals(late, segment, hedging)
+        rivals = self._activate_rivals(late, segment, hedging)
         asked = []
         request = self._request(segment)._replace(seconds=CONNECTING_SECONDS)
         for rival, outcome in zip(rivals, self._ask(rivals, request, self._take_kept(rivals)), strict=True):
@@ -314,27 +314,27 @@ class SourceTeam:
                 asked.append(rival)
         return asked
 
-    def _recruit_rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
+    def _activate_rivals(self, late: int, segment: int, hedging: Hedging) -> list[FragmentSource]:
         """Make active as many spares as servers are late, within the limits of hedging."""
         allowed = 0
         # Fakes of applications see no request but those that they expect.
         if not seam_is_replaced():
             while allowed < min(late, len(self.spares)) and hedging.take():
                 allowed += 1
-        rivals = self._promote(segment, len(self.active) + allowed)
+        rivals = self._activate(segment, len(self.active) + allowed)
         for _ in range(allowed - len(rivals)):
             # The spares that are left have the fragments of those that are being read.
             hedging.give_back()
-        perfdata = self._family.options.perfdata
+        perfdata = self._context.options.perfdata
         if rivals and perfdata is not None:
             add_figure(perfdata.setdefault("rawx", {}), "hedged", len(rivals))
         for rival in rivals:
-            other_chunk(self._family.options, HEDGED, rival.chunk)
+            report_other_chunk(self._context.options, HEDGED, rival.chunk)
         return rivals
 
     def _take_small(self, asked: list[FragmentSource], plan: SegmentPlan, due: float) -> list[StepResult]:
         """Take fragments that fit in the buffers of sockets: all are on their way, one limit is enough."""
-        limits = self._family.options.limits
+        limits = self._context.options.limits
         return in_turn(
             asked,
             partial(FragmentSource.take, plan=plan),
@@ -346,7 +346,7 @@ class SourceTeam:
         """Take the fragments of servers that were asked; without a plan, only the heads of their answers."""
         taken: list[StepResult] = []
         # Servers that verify their files do so at the same time.
-        if plan is not None and self._family.sound is None and not seam_is_replaced():
+        if plan is not None and self._context.sound is None and not seam_is_replaced():
             # While one is read, the others go on sending, and no green threads are needed.
             for source in asked:
                 try:
@@ -362,8 +362,8 @@ class SourceTeam:
 
         :raises ServiceUnavailable: there are too few; or NotFound when all are gone
         """
-        while recruits := self._recruit(0):
-            for source, outcome in self._together(recruits, 0, None):
+        while added := self._fill_up(0):
+            for source, outcome in self._read_from(added, 0, None):
                 if isinstance(outcome, BaseException):
                     self.drop(source, outcome)
         if len(self.active) < self._k:
@@ -373,9 +373,9 @@ class SourceTeam:
         """Connect to all the chunks; those that fail are left out."""
         waiting, self.spares = self.spares, []
         while waiting:
-            sources = [FragmentSource(chunk, self._family, index, 0) for index, chunk in waiting]
+            sources = [FragmentSource(chunk, self._context, index, 0) for index, chunk in waiting]
             self.active += sources
-            for source, outcome in self._together(sources, 0, None):
+            for source, outcome in self._read_from(sources, 0, None):
                 if isinstance(outcome, BaseException):
                     self.drop(source, outcome)
             waiting, self._second_tries = self._second_tries, []
@@ -386,20 +386,22 @@ class SourceTeam:
         :raises DeadlineReached: no time is left for another
         """
         status = reason.http_status if isinstance(reason, exc.StatusMessageException) else 0
-        url, reqid = source.chunk.url, self._family.options.reqid
+        url, reqid = source.chunk.url, self._context.options.reqid
         if is_cut(reason) and all(url != known for known, _, _ in self.errors):
             self._second_tries.append((source.index, source.chunk))
         self.errors.append((url, status, reason))
         if not status:
             self._suspects.add(source.netloc)
         doing = f"{source.doing} {source.netloc}"
-        blame(source.conn, reason)
-        event = chunk_failed(self._family.options, "GET", source.chunk, reason, source.begin, source.attempt)
+        note_failure(source.conn, reason)
+        event = report_failure(
+            self._context.options, "GET", source.chunk, reason, source.begin, source.attempt
+        )
         text = "Failed %s, using a spare: %s: %s (reqid=%s)"
         _LOGGER.warning(text, doing, url, reason, reqid, extra=event.fields())
         source.close()
         self.active.remove(source)
-        left = self._family.options.limits.left()
+        left = self._context.options.limits.left()
         if left is not None and left <= 0:
             text = f"Deadline reached while {doing}: {reason}"
             raise exc.DeadlineReached(text, reqid=reqid, service=source.netloc)
@@ -417,24 +419,24 @@ class SourceTeam:
 
     # --- fragments ---
 
-    def solve(self, segment: int, solution: Callable[[dict[int, bytes]], bytes]) -> bytes:
+    def read_segment(self, segment: int, decode: Callable[[dict[int, bytes]], bytes]) -> bytes:
         """Apply a function to the fragments of a segment: index -> fragment.
 
-        :param solution: it gets k fragments or more, and raises ECError to get one more
+        :param decode: it gets k fragments or more, and raises ECError to get one more
         :returns: its result
         :raises ServiceUnavailable: there are too few; or NotFound when all chunks are gone
         """
         fragments: dict[int, bytes] = {}
-        perfdata = self._family.options.perfdata
+        perfdata = self._context.options.perfdata
         while True:
-            if not self._recruit(segment) and len(self.active) < self._k:
+            if not self._fill_up(segment) and len(self.active) < self._k:
                 raise self._too_few()
             self._read(segment, fragments)
             if len(self.active) < self._k:
                 continue
             begin = time.monotonic()
             try:
-                return solution(fragments)
+                return decode(fragments)
             except exc.ECError as err:
                 # Some sets of k fragments cannot be decoded; more of them can (pitfall 52).
                 taken = {source.index for source in self.active}
@@ -448,7 +450,7 @@ class SourceTeam:
     def _read(self, segment: int, fragments: dict[int, bytes]) -> None:
         """Read a segment from the active sources that have not given theirs yet."""
         waiting = [source for source in self.active if source.segment == segment]
-        for source, outcome in self._together(waiting, segment, self.plan):
+        for source, outcome in self._read_from(waiting, segment, self.plan):
             if isinstance(outcome, DeadConnection):
                 self._dead.add(source.chunk.url)
                 self.release(source)

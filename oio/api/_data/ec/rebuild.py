@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from oio.api._data.ec.codec import codec_of
-from oio.api._data.ec.parallel_reader import SourceTeam
-from oio.api._data.ec.sources import ChunkFamily, SegmentPlan
+from oio.api._data.ec.parallel_reader import ParallelReader
+from oio.api._data.ec.sources import ReadContext, SegmentPlan
 from oio.common import exceptions as exc
 from oio.common.checksums import checksum_like, is_computable
 
@@ -61,66 +61,66 @@ class ChunkRebuilder:
         :raises ValueError: a chunk has no index
         """
         options = self._options
-        team = SourceTeam(self._chunks, ChunkFamily(self._codec, options.headers, options, verify=True))
-        with contextlib.closing(team):
-            team.connect_all()
-            size = self._elect_size(team)
+        reader = ParallelReader(self._chunks, ReadContext(self._codec, options.headers, options, verify=True))
+        with contextlib.closing(reader):
+            reader.connect_all()
+            size = self._elect_size(reader)
             plan = SegmentPlan.of_chunk(self._codec, size)
-            self._keep_enough(team, size)
-            team.plan = plan
-            return size, iter(self._rebuild_from(team, len(plan.sizes)))
+            self._keep_enough(reader, size)
+            reader.plan = plan
+            return size, iter(self._rebuild_from(reader, len(plan.sizes)))
 
-    def _elect_size(self, team: SourceTeam) -> int:
+    def _elect_size(self, reader: ParallelReader) -> int:
         """Elect the size of the chunks (bytes): the one that most of them have.
 
         In a tie, the size that fits the metachunk wins, else the larger one: a chunk may be cut short.
         """
-        known = [source.chunk.size for source in team.active if source.chunk.size is not None]
+        known = [source.chunk.size for source in reader.active if source.chunk.size is not None]
         expected = self._codec.chunk_size(known[0]) if known else None
-        sizes = (source.announced_size for source in team.active)
+        sizes = (source.announced_size for source in reader.active)
         votes = collections.Counter(size for size in sizes if size is not None)
         if not votes:
-            raise self._unrecoverable(team)
+            raise self._unrecoverable(reader)
         return max(votes, key=lambda size: (votes[size], size == expected, size))
 
-    def _keep_enough(self, team: SourceTeam, size: int) -> None:
+    def _keep_enough(self, reader: ParallelReader, size: int) -> None:
         """Go on with chunks of the right size, of k different indexes; the others are spares."""
         kept: set[int] = set()
-        for source in sorted(team.active, key=lambda source: self._chunks.index(source.chunk)):
+        for source in sorted(reader.active, key=lambda source: self._chunks.index(source.chunk)):
             announced = source.announced_size
             if announced != size:
-                team.drop(source, exc.CorruptedChunk(f"chunk of {announced} bytes, not {size}"))
+                reader.drop(source, exc.CorruptedChunk(f"chunk of {announced} bytes, not {size}"))
             elif len(kept) < self._codec.k and source.index not in kept:
                 kept.add(source.index)
             else:
-                team.release(source)
-        if len(team.active) < self._codec.k:
-            raise self._unrecoverable(team)
+                reader.release(source)
+        if len(reader.active) < self._codec.k:
+            raise self._unrecoverable(reader)
 
-    def _rebuild_from(self, team: SourceTeam, count: int) -> list[bytes]:
+    def _rebuild_from(self, reader: ParallelReader, count: int) -> list[bytes]:
         while True:
             self._checksum = checksum_like(self._digest) if self._digest else None
             try:
-                fragments = [team.solve(segment, self._reconstruct) for segment in range(count)]
+                fragments = [reader.read_segment(segment, self._reconstruct) for segment in range(count)]
             except (exc.NotFound, exc.ServiceUnavailable) as err:
-                raise self._unrecoverable(team) from err
-            for source in [source for source in team.active if not source.is_sound()]:
-                team.drop(source, exc.CorruptedChunk("its data do not match their checksum"))
-            if len(team.active) >= self._codec.k and all(source.is_whole for source in team.active):
-                self._verify(team)
+                raise self._unrecoverable(reader) from err
+            for source in [source for source in reader.active if not source.is_sound()]:
+                reader.drop(source, exc.CorruptedChunk("its data do not match their checksum"))
+            if len(reader.active) >= self._codec.k and all(source.is_whole for source in reader.active):
+                self._verify(reader)
                 return fragments
             # A chunk that joined late can only be verified when it is read from its beginning.
-            for source in list(team.active):
-                team.release(source)
+            for source in list(reader.active):
+                reader.release(source)
 
-    def _verify(self, team: SourceTeam) -> None:
+    def _verify(self, reader: ParallelReader) -> None:
         """Compare the data of the sources with the metachunk: sound chunks may belong to another one.
 
         :raises UnrecoverableContent: the data are not those that were stored
         """
         if self._checksum is None or self._checksum.hexdigest() == str(self._digest).lower():
             return
-        urls = ", ".join(source.chunk.url for source in team.active)
+        urls = ", ".join(source.chunk.url for source in reader.active)
         raise exc.UnrecoverableContent(
             f"Chunk {self._missing} cannot be rebuilt: the data of {urls} are not those of the metachunk"
         )
@@ -136,9 +136,9 @@ class ChunkRebuilder:
             self._checksum.update(codec.decode(others, lengths.pop()))
         return rebuilt
 
-    def _unrecoverable(self, team: SourceTeam) -> exc.UnrecoverableContent:
-        reasons = "; ".join(f"{url}: {reason}" for url, _, reason in team.errors)
-        found = f"{len(team.active)}/{self._codec.k}"
+    def _unrecoverable(self, reader: ParallelReader) -> exc.UnrecoverableContent:
+        reasons = "; ".join(f"{url}: {reason}" for url, _, reason in reader.errors)
+        found = f"{len(reader.active)}/{self._codec.k}"
         return exc.UnrecoverableContent(
             f"Not enough valid sources to rebuild chunk {self._missing} ({found}): {reasons}"
         )

@@ -88,8 +88,8 @@ class DamagedChunk(exc.CorruptedChunk):
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkFamily:
-    """Common properties of the chunks of a metachunk.
+class ReadContext:
+    """What the sources of a metachunk have in common.
 
     :param headers: of the requests
     :param options: of the call
@@ -128,7 +128,9 @@ class FragmentSource:
     :param attempt: number of times that the chunk was asked, this one included
     """
 
-    def __init__(self, chunk: Chunk, family: ChunkFamily, index: int, segment: int, attempt: int = 1) -> None:
+    def __init__(
+        self, chunk: Chunk, context: ReadContext, index: int, segment: int, attempt: int = 1
+    ) -> None:
         self.chunk = chunk
         self.attempt = attempt
         self.index = index
@@ -138,11 +140,11 @@ class FragmentSource:
         self.is_open = False
         #: What it is busy with, for the log.
         self.doing = "connecting to"
-        self._family = family
+        self._context = context
         self.conn: Connection | None = None
         #: Kept connection for its request.
         self.kept: object = None
-        #: A new one is made here when it turns out dead; False when its team does that.
+        #: A new one is made here when it turns out dead; False when the reader of all does that.
         self.is_replaced = True
         #: When it was asked (monotonic seconds).
         self.begin = 0.0
@@ -168,7 +170,7 @@ class FragmentSource:
             self.chunk,
             "GET",
             request.headers,
-            self._family.options,
+            self._context.options,
             attempt=self.attempt,
             kept=kept,
             is_replaced=self.is_replaced,
@@ -203,7 +205,7 @@ class FragmentSource:
         return (self.index, b"") if plan is None else self._read(plan, self._limit)
 
     def _limit(self) -> green.OioTimeout:
-        return green.ChunkReadTimeout(self._family.options.limits.reading(self.chunk.netloc))
+        return green.ChunkReadTimeout(self._context.options.limits.reading(self.chunk.netloc))
 
     # --- in a green thread of its own ---
 
@@ -213,7 +215,7 @@ class FragmentSource:
         :returns: the failure, if any
         """
         try:
-            seconds = min(request.seconds, self._family.options.limits.connecting(self.chunk.netloc))
+            seconds = min(request.seconds, self._context.options.limits.connecting(self.chunk.netloc))
             with green.ConnectionTimeout(seconds):
                 self.ask(request)
         except OWN_THREAD_CANDIDATES as err:
@@ -232,12 +234,12 @@ class FragmentSource:
     def _open(self) -> None:
         """Take the head of the answer, and check it."""
         assert self.conn is not None
-        family, options = self._family, self._family.options
+        context, options = self._context, self._context.options
         self._response = response = self.conn.getresponse()
         if options.perfdata is not None:
             options.add_step("connect", self.chunk, self.begin)
         self._check_head(response, self._first_byte)
-        if family.verify and (stored := response.getheader(CHUNK_HEADERS["chunk_hash"])):
+        if context.verify and (stored := response.getheader(CHUNK_HEADERS["chunk_hash"])):
             self._checksum = checksum_like(stored)
         self.is_open, self.doing = True, "reading from"
 
@@ -259,8 +261,8 @@ class FragmentSource:
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             raise exc.CorruptedChunk(f"bytes from {start} on came, not from {first} (HTTP {status})")
         expected = {
-            "chunk_size": self._family.chunk_size,
-            "metachunk_size": self._family.metachunk_size,
+            "chunk_size": self._context.chunk_size,
+            "metachunk_size": self._context.metachunk_size,
             "metachunk_hash": self.chunk.hash,
         }
         problem = mismatch(response, expected)
@@ -273,7 +275,7 @@ class FragmentSource:
         :param limit: makes the time limit of each block; None when the caller has set one
         """
         segment, self.segment = self.segment, self.segment + 1
-        size, options = plan.sizes[segment], self._family.options
+        size, options = plan.sizes[segment], self._context.options
         data = self._rest
         blocks, left = [data] if data else [], size - len(data)
         while left > 0:
@@ -294,13 +296,13 @@ class FragmentSource:
         # Fake responses may give more than was asked for.
         fragment, self._rest = bytes(data[:size]), data[size:]
         try:
-            index, _ = self._family.codec.check(fragment, plan.lengths[segment])
+            index, _ = self._context.codec.check(fragment, plan.lengths[segment])
         except DamagedFragment as err:
             raise DamagedChunk(f"segment {segment}: {err}") from err
         except exc.ECError as err:
             raise exc.CorruptedChunk(f"segment {segment}: {err}") from err
-        if self._family.sound is not None:
-            self._verify_file(fragment, self._family.sound)
+        if self._context.sound is not None:
+            self._verify_file(fragment, self._context.sound)
         if self._checksum is not None:
             self._checksum.update(fragment)
         return index, fragment
@@ -311,7 +313,7 @@ class FragmentSource:
         if url in sound or has_checksum(fragment):
             return
         try:
-            verify_file(self.chunk, None, self._family.headers, self._family.options)
+            verify_file(self.chunk, None, self._context.headers, self._context.options)
         except exc.CorruptedChunk as err:
             raise DamagedChunk(str(err)) from err
         sound.add(url)
@@ -340,7 +342,7 @@ class FragmentSource:
         if self.kept is not None:
             # Its request was not sent.
             kept, self.kept = self.kept, None
-            give_back([self.chunk], [kept], self._family.options)
+            give_back([self.chunk], [kept], self._context.options)
         conn, self.conn = self.conn, None
         if conn is None:
             return
