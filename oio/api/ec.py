@@ -13,7 +13,7 @@ from oio.api._data.ec.rebuild import ChunkRebuilder
 from oio.api._data.ec.write import FragmentSender, FragmentsWriter, SegmentCutter, metachunk_size, put_headers
 from oio.api._data.metachunks import UploadRequest
 from oio.api._data.source import Source
-from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, pass_foreign
+from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, reraise_foreign
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.checks import check_framing
@@ -136,7 +136,7 @@ class _Sender(FragmentSender):
             with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
                 conn.send(end)
         except CANDIDATES as err:
-            pass_foreign(err, self.conn)
+            reraise_foreign(err, self.conn)
             self.fail("finish", err)
 
 

@@ -23,7 +23,7 @@ from oio.common.events import Watch, Watcher
 from oio.common.http_lazy import QuickResponse
 from oio.common.http_pools import RequestTimeout, request_timeout
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 from oio.common.json import json as jsonlib
 from oio.common.limits import LONGEST, check_seconds
 
@@ -196,7 +196,7 @@ class Answer:
             self._note_failure(err)
             raise _timed_out(err, "reading the answer", self._what, host) from err
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             failure: Exception = err
             self._note_failure(err)
         raise _network_failure(failure, self._what, self._url)
@@ -301,10 +301,10 @@ class B2Session:
                 raise
             raise _timed_out(err, "", what, host) from err
         except (HTTPError, http.client.HTTPException, OSError) as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             failure: Exception | None = err
         except ValueError as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             # It shows the value, which may be a token: no context of ours must lead to it.
             failure = None
         raise _unsendable(what, host) if failure is None else _network_failure(failure, what, url)

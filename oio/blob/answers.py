@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from oio.blob.connect import CANDIDATES, ChunkAnswer, connect, pass_foreign
+from oio.blob.connect import CANDIDATES, ChunkAnswer, connect, reraise_foreign
 from oio.blob.events import note_failure
 from oio.common import exceptions as exc
 from oio.common import green
@@ -39,7 +39,7 @@ def close_connection(conn: object, source: object, logger: logging.Logger) -> No
         if close is not None:
             close()
     except CANDIDATES as err:  # Closing must never hide why we close.
-        pass_foreign(err, conn)
+        reraise_foreign(err, conn)
         logger.debug("Failed to close %r: %s", source, err)
 
 

@@ -19,7 +19,7 @@ from oio.blob.connect import (
     connect,
     encoding_of,
     is_cut,
-    pass_foreign,
+    reraise_foreign,
     seam_is_replaced,
     socket_of,
     stop_replacing,
@@ -161,7 +161,7 @@ class Candidates:
         except exc.DeadlineReached:
             raise
         except CANDIDATES as err:
-            pass_foreign(err, conn)
+            reraise_foreign(err, conn)
             problem = err
         finally:
             if conn is not None and not usable:
@@ -254,7 +254,7 @@ class Candidates:
                 )
             stop_replacing(one.conn)
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             return err
         return None
 
@@ -317,7 +317,7 @@ class Candidates:
             # With all the time of a connection, it may still be of use.
             self._second_tries.append(chunk)
         except CANDIDATES as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             self._failed(chunk, 0, err, f"connecting to {chunk.netloc}", begin)
         return None
 

@@ -35,7 +35,7 @@ from oio.common.http import headers_from_object_metadata, ranges_from_http_heade
 from oio.common.http_api import HttpApi
 from oio.common.http_pools import KeptConnectionDied
 from oio.common.http_urllib3 import urllib3
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 from oio.common.limits import check_seconds
 from oio.common.options import Options
 from oio.common.storage_method import written_chunk_method
@@ -373,7 +373,7 @@ class BlobClient(HttpApi):
             if {"full_path", "chunk_pos", "chunk_size", "chunk_hash"} <= there.keys():
                 return there
         except exc.OioException as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             fields = report_failure(options, "HEAD", chunk, err).fields()
             self.logger.warning("Failed to look at chunk %s: %s", chunk.url, err, extra=fields)
         return None
@@ -430,7 +430,7 @@ class BlobClient(HttpApi):
                 url = self._address(chunk.get("real_url") or chunk["url"], options)
                 result = self._call("DELETE", url, options)
             except exc.OioException as err:
-                pass_interruption(err)
+                reraise_interruption(err)
                 result = err.__cause__
                 if not isinstance(result, urllib3.exceptions.HTTPError):
                     result = urllib3.exceptions.HTTPError(str(err))

@@ -18,7 +18,7 @@ from oio.common import exceptions as exc
 from oio.common import green, http_eventlet
 from oio.common.chunks import Chunk, place_of
 from oio.common.events import Watcher
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 
 if TYPE_CHECKING:
     from oio.common.options import Options
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 CANDIDATES = (Exception, green.OioTimeout)
-"""Exceptions that may be the failure of one chunk server; :func:`pass_foreign` raises the others again."""
+"""Exceptions that may be the failure of one chunk server; :func:`reraise_foreign` raises the others again."""
 OWN_THREAD_CANDIDATES = (Exception, green.Timeout)
 """The same in a green thread of ours, where no timeout of the host can strike."""
 _FAILURES = (OSError, HTTPException, exc.OioException, green.Timeout)
@@ -207,7 +207,7 @@ def connect_ahead(chunk: Chunk, options: Options) -> None:
         with green.ConnectionTimeout(options.limits.connecting(netloc)):
             http_eventlet.connect_ahead(scheme, netloc, options.ssl_context)
     except OWN_THREAD_CANDIDATES as err:
-        pass_foreign(err)
+        reraise_foreign(err)
         note_unreached(chunk, err, options)
         _LOGGER.debug("Not connected ahead to %s: %s", netloc, err)
 
@@ -228,14 +228,14 @@ def encoding_of(answer: ChunkAnswer) -> str | None:
     return None if encoding in {"", "identity"} else f"the body is encoded ({encoding[:64]})"
 
 
-def pass_foreign(error: BaseException, connection: object = None) -> None:
+def reraise_foreign(error: BaseException, connection: object = None) -> None:
     """Raise an error again if it is no failure of a chunk server: those of the host come out as they are.
 
     The fake connections of applications may raise anything: all of it counts as a failure.
 
     :param connection: that the error was raised on; None while it was being made
     """
-    pass_interruption(error)
+    reraise_interruption(error)
     if isinstance(error, green.SourceReadTimeout) and error.is_final():
         # An upload reads the data of the chunk, and its deadline has come.
         raise error
@@ -249,12 +249,12 @@ def _is_fake(connection: object) -> bool:
     return seam_is_replaced()
 
 
-def pass_failure_of_call(err: exc.OioException, options: Options) -> None:
+def reraise_call_failure(err: exc.OioException, options: Options) -> None:
     """Raise an error that is no failure of one chunk: one of the host, or the deadline of the call.
 
     :raises DeadlineReached: no time is left
     """
-    pass_foreign(err)
+    reraise_foreign(err)
     if isinstance(err, exc.DeadlineReached):
         raise err
     options.limits.raise_if_late(err, options.reqid)

@@ -17,7 +17,7 @@ from oio.blob.answers import (
     served_range,
 )
 from oio.blob.candidates import Candidates
-from oio.blob.connect import CANDIDATES, ChunkAnswer, pass_foreign
+from oio.blob.connect import CANDIDATES, ChunkAnswer, reraise_foreign
 from oio.blob.events import note_failure
 from oio.common import exceptions as exc
 from oio.common import green
@@ -234,7 +234,7 @@ class ChunkReader(Candidates):
                 except (exc.DeadlineReached, GeneratorExit):
                     raise
                 except CANDIDATES as err:
-                    pass_foreign(err, getattr(source, "conn", source))
+                    reraise_foreign(err, getattr(source, "conn", source))
                     rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
                     found = self._replace(source, chunk, err, given - rest)
                     if rest:

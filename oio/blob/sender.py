@@ -18,7 +18,7 @@ from oio.blob.connect import (
     connect,
     give_back,
     note_unreached,
-    pass_foreign,
+    reraise_foreign,
     takes_pieces,
 )
 from oio.blob.events import count_sent, note_failure, report_failure
@@ -218,7 +218,7 @@ class ChunkSender:
         try:
             conn.close()
         except CANDIDATES as err:  # Closing must never hide why we close.
-            pass_foreign(err, conn)
+            reraise_foreign(err, conn)
             _LOGGER.debug("Failed to close the connection to %s: %s", self.chunk.url, err)
 
     # --- in the green thread ---
@@ -229,7 +229,7 @@ class ChunkSender:
             with self.time_to_connect(), self._hurry():
                 self.connect()
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             self.fail("connect", err)
         self.ready.put_nowait(None)
         if self.error is None:
@@ -294,7 +294,7 @@ class ChunkSender:
             self._note_refusal(err.status)
             block = None
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err, self.conn)
+            reraise_foreign(err, self.conn)
             self.fail("write", err)
             block = None
         if self.options.perfdata is not None:
@@ -329,7 +329,7 @@ class ChunkSender:
         except EarlyAnswer as err:
             self._note_refusal(err.status)
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err, self.conn)
+            reraise_foreign(err, self.conn)
             self.fail(phase, err)
         else:
             self.close()
@@ -443,7 +443,7 @@ class ChunkSender:
 
     def lose(self, error: BaseException, phase: str = "connect") -> None:
         """Note a failure, unless a kept connection has died: then everything is to be sent again."""
-        pass_foreign(error, self.conn)
+        reraise_foreign(error, self.conn)
         if isinstance(error, DeadConnection):
             self._has_met_dead = True
             self.close()

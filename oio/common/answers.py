@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from oio.common import exceptions as exc
 from oio.common.easy_value import boolean_value
 from oio.common.http_urllib3 import is_made_up, is_page
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 
 JsonObject: TypeAlias = "dict[str, Any]"
 JsonArray: TypeAlias = "list[Any]"
@@ -81,7 +81,7 @@ def unexpected(err: Exception, service: str | None = None) -> exc.OioProtocolErr
     :param err: one of :data:`ANSWER_ERRORS`; that of a signal handler is raised again
     :param service: address of the service
     """
-    pass_interruption(err)
+    reraise_interruption(err)
     return exc.OioProtocolError(
         f"answer is not the expected one: {type(err).__name__}: {err}", service=service
     )

@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 
 __all__ = [
     "ABANDONED",
@@ -162,7 +162,7 @@ def tell(listener: Listener, event: Event) -> None:
     try:
         listener(event)
     except Exception as err:
-        pass_interruption(err)
+        reraise_interruption(err)
         _LOGGER.exception("The listener %r has failed", listener)
 
 

@@ -39,7 +39,7 @@ from oio.common.http_urllib3 import (
     read_whole,
     urllib3,
 )
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_request
 from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
@@ -360,7 +360,7 @@ class HttpApi:
             text = f"{what}: {err.doing or 'reading the answer'}: {err}"
             raise exc.OioTimeout(text, reqid=reqid, service=parts.netloc) from err
         except urllib3.exceptions.HTTPError as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             oio_exception_from_httperror(err, reqid=reqid, url=url)
         if watch is not None and isinstance(raw, bytes):
             watch.received = len(raw)

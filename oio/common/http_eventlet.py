@@ -17,7 +17,7 @@ from urllib.parse import quote
 from oio.common import green
 from oio.common.http_heads import request_head
 from oio.common.http_keepalive import ConnectionPool, shutdown_and_close
-from oio.common.interruptions import interruption, pass_interruption
+from oio.common.interruptions import interruption, reraise_interruption
 
 if TYPE_CHECKING:
     from oio.common.events import Watch
@@ -37,7 +37,7 @@ def _closed(err: Exception) -> OSError:
 
     :param err: one of ``_CLOSED_UNDER_US``
     """
-    pass_interruption(err)
+    reraise_interruption(err)
     return OSError(f"Read on a closed source: {err}")
 
 
@@ -224,7 +224,7 @@ class ChunkConnection:
         if replay is None or not self.is_replaced or interruption(error) is not None:
             self._end()
             if replay is not None and not self.is_replaced:
-                pass_interruption(error)
+                reraise_interruption(error)
                 raise DeadConnection(str(error)) from error
             raise error
         dead = vars(self).pop("_connection", None)
@@ -254,7 +254,7 @@ class ChunkConnection:
         try:
             rest = Rest(self._connection.sock.send_now(pieces))
         except (OSError, *_CLOSED_UNDER_US) as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             return Rest(pieces)
         if is_late:
             self._replay = None
@@ -290,7 +290,7 @@ class ChunkConnection:
             with waiting(0):
                 status = connection.answer(self.method).status
         except (OSError, http.client.HTTPException, *_CLOSED_UNDER_US) as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             return
         # A server that closes a kept connection may say so by a 408.
         if status >= http.HTTPStatus.BAD_REQUEST and status != http.HTTPStatus.REQUEST_TIMEOUT:

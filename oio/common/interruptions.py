@@ -41,7 +41,7 @@ def interruption(error: BaseException) -> BaseException | None:
     return found
 
 
-def pass_interruption(error: BaseException) -> None:
+def reraise_interruption(error: BaseException) -> None:
     """Raise the exception of a signal handler that an exception is, or was made of, if there is one."""
     found = interruption(error)
     if found is not None:

@@ -17,7 +17,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.generator_io import GeneratorIO, WrongBlock
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 from oio.common.utils import shorten
 
 if TYPE_CHECKING:
@@ -360,7 +360,7 @@ class Source:
         try:
             yield
         except (Exception, green.Timeout) as err:
-            pass_interruption(err)
+            reraise_interruption(err)
             failure = failure_of(err)
             if failure is None:
                 raise

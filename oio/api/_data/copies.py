@@ -11,7 +11,7 @@ from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
 from oio.blob.answers import check_copy, verify_file
-from oio.blob.connect import pass_failure_of_call
+from oio.blob.connect import reraise_call_failure
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
 from oio.common import exceptions as exc
@@ -174,6 +174,6 @@ class CopiesStrategy(ChunkServerStrategy):
                     return
                 raise
             except exc.OioException as err:
-                pass_failure_of_call(err, options)
+                reraise_call_failure(err, options)
                 errors.append(err)
         raise errors[0] if errors else exc.UnrecoverableContent(f"there is no copy to make {place.url} of")

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from oio.blob.connect import pass_failure_of_call
+from oio.blob.connect import reraise_call_failure
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.checksums import differ
@@ -57,7 +57,7 @@ def failure(err: exc.OioException, options: Options) -> tuple[Damage, str]:
 
     :raises DeadlineReached: no time was left, which tells nothing of the chunk
     """
-    pass_failure_of_call(err, options)
+    reraise_call_failure(err, options)
     if isinstance(err, exc.NotFound):
         return Damage.MISSING, f"{err.service or 'its server'} does not have it"
     if getattr(err, "http_status", None) == _SERVER_ERROR:
@@ -83,7 +83,7 @@ def reaches_its_end(blob: BlobClient, chunk: Chunk, known: JsonMapping, options:
         with contextlib.closing(stream):
             return sum(map(len, stream)) == 1
     except exc.OioException as err:
-        pass_failure_of_call(err, options)
+        reraise_call_failure(err, options)
         return False
 
 

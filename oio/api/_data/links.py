@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
+from oio.blob.connect import OWN_THREAD_CANDIDATES, reraise_foreign
 from oio.blob.events import report_failure
 from oio.blob.quorum import check_quorum
 from oio.common import exceptions as exc
@@ -147,7 +147,7 @@ class MetachunkLinker:
         except (exc.NotFound, exc.ClientPreconditionFailed):
             return True
         except exc.OioException as err:
-            pass_foreign(err)
+            reraise_foreign(err)
         return False
 
     def _clear(self, link: Chunk) -> bool:
@@ -162,7 +162,7 @@ class MetachunkLinker:
         except exc.NotFound:
             return True
         except (exc.OioException, KeyError, ValueError) as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             _LOGGER.warning("Failed to look at chunk %s: %s (reqid=%s)", link.url, err, self._options.reqid)
             return False
         return True
@@ -196,10 +196,10 @@ class MetachunkLinker:
         except exc.DeadlineReached as err:
             error, maybe_stored = err, False
         except exc.OioException as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             error, maybe_stored = err, not nothing_was_sent(err)
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             error = err
         else:
             return

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
-from oio.blob.connect import CANDIDATES, in_turn, pass_foreign, seam_is_replaced, socket_of, take_kept
+from oio.blob.connect import CANDIDATES, in_turn, reraise_foreign, seam_is_replaced, socket_of, take_kept
 from oio.blob.quorum import Patience, check_quorum, connecting_grace
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
@@ -255,7 +255,7 @@ class ParallelWriter(abc.ABC):
                             taking = None
             except CANDIDATES as err:
                 if taking is None:
-                    pass_foreign(err)
+                    reraise_foreign(err)
                     if isinstance(err, green.ChunkWriteTimeout):
                         break
                     raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.links import MetachunkLinker, is_owned
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
-from oio.blob.connect import connect_ahead, pass_foreign, unconnected
+from oio.blob.connect import connect_ahead, reraise_foreign, unconnected
 from oio.blob.events import report_failure
 from oio.common import exceptions as exc
 from oio.common import green
@@ -81,7 +81,7 @@ def _owned(stores: Stores, chunks: list[ChunkDict], owner: str, options: Options
         except exc.NotFound:
             return True
         except (exc.OioException, KeyError, ValueError) as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             event = report_failure(options, "HEAD", Chunk.of(chunk), err)
             stores.logger.warning("Chunk %s may be left: %s", chunk["url"], err, extra=event.fields())
             return False

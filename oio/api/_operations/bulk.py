@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
-from oio.blob.connect import OWN_THREAD_CANDIDATES, pass_foreign
+from oio.blob.connect import OWN_THREAD_CANDIDATES, reraise_foreign
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
@@ -80,7 +80,7 @@ def in_parallel(action: Callable[[_T], _R], items: Iterable[_T], width: int) -> 
         try:
             return action(item)
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             errors.append(err)
             return None
 

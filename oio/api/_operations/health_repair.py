@@ -15,7 +15,7 @@ from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.commit import is_definitive
 from oio.api._operations.health import Examined, Group, record_of
-from oio.blob.connect import pass_failure_of_call, pass_foreign
+from oio.blob.connect import reraise_call_failure, reraise_foreign
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
@@ -180,7 +180,7 @@ class ObjectRepairer:
             else:
                 new = self._replace(group, chunk, old, places)
         except exc.OioException as err:
-            pass_failure_of_call(err, self._options)
+            reraise_call_failure(err, self._options)
             return ChunkRepair(chunk, error=str(err))
         # The old one may be deleted by now.
         places.sources = [*(source for source in places.sources if source != old), new]
@@ -234,7 +234,7 @@ class ObjectRepairer:
             try:
                 self._make(group, place, places.sources)
             except exc.OioException as err:
-                pass_failure_of_call(err, self._options)
+                reraise_call_failure(err, self._options)
                 error = err
                 places.avoided.append(place)
                 continue
@@ -354,7 +354,7 @@ class ObjectRepairer:
             try:
                 named = self._named(self._options.for_cleaning())
             except exc.OioException as err:
-                pass_foreign(err)
+                reraise_foreign(err)
                 self._warn_of([place], err)
                 return False
             return place.url not in (named or {})
@@ -446,7 +446,7 @@ class ObjectRepairer:
         try:
             named = self._named(self._options.for_cleaning())
         except exc.OioException as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             return None
         return named is not None and _is_named(group, chunk, named)
 

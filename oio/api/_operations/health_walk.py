@@ -12,7 +12,7 @@ from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.health import Examined, examine, failed
 from oio.api._operations.health_repair import ObjectRepairer, Wishes
 from oio.api._operations.paging import listed_versions
-from oio.blob.connect import pass_failure_of_call
+from oio.blob.connect import reraise_call_failure
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.health import HealthProgress, ObjectHealth, ObjectRepair
@@ -147,7 +147,7 @@ class Walk:
                     raise
                 return None
             except exc.OioException as err:
-                pass_failure_of_call(err, options.per_request())
+                reraise_call_failure(err, options.per_request())
                 return of_failure(failed(row, err))
 
         client = place.services.container

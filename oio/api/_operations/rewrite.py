@@ -20,7 +20,7 @@ from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.orphan_files import Leftovers
 from oio.api._operations.upload import ChunksInTheWay, Joined, Upload
-from oio.blob.connect import pass_foreign
+from oio.blob.connect import reraise_foreign
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
 from oio.common.storage_method import parse_chunk_method
@@ -181,7 +181,7 @@ def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
             except exc.NotFound:
                 continue
             except (exc.OioException, KeyError, ValueError) as err:
-                pass_foreign(err)
+                reraise_foreign(err)
                 services.logger.warning("Failed to remove what is left at %s: %s", chunk.url, err)
 
     return clear

@@ -20,7 +20,7 @@ from typing import Any
 from oio.common.green._imported import eventlet_hubs, getcurrent, green_ssl, patcher, socket
 from oio.common.green._threads import GuestHub, adopt_thread, get_hub, local, sleep
 from oio.common.http_heads import HTTPResponse, host_of
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 
 # The real one, also in a host that has patched it.
 _poll: Any = getattr(patcher.original("select"), "poll", None)
@@ -221,7 +221,7 @@ def create_connection(
                 sock.close()
             if not isinstance(err, OSError):
                 raise
-            pass_interruption(err)
+            reraise_interruption(err)
             error = err
     raise error or OSError(f"{host} has no address")
 

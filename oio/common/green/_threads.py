@@ -27,7 +27,7 @@ from oio.common.green._imported import (
     threads_are_green,
 )
 from oio.common.green._imported import LightQueue as _LightQueue
-from oio.common.interruptions import pass_interruption
+from oio.common.interruptions import reraise_interruption
 
 if TYPE_CHECKING:
     from oio.common.green._limits import Timer
@@ -209,7 +209,7 @@ def _passing_interruptions(squelch: Callable[[Any, Any], None]) -> Callable[[Any
     """Let exceptions of signal handlers that strike while the hub works reach the greenlet that waits."""
 
     def pass_or_squelch(subject: Any, exc_info: Any) -> None:
-        pass_interruption(exc_info[1])
+        reraise_interruption(exc_info[1])
         squelch(subject, exc_info)
 
     return pass_or_squelch

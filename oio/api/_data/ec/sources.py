@@ -20,7 +20,7 @@ from oio.blob.connect import (
     connect,
     encoding_of,
     give_back,
-    pass_foreign,
+    reraise_foreign,
 )
 from oio.common import exceptions as exc
 from oio.common import green
@@ -190,7 +190,7 @@ class FragmentSource:
 
         :returns: the same error
         """
-        pass_foreign(error, self.conn)
+        reraise_foreign(error, self.conn)
         return error
 
     def take_next(self, plan: SegmentPlan | None) -> tuple[int, bytes]:
@@ -219,7 +219,7 @@ class FragmentSource:
             with green.ConnectionTimeout(seconds):
                 self.ask(request)
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err)
+            reraise_foreign(err)
             return err
         return None
 
@@ -228,7 +228,7 @@ class FragmentSource:
         try:
             return self.take_next(plan)
         except OWN_THREAD_CANDIDATES as err:
-            pass_foreign(err, self.conn)
+            reraise_foreign(err, self.conn)
             return err
 
     def _open(self) -> None:
@@ -349,5 +349,5 @@ class FragmentSource:
         try:
             conn.close()
         except CANDIDATES as err:  # Closing must never hide why we close.
-            pass_foreign(err, conn)
+            reraise_foreign(err, conn)
             _LOGGER.debug("Failed to close the connection to %s: %s", self.chunk.url, err)
