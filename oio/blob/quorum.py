@@ -46,7 +46,7 @@ def connecting_grace(options: Options, spent: float) -> float:
     return grace if left is None else min(grace, max(0.0, left / 2))
 
 
-class Patience:
+class QuorumTimer:
     """Time limit of the wait for the answers to a write, which begins at the end of the data.
 
     It is the write limit, until a quorum has stored its chunks, or so many servers have failed that there can
@@ -99,7 +99,7 @@ class Patience:
             if self.grace is not None:
                 self._end = min(self._end, now + self.grace)
 
-    def verdict(self) -> str:
+    def timeout_reason(self) -> str:
         """Reason for the failure of a server that is late."""
         if self.grace is None:
             return f"Chunk write timeout {self._end - self._begin:.3g} seconds"

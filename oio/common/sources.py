@@ -128,7 +128,7 @@ def failure_of(err: BaseException) -> exc.OioException | None:
 # --- sources ---
 
 
-class Unhurried:
+class UnlimitedReader:
     """A binary file that may take as long as it likes: only the deadline of the call bounds its reads.
 
     :param read: reads some bytes, of any number; nothing at the end

@@ -18,7 +18,7 @@ from oio.api._data.metachunks import UploadRequest
 from oio.api._data.source import Source
 from oio.api.ec import EcMetachunkWriter
 from oio.blob import sender as sending
-from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, Patience, connecting_grace
+from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, QuorumTimer, connecting_grace
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, late, to_remove
@@ -277,35 +277,35 @@ def test_server_that_goes_on_taking_data_is_waited_for():
 def test_grace_grows_with_the_time_that_the_quorum_took():
     now = [0.0]
     options = Options(limits=Limits(write=60.0, clock=lambda: now[0]))
-    patience = Patience(2, options)
+    timer = QuorumTimer(2, options)
     now[0] = 1.0
-    patience.note_stored()
-    assert (patience.grace, patience.left()) == (None, 59.0)
+    timer.note_stored()
+    assert (timer.grace, timer.left()) == (None, 59.0)
     now[0] = 4.0
-    patience.note_stored()
-    assert patience.grace == patience.left() == 4.0 * GRACE_FACTOR > WRITE_GRACE
+    timer.note_stored()
+    assert timer.grace == timer.left() == 4.0 * GRACE_FACTOR > WRITE_GRACE
 
 
 def test_grace_is_the_one_of_the_call_when_the_quorum_was_quick():
-    patience = Patience(1, Options(limits=Limits(clock=lambda: 0.0)))
-    patience.note_stored()
-    assert patience.left() == WRITE_GRACE
+    timer = QuorumTimer(1, Options(limits=Limits(clock=lambda: 0.0)))
+    timer.note_stored()
+    assert timer.left() == WRITE_GRACE
 
 
 def test_grace_ends_with_the_write_limit():
-    patience = Patience(1, Options(limits=Limits(write=2.0, clock=lambda: 0.0)))
-    patience.note_stored()
-    assert patience.left() == 2.0
+    timer = QuorumTimer(1, Options(limits=Limits(write=2.0, clock=lambda: 0.0)))
+    timer.note_stored()
+    assert timer.left() == 2.0
 
 
 @pytest.mark.parametrize(("deadline", "seconds"), [(100.0, 40.0), (30.0, 10.0), (10.0, 0.0)])
 def test_grace_leaves_time_to_commit_what_is_stored(deadline, seconds):
     now = [0.0]
     limits = Limits(deadline=deadline, clock=lambda: now[0])
-    patience = Patience(1, Options(write_grace=40.0, limits=limits))
+    timer = QuorumTimer(1, Options(write_grace=40.0, limits=limits))
     now[0] = 10.0
-    patience.note_stored()
-    assert patience.left() == patience.grace == seconds
+    timer.note_stored()
+    assert timer.left() == timer.grace == seconds
 
 
 # --- kept connections that die ---

@@ -16,7 +16,7 @@ from oio.api._data.source import Source
 from oio.api.io import http_connect
 from oio.api.replication import ReplicatedMetachunkWriter
 from oio.blob.connect import take_kept
-from oio.blob.quorum import Patience
+from oio.blob.quorum import QuorumTimer
 from oio.blob.sender import END_OF_BODY, ChunkSender, frame
 from oio.common import exceptions as exc
 from oio.common import green
@@ -201,7 +201,7 @@ def test_answer_that_is_there_counts_after_the_deadline():
         sender.put(frame(DATA) + END_OF_BODY, len(DATA), is_last=True)
         sender.kept = take_kept([chunk], sender.options)[0]
         sender.connect()
-        with green.ChunkWriteTimeout(Patience(1, sender.options).left()):
+        with green.ChunkWriteTimeout(QuorumTimer(1, sender.options).left()):
             sender.take_answer()
     assert (sender.error, sender.received_hash) == (None, hashlib.md5(DATA).hexdigest())
 

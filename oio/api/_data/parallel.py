@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, reraise_foreign, seam_is_replaced, socket_of, take_kept
-from oio.blob.quorum import Patience, check_quorum, connecting_grace
+from oio.blob.quorum import QuorumTimer, check_quorum, connecting_grace
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -183,33 +183,33 @@ class ParallelWriter(abc.ABC):
         senders: list[ChunkSender],
         done: Any,
         checksum: str,
-        patience: Patience | None = None,
+        timer: QuorumTimer | None = None,
         sent: Set[ChunkSender] = frozenset(),
     ) -> None:
         """Wait for the answers to the bodies that are queued, and give up the servers that are late.
 
         :param done: queue that gets each sender whose green thread has ended
         :param checksum: of the metachunk; empty when we have computed none
-        :param patience: time limit that has begun already; None for a new one
+        :param timer: time limit that has begun already; None for a new one
         :param sent: senders that it counts for before there is a quorum; the others have their own limits
         """
-        patience = patience or Patience(self._request.quorum, self._options)
+        timer = timer or QuorumTimer(self._request.quorum, self._options)
         has_own_limits = len(sent) < len(senders)
         running = {sender: sender.progress for sender in senders}
         while running:
             # A list, since others may end while one is given up.
-            counts = [sender for sender in running if patience.grace is not None or sender in sent]
+            counts = [sender for sender in running if timer.grace is not None or sender in sent]
             try:
-                with green.ChunkWriteTimeout(patience.left() if counts else None):
+                with green.ChunkWriteTimeout(timer.left() if counts else None):
                     sender = done.get()
             except green.ChunkWriteTimeout:
                 for sender in counts:
                     if sender.progress == running[sender] and not sender.thread.dead:
-                        sender.leave("resp", patience.verdict())
-                patience.renew()
+                        sender.leave("resp", timer.timeout_reason())
+                timer.renew()
             else:
                 del running[sender]
-                is_stored = self._note(sender, checksum, patience, has_own_limits=has_own_limits)
+                is_stored = self._note(sender, checksum, timer, has_own_limits=has_own_limits)
                 if not is_stored and (sender.is_unreached or (running and all(map(_has_nothing, running)))):
                     # The others cannot tell more of the reason.
                     self._check()
@@ -238,20 +238,20 @@ class ParallelWriter(abc.ABC):
 
         :param checksum: of the metachunk; empty when we have computed none
         """
-        patience = Patience(self._request.quorum, self._options)
+        timer = QuorumTimer(self._request.quorum, self._options)
         by_socket = {socket_of(sender.conn): sender for sender in waiting}
         taking: ChunkSender | None = None
         # Senders without an answer, once one of them has to make a connection.
         left = waiting if None in by_socket else []
         while by_socket and not left:
-            grace = patience.grace
+            grace = timer.grace
             try:
-                with green.ChunkWriteTimeout(patience.left()):
-                    while by_socket and patience.grace == grace:
+                with green.ChunkWriteTimeout(timer.left()):
+                    while by_socket and timer.grace == grace:
                         for sock in green.wait_any(by_socket):
                             taking = by_socket.pop(sock)
                             taking.take_answer()
-                            self._note(taking, checksum, patience)
+                            self._note(taking, checksum, timer)
                             taking = None
             except CANDIDATES as err:
                 if taking is None:
@@ -263,26 +263,26 @@ class ParallelWriter(abc.ABC):
                 if taking.error is None:
                     left = [taking, *by_socket.values()]
                 else:
-                    self._note(taking, checksum, patience)
+                    self._note(taking, checksum, timer)
                 taking = None
         if left:
             with green.ContextPool(len(left)) as pool:
                 sent = {sender for sender in left if sender.is_connected}
                 done = _started(pool, left, ChunkSender.take_or_repeat)
-                self._wait_for(left, done, checksum, patience, sent)
+                self._wait_for(left, done, checksum, timer, sent)
             return
         for sender in by_socket.values():
-            sender.leave("resp", patience.verdict())
+            sender.leave("resp", timer.timeout_reason())
 
     def _note(
-        self, sender: ChunkSender, checksum: str, patience: Patience, *, has_own_limits: bool = False
+        self, sender: ChunkSender, checksum: str, timer: QuorumTimer, *, has_own_limits: bool = False
     ) -> bool:
         """Note whether a server has stored its chunk, and return that."""
         is_stored = sender.has_stored(checksum)
         if is_stored:
-            patience.note_stored(has_own_limits=has_own_limits)
+            timer.note_stored(has_own_limits=has_own_limits)
         elif self._is_lost:
-            patience.note_lost()
+            timer.note_lost()
         return is_stored
 
     def _check_algorithm(self, senders: list[ChunkSender]) -> None:

@@ -16,7 +16,7 @@ from oio.common import sources
 from oio.common.arguments import WrongType, WrongValue
 from oio.common.generator_io import GeneratorIO
 from oio.common.limits import Limits
-from oio.common.sources import Readable, Unhurried, bytes_of
+from oio.common.sources import Readable, UnlimitedReader, bytes_of
 from oio.common.utils import shorten
 
 FileOrPath: TypeAlias = "Readable | str | bytes | PathLike[str] | None"
@@ -38,7 +38,7 @@ class Source(sources.Source):
     ) -> None:
         # The phase of a call does not bound an upload of any length.
         limits = limits.per_request() if limits.is_phase else limits
-        seconds = limits.left if isinstance(wrapped, Unhurried) else limits.reading_source
+        seconds = limits.left if isinstance(wrapped, UnlimitedReader) else limits.reading_source
         super().__init__(wrapped, seconds, size=size, argument=argument)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from oio.api._facade.argument_checks import check_names, check_versions_of
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall
 from oio.api._operations.bulk import Wanted, delete_each
-from oio.api._operations.orphan_files import Leftovers, Look, has_credentials
+from oio.api._operations.orphan_files import Look, OrphanFiles, has_credentials
 from oio.common.cache import forget_object
 from oio.common.checks import check_flag
 
@@ -201,9 +201,9 @@ class DeletionApi(ApiBase):
         """The files that objects have in Backblaze; none where there are no credentials."""
         if not has_credentials(options):
             return _NO_FILES
-        leftovers = Leftovers(self, account, container, options)
-        leftovers.look_at_all(objects)
-        return leftovers
+        orphans = OrphanFiles(self, account, container, options)
+        orphans.track_all(objects)
+        return orphans
 
     def _delete_each(
         self,

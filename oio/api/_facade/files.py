@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from oio.api.types import ObjectOptions, Uploaded
     from oio.common.options import KeyFile, Options
-    from oio.common.sources import Unhurried
+    from oio.common.sources import UnlimitedReader
 
 _MODES = ("rb", "wb", "ab", "xb")
 
@@ -138,7 +138,7 @@ class FilesApi(DataApi):
         known: dict[str, Any] = {key: value for key, value in kwargs.items() if key in KNOWN_NAMES}
         known["reqid"] = options.reqid
 
-        def store(source: Unhurried) -> Uploaded:
+        def store(source: UnlimitedReader) -> Uploaded:
             return self.object_create_ext(
                 account,
                 container,

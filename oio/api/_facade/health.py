@@ -19,8 +19,8 @@ from oio.common.utils import shorten
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api._operations.health_repair import Wishes
-    from oio.api._operations.health_walk import Place, Walk
+    from oio.api._operations.health_repair import RepairOptions
+    from oio.api._operations.health_walk import HealthTarget, Walk
     from oio.api.types import BulkOptions, HealthProgress, ObjectHealth, ObjectRepair, ReadOptions
     from oio.common.options import Options
 
@@ -62,8 +62,8 @@ class HealthApi(ApiBase):
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
             width = check_batch("concurrency", concurrency) or PARALLEL_CHUNKS
-            place = self._place(account, container, checksum)
-            return place.examine(obj, version, width, options).health
+            target = self._target(account, container, checksum)
+            return target.examine(obj, version, width, options).health
 
     def object_repair(
         self,
@@ -110,10 +110,10 @@ class HealthApi(ApiBase):
         """
         with ObjectCall(self, kwargs, account, container, obj, version) as options:
             width = check_batch("concurrency", concurrency) or PARALLEL_CHUNKS
-            place = self._place(account, container, checksum)
-            wishes = _wishes(unreachable, frozen)
-            examined = place.examine(obj, version, width, options)
-            return place.repair(examined, wishes, width, options.renewed())
+            target = self._target(account, container, checksum)
+            repair_options = _repair_options(unreachable, frozen)
+            examined = target.examine(obj, version, width, options)
+            return target.repair(examined, repair_options, width, options.renewed())
 
     def container_check(
         self,
@@ -176,9 +176,9 @@ class HealthApi(ApiBase):
         >>> [repair.health.name for repair in api.container_repair("doc", "box") if not repair.is_sound]
         []
         """
-        wishes = _wishes(unreachable, frozen)
+        repair_options = _repair_options(unreachable, frozen)
         walk, options = self._walk(account, container, prefix, checksum, concurrency, on_progress, kwargs)
-        return _explained(walk.repairs(wishes), container or options.cid, options)
+        return _explained(walk.repairs(repair_options), container or options.cid, options)
 
     def _walk(
         self,
@@ -197,21 +197,21 @@ class HealthApi(ApiBase):
             width = check_batch("concurrency", concurrency) or _PARALLEL_OBJECTS
             if on_progress is not None and not callable(on_progress):
                 raise WrongType(f"on_progress must be callable: {shorten(on_progress)}")
-            place = self._place(account, container, checksum)
-            return Walk(place, prefix, width, on_progress, options), options
+            target = self._target(account, container, checksum)
+            return Walk(target, prefix, width, on_progress, options), options
 
-    def _place(self, account: str | None, container: str | None, checksum: bool) -> Place:
+    def _target(self, account: str | None, container: str | None, checksum: bool) -> HealthTarget:
         # Seldom needed: the client is ready sooner without what looks for damage.
-        from oio.api._operations.health_walk import Place
+        from oio.api._operations.health_walk import HealthTarget
 
         names = partial(self._names_of, account, container)
-        return Place(self, account, container, names, check_flag("checksum", checksum))
+        return HealthTarget(self, account, container, names, check_flag("checksum", checksum))
 
 
-def _wishes(unreachable: bool, frozen: bool) -> Wishes:
-    from oio.api._operations.health_repair import Wishes
+def _repair_options(unreachable: bool, frozen: bool) -> RepairOptions:
+    from oio.api._operations.health_repair import RepairOptions
 
-    return Wishes(check_flag("unreachable", unreachable), check_flag("frozen", frozen))
+    return RepairOptions(check_flag("unreachable", unreachable), check_flag("frozen", frozen))
 
 
 def _explained(items: Iterator[_T], container: str | None, options: Options) -> Iterator[_T]:

@@ -14,7 +14,7 @@ from oio.common.cache import forget_object
 from oio.common.http_urllib3 import nothing_was_sent
 
 if TYPE_CHECKING:
-    from oio.api._operations.orphan_files import Leftovers
+    from oio.api._operations.orphan_files import OrphanFiles
     from oio.api._operations.services import Services
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.chunks import ChunkDict
@@ -132,13 +132,13 @@ def publish(
     product: Product,
     options: Options,
     *,
-    leftovers: Leftovers,
+    orphans: OrphanFiles,
     undo: Callable[[], None],
 ) -> None:
     """Commit what was stored.
 
     :param options: of the call
-    :param leftovers: files of the versions that the commit replaces
+    :param orphans: files of the versions that the commit replaces
     :param undo: removes the chunks, when the commit is certain to have failed
     """
     if commit.before is not None:
@@ -148,13 +148,13 @@ def publish(
             undo()
             raise
     try:
-        with leftovers:
+        with orphans:
             commit.send(services, target, product, options.renewed())
-            leftovers.committed(target.name, product.meta, product.chunks)
+            orphans.committed(target.name, product.meta, product.chunks)
     except exc.OioException as err:
         if commit.former_policy is not None and _wants_transition(err):
             with _announcement(services, target, commit, product, options) as announced:
-                publish(services, target, announced, product, options, leftovers=leftovers, undo=undo)
+                publish(services, target, announced, product, options, orphans=orphans, undo=undo)
             return
         if is_definitive(err):
             undo()
@@ -163,7 +163,7 @@ def publish(
         if not _was_committed(services, target, commit, product, options):
             raise
         services.logger.warning("Creation of %r succeeded in spite of: %s", target.name, err)
-        leftovers.committed(target.name, product.meta, product.chunks)
+        orphans.committed(target.name, product.meta, product.chunks)
     finally:
         if options.cache is not None:
             forget_object(*target, cid=options.cid, cache=options.cache)

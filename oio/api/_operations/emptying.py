@@ -12,7 +12,7 @@ from itertools import filterfalse, groupby
 from typing import TYPE_CHECKING
 
 from oio.api._operations.bulk import in_bulk
-from oio.api._operations.orphan_files import Leftovers, has_credentials
+from oio.api._operations.orphan_files import OrphanFiles, has_credentials
 from oio.api._operations.paging import listed_versions, object_page, version_page
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -124,7 +124,7 @@ class _PageDeletion:
         self._container = container
         self._options = options
         self._bypasses = bypass_governance
-        self._leftovers = Leftovers(services, account, container, options)
+        self._orphans = OrphanFiles(services, account, container, options)
         self.progress = False
         #: The versions that the service says are deleted.
         self.gone: set[_Key] = set()
@@ -144,9 +144,9 @@ class _PageDeletion:
             return versions[row["name"]] == 1 and not by_version
 
         single = list(filter(is_single, rows))
-        self._leftovers.look_at_listed(rows)
+        self._orphans.track_listed(rows)
         try:
-            with self._leftovers:
+            with self._orphans:
                 self._delete_by_name(single)
                 # The oldest ones first: none must appear in the place of a newer one.
                 for row in reversed(list(filterfalse(is_single, rows))):
@@ -208,14 +208,14 @@ def flush_fast(
     client = services.container
     # No harm to divided containers: their flushes are never truncated, so that nothing is listed with it.
     reading = replace(options, force_master=True)
-    leftovers = Leftovers(services, account, container, reading)
+    orphans = OrphanFiles(services, account, container, reading)
     if has_credentials(options):
         listing = master_of(services, account, container, options)
-        leftovers.look_at_listed(listed_versions(client, account, container, listing))
+        orphans.track_listed(listed_versions(client, account, container, listing))
     before = None
     # Nobody knows whether services of today take a bypass in this request, so it is made without.
     refusals = (exc.Forbidden,) if bypass_governance else ()
-    with leftovers, contextlib.suppress(*refusals):
+    with orphans, contextlib.suppress(*refusals):
         while client.container_flush(account, container, options=options.renewed())["truncated"]:
             page = object_page(client, account, container, reading.renewed(), limit=1, versions=True)
             now = page["objects"], page["system"]
@@ -297,9 +297,9 @@ def purge(
     listed = listed_versions(services.container, account, container, options)
     for _, versions in groupby(listed, lambda row: row["name"]):
         exceeding = [row for row in versions if not row["deleted"]][kept:]
-        leftovers = Leftovers(services, account, container, options)
-        leftovers.look_at_listed(exceeding)
-        with leftovers:
+        orphans = OrphanFiles(services, account, container, options)
+        orphans.track_listed(exceeding)
+        with orphans:
             for name, version in map(_key, reversed(exceeding)):
                 try:
                     services.container.content_delete(

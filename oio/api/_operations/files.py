@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.block_reader import ClosedFile
-from oio.common.sources import Unhurried
+from oio.common.sources import UnlimitedReader
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -160,7 +160,7 @@ class _Upload:
     """
 
     def __init__(
-        self, store: Callable[[Unhurried], Uploaded], look: Callable[[], object] | None = None
+        self, store: Callable[[UnlimitedReader], Uploaded], look: Callable[[], object] | None = None
     ) -> None:
         self._store = store
         self._look = look
@@ -243,7 +243,7 @@ class _Upload:
     def _run(self) -> None:
         try:
             with self._interruption:
-                self.result = self._store(Unhurried(self.read))
+                self.result = self._store(UnlimitedReader(self.read))
         except BaseException as err:  # noqa: BLE001 - it is raised in the thread that writes
             self.error = err
         with self._changed:
@@ -284,7 +284,7 @@ class RawObjectWriter(io.RawIOBase):
 
     def __init__(
         self,
-        store: Callable[[Unhurried], Uploaded],
+        store: Callable[[UnlimitedReader], Uploaded],
         name: str,
         mode: str,
         begin: int = 0,

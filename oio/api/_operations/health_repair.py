@@ -47,7 +47,7 @@ _GONE = "the object was deleted or changed meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RepairOptions:
     """Options of a repair.
 
     :param unreachable: replace chunks whose servers do not answer, too
@@ -89,13 +89,13 @@ class ObjectRepairer:
         names: tuple[str | None, str | None],
         full_names: Callable[[Options], tuple[str, str]],
         examined: Examined,
-        wishes: Wishes,
+        wanted: RepairOptions,
         options: Options,
     ) -> None:
         self._services = services
         self._names = names
         self._examined = examined
-        self._wishes = wishes
+        self._wanted = wanted
         # The read timeout bounds each request; the requests name the object and its version.
         self._options = replace(options.per_request(), content_id=None, version=None)
         meta = examined.meta
@@ -168,7 +168,7 @@ class ObjectRepairer:
         """Tell whether a chunk is to be replaced."""
         if chunk.is_sound:
             return False
-        return self._wishes.unreachable or Damage.UNREACHABLE not in chunk.damage
+        return self._wanted.unreachable or Damage.UNREACHABLE not in chunk.damage
 
     def _attempt(self, group: Group, chunk: ChunkHealth, old: Chunk | None, places: _Places) -> ChunkRepair:
         """Repair one chunk; a failure concerns it alone."""
@@ -423,7 +423,7 @@ class ObjectRepairer:
         # A second request would be refused because of the first.
         options = replace(self._options.renewed(), retry=ONCE)
         row = new.stored(group.expected.size, group.digest).row(self._id)
-        client, frozen = self._services.container, self._wishes.frozen
+        client, frozen = self._services.container, self._wanted.frozen
         if old is not None:
             before = old.row(self._id)
             client.container_raw_update(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.health import Examined, examine, failed
-from oio.api._operations.health_repair import ObjectRepairer, Wishes
+from oio.api._operations.health_repair import ObjectRepairer, RepairOptions
 from oio.api._operations.paging import listed_versions
 from oio.blob.connect import reraise_call_failure
 from oio.common import exceptions as exc
@@ -31,7 +31,7 @@ _Result = TypeVar("_Result", ObjectHealth, ObjectRepair)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HealthTarget:
     """Container whose objects are looked at.
 
     :param account: None when only the ID of the container is known
@@ -81,14 +81,16 @@ class Place:
         cid = self.home(options).cid_of(self.account, self.container)
         return examine(self.services, meta, chunks, cid, self.deep, concurrency, options)
 
-    def repair(self, examined: Examined, wishes: Wishes, concurrency: int, options: Options) -> ObjectRepair:
+    def repair(
+        self, examined: Examined, wanted: RepairOptions, concurrency: int, options: Options
+    ) -> ObjectRepair:
         """Repair an object.
 
         :param concurrency: how many metachunks at a time
         """
         names = (self.account, self.container)
         home = self.home(options)
-        repairer = ObjectRepairer(self.services, names, self.full_names, examined, wishes, home)
+        repairer = ObjectRepairer(self.services, names, self.full_names, examined, wanted, home)
         return repairer.repair(concurrency)
 
 
@@ -105,13 +107,13 @@ class Walk:
 
     def __init__(
         self,
-        place: Place,
+        target: HealthTarget,
         prefix: str | None,
         concurrency: int,
         on_progress: Callable[[HealthProgress], object] | None,
         options: Options,
     ) -> None:
-        self._place = place
+        self._target = target
         self._prefix = prefix
         self._concurrency = concurrency
         self._on_progress = on_progress
@@ -122,22 +124,22 @@ class Walk:
         """Look at them."""
         return self._each(lambda row: self._examined(row).health, lambda health: health)
 
-    def repairs(self, wishes: Wishes) -> Iterator[ObjectRepair]:
+    def repairs(self, wanted: RepairOptions) -> Iterator[ObjectRepair]:
         """Repair them."""
 
         def repair(row: ListedObject) -> ObjectRepair:
-            return self._place.repair(self._examined(row), wishes, 1, self._options.renewed())
+            return self._target.repair(self._examined(row), wanted, 1, self._options.renewed())
 
         return self._each(repair, ObjectRepair)
 
     def _examined(self, row: ListedObject) -> Examined:
-        return self._place.examine(row["name"], row["version"], PARALLEL_CHUNKS, self._options.renewed())
+        return self._target.examine(row["name"], row["version"], PARALLEL_CHUNKS, self._options.renewed())
 
     def _each(
         self, act: Callable[[ListedObject], _Result], of_failure: Callable[[ObjectHealth], _Result]
     ) -> Iterator[_Result]:
         """Act on each version; a failure concerns it alone."""
-        place, options = self._place, self._options
+        target, options = self._target, self._options
 
         def attempt(row: ListedObject) -> _Result | None:
             try:
@@ -150,10 +152,10 @@ class Walk:
                 reraise_call_failure(err, options.per_request())
                 return of_failure(failed(row, err))
 
-        client = place.services.container
+        client = target.services.container
         rows = (
             row
-            for row in listed_versions(client, place.account, place.container, options, self._prefix)
+            for row in listed_versions(client, target.account, target.container, options, self._prefix)
             if not row["deleted"] and row.get("chunk_method") != DRAINED
         )
         # No green thread is left while the caller has the results.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leftovers: files that stay in Backblaze when the versions of objects that name them are changed.
+"""Orphan files: those that stay in Backblaze when the versions of objects that name them are changed.
 
 Chunk servers learn from the namespace which chunks to drop. Only the client takes care of Backblaze: where it
 has credentials, it deletes the files that no version of an object names any more. Those that it cannot
@@ -41,8 +41,8 @@ def has_credentials(options: Options) -> bool:
     return bool(options.key_file) or os.access(DEFAULT_KEY_FILE, os.F_OK)
 
 
-class Leftovers:
-    """The files of some versions of objects, of which some may be left when the versions are changed.
+class OrphanFiles:
+    """The files of some versions of objects, of which some become orphans when the versions are changed.
 
     The change is made in its ``with`` block. After it, those of the noted files are deleted that no version
     names any more.
@@ -76,7 +76,7 @@ class Leftovers:
     def _cid(self) -> str:
         return self._options.cid_of(*self._target)
 
-    def look_at(
+    def track(
         self, name: str | None, version: int | str | None = None, content_id: str | None = None
     ) -> None:
         """Note the files of a version of an object, if it has some.
@@ -97,18 +97,18 @@ class Leftovers:
             return
         self.note(meta, located)
 
-    def look_at_all(self, versions: Iterable[Look]) -> None:
-        """Note the files of several versions, as :meth:`look_at` does; of each once."""
+    def track_all(self, versions: Iterable[Look]) -> None:
+        """Note the files of several versions, as :meth:`track` does; of each once."""
         if self.has_credentials:
-            in_parallel(lambda version: self.look_at(*version), dict.fromkeys(versions), _PARALLEL)
+            in_parallel(lambda version: self.track(*version), dict.fromkeys(versions), _PARALLEL)
 
-    def look_at_listed(self, rows: Iterable[ListedObject]) -> None:
+    def track_listed(self, rows: Iterable[ListedObject]) -> None:
         """Note the files of those versions of a listing that have some."""
         stored = [row for row in rows if keeps_files(row.get("chunk_method"))]
         if stored and not self.has_credentials:
             self._services.logger.warning(_UNKNOWN, [row["name"] for row in stored])
             return
-        self.look_at_all((row["name"], row["version"]) for row in stored)
+        self.track_all((row["name"], row["version"]) for row in stored)
 
     def note(self, meta: JsonMapping, located: Iterable[JsonMapping]) -> None:
         """Note the files of a version, if it has some.
@@ -147,7 +147,7 @@ class Leftovers:
             files = _files(name, meta["version"], meta["chunk_method"], located)
             self._written.add(self._cid, files)
 
-    def __enter__(self) -> Leftovers:
+    def __enter__(self) -> OrphanFiles:
         return self
 
     def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:

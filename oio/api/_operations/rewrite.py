@@ -18,8 +18,8 @@ from oio.api._data.source import Source, open_source
 from oio.api._data.strategies import Strategy, strategy_for
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
-from oio.api._operations.orphan_files import Leftovers
-from oio.api._operations.upload import ChunksInTheWay, Joined, Upload
+from oio.api._operations.orphan_files import OrphanFiles
+from oio.api._operations.upload import ChunkConflict, ExistingObject, Upload
 from oio.blob.connect import reraise_foreign
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
@@ -86,11 +86,11 @@ class Original:
         """Where its bytes are."""
         return lay_out(self.meta, self.located, [], self.services.logger)
 
-    def leftovers(self) -> Leftovers:
+    def orphans(self) -> OrphanFiles:
         """Its files in Backblaze."""
-        leftovers = Leftovers(self.services, *self.target[:2], self.options)
-        leftovers.note(self.meta, self.located)
-        return leftovers
+        orphans = OrphanFiles(self.services, *self.target[:2], self.options)
+        orphans.note(self.meta, self.located)
+        return orphans
 
     def copy(self, layout: Layout, size: int, upload: Upload, sysmeta: JsonMapping) -> Uploaded:
         """Store the first bytes of a part of the object.
@@ -134,7 +134,7 @@ def change_policy(original: Original, policy: str) -> Uploaded:
     :raises EtagMismatch: the data are not those that the object is known to have
     """
     meta, layout = original.meta, original.layout
-    leftovers = original.leftovers()
+    orphans = original.orphans()
     checksum: str = meta.get("hash") or ""
     # It is unknown when parts of the object were written apart.
     md5 = checksum if len(checksum) == 32 and checksum.strip("0") else None
@@ -149,14 +149,14 @@ def change_policy(original: Original, policy: str) -> Uploaded:
             commit,
             options,
             policy=policy,
-            leftovers=leftovers,
+            orphans=orphans,
             clear=clear,
         )
         return original.copy(layout, layout.size, upload, {"mime_type": meta.get("mime_type"), "etag": md5})
 
     try:
         return store()
-    except ChunksInTheWay as err:
+    except ChunkConflict as err:
         original.services.logger.warning("Storing %r again: %s", original.target.name, err)
     return store(_clearing(original))
 
@@ -209,9 +209,9 @@ def truncate(original: Original, size: int) -> None:
         raise exc.OioException(
             f"No chunk found at position {size}: truncating cannot grow an object of {layout.size} bytes"
         )
-    leftovers = original.leftovers()
+    orphans = original.orphans()
     cut = _metachunk_to_cut(layout, size)
-    with leftovers:
+    with orphans:
         if cut is None:
             # No data have to move (pitfall 129).
             _drop_from(original, size, original.options)
@@ -257,9 +257,9 @@ def _keep_head(original: Original, layout: Layout, cut: Metachunk, size: int) ->
         Commit(update=True, before=before),
         options,
         policy=meta.get("policy"),
-        joined=Joined.to(meta),
+        existing=ExistingObject.of(meta),
         first=cut.position,
-        leftovers=Leftovers(original.services, *original.target[:2], options),
+        orphans=OrphanFiles(original.services, *original.target[:2], options),
     )
     sysmeta = {"mime_type": meta.get("mime_type")}
     if size == cut.start:

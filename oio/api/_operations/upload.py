@@ -12,7 +12,7 @@ from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import load_class, strategy_for
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
-from oio.api._operations.orphan_files import Leftovers
+from oio.api._operations.orphan_files import OrphanFiles
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk, Outcome, late, to_remove
@@ -38,7 +38,7 @@ _POLICY_STATUSES = (480, 481)
 _IN_THE_WAY = "HTTP 409"
 
 
-class ChunksInTheWay(exc.Conflict):
+class ChunkConflict(exc.Conflict):
     """There are chunks in the places of those of a new policy: an interrupted change may have left them."""
 
     def __init__(self, name: str, chunks: list[Chunk]) -> None:
@@ -46,7 +46,7 @@ class ChunksInTheWay(exc.Conflict):
         self.chunks = chunks
 
 
-class Joined(NamedTuple):
+class ExistingObject(NamedTuple):
     """Existing object that gets more chunks, which must be of the same family (pitfall 128)."""
 
     content_id: str
@@ -54,16 +54,16 @@ class Joined(NamedTuple):
     chunk_method: str
 
     @classmethod
-    def to(cls, meta: JsonMapping) -> Joined:
+    def of(cls, meta: JsonMapping) -> ExistingObject:
         """Make it of the description of the object.
 
         :raises ContentDrained: its chunks were removed
         """
         with reading_answer():
-            joined = cls(meta["id"], meta["version"], meta["chunk_method"])
-        if joined.chunk_method == DRAINED:
+            existing = cls(meta["id"], meta["version"], meta["chunk_method"])
+        if existing.chunk_method == DRAINED:
             raise exc.ContentDrained(410, 427, f"The chunks of object {meta.get('name')!r} were removed")
-        return joined
+        return existing
 
 
 @dataclass(slots=True)
@@ -75,9 +75,9 @@ class Upload:
     :param commit: what the upload ends with
     :param options: of the call; ``content_id`` and ``version`` are those of the new object
     :param policy: storage policy, None for the default one
-    :param joined: the existing object that the data are for
+    :param existing: the existing object that the data are for
     :param first: position of the first metachunk
-    :param leftovers: files of what is replaced, when that is known
+    :param orphans: files of what is replaced, when that is known
     :param clear: given new chunks, removes those that are in their places
     """
 
@@ -87,9 +87,9 @@ class Upload:
     options: Options
     _: KW_ONLY
     policy: str | None = None
-    joined: Joined | None = None
+    existing: ExistingObject | None = None
     first: int = 0
-    leftovers: Leftovers | None = None
+    orphans: OrphanFiles | None = None
     clear: Callable[[list[Chunk]], None] | None = None
 
     def run(self, source: Source, sysmeta: JsonMapping) -> Uploaded:
@@ -123,7 +123,7 @@ class Upload:
         # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
         # do creations of the same version: others may have stored such chunks, unless the version is new.
         changes = self.commit.change_policy
-        is_known = changes or (self.joined is None and options.version is not None)
+        is_known = changes or (self.existing is None and options.version is not None)
         shared = is_known and preparer.has_computed_ids(cid)
 
         def undo() -> None:
@@ -141,9 +141,9 @@ class Upload:
             undo()
             raise
         meta["etag"] = written.checksum
-        if self.joined is not None:
+        if self.existing is not None:
             # The object keeps its own, word for word; the new chunks have theirs.
-            meta["chunk_method"] = self.joined.chunk_method
+            meta["chunk_method"] = self.existing.chunk_method
         chunks: Any = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
@@ -160,7 +160,7 @@ class Upload:
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
         """Write the object, unless other chunks are in the places of its own.
 
-        :raises ChunksInTheWay: there are some, even if a quorum was stored
+        :raises ChunkConflict: there are some, even if a quorum was stored
         """
         written = failure = None
         try:
@@ -168,7 +168,7 @@ class Upload:
         except exc.Conflict as err:
             failure = err
         if chunks := [o.chunk for o in writer.outcomes if str(o.error).endswith(_IN_THE_WAY)]:
-            raise ChunksInTheWay(self.target.name, chunks) from failure
+            raise ChunkConflict(self.target.name, chunks) from failure
         if written is None:
             assert failure is not None
             raise failure
@@ -200,14 +200,14 @@ class Upload:
 
         :raises OioException: they are of another family than those that it has
         """
-        if self.commit.append and self.joined is None:
-            self._join_existing()
+        if self.commit.append and self.existing is None:
+            self._find_existing()
         if self.commit.change_policy and self.commit.former_policy is None:
             self._look_at_changed()
-        options, joined = self.options, self.joined
+        options, existing = self.options, self.existing
         # Chunk IDs may depend on version and position: this version would give those of existing chunks.
-        content_id = options.content_id if joined is None else joined.content_id
-        version = options.version if joined is None else None
+        content_id = options.content_id if existing is None else existing.content_id
+        version = options.version if existing is None else None
         try:
             preparer = Preparer(
                 self.services.container, self.target, self.policy, options, self.first, content_id, version
@@ -216,8 +216,8 @@ class Upload:
             if err.status not in _POLICY_STATUSES:
                 raise
             raise self._about_policy(err) from err
-        if joined is not None:
-            now, stored = preparer.meta["chunk_method"], joined.chunk_method
+        if existing is not None:
+            now, stored = preparer.meta["chunk_method"], existing.chunk_method
             if _family(now) != _family(stored):
                 raise exc.OioException(
                     f"Storage policy {self.policy!r} gives {now!r} now, but object {self.target.name!r} "
@@ -225,7 +225,7 @@ class Upload:
                 )
         return preparer
 
-    def _join_existing(self) -> None:
+    def _find_existing(self) -> None:
         """Append to an object, if there is one."""
         try:
             meta = self.services.container.content_get_properties(
@@ -234,7 +234,7 @@ class Upload:
         except exc.NotFound:
             return
         if not boolean_value(meta.get("deleted")):
-            self.joined = Joined.to(meta)
+            self.existing = ExistingObject.of(meta)
             self.policy = meta.get("policy") or self.policy
 
     def _look_at_changed(self) -> None:
@@ -263,8 +263,8 @@ class Upload:
             prepared["chunk_method"], self.options.checksum_algo, self.commit.algorithm
         )
         meta = {**prepared, "chunk_method": method, **sysmeta}
-        if self.joined is not None:
-            meta["version"] = self.joined.version
+        if self.existing is not None:
+            meta["version"] = self.existing.version
         meta.update(
             content_path=self.target.name,
             container_id=self.options.cid_of(*self.target[:2]),
@@ -276,12 +276,12 @@ class Upload:
 
     def publish(self, product: Product, undo: Callable[[], None]) -> None:
         """Commit what was stored, see :func:`~oio.api._operations.commit.publish`."""
-        leftovers = self.leftovers
-        if leftovers is None:
-            leftovers = Leftovers(self.services, *self.target[:2], self.options)
-            if leftovers.has_credentials and not self.commit.append:
+        orphans = self.orphans
+        if orphans is None:
+            orphans = OrphanFiles(self.services, *self.target[:2], self.options)
+            if orphans.has_credentials and not self.commit.append:
                 try:
-                    self._look_at_replaced(leftovers)
+                    self._track_replaced(orphans)
                 except BaseException:  # The services do not know the chunks yet, whatever stopped us.
                     undo()
                     raise
@@ -291,13 +291,13 @@ class Upload:
             self.commit,
             product,
             self.options,
-            leftovers=leftovers,
+            orphans=orphans,
             undo=undo,
         )
 
-    def _look_at_replaced(self, leftovers: Leftovers) -> None:
+    def _track_replaced(self, orphans: OrphanFiles) -> None:
         try:
-            leftovers.look_at(self.target.name)
+            orphans.track(self.target.name)
         except exc.OioException as err:
             self.services.logger.warning(
                 "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
