@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 
 def _sleep(seconds: float) -> None:
-    green.adopt_thread()
+    green.ensure_hub()
     green.sleep(seconds)
 
 

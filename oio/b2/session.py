@@ -20,7 +20,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.events import Watch, Watcher
-from oio.common.http_lazy import QuickResponse
+from oio.common.http_lazy import LazyResponse
 from oio.common.http_pools import RequestTimeout, request_timeout
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import reraise_interruption
@@ -142,7 +142,7 @@ class Answer:
     def get(self, name: str, default: str = "", /) -> str:
         """Get a header, whatever the case of its name."""
         response = self._response
-        if type(response) is QuickResponse:
+        if type(response) is LazyResponse:
             return response.header(name.lower()) or default
         return self.headers.get(name, default)
 
@@ -152,7 +152,7 @@ class Answer:
         :raises OioNetworkException: the connection broke, or nothing comes
         """
         response = self._response
-        data = self._within(limits, response.block_of, size) if type(response) is QuickResponse else None
+        data = self._within(limits, response.read_block, size) if type(response) is LazyResponse else None
         # As it is stored: we have asked for no encoding.
         return self._within(limits, response.read, size, False) or b"" if data is None else data
 
@@ -162,8 +162,8 @@ class Answer:
         :param limit: bytes of the largest body that is taken
         :raises OioProtocolError: it is larger
         """
-        if type(response := self._response) is QuickResponse:
-            data = self._within(limits, response.body_of, limit)
+        if type(response := self._response) is LazyResponse:
+            data = self._within(limits, response.read_body, limit)
             if data is not None:
                 return data
         announced = self.get("Content-Length")

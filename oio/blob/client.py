@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from oio.blob.copy_source import Original
+from oio.blob.copy_source import CopySource
 from oio.blob.description import (
     checksum_algorithms,
     extract_headers_meta,
@@ -327,16 +327,16 @@ class BlobClient(HttpApi):
         reader, stream = self._open(from_url, options)
         with contextlib.closing(stream):
             meta = extract_headers_meta(reader.headers)
-            original = Original(from_url, meta, stream)
+            source = CopySource(from_url, meta, stream)
             parts = {"cid": cid, "path": path, "version": version, "content_id": content_id}
             meta.update(owner_of_copy(meta.get("full_path"), fullpath, parts))
-            # The original computes the checksum.
+            # The source computes the checksum.
             copying = replace(
                 options, checksum_algo=None, headers={**options.headers, **free_attributes(reader.headers)}
             )
             sender = self._sender(to_url, meta, copying)
             try:
-                original.check(to_url, *self._write_copy(sender, original, meta, options))
+                source.check(to_url, *self._write_copy(sender, source, meta, options))
             except BaseException:  # Nobody knows of the copy yet, whatever stopped us.
                 # Without an answer, what is there may be the chunk of somebody else.
                 if sender.is_stored:
@@ -344,7 +344,7 @@ class BlobClient(HttpApi):
                 raise
 
     def _write_copy(
-        self, sender: ChunkSender, original: Original, meta: JsonMapping, options: Options
+        self, sender: ChunkSender, source: CopySource, meta: JsonMapping, options: Options
     ) -> tuple[int | str, str]:
         """Write the copy of a chunk.
 
@@ -355,15 +355,15 @@ class BlobClient(HttpApi):
         :returns: its size, and its checksum
         """
         try:
-            return write_chunk(sender, original)
+            return write_chunk(sender, source)
         except exc.ServiceBusy:
             there = self._describe_existing(sender.chunk, options) if sender.error == SAID_TWICE else None
             if there is None:
                 raise
         if owner_and_position(there) != owner_and_position(meta):
             raise exc.Conflict(409, None, f"there is another chunk at {sender.chunk.url}")
-        for _ in original:
-            pass  # The rest is read too: the original is verified at its end.
+        for _ in source:
+            pass  # The rest is read too: the source is verified at its end.
         return there["chunk_size"], there["chunk_hash"]
 
     def _describe_existing(self, chunk: Chunk, options: Options) -> JsonMapping | None:
@@ -438,7 +438,7 @@ class BlobClient(HttpApi):
             result.chunk = chunk
             return result
 
-        green.adopt_thread()
+        green.ensure_hub()
         with green.ContextPool(concurrency) as pool:
             threads = [pool.spawn(delete, chunk) for chunk in chunks]
             return [thread.wait() for thread in threads]

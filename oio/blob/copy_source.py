@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Original of a chunk that is copied: its data, verified while they are read, and the checks of the copy."""
+"""Source of the copy of a chunk: its data, verified while they are read, and the checks of the copy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oio.common.answers import JsonMapping
 from oio.common.checksums import BLAKE3, MD5, algorithm_of, checksum_like, differ, is_computable, new_checksum
 
 
-class Original(Iterator[bytes]):
+class CopySource(Iterator[bytes]):
     """Data of a chunk to copy; reading them fails before their end when they differ from what was stored.
 
     :param meta: description of the chunk

@@ -59,7 +59,7 @@ def framed(data: bytes) -> bytes | Pieces:
     return frame(data) if len(data) <= SMALL else (f"{len(data):x}\r\n".encode(), data, b"\r\n")
 
 
-class _Pace:
+class _StepTimeouts:
     """Time limits of the steps of a large block, each of which may take as long as a small block.
 
     :param seconds: returns the limit of a step, or raises when no time is left
@@ -83,19 +83,19 @@ class _Pace:
         return green.ChunkWriteTimeout(max(0.0, self._due - now))
 
 
-class _Hurry(green.ConnectionTimeout):
+class _ExpendableTimeout(green.ConnectionTimeout):
     """Time limit of a connection that a write can do without; of no effect once the write needs it."""
 
     #: Tells whether the write can do without it.
-    is_needless: Callable[[], bool] = bool
+    is_expendable: Callable[[], bool] = bool
 
     def strike(self, target: object) -> None:
-        if self.is_needless():
+        if self.is_expendable():
             super().strike(target)
 
     def __exit__(self, *given: Any) -> Any:
         # The limit may be kept as the error of a sender, and the writer must not be kept with it.
-        self.is_needless = bool
+        self.is_expendable = bool
         return super().__exit__(*given)
 
 
@@ -133,7 +133,7 @@ class ChunkSender:
         #: It turned out dead. What was asked on it may be done.
         self._has_met_dead = False
         #: Tells whether it has little time to connect: the server was late before, and the others are enough.
-        self.is_hurried: Callable[[], bool] = bool
+        self.is_expendable: Callable[[], bool] = bool
         #: No connection could be made.
         self.is_unreached = False
         self._headers = headers
@@ -148,9 +148,9 @@ class ChunkSender:
         self.others_are_enough: Callable[[], bool] = bool
 
     @cached_property
-    def _pace(self) -> _Pace:
+    def _step_timeouts(self) -> _StepTimeouts:
         limits = self.options.limits
-        return _Pace(functools.partial(limits.writing, self.netloc), limits.clock)
+        return _StepTimeouts(functools.partial(limits.writing, self.netloc), limits.clock)
 
     @cached_property
     def ready(self) -> green.LightQueue:
@@ -226,7 +226,7 @@ class ChunkSender:
     def run(self) -> None:
         """Connect, send what is queued, and read the answer."""
         try:
-            with self.time_to_connect(), self._hurry():
+            with self.time_to_connect(), self._short_timeout():
                 self.connect()
         except OWN_THREAD_CANDIDATES as err:
             reraise_foreign(err)
@@ -241,9 +241,9 @@ class ChunkSender:
         """Time limit of its connection."""
         return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
 
-    def _hurry(self) -> green.OioTimeout:
-        limit = _Hurry(CONNECTING_AGAIN_SECONDS if self.is_hurried() else None)
-        limit.is_needless = self.is_hurried
+    def _short_timeout(self) -> green.OioTimeout:
+        limit = _ExpendableTimeout(CONNECTING_AGAIN_SECONDS if self.is_expendable() else None)
+        limit.is_expendable = self.is_expendable
         return limit
 
     def connect(self) -> Connection:
@@ -302,15 +302,15 @@ class ChunkSender:
         return block
 
     def _send(self, conn: Connection, block: bytes | Pieces) -> None:
-        pace = self._pace
-        pace.begin()
+        timeouts = self._step_timeouts
+        timeouts.begin()
         if isinstance(block, tuple):
             if takes_pieces(conn):
-                conn.send(block, pace)
+                conn.send(block, timeouts)
                 return
             block = b"".join(block)
         for begin in range(0, len(block), STEP):
-            with pace(begin):
+            with timeouts(begin):
                 conn.send(block[begin : begin + STEP])
 
     def _finish(self, end: bytes) -> None:
@@ -417,7 +417,7 @@ class ChunkSender:
     @property
     def progress(self) -> tuple[bool, int, int]:
         """Value that changes when a connection is made, and when the server takes data."""
-        return self.is_connected, self._pace.steps, self._queue.qsize()
+        return self.is_connected, self._step_timeouts.steps, self._queue.qsize()
 
     def has_taken_all(self) -> bool:
         """Whether everything that was queued so far is sent, or about to be."""

@@ -58,7 +58,7 @@ class DemonstrateSandbox(_Sandbox):
     command = ["demo"]
 
 
-class TormentSandbox(_Sandbox):
+class RunChaos(_Sandbox):
     """Let threads do everything at once in an embedded namespace that fails, and check all results."""
 
     command = ["chaos"]
@@ -66,7 +66,7 @@ class TormentSandbox(_Sandbox):
 
 COMMANDS: dict[str, type[Base]] = {
     "config": ShowSettings,
-    "sandbox chaos": TormentSandbox,
+    "sandbox chaos": RunChaos,
     "sandbox demo": DemonstrateSandbox,
     "sandbox run": RunSandbox,
 }

@@ -27,7 +27,7 @@ from oio.common.constants import (
 )
 from oio.common.easy_value import int_value, text_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
-from oio.common.http_lazy import QuickResponse
+from oio.common.http_lazy import LazyResponse
 from oio.common.http_pools import request_timeout
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
@@ -456,8 +456,8 @@ def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) 
     error = exc.from_response(resp, answer, reqid=reqid)
     error.reqid, error.service = reqid, service
     # All the headers take long to make, and no other is wanted.
-    is_quick = type(resp) is QuickResponse
-    asked = resp.header("retry-after") if is_quick else getattr(resp, "headers", {}).get("Retry-After")
+    is_lazy = type(resp) is LazyResponse
+    asked = resp.header("retry-after") if is_lazy else getattr(resp, "headers", {}).get("Retry-After")
     if asked:
         error.retry_after = seconds_asked(asked)
     return error

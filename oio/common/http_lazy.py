@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that are read in few steps, and become those of urllib3 when they must."""
+"""Lazy responses: read in few steps, and completed as those of urllib3 only when somebody needs that."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import urllib3
 from oio.common.http_heads import HTTPResponse
 
 
-class QuickResponse(urllib3.HTTPResponse):
+class LazyResponse(urllib3.HTTPResponse):
     """An answer that only becomes a whole response of urllib3 when somebody needs one.
 
-    Our clients need its status, its headers, and its body: in one piece, see :meth:`body_of`, or in blocks,
-    see :meth:`block_of`. To make the rest takes as long as all that.
+    Our clients need its status, its headers, and its body: in one piece, see :meth:`read_body`, or in blocks,
+    see :meth:`read_block`. To make the rest takes as long as all that.
 
     :param answer: whose head was read
     :param pool: that the connection is given back to
@@ -53,7 +53,7 @@ class QuickResponse(urllib3.HTTPResponse):
         """Get a header, given in lower case; empty without one."""
         return ", ".join(self._answer.index.get(name, ("",))[1:])
 
-    def body_of(self, limit: int) -> bytes | None:
+    def read_body(self, limit: int) -> bytes | None:
         """Read a plain body, and give the connection back; None for another kind, or one that was read.
 
         :param limit: bytes of the largest body that is taken
@@ -64,7 +64,7 @@ class QuickResponse(urllib3.HTTPResponse):
         self._data = data = self._take(None)
         return data
 
-    def block_of(self, size: int) -> bytes | None:
+    def read_block(self, size: int) -> bytes | None:
         """Read the next bytes of a plain body, and give the connection back after the last ones.
 
         :param size: largest number of bytes; fewer come when the connection has ended

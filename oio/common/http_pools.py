@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import resolve_cert_reqs
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_heads import HTTPResponse, check_name, host_of, request_head
-from oio.common.http_lazy import QuickResponse
+from oio.common.http_lazy import LazyResponse
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
 _LARGE = 65536
@@ -363,7 +363,7 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             connection.timeout, is_sent = reading, True
             if reading == 0:
                 raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
-            response = QuickResponse(connection.answer(), self, connection, method, target)
+            response = LazyResponse(connection.answer(), self, connection, method, target)
         except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
             self._discard(connection)
             failure: Exception

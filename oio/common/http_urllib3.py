@@ -23,7 +23,7 @@ from oio.common import green
 from oio.common.arguments import WrongType
 from oio.common.easy_value import float_value, int_value
 from oio.common.http_heads import is_target
-from oio.common.http_lazy import QuickResponse
+from oio.common.http_lazy import LazyResponse
 from oio.common.http_pools import (
     GreenHTTPConnectionPool,
     GreenHTTPSConnectionPool,
@@ -94,7 +94,7 @@ class _GreenRetry(urllib3.Retry):
     def sleep(self, response: Any = None) -> None:
         seconds = (response and self.get_retry_after(response)) or self.get_backoff_time()
         if seconds > 0:
-            green.adopt_thread()
+            green.ensure_hub()
             green.sleep(seconds)
 
 
@@ -266,7 +266,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
     :param reqid: ID of the request, for the exception
     :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
     """
-    if type(resp) is QuickResponse and (read := resp.body_of(limit)) is not None:
+    if type(resp) is LazyResponse and (read := resp.read_body(limit)) is not None:
         return read
     # Not isinstance(): a mock says that it is of the class that it stands for.
     if not issubclass(type(resp), urllib3.HTTPResponse):
@@ -311,12 +311,12 @@ def is_made_up(resp: object) -> bool:
 
     Nothing can be lost on its way: it may lack parts that a real one has.
     """
-    return type(resp) is not QuickResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
+    return type(resp) is not LazyResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
 
 
 def is_page(resp: Any) -> bool:
     """Tell a web page of another server from the answer of a service of the namespace."""
-    if type(resp) is QuickResponse:
+    if type(resp) is LazyResponse:
         kind = resp.header("content-type")
     else:
         kind = str(getattr(resp, "headers", {}).get("Content-Type", ""))

@@ -36,7 +36,7 @@ def _draw(below: int) -> int:
 
 
 def _sleep(seconds: float) -> None:
-    green.adopt_thread()
+    green.ensure_hub()
     green.sleep(seconds)
 
 

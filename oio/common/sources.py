@@ -425,7 +425,7 @@ class _Pauses:
             if time.monotonic() - begin > _FIRST_PAUSE:
                 return
         else:
-            green.adopt_thread()
+            green.ensure_hub()
         green.sleep(min(left, self._pause))
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 

@@ -40,7 +40,7 @@ def read(client, **options):
 
 
 def wait_for(condition):
-    green.adopt_thread()
+    green.ensure_hub()
     while not condition():
         green.sleep(0)
 

@@ -18,7 +18,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_api import HttpApi
-from oio.common.http_lazy import QuickResponse
+from oio.common.http_lazy import LazyResponse
 from oio.common.http_pools import GreenHTTPConnectionPool, KeptConnectionDied
 from oio.common.http_urllib3 import (
     SafePoolManager,
@@ -314,11 +314,11 @@ def test_answer_of_a_kept_connection_can_be_streamed():
         manager.clear()
 
 
-def of_kept_connection(manager: Any, url: str) -> QuickResponse:
+def of_kept_connection(manager: Any, url: str) -> LazyResponse:
     """The answer to a second request, over the connection of the first."""
     assert read_whole("GET", manager.request("GET", url, headers={}, **UNREAD), 1000) == b"first"
     answer = manager.request("GET", url, headers={}, **UNREAD)
-    assert type(answer) is QuickResponse
+    assert type(answer) is LazyResponse
     return answer
 
 
@@ -338,9 +338,9 @@ def test_blocks_of_an_answer_leave_its_connection_to_the_next_request():
     with serving(answering_twice(lambda peer: peer.answer(200, b"abcdef"))) as server:
         url = f"http://{server.address}/route"
         answer = of_kept_connection(manager, url)
-        assert [answer.block_of(size) for size in (4, 4)] == [b"abcd", b"ef"]
+        assert [answer.read_block(size) for size in (4, 4)] == [b"abcd", b"ef"]
         assert answer.closed
-        assert answer.block_of(4) is None
+        assert answer.read_block(4) is None
         assert answer.read(4) == b""
         assert b"/route" in manager.request("GET", url, headers={}, **UNREAD).read()
         assert server.connections == 1
@@ -351,7 +351,7 @@ def test_rest_of_an_answer_that_was_read_in_blocks_is_read_as_any_other():
     manager = get_pool_manager()
     with serving(answering_twice(lambda peer: peer.answer(200, b"abcdef"))) as server:
         answer = of_kept_connection(manager, f"http://{server.address}/route")
-        assert answer.block_of(2) == b"ab"
+        assert answer.read_block(2) == b"ab"
         assert (answer.tell(), answer.length_remaining) == (2, 4)
         assert answer.read() == b"cdef"
         assert answer.closed
@@ -364,9 +364,9 @@ def test_answer_that_ends_early_gives_what_there_is_and_fails_then():
     with serving(answering_twice(short, to_others=Peer.wait_until_gone), answer_all) as server:
         url = f"http://{server.address}/route"
         answer = of_kept_connection(manager, url)
-        assert answer.block_of(8) == b"abc"
+        assert answer.read_block(8) == b"abc"
         with pytest.raises(urllib3.exceptions.ProtocolError, match="IncompleteRead"):
-            answer.block_of(8)
+            answer.read_block(8)
         assert b"/route" in manager.request("GET", url, headers={}, **UNREAD).read()
         assert server.connections == 2
         manager.clear()
@@ -411,7 +411,7 @@ def test_pool_that_another_thread_closes_is_told_as_such():
 def test_answer_with_a_body_that_needs_care_gives_no_blocks(kind):
     manager = get_pool_manager()
     with serving(answering_twice(ANSWERS[kind], to_others=Peer.wait_until_gone)) as server:
-        assert of_kept_connection(manager, f"http://{server.address}/route").block_of(100) is None
+        assert of_kept_connection(manager, f"http://{server.address}/route").read_block(100) is None
         manager.clear()
 
 

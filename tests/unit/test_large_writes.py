@@ -16,7 +16,7 @@ import pytest
 from oio.api.ec import EcMetachunkWriter
 from oio.api.io import http_connect
 from oio.api.replication import ReplicatedWriteHandler
-from oio.blob.sender import STEP, _Pace
+from oio.blob.sender import STEP, _StepTimeouts
 from oio.common.green import create_ssl_context
 from oio.common.http_eventlet import POOL
 from oio.common.storage_method import STORAGE_METHODS
@@ -148,18 +148,18 @@ def test_erasure_coding_asks_for_whole_segments():
 
 def test_time_limit_of_a_large_block_begins_anew_with_each_step():
     now = [0.0]
-    pace = _Pace(lambda: 10.0, lambda: now[0])
+    timeouts = _StepTimeouts(lambda: 10.0, lambda: now[0])
 
     def seconds(at: float, sent: int) -> float:
         now[0] = at
-        with pace(sent) as limit:
+        with timeouts(sent) as limit:
             return float(limit.seconds)
 
-    pace.begin()
+    timeouts.begin()
     assert [seconds(0.0, 0), seconds(4.0, STEP - 1)] == [10.0, 6.0]
     assert [seconds(9.0, STEP), seconds(30.0, STEP + 1)] == [10.0, 0.0]
-    assert pace.steps == 2
-    pace.begin()
+    assert timeouts.steps == 2
+    timeouts.begin()
     assert seconds(30.0, 0) == 10.0
 
 

@@ -571,10 +571,10 @@ def test_sender_that_has_failed_does_not_wait_for_the_garbage_collector(unreacha
         with unreachable() as address:
             chunk = Chunk.of({"url": f"http://{address}/0A", "pos": "0", "size": 0, "hash": ""})
             sender = ChunkSender(chunk, {}, Options())
-            sender.is_hurried = lambda sender=sender: sender.error is None
+            sender.is_expendable = lambda sender=sender: sender.error is None
             sender.run()
         assert sender.error is not None
-        sender.is_hurried = bool
+        sender.is_expendable = bool
         seen = weakref.ref(sender)
         del sender
         assert seen() is None

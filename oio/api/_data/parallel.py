@@ -93,7 +93,7 @@ class ParallelWriter(abc.ABC):
         senders = self._current = self._senders(left)
         hedging = self._options.hedging
         if hedging is not None and hedging.knows_late:
-            self._hurry(senders, hedging)
+            self._mark_expendable(senders, hedging)
         transferred: int | None = None
         checksum = ""
         try:
@@ -109,7 +109,7 @@ class ParallelWriter(abc.ABC):
             self.outcomes = []
             for sender in senders:
                 # Its functions refer to the other senders: only the garbage collector would free them.
-                sender.others_are_enough = sender.is_hurried = bool
+                sender.others_are_enough = sender.is_expendable = bool
                 sender.close()
                 known = transferred if sender.error is None else None
                 self.outcomes.append(sender.outcome(known, checksum or sender.received_hash))
@@ -140,7 +140,7 @@ class ParallelWriter(abc.ABC):
             self._wait_for(senders, done, checksum)
         return count, checksum
 
-    def _hurry(self, senders: list[ChunkSender], hedging: Hedging) -> None:
+    def _mark_expendable(self, senders: list[ChunkSender], hedging: Hedging) -> None:
         """Give less time to connect to servers that were late before, as long as the others are a quorum."""
         late = [sender for sender in senders if hedging.is_late(sender.netloc)]
         others = [sender for sender in senders if sender not in late]
@@ -150,7 +150,7 @@ class ParallelWriter(abc.ABC):
 
         if self._options.write_grace is not None:
             for sender in late:
-                sender.is_hurried = are_enough
+                sender.is_expendable = are_enough
 
     def _wait_for_connections(self, senders: list[ChunkSender], ready: Any) -> None:
         """Wait until a quorum is connected to, and a moment for the others, unless they were late before.
@@ -165,7 +165,7 @@ class ParallelWriter(abc.ABC):
             missing = [sender for sender in senders if sender.error is None and not sender.is_connected]
             if len(senders) - len(self._failures) - len(missing) < self._request.quorum:
                 left = None
-            elif all(sender.is_hurried() for sender in missing):
+            elif all(sender.is_expendable() for sender in missing):
                 return
             else:
                 now = time.monotonic()

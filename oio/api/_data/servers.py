@@ -63,7 +63,7 @@ def delete_chunks(
         again = [chunk for chunk in absent if chunk["url"] in late]
         left = options.limits.left()
         if again and (left is None or left > _LATE_PUT):
-            green.adopt_thread()
+            green.ensure_hub()
             green.sleep(_LATE_PUT)
             if not is_doomed():
                 return
@@ -86,7 +86,7 @@ def _owned(stores: Stores, chunks: list[ChunkDict], owner: str, options: Options
             stores.logger.warning("Chunk %s may be left: %s", chunk["url"], err, extra=event.fields())
             return False
 
-    green.adopt_thread()
+    green.ensure_hub()
     with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
         threads = [pool.spawn(may_be_deleted, chunk) for chunk in chunks]
         return [chunk for chunk, thread in zip(chunks, threads, strict=True) if thread.wait()]

@@ -22,9 +22,9 @@ from oio.api._operations.paging import (
     all_containers,
     all_entries,
     container_page,
-    folding,
+    fold_names,
     object_page,
-    patiently,
+    with_retries,
 )
 from oio.common.exceptions import OioException
 from oio.common.not_found import raise_if_no_account, raise_if_no_container
@@ -223,9 +223,9 @@ class ListingApi(ApiBase):
             )
 
         explain = partial(raise_if_no_container, container=container or options.cid)
-        pages = _explained(patiently(list_page, options), explain, options)
+        pages = _explained(with_retries(list_page, options), explain, options)
         if versions and delimiter:
-            pages = folding(pages, delimiter, prefix)
+            pages = fold_names(pages, delimiter, prefix)
         return all_entries(pages, page_size, marker or None, whole_names=bool(versions))
 
     # --- containers ---
@@ -332,7 +332,7 @@ class ListingApi(ApiBase):
             )
 
         explain = partial(raise_if_no_account, account=account)
-        pages = _explained(patiently(list_page, options), explain, options)
+        pages = _explained(with_retries(list_page, options), explain, options)
         return all_containers(pages, page_size, marker or None)
 
 

@@ -213,7 +213,7 @@ def listed_versions(
     :param prefix: only names with this prefix
     :raises OioException: an object has more versions than a page can hold, and the service is of 7.3
     """
-    pages = patiently(partial(version_page, client, account, container, prefix), options)
+    pages = with_retries(partial(version_page, client, account, container, prefix), options)
     return cast("Iterator[ListedObject]", all_entries(pages, whole_names=True))
 
 
@@ -251,7 +251,7 @@ def all_entries(
                         raise exc.OioException(f"object {name!r} has more than {limit} versions")
                     limit = min(limit * 2, _MAX_PAGE_SIZE)
                     continue
-                border = Marker(_border(entries[-1]))
+                border = Marker(_marker_after(entries[-1]))
             else:
                 border = _end_of(page, entries)
             if after is not None and not border.is_after(after):
@@ -265,11 +265,11 @@ def _end_of(page: ObjectListing, entries: list[Entry]) -> Marker:
     """Marker of the next page."""
     end = Marker(page["next_marker"], page.get("next_version_marker"))
     # The marker may be a name inside the last prefix, whose other names must be skipped.
-    border = max([end.name, *map(_border, entries[-1:])])
+    border = max([end.name, *map(_marker_after, entries[-1:])])
     return end if border == end.name else Marker(border)
 
 
-def folding(
+def fold_names(
     list_page: ListPage[ObjectListing], delimiter: str, prefix: str | None
 ) -> ListPage[ObjectListing]:
     """Fold names into prefixes as the service does it, which loses versions when it does it itself.
@@ -302,14 +302,14 @@ def _by_name(page: ObjectListing) -> list[Entry]:
     prefixes: list[ListedPrefix] = [{"prefix": prefix} for prefix in page.get("prefixes", ())]
     entries: list[Entry] = [*page["objects"], *prefixes]
     # The sort is stable: versions stay in their order.
-    return sorted(entries, key=_place) if prefixes else entries
+    return sorted(entries, key=_sort_key) if prefixes else entries
 
 
-def _place(entry: Entry) -> str:
+def _sort_key(entry: Entry) -> str:
     return entry["prefix"] if "prefix" in entry else entry["name"]
 
 
-def _border(entry: Entry) -> str:
+def _marker_after(entry: Entry) -> str:
     """Marker of what follows an entry."""
     return f"{entry['prefix']}{_LAST}" if "prefix" in entry else entry["name"]
 
@@ -340,7 +340,7 @@ def container_page(
     rows: list[ContainerRow] = []
     wanted = limit or PAGE_SIZE
     after = marker
-    narrow = _Narrowing(prefix or "", delimiter or "", s3_buckets_only, marker)
+    narrow = _ContainerFilter(prefix or "", delimiter or "", s3_buckets_only, marker)
     while True:
         body = client.container_list(
             account,
@@ -366,16 +366,16 @@ def container_page(
         rows += narrow.narrowed(listed)
         if not truncated or len(rows) >= wanted:
             return rows[:wanted]
-        after = _further(after, narrow.end_of(listed))
+        after = _next_marker(after, narrow.end_of(listed))
 
 
-def _further(after: str | None, following: str | None) -> str:
+def _next_marker(after: str | None, following: str | None) -> str:
     if following is None or (after is not None and following <= after):
         raise exc.OioProtocolError(f"the listing is truncated, and does not go on after {after!r}")
     return following
 
 
-class _Narrowing:
+class _ContainerFilter:
     """Choice and folding of the rows of containers, over several pages.
 
     :param marker: only names after this one; if it is a prefix, none that it stands for
@@ -472,7 +472,7 @@ def _iterate(step: Callable[[Marker | None], _Step[_T]], marker: Marker | None) 
             return
 
 
-def patiently(
+def with_retries(
     list_page: Callable[[Options, int | None, Marker | None], _P], options: Options
 ) -> ListPage[_P]:
     """Ask again for a page that failed: a long listing must not fail for it (pitfall 91).

@@ -38,7 +38,7 @@ def describe_chunks(
     # The read timeout bounds each request; the caller may take its time between two of them.
     options = options.per_request()
     strategy = _strategy_of(services, meta, cid, options)
-    for chunk in sorted(located, key=_place):
+    for chunk in sorted(located, key=_sort_key):
         try:
             known = strategy.head(Chunk.of(chunk), True, options)
         except exc.OioException as err:
@@ -111,6 +111,6 @@ def _strategy_of(services: Services, meta: JsonMapping, cid: str, options: Optio
     return strategy_for(chunk_method, services, cid, options)
 
 
-def _place(chunk: JsonMapping) -> tuple[int, int]:
+def _sort_key(chunk: JsonMapping) -> tuple[int, int]:
     known = Chunk.of(chunk)
     return known.position, known.index or 0

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from oio.api._operations.paging import Marker, all_containers, container_page, listed_versions, patiently
+from oio.api._operations.paging import Marker, all_containers, container_page, listed_versions, with_retries
 from oio.api._operations.presence import count_missing
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -55,7 +55,7 @@ def refresh_account(services: Services, account: str, options: Options) -> None:
         after = None if marker is None else marker.name
         return container_page(services.account, account, options, limit=limit, marker=after)
 
-    for name, *_ in all_containers(patiently(list_page, options)):
+    for name, *_ in all_containers(with_retries(list_page, options)):
         try:
             refresh_container(services, account, name, REFRESH_ATTEMPTS, options)
         except exc.NotFound:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oio.common.green._imported import Timeout, eventlet_hubs, getcurrent
-from oio.common.green._threads import GuestHub, adopt_thread, get_hub, local
+from oio.common.green._threads import GuestHub, ensure_hub, get_hub, local
 
 
 class Timer:
@@ -76,7 +76,7 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         self.timer = None
         if seconds is None:
             # The block may wait all the same.
-            adopt_thread()
+            ensure_hub()
         else:
             self.timer = Timer(seconds, _strike, (weakref.ref(self), getcurrent()))
 

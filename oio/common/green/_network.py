@@ -18,7 +18,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from oio.common.green._imported import eventlet_hubs, getcurrent, green_ssl, patcher, socket
-from oio.common.green._threads import GuestHub, adopt_thread, get_hub, local, sleep
+from oio.common.green._threads import GuestHub, ensure_hub, get_hub, local, sleep
 from oio.common.http_heads import HTTPResponse, host_of
 from oio.common.interruptions import reraise_interruption
 
@@ -197,7 +197,7 @@ def create_connection(
     :raises OSError: when no address accepts
     """
     if not getattr(local, "known", False):
-        adopt_thread()
+        ensure_hub()
     host, port = address
     error: OSError | None = None
     try:
@@ -440,7 +440,7 @@ def wait_readable(descriptor: int, seconds: float) -> None:
 
     :param descriptor: of a kind that can be waited for
     """
-    adopt_thread()
+    ensure_hub()
     try:
         eventlet_hubs.trampoline(descriptor, read=True, timeout=seconds, timeout_exc=_NotReady)
     except _NotReady:

@@ -232,7 +232,7 @@ def _leave_to_parent(hub: Any) -> None:
     _FORKED_HUBS.append(hub)
 
 
-def adopt_thread() -> None:
+def ensure_hub() -> None:
     """Give the current OS thread a hub, closed when the thread ends, unless it has one already.
 
     :raises OioException: no descriptor is left for it
@@ -249,7 +249,7 @@ def adopt_thread() -> None:
 
 def get_hub() -> Any:
     """The hub of the current OS thread."""
-    adopt_thread()
+    ensure_hub()
     return eventlet_hubs.get_hub()
 
 
@@ -269,7 +269,7 @@ if hasattr(os, "register_at_fork"):
 
 def sleep(seconds: float = 0) -> None:
     """Let the other green threads of this OS thread run, for some seconds or for one turn."""
-    adopt_thread()
+    ensure_hub()
     greenthread.sleep(seconds)
 
 
