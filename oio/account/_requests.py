@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect, reading_answer
-from oio.common.checks import check_flag
+from oio.common.arguments import check_flag
 from oio.common.events import FAILED_OVER, RETRIED, tell
 from oio.common.http_api import NO_DATA, HttpApi
 from oio.common.limits import Limits

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oio.account._requests import AccountRequests
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect, reading_answer
-from oio.common.arguments import WrongType
-from oio.common.utils import shorten
+from oio.common.arguments import wrong_type
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,7 +80,7 @@ class AccountClient(AccountRequests):
         :returns: as :meth:`account_show`; services of 2026 leave out the ``regions`` here
         """
         if not isinstance(prefix, (str, type(None))):
-            raise WrongType(f"prefix must be a str, not {type(prefix).__name__}: {shorten(prefix)}")
+            raise wrong_type("prefix", "a str", prefix)
         names, rows = self._accounts({"prefix": prefix, "stats": "true"}, kwargs)
         for name in names:
             if name.startswith(prefix or ""):

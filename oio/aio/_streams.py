@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from oio.aio._workers import Job, Workers, insist
 from oio.common import exceptions as exc
-from oio.common.arguments import WrongType
+from oio.common.arguments import wrong_type
 from oio.common.block_reader import ClosedFile
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,7 +95,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
         :raises ClosedFile: the stream was closed
         """
         if size is not None and not isinstance(size, int):
-            raise WrongType(f"size must be an int, not {type(size).__name__}: {shorten(size)}")
+            raise wrong_type("size", "an int", size)
         if self.closed:
             raise ClosedFile("read of a closed stream")
         if size is None or size < 0:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from oio.aio._workers import Lane, insist_until
 from oio.common import green
-from oio.common.arguments import WrongType
-from oio.common.utils import shorten
+from oio.common.arguments import WrongType, shorten
 from oio.transfer import Progress, Result, Transfer, TransferCancelled, TransferConfig
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from oio.api._data.source import Source
 from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, reraise_foreign
 from oio.common import green
 from oio.common.answers import JsonObject
-from oio.common.checks import check_framing
+from oio.common.arguments import check_framing
 from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict, Failure, note_outcomes
 from oio.common.options import Options

@@ -21,7 +21,7 @@ from oio.api._facade.option_checks import check_limit_of_time, check_option
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.scores import REFRESH_DELAY
 from oio.blob.client import BlobClient
-from oio.common.arguments import WrongValue
+from oio.common.arguments import WrongValue, shorten
 from oio.common.client import ProxyClient
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.decorators import (
@@ -40,7 +40,6 @@ from oio.common.http_urllib3 import (
 )
 from oio.common.options import KNOWN_NAMES
 from oio.common.storage_functions import _sort_chunks
-from oio.common.utils import shorten
 from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient

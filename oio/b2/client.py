@@ -19,7 +19,7 @@ from oio.b2.names import DEFAULT_MIME_TYPE, Description, check_file_name
 from oio.b2.retry import Backoff
 from oio.b2.session import B2Limits, B2Session, Body, FileBody, JsonObject, decode_json
 from oio.b2.sizes import PART_SIZE
-from oio.common.checks import check_framing
+from oio.common.arguments import check_framing
 from oio.common.events import Watcher
 from oio.common.limits import check_seconds
 from oio.common.sources import Readable, bytes_of, check_limit

@@ -22,7 +22,7 @@ from oio.blob.events import note_failure
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonObject
-from oio.common.checks import check_framing
+from oio.common.arguments import check_framing
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.options import Options

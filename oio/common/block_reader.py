@@ -7,8 +7,7 @@ import abc
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from oio.common.arguments import WrongType, WrongValue
-from oio.common.utils import shorten
+from oio.common.arguments import WrongValue, wrong_type
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -49,7 +48,7 @@ class BlockReader(Iterator[bytes]):
         :raises ClosedFile: it was closed
         """
         if size is not None and not isinstance(size, int):
-            raise WrongType(f"size must be an int, not {type(size).__name__}: {shorten(size)}")
+            raise wrong_type("size", "an int", size)
         self._check_open()
         if size is None or size < 0:
             return b"".join(self)

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject
+from oio.common.arguments import shorten
 from oio.common.configuration import load_namespace_conf
 from oio.common.events import FAILED_OVER, Event, outcome_of
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import is_page, nothing_was_sent
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import refuse_stranger
+from oio.common.arguments import FRAMING_HEADERS, check_flag, check_framing
 from oio.common.bodies import decode_body, encode_body, encode_query
-from oio.common.checks import FRAMING_HEADERS, check_flag, check_framing
 from oio.common.constants import (
     ADMIN_HEADER,
     FORCEMASTER_HEADER,

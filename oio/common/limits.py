@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.arguments import WrongValue
+from oio.common.arguments import WrongValue, shorten
 from oio.common.constants import CONNECTION_TIMEOUT, READ_TIMEOUT
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import float_value
-from oio.common.utils import shorten
 
 CHUNK_CONNECTION_TIMEOUT = 10.0
 """Seconds to connect to a chunk server."""

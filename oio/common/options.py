@@ -9,7 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from oio.common.checks import check_framing
+from oio.common.arguments import check_framing
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value

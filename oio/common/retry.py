@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from oio.common import green
-from oio.common.arguments import WrongType, WrongValue
+from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.easy_value import int_value
 from oio.common.exceptions import (
     OioException,
@@ -23,7 +23,6 @@ from oio.common.exceptions import (
 )
 from oio.common.http_urllib3 import is_untrusted
 from oio.common.limits import Limits
-from oio.common.utils import shorten
 
 _T = TypeVar("_T")
 
@@ -85,7 +84,7 @@ class Retry:
         for name, lowest in (("attempts", 1), ("changes", 1), ("patience", 0), ("unit", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise WrongType(f"{name} must be a number, not {type(value).__name__}: {shorten(value)}")
+                raise wrong_type(name, "a number", value)
             if lowest and isinstance(value, float):
                 raise WrongType(f"{name} must be a whole number: {value}")
             if not value >= lowest:
@@ -95,7 +94,7 @@ class Retry:
         for name in ("on", "statuses", "final"):
             value = getattr(self, name)
             if not isinstance(value, tuple):
-                raise WrongType(f"{name} must be a tuple, not {type(value).__name__}: {shorten(value)}")
+                raise wrong_type(name, "a tuple", value)
 
     def times(self, request_attempts: int | str | None) -> Retry:
         """The same policy, with this number of attempts, also at changes.
@@ -150,7 +149,7 @@ def check_retry(name: str, value: object) -> Retry | None:
     """
     if value is None or isinstance(value, Retry):
         return value
-    raise WrongType(f"{name} must be an oio.common.retry.Retry, not {type(value).__name__}: {shorten(value)}")
+    raise wrong_type(name, "an oio.common.retry.Retry", value)
 
 
 def seconds_asked(retry_after: object) -> float | None:

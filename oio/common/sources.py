@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.arguments import WrongType, WrongValue
+from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.generator_io import GeneratorIO, WrongBlock
 from oio.common.interruptions import reraise_interruption
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from oio.common.checksums import Checksum
@@ -85,7 +84,7 @@ def check_limit(argument: str, size: object) -> int | None:
     if size is None:
         return None
     if isinstance(size, bool) or not isinstance(size, int):
-        raise WrongType(f"{argument} must be an int, not {type(size).__name__}: {shorten(size)}")
+        raise wrong_type(argument, "an int", size)
     if size < -1:
         raise WrongValue(f"{argument} must be a number of bytes, or -1 when it is unknown: {size}")
     return None if size == -1 else size

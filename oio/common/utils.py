@@ -141,16 +141,6 @@ def compute_chunk_id(
     return new_hash(hash_algo, encode(key), usedforsecurity=False).hexdigest().upper()
 
 
-def shorten(value: object) -> str:
-    """Show a value in a message, but not all of a very long one.
-
-    >>> shorten("abc")
-    "'abc'"
-    """
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
-
-
 class CallingLine(NamedTuple):
     """A line of a program.
 

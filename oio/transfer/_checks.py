@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 from typing import TypeAlias
 
-from oio.common.arguments import WrongType, WrongValue
-from oio.common.utils import shorten
+from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.transfer._config import Remote, TransferConfig
 from oio.transfer._target_files import TargetFile
 
@@ -16,7 +15,7 @@ Path: TypeAlias = "str | os.PathLike[str]"
 
 def check_settings(config: object, interval: object, on_progress: object, on_result: object) -> None:
     if config is not None and not isinstance(config, TransferConfig):
-        raise WrongType(f"config must be a TransferConfig, not {type(config).__name__}: {shorten(config)}")
+        raise wrong_type("config", "a TransferConfig", config)
     for name, callback in (("on_progress", on_progress), ("on_result", on_result)):
         if callback is not None and not callable(callback):
             raise WrongType(f"{name} must be callable: {shorten(callback)}")
@@ -28,7 +27,7 @@ def check_path(argument: str, value: object) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
-        raise WrongType(f"{argument} must be a path, not {type(value).__name__}: {shorten(value)}")
+        raise wrong_type(argument, "a path", value)
     if not value or "\0" in value:
         raise WrongValue(f"{argument} must be a path: {value!r}")
     return value

@@ -7,8 +7,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias, TypedDict
 
-from oio.common.arguments import WrongType, WrongValue
-from oio.common.utils import shorten
+from oio.common.arguments import WrongValue, shorten, wrong_type
 
 Compare: TypeAlias = Literal["size+mtime", "checksum"]
 Overwrite: TypeAlias = Literal["changed", "always", "never"]
@@ -71,12 +70,12 @@ class TransferConfig:
             if name == "bandwidth" and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
-                raise WrongType(f"{name} must be an int, not {type(value).__name__}: {shorten(value)}")
+                raise wrong_type(name, "an int", value)
             if not lowest <= value <= highest:
                 raise WrongValue(f"{name} must be from {lowest} to {highest}: {shorten(value)}")
         delay: object = self.retry_delay
         if isinstance(delay, bool) or not isinstance(delay, (int, float)):
-            raise WrongType(f"retry_delay must be a number, not {type(delay).__name__}: {shorten(delay)}")
+            raise wrong_type("retry_delay", "a number", delay)
         if not 0 <= delay < math.inf:
             raise WrongValue(f"retry_delay must be a number of seconds, 0 at least: {delay}")
         for name in (field.name for field in fields(self) if field.type == "bool"):
@@ -85,7 +84,7 @@ class TransferConfig:
         check_choice("compare", self.compare, COMPARE)
         policy: object = self.policy
         if policy is not None and not isinstance(policy, str):
-            raise WrongType(f"policy must be a str, not {type(policy).__name__}: {shorten(policy)}")
+            raise wrong_type("policy", "a str", policy)
 
 
 class CallLimits(TypedDict, total=False):
@@ -121,7 +120,7 @@ class Remote:
 def check_text(argument: str, value: object) -> str:
     """Refuse a value that is not a str."""
     if not isinstance(value, str):
-        raise WrongType(f"{argument} must be a str, not {type(value).__name__}: {shorten(value)}")
+        raise wrong_type(argument, "a str", value)
     return value
 
 
@@ -135,7 +134,7 @@ def check_name(argument: str, value: object) -> str:
 def check_flag(argument: str, value: object) -> bool:
     """Refuse a value that is not a bool."""
     if not isinstance(value, bool):
-        raise WrongType(f"{argument} must be True or False, not {type(value).__name__}: {shorten(value)}")
+        raise wrong_type(argument, "True or False", value)
     return value
 
 
@@ -148,7 +147,5 @@ def check_choice(argument: str, value: object, allowed: tuple[str, ...]) -> None
 def check_remote(argument: str, value: object) -> Remote:
     """Refuse a value that is not a `Remote`."""
     if not isinstance(value, Remote):
-        raise WrongType(
-            f"{argument} must be an oio.transfer.Remote, not {type(value).__name__}: {shorten(value)}"
-        )
+        raise wrong_type(argument, "an oio.transfer.Remote", value)
     return value

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from oio.common.arguments import WrongType, WrongValue
-from oio.common.utils import shorten
+from oio.common.arguments import WrongValue, wrong_type
 
 Patterns: TypeAlias = "str | Iterable[str]"
 
@@ -57,13 +56,11 @@ def _compiled(argument: str, given: object) -> re.Pattern[str] | None:
     if isinstance(given, str):
         given = (given,)
     if isinstance(given, (bytes, bytearray)) or not isinstance(given, Iterable):
-        raise WrongType(f"{argument} must be patterns, not {type(given).__name__}: {shorten(given)}")
+        raise wrong_type(argument, "patterns", given)
     expressions = []
     for pattern in given:
         if not isinstance(pattern, str):
-            raise WrongType(
-                f"{argument} must be patterns (str), not {type(pattern).__name__}: {shorten(pattern)}"
-            )
+            raise wrong_type(argument, "patterns (str)", pattern)
         if not pattern:
             raise WrongValue(f"{argument} must be patterns that are not empty: {pattern!r}")
         expressions.append(fnmatch.translate(f"{pattern}*" if pattern.endswith("/") else pattern))

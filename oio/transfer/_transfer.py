@@ -11,9 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from oio.common.arguments import WrongType, WrongValue
+from oio.common.arguments import WrongType, WrongValue, shorten
 from oio.common.limits import check_seconds
-from oio.common.utils import shorten
 from oio.transfer import _plans as plans
 from oio.transfer._checks import (
     Path,

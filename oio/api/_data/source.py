@@ -13,11 +13,10 @@ from typing import Any, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common import sources
-from oio.common.arguments import WrongType, WrongValue
+from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.generator_io import GeneratorIO
 from oio.common.limits import Limits
 from oio.common.sources import Readable, UnlimitedReader, bytes_of
-from oio.common.utils import shorten
 
 FileOrPath: TypeAlias = "Readable | str | bytes | PathLike[str] | None"
 """Binary file to upload, or its path."""
@@ -78,9 +77,7 @@ def _open_data(data: Any) -> AbstractContextManager[Readable]:
 
 def _readable(argument: str, source: Any) -> Readable:
     if not hasattr(source, "read"):
-        raise WrongType(
-            f"{argument} must be a path or a file, not {type(source).__name__}: {shorten(source)}"
-        )
+        raise wrong_type(argument, "a path or a file", source)
     if isinstance(source, io.TextIOBase):
         raise WrongType(f"{argument} must be opened in binary mode: {shorten(source)}")
     readable: Readable = source

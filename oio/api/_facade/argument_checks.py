@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from oio.common import constants
-from oio.common.arguments import WrongType, WrongValue
+from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES
 from oio.common.ranges import Range
-from oio.common.utils import shorten
 from oio.container._metadata import CHUNK_SYSMETA_PREFIX
 
 _MAX_BYTES = {
@@ -35,11 +34,11 @@ _SYSTEM_NUMBERS = {
 _VERSION = re.compile(r"-?[0-9]{1,23}")
 
 
-def wrong_type(argument: str, wanted: str, value: object) -> WrongType:
+def missing_or_wrong(argument: str, wanted: str, value: object) -> WrongType:
     """Make the exception for an argument that is missing, or of another type."""
     if value is None:
         return WrongType(f"{argument} is required ({wanted})")
-    return WrongType(f"{argument} must be {wanted}, not {type(value).__name__}: {shorten(value)}")
+    return wrong_type(argument, wanted, value)
 
 
 def check_text(argument: str, value: object) -> str:
@@ -48,7 +47,7 @@ def check_text(argument: str, value: object) -> str:
     :param argument: its name
     """
     if not isinstance(value, str):
-        raise wrong_type(argument, "a str", value)
+        raise missing_or_wrong(argument, "a str", value)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as err:
@@ -82,7 +81,7 @@ def check_names(argument: str, values: object, kind: str) -> list[str]:
     :param kind: see :func:`check_name`
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, (list, tuple, Iterable)):
-        raise wrong_type(argument, "an iterable of names", values)
+        raise missing_or_wrong(argument, "an iterable of names", values)
     return [check_name(kind, value) for value in values]
 
 
@@ -104,7 +103,7 @@ def check_content_id(argument: str, value: object) -> str:
 def check_version(argument: str, value: object) -> int | str:
     """Refuse a value that is no version of an object: an integer, or its decimal digits (pitfall 119)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise wrong_type(argument, "an int or a str", value)
+        raise missing_or_wrong(argument, "an int or a str", value)
     if not _VERSION.fullmatch(str(value)):
         raise WrongValue(f"{argument} must be an integer: {shorten(value)}")
     return value
@@ -113,7 +112,7 @@ def check_version(argument: str, value: object) -> int | str:
 def check_versions_of(argument: str, values: object) -> list[tuple[str, int | str | None]]:
     """Refuse anything but names of objects, and tuples of name and version."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise wrong_type(argument, "an iterable of names, or of tuples of name and version", values)
+        raise missing_or_wrong(argument, "an iterable of names, or of tuples of name and version", values)
     found: list[tuple[str, int | str | None]] = []
     for value in values:
         name, version = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
@@ -164,7 +163,7 @@ def _integer_of(argument: str, value: object) -> int | None:
 def check_size(argument: str, value: object) -> int:
     """Refuse a value that is no number of bytes, or below 0."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise wrong_type(argument, "an int", value)
+        raise missing_or_wrong(argument, "an int", value)
     if value < 0:
         raise WrongValue(f"{argument} must not be negative: {value}")
     return value
@@ -173,7 +172,7 @@ def check_size(argument: str, value: object) -> int:
 def check_integer(argument: str, value: object) -> int | None:
     """Refuse a value that is no integer; None stands for the default."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise wrong_type(argument, "an int", value)
+        raise missing_or_wrong(argument, "an int", value)
     return value
 
 
@@ -201,7 +200,7 @@ def check_properties(argument: str, properties: object) -> dict[str, str]:
     if properties is None:
         return {}
     if not isinstance(properties, (dict, Mapping)):
-        raise wrong_type(argument, "a dict", properties)
+        raise missing_or_wrong(argument, "a dict", properties)
     for key, value in properties.items():
         _check_key(argument, key)
         if not isinstance(value, str):
@@ -229,7 +228,7 @@ def check_system(argument: str, system: object) -> dict[str, str]:
 def check_property_names(argument: str, names: object) -> list[str]:
     """Refuse names of properties that are a single text, or hold something else than text."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-        raise wrong_type(argument, "an iterable of names", names)
+        raise missing_or_wrong(argument, "an iterable of names", names)
     return [check_text(argument, name) for name in names]
 
 
@@ -269,7 +268,7 @@ def check_ranges(ranges: object) -> list[Range]:
     :returns: pairs of first and last byte
     """
     if isinstance(ranges, (str, bytes)) or not isinstance(ranges, Iterable):
-        raise wrong_type("ranges", "a list of pairs", ranges)
+        raise missing_or_wrong("ranges", "a list of pairs", ranges)
     return [_check_range(item) for item in ranges]
 
 

@@ -24,9 +24,8 @@ from oio.api._operations.emptying import flush, flush_fast, forgetting_objects, 
 from oio.api._operations.location import describe_container
 from oio.api._operations.recount import count_damage, refresh_container
 from oio.common import exceptions as exc
-from oio.common.arguments import WrongValue
+from oio.common.arguments import WrongValue, check_flag
 from oio.common.cache import del_cached_container_metadata, forget_container
-from oio.common.checks import check_flag
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

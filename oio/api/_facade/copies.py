@@ -20,9 +20,8 @@ from oio.api._facade.call import ApiBase, Call, as_not_found, warn_deprecated
 from oio.api._operations.commit import Target
 from oio.api._operations.link import link_object
 from oio.common import exceptions as exc
-from oio.common.arguments import WrongValue
+from oio.common.arguments import WrongValue, shorten
 from oio.common.not_found import raise_if_no_container, raise_if_no_object
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

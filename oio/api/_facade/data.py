@@ -23,8 +23,7 @@ from oio.api._operations.download import Download, ObjectStream
 from oio.api._operations.upload import Upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.arguments import WrongType, WrongValue
-from oio.common.utils import shorten
+from oio.common.arguments import WrongType, WrongValue, shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

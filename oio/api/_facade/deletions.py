@@ -11,8 +11,8 @@ from oio.api._facade.argument_checks import check_names, check_versions_of
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall
 from oio.api._operations.bulk import Wanted, delete_each
 from oio.api._operations.orphan_files import Look, OrphanFiles, has_credentials
+from oio.common.arguments import check_flag
 from oio.common.cache import forget_object
-from oio.common.checks import check_flag
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

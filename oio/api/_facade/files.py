@@ -20,10 +20,9 @@ from oio.api._operations.download import Download
 from oio.api._operations.files import ObjectWriter, RawObjectReader, RawObjectWriter
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.arguments import WrongType, WrongValue
+from oio.common.arguments import WrongType, WrongValue, shorten
 from oio.common.easy_value import boolean_value
 from oio.common.options import KNOWN_NAMES
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

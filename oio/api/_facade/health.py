@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 from oio.api._facade.argument_checks import check_batch, check_listing
 from oio.api._facade.call import ApiBase, ContainerCall, ObjectCall
 from oio.api._operations.bulk import PARALLEL_CHUNKS
-from oio.common.arguments import WrongType
-from oio.common.checks import check_flag
+from oio.common.arguments import WrongType, check_flag, shorten
 from oio.common.exceptions import OioException
 from oio.common.not_found import raise_if_no_container
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -12,9 +12,8 @@ from oio.api._operations.location import describe, locate
 from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.arguments import WrongValue
+from oio.common.arguments import WrongValue, shorten
 from oio.common.easy_value import boolean_value
-from oio.common.utils import shorten
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -15,11 +15,9 @@ from oio.api._facade.argument_checks import (
     check_size,
     check_text,
     check_version,
-    wrong_type,
 )
 from oio.b2.errors import is_in_clear
-from oio.common.arguments import WrongType, WrongValue
-from oio.common.checks import check_flag, is_framing
+from oio.common.arguments import WrongType, WrongValue, check_flag, is_framing, shorten, wrong_type
 from oio.common.checksums import BLAKE3, MD5, new_checksum
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
@@ -27,7 +25,6 @@ from oio.common.http_urllib3 import urllib3
 from oio.common.limits import check_seconds
 from oio.common.options import Check, KeyFile
 from oio.common.retry import check_retry
-from oio.common.utils import shorten
 
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
