@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -181,8 +182,8 @@ class ChunkReader(Candidates):
         return self.get_iter()
 
     def _iter_parts(self, source: ChunkAnswer, chunk: Chunk) -> Generator[JsonObject, None, None]:
-        data = None
-        try:
+        with contextlib.ExitStack() as closing:
+            closing.callback(close_source, source, self.logger)
             yield {}
             parts_iter = make_iter_from_resp(source)
             found = self.get_next_part(parts_iter)
@@ -190,12 +191,10 @@ class ChunkReader(Candidates):
                 return
             start, end, length, headers, part = found
             data = self.iter_from_resp(source, parts_iter, part, chunk)
+            closing.callback(data.close)
             yield {"start": start, "end": end, "length": length, "iter": data, "headers": headers}
-        finally:
-            # The data generator closes the source that is current, if it was started at all.
-            if data is not None:
-                data.close()
-            close_source(source, self.logger)
+            # Parts may be collected before they are read: the data close their source, whichever it is then.
+            closing.pop_all()
 
     def iter_from_resp(
         self, source: ChunkAnswer, parts_iter: Iterator[Part], part: object, chunk: Chunk | ChunkDict

@@ -16,6 +16,8 @@ _OF_CHUNKS = {32: MD5, 64: BLAKE3}
 """Number of hexadecimal digits -> algorithm of the checksum of a chunk, whatever its chunk method says."""
 _DIGITS = {MD5: 32, "sha256": 64, BLAKE3: 64}
 """Algorithm that an object may name -> number of hexadecimal digits."""
+_NEW = hashlib.new
+"""What applications' tests replace, to count checksums."""
 
 
 class Checksum(Protocol):
@@ -36,7 +38,8 @@ def new_checksum(algorithm: str) -> Checksum:
     >>> new_checksum("md5").hexdigest()
     'd41d8cd98f00b204e9800998ecf8427e'
     """
-    if algorithm == MD5:
+    if algorithm == MD5 and hashlib.new is _NEW:
+        # Takes a fourth of the time.
         return hashlib.md5(usedforsecurity=False)
     if algorithm != BLAKE3:
         return hashlib.new(algorithm, usedforsecurity=False)

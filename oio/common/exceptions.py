@@ -453,7 +453,7 @@ def from_response(resp: Any, body: object = None, *, reqid: str | None = None) -
         headers: Any = getattr(resp, "headers", None)
         reqid = headers.get(REQID_HEADER) if hasattr(headers, "get") else None
     if not body:
-        return cls(http_status, brief(getattr(resp, "reason", None)), reqid=reqid)
+        return cls(http_status, brief(getattr(resp, "reason", None) or None), reqid=reqid)
     if isinstance(body, dict):
         return cls(http_status, brief(body.get("status")), brief(body.get("message")), reqid=reqid)
     return cls(http_status, None, brief(body), reqid=reqid)

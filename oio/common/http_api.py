@@ -194,8 +194,6 @@ class HttpApi:
         :param data: the body. None is no body either, but is passed on: applications' tests look at it
         :param more: ``json``, ``headers``... of this request only
         """
-        if url.startswith("/"):
-            url = f"{(self.endpoint or '').rstrip('/')}{url}"
         options = given.get("options")
         known: dict[str, Any] = dict(given) if options is None else options.for_request()
         known.update(more)
@@ -203,7 +201,8 @@ class HttpApi:
             known["params"] = params
         if data is not NO_DATA:
             known["data"] = data
-        return self._direct_request(method, url, **known)
+        ask = self._request if url.startswith("/") else self._direct_request
+        return ask(method, url, **known)
 
     def _direct_request(self, method: str, url: str, **kwargs: Unpack[RequestParts]) -> Answer:
         """Send a request, as often as the policy allows, and read its answer whole.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io as stdio
+from unittest.mock import patch
 
 import pytest
 
@@ -69,6 +70,13 @@ def test_checksums_are_made_once_for_each_chunk_and_once_for_the_metachunk(monke
     made.clear()
     write(chunk_checksum_algo=None)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(("algorithm", "made"), [("md5", 10), (None, 1)])
+def test_checksums_can_be_counted_where_applications_replace_their_constructor(algorithm, made):
+    with patch("hashlib.new", wraps=hashlib.new) as new:
+        write(chunk_checksum_algo=algorithm)
+    assert [call.args for call in new.call_args_list] == [("md5",)] * made
 
 
 @pytest.mark.pitfall(20, 21)

@@ -192,6 +192,12 @@ def test_a_response_may_have_a_status_code_instead_of_a_status():
     assert exc.from_response(SimpleNamespace(status_code=409, reason="x")).http_status == 409
 
 
+@pytest.mark.parametrize("reason", ["", None])
+def test_response_without_body_and_reason_has_no_status_of_its_own(reason):
+    err = exc.from_response(SimpleNamespace(status=404, reason=reason), b"")
+    assert (type(err), err.status, str(err)) == (exc.NotFound, None, "n/a (HTTP 404)")
+
+
 def test_the_request_id_of_a_response_is_kept():
     resp = SimpleNamespace(status=404, reason="x", headers={"x-oio-req-id": "ABC"})
     assert exc.from_response(resp).reqid == "ABC"

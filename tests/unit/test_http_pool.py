@@ -542,3 +542,20 @@ def test_pool_that_blocks_lets_requests_wait_for_a_connection(in_threads):
             manager.request("GET", url, pool_timeout=0.01)
         assert read_whole("GET", held, 1000) == b"whole"
         manager.clear()
+
+
+def test_limit_that_strikes_while_a_request_waits_for_a_connection_spoils_no_other_request():
+    def script(peer: Peer) -> None:
+        while peer.read_head():
+            peer.answer(200, b"whole")
+
+    manager = SafePoolManager(maxsize=1, block=True)
+    with serving(script) as server:
+        url = f"http://{server.address}/route"
+        held = manager.request("GET", url, headers={}, **UNREAD)
+        limit = green.Timeout(0.01)
+        with pytest.raises(green.Timeout), limit:
+            manager.request("GET", url, headers={}, **UNREAD)
+        assert read_whole("GET", held, 1000) == b"whole"
+        assert manager.request("GET", url, headers={}, **UNREAD).data == b"whole"
+        manager.clear()

@@ -277,6 +277,32 @@ def test_change_needs_nothing_of_an_answer_but_its_status(api, call, body):
     call(api)
 
 
+ROUTES = {
+    "container": ("container_create", ("POST", "/create")),
+    "account": ("account_create", ("PUT", "/create")),
+}
+
+
+@pytest.mark.parametrize("body", [{}, None])
+@pytest.mark.parametrize(("client", "call", "route"), [(k, *v) for k, v in ROUTES.items()], ids=ROUTES)
+def test_requests_to_routes_go_through_the_method_that_joins_them(api, client, call, route, body):
+    ask = getattr(api, client)._request = Mock(return_value=(Mock(status=201, headers={}), body))
+    assert getattr(api, call)("a", *(["c"] if client == "container" else [])) is True
+    assert ask.call_args.args == route
+    getattr(api, client)._direct_request.assert_not_called()
+
+
+@pytest.mark.pitfall("E2")
+@pytest.mark.parametrize("cache", [None, {}])
+def test_many_objects_are_deleted_by_the_published_method(cache):
+    api = Mocked(cache=cache)
+    api.container.content_delete_many.side_effect = lambda _a, _c, names, **_options: [
+        (name, name != "p") for name in names
+    ]
+    assert api.object_delete_many("a", "c", ["o", "p"]) == [("o", True), ("p", False)]
+    assert api.container.content_delete_many.call_args.args == ("a", "c", ["o", "p"])
+
+
 @pytest.mark.pitfall("E20")
 def test_properties_may_be_given_as_the_whole_body(api):
     ask = api.container._direct_request

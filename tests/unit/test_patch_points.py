@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import urllib3
@@ -13,9 +14,11 @@ import urllib3
 from oio.api._data.source import Source
 from oio.api.io import ChunkReader, IOBaseWrapper, MetachunkPreparer
 from oio.api.object_storage import ObjectStorageApi
+from oio.api.replication import ReplicatedMetachunkWriter
 from oio.common import exceptions as exc
 from oio.common.limits import Limits
-from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam
+from oio.common.storage_method import STORAGE_METHODS
+from tests.kit.fakes import SYSMETA, FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
 
 CHUNK = {"url": "http://rawx:6010/0A"}
 
@@ -45,6 +48,28 @@ def test_response_with_headers_in_a_dict():
         reader = ChunkReader([CHUNK], None, {})
         assert b"".join(reader.stream()) == b"hello"
     assert reader.headers == {"content-length": 5}
+
+
+@pytest.mark.parametrize("response", [Meagre, lambda: FakeResponse(200, b"hello")])
+def test_parts_that_are_collected_first_have_their_data(response):
+    connection = FakeConnection(response())
+    reader = ChunkReader([CHUNK], None, {})
+    reader._get_source = lambda: (connection.response, CHUNK)
+    connection.response.conn = connection
+    (part,) = list(reader.get_iter())
+    assert connection.closed == 0
+    assert b"".join(part["iter"]) == b"hello"
+    assert connection.closed
+
+
+def test_parts_that_are_closed_have_no_data_left():
+    connection = FakeConnection(FakeResponse(200, b"hello"))
+    with at_the_seam(lambda *_args: connection):
+        parts = ChunkReader([CHUNK], None, {}).get_iter()
+        part = next(parts)
+        parts.close()
+    assert connection.closed
+    assert list(part["iter"]) == []
 
 
 def test_refusal_without_a_reason():
@@ -119,6 +144,32 @@ def test_defaults_of_a_subclass_may_have_headers():
     api.container_create("a", "c")
     (call,) = api.container.container_create.mock_calls
     assert call.kwargs["options"].headers == {"x": "y", "x-oio-req-id": "R"}
+
+
+@pytest.mark.parametrize("given", [{"data": b"hello"}, {"file_or_path": io.BytesIO(b"hello")}])
+def test_creation_without_its_upload(given):
+    def create(account, container, name, source, sysmeta, **_options):
+        assert (account, container, name, source.read()) == ("a", "c", "o", b"hello")
+        assert sysmeta == {"mime_type": "text/x", "etag": "E"}
+        return [], 5, "digest", {"id": "ID"}
+
+    api = HalfMade()
+    api._object_create = Mock(side_effect=create)
+    made = api.object_create_ext("a", "c", obj_name="o", mime_type="text/x", etag="E", **given)
+    assert made == ([], 5, "digest", {"id": "ID"})
+    api._object_create = Mock(side_effect=exc.NotFound(404))
+    with pytest.raises(exc.NoSuchContainer):
+        api.object_create("a", "c", obj_name="o", **given)
+
+
+@pytest.mark.parametrize(("algorithm", "made"), [("md5", 1), (None, 0)])
+def test_checksums_of_copies_can_be_counted(algorithm, made):
+    method = STORAGE_METHODS.load("plain/nb_copy=3")
+    with patch("hashlib.new", wraps=hashlib.new) as new, network(a=stored, b=stored, c=stored):
+        chunks, checksum = chunks_on("a", "b", "c"), hashlib.md5(usedforsecurity=False)
+        writer = ReplicatedMetachunkWriter(SYSMETA, chunks, checksum, method, chunk_checksum_algo=algorithm)
+        writer.stream(io.BytesIO(b"hello"), 5)
+    assert new.call_count == made
 
 
 def prepared(**kwargs):

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._data.source import default_name, open_source
@@ -28,7 +29,7 @@ from oio.common.arguments import WrongType, WrongValue, shorten
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.api._data.source import Data, FileOrPath
+    from oio.api._data.source import Data, FileOrPath, Source
     from oio.api._operations.rewrite import Original
     from oio.api.types import (
         CreateOptions,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
         Uploaded,
         WrittenChunk,
     )
+    from oio.common.answers import JsonMapping
     from oio.common.options import KeyFile, Options
+    from oio.common.sources import Readable
 
 _NO_ROUTE = 404
 """Status, in the body of an answer, of services that know no such route."""
@@ -198,10 +201,35 @@ class DataApi(ApiBase):
                 check_name("obj_name", obj_name)
                 if key_file is not None:
                     options = options.changed(key_file=check_key_file("key_file", key_file))
-                target = Target(*self._names_of(account, container, options), obj_name)
-                upload = Upload(self, target, commit, options, policy=policy)
                 argument = "file_or_path" if data is None else "data"
-                return upload.run(call.read(source, size, argument), sysmeta)
+                return self._object_create(
+                    account,
+                    container,
+                    obj_name,
+                    source,
+                    sysmeta,
+                    commit=commit,
+                    policy=policy,
+                    options=options,
+                    read=partial(call.read, size=size, argument=argument),
+                )
+
+    def _object_create(
+        self,
+        account: str | None,
+        container: str | None,
+        obj_name: str,
+        source: Readable,
+        sysmeta: JsonMapping,
+        *,
+        commit: Commit,
+        policy: str | None,
+        options: Options,
+        read: Callable[[Readable], Source],
+    ) -> Uploaded:
+        """Store the data of a source. Tests of applications replace this method."""
+        target = Target(*self._names_of(account, container, options), obj_name)
+        return Upload(self, target, commit, options, policy=policy).run(read(source), sysmeta)
 
     # --- reading ---
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._facade.argument_checks import check_names, check_versions_of
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall
-from oio.api._operations.bulk import Wanted, delete_each
+from oio.api._operations.bulk import Wanted, delete_each, in_bulk
 from oio.api._operations.orphan_files import Look, OrphanFiles, has_credentials
 from oio.common.arguments import check_flag
 from oio.common.cache import forget_object
@@ -118,10 +119,14 @@ class DeletionApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container) as options:
             names = check_names("objs", objs, "obj")
-            deletions = self._delete_each(
-                account, container, [(name, None) for name in names], options, bypass_governance
-            )
-            return [(name, deletion.deleted) for name, deletion in deletions]
+            wanted: list[Wanted] = [(name, None) for name in names]
+            bypasses = check_flag("bypass_governance", bypass_governance)
+            with self._removing(account, container, wanted, options):
+                if not bypasses:
+                    ask = partial(self.container.content_delete_many, account, container)
+                    return in_bulk(names, ask, options)
+                deletions = delete_each(self, account, container, wanted, options, bypass_governance=True)
+                return [(name, deletion.deleted) for name, deletion in deletions]
 
     def object_delete_ext(
         self,
@@ -188,8 +193,10 @@ class DeletionApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container) as options:
             wanted = check_versions_of("objs", objs)
-            deletions = self._delete_each(account, container, wanted, options, bypass_governance)
-            return [_shown(name, deletion) for name, deletion in deletions]
+            bypasses = check_flag("bypass_governance", bypass_governance)
+            with self._removing(account, container, wanted, options):
+                deletions = delete_each(self, account, container, wanted, options, bypass_governance=bypasses)
+                return [_shown(name, deletion) for name, deletion in deletions]
 
     def _files_of(
         self,
@@ -205,25 +212,14 @@ class DeletionApi(ApiBase):
         orphans.track_all(objects)
         return orphans
 
-    def _delete_each(
-        self,
-        account: str | None,
-        container: str | None,
-        wanted: list[Wanted],
-        options: Options,
-        bypass_governance: bool,
-    ) -> list[tuple[str, Deletion]]:
-        """Delete objects, and their files in Backblaze; forget what is cached of them, whatever happens."""
+    @contextmanager
+    def _removing(
+        self, account: str | None, container: str | None, wanted: list[Wanted], options: Options
+    ) -> Iterator[None]:
+        """Remove the files of deleted objects from Backblaze, and forget what is cached, whatever happens."""
         try:
             with self._files_of(account, container, wanted, options):
-                return delete_each(
-                    self,
-                    account,
-                    container,
-                    wanted,
-                    options,
-                    bypass_governance=check_flag("bypass_governance", bypass_governance),
-                )
+                yield
         finally:
             if options.cache is not None:
                 for name, _ in wanted:
