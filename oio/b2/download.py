@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Generator, Mapping
 from hashlib import sha1 as new_sha1
 from typing import Protocol, TypedDict
@@ -18,7 +19,6 @@ from oio.b2.retry import Attempts
 from oio.b2.session import BLOCK_SIZE, LARGE_BLOCK_SIZE, Answer, B2Limits
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum
-from oio.common.deadlines import monotonic_time
 from oio.common.hashing import in_threads
 from oio.common.ranges import check_range
 
@@ -231,9 +231,9 @@ class Download:
         # The read timeout bounds a block, and a block that breaks off is lost: only a quick connection gets
         # large ones.
         size, self._block_size = self._block_size, BLOCK_SIZE
-        begin = monotonic_time()
+        begin = time.monotonic()
         block = answer.read(min(wanted, size), self._limits)
-        if monotonic_time() - begin < _QUICK:
+        if time.monotonic() - begin < _QUICK:
             self._block_size = min(4 * size, LARGE_BLOCK_SIZE)
         if not block:
             raise exc.OioNetworkException(f"{self._what}: the data end before byte {self._last + 1}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import platform
 import re
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +19,9 @@ from oio._version import __version__
 from oio.b2.errors import BackblazeException, check_secrecy
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.deadlines import deadline_to_timeout
 from oio.common.events import Watch, Watcher
 from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import RequestTimeout, request_timeout
+from oio.common.http_pools import request_timeout
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import reraise_interruption
 from oio.common.json import json as jsonlib
@@ -77,7 +77,7 @@ class B2Limits:
         """
         if self.deadline is None:
             return None
-        left = deadline_to_timeout(self.deadline)
+        left = self.deadline - time.monotonic()
         if left <= 0:
             raise exc.DeadlineReached(f"Deadline reached before {what}")
         return min(left, LONGEST)
@@ -86,6 +86,16 @@ class B2Limits:
         """A number of seconds, or fewer when the deadline is nearer."""
         left = self.left(what)
         return seconds if left is None else min(seconds, left)
+
+    def for_request(self, what: str) -> tuple[float, float, float | None]:
+        """Seconds to connect, for each read of the answer, and in all, if there is a deadline.
+
+        :raises DeadlineReached: before ``what``
+        """
+        left = self.left(what)
+        if left is None:
+            return self.connect, self.read, None
+        return min(self.connect, left), min(self.read, left), left
 
 
 class FileBody:
@@ -129,7 +139,7 @@ class Answer:
         self._response = response
         self._watch = watch
         self._what = what
-        self._url = url
+        self.url = url
         self.status: int = response.status
         self.reason: str | None = response.reason
 
@@ -192,14 +202,13 @@ class Answer:
         except green.OioTimeout as err:
             if err is not limit:
                 raise
-            host = urlsplit(self._url).netloc
             self._note_failure(err)
-            raise _timed_out(err, "reading the answer", self._what, host) from err
+            raise _timed_out(err, "reading the answer", self._what, self.url) from err
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as err:
             reraise_interruption(err)
             failure: Exception = err
             self._note_failure(err)
-        raise _network_failure(failure, self._what, self._url)
+        raise _network_failure(failure, self._what, self.url)
 
     def _note_failure(self, error: BaseException) -> None:
         if self._watch is not None:
@@ -210,10 +219,11 @@ class Answer:
         response = self._response
         is_whole = self._is_head
         try:
-            if not response.closed and response.length_remaining == 0:
+            if not (is_read := response.closed) and response.length_remaining == 0:
                 # Reading nothing more gives the connection back.
                 response.read(1, decode_content=False)
-            if response.closed:
+                is_read = response.closed
+            if is_read:
                 is_whole = True
             else:
                 response.close()
@@ -259,17 +269,16 @@ class B2Session:
         :raises OioNetworkException: there is no answer
         :raises DeadlineReached: before anything is sent
         """
-        host = urlsplit(url).netloc
         sent = self._merged(headers, what, url)
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
-        timeout = request_timeout(limits.within(limits.connect, what), limits.within(limits.read, what))
+        times = limits.for_request(what)
         watch = None
         if limits.watcher is not None:
-            watch = limits.watcher.watch("b2", host, _operation(method, url))
+            watch = limits.watcher.watch("b2", urlsplit(url).netloc, _operation(method, url))
             watch.sent = len(body or b"")
         try:
-            response = self._respond(method, url, sent, body, timeout, limits, what)
+            response = self._respond(method, url, sent, body, times, what)
         except BaseException as err:
             if watch is not None:
                 watch.end(err)
@@ -277,7 +286,7 @@ class B2Session:
         answer = Answer(response, what, url, watch, is_head=method == "HEAD")
         if 200 <= answer.status < 300:
             return answer
-        raise _refusal(answer, headers, limits, host)
+        raise _refusal(answer, headers, limits)
 
     def _respond(
         self,
@@ -285,21 +294,23 @@ class B2Session:
         url: str,
         sent: dict[str, str],
         body: Body,
-        timeout: RequestTimeout,
-        limits: B2Limits,
+        times: tuple[float, float, float | None],
         what: str,
     ) -> Any:
-        """Send a request, and get the head of its answer."""
-        host = urlsplit(url).netloc
-        limit = green.OioTimeout(limits.left(what))
+        """Send a request, and get the head of its answer.
+
+        :param times: see :meth:`B2Limits.for_request`
+        """
+        connect, read, total = times
+        limit = green.OioTimeout(total)
         try:
             with limit:
                 # An empty FileBody would be sent in chunks, which B2 refuses.
-                return self._pools.send_as_is(method, url, sent, body or None, timeout)
+                return self._pools.send_as_is(method, url, sent, body or None, request_timeout(connect, read))
         except green.OioTimeout as err:
             if err is not limit:
                 raise
-            raise _timed_out(err, "", what, host) from err
+            raise _timed_out(err, "", what, url) from err
         except (HTTPError, http.client.HTTPException, OSError) as err:
             reraise_interruption(err)
             failure: Exception | None = err
@@ -307,7 +318,7 @@ class B2Session:
             reraise_interruption(err)
             # It shows the value, which may be a token: no context of ours must lead to it.
             failure = None
-        raise _unsendable(what, host) if failure is None else _network_failure(failure, what, url)
+        raise _unsendable(what, url) if failure is None else _network_failure(failure, what, url)
 
     def ask_json(
         self,
@@ -340,7 +351,7 @@ class B2Session:
         for name, value in wanted.items():
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             if not isinstance(text, str) or not _SENDABLE.fullmatch(f"{name}:{text}"):
-                raise _unsendable(what, urlsplit(url).netloc)
+                raise _unsendable(what, url)
             # A Secret is text of another class, which would hide itself.
             sent[name] = str.__str__(text)
             key = name.lower()
@@ -364,8 +375,8 @@ def _operation(method: str, url: str) -> str:
     return f"{method} {found[1] if found else 'file'}"
 
 
-def _unsendable(what: str, host: str) -> exc.OioProtocolError:
-    return exc.OioProtocolError(f"{what}: a header cannot be sent", service=host)
+def _unsendable(what: str, url: str) -> exc.OioProtocolError:
+    return exc.OioProtocolError(f"{what}: a header cannot be sent", service=urlsplit(url).netloc)
 
 
 def decode_json(raw: bytes, what: str) -> object:
@@ -383,12 +394,7 @@ def decode_json(raw: bytes, what: str) -> object:
     return found
 
 
-def _refusal(
-    answer: Answer,
-    headers: Mapping[str, str] | None,
-    limits: B2Limits,
-    host: str,
-) -> BackblazeException:
+def _refusal(answer: Answer, headers: Mapping[str, str] | None, limits: B2Limits) -> BackblazeException:
     """Make the exception for an error status; the body may be anything, or missing."""
     try:
         raw = answer.read_all(limits, _MAX_COMPLAINT)
@@ -407,17 +413,17 @@ def _refusal(
         message = found.get("message") or code
     error = BackblazeException(answer.status, message or answer.reason or "n/a", answer, headers)
     error.code = str(code) if code else None
-    error.service = host
+    error.service = urlsplit(answer.url).netloc
     return error
 
 
-def _timed_out(err: green.OioTimeout, doing: str, what: str, host: str) -> exc.OioTimeout:
+def _timed_out(err: green.OioTimeout, doing: str, what: str, url: str) -> exc.OioTimeout:
     """Make the exception for a time limit that was hit.
 
     :param doing: what took so long, unless it is known
     """
     text = ": ".join(part for part in (what, err.doing or doing, str(err)) if part)
-    return exc.OioTimeout(text, service=host)
+    return exc.OioTimeout(text, service=urlsplit(url).netloc)
 
 
 def _network_failure(failure: Exception, what: str, url: str) -> exc.OioException:
