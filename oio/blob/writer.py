@@ -42,8 +42,9 @@ def write_chunk(sender: ChunkSender, data: Any, algorithms: Collection[str] = ()
             sender.ready.get()
             checksums = _transfer(source, sender, algorithms)
             sender.thread.wait()
-        checksum = _comparable(checksums, sender)
-        sender.check_hash(checksum)
+        checksum = sender.expected_hash = _comparable(checksums, sender)
+        if not sender.has_stored():
+            sender.refuse_hash()
     finally:
         sender.close()
         add_duration(options.perfdata, "rawx", "overall", begin)
