@@ -20,7 +20,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.events import Watch, Watcher
-from oio.common.http_pools import RequestTimeout, request_timeout
+from oio.common.http_pools import RequestTimeout
 from oio.common.http_quick import QuickResponse
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import pass_interruption
@@ -263,7 +263,7 @@ class B2Session:
         sent = self._merged(headers, what, url)
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
-        timeout = request_timeout(limits.within(limits.connect, what), limits.within(limits.read, what))
+        timeout = RequestTimeout(limits.within(limits.connect, what), limits.within(limits.read, what))
         watch = None
         if limits.watcher is not None:
             watch = limits.watcher.watch("b2", host, _operation(method, url))
