@@ -189,7 +189,6 @@ class ChunkConnection:
         is_replaced: bool = True,
     ) -> None:
         self.method = method
-        self._request = (method, target, list(headers), body)
         self._key = (scheme, netloc, ssl_context)
         self._pid = os.getpid()
         self.said_twice = False
@@ -203,17 +202,14 @@ class ChunkConnection:
         if self._connection is None:
             self._connection = _connected(*self._key)
         try:
-            self._send_head()
+            #: Bytes that every attempt begins with.
+            self._head = request_head(method, target, self._connection.host_header, headers) + body
+            self._connection.sock.sendall(self._head)
         except ConnectionError as err:
             self._replace(err)
         except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
-
-    def _send_head(self) -> None:
-        method, target, fields, body = self._request
-        head = request_head(method, target, self._connection.host_header, fields)
-        self._connection.sock.sendall(head + body)
 
     def _replace(self, error: Exception, waiting: Waiting = _no_limit) -> None:
         """Send everything again on a fresh connection, if the dead one had been kept from before.
@@ -237,7 +233,7 @@ class ChunkConnection:
         try:
             with waiting(0):
                 self._connection = _connected(*self._key)
-                self._send_head()
+                self._connection.sock.sendall(self._head)
                 for data in replay:
                     self._send(data)
         except BaseException:  # A half-sent request is of no use.
