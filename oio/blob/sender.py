@@ -149,14 +149,9 @@ class ChunkSender:
         self.others_are_enough: Callable[[], bool] = bool
 
     @cached_property
-    def netloc(self) -> str:
-        """``host:port`` of the server."""
-        return self.chunk.netloc
-
-    @cached_property
     def _pace(self) -> _Pace:
         limits = self.options.limits
-        return _Pace(functools.partial(limits.writing, self.netloc), limits.clock)
+        return _Pace(functools.partial(limits.writing, self.chunk.netloc), limits.clock)
 
     @cached_property
     def ready(self) -> green.LightQueue:
@@ -250,7 +245,7 @@ class ChunkSender:
             self._connect_in_time()
         if self.error is None:
             try:
-                with green.ChunkWriteTimeout(self.options.limits.writing(self.netloc)):
+                with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
                     self.take_answer()
             except OWN_THREAD_CANDIDATES as err:
                 self.lose(err, "resp")
@@ -270,7 +265,7 @@ class ChunkSender:
 
     def time_to_connect(self) -> green.OioTimeout:
         """Time limit of its connection."""
-        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
+        return green.ConnectionTimeout(self.options.limits.connecting(self.chunk.netloc))
 
     def connect(self) -> Connection:
         """Send the head of the request, and return the connection.
@@ -346,7 +341,7 @@ class ChunkSender:
         try:
             conn = self.conn
             assert conn is not None
-            with green.ChunkWriteTimeout(self.options.limits.writing(self.netloc)):
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
                 conn.send(end)
                 phase = "resp"
                 resp = conn.getresponse()
@@ -403,7 +398,7 @@ class ChunkSender:
             self._queue.put_nowait((block, is_last))
             return
         limits, grace = self.options.limits, grace_of(self.options)
-        left, before = limits.writing(self.netloc), self.progress[:2]
+        left, before = limits.writing(self.chunk.netloc), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)
             left -= seconds
@@ -415,14 +410,14 @@ class ChunkSender:
                 error = err
             if self.progress[:2] != before and self.error is None:
                 # It makes progress: it is connected now, or in the middle of a large block.
-                left, before = limits.writing(self.netloc), self.progress[:2]
+                left, before = limits.writing(self.chunk.netloc), self.progress[:2]
             elif grace is not None and self.others_are_enough():
                 break
             elif left <= 0:
                 if self.is_connected:
                     break
                 # Connecting has its own limit.
-                left = limits.writing(self.netloc)
+                left = limits.writing(self.chunk.netloc)
         self.leave("write", error)
 
     def _is_idle(self) -> bool:

@@ -63,7 +63,7 @@ def _comparable(checksums: dict[str, str], sender: ChunkSender) -> str:
     if sender.error is None and received is not None and checksums and received not in checksums:
         raise exc.ChecksumRefused(
             f"chunk_checksum_algo must be {received!r} or None, not {'/'.join(checksums)!r}: this is what "
-            f"chunk server {sender.netloc} computes",
+            f"chunk server {sender.chunk.netloc} computes",
             reqid=sender.options.reqid,
         )
     return checksums.get(received or "") or next(iter(checksums.values()), "")

@@ -139,7 +139,7 @@ class ParallelWriter(abc.ABC):
 
     def _hurry(self, senders: list[ChunkSender], hedging: Hedging) -> None:
         """Give less time to connect to servers that were late before, as long as the others are a quorum."""
-        late = [sender for sender in senders if hedging.is_late(sender.netloc)]
+        late = [sender for sender in senders if hedging.is_late(sender.chunk.netloc)]
         others = [sender for sender in senders if sender not in late]
 
         def are_enough() -> bool:
@@ -283,14 +283,15 @@ class ParallelWriter(abc.ABC):
         algorithm = self._options.checksum_algo
         if algorithm in {None, MD5}:
             return
-        others = [s.netloc for s in senders if s.received_hash and algorithm_of(s.received_hash) != algorithm]
+        others = [s for s in senders if s.received_hash and algorithm_of(s.received_hash) != algorithm]
         if not others and all(str(sender.error).endswith("HTTP 400") for sender in senders):
             # Those of 7.3.0 do not understand the checksum of erasure-coded chunks.
-            others = [sender.netloc for sender in senders]
+            others = senders
         if others:
+            places = ", ".join(sorted({sender.chunk.netloc for sender in others}))
             raise exc.ChecksumRefused(
                 f"chunk_checksum_algo must be 'md5' or None, not {algorithm!r}: some chunk servers compute "
-                f"nothing else, as those of 7.3.0 do: {', '.join(sorted(set(others)))}",
+                f"nothing else, as those of 7.3.0 do: {places}",
                 reqid=self._options.reqid,
             )
 
