@@ -190,6 +190,8 @@ class ChunkConnection:
     ) -> None:
         self.method = method
         self._key = (scheme, netloc, ssl_context)
+        #: Whether a part of a body may be sent in pieces; each would be a record of TLS.
+        self.takes_pieces = scheme != "https"
         self._pid = os.getpid()
         self.said_twice = False
         self._response: Any = None
@@ -301,11 +303,6 @@ class ChunkConnection:
         """Hold back partial packets, or release them."""
         corked: bool = self._connection.set_cork(enabled)
         return corked
-
-    @property
-    def takes_pieces(self) -> bool:
-        """Whether a part of a body may be sent in pieces; each would be a record of TLS."""
-        return self._key[0] != "https"
 
     def send(self, data: Any, waiting: Waiting = _no_limit) -> None:
         """Send a part of the body, already framed if the request announced chunks.
