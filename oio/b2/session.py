@@ -21,7 +21,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.events import Watch, Watcher
 from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import request_timeout
+from oio.common.http_pools import RequestTimeout
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import reraise_interruption
 from oio.common.json import json as jsonlib
@@ -306,7 +306,7 @@ class B2Session:
         try:
             with limit:
                 # An empty FileBody would be sent in chunks, which B2 refuses.
-                return self._pools.send_as_is(method, url, sent, body or None, request_timeout(connect, read))
+                return self._pools.send_as_is(method, url, sent, body or None, RequestTimeout(connect, read))
         except green.OioTimeout as err:
             if err is not limit:
                 raise

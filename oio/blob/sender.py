@@ -139,9 +139,10 @@ class ChunkSender:
         self._headers = headers
         self._begin = time.monotonic()
         self._failures = failures
-        self.netloc = chunk.netloc
-        #: All that is sent, when it is sent whole.
-        self._whole: list[bytes] | None = None
+        #: All that is sent, when it is sent whole; None for what is queued.
+        self.whole: list[bytes] | None = None
+        #: Checksum that the server should have computed; empty as long as it is not known.
+        self.expected_hash = ""
         #: Green thread that runs the sender.
         self.thread: Any = None
         #: Tells whether a quorum of the other servers has taken all that it was sent.
@@ -150,7 +151,7 @@ class ChunkSender:
     @cached_property
     def _step_timeouts(self) -> _StepTimeouts:
         limits = self.options.limits
-        return _StepTimeouts(functools.partial(limits.writing, self.netloc), limits.clock)
+        return _StepTimeouts(functools.partial(limits.writing, self.chunk.netloc), limits.clock)
 
     @cached_property
     def ready(self) -> green.LightQueue:
@@ -180,8 +181,8 @@ class ChunkSender:
                 # Its frames refer to the sender: only the garbage collector would free both.
                 error.__traceback__ = None
             self.error = self._describe(phase, error)
-            # The first of two requests may have been done.
-            self.maybe_stored = self.maybe_stored or self._is_said_twice()
+            # The first of two requests may have been done, but not one of which the end was not sent.
+            self.maybe_stored = self._is_said_twice() or (self.maybe_stored and phase != "connect")
             failures, self._failures = self._failures, None
             if failures is not None:
                 failures.append(self)
@@ -194,7 +195,7 @@ class ChunkSender:
             _LOGGER.warning(text, self.chunk.url, phase, error, self.options.reqid, extra=event.fields())
         self.close()
         # A writer that waits for a place in the queue must not wait for ever (pitfalls 15 and 16).
-        if self._whole is None:
+        if self.whole is None:
             while not self._queue.empty():
                 self._queue.get_nowait()
 
@@ -225,40 +226,59 @@ class ChunkSender:
 
     def run(self) -> None:
         """Connect, send what is queued, and read the answer."""
-        try:
-            with self.time_to_connect(), self._short_timeout():
-                self.connect()
-        except OWN_THREAD_CANDIDATES as err:
-            reraise_foreign(err)
-            self.fail("connect", err)
+        self._connect_in_time()
         self.ready.put_nowait(None)
         if self.error is None:
             end = self.pump()
             if end is not None:
                 self._finish(end)
 
+    def take_or_repeat(self) -> None:
+        """Take the answer to a body that is sent whole; send it first if need be."""
+        if self.conn is not None:
+            try:
+                self.take_answer()
+                return
+            except OWN_THREAD_CANDIDATES as err:
+                self.lose(err, "resp")
+        if self.error is None:
+            self._connect_in_time()
+        if self.error is None:
+            try:
+                with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
+                    self.take_answer()
+            except OWN_THREAD_CANDIDATES as err:
+                self.lose(err, "resp")
+
+    def _connect_in_time(self) -> None:
+        try:
+            with self.time_to_connect():
+                if self.is_expendable():
+                    with _ExpendableTimeout(CONNECTING_AGAIN_SECONDS) as limit:
+                        limit.is_expendable = self.is_expendable
+                        self.connect()
+                else:
+                    self.connect()
+        except OWN_THREAD_CANDIDATES as err:
+            reraise_foreign(err)
+            self.fail("connect", err)
+
     def time_to_connect(self) -> green.OioTimeout:
         """Time limit of its connection."""
-        return green.ConnectionTimeout(self.options.limits.connecting(self.netloc))
-
-    def _short_timeout(self) -> green.OioTimeout:
-        limit = _ExpendableTimeout(CONNECTING_AGAIN_SECONDS if self.is_expendable() else None)
-        limit.is_expendable = self.is_expendable
-        return limit
+        return green.ConnectionTimeout(self.options.limits.connecting(self.chunk.netloc))
 
     def connect(self) -> Connection:
         """Send the head of the request, and return the connection.
 
-        On a kept connection, the body that was collected is sent along with it, in one write.
+        A body that was collected is sent along with it, in one write.
         """
         options, chunk = self.options, self.chunk
         begin = self._begin = time.monotonic()
         kept, self.kept = self.kept, None
-        body = b""
-        if kept is not None:
+        body = b"".join(self.whole or ())
+        if body:
             # From here on, the server may have the chunk whatever we hear from it.
             self.maybe_stored = True
-            body = b"".join(self._whole or ())
         headers = {
             **self._headers,
             CHUNK_HEADERS["chunk_pos"]: chunk.pos,
@@ -266,7 +286,7 @@ class ChunkSender:
         }
         try:
             # A body that is sent whole is repeated in a green thread: a new connection may take long to make.
-            is_replaced = self._whole is None
+            is_replaced = self.whole is None
             self.conn = conn = connect(chunk, "PUT", headers, options, body, 1, kept, is_replaced)
         finally:
             if options.perfdata is not None:
@@ -281,11 +301,11 @@ class ChunkSender:
         :returns: the end of the body; None when sending failed
         """
         begin = time.monotonic()
-        block: bytes | None = None if self._whole is None else b"".join(self._whole)
+        block: bytes | None = None
         try:
             conn = self.conn
             assert conn is not None
-            while self._whole is None:
+            while True:
                 block, is_last = self._queue.get()
                 if is_last:
                     break
@@ -321,7 +341,7 @@ class ChunkSender:
         try:
             conn = self.conn
             assert conn is not None
-            with green.ChunkWriteTimeout(self.options.limits.writing(self.netloc)):
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
                 conn.send(end)
                 phase = "resp"
                 resp = conn.getresponse()
@@ -366,8 +386,8 @@ class ChunkSender:
             return
         # Counted first: when the queue is full, the answer may be there before this thread is woken.
         self.sent += size
-        if self._whole is not None:
-            self._whole.append(block if isinstance(block, bytes) else b"".join(block))
+        if self.whole is not None:
+            self.whole.append(block if isinstance(block, bytes) else b"".join(block))
             return
         if not is_last and self._is_idle() and takes_pieces(self.conn):
             # To wake its green thread takes two switches, which cost as much as this write.
@@ -378,7 +398,7 @@ class ChunkSender:
             self._queue.put_nowait((block, is_last))
             return
         limits, grace = self.options.limits, grace_of(self.options)
-        left, before = limits.writing(self.netloc), self.progress[:2]
+        left, before = limits.writing(self.chunk.netloc), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)
             left -= seconds
@@ -390,14 +410,14 @@ class ChunkSender:
                 error = err
             if self.progress[:2] != before and self.error is None:
                 # It makes progress: it is connected now, or in the middle of a large block.
-                left, before = limits.writing(self.netloc), self.progress[:2]
+                left, before = limits.writing(self.chunk.netloc), self.progress[:2]
             elif grace is not None and self.others_are_enough():
                 break
             elif left <= 0:
                 if self.is_connected:
                     break
                 # Connecting has its own limit.
-                left = limits.writing(self.netloc)
+                left = limits.writing(self.chunk.netloc)
         self.leave("write", error)
 
     def _is_idle(self) -> bool:
@@ -417,6 +437,8 @@ class ChunkSender:
     @property
     def progress(self) -> tuple[bool, int, int]:
         """Value that changes when a connection is made, and when the server takes data."""
+        if self.whole is not None:
+            return self.is_connected, 0, 0
         return self.is_connected, self._step_timeouts.steps, self._queue.qsize()
 
     def has_taken_all(self) -> bool:
@@ -437,10 +459,6 @@ class ChunkSender:
         if self.options.perfdata is not None:
             self.options.add_step("left_behind", self.chunk, self._begin)
 
-    def collect(self) -> None:
-        """Collect the blocks of a small body, which is sent whole."""
-        self._whole = []
-
     def lose(self, error: BaseException, phase: str = "connect") -> None:
         """Note a failure, unless a kept connection has died: then everything is to be sent again."""
         reraise_foreign(error, self.conn)
@@ -460,36 +478,12 @@ class ChunkSender:
         if self.options.perfdata is not None:
             self.options.add_step("upload_finish", self.chunk, begin)
 
-    def take_or_repeat(self) -> None:
-        """Take the answer to a body that is sent whole; send it first if need be. Runs in a green thread."""
-        try:
-            if self.conn is not None:
-                self.take_answer()
-                return
-        except OWN_THREAD_CANDIDATES as err:
-            self.lose(err, "resp")
-        if self.error is None:
-            self.run()
+    def has_stored(self) -> bool:
+        """Whether the server has stored what it was sent, as far as can be told now."""
+        received, expected = self.received_hash, self.expected_hash
+        is_right = not (received and expected) or received.lower() == expected.lower()
+        return self.error is None and is_right
 
-    def expected_hash(self, checksum: str) -> str:
-        """Checksum that the server should have computed; empty when it is not known.
-
-        :param checksum: of the metachunk; empty when we have computed none
-        """
-        return checksum
-
-    def has_stored(self, checksum: str) -> bool:
-        """Whether the server has stored what it was sent, as far as can be told now.
-
-        :param checksum: of the metachunk; empty when we have computed none
-        """
-        return self.error is None and self._is_right(self.expected_hash(checksum))
-
-    def _is_right(self, expected: str | None) -> bool:
-        received = self.received_hash
-        return not (expected and received) or received.lower() == expected.lower()
-
-    def check_hash(self, expected: str | None) -> None:
-        """Compare the checksum that the server computed, if any, with the right one (pitfall 23)."""
-        if self.error is None and not self._is_right(expected):
-            self.fail("checksum mismatch", f"{self.received_hash} received, {expected} expected")
+    def refuse_hash(self) -> None:
+        """Note that the server has computed another checksum (pitfall 23), unless it failed before."""
+        self.fail("checksum mismatch", f"{self.received_hash} received, {self.expected_hash} expected")

@@ -42,8 +42,9 @@ def write_chunk(sender: ChunkSender, data: Any, algorithms: Collection[str] = ()
             sender.ready.get()
             checksums = _transfer(source, sender, algorithms)
             sender.thread.wait()
-        checksum = _comparable(checksums, sender)
-        sender.check_hash(checksum)
+        checksum = sender.expected_hash = _comparable(checksums, sender)
+        if not sender.has_stored():
+            sender.refuse_hash()
     finally:
         sender.close()
         add_duration(options.perfdata, "rawx", "overall", begin)
@@ -62,7 +63,7 @@ def _comparable(checksums: dict[str, str], sender: ChunkSender) -> str:
     if sender.error is None and received is not None and checksums and received not in checksums:
         raise exc.ChecksumRefused(
             f"chunk_checksum_algo must be {received!r} or None, not {'/'.join(checksums)!r}: this is what "
-            f"chunk server {sender.netloc} computes",
+            f"chunk server {sender.chunk.netloc} computes",
             reqid=sender.options.reqid,
         )
     return checksums.get(received or "") or next(iter(checksums.values()), "")

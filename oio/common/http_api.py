@@ -28,11 +28,11 @@ from oio.common.constants import (
 from oio.common.easy_value import int_value, text_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import request_timeout
+from oio.common.http_pools import RequestTimeout
 from oio.common.http_urllib3 import (
     MAX_ANSWER_SIZE,
+    UNREAD,
     URLLIB3_POOLMANAGER_KWARGS,
-    ask_unread,
     get_pool_manager,
     is_page,
     oio_exception_from_httperror,
@@ -341,7 +341,9 @@ class HttpApi:
         params, perfdata = given.get("params"), given.get("perfdata")
         target = f"{url}?{query}" if params and (query := encode_query(params)) else url
         reqid = headers.get(REQID_HEADER)
-        pool = given.get("pool_manager") or self.pool_manager
+        pool: Any = given.get("pool_manager") or self.pool_manager
+        # The fake pools of applications need not know that there are bodies to read.
+        unread = UNREAD if isinstance(pool, urllib3.PoolManager) else {}
         if watch is not None:
             watch.sent = len(body or b"")
         start = time.monotonic()
@@ -349,7 +351,9 @@ class HttpApi:
         limit = green.OioTimeout(timeout.total if isinstance(timeout.total, (int, float)) else None)
         try:
             with limit:
-                resp = ask_unread(pool, method, target, headers, body, timeout)
+                resp = pool.request(
+                    method, target, headers=headers, body=body, timeout=timeout, redirect=False, **unread
+                )
                 raw = read_whole(method, resp, self._max_answer_size, url, reqid)
         except green.OioTimeout as err:
             if err is not limit:
@@ -400,13 +404,13 @@ class HttpApi:
             parts = urlsplit(url)
             text = f"No time is left for {method} {parts.path}"
             raise exc.DeadlineReached(text, reqid=known, service=parts.netloc)
-        return request_timeout(*times)
+        return RequestTimeout(*times)
 
     @functools.cached_property
     def _usual_timeout(self) -> urllib3.Timeout | None:
         """Time limits of the requests of calls that bring none; None when no time would be left."""
         times = NO_LIMITS.for_request(self._limits)
-        return request_timeout(*times) if times.read > 0 else None
+        return RequestTimeout(*times) if times.read > 0 else None
 
     def _headers(self, given: RequestParts, timeout: urllib3.Timeout, size: int) -> Headers:
         """Headers of one request: those of the caller, and those that options stand for.

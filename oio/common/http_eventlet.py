@@ -189,8 +189,9 @@ class ChunkConnection:
         is_replaced: bool = True,
     ) -> None:
         self.method = method
-        self._request = (method, target, list(headers), body)
         self._key = (scheme, netloc, ssl_context)
+        #: Whether a part of a body may be sent in pieces; each would be a record of TLS.
+        self.takes_pieces = scheme != "https"
         self._pid = os.getpid()
         self.said_twice = False
         self._response: Any = None
@@ -203,17 +204,14 @@ class ChunkConnection:
         if self._connection is None:
             self._connection = _connected(*self._key)
         try:
-            self._send_head()
+            #: Bytes that every attempt begins with.
+            self._head = request_head(method, target, self._connection.host_header, headers) + body
+            self._connection.sock.sendall(self._head)
         except ConnectionError as err:
             self._replace(err)
         except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
-
-    def _send_head(self) -> None:
-        method, target, fields, body = self._request
-        head = request_head(method, target, self._connection.host_header, fields)
-        self._connection.sock.sendall(head + body)
 
     def _replace(self, error: Exception, waiting: Waiting = _no_limit) -> None:
         """Send everything again on a fresh connection, if the dead one had been kept from before.
@@ -237,7 +235,7 @@ class ChunkConnection:
         try:
             with waiting(0):
                 self._connection = _connected(*self._key)
-                self._send_head()
+                self._connection.sock.sendall(self._head)
                 for data in replay:
                     self._send(data)
         except BaseException:  # A half-sent request is of no use.
@@ -305,11 +303,6 @@ class ChunkConnection:
         """Hold back partial packets, or release them."""
         corked: bool = self._connection.set_cork(enabled)
         return corked
-
-    @property
-    def takes_pieces(self) -> bool:
-        """Whether a part of a body may be sent in pieces; each would be a record of TLS."""
-        return self._key[0] != "https"
 
     def send(self, data: Any, waiting: Waiting = _no_limit) -> None:
         """Send a part of the body, already framed if the request announced chunks.

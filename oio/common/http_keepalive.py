@@ -154,7 +154,7 @@ class ConnectionPool:
 
     def take(self, key: Hashable) -> HTTPConnection | None:
         """An idle connection to ``key`` that still looks alive, or None."""
-        while (connection := self._pop(key)) is not None:
+        while (connection := self._pop([key])[0]) is not None:
             # A server that has closed, or sends something unasked, makes the socket readable.
             if connection.sock is not None and not green.is_readable(connection.sock):
                 return connection
@@ -169,7 +169,7 @@ class ConnectionPool:
         wanted = list(keys)
         if len(wanted) == 1:
             return [self.take(wanted[0])]
-        taken = [self._pop(key) for key in wanted]
+        taken: list[Any] = self._pop(wanted)
         sockets = [one.sock for one in taken if one is not None and one.sock is not None]
         spoken = green.readable(sockets) if sockets else ()
         for place, one in enumerate(taken):
@@ -179,21 +179,22 @@ class ConnectionPool:
                 taken[place] = self.take(wanted[place])
         return taken
 
-    def _pop(self, key: Hashable) -> HTTPConnection | None:
-        """The connection to ``key`` that was kept last, or None."""
+    def _pop(self, keys: list[Hashable]) -> list[HTTPConnection | None]:
+        """The connections that were kept last, one for each key; None without one."""
         if self._clock() >= self._expiry:
             self.expire()
-        connection = None
+        popped: list[HTTPConnection | None] = []
         with self._lock:
-            queue = self._idle.get(key)
-            if queue:
-                connection, _ = queue.pop()
-                self._count -= 1
-                if not queue:
-                    del self._idle[key]
+            for key in keys:
+                queue = self._idle.get(key)
+                popped.append(queue.pop()[0] if queue else None)
+                if queue is not None:
+                    self._count -= 1
+                    if not queue:
+                        del self._idle[key]
         if self._releases:
             self._note_releases()
-        return connection
+        return popped
 
     def give(self, key: Hashable, connection: Any) -> None:
         """Keep a connection whose last response was read to its end."""

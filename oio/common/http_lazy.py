@@ -58,25 +58,20 @@ class LazyResponse(urllib3.HTTPResponse):
 
         :param limit: bytes of the largest body that is taken
         """
-        length = self._answer.length
-        if self._lent is None or length is None or length > limit or "content-encoding" in self._answer.index:
+        if (self._answer.length or 0) > limit or (data := self.read_block()) is None:
             return None
-        self._data = data = self._take(None)
+        self._data = data
         return data
 
-    def read_block(self, size: int) -> bytes | None:
+    def read_block(self, size: int | None = None) -> bytes | None:
         """Read the next bytes of a plain body, and give the connection back after the last ones.
 
-        :param size: largest number of bytes; fewer come when the connection has ended
+        :param size: largest number of bytes, None for all; fewer come when the connection has ended
         :returns: None for another kind of body, or one that was read to its end
         """
-        if self._lent is None or self._answer.length is None or "content-encoding" in self._answer.index:
-            return None
-        return self._take(size)
-
-    def _take(self, size: int | None) -> bytes:
-        """Read `size` bytes, or all."""
         answer = self._answer
+        if self._lent is None or answer.length is None or "content-encoding" in answer.index:
+            return None
         try:
             data = answer.whole() if size is None or size >= (answer.length or 0) else None
             if data is None:

@@ -75,17 +75,12 @@ class RequestTimeout(urllib3.Timeout):
     """
 
     def __init__(self, connect: float, read: float, total: float | None = None) -> None:
-        super().__init__(total=total, connect=connect, read=read)
+        # The constructor of urllib3 takes long to check them. It makes copies of its own to count with.
+        self._connect, self._read, self.total, self._start_connect = connect, read, total, None
         #: Limits of sending it on a connection that is there, and of each read of the answer.
         self.sending, self.reading = connect, read
         if total is not None:
             self.sending, self.reading = min(connect, total), min(read, total)
-
-
-@functools.lru_cache(64)
-def request_timeout(connect: float, read: float, total: float | None = None) -> RequestTimeout:
-    """Limits that many requests share: urllib3 makes copies of its own to count with."""
-    return RequestTimeout(connect, read, total)
 
 
 class _GreenHTTPConnection(HTTPConnection):

@@ -35,10 +35,10 @@ __all__ = [
     "DEFAULT_POOLSIZE",
     "DEFAULT_RETRIES",
     "MAX_ANSWER_SIZE",
+    "UNREAD",
     "URLLIB3_POOLMANAGER_KWARGS",
     "URLLIB3_REQUESTS_KWARGS",
     "SafePoolManager",
-    "ask_unread",
     "get_pool_manager",
     "is_made_up",
     "is_page",
@@ -69,9 +69,10 @@ URLLIB3_REQUESTS_KWARGS = (
     "chunked",
 )
 _REQUESTS_KWARGS = frozenset({*URLLIB3_REQUESTS_KWARGS, "preload_content", "decode_content"})
-#: Keywords of the requests of our own clients.
-_OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", "preload_content", "decode_content"})
-_UNREAD = {"preload_content": False, "decode_content": False}
+UNREAD = {"preload_content": False, "decode_content": False}
+"""Keywords of a request whose answer is left for us to read."""
+_OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", *UNREAD})
+"""Keywords of the requests of our own clients."""
 _AFTER_SCHEME = len("https://")
 #: Scheme and netloc of a URL that pools are remembered by.
 _PLAIN_ORIGIN = re.compile(r'https?://[!"$-.0->@-~]+')
@@ -146,7 +147,7 @@ class SafePoolManager(urllib3.PoolManager):
             pool = self._found(url, end)
         target = url[end:]
         if pool is None or "#" in target or not is_target(target):
-            options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **_UNREAD}
+            options = {"headers": headers, "body": body, "timeout": timeout, "redirect": False, **UNREAD}
             return super().request(method, url, **options)
         return pool.exchange(method.upper(), target, body, headers, timeout)
 
@@ -235,25 +236,6 @@ def get_pool_manager(
         block=False,
         **known,
     )
-
-
-def ask_unread(
-    pool: Any, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: Any
-) -> Any:
-    """Send a request, and follow no redirection; returns an answer whose body is left for us to read."""
-    if isinstance(pool, urllib3.PoolManager):
-        return pool.request(
-            method,
-            url,
-            headers=headers,
-            body=body,
-            timeout=timeout,
-            redirect=False,
-            preload_content=False,
-            decode_content=False,
-        )
-    # The fake pools of applications need not know that there are bodies to read.
-    return pool.request(method, url, headers=headers, body=body, timeout=timeout, redirect=False)
 
 
 def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid: str | None = None) -> Any:

@@ -212,7 +212,13 @@ class Source:
     def left_in_memory(self) -> int | None:
         """Bytes that are left, when they lie in memory; None for any other source."""
         memory = self._memory
-        return None if memory is None or memory.closed else _left_in(memory)
+        if memory is None or memory.closed:
+            return None
+        # Its ``getbuffer()`` would copy the bytes that it was made of.
+        position = memory.tell()
+        end = memory.seek(0, io.SEEK_END)
+        memory.seek(position)
+        return max(end - position, 0)
 
     def has_more_than(self, size: int) -> bool:
         """Whether it is known to have more bytes left than that; False when that cannot be known."""
@@ -236,7 +242,9 @@ class Source:
             self._ahead = b"".join(self._fill(1))
             return
         with self._failures():
-            if not _left_in(self._memory):
+            # The position of one that was closed is an error.
+            self._memory.tell()
+            if not self.left_in_memory():
                 self._end()
 
     # --- data ---
@@ -427,17 +435,6 @@ class _Pauses:
             green.ensure_hub()
         green.sleep(min(left, self._pause))
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-
-
-def _left_in(memory: io.BytesIO) -> int:
-    """Bytes that are left to read.
-
-    Its ``getbuffer()`` would copy the bytes that it was made of.
-    """
-    position = memory.tell()
-    end = memory.seek(0, io.SEEK_END)
-    memory.seek(position)
-    return max(end - position, 0)
 
 
 def _left_in_file(source: Any) -> int:

@@ -259,18 +259,17 @@ def test_server_that_goes_on_taking_data_is_waited_for():
                 done.put_nowait(self)
             return self.left
 
-        def has_stored(self, _checksum: str) -> bool:
+        def has_stored(self) -> bool:
             return True
 
         def leave(self, *given: object) -> None:
             raise AssertionError(given)
 
-    class Quick(Slow):
-        left = 1
-
-    quick, slow = [Quick(), Quick()], Slow()
+    quick, slow = [Slow(), Slow()], Slow()
+    for sender in quick:
+        done.put_nowait(sender)
     request = UploadRequest({}, [], hashlib.md5(), True, 2, Options.of({"write_grace": 0.001}))
-    CopiesWriter(request)._wait_for([*quick, slow], done, "")
+    CopiesWriter(request)._wait_for([*quick, slow], done)
     assert slow.left == 0
 
 

@@ -197,7 +197,7 @@ def test_answer_that_is_there_counts_after_the_deadline():
     with kept_connections(answer) as (server,):
         chunk = Chunk.of({"url": f"http://{server.address}/0A", "pos": "0", "size": 0, "hash": ""})
         sender = ChunkSender(chunk, {}, Options(limits=Limits(deadline=3.0, clock=clock)))
-        sender.collect()
+        sender.whole = []
         sender.put(frame(DATA) + END_OF_BODY, len(DATA), is_last=True)
         sender.kept = take_kept([chunk], sender.options)[0]
         sender.connect()

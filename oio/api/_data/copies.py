@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -52,18 +51,10 @@ class CopiesWriter(ParallelWriter):
         # A small block goes along with the end of the body, in one write.
         end = frame(last, END_OF_BODY) if last else END_OF_BODY
         _put(senders, end, len(last), is_last=True)
-        return transferred, "" if checksum is None else checksum.hexdigest()
-
-    def _verified(self, senders: list[ChunkSender], checksum: str) -> str:
-        if not checksum:
-            # We have computed none: that of most chunk servers.
-            hashes = [sender.received_hash for sender in senders if sender.error is None]
-            votes = collections.Counter(found.lower() for found in hashes if found)
-            checksum = votes.most_common(1)[0][0] if votes else ""
+        digest = "" if checksum is None else checksum.hexdigest()
         for sender in senders:
-            if sender.received_hash and sender.received_hash.lower() != checksum:
-                sender.check_hash(checksum)
-        return checksum
+            sender.expected_hash = digest
+        return transferred, digest
 
 
 def _put(senders: list[ChunkSender], block: bytes | Pieces, size: int, is_last: bool = False) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import abc
+import collections
 import time
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
@@ -73,14 +74,6 @@ class ParallelWriter(abc.ABC):
         :returns: number of bytes, and their checksum (hexadecimal; empty when none was computed)
         """
 
-    @abc.abstractmethod
-    def _verified(self, senders: list[ChunkSender], checksum: str) -> str:
-        """Compare the checksums that the servers have computed with the right ones.
-
-        :param checksum: of the metachunk; empty when we have computed none
-        :returns: checksum of the metachunk
-        """
-
     def write(self, source: Source, size: int | None) -> tuple[int, str]:
         """Write at most `size` bytes of a source, or all of it.
 
@@ -103,7 +96,11 @@ class ParallelWriter(abc.ABC):
             else:
                 count, checksum = self._send_in_blocks(source, size, senders)
             self._check_algorithm(senders)
-            checksum = self._verified(senders, checksum)
+            if not checksum:
+                checksum = _trusted(senders)
+            for sender in senders:
+                if not sender.has_stored():
+                    sender.refuse_hash()
             transferred = count
         finally:
             self.outcomes = []
@@ -137,12 +134,12 @@ class ParallelWriter(abc.ABC):
             # Before the first byte is taken from the source.
             self._wait_for_connections(senders, ready)
             count, checksum = self._transfer(source, size, senders)
-            self._wait_for(senders, done, checksum)
+            self._wait_for(senders, done)
         return count, checksum
 
     def _mark_expendable(self, senders: list[ChunkSender], hedging: Hedging) -> None:
         """Give less time to connect to servers that were late before, as long as the others are a quorum."""
-        late = [sender for sender in senders if hedging.is_late(sender.netloc)]
+        late = [sender for sender in senders if hedging.is_late(sender.chunk.netloc)]
         others = [sender for sender in senders if sender not in late]
 
         def are_enough() -> bool:
@@ -182,44 +179,41 @@ class ParallelWriter(abc.ABC):
         self,
         senders: list[ChunkSender],
         done: Any,
-        checksum: str,
         timer: QuorumTimer | None = None,
         sent: Set[ChunkSender] = frozenset(),
     ) -> None:
         """Wait for the answers to the bodies that are queued, and give up the servers that are late.
 
         :param done: queue that gets each sender whose green thread has ended
-        :param checksum: of the metachunk; empty when we have computed none
         :param timer: time limit that has begun already; None for a new one
         :param sent: senders that it counts for before there is a quorum; the others have their own limits
         """
         timer = timer or QuorumTimer(self._request.quorum, self._options)
         has_own_limits = len(sent) < len(senders)
-        running = {sender: sender.progress for sender in senders}
+        running = dict.fromkeys(senders)
         while running:
-            # A list, since others may end while one is given up.
-            counts = [sender for sender in running if timer.grace is not None or sender in sent]
+            has_quorum = timer.grace is not None
+            counts = {sender: sender.progress for sender in running if has_quorum or sender in sent}
             try:
                 with green.ChunkWriteTimeout(timer.left() if counts else None):
                     sender = done.get()
             except green.ChunkWriteTimeout:
-                for sender in counts:
-                    if sender.progress == running[sender] and not sender.thread.dead:
+                for sender, before in counts.items():
+                    if sender.progress == before and not sender.thread.dead:
                         sender.leave("resp", timer.timeout_reason())
                 timer.renew()
             else:
                 del running[sender]
-                is_stored = self._note(sender, checksum, timer, has_own_limits=has_own_limits)
+                is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
                 if not is_stored and (sender.is_unreached or (running and all(map(_has_nothing, running)))):
                     # The others cannot tell more of the reason.
                     self._check()
-            running = {sender: sender.progress for sender in running}
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         """Send a small body to each server in one write, without green threads where connections are kept."""
         # Servers with a kept connection have the whole body before the first answer is waited for.
         for sender in senders:
-            sender.collect()
+            sender.whole = []
         count, checksum = self._transfer(source, size, senders)
         connected = []
         for sender, kept in zip(senders, take_kept(self._request.chunks, self._options), strict=True):
@@ -228,15 +222,13 @@ class ParallelWriter(abc.ABC):
                 connected.append(sender)
         in_turn(connected, ChunkSender.connect, ChunkSender.time_to_connect, ChunkSender.lose)
         self._check()
-        self._take_answers([sender for sender in senders if sender.error is None], checksum)
+        self._take_answers([sender for sender in senders if sender.error is None])
         return count, checksum
 
-    def _take_answers(self, waiting: list[ChunkSender], checksum: str) -> None:
+    def _take_answers(self, waiting: list[ChunkSender]) -> None:
         """Take the answers to bodies that were sent whole as they come, and give up servers that are late.
 
         Servers without a kept connection are connected to meanwhile.
-
-        :param checksum: of the metachunk; empty when we have computed none
         """
         timer = QuorumTimer(self._request.quorum, self._options)
         by_socket = {socket_of(sender.conn): sender for sender in waiting}
@@ -251,7 +243,7 @@ class ParallelWriter(abc.ABC):
                         for sock in green.wait_any(by_socket):
                             taking = by_socket.pop(sock)
                             taking.take_answer()
-                            self._note(taking, checksum, timer)
+                            self._note(taking, timer)
                             taking = None
             except CANDIDATES as err:
                 if taking is None:
@@ -263,22 +255,20 @@ class ParallelWriter(abc.ABC):
                 if taking.error is None:
                     left = [taking, *by_socket.values()]
                 else:
-                    self._note(taking, checksum, timer)
+                    self._note(taking, timer)
                 taking = None
         if left:
             with green.ContextPool(len(left)) as pool:
                 sent = {sender for sender in left if sender.is_connected}
                 done = _started(pool, left, ChunkSender.take_or_repeat)
-                self._wait_for(left, done, checksum, timer, sent)
+                self._wait_for(left, done, timer, sent)
             return
         for sender in by_socket.values():
             sender.leave("resp", timer.timeout_reason())
 
-    def _note(
-        self, sender: ChunkSender, checksum: str, timer: QuorumTimer, *, has_own_limits: bool = False
-    ) -> bool:
+    def _note(self, sender: ChunkSender, timer: QuorumTimer, *, has_own_limits: bool = False) -> bool:
         """Note whether a server has stored its chunk, and return that."""
-        is_stored = sender.has_stored(checksum)
+        is_stored = sender.has_stored()
         if is_stored:
             timer.note_stored(has_own_limits=has_own_limits)
         elif self._is_lost:
@@ -293,14 +283,15 @@ class ParallelWriter(abc.ABC):
         algorithm = self._options.checksum_algo
         if algorithm in {None, MD5}:
             return
-        others = [s.netloc for s in senders if s.received_hash and algorithm_of(s.received_hash) != algorithm]
+        others = [s for s in senders if s.received_hash and algorithm_of(s.received_hash) != algorithm]
         if not others and all(str(sender.error).endswith("HTTP 400") for sender in senders):
             # Those of 7.3.0 do not understand the checksum of erasure-coded chunks.
-            others = [sender.netloc for sender in senders]
+            others = senders
         if others:
+            places = ", ".join(sorted({sender.chunk.netloc for sender in others}))
             raise exc.ChecksumRefused(
                 f"chunk_checksum_algo must be 'md5' or None, not {algorithm!r}: some chunk servers compute "
-                f"nothing else, as those of 7.3.0 do: {', '.join(sorted(set(others)))}",
+                f"nothing else, as those of 7.3.0 do: {places}",
                 reqid=self._options.reqid,
             )
 
@@ -363,6 +354,15 @@ class ParallelWriter(abc.ABC):
                 checksum.update(data)
             if self._failures:
                 self._check()
+
+
+def _trusted(senders: list[ChunkSender]) -> str:
+    """Take for right the checksum of most servers, since we have computed none; empty when they have none."""
+    votes = collections.Counter(s.received_hash.lower() for s in senders if s.received_hash and not s.error)
+    checksum = votes.most_common(1)[0][0] if votes else ""
+    for sender in senders:
+        sender.expected_hash = checksum
+    return checksum
 
 
 def _has_nothing(sender: ChunkSender) -> bool:

@@ -87,8 +87,9 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         return value is self and self.exception is False
 
     def start(self) -> OioTimeout:
-        """Start to count again."""
-        OioTimeout.__init__(self, self.seconds, self.exception)
+        """Start to count again. Eventlet's own does so when a block without a limit is entered."""
+        if self.seconds is not None:
+            OioTimeout.__init__(self, self.seconds, self.exception)
         return self
 
     def strike(self, target: Any) -> None:

@@ -104,8 +104,6 @@ class FragmentSender(ChunkSender):
         if algorithm:
             begun = new_checksum(algorithm)
             self.checksum = begun if is_small else in_threads(begun)
-        #: The same in hexadecimal digits, once the end of the body is made.
-        self._digest = ""
 
     def _describe(self, phase: str, error: Failure) -> str:
         return f"{phase}: {error}"
@@ -142,13 +140,9 @@ class FragmentSender(ChunkSender):
             f"{CHUNK_HEADERS['metachunk_hash']}: {checksum}\r\n"
         )
         if self.checksum is not None:
-            self._digest = self.checksum.hexdigest()
-            end += f"{CHUNK_HEADERS['chunk_hash']}: {self._digest}\r\n"
+            self.expected_hash = self.checksum.hexdigest()
+            end += f"{CHUNK_HEADERS['chunk_hash']}: {self.expected_hash}\r\n"
         return f"{end}\r\n".encode("ascii")
-
-    def expected_hash(self, checksum: str) -> str:
-        # Each chunk has a checksum of its own.
-        return self._digest
 
 
 class FragmentsWriter(ParallelWriter):
@@ -200,8 +194,3 @@ class FragmentsWriter(ParallelWriter):
         finally:
             if options.perfdata is not None:
                 add_duration(options.perfdata, "rawx", "ec", begin)
-
-    def _verified(self, senders: list[ChunkSender], checksum: str) -> str:
-        for sender in senders:
-            sender.check_hash(sender.expected_hash(checksum))
-        return checksum
