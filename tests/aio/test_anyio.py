@@ -95,17 +95,18 @@ def test_a_failure_ends_the_other_tasks_of_a_group(namespace: Namespace) -> None
 
 
 def test_a_scope_that_is_cancelled_ends_its_transfer(namespace: Namespace, tmp_path: Path) -> None:
-    fill(tmp_path, {"a": b"some more bytes", "b": b"than the fault lets through"})
+    files = tmp_path / "files"
+    fill(files, {"a": b"some more bytes", "b": b"than the fault lets through"})
 
     async def main() -> None:
         async with face_of(namespace) as api, AsyncTransfer(api) as transfer:
             with namespace.faults(UNPUT) as plan:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(transfer.upload_tree, tmp_path, BOX)
+                    group.start_soon(transfer.upload_tree, files, BOX)
                     await until(lambda: plan.hits(UNPUT))
                     group.cancel_scope.cancel()
             assert chunks_on_disk(namespace) == []
-            assert (await transfer.upload_tree(tmp_path, BOX)).done == 2
+            assert (await transfer.upload_tree(files, BOX)).done == 2
 
     anyio.run(main)
 
