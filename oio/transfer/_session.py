@@ -97,9 +97,6 @@ class Session:
         except green.Interrupted:
             return replace(result, outcome="failed", error=TransferCancelled("the transfer was cancelled"))
         except (exc.OioException, OSError) as err:
-            if isinstance(err, OSError) and not isinstance(err.filename, str):
-                # It has no name, or one that is relative to a descriptor.
-                err.filename = result.path
             return replace(result, outcome="failed", error=err)
 
 

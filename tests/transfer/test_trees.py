@@ -329,6 +329,12 @@ def test_a_file_that_cannot_be_written_is_named_by_its_path(api: Any, path: str)
         moving.download_file(BOX, "o", path)
 
 
+def test_a_failure_names_the_path_rather_than_bytes_or_nothing() -> None:
+    for err in (PermissionError(13, "Permission denied", b"x"), OSError(28, "No space left on device")):
+        result = Result("upload", "x", "files/x", "failed", error=err)
+        assert str(result.error).endswith(": 'files/x'")
+
+
 def test_names_that_clash_are_failures_of_the_longer_one(api: Any, target: Path) -> None:
     for name in ("a", "a-", "a/b", "c/"):
         create(api, name, b"" if name == "c/" else b"1")
