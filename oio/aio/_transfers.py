@@ -14,10 +14,10 @@ from concurrent.futures import Future, InvalidStateError
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oio.aio._workers import Lane, insist_until
+from oio.aio._workers import Job, Lane, insist_until
 from oio.common import green
 from oio.common.arguments import WrongType, shorten
-from oio.transfer import Progress, Result, Transfer, TransferCancelled, TransferConfig
+from oio.transfer import Progress, Report, Result, Transfer, TransferCancelled, TransferConfig
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,10 +42,24 @@ class _Call:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.pid = os.getpid()
-        #: Looked at when its transfer begins, for it may have to wait for a worker.
+        #: Work for a worker, once it is queued.
+        self.job: Job[Any] | None = None
+        #: Looked at when its transfer begins.
         self.is_cancelled = False
         #: Done when it has ended.
         self.end: Future[None] = Future()
+
+    def cancel(self) -> None:
+        """End it if no worker has begun it, and mark it for the one that may be about to."""
+        self.is_cancelled = True
+        if self.job is not None:
+            self.job.withdraw(_cancelled())
+
+
+def _cancelled() -> TransferCancelled:
+    error = TransferCancelled("the transfer was cancelled")
+    error.report = Report(0)
+    return error
 
 
 _current: ContextVar[_Call] = ContextVar("oio_transfer_call")
@@ -90,7 +104,7 @@ class _Interruptible(Transfer):
 
     def _begin(self) -> None:
         if _current.get().is_cancelled:
-            raise TransferCancelled("the transfer was cancelled")
+            raise _cancelled()
         super()._begin()
 
     def _look(self) -> None:
@@ -182,7 +196,11 @@ class AsyncTransfer:
 
         self._calls.add(call)
         try:
-            return await self._workers.finish(self._workers.start(run, Lane.TRANSFERS))
+            call.job = self._workers.start(run, Lane.TRANSFERS)
+            if call.is_cancelled:
+                # Another thread did it before there was a job.
+                call.cancel()
+            return await self._workers.finish(call.job)
         finally:
             # Work that was dropped before a worker has begun it does not do this itself.
             self._leave(call)
@@ -199,7 +217,7 @@ class AsyncTransfer:
         """
         # First the marks: a call that begins meanwhile sees its mark, or is seen.
         for call in list(self._calls):
-            call.is_cancelled = True
+            call.cancel()
         self._transfer.cancel()
 
     async def aclose(self) -> None:

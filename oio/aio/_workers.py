@@ -70,7 +70,8 @@ class _Orphaning(green.Interruption):
 
 
 class Job(Generic[T]):
-    """A piece of work for a worker. All methods but :meth:`run` and :meth:`interrupt` are for the loop.
+    """A piece of work for a worker. Its methods are for the loop, but for :meth:`run`, :meth:`interrupt` and
+    :meth:`withdraw`.
 
     :param loop: is told of the end
     :param leave: called at the end, in either thread
@@ -92,6 +93,7 @@ class Job(Generic[T]):
         self._error: BaseException | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._place: Future[None] | None = None
+        self._withdrawal: BaseException = green.Interrupted()
         self._is_unwanted = False
         self.is_over = False
 
@@ -110,7 +112,7 @@ class Job(Generic[T]):
 
     def _drop(self, place: Future[None]) -> None:
         if place.cancelled():
-            self._error = green.Interrupted()
+            self._error = self._withdrawal
             self._tell()
 
     def run(self) -> None:
@@ -157,6 +159,12 @@ class Job(Generic[T]):
     def interrupt(self) -> None:
         """End it: at once if it waits, else at its next wait. It may be done before that."""
         self._interruption.ask()
+        if self._place is not None:
+            self._place.cancel()
+
+    def withdraw(self, error: BaseException) -> None:
+        """End it with an exception if no worker has begun it, else do nothing. Any thread may ask for it."""
+        self._withdrawal = error
         if self._place is not None:
             self._place.cancel()
 

@@ -232,7 +232,11 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
         from oio.transfer import Remote
 
         api, given = self.client_of(parsed_args), parsed_args
-        if given.file == "-" or (given.file and _is_special(given.file)) or given.range:
+        is_special = given.file and (given.file == "-" or _is_special(given.file))
+        if given.file and not is_special and os.path.islink(given.file):
+            # A link that the user names is followed; those that names of objects lead to are not.
+            given.file = os.path.realpath(given.file)
+        if is_special or given.range:
             if given.recursive:
                 raise CommandError("--recursive needs a directory, and takes no --range")
             self._copy(api, given)
@@ -388,12 +392,22 @@ def _own_path(name: str) -> str:
 
 
 def _is_special(path: str) -> bool:
-    """Whether a path is a pipe or a device, which is written to, and not replaced."""
+    """Whether a path is a pipe, a device or a descriptor, which is written to, and not replaced."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _is_descriptor(path)
+
+
+def _is_descriptor(path: str) -> bool:
+    """Whether links lead to an open file, as from ``/dev/stdout``."""
+    while os.path.islink(path):
+        directory = os.path.realpath(os.path.dirname(path))
+        if directory.startswith("/proc/"):
+            return True
+        path = os.path.join(directory, os.readlink(path))
+    return False
 
 
 def _mode_of(path: Path) -> int:

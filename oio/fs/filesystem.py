@@ -123,6 +123,8 @@ class OioFileSystem(Listings):
         **_kwargs: Any,
     ) -> None:
         asked = path if isinstance(path, list) else [path]
+        if recursive and "" in map(self._strip_protocol, asked):
+            raise ValueError("the root cannot be removed: name its containers")
         found = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
         try:
             await self._remove(found, recursive=recursive, whole=maxdepth is None)
@@ -194,7 +196,7 @@ class OioFileSystem(Listings):
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         if source == target:
             return
-        if recursive and f"{target}/".startswith(f"{source}/"):
+        if recursive and (not source or f"{target}/".startswith(f"{source}/")):
             raise ValueError(f"{source} cannot be moved into itself: {target}")
         # After the copy, there may be more files, copies among them.
         found = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
@@ -346,6 +348,8 @@ class OioFileSystem(Listings):
         :param block_size: bytes to read ahead, or to collect before they are sent
         :param kwargs: also ``cache_type`` of fsspec, and options of :meth:`~oio.ObjectStorageApi.object_open`
         """
+        # dask gives it to this call, where it means nothing.
+        kwargs.pop("default_cache", None)
         return OioFile(
             self, path, mode, block_size or "default", autocommit, cache_options=cache_options, **kwargs
         )

@@ -22,7 +22,7 @@ def is_temporary_name(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def temporary_names(name: bytes, *identity: str) -> tuple[str, str]:
+def temporary_names(name: bytes, *identity: str) -> tuple[bytes, bytes]:
     """Names of the files that a download makes for itself: the data, and the journal.
 
     :param name: of the final file
@@ -30,7 +30,7 @@ def temporary_names(name: bytes, *identity: str) -> tuple[str, str]:
     """
     parts = [name, *(part.encode("utf-8", "surrogatepass") for part in identity)]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    return f".oio-{key}.part", f".oio-{key}.journal"
+    return f".oio-{key}.part".encode(), f".oio-{key}.journal".encode()
 
 
 def split_name(name: str) -> tuple[bytes, ...]:

@@ -73,6 +73,11 @@ class Result:
     error: BaseException | None = None
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.error, OSError) and not isinstance(self.error.filename, str):
+            # It names nothing, or bytes that may be relative to a descriptor.
+            self.error.filename = self.path
+
     def raise_failure(self) -> None:
         """Raise the exception of a failure, if it is one."""
         if self.error is not None:

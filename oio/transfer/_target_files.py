@@ -237,7 +237,7 @@ class PartialFile:
         if sync:
             os.fsync(self.fd)
         os.rename(
-            os.fsencode(self._name),
+            self._name,
             self._target.parts[-1],
             src_dir_fd=self._directory,
             dst_dir_fd=self._directory,

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import anyio
 import pytest
 
+from oio.aio import AsyncTransfer
 from oio.aio._workers import Workers
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk
 from tests.kit.looping import TARGET, blocks, connections, create, face_of, read, turns, until
+from tests.kit.transfers import BOX, fill
 
 UNPUT = Fault("stall", service="rawx", operation="PUT", after_bytes=10)
 STALLED = Fault("stall", service="rawx", operation="GET", after_bytes=10)
@@ -89,6 +92,23 @@ def test_a_failure_ends_the_other_tasks_of_a_group(namespace: Namespace) -> None
         anyio.run(main)
     assert [type(one) for one in caught.value.exceptions] == [Stop]  # type: ignore[attr-defined]
     assert chunks_on_disk(namespace) == []
+
+
+def test_a_scope_that_is_cancelled_ends_its_transfer(namespace: Namespace, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    fill(files, {"a": b"some more bytes", "b": b"than the fault lets through"})
+
+    async def main() -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api) as transfer:
+            with namespace.faults(UNPUT) as plan:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(transfer.upload_tree, files, BOX)
+                    await until(lambda: plan.hits(UNPUT))
+                    group.cancel_scope.cancel()
+            assert chunks_on_disk(namespace) == []
+            assert (await transfer.upload_tree(files, BOX)).done == 2
+
+    anyio.run(main)
 
 
 def test_waits_that_were_cancelled_are_not_kept() -> None:

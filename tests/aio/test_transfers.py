@@ -211,6 +211,32 @@ def test_an_end_reaches_calls_that_wait_for_a_worker(namespace: Namespace, files
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("end", ["cancel", "aclose"])
+def test_an_end_needs_no_worker_while_another_transfer_has_it(
+    namespace: Namespace, files: Path, end: str
+) -> None:
+    async def main() -> None:
+        async with face_of(namespace, workers=1) as api, AsyncTransfer(api) as other:
+            transfer = AsyncTransfer(api)
+            with namespace.faults(STALLED) as plan:
+                first = asyncio.ensure_future(other.upload_file(files / "a.txt", BOX))
+                await until(lambda: plan.hits(STALLED))
+                second = asyncio.ensure_future(transfer.upload_file(files / "b-", BOX))
+                await turns()
+                ended = getattr(transfer, end)()
+                if ended is not None:
+                    await ended
+                with pytest.raises(TransferCancelled) as caught:
+                    await second
+                assert list(caught.value.report or [None]) == []
+                assert not first.done()
+                first.cancel()
+                await asyncio.wait([first])
+            assert not await api.object_head(ACCOUNT, BOX.container, "b-")
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
 def test_a_call_that_has_just_begun_is_cancelled(namespace: Namespace, files: Path) -> None:
     async def main() -> None:
         async with face_of(namespace) as api, AsyncTransfer(api) as transfer:

@@ -121,6 +121,28 @@ def test_a_range_is_saved_to_a_file_which_is_there_only_when_complete(stored, tm
     assert set(target.parent.iterdir()) == before
 
 
+@pytest.mark.parametrize("options", ["", "--range 0-"])
+def test_a_link_given_as_file_is_followed(stored, tmp_path, options):
+    (tmp_path / "data").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / name).symlink_to(f"data/{name}")
+    (tmp_path / "data" / "old").write_text("old")
+    for name in ("old", "new"):
+        assert stored(f"object save c o {options} --file", tmp_path / name).code == 0
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / "data" / name).read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("options", ["", "--range 0-"])
+def test_the_file_of_a_descriptor_is_written_to_and_not_replaced(stored, tmp_path, options):
+    with (tmp_path / "output").open("w+") as output:
+        # As /dev/stdout is.
+        (tmp_path / "link").symlink_to(f"/proc/self/fd/{output.fileno()}")
+        assert stored(f"object save c o {options} --file", tmp_path / "link").code == 0
+        assert (tmp_path / "link").is_symlink()
+        assert output.read() == "hello\n"
+
+
 @pytest.mark.parametrize("text", ["-", "b-a", "5-1", "1"])
 def test_what_is_no_range_is_bad_usage(stored, text):
     assert stored(f"object cat c o --range={text}").code == 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import random
@@ -424,3 +425,14 @@ def test_unknown_option_is_told_at_the_line_that_opens(api: Any) -> None:
     with pytest.warns(exc.UnknownOption, match="dead_line") as caught:
         api.object_open(*NAMES, "wb", dead_line=3).close()
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_file_whose_buffer_was_detached_is_written_without_it(api: Any) -> None:
+    file = api.object_open(*NAMES, "wb")
+    file.write(b"one ")
+    raw = file.detach()
+    del file
+    gc.collect()
+    raw.write(b"two")
+    raw.close()
+    assert b"".join(api.object_fetch(*NAMES)[1]) == b"one two"

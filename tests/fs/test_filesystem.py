@@ -338,6 +338,24 @@ def test_move_leaves_what_it_has_not_copied(files: OioFileSystem) -> None:
     assert [path[-1] for path in files.find("box/d")] == ["c"]
 
 
+@pytest.mark.parametrize("root", ["", "/", "oio://", ["box/a", ""]])
+def test_root_is_not_removed(files: OioFileSystem, root: Any) -> None:
+    files.pipe({"box/a": b"a", "bag/b": b"b"})
+    with pytest.raises(ValueError, match="root cannot be removed"):
+        files.rm(root, recursive=True)
+    if isinstance(root, str):
+        with pytest.raises(ValueError, match="into itself"):
+            files.mv(root, "box/c", recursive=True)
+    assert [files.find(container) for container in files.ls("", detail=False)] == [["bag/b"], ["box/a"]]
+
+
+def test_keyword_of_dask_is_not_told_of(files: OioFileSystem) -> None:
+    files.pipe("box/a", b"data")
+    # Warnings are errors in tests.
+    with files.open("box/a", default_cache="none") as file:
+        assert file.read() == b"data"
+
+
 def test_directories_of_objects_that_stand_for_them_do_not_stop_a_removal(files: OioFileSystem) -> None:
     files.pipe({"box/d/a": b"a", "box/d/b": b"b"})
     files.api.object_create(files.account, "box", obj_name="d/empty/", data=b"")

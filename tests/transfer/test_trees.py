@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,20 @@ def test_link_in_the_place_of_a_file_is_replaced(api: Any, target: Path, compare
     with transfer(api, compare=compare) as moving:
         assert moving.download_tree(BOX, target).done == 1
     assert content(target) == {"o": b"aim"}
+
+
+@pytest.mark.parametrize("path", ["/tmp/" + "n" * 256, "/proc/self/fdinfo/f"], ids=["name", "directory"])
+def test_a_file_that_cannot_be_written_is_named_by_its_path(api: Any, path: str) -> None:
+    create(api, "o")
+    # The name is too long, or no file can be made in the directory.
+    with transfer(api) as moving, pytest.raises(OSError, match=re.escape(repr(path))):
+        moving.download_file(BOX, "o", path)
+
+
+def test_a_failure_names_the_path_rather_than_bytes_or_nothing() -> None:
+    for err in (PermissionError(13, "Permission denied", b"x"), OSError(28, "No space left on device")):
+        result = Result("upload", "x", "files/x", "failed", error=err)
+        assert str(result.error).endswith(": 'files/x'")
 
 
 def test_names_that_clash_are_failures_of_the_longer_one(api: Any, target: Path) -> None:

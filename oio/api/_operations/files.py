@@ -387,9 +387,12 @@ def _leave(file: RawObjectWriter | ObjectWriter, kind: type[BaseException] | Non
         file.abort()
 
 
-def _forget(file: object, raw: RawObjectWriter) -> None:
-    """Abandon a file that nobody has closed: half of an object must not be taken for a whole one."""
-    if not raw.closed and hasattr(raw, "_upload"):
+def _forget(file: object, raw: RawObjectWriter | None) -> None:
+    """Abandon a file that nobody has closed: half of an object must not be taken for a whole one.
+
+    :param raw: None when the buffer over it was detached
+    """
+    if raw is not None and not raw.closed and hasattr(raw, "_upload"):
         warnings.warn(
             f"unclosed file {raw.name!r} was not stored", ResourceWarning, source=file, stacklevel=2
         )
