@@ -156,7 +156,7 @@ class MetachunkLinker:
         :returns: False when it is still there
         """
         try:
-            if not is_owned(self._blob, link, self._full_path, self._options):
+            if not is_owned(self._blob, self._full_path, link, self._options):
                 return False
             self._blob.chunk_delete(link.address, options=self._options)
         except exc.NotFound:
@@ -206,7 +206,7 @@ class MetachunkLinker:
         self.outcomes[index] = Outcome(link, error, maybe_stored)
 
 
-def is_owned(blob: BlobClient, chunk: Chunk, owner: str, options: Options) -> bool:
+def is_owned(blob: BlobClient, owner: str, chunk: Chunk, options: Options) -> bool:
     """Ask the server of a chunk whether it is of an object.
 
     :param owner: full path of the object

@@ -350,17 +350,11 @@ class ObjectRepairer:
         Where IDs are computed, a repair at the same time may have stored its own chunk there, and named it.
         """
 
-        def is_unnamed() -> bool:
-            try:
-                named = self._named(self._options.for_cleaning())
-            except exc.OioException as err:
-                pass_foreign(err)
-                self._warn_of([place], err)
-                return False
-            return place.url not in (named or {})
+        def is_unnamed(chunk: Chunk, options: Options) -> bool:
+            return chunk.url not in (self._named(options) or {})
 
         services, cid = self._services, self._strategy.cid
-        delete_chunks(services, [place], cid, self._options, late={place.url}, is_doomed=is_unnamed)
+        delete_chunks(services, [place], cid, self._options, {place.url}, is_unnamed)
 
     def _remove(self, *chunks: Chunk) -> None:
         """Delete chunks, best effort."""

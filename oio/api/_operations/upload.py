@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oio.api._data.links import is_owned
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import load_class, strategy_for
@@ -15,7 +16,7 @@ from oio.api._operations.emptying import master_of
 from oio.api._operations.leftovers import Leftovers
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.chunks import Chunk, Outcome, late, to_remove
+from oio.common.chunks import Chunk, late, to_remove
 from oio.common.constants import OIO_VERSION
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
@@ -26,7 +27,6 @@ from oio.common.utils import compute_perfdata_stats
 if TYPE_CHECKING:
     from oio.api._data.metachunks import MetachunkWriter, Written
     from oio.api._data.source import Source
-    from oio.api._data.strategies import Strategy
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
     from oio.common.answers import JsonMapping, JsonObject
@@ -126,10 +126,16 @@ class Upload:
         is_known = changes or (self.joined is None and options.version is not None)
         shared = is_known and preparer.has_computed_ids(cid)
 
-        def undo() -> None:
-            doomed, hanging = to_remove(writer.outcomes), late(writer.outcomes)
+        def undo(*, only_failed: bool = False) -> None:
+            doomed, hanging = to_remove(writer.outcomes, only_failed=only_failed), late(writer.outcomes)
+
+            def is_ours(chunk: Chunk, phase: Options) -> bool:
+                # The answer that was lost may have been a refusal. Other changes replace chunks, see `clear`.
+                is_certain = chunk.url not in hanging and not changes
+                return is_certain or self._is_ours(meta["full_path"], chunk, phase)
+
             in_time = options.for_leftovers() if hanging else options
-            strategy.delete(self._unnamed(doomed) if shared else doomed, in_time, hanging)
+            strategy.delete(doomed, in_time, hanging, is_ours if shared else None)
 
         try:
             written = self._run_over_existing(writer) if shared and changes else writer.run()
@@ -147,15 +153,11 @@ class Upload:
         chunks: Any = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
-            self._remove_failed(strategy, writer.outcomes)
+            # A server may hold the chunks that failed, which no object names.
+            undo(only_failed=True)
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
         return chunks, written.size, written.checksum, meta
-
-    def _remove_failed(self, strategy: Strategy, outcomes: list[Outcome]) -> None:
-        """Remove the chunks that failed: a server may hold some, which no object names."""
-        doomed = to_remove(outcomes, only_failed=True)
-        strategy.delete(doomed, self.options.for_leftovers(), late(outcomes))
 
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
         """Write the object, unless other chunks are in the places of its own.
@@ -174,26 +176,23 @@ class Upload:
             raise failure
         return written
 
-    def _unnamed(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Leave out the chunks that the object names by now.
-
-        Somebody else may have changed its policy, or created this version.
-        """
-        if not chunks:
-            return chunks
+    def _is_ours(self, full_path: str, chunk: Chunk, options: Options) -> bool:
+        """Tell whether a chunk is of this upload, not of another one to the same version."""
+        if not is_owned(self.services.blob_client, full_path, chunk, options):
+            return False
+        if self.options.content_id is None:
+            return True
+        # The caller may have chosen the same ID before. A replica that is late would not know that object.
         try:
-            # A replica that is late would not know an object that was made just before.
-            options = master_of(self.services, *self.target[:2], self.options.for_cleaning())
             _, there = self.services.container.content_locate(
-                *self.target, version=self.options.version, properties=False, options=options
+                *self.target,
+                version=self.options.version,
+                properties=False,
+                options=master_of(self.services, *self.target[:2], options),
             )
         except exc.NotFound:
-            return chunks
-        except exc.OioException as err:
-            self.services.logger.warning("Chunks may be left of %r: %s", self.target.name, err)
-            return []
-        named = {chunk["url"] for chunk in there}
-        return [chunk for chunk in chunks if chunk.url not in named]
+            return True
+        return all(named["url"] != chunk.url for named in there)
 
     def prepare(self) -> Preparer:
         """Ask for the chunks of the object.
