@@ -139,6 +139,26 @@ def test_a_new_chunk_whose_answer_is_lost_is_not_left_behind(struck: Struck, pol
     struck.assert_whole()
 
 
+@pytest.mark.parametrize("policy", ["THREECOPIES"])
+def test_a_copy_that_was_spoilt_and_whose_answer_is_lost_is_not_left_behind(
+    struck: Struck, policy: str
+) -> None:
+    """The copy from the next source finds it in its way."""
+    spoilt = []
+
+    def spoil(event: Any) -> None:
+        if (event.operation, event.kind) == ("PUT chunk", "ended") and not spoilt:
+            spoilt.append(event.chunk)
+            damage.flip(struck.namespace, {"url": event.chunk})
+
+    with struck.namespace.faults(Fault("commit-then-reset", "rawx", "PUT", nth=1)) as plan:
+        repair = struck.api.object_repair(*struck.target, on_event=spoil)
+    plan.assert_met()
+    assert spoilt
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
 @redundant
 @pytest.mark.parametrize("action", ["commit-then-reset", "commit-then-timeout"])
 def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str, action: str) -> None:
