@@ -181,8 +181,8 @@ class MetachunkLinker:
 
     def _try(self, index: int) -> None:
         target, link = self.targets[index], self.outcomes[index].chunk
-        # From here on, the service may have the link, unless it refuses it.
-        self.outcomes[index] = Outcome(link, maybe_stored=True)
+        # From here on, the service may have the link, or get it later, whatever stops us.
+        self.outcomes[index] = Outcome(link, "interrupted before its answer", maybe_stored=True)
         error: Failure
         maybe_stored = True
         try:
@@ -194,7 +194,8 @@ class MetachunkLinker:
         except (exc.NotFound, exc.Conflict) as err:
             error, maybe_stored = _MISSING if isinstance(err, exc.NotFound) else _IN_THE_WAY, False
         except exc.DeadlineReached as err:
-            error, maybe_stored = err, False
+            # That of a copy that was under way has a cause.
+            error, maybe_stored = err, err.__cause__ is not None
         except exc.OioException as err:
             pass_foreign(err)
             error, maybe_stored = err, not nothing_was_sent(err)
@@ -202,6 +203,7 @@ class MetachunkLinker:
             pass_foreign(err)
             error = err
         else:
+            self.outcomes[index] = Outcome(link, maybe_stored=True)
             return
         self.outcomes[index] = Outcome(link, error, maybe_stored)
 
