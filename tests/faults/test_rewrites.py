@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.options import Options
 from oio.common.utils import cid_from_name, compute_chunk_id
 from oio.sandbox import Fault
 from tests.kit import ec_objects
@@ -502,6 +503,51 @@ def test_chunks_that_an_interrupted_change_has_left_are_replaced(namespace, api,
     for chunk in located:
         known = api.blob_client.chunk_head(chunk["url"], check_hash=True)
         assert (known["content_id"], known["chunk_pos"]) == (meta["id"], chunk["pos"])
+    assert read(api, target, verify_checksum="strict") == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
+def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(namespace, api, target):
+    """The second one has replaced the first metachunk when the first one is committed."""
+    send, commits = api.container.content_create, []
+
+    def put_off(*args: Any, **kwargs: Any) -> Any:
+        if not commits and kwargs.get("change_policy"):
+            with pytest.raises(exc.BadRequest):
+                send(*args, **kwargs)
+            commits.append(lambda: send(*args, **{**kwargs, "options": Options()}))
+            raise exc.OioNetworkException("the answer was lost")
+        return send(*args, **kwargs)
+
+    api.container.content_create = put_off
+    with pytest.raises(exc.OioNetworkException):
+        change_policy(api, target)
+    seen: list[str] = []
+
+    def commit_first(event: Any) -> None:
+        # The third chunk that the second one stores, after it has removed some.
+        if (event.operation, event.kind) == ("PUT chunk", "ended") and "DELETE chunk" in seen and commits:
+            seen.append("PUT chunk")
+            if seen.count("PUT chunk") == 3:
+                meta = api.object_get_properties(*target)
+                api.container.content_request_transition(
+                    *target,
+                    "EC21",
+                    version=meta["version"],
+                    skip_data_move=True,
+                    internal_transition=True,
+                    options=Options(),
+                )
+                commits.pop()()
+        seen.append(event.operation if event.operation == "DELETE chunk" else "")
+
+    # The data that it copies are gone, or new chunks are in its way.
+    with pytest.raises(exc.OioException):
+        change_policy(api, target, on_event=commit_first)
+    assert not commits
+    namespace.settle()
+    assert chunks_listed(api, target) <= chunks_on_disk(namespace)
     assert read(api, target, verify_checksum="strict") == (LARGE, None)
 
 

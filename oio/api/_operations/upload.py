@@ -180,9 +180,10 @@ class Upload:
         """Tell whether a chunk is of this upload, not of another one to the same version."""
         if not is_owned(self.services.blob_client, full_path, chunk, options):
             return False
-        if self.options.content_id is None:
+        if self.options.content_id is None and not self.commit.change_policy:
             return True
-        # The caller may have chosen the same ID before. A replica that is late would not know that object.
+        # The caller may have chosen the same ID before, and what another change has stored may have been
+        # replaced by ours before its commit. A replica that is late would not know.
         try:
             _, there = self.services.container.content_locate(
                 *self.target,
