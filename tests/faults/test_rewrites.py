@@ -18,10 +18,12 @@ from tests.kit.deadlines import kept_by
 from tests.kit.objects import (
     CHUNK_SIZE,
     LARGE,
+    SMALL,
     Target,
     assert_stored,
     chunks_listed,
     chunks_on_disk,
+    create,
     fault,
     limits,
     read,
@@ -553,6 +555,30 @@ def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(na
 
 @announcing
 @pytest.mark.pitfall("W3", 30)
+def test_change_whose_chunks_a_second_one_has_removed_is_not_committed(namespace, api, target):
+    """The second one takes them for those of an interrupted change, and fails before it has its own."""
+    before, seen = chunks_on_disk(namespace), []
+
+    def overtake(event: Any) -> None:
+        if (event.operation, event.kind) == ("PUT chunk", "ended"):
+            seen.append(event.chunk)
+            if len(seen) == 6:
+                # The first three are refused, since chunks are in the way.
+                full = [Fault("disk-full", operation="PUT", nth=nth) for nth in range(4, 30)]
+                with (
+                    namespace.api(key_file=None) as other,
+                    namespace.faults(*full),
+                    pytest.raises(exc.ServiceBusy),
+                ):
+                    change_policy(other, target)
+
+    with pytest.raises(exc.Conflict, match="removed meanwhile"):
+        change_policy(api, target, on_event=overtake)
+    assert_as_before(namespace, api, target, before)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
 def test_chunk_of_another_in_the_place_of_a_new_one_is_left_alone(namespace, api, target):
     before = chunks_on_disk(namespace)
     meta, chunks = api.object_locate(*target)
@@ -567,6 +593,26 @@ def test_chunk_of_another_in_the_place_of_a_new_one_is_left_alone(namespace, api
     assert chunks_on_disk(namespace) == there
     assert before < there
     assert read(api, target) == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
+def test_creation_of_the_version_that_is_changed_meanwhile_loses_nothing(namespace, api):
+    """The change takes the chunks of the creation for those of an interrupted one, and replaces them."""
+    target = stored(api, SMALL, policy="SINGLE", version=5)
+    send = api.container.content_create
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        api.container.content_create = send
+        with namespace.api(key_file=None) as other:
+            change_policy(other, target)
+        return send(*args, **kwargs)
+
+    api.container.content_create = late
+    with pytest.raises(exc.Conflict):
+        create(api, target, SMALL[::-1], policy="EC21", version=5)
+    assert api.object_get_properties(*target)["policy"] == "EC21"
+    assert_stored(namespace, api, target, SMALL)
 
 
 @announcing

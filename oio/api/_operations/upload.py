@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oio.api._data.links import is_owned
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import load_class, strategy_for
+from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
 from oio.api._operations.leftovers import Leftovers
+from oio.blob.connect import pass_failure_of_call
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk, late, to_remove
@@ -125,20 +128,20 @@ class Upload:
         changes = self.commit.change_policy
         is_known = changes or (self.joined is None and options.version is not None)
         shared = is_known and preparer.has_computed_ids(cid)
+        # A lost answer may have been a refusal, and changes replace chunks that were stored, see `clear`.
+        is_ours = partial(self._is_ours, meta["full_path"]) if shared else None
 
         def undo(*, only_failed: bool = False) -> None:
             doomed, hanging = to_remove(writer.outcomes, only_failed=only_failed), late(writer.outcomes)
-
-            def is_ours(chunk: Chunk, phase: Options) -> bool:
-                # The answer that was lost may have been a refusal. Other changes replace chunks, see `clear`.
-                is_certain = chunk.url not in hanging and not changes
-                return is_certain or self._is_ours(meta["full_path"], chunk, phase)
-
             in_time = options.for_leftovers() if hanging else options
-            strategy.delete(doomed, in_time, hanging, is_ours if shared else None)
+            strategy.delete(doomed, in_time, hanging, is_ours)
 
         try:
-            written = self._run_over_existing(writer) if shared and changes else writer.run()
+            if shared and changes:
+                written = self._run_over_existing(writer)
+                self._check_kept(meta["full_path"], written.chunks)
+            else:
+                written = writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
                 text = f"given etag {etag} != computed {written.checksum}"
@@ -175,6 +178,26 @@ class Upload:
             assert failure is not None
             raise failure
         return written
+
+    def _check_kept(self, full_path: str, chunks: list[Chunk]) -> None:
+        """Look whether chunks are still there, just before they are committed.
+
+        :raises Conflict: another change has taken some for those of an interrupted one, and removed them
+        """
+        options = self.options.per_request()
+
+        def is_kept(chunk: Chunk) -> bool:
+            try:
+                return is_owned(self.services.blob_client, full_path, chunk, options)
+            except exc.NotFound:
+                return False
+            except exc.OioException as err:
+                pass_failure_of_call(err, options)
+                return True  # Nothing is known.
+
+        if not all(in_parallel(is_kept, chunks, PARALLEL_CHUNKS)):
+            text = f"chunks of the new policy of object {self.target.name!r} were removed meanwhile"
+            raise exc.Conflict(409, None, text)
 
     def _is_ours(self, full_path: str, chunk: Chunk, options: Options) -> bool:
         """Tell whether a chunk is of this upload, not of another one to the same version."""
