@@ -54,8 +54,10 @@ def delete_chunks(
     def delete(some: list[Chunk]) -> list[Chunk]:
         if is_ours is None:
             return _delete(stores, some, cid, options)
-        ours, absent = _look_at(stores, some, is_ours, options)
-        return absent + _delete(stores, ours, cid, options)
+        green.adopt_thread()
+        with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
+            threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, is_ours) for chunk in some]
+            return [chunk for thread in threads for chunk in thread.wait()]
 
     with green.Insistence():
         # A late server may be late again, and use up the time for cleaning: the others come first.
@@ -68,29 +70,24 @@ def delete_chunks(
             delete(absent)
 
 
-def _look_at(
-    stores: Stores, chunks: list[Chunk], is_ours: OwnerCheck, options: Options
-) -> tuple[list[Chunk], list[Chunk]]:
-    """Find the chunks that may be deleted, and those that are not there."""
-    ours: list[Chunk] = []
-    absent: list[Chunk] = []
+def _delete_ours(
+    stores: Stores, chunk: Chunk, cid: str, options: Options, is_ours: OwnerCheck
+) -> list[Chunk]:
+    """Delete a chunk right after a look at it, for a DELETE has no condition.
 
-    def look_at(chunk: Chunk) -> None:
-        try:
-            if is_ours(chunk, options):
-                ours.append(chunk)
-        except exc.NotFound:
-            absent.append(chunk)
-        except (exc.OioException, KeyError, ValueError) as err:
-            pass_foreign(err)
-            event = chunk_failed(options, "HEAD", chunk, err)
-            stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
-
-    green.adopt_thread()
-    with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
-        for thread in [pool.spawn(look_at, chunk) for chunk in chunks]:
-            thread.wait()
-    return ours, absent
+    :returns: the chunk, if it is not there
+    """
+    try:
+        if not is_ours(chunk, options):
+            return []
+    except exc.NotFound:
+        return [chunk]
+    except (exc.OioException, KeyError, ValueError) as err:
+        pass_foreign(err)
+        event = chunk_failed(options, "HEAD", chunk, err)
+        stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
+        return []
+    return _delete(stores, [chunk], cid, options)
 
 
 def _delete(stores: Stores, doomed: list[Chunk], cid: str, options: Options) -> list[Chunk]:
