@@ -215,15 +215,18 @@ class AsyncTransfer:
 
         Any thread may do this, a callback or a signal handler too.
         """
-        # First the marks: a call that begins meanwhile sees its mark, or is seen.
+        self._mark()
+        self._transfer.cancel()
+
+    def _mark(self) -> None:
+        """Mark the calls, before they are ended: one that begins meanwhile sees its mark, or is seen."""
         for call in list(self._calls):
             call.cancel()
-        self._transfer.cancel()
 
     async def aclose(self) -> None:
         """End the calls under way, wait for their ends, and refuse others."""
+        self._mark()
         self._transfer.close()
-        self.cancel()
         # After a fork, calls of the parent have no threads here that would end them.
         pid = os.getpid()
         ends = [asyncio.wrap_future(call.end) for call in list(self._calls) if call.pid == pid]

@@ -171,7 +171,7 @@ class Account:
         :param repeat: False for a request that is not repeated after a failure that may pass
         :raises BackblazeException: refused; ``repeated`` tells that an earlier attempt may have succeeded
         """
-        attempts: Attempts | None = None
+        attempts = Attempts(self.backoff, limits)
         renewals, repeated = _RENEWALS, False
         grant = self.grant(limits)
         while True:
@@ -186,7 +186,6 @@ class Account:
                         continue
                 if not repeat:
                     raise
-                attempts = attempts or Attempts(self.backoff, limits)
                 repeat_transient(attempts, err, what)
                 repeated = True
 

@@ -154,8 +154,7 @@ class Download:
         self._start = self._position = start or 0
         self._end = end
         self._limits = limits
-        #: Made once an attempt has failed.
-        self._attempts: Attempts | None = None
+        self._attempts = Attempts(account.backoff, limits)
         self._answer: Answer | None = None
         self._pid = os.getpid()
         self._skip = 0
@@ -208,7 +207,6 @@ class Download:
                 return self._take(self._answer)
             except exc.OioNetworkException as err:
                 self._close()
-                self._attempts = self._attempts or Attempts(self._account.backoff, self._limits)
                 self._attempts.failed(err, self._what)
 
     def _take(self, answer: Answer) -> bytes:
@@ -219,7 +217,7 @@ class Download:
         if wanted <= 0:
             return b""
         block = self._read(answer, wanted)
-        if self._attempts is not None and len(block) >= min(wanted, BLOCK_SIZE):
+        if self._attempts.failures and len(block) >= min(wanted, BLOCK_SIZE):
             # A few bytes at each attempt are not enough progress to go on.
             self._attempts.restart()
         self._position += len(block)

@@ -86,16 +86,19 @@ class Attempts:
         but the first
     """
 
+    # Most succeed at once: they set nothing.
+    failures = 0
+    """Failed attempts since the beginning, or the last progress."""
+    _pauses = 0
+    _refused_by: str | None = None
+
     def __init__(self, backoff: Backoff, limits: B2Limits) -> None:
         self._backoff = backoff
         self._limits = limits
-        self._failed = 0
-        self._pauses = 0
-        self._refused_by: str | None = None
 
     def restart(self) -> None:
         """Forget the failures, after some progress."""
-        self._failed = self._pauses = 0
+        self.failures = self._pauses = 0
 
     def failed(self, error: exc.OioException, what: str, *, at_once: bool = False) -> None:
         """Wait before the next attempt.
@@ -105,7 +108,7 @@ class Attempts:
         :param at_once: try again without a pause, unless the service asks for one
         :raises OioException: the error itself, when no attempt or time is left
         """
-        self._failed += 1
+        self.failures += 1
         # Nothing listens there: a wrong address is not worth a long wait.
         refused_by = error.service if isinstance(error, exc.OioConnectionException) else None
         if refused_by is not None and refused_by == self._refused_by:
@@ -114,11 +117,11 @@ class Attempts:
         asked = self._backoff.pause_asked(error)
         if asked is not None:
             self._pauses, seconds = 0, asked
-        elif at_once and self._failed == 1:
+        elif at_once and self.failures == 1:
             seconds = 0.0
         else:
             self._pauses, seconds = self._pauses + 1, self._backoff.pause(self._pauses)
-        if self._failed >= self._backoff.attempts or seconds > self._longest_wait(asked):
+        if self.failures >= self._backoff.attempts or seconds > self._longest_wait(asked):
             raise error
         watcher = self._limits.watcher
         event = Event(
@@ -127,7 +130,7 @@ class Attempts:
             service="b2",
             address=error.service or "",
             operation=_operation(what),
-            attempt=self._failed + 1,
+            attempt=self.failures + 1,
             begin=time.monotonic(),
             outcome=outcome_of(error),
             error=str(error),

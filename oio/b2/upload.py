@@ -242,10 +242,10 @@ def send_upload(
     :raises OioNetworkException: no attempt was answered
     """
     damaged = False
-    attempts: Attempts | None = None
+    attempts = Attempts(account.backoff, limits)
     while True:
         # To ask for a URL has attempts of its own.
-        url = urls.take(limits, fresh=attempts is not None)
+        url = urls.take(limits, fresh=attempts.failures > 0)
         known = {**headers, "Authorization": url.token, "X-Bz-Content-Sha1": part.sha1}
         try:
             answer = account.session.ask_json("POST", url.url, known, part.body, limits, what)
@@ -254,7 +254,6 @@ def send_upload(
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
             damaged = damaged or _was_damaged(err)
-            attempts = attempts or Attempts(account.backoff, limits)
             attempts.failed(err, what, at_once=True)
         else:
             urls.give_back(url)

@@ -392,7 +392,7 @@ class BlobClient(HttpApi):
         """Delete a chunk.
 
         The request is sent once more, on a new connection, when a kept one turns out dead. Pools of urllib3
-        itself, and those made with ``block=True``, do not tell that: there, it is sent once.
+        itself do not tell that: there, it is sent once.
 
         :returns: the response
         :raises NotFound: there is no such chunk, or the first of two requests has deleted it

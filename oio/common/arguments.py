@@ -75,6 +75,19 @@ def is_framing(name: object, value: object) -> bool:
     return key in FRAMING_HEADERS
 
 
+def without_empty_length(headers: Mapping[str, object]) -> dict[str, object]:
+    """Copy headers of a caller without the length of a body that is empty.
+
+    >>> without_empty_length({"content-length": 0, "X-A": "0"})
+    {'X-A': '0'}
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if (text_value(name).lower(), text_value(value)) != ("content-length", "0")
+    }
+
+
 def check_framing(headers: Mapping[str, object], size: int | None = None) -> None:
     """Refuse headers by which a service could take a part of the body for another request.
 

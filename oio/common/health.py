@@ -42,6 +42,8 @@ class Damage(str, enum.Enum):
 
 HARMLESS = frozenset({Damage.WRONG_OWNER, Damage.WRONG_RECORD, Damage.MISPLACED})
 """Damage that leaves the data as they were stored."""
+SPOILT = frozenset({Damage.WRONG_CHECKSUM, Damage.WRONG_SIZE})
+"""Damage of data that were changed, or cut, on their way or later."""
 _HOPEFUL = HARMLESS | {Damage.UNREACHABLE}
 """Damage after which the data may be as they were stored."""
 

@@ -318,14 +318,9 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
 
     @functools.cached_property
     def _sends_once(self) -> bool:
-        """Whether no request is repeated, whatever the answer, nor waits for a connection."""
+        """Whether no request is repeated, whatever the answer."""
         policy = self.retries
-        return (
-            type(policy) is urllib3.Retry
-            and policy.total == 0
-            and not policy.status_forcelist
-            and not self.block
-        )
+        return type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
 
     def exchange(
         self,
@@ -422,11 +417,17 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
     def _close_idle(self) -> None:
         """Close the kept connections: they have been idle for longer than one that has just died."""
         # Other OS threads may close the pool, or take the last of them, meanwhile.
-        if (pool := self.pool) is not None:
-            with contextlib.suppress(IndexError):
-                while True:
-                    if (connection := pool.queue.pop()) is not None:
-                        connection.close()
+        if (pool := self.pool) is None:
+            return
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(pool.queue.pop())
+        for connection in taken:
+            if connection is not None:
+                connection.close()
+            # Where requests wait for a connection, each needs its place.
+            pool.put(None)
 
 
 class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):

@@ -9,7 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from oio.common.arguments import check_framing
+from oio.common.arguments import check_framing, without_empty_length
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
@@ -188,6 +188,8 @@ class Options:
         own = base.reqid if is_default else ""
         fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own)
         if not is_default:
+            # That there is no body is no contradiction, and the request says it itself.
+            fields["headers"] = without_empty_length(made.headers)
             check_framing(made.headers)
         if begin is not None:
             if made.limits.read is not None and made.limits.deadline is None:

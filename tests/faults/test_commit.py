@@ -35,6 +35,10 @@ PHASES = {
 
 DELETE = "content/delete"
 
+VERSION = {"version": 5, "policy": "THREECOPIES"}
+#: Chunk servers that do not answer whether they have the chunk.
+LATE = Fault("stall", service="rawx", operation="PUT", phase="head")
+
 
 def requests_to(namespace: Namespace, route: str) -> list[Any]:
     return [request for request in namespace.requests if route in request.target]
@@ -56,39 +60,78 @@ def test_refused_commit_leaves_no_chunk(namespace, api, http, status, expected):
 
 
 @pytest.mark.pitfall(30)
+@pytest.mark.on_release("2026")
 @pytest.mark.parametrize("sent_whole", [True, False])
 def test_version_that_is_created_again_keeps_its_chunks_when_their_servers_are_late(
     namespace, api, sent_whole
 ):
     # Where chunk IDs are computed, each rawx has a chunk in the place of the new one.
     target, data = new_target(), SMALL[::-1]
-    create(api, target, SMALL, version=5, policy="THREECOPIES")
-    late = Fault("stall", service="rawx", operation="PUT", phase="head")
-    with namespace.faults(late) as plan, pytest.raises(exc.OioTimeout):
-        create(
-            api,
-            target,
-            data if sent_whole else iter([data]),
-            version=5,
-            policy="THREECOPIES",
-            write_timeout=0.5,
-        )
+    create(api, target, SMALL, **VERSION)
+    with namespace.faults(LATE) as plan, pytest.raises(exc.OioTimeout):
+        create(api, target, data if sent_whole else iter([data]), write_timeout=0.5, **VERSION)
     plan.assert_met()
-    # A replica may not know yet what was created just before.
-    asked = [header(request, "x-oio-force-master") for request in requests_to(namespace, "content/locate")]
-    assert asked == ["1"] * sent_whole
     assert_stored(namespace, api, target, SMALL)
 
 
 @pytest.mark.pitfall(30)
-def test_version_keeps_its_chunks_when_nobody_knows_its_container(namespace, api):
-    target = new_target()
-    create(api, target, SMALL, version=5, policy="THREECOPIES")
-    late = Fault("stall", service="rawx", operation="PUT", phase="head")
-    empty = Fault("status", service="proxy", operation="container/get_properties", status=200, body="{}")
-    with namespace.faults(late, empty) as plan, pytest.raises(exc.OioTimeout):
-        create(api, target, SMALL[::-1], version=5, policy="THREECOPIES", write_timeout=0.5)
+@pytest.mark.on_release("2026")
+def test_version_keeps_its_chunks_when_a_second_creator_fails_before_the_first_has_committed(namespace, api):
+    target, send = new_target(), api.container.content_create
+
+    def commit_later(*args: Any, **kwargs: Any) -> Any:
+        api.container.content_create = send
+        with namespace.api(key_file=None) as other, namespace.faults(LATE) as plan:
+            with pytest.raises(exc.OioTimeout):
+                create(other, target, SMALL[::-1], write_timeout=0.5, **VERSION)
+            plan.assert_met()
+        return send(*args, **kwargs)
+
+    api.container.content_create = commit_later
+    create(api, target, SMALL, **VERSION)
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.pitfall(30)
+@pytest.mark.on_release("2026")
+def test_creator_of_a_version_that_is_there_removes_only_its_own_chunks(namespace, api):
+    """Both are stored, on other servers or the same: who commits first has the version."""
+    target, send = new_target(), api.container.content_create
+
+    def commit_later(*args: Any, **kwargs: Any) -> Any:
+        api.container.content_create = send
+        with namespace.api(key_file=None) as other:
+            create(other, target, SMALL, version=5, policy="SINGLE")
+        return send(*args, **kwargs)
+
+    api.container.content_create = commit_later
+    with pytest.raises(exc.Conflict):
+        create(api, target, SMALL[::-1], **VERSION)
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.pitfall(30)
+@pytest.mark.on_release("2026")
+def test_repeated_creation_with_a_chosen_content_id_keeps_the_chunks_of_the_first(namespace, api):
+    target, chosen = new_target(), {**VERSION, "content_id": "AB" * 16}
+    create(api, target, SMALL, **chosen)
+    with namespace.faults(LATE) as plan, pytest.raises(exc.OioTimeout):
+        create(api, target, SMALL, write_timeout=0.5, **chosen)
     plan.assert_met()
+    # A replica may not know yet what was created just before.
+    asked = {header(request, "x-oio-force-master") for request in requests_to(namespace, "content/locate")}
+    assert asked == {"1"}
+    assert_stored(namespace, api, target, SMALL)
+
+
+@pytest.mark.pitfall(30)
+@pytest.mark.on_release("2026")
+def test_repeated_creation_keeps_what_there_is_when_nobody_knows_the_container(namespace, api):
+    target, chosen = new_target(), {**VERSION, "content_id": "AB" * 16}
+    create(api, target, SMALL, **chosen)
+    empty = Fault("status", service="proxy", operation="container/get_properties", status=200, body="{}")
+    with namespace.faults(LATE, empty), pytest.raises(exc.OioTimeout):
+        create(api, target, SMALL, write_timeout=0.5, **chosen)
     assert_stored(namespace, api, target, SMALL)
 
 

@@ -18,6 +18,7 @@ from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit import damage
 from tests.kit.damage import all_of, chunks_of
+from tests.kit.facade import header
 from tests.kit.releases import for_each
 
 DATA = bytes(range(256)) * 4
@@ -138,6 +139,26 @@ def test_a_new_chunk_whose_answer_is_lost_is_not_left_behind(struck: Struck, pol
     struck.assert_whole()
 
 
+@pytest.mark.parametrize("policy", ["THREECOPIES"])
+def test_a_copy_that_was_spoilt_and_whose_answer_is_lost_is_not_left_behind(
+    struck: Struck, policy: str
+) -> None:
+    """The copy from the next source finds it in its way."""
+    spoilt = []
+
+    def spoil(event: Any) -> None:
+        if (event.operation, event.kind) == ("PUT chunk", "ended") and not spoilt:
+            spoilt.append(event.chunk)
+            damage.flip(struck.namespace, {"url": event.chunk})
+
+    with struck.namespace.faults(Fault("commit-then-reset", "rawx", "PUT", nth=1)) as plan:
+        repair = struck.api.object_repair(*struck.target, on_event=spoil)
+    plan.assert_met()
+    assert spoilt
+    assert repair.status == "repaired"
+    struck.assert_whole()
+
+
 @redundant
 @pytest.mark.parametrize("action", ["commit-then-reset", "commit-then-timeout"])
 def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str, action: str) -> None:
@@ -150,8 +171,8 @@ def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str,
     struck.assert_whole()
 
 
-#: Locations after the first one, which finds the object, and the second, which finds its shard.
-BLIND = [Fault("status", "proxy", "content/locate", status=500, nth=nth) for nth in range(3, 9)]
+#: Locations after the first ones, which find the object, its shard, and that the new place is free.
+BLIND = [Fault("status", "proxy", "content/locate", status=500, nth=nth) for nth in range(4, 10)]
 
 
 _CHANGE = ("proxy", "container/raw_update")
@@ -462,6 +483,43 @@ def test_two_repairs_at_once_agree(struck: Struck, policy: str) -> None:
 
 
 @redundant
+def test_a_repair_asks_the_master_what_the_object_names(struck: Struck, policy: str) -> None:
+    """A late replica would not know what another repair has named just before."""
+    struck.namespace.forget_requests()
+    assert struck.api.object_repair(*struck.target).status == "repaired"
+    located = [request for request in struck.namespace.requests if "content/locate" in request.target]
+    masters = [header(request, "x-oio-force-master") for request in located]
+    # The first ones are for the examination, and to find the shard: they decide nothing.
+    assert masters == [None, None, "1", "1"]
+
+
+@pytest.mark.on_release("7.3")
+def test_two_repairs_at_once_do_not_choose_the_same_server(
+    tmp_path_factory: pytest.TempPathFactory, release: str
+) -> None:
+    """Each knows of the damage of another chunk; one server is free."""
+    target = "health", "box", "o"
+    with (
+        Namespace(tmp_path_factory.mktemp("one") / "namespace", rawx=4, release=release) as namespace,
+        namespace.api(key_file=None) as api,
+        namespace.api(key_file=None) as other,
+    ):
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
+        first, second, _ = chunks_of(api, *target)
+        damage.flip(namespace, first)
+
+        def overtake() -> None:
+            damage.flip(namespace, first)
+            damage.flip(namespace, second)
+            assert other.object_repair(*target).status == "repaired"
+
+        meanwhile = Meanwhile("PUT chunk", overtake)
+        api.object_repair(*target, on_event=meanwhile)
+        assert meanwhile.is_done
+        assert_sound_and_alone(namespace, api, target, DATA)
+
+
+@redundant
 @pytest.mark.parametrize("operation", ["POST content/spare", "PUT chunk", "POST container/raw_insert"])
 def test_two_repairs_at_once_add_an_absent_chunk_once(
     namespace: Namespace, api: Any, policy: str, operation: str
@@ -713,6 +771,35 @@ def test_a_repair_that_fails_leaves_what_another_one_has_made_where_it_was(
         meanwhile = Meanwhile("POST content/spare", overtake)
         api.object_repair(*target, on_event=meanwhile)
         assert meanwhile.is_done
+        assert_sound_and_alone(namespace, api, target, DATA)
+        api.object_delete(*target)
+        namespace.settle()
+
+
+@redundant
+def test_a_file_that_another_repair_made_while_the_sources_were_verified_stays(
+    full_namespaces: dict[str, Namespace], release: str, policy: str
+) -> None:
+    namespace = full_namespaces[release]
+    target = "health", f"box-{next(_numbers)}", "o"
+    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
+        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
+        damaged, sound = chunks_of(api, *target)[:2]
+        damage.flip(namespace, damaged)
+        events: list[str] = []
+
+        def overtake(event: Any) -> None:
+            operation = getattr(event, "operation", "")
+            is_source = operation == "HEAD chunk" and event.chunk == sound["url"]
+            if is_source and "POST content/spare" in events and "overtaken" not in events:
+                events.append("overtaken")
+                assert other.object_repair(*target).status == "repaired"
+            events.append(operation)
+
+        with namespace.faults(Fault("status", "proxy", "content/spare", status=500)):
+            assert api.object_repair(*target, on_event=overtake).status == "repaired"
+        assert "overtaken" in events
+        assert not {"DELETE chunk", "PUT chunk"} & set(events)
         assert_sound_and_alone(namespace, api, target, DATA)
         api.object_delete(*target)
         namespace.settle()

@@ -528,6 +528,19 @@ def test_deadline_bounds_the_links_and_says_so(namespace, api):
     _assert_nothing_linked(namespace, api, target, to, before)
 
 
+@pytest.mark.pitfall("W5")
+def test_copies_whose_answers_come_after_the_deadline_are_removed(namespace, api):
+    refuse_links(namespace, 3)
+    target, to = stored(api, SMALL), new_target()
+    before = chunks_on_disk(namespace)
+    late = [
+        Fault("commit-then-timeout", operation="PUT", address=rawx.address) for rawx in namespace.rawx[:2]
+    ]
+    error = kept_by(namespace, *late, call=lambda deadline: link(api, target, to, deadline=deadline))
+    assert isinstance(error, exc.DeadlineReached)
+    _assert_nothing_linked(namespace, api, target, to, before)
+
+
 def test_deadline_that_has_passed_sends_nothing(namespace, api):
     target = stored(api, SMALL)
     namespace.forget_requests()

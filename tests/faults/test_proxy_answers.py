@@ -179,9 +179,20 @@ VERSION_CALLS: dict[str, Call] = {
         {"name": "o", "deleted": False},
         {"name": "o", "deleted": False, "version": None},
         {"name": "o", "deleted": False, "version": []},
+        {"name": "o", "deleted": False, "version": "1.5"},
+        {"name": "o", "deleted": False, "version": "-1"},
+        {"name": "o", "deleted": False, "version": "\N{FULLWIDTH DIGIT ONE}"},
         {"name": "o", "version": 1},
     ],
-    ids=["no version", "null as version", "list as version", "not said whether it is deleted"],
+    ids=[
+        "no version",
+        "null as version",
+        "list as version",
+        "fraction as version",
+        "negative version",
+        "other digits",
+        "not said whether it is deleted",
+    ],
 )
 @pytest.mark.parametrize("call", VERSION_CALLS.values(), ids=VERSION_CALLS)
 def test_listing_that_does_not_tell_versions_is_no_listing_of_them(shared_namespace, shared_api, call, row):
@@ -199,6 +210,29 @@ def test_listing_that_does_not_tell_versions_is_no_listing_of_them(shared_namesp
         call(shared_api, target)
     plan.assert_met()
     assert read(shared_api, target) == (SMALL, None)
+
+
+@pytest.mark.parametrize("call", ["flush", "purge"])
+def test_versions_of_a_listing_may_be_text(namespace, api, call):
+    target = new_target()
+    api.container_create(*target[:2], system={"sys.m2.policy.version": "-1"})
+    for version in (9, 10):
+        create(api, target, SMALL, version=version)
+    rows = [{"name": target.name, "deleted": False, "version": version} for version in ("10", "9")]
+    listing = Fault(
+        "status",
+        service="proxy",
+        operation="container/list",
+        status=200,
+        body=json.dumps({"objects": rows, "system": {"sys.m2.policy.version": "-1"}}),
+        headers=(("x-oio-list-truncated", "false"),),
+        nth=1,
+    )
+    with namespace.faults(listing) as plan:
+        VERSION_CALLS[call](api, target)
+    plan.assert_met()
+    left = [row["version"] for row in api.object_list_all(*target[:2], versions=True)]
+    assert left == ([10] if call == "purge" else [])
 
 
 # --- lengths, and heads -----------------------------------------------------------------------------------

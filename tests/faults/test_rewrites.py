@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.options import Options
 from oio.common.utils import cid_from_name, compute_chunk_id
 from oio.sandbox import Fault
 from tests.kit import ec_objects
@@ -17,10 +18,12 @@ from tests.kit.deadlines import kept_by
 from tests.kit.objects import (
     CHUNK_SIZE,
     LARGE,
+    SMALL,
     Target,
     assert_stored,
     chunks_listed,
     chunks_on_disk,
+    create,
     fault,
     limits,
     read,
@@ -507,6 +510,75 @@ def test_chunks_that_an_interrupted_change_has_left_are_replaced(namespace, api,
 
 @announcing
 @pytest.mark.pitfall("W3", 30)
+def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(namespace, api, target):
+    """The second one has replaced the first metachunk when the first one is committed."""
+    send, commits = api.container.content_create, []
+
+    def put_off(*args: Any, **kwargs: Any) -> Any:
+        if not commits and kwargs.get("change_policy"):
+            with pytest.raises(exc.BadRequest):
+                send(*args, **kwargs)
+            commits.append(lambda: send(*args, **{**kwargs, "options": Options()}))
+            raise exc.OioNetworkException("the answer was lost")
+        return send(*args, **kwargs)
+
+    api.container.content_create = put_off
+    with pytest.raises(exc.OioNetworkException):
+        change_policy(api, target)
+    seen: list[str] = []
+
+    def commit_first(event: Any) -> None:
+        # The third chunk that the second one stores, after it has removed some.
+        if (event.operation, event.kind) == ("PUT chunk", "ended") and "DELETE chunk" in seen and commits:
+            seen.append("PUT chunk")
+            if seen.count("PUT chunk") == 3:
+                meta = api.object_get_properties(*target)
+                api.container.content_request_transition(
+                    *target,
+                    "EC21",
+                    version=meta["version"],
+                    skip_data_move=True,
+                    internal_transition=True,
+                    options=Options(),
+                )
+                commits.pop()()
+        seen.append(event.operation if event.operation == "DELETE chunk" else "")
+
+    # The data that it copies are gone, or new chunks are in its way.
+    with pytest.raises(exc.OioException):
+        change_policy(api, target, on_event=commit_first)
+    assert not commits
+    namespace.settle()
+    assert chunks_listed(api, target) <= chunks_on_disk(namespace)
+    assert read(api, target, verify_checksum="strict") == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
+def test_change_whose_chunks_a_second_one_has_removed_is_not_committed(namespace, api, target):
+    """The second one takes them for those of an interrupted change, and fails before it has its own."""
+    before, seen = chunks_on_disk(namespace), []
+
+    def overtake(event: Any) -> None:
+        if (event.operation, event.kind) == ("PUT chunk", "ended"):
+            seen.append(event.chunk)
+            if len(seen) == 6:
+                # The first three are refused, since chunks are in the way.
+                full = [Fault("disk-full", operation="PUT", nth=nth) for nth in range(4, 30)]
+                with (
+                    namespace.api(key_file=None) as other,
+                    namespace.faults(*full),
+                    pytest.raises(exc.ServiceBusy),
+                ):
+                    change_policy(other, target)
+
+    with pytest.raises(exc.Conflict, match="removed meanwhile"):
+        change_policy(api, target, on_event=overtake)
+    assert_as_before(namespace, api, target, before)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
 def test_chunk_of_another_in_the_place_of_a_new_one_is_left_alone(namespace, api, target):
     before = chunks_on_disk(namespace)
     meta, chunks = api.object_locate(*target)
@@ -521,6 +593,26 @@ def test_chunk_of_another_in_the_place_of_a_new_one_is_left_alone(namespace, api
     assert chunks_on_disk(namespace) == there
     assert before < there
     assert read(api, target) == (LARGE, None)
+
+
+@announcing
+@pytest.mark.pitfall("W3", 30)
+def test_creation_of_the_version_that_is_changed_meanwhile_loses_nothing(namespace, api):
+    """The change takes the chunks of the creation for those of an interrupted one, and replaces them."""
+    target = stored(api, SMALL, policy="SINGLE", version=5)
+    send = api.container.content_create
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        api.container.content_create = send
+        with namespace.api(key_file=None) as other:
+            change_policy(other, target)
+        return send(*args, **kwargs)
+
+    api.container.content_create = late
+    with pytest.raises(exc.Conflict):
+        create(api, target, SMALL[::-1], policy="EC21", version=5)
+    assert api.object_get_properties(*target)["policy"] == "EC21"
+    assert_stored(namespace, api, target, SMALL)
 
 
 @announcing

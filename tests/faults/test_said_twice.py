@@ -19,6 +19,7 @@ from oio.blob.client import BlobClient
 from oio.common import exceptions as exc
 from oio.common.chunks import Chunk, Outcome, late
 from oio.common.http_eventlet import POOL
+from oio.common.http_urllib3 import SafePoolManager, get_pool_manager
 from oio.common.limits import Limits
 from oio.common.options import Options
 from tests.kit.chunkdata import ID
@@ -128,17 +129,29 @@ def answering(heads: list[str], status: int) -> Any:
     return script
 
 
+def blocking_pool() -> SafePoolManager:
+    return SafePoolManager(maxsize=3, block=True, retries=urllib3.Retry(0, read=False))
+
+
+@pytest.mark.parametrize("pool", [get_pool_manager, blocking_pool])
 @pytest.mark.parametrize("delete", [delete_one, delete_many])
 @pytest.mark.parametrize("kept", [1, 3])
-def test_deletion_is_said_again_on_a_new_connection_when_the_kept_one_has_died(delete, kept):
+def test_deletion_is_said_again_on_a_new_connection_when_the_kept_one_has_died(delete, kept, pool):
     heads: list[str] = []
     scripts = [dying(heads, threading.Barrier(kept))] * kept
-    with serving(*scripts, answering(heads, 204)) as server, BlobClient() as client:
+    with (
+        serving(*scripts, *[answering(heads, 204)] * 3) as server,
+        pool() as manager,
+        BlobClient(connection_pool=manager) as client,
+    ):
         url = f"http://{server.address}/{ID}"
         client.chunk_delete_many([{"url": url}] * kept)
         assert delete(client, url).status == 204
         assert heads == [f"DELETE /{ID}"] * 2
         assert server.connections == kept + 1
+        # No request waits for a connection that has died.
+        results = client.chunk_delete_many([{"url": url}] * 3)
+        assert [result.status for result in results] == [204] * 3
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["new connection", "kept connection"])

@@ -7,6 +7,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.deadlines import kept_by
+from tests.kit.facade import header
 from tests.kit.objects import (
     LARGE,
     SMALL,
@@ -178,6 +180,23 @@ def test_the_first_error_is_the_one_that_is_raised(namespace, api, before, fault
     with namespace.faults(*faults) as plan, pytest.raises(expected, match="quorum"):
         take(api, **QUICK)
     plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall("S6")
+def test_link_that_may_come_late_is_looked_for_once_more(namespace, api, before):
+    late = {rawx.address for rawx in namespace.rawx[:2]}
+    faults = [Fault("stall", operation="COPY", phase="head", address=address) for address in late]
+    with namespace.faults(*faults) as plan, pytest.raises(exc.OioTimeout):
+        take(api, **QUICK)
+    plan.assert_met()
+    deletions = Counter(
+        (header(request, "host"), request.target)
+        for request in namespace.requests
+        if request.method == "DELETE"
+    )
+    assert deletions
+    assert all(count == (2 if server in late else 1) for (server, _), count in deletions.items())
     assert_nothing_left(namespace, api, before)
 
 

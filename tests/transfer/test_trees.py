@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from oio.transfer import (
     Remote,
     Result,
     Transfer,
+    TransferCancelled,
     TransferConfig,
     TransfersFailed,
 )
@@ -448,6 +450,30 @@ def test_wrong_argument_is_named(offline_api: Any, files: Path) -> None:
     moving.close()
     with pytest.raises(exc.BadRequest, match="closed"):
         moving.upload_tree(files, BOX)
+
+
+@pytest.mark.parametrize("moment", ["arguments", "first pair"])
+def test_a_transfer_that_is_closed_as_a_call_begins_moves_nothing(api: Any, files: Path, moment: str) -> None:
+    fill(files, {"f": b"data"})
+    moving = transfer(api)
+
+    class Closing:
+        def __fspath__(self) -> str:
+            moving.close()
+            return str(files / "f")
+
+    def pairs() -> Iterator[tuple[Any, str]]:
+        moving.close()
+        yield files / "f", "f"
+
+    if moment == "arguments":
+        with pytest.raises(exc.BadRequest, match="closed"):
+            moving.upload_file(Closing(), BOX)
+    else:
+        with pytest.raises(TransferCancelled) as caught:
+            moving.upload_many(pairs(), BOX)
+        assert [result.outcome for result in caught.value.report] == ["failed"]
+    assert not api.object_head(BOX.account, BOX.container, "f")
 
 
 def test_data_are_read_as_they_were_stored(api: Any, files: Path) -> None:

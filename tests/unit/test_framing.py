@@ -166,6 +166,19 @@ def test_true_length_of_the_body_is_sent_once(way, name):
     assert [head.count(f"content-length: {len(SMUGGLED)}") for head in heads] == [1]
 
 
+@pytest.mark.parametrize("value", ["0", 0, b"0"])
+def test_length_of_an_empty_body_is_left_to_the_request(value):
+    heads = []
+
+    def script(peer):
+        heads.append(peer.read_head().lower())
+        peer.answer(200)
+
+    with serving(script) as server:
+        by_chunk_head(server.address, {"Content-Length": value})
+    assert "content-length" not in heads[0]
+
+
 @pytest.mark.parametrize("wish", ["close", "Keep-Alive", "keep-alive, close"])
 def test_connection_may_be_closed_or_kept(wish):
     pool = RecordingPool()

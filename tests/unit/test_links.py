@@ -120,6 +120,15 @@ def test_failed_links_are_told_apart() -> None:
     ]
 
 
+def test_link_that_is_interrupted_may_come_late() -> None:
+    metachunk = linker(Rawx(two=[KeyboardInterrupt()]), chunks("one", "two"))
+    with pytest.raises(KeyboardInterrupt):
+        metachunk.link()
+    made, interrupted = metachunk.links
+    assert (made["error"], made["maybe_stored"]) == (None, True)
+    assert (interrupted["error"], interrupted["maybe_stored"]) == ("interrupted before its answer", True)
+
+
 @pytest.mark.pitfall(25, 26, 99)
 @pytest.mark.parametrize(
     ("errors", "expected"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from oio.api._data.inspection import Expected, Findings
     from oio.api._data.layout import Metachunk
     from oio.api._data.source import Source
+    from oio.api._data.strategies import OwnerCheck
     from oio.b2.clients import Bucket
     from oio.common.answers import JsonObject
     from oio.common.events import Watcher
@@ -257,7 +258,7 @@ class BucketStrategy(Strategy):
         chunks: Iterable[Chunk],
         options: Options,
         late: Container[str] = (),
-        owner: str | None = None,
+        is_ours: OwnerCheck | None = None,
     ) -> list[Chunk]:
         named = {file_name(self.cid, chunk): chunk for chunk in chunks}
         deadline = options.for_cleaning().limits.deadline

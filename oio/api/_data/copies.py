@@ -152,6 +152,9 @@ class CopiesStrategy(ChunkServerStrategy):
     def mend(
         self, place: Chunk, sources: list[Chunk], expected: Expected, owner: JsonMapping, options: Options
     ) -> None:
+        # Seldom needed, as in `check`.
+        from oio.common.health import SPOILT
+
         errors: list[exc.OioException] = []
         for source in sources:
             try:
@@ -160,10 +163,16 @@ class CopiesStrategy(ChunkServerStrategy):
                 )
                 return
             except exc.Conflict:
+                if not errors:
+                    raise
                 # An earlier attempt, whose answer was lost, may have stored it.
-                if errors and not self.examine(place, expected, True, options):
+                damage = {kind for kind, _ in self.examine(place, expected, True, options)}
+                if not damage:
                     return
-                raise
+                if not damage <= SPOILT:
+                    raise
+                # Data were spoilt on their way: the caller removes what an attempt has left.
+                break
             except exc.OioException as err:
                 reraise_call_failure(err, options)
                 errors.append(err)

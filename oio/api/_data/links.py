@@ -156,7 +156,7 @@ class MetachunkLinker:
         :returns: False when it is still there
         """
         try:
-            if not is_owned(self._blob, link, self._full_path, self._options):
+            if not is_owned(self._blob, self._full_path, link, self._options):
                 return False
             self._blob.chunk_delete(link.address, options=self._options)
         except exc.NotFound:
@@ -181,8 +181,8 @@ class MetachunkLinker:
 
     def _try(self, index: int) -> None:
         target, link = self.targets[index], self.outcomes[index].chunk
-        # From here on, the service may have the link, unless it refuses it.
-        self.outcomes[index] = Outcome(link, maybe_stored=True)
+        # From here on, the service may have the link, or get it later, whatever stops us.
+        self.outcomes[index] = Outcome(link, "interrupted before its answer", maybe_stored=True)
         error: Failure
         maybe_stored = True
         try:
@@ -194,7 +194,8 @@ class MetachunkLinker:
         except (exc.NotFound, exc.Conflict) as err:
             error, maybe_stored = _MISSING if isinstance(err, exc.NotFound) else _IN_THE_WAY, False
         except exc.DeadlineReached as err:
-            error, maybe_stored = err, False
+            # That of a copy that was under way has a cause.
+            error, maybe_stored = err, err.__cause__ is not None
         except exc.OioException as err:
             reraise_foreign(err)
             error, maybe_stored = err, not nothing_was_sent(err)
@@ -202,11 +203,12 @@ class MetachunkLinker:
             reraise_foreign(err)
             error = err
         else:
+            self.outcomes[index] = Outcome(link, maybe_stored=True)
             return
         self.outcomes[index] = Outcome(link, error, maybe_stored)
 
 
-def is_owned(blob: BlobClient, chunk: Chunk, owner: str, options: Options) -> bool:
+def is_owned(blob: BlobClient, owner: str, chunk: Chunk, options: Options) -> bool:
     """Ask the server of a chunk whether it is of an object.
 
     :param owner: full path of the object

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from oio.api._data.links import MetachunkLinker, is_owned
+from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
 from oio.blob.connect import connect_ahead, reraise_foreign, unconnected
@@ -19,8 +19,8 @@ from oio.common.chunks import Chunk
 
 if TYPE_CHECKING:
     from oio.api._data.inspection import Expected, Findings
+    from oio.api._data.strategies import OwnerCheck
     from oio.common.answers import JsonMapping, JsonObject
-    from oio.common.chunks import ChunkDict
     from oio.common.options import Options
 
 _NO_CONTENT, _NOT_FOUND = 204, 404
@@ -35,8 +35,7 @@ def delete_chunks(
     cid: str,
     options: Options,
     late: Container[str] = (),
-    is_doomed: Callable[[], bool] = lambda: True,
-    owner: str | None = None,
+    is_ours: OwnerCheck | None = None,
 ) -> None:
     """Delete chunks, best effort: a failure is logged, and must not hide its cause (pitfall 31).
 
@@ -44,60 +43,60 @@ def delete_chunks(
     :param options: of the call; the time for cleaning is added to its deadline
     :param late: URLs of those that a server may still be about to store: when they are not there yet, their
         deletion is repeated a moment later
-    :param is_doomed: asked before each deletion, tells whether they are to be deleted
-    :param owner: full path of their object, where another may have stored chunks in the same places: late
-        ones are looked at, and kept unless they are known to be of this object
+    :param is_ours: looks at each chunk just before its deletion, where another call may have stored its own
+        in the same place; what it does not vouch for is kept
     """
-    doomed = [chunk.described() for chunk in chunks]
+    doomed = list(chunks)
     if not doomed:
         return
     options = options.for_cleaning()
+
+    def delete(some: list[Chunk]) -> list[Chunk]:
+        if is_ours is None:
+            return _delete(stores, some, cid, options)
+        green.ensure_hub()
+        with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
+            threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, is_ours) for chunk in some]
+            return [chunk for thread in threads for chunk in thread.wait()]
+
     with green.Insistence():
-        if not is_doomed():
-            return
-        if owner is not None:
-            # A late server may be late again, and use up the time for cleaning: the others come first.
-            _delete(stores, [chunk for chunk in doomed if chunk["url"] not in late], cid, options)
-            doomed = _owned(stores, [chunk for chunk in doomed if chunk["url"] in late], owner, options)
-        absent = _delete(stores, doomed, cid, options)
-        again = [chunk for chunk in absent if chunk["url"] in late]
+        # A late server may be late again, and use up the time for cleaning: the others come first.
+        delete([chunk for chunk in doomed if chunk.url not in late])
+        absent = delete([chunk for chunk in doomed if chunk.url in late])
         left = options.limits.left()
-        if again and (left is None or left > _LATE_PUT):
+        if absent and (left is None or left > _LATE_PUT):
             green.ensure_hub()
             green.sleep(_LATE_PUT)
-            if not is_doomed():
-                return
-            if owner is not None:
-                again = _owned(stores, again, owner, options)
-            _delete(stores, again, cid, options)
+            delete(absent)
 
 
-def _owned(stores: Stores, chunks: list[ChunkDict], owner: str, options: Options) -> list[ChunkDict]:
-    """Leave out chunks that are not known to be of an object, but for those that are not there."""
+def _delete_ours(
+    stores: Stores, chunk: Chunk, cid: str, options: Options, is_ours: OwnerCheck
+) -> list[Chunk]:
+    """Delete a chunk right after a look at it, for a DELETE has no condition.
 
-    def may_be_deleted(chunk: ChunkDict) -> bool:
-        try:
-            return is_owned(stores.blob_client, Chunk.of(chunk), owner, options)
-        except exc.NotFound:
-            return True
-        except (exc.OioException, KeyError, ValueError) as err:
-            reraise_foreign(err)
-            event = report_failure(options, "HEAD", Chunk.of(chunk), err)
-            stores.logger.warning("Chunk %s may be left: %s", chunk["url"], err, extra=event.fields())
-            return False
-
-    green.ensure_hub()
-    with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
-        threads = [pool.spawn(may_be_deleted, chunk) for chunk in chunks]
-        return [chunk for chunk, thread in zip(chunks, threads, strict=True) if thread.wait()]
+    :returns: the chunk, if it is not there
+    """
+    try:
+        if not is_ours(chunk, options):
+            return []
+    except exc.NotFound:
+        return [chunk]
+    except (exc.OioException, KeyError, ValueError) as err:
+        reraise_foreign(err)
+        event = report_failure(options, "HEAD", chunk, err)
+        stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
+        return []
+    return _delete(stores, [chunk], cid, options)
 
 
-def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options) -> list[ChunkDict]:
+def _delete(stores: Stores, doomed: list[Chunk], cid: str, options: Options) -> list[Chunk]:
     """Delete chunks; returns those that were not there."""
     if not doomed:
         return []
     try:
-        results = stores.blob_client.chunk_delete_many(doomed, cid=cid, options=options)
+        described = [chunk.described() for chunk in doomed]
+        results = stores.blob_client.chunk_delete_many(described, cid=cid, options=options)
     except exc.OioException as err:
         stores.logger.warning("Failed to delete %d chunks: %s", len(doomed), err)
         return []
@@ -105,7 +104,7 @@ def _delete(stores: Stores, doomed: list[ChunkDict], cid: str, options: Options)
     for result in results:
         status = getattr(result, "status", None)
         if status == _NOT_FOUND:
-            absent.append(result.chunk)
+            absent.append(Chunk.of(result.chunk))
         elif status != _NO_CONTENT:
             error = f"HTTP {status}" if status else result
             event = report_failure(options, "DELETE", Chunk.of(result.chunk), error)
@@ -150,9 +149,9 @@ class ChunkServerStrategy(Strategy):
         chunks: Iterable[Chunk],
         options: Options,
         late: Container[str] = (),
-        owner: str | None = None,
+        is_ours: OwnerCheck | None = None,
     ) -> list[Chunk]:
-        delete_chunks(self.stores, chunks, self.cid, options, late, owner=owner)
+        delete_chunks(self.stores, chunks, self.cid, options, late, is_ours)
         return []
 
     def linker(

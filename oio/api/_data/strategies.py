@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 import pkgutil
 from collections.abc import Callable, Container, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -35,6 +35,10 @@ _CLASSES = {
 """Loaded at first use: some depend on libraries that may be absent (pitfall 83)."""
 _KEEPING_FILES = ("backblaze",)
 """Types of chunk methods whose data outlive the object in the services: the client must remove them."""
+
+OwnerCheck: TypeAlias = "Callable[[Chunk, Options], bool]"
+"""Tells whether a chunk may be deleted; raises NotFound when there is none, KeyError or ValueError when its
+server does not tell whose it is."""
 
 
 class Stores(Protocol):
@@ -155,13 +159,13 @@ class Strategy(abc.ABC):
         chunks: Iterable[Chunk],
         options: Options,
         late: Container[str] = (),
-        owner: str | None = None,
+        is_ours: OwnerCheck | None = None,
     ) -> list[Chunk]:
         """Delete chunks, best effort: a failure is logged, and hides no other exception (pitfall 31).
 
         :param options: of the call; the time for cleaning is added to its deadline
         :param late: URLs of those that a server may still be about to store
-        :param owner: full path of their object, where late chunks may be those of another
+        :param is_ours: looks at each chunk just before its deletion, where it may be that of another call
         :returns: those that are left and that nobody else will delete
         """
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.commit import is_definitive
+from oio.api._operations.emptying import master_of
 from oio.api._operations.health import Examined, Group, record_of
 from oio.blob.connect import reraise_call_failure, reraise_foreign
 from oio.common import exceptions as exc
@@ -107,6 +108,7 @@ class ObjectRepairer:
         #: Names of the container, or the ID of its shard, that has the rows of the object.
         self._rows: tuple[str | None, str | None] = names
         self._shard: str | None = None
+        self._asks_master: bool | None = None
         self._strategy = examined.strategy
 
     def repair(self, concurrency: int) -> ObjectRepair:
@@ -118,6 +120,8 @@ class ObjectRepairer:
         health = self._examined.health
         if health.error is not None or health.is_sound:
             return ObjectRepair(health)
+        # A late replica would not know what another repair has just named.
+        self._asks_master = master_of(self._services, *self._names, self._options.renewed()).force_master
         full_path = encode_fullpath(*self._full_names(self._options), self._name, self._version, self._id)
         self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
         self._shard = self._services.container.content_shard(
@@ -195,8 +199,7 @@ class ObjectRepairer:
         """
         method = self._strategy.method
         found = len({chunk.index if method.ec else chunk.url for chunk in sources})
-        if found < method.min_chunks_to_read:
-            needed = method.min_chunks_to_read
+        if found < (needed := method.min_chunks_to_read):
             raise exc.UnrecoverableContent(
                 f"{found} usable chunks are left of metachunk {group.position}, {needed} are needed"
             )
@@ -261,13 +264,14 @@ class ObjectRepairer:
             raise error or exc.SpareChunkException("there is no other server for it")
         if old.url not in (self._named(self._options.renewed()) or {}):
             raise exc.NotFound(404, None, _GONE)
-        # Another repair may have made it there meanwhile.
+        others = [source for source in places.sources if source.url != old.url]
+        is_there = _NOT_THERE.isdisjoint(chunk.damage)
+        if is_there:  # A damaged file is deleted once it is certain that it can be made again.
+            others = self._verified(group, others)
+            self._check_sources(group, others)
+        # Another repair may have made it there meanwhile: a DELETE has no condition, so this look comes last.
         if not self._verified(group, [old]):
-            others = [source for source in places.sources if source.url != old.url]
-            if _NOT_THERE.isdisjoint(chunk.damage):
-                # A damaged file is deleted once it is certain that it can be made again.
-                others = self._verified(group, others)
-                self._check_sources(group, others)
+            if is_there:
                 with contextlib.suppress(exc.NotFound):
                     self._services.blob_client.chunk_delete(old.address, options=self._options)
             self._make(group, old, others)
@@ -337,6 +341,7 @@ class ObjectRepairer:
             if found:
                 text = "; ".join(detail for _, detail in found)
                 raise exc.CorruptedChunk(f"the new chunk {place.url} is not what was stored: {text}")
+            self._check_free(group, place)
         except exc.Conflict:
             # The chunk that is in the way may be somebody else's.
             raise
@@ -344,23 +349,30 @@ class ObjectRepairer:
             self._discard(place)
             raise
 
+    def _check_free(self, group: Group, place: Chunk) -> None:
+        """Refuse a new place whose server has got another chunk of the metachunk meanwhile.
+
+        :raises ServiceBusy: another repair has chosen the same server
+        """
+        known = {chunk.url for chunk in group.chunks}
+        if place.url in known:
+            return
+        named = self._named(self._options.renewed()) or {}
+        others = [named[url] for url in named.keys() - known - {place.url}]
+        if (group.position, place.host) in [(chunk.position, chunk.host) for chunk in others]:
+            raise exc.ServiceBusy(503, None, f"another repair has chosen server {place.host} meanwhile")
+
     def _discard(self, place: Chunk) -> None:
         """Delete what a failure may have left, best effort, unless the object names it.
 
         Where IDs are computed, a repair at the same time may have stored its own chunk there, and named it.
         """
 
-        def is_unnamed() -> bool:
-            try:
-                named = self._named(self._options.for_cleaning())
-            except exc.OioException as err:
-                reraise_foreign(err)
-                self._warn_of([place], err)
-                return False
-            return place.url not in (named or {})
+        def is_unnamed(chunk: Chunk, options: Options) -> bool:
+            return chunk.url not in (self._named(options) or {})
 
         services, cid = self._services, self._strategy.cid
-        delete_chunks(services, [place], cid, self._options, late={place.url}, is_doomed=is_unnamed)
+        delete_chunks(services, [place], cid, self._options, {place.url}, is_unnamed)
 
     def _remove(self, *chunks: Chunk) -> None:
         """Delete chunks, best effort."""
@@ -378,7 +390,11 @@ class ObjectRepairer:
             self._change(group, old, new)
         except exc.OioException as err:
             # Another repair may have chosen the same place for the same chunk.
-            is_named = self._is_named(group, new)
+            try:
+                is_named = _is_named(group, new, self._named(self._options.for_cleaning()) or {})
+            except exc.OioException as unknown:
+                reraise_foreign(unknown)
+                is_named = None
             if not is_named:
                 if new is not old:
                     if is_named is False and is_definitive(err):
@@ -441,15 +457,6 @@ class ObjectRepairer:
             options=options,
         )
 
-    def _is_named(self, group: Group, chunk: Chunk) -> bool | None:
-        """Tell whether the object names a chunk as it should; None when that is not known."""
-        try:
-            named = self._named(self._options.for_cleaning())
-        except exc.OioException as err:
-            reraise_foreign(err)
-            return None
-        return named is not None and _is_named(group, chunk, named)
-
     def _check_absent(self, group: Group, new: Chunk, named: Mapping[str, Chunk] | None) -> None:
         """Refuse to name one chunk more, unless the object lacks it.
 
@@ -473,7 +480,11 @@ class ObjectRepairer:
         """Chunks of the version of the object, by URL; None when it does not exist any more."""
         try:
             meta, located = self._services.container.content_locate(
-                *self._names, self._name, version=self._version, properties=False, options=options
+                *self._names,
+                self._name,
+                version=self._version,
+                properties=False,
+                options=replace(options, force_master=self._asks_master),
             )
         except (exc.NotFound, exc.ContentDrained):
             return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from oio.api._data.links import is_owned
 from oio.api._data.strategies import strategy_for
 from oio.api._operations.commit import Commit, Product, Target
 from oio.api._operations.upload import Upload
@@ -42,9 +43,13 @@ def link_object(
     outcomes: list[Outcome] = []
 
     def clean(*, only_failed: bool = False) -> None:
-        # The answer that was lost may have been the refusal to replace a chunk: links have computed IDs.
-        doomed = to_remove(outcomes, only_failed=only_failed)
-        strategy.delete(doomed, options, late(outcomes), meta["full_path"])
+        doomed, hanging = to_remove(outcomes, only_failed=only_failed), late(outcomes)
+
+        def is_ours(link: Chunk, phase: Options) -> bool:
+            # The answer that was lost may have been the refusal to replace a chunk: links have computed IDs.
+            return link.url not in hanging or is_owned(services.blob_client, meta["full_path"], link, phase)
+
+        strategy.delete(doomed, options, hanging, is_ours)
 
     made: list[Chunk] = []
     try:

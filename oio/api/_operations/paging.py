@@ -196,7 +196,11 @@ def version_page(
         prefix=prefix,
     )
     for row in page["objects"]:
-        if type(row.get("version")) is not int or "deleted" not in row:
+        known: object = row.get("version")
+        if type(known) is str and known.isascii() and known.isdecimal():
+            # Fakes of applications may say it so.
+            row["version"] = known = int(known)
+        if type(known) is not int or "deleted" not in row:
             raise exc.OioProtocolError(f"a version is described by {row!r:.160}")
     return page
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from oio.api._data.layout import Layout, Metachunk, lay_out
 from oio.api._data.read import unverifiable
+from oio.api._data.servers import delete_chunks
 from oio.api._data.source import Source, open_source
 from oio.api._data.strategies import Strategy, strategy_for
 from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
+from oio.api._operations.emptying import master_of
 from oio.api._operations.orphan_files import OrphanFiles
 from oio.api._operations.upload import ChunkConflict, ExistingObject, Upload
-from oio.blob.connect import reraise_foreign
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
 from oio.common.storage_method import parse_chunk_method
@@ -163,28 +164,23 @@ def change_policy(original: Original, policy: str) -> Uploaded:
 
 def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
     """Make the function that removes chunks of an interrupted change from the places of new ones."""
-    services, options, meta = original.services, original.options.per_request(), original.meta
-    owner = (*original.target, str(meta["version"]))
-    # That change may have been committed meanwhile.
-    _, there = services.container.content_locate(
-        *original.target, version=meta["version"], properties=False, options=original.options.renewed()
-    )
-    named = {chunk["url"] for chunk in there}
+    services, target, version = original.services, original.target, original.meta["version"]
+    options = original.options.per_request()
+    asks_master = master_of(services, *target[:2], options.renewed()).force_master
 
-    def clear(chunks: list[Chunk]) -> None:
-        for chunk in chunks:
-            try:
-                known = services.blob_client.chunk_head(chunk.address, options=options)
-                # Its content ID was that of the interrupted change.
-                if chunk.url not in named and decode_fullpath(known["full_path"])[:-1] == owner:
-                    services.blob_client.chunk_delete(chunk.address, options=options)
-            except exc.NotFound:
-                continue
-            except (exc.OioException, KeyError, ValueError) as err:
-                reraise_foreign(err)
-                services.logger.warning("Failed to remove what is left at %s: %s", chunk.url, err)
+    def is_left(chunk: Chunk, phase: Options) -> bool:
+        known = services.blob_client.chunk_head(chunk.address, options=phase)
+        # Its content ID was that of the interrupted change.
+        if decode_fullpath(known["full_path"])[:-1] != (*target, str(version)):
+            return False
+        # That change may have been committed meanwhile, even since the last metachunk.
+        _, there = services.container.content_locate(
+            *target, version=version, properties=False, options=replace(phase, force_master=asks_master)
+        )
+        return all(named["url"] != chunk.url for named in there)
 
-    return clear
+    cid = original.options.cid_of(*target[:2])
+    return lambda chunks: delete_chunks(services, chunks, cid, options, is_ours=is_left)
 
 
 def _algorithm_of(meta: JsonMapping) -> str:

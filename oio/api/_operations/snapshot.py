@@ -22,7 +22,7 @@ from oio.api._operations.paging import listed_versions
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
-from oio.common.chunks import Chunk, ChunkDict, to_remove
+from oio.common.chunks import Chunk, ChunkDict, late, to_remove
 from oio.common.constants import M2_PROP_CTIME, M2_PROP_SHARDS
 from oio.common.easy_value import int_value
 from oio.common.fullpath import encode_fullpath
@@ -258,6 +258,8 @@ class _Links:
         #: The links that the copy may name already, and those that it does not.
         self._named: list[Chunk] = []
         self._unnamed: list[Chunk] = []
+        #: URLs of those that a server may still be about to make.
+        self._late: set[str] = set()
         #: Names and versions of objects, and URLs of their links that have other IDs than computed ones.
         self._renamed: list[tuple[str, str, set[str]]] = []
 
@@ -285,7 +287,7 @@ class _Links:
         :param named: also those that the copy may name
         """
         doomed = [*self._unnamed, *self._named] if named else self._unnamed
-        delete_chunks(self._services, doomed, self._cid, self._options)
+        delete_chunks(self._services, doomed, self._cid, self._options, self._late)
 
     def _link_version(self, row: ListedObject) -> _Pairs:
         """Link the chunks of one version of an object."""
@@ -335,6 +337,7 @@ class _Links:
             try:
                 linker.link()
             finally:
+                self._late |= late(linker.outcomes)
                 for link in to_remove(linker.outcomes):
                     (self._named if link.url in named else self._unnamed).append(link)
             if linker.renamed:

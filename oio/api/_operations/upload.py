@@ -5,17 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oio.api._data.links import is_owned
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import load_class, strategy_for
+from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
 from oio.api._operations.orphan_files import OrphanFiles
+from oio.blob.connect import reraise_call_failure
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.chunks import Chunk, Outcome, late, to_remove
+from oio.common.chunks import Chunk, late, to_remove
 from oio.common.constants import OIO_VERSION
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
@@ -26,7 +30,6 @@ from oio.common.utils import compute_perfdata_stats
 if TYPE_CHECKING:
     from oio.api._data.metachunks import MetachunkWriter, Written
     from oio.api._data.source import Source
-    from oio.api._data.strategies import Strategy
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
     from oio.common.answers import JsonMapping, JsonObject
@@ -125,14 +128,20 @@ class Upload:
         changes = self.commit.change_policy
         is_known = changes or (self.existing is None and options.version is not None)
         shared = is_known and preparer.has_computed_ids(cid)
+        # A lost answer may have been a refusal, and changes replace chunks that were stored, see `clear`.
+        is_ours = partial(self._is_ours, meta["full_path"]) if shared else None
 
-        def undo() -> None:
-            doomed, hanging = to_remove(writer.outcomes), late(writer.outcomes)
+        def undo(*, only_failed: bool = False) -> None:
+            doomed, hanging = to_remove(writer.outcomes, only_failed=only_failed), late(writer.outcomes)
             in_time = options.for_leftovers() if hanging else options
-            strategy.delete(self._unnamed(doomed) if shared else doomed, in_time, hanging)
+            strategy.delete(doomed, in_time, hanging, is_ours)
 
         try:
-            written = self._run_over_existing(writer) if shared and changes else writer.run()
+            if shared and changes:
+                written = self._run_over_existing(writer)
+                self._check_kept(meta["full_path"], written.chunks)
+            else:
+                written = writer.run()
             etag = meta.get("etag")
             if etag and etag.lower() != written.checksum:
                 text = f"given etag {etag} != computed {written.checksum}"
@@ -147,15 +156,11 @@ class Upload:
         chunks: Any = [chunk.described() for chunk in written.chunks]
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
-            self._remove_failed(strategy, writer.outcomes)
+            # A server may hold the chunks that failed, which no object names.
+            undo(only_failed=True)
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
         return chunks, written.size, written.checksum, meta
-
-    def _remove_failed(self, strategy: Strategy, outcomes: list[Outcome]) -> None:
-        """Remove the chunks that failed: a server may hold some, which no object names."""
-        doomed = to_remove(outcomes, only_failed=True)
-        strategy.delete(doomed, self.options.for_leftovers(), late(outcomes))
 
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
         """Write the object, unless other chunks are in the places of its own.
@@ -174,26 +179,44 @@ class Upload:
             raise failure
         return written
 
-    def _unnamed(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Leave out the chunks that the object names by now.
+    def _check_kept(self, full_path: str, chunks: list[Chunk]) -> None:
+        """Look whether chunks are still there, just before they are committed.
 
-        Somebody else may have changed its policy, or created this version.
+        :raises Conflict: another change has taken some for those of an interrupted one, and removed them
         """
-        if not chunks:
-            return chunks
+        options = self.options.per_request()
+
+        def is_kept(chunk: Chunk) -> bool:
+            try:
+                return is_owned(self.services.blob_client, full_path, chunk, options)
+            except exc.NotFound:
+                return False
+            except exc.OioException as err:
+                reraise_call_failure(err, options)
+                return True  # Nothing is known.
+
+        if not all(in_parallel(is_kept, chunks, PARALLEL_CHUNKS)):
+            text = f"chunks of the new policy of object {self.target.name!r} were removed meanwhile"
+            raise exc.Conflict(409, None, text)
+
+    def _is_ours(self, full_path: str, chunk: Chunk, options: Options) -> bool:
+        """Tell whether a chunk is of this upload, not of another one to the same version."""
+        if not is_owned(self.services.blob_client, full_path, chunk, options):
+            return False
+        if self.options.content_id is None and not self.commit.change_policy:
+            return True
+        # The caller may have chosen the same ID before, and what another change has stored may have been
+        # replaced by ours before its commit. A replica that is late would not know.
         try:
-            # A replica that is late would not know an object that was made just before.
-            options = master_of(self.services, *self.target[:2], self.options.for_cleaning())
             _, there = self.services.container.content_locate(
-                *self.target, version=self.options.version, properties=False, options=options
+                *self.target,
+                version=self.options.version,
+                properties=False,
+                options=master_of(self.services, *self.target[:2], options),
             )
         except exc.NotFound:
-            return chunks
-        except exc.OioException as err:
-            self.services.logger.warning("Chunks may be left of %r: %s", self.target.name, err)
-            return []
-        named = {chunk["url"] for chunk in there}
-        return [chunk for chunk in chunks if chunk.url not in named]
+            return True
+        return all(named["url"] != chunk.url for named in there)
 
     def prepare(self) -> Preparer:
         """Ask for the chunks of the object.
