@@ -8,6 +8,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -33,8 +34,11 @@ _ROOM = 4 << 30
 def pytest_configure(config):
     """Put the directories of tests in memory, if there is room and no option says otherwise.
 
-    Also restore Ctrl-C, and turn off hedging.
+    Also restore Ctrl-C, turn off hedging, and keep compiled modules.
     """
+    # Each worker, and each of hundreds of started programs, would compile all modules for itself.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell that runs tests in the background ignores SIGINT, which started programs would inherit.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,8 +56,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """At least six workers, because tests wait much of the time."""
-    return max(6, len(os.sched_getaffinity(0)))
+    """At least four workers, because tests wait now and then; each takes seconds to import all tests."""
+    return max(4, len(os.sched_getaffinity(0)))
 
 
 def pytest_collection_finish():
