@@ -8,6 +8,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -33,8 +34,11 @@ _ROOM = 4 << 30
 def pytest_configure(config):
     """Put the directories of tests in memory, if there is room and no option says otherwise.
 
-    Also restore Ctrl-C, and turn off hedging.
+    Also restore Ctrl-C, turn off hedging, and keep compiled modules.
     """
+    # Each worker, and each of hundreds of started programs, would compile all modules for itself.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell that runs tests in the background ignores SIGINT, which started programs would inherit.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,8 +56,8 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """At least six workers, because tests wait much of the time."""
-    return max(6, len(os.sched_getaffinity(0)))
+    """At least four workers, because tests wait now and then; each takes seconds to import all tests."""
+    return max(4, len(os.sched_getaffinity(0)))
 
 
 def pytest_collection_finish():
@@ -80,11 +84,12 @@ def _descriptors() -> dict[str, str]:
 def _green_threads() -> int:
     """Number of green threads: 0 between two tests."""
     objects = gc.get_objects()
-    # There are few types, and none of interest as a rule: this is much faster than a look at each object.
-    if not any(issubclass(kind, greenlet) for kind in set(map(type, objects))):
+    # There are few types, and none of interest as a rule: this is much faster than to ask each object.
+    kinds = {kind for kind in set(map(type, objects)) if issubclass(kind, greenlet)}
+    if not kinds:
         return 0
     hub = green.get_hub().greenlet
-    found = [item for item in objects if isinstance(item, greenlet)]
+    found = [item for item in objects if type(item) in kinds]
     return sum(not item.dead and item is not hub and item.parent is not None for item in found)
 
 

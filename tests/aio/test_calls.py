@@ -65,7 +65,7 @@ def test_many_calls_share_few_threads(namespace: Namespace) -> None:
             seen.update(figures.threads, workers())
 
         async with face_of(namespace, workers=16) as api:
-            await asyncio.gather(*(one(api, number) for number in range(200)))
+            await asyncio.gather(*(one(api, number) for number in range(64)))
         return seen
 
     seen = asyncio.run(main())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ ON_RELEASES = RELEASES
 POLICIES = {"EC": (6, 3), "ECISAL63": (6, 3), "EC21": (2, 1)}
 SEGMENT = 1 << 20
 #: Two metachunks of 6+3 and five of 2+1, whose size is that of k chunks of 256 KiB.
-LARGE = b"".join(number.to_bytes(4, "big") for number in range((SEGMENT + SEGMENT) // 4 + 1))
+LARGE = random.Random(1).randbytes(2 * SEGMENT + 4)
 
 everywhere = pytest.mark.parametrize("policy", POLICIES)
 

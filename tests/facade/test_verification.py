@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.kit.store import spoil
 ON_RELEASES = RELEASES
 
 SIZE = 2_500_000
-DATA = b"".join(number.to_bytes(4, "big") for number in range(SIZE // 4))
+DATA = random.Random(1).randbytes(SIZE)
 RANGES = [(10, 99), (1_000_000, 2_000_000), (20, 29)]
 PARTS = b"".join(DATA[first : last + 1] for first, last in RANGES)
 

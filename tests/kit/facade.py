@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from oio.sandbox import Namespace
 
 CHUNK_SIZE = 1 << 18
 ACCOUNT, CONTAINER = "acct", "box"
-LARGE = b"".join(number.to_bytes(4, "big") for number in range(CHUNK_SIZE // 2))
+LARGE = random.Random(1).randbytes(2 * CHUNK_SIZE)
 """Two metachunks."""
 
 

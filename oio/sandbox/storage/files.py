@@ -189,7 +189,7 @@ class FileStore:
 
     def names(self) -> list[str]:
         """Return the sorted names of all finished files."""
-        return sorted(path.name for path in self._files() if not path.suffix)
+        return sorted(name for name in self._files() if "." not in name)
 
     def path(self, name: str, suffix: str = "") -> Path:
         """Return where the data of a file are."""
@@ -202,7 +202,7 @@ class FileStore:
 
         :param known: names of the files that are needed; None for all.
         """
-        for path in self._files():
+        for path in map(self.path, self._files()):
             needed = path.with_suffix("").exists() and (known is None or path.stem in known)
             if path.suffix == _PENDING or not needed:
                 path.unlink()
@@ -258,8 +258,11 @@ class FileStore:
             subdirectory.mkdir(exist_ok=True)
             sync_directory(self.directory)
 
-    def _files(self) -> list[Path]:
-        return list(self.directory.glob("?" * self._digits + "/*"))
+    def _files(self) -> list[str]:
+        """Names with suffixes; much faster than a glob."""
+        with os.scandir(self.directory) as entries:
+            found = [entry.path for entry in entries if len(entry.name) == self._digits and entry.is_dir()]
+        return [name for subdirectory in found for name in os.listdir(subdirectory)]
 
 
 def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:

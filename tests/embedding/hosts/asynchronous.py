@@ -67,7 +67,7 @@ async def pass_through(api, name):
 
 async def main():
     with make_api() as api:
-        await asyncio.gather(*(asyncio.to_thread(round_trip, api, f"async-{number}") for number in range(20)))
+        await asyncio.gather(*(asyncio.to_thread(round_trip, api, f"async-{number}") for number in range(8)))
         await asyncio.gather(*(pass_through(api, f"stream-{number}") for number in range(4)))
 
 

@@ -43,10 +43,9 @@ def fork(api):
 
 def work(api, number):
     try:
-        for turn in range(3):
-            in_greenlet(round_trip, api, f"greenlet-{number}-{turn}")
-            in_greenlet(in_greenlet, round_trip, api, f"nested-{number}-{turn}")
-            round_trip(api, f"thread-{number}-{turn}")
+        in_greenlet(round_trip, api, f"greenlet-{number}")
+        in_greenlet(in_greenlet, round_trip, api, f"nested-{number}")
+        round_trip(api, f"thread-{number}")
     except BaseException as err:
         errors.append(err)
 
