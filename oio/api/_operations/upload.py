@@ -30,6 +30,7 @@ from oio.common.utils import compute_perfdata_stats
 if TYPE_CHECKING:
     from oio.api._data.metachunks import MetachunkWriter, Written
     from oio.api._data.source import Source
+    from oio.api._data.strategies import Strategy
     from oio.api._operations.services import Services
     from oio.api.types import Uploaded
     from oio.common.answers import JsonMapping, JsonObject
@@ -106,28 +107,8 @@ class Upload:
         meta: Any = self.describe(preparer.meta, sysmeta)
         cid: str = meta["container_id"]
         strategy = strategy_for(meta["chunk_method"], self.services, cid, options)
-        writing = options.per_request()
-
-        def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
-            if self.clear is not None:
-                self.clear(chunks)
-            return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
-
-        size = strategy.metachunk_size(int(meta["chunk_size"]))
-        writer = ObjectWriter(
-            source,
-            preparer,
-            size,
-            writer_of,
-            ahead=True,
-            connections=lambda chunks, using: strategy.connections(chunks, using, writing),
-        )
-
-        # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
-        # do creations of the same version: others may have stored such chunks, unless the version is new.
-        changes = self.commit.change_policy
-        is_known = changes or (self.existing is None and options.version is not None)
-        shared = is_known and preparer.has_computed_ids(cid)
+        writer = self._writer(source, preparer, meta, strategy)
+        shared = self._may_share_ids(preparer, cid)
         # A lost answer may have been a refusal, and changes replace chunks that were stored, see `clear`.
         is_ours = partial(self._is_ours, meta["full_path"]) if shared else None
 
@@ -137,15 +118,7 @@ class Upload:
             strategy.delete(doomed, in_time, hanging, is_ours)
 
         try:
-            if shared and changes:
-                written = self._run_over_existing(writer)
-                self._check_kept(meta["full_path"], written.chunks)
-            else:
-                written = writer.run()
-            etag = meta.get("etag")
-            if etag and etag.lower() != written.checksum:
-                text = f"given etag {etag} != computed {written.checksum}"
-                raise exc.EtagMismatch(text, reqid=options.reqid)
+            written = self._write(writer, meta, shared)
         except BaseException:  # The services do not know the chunks, whatever stopped us.
             undo()
             raise
@@ -161,6 +134,51 @@ class Upload:
         if options.perfdata is not None:
             _measure(options.perfdata, written.size)
         return chunks, written.size, written.checksum, meta
+
+    def _writer(
+        self, source: Source, preparer: Preparer, meta: JsonObject, strategy: Strategy
+    ) -> ObjectWriter:
+        """Make the writer of the data."""
+        writing = self.options.per_request()
+
+        def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
+            if self.clear is not None:
+                self.clear(chunks)
+            return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
+
+        return ObjectWriter(
+            source,
+            preparer,
+            strategy.metachunk_size(int(meta["chunk_size"])),
+            writer_of,
+            ahead=True,
+            connections=lambda chunks, using: strategy.connections(chunks, using, writing),
+        )
+
+    def _may_share_ids(self, preparer: Preparer, cid: str) -> bool:
+        """Tell whether others may have stored chunks of the same IDs.
+
+        Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
+        do creations of the same version. A new version has its own.
+        """
+        creates_known = self.existing is None and self.options.version is not None
+        return (self.commit.change_policy or creates_known) and preparer.has_computed_ids(cid)
+
+    def _write(self, writer: ObjectWriter, meta: JsonObject, shared: bool) -> Written:
+        """Write the data, and compare them with the checksum that the caller expects.
+
+        :param shared: others may have stored chunks of the same IDs
+        """
+        if shared and self.commit.change_policy:
+            written = self._run_over_existing(writer)
+            self._check_kept(meta["full_path"], written.chunks)
+        else:
+            written = writer.run()
+        etag = meta.get("etag")
+        if etag and etag.lower() != written.checksum:
+            text = f"given etag {etag} != computed {written.checksum}"
+            raise exc.EtagMismatch(text, reqid=self.options.reqid)
+        return written
 
     def _run_over_existing(self, writer: ObjectWriter) -> Written:
         """Write the object, unless other chunks are in the places of its own.
