@@ -52,7 +52,8 @@ class _Call:
     def cancel(self) -> None:
         """End it if no worker has begun it, and mark it for the one that may be about to."""
         self.is_cancelled = True
-        if self.job is not None:
+        # After a fork, a thread of the parent may have held a lock of the job, which nobody releases here.
+        if self.job is not None and self.pid == os.getpid():
             self.job.withdraw(_cancelled())
 
 

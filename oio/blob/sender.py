@@ -288,6 +288,10 @@ class ChunkSender:
             # A body that is sent whole is repeated in a green thread: a new connection may take long to make.
             is_replaced = self.whole is None
             self.conn = conn = connect(chunk, "PUT", headers, options, body, 1, kept, is_replaced)
+        except green.GreenletExit:
+            # It is given up before the end of its body was sent.
+            self.maybe_stored = self._is_said_twice()
+            raise
         finally:
             if options.perfdata is not None:
                 options.add_step("connect", chunk, begin)

@@ -424,10 +424,10 @@ class GreenHTTPConnectionPool(HTTPConnectionPool):
             while True:
                 taken.append(pool.queue.pop())
         for connection in taken:
+            # Where requests wait for a connection, each needs its place, whatever stops us.
+            pool.put(None)
             if connection is not None:
                 connection.close()
-            # Where requests wait for a connection, each needs its place.
-            pool.put(None)
 
 
 class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):

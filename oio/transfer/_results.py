@@ -74,9 +74,10 @@ class Result:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.error, OSError) and not isinstance(self.error.filename, str):
+        error = self.error
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error.filename, str):
             # It names nothing, or bytes that may be relative to a descriptor.
-            self.error.filename = self.path
+            error.filename = self.path or error.filename
 
     def raise_failure(self) -> None:
         """Raise the exception of a failure, if it is one."""

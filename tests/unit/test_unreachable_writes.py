@@ -379,6 +379,14 @@ def test_write_that_has_failed_does_not_wait_for_a_connection(data, are_kept):
     assert failed(writer) == [0, 1, 2]
 
 
+def test_small_write_that_is_refused_leaves_nothing_of_a_connection_that_is_being_made():
+    with full_backlog() as gone, refusing() as one, refusing() as two:
+        writer = writer_to([gone, one, two])
+        with pytest.raises(exc.OioException):
+            send(writer, b"small")
+    assert to_remove(writer.outcomes) == []
+
+
 def test_nothing_is_taken_from_the_source_when_a_quorum_cannot_be_connected_to():
     source = Blocks(BLOCK)
     with full_backlog() as gone, full_backlog() as gone_too, serving(store) as server:

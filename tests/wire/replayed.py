@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote
 
 from oio.common.checksums import checksum_like
-from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
+from oio.common.constants import CHUNK_METADATA_PREFIX, OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
 from tests.kit.scripted import Peer, serving
 from tests.wire.big import RECORDED_HASH, big, big_of, erasure_coded_chunks, replicated_chunks
 from tests.wire.recorded import Capture, Exchange, Message
@@ -170,6 +170,16 @@ class Replay:
             return _compose(b'{"properties":{},"system":{}}', "200 OK")
         if route == "container/list" and self._flush:
             return _compose(b'{"objects":[]}', "200 OK", ["x-oio-list-truncated: false"])
+        if (sent.service, sent.method) == ("rawx", "HEAD"):
+            return self._stored(sent)
+        return None
+
+    def _stored(self, sent: Sent) -> bytes | None:
+        """Describe a chunk as it was stored here; the recorded client did not look at it."""
+        for put in self.sent:
+            if (put.peer, put.method, put.target) == (sent.peer, "PUT", sent.target):
+                told = [f"{n}: {v}" for n, v in put.headers.items() if n.startswith(CHUNK_METADATA_PREFIX)]
+                return _compose(b"", "200 OK", told)
         return None
 
     def _overrides(self, sent: Sent, exchange: Exchange) -> dict[str, str]:

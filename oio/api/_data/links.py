@@ -19,6 +19,7 @@ from oio.common.chunks import Chunk, Outcome
 from oio.common.constants import STRLEN_CHUNKID
 from oio.common.fullpath import decode_fullpath
 from oio.common.http_urllib3 import nothing_was_sent
+from oio.common.interruptions import reraise_interruption
 from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class MetachunkLinker:
         except exc.NotFound:
             return True
         except (exc.OioException, KeyError, ValueError) as err:
-            reraise_foreign(err)
+            reraise_interruption(err)
             _LOGGER.warning("Failed to look at chunk %s: %s (reqid=%s)", link.url, err, self._options.reqid)
             return False
         return True

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from oio.api._data.links import MetachunkLinker
 from oio.api._data.strategies import Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
-from oio.blob.connect import connect_ahead, reraise_foreign, unconnected
+from oio.blob.connect import connect_ahead, unconnected
 from oio.blob.events import report_failure
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk
+from oio.common.interruptions import reraise_interruption
 
 if TYPE_CHECKING:
     from oio.api._data.inspection import Expected, Findings
@@ -83,7 +84,7 @@ def _delete_ours(
     except exc.NotFound:
         return [chunk]
     except (exc.OioException, KeyError, ValueError) as err:
-        reraise_foreign(err)
+        reraise_interruption(err)
         event = report_failure(options, "HEAD", chunk, err)
         stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
         return []

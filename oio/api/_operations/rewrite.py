@@ -174,9 +174,13 @@ def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
         if decode_fullpath(known["full_path"])[:-1] != (*target, str(version)):
             return False
         # That change may have been committed meanwhile, even since the last metachunk.
-        _, there = services.container.content_locate(
-            *target, version=version, properties=False, options=replace(phase, force_master=asks_master)
-        )
+        phase = replace(phase, force_master=asks_master)
+        try:
+            _, there = services.container.content_locate(
+                *target, version=version, properties=False, options=phase
+            )
+        except exc.NotFound:
+            return True
         return all(named["url"] != chunk.url for named in there)
 
     cid = original.options.cid_of(*target[:2])

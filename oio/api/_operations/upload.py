@@ -16,13 +16,13 @@ from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
 from oio.api._operations.orphan_files import OrphanFiles
-from oio.blob.connect import reraise_call_failure
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk, late, to_remove
 from oio.common.constants import OIO_VERSION
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
+from oio.common.interruptions import reraise_interruption
 from oio.common.perfdata import add_figure
 from oio.common.storage_method import DRAINED, STORAGE_METHODS, written_chunk_method
 from oio.common.utils import compute_perfdata_stats
@@ -202,15 +202,18 @@ class Upload:
 
         :raises Conflict: another change has taken some for those of an interrupted one, and removed them
         """
-        options = self.options.per_request()
+        # All looks together have the time of one phase: a server that hangs must not put off the commit.
+        options = self.options.renewed()
 
         def is_kept(chunk: Chunk) -> bool:
             try:
                 return is_owned(self.services.blob_client, full_path, chunk, options)
             except exc.NotFound:
                 return False
-            except exc.OioException as err:
-                reraise_call_failure(err, options)
+            except (exc.OioException, KeyError, ValueError) as err:
+                reraise_interruption(err)
+                if options.limits.hard_deadline is not None and isinstance(err, exc.OioException):
+                    options.limits.raise_if_late(err, options.reqid)
                 return True  # Nothing is known.
 
         if not all(in_parallel(is_kept, chunks, PARALLEL_CHUNKS)):
@@ -221,7 +224,7 @@ class Upload:
         """Tell whether a chunk is of this upload, not of another one to the same version."""
         if not is_owned(self.services.blob_client, full_path, chunk, options):
             return False
-        if self.options.content_id is None and not self.commit.change_policy:
+        if self.options.content_id is None and self.clear is None:
             return True
         # The caller may have chosen the same ID before, and what another change has stored may have been
         # replaced by ours before its commit. A replica that is late would not know.
