@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
+import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 
@@ -49,7 +52,14 @@ class Rawx:
         while peer.read_head():
             self.before(self.number)
             peer.answer(206, data, Content_Range=f"bytes 0-{len(data) - 1}/{len(data)}")
+            # A busy machine may keep a packet for a moment, even on its way to itself.
+            eventually(lambda: not unacknowledged(peer))
             self.has_answered.set()
+
+
+def unacknowledged(peer: Peer) -> int:
+    """Number of bytes that were sent, and that the other end has not received yet."""
+    return int.from_bytes(fcntl.ioctl(peer.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 class Owner:
