@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -493,18 +494,25 @@ def test_a_repair_asks_the_master_what_the_object_names(struck: Struck, policy: 
     assert masters == [None, None, "1", "1"]
 
 
-@pytest.mark.on_release("7.3")
-def test_two_repairs_at_once_do_not_choose_the_same_server(
-    tmp_path_factory: pytest.TempPathFactory, release: str
-) -> None:
-    """Each knows of the damage of another chunk; one server is free."""
+@contextlib.contextmanager
+def one_free_server(
+    directory: Path, release: str
+) -> Iterator[tuple[Namespace, Any, Any, tuple[str, str, str]]]:
+    """Two clients of a namespace of four servers, and an object with three copies."""
     target = "health", "box", "o"
     with (
-        Namespace(tmp_path_factory.mktemp("one") / "namespace", rawx=4, release=release) as namespace,
+        Namespace(directory / "namespace", rawx=4, release=release) as namespace,
         namespace.api(key_file=None) as api,
         namespace.api(key_file=None) as other,
     ):
         api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
+        yield namespace, api, other, target
+
+
+@pytest.mark.on_release("7.3")
+def test_two_repairs_at_once_do_not_choose_the_same_server(tmp_path: Path, release: str) -> None:
+    """Each knows of the damage of another chunk; one server is free."""
+    with one_free_server(tmp_path, release) as (namespace, api, other, target):
         first, second, _ = chunks_of(api, *target)
         damage.flip(namespace, first)
 
@@ -575,16 +583,10 @@ def test_a_repair_that_fails_leaves_what_another_one_has_named(struck: Struck, p
 
 @pytest.mark.on_release("2026")
 def test_what_another_repair_names_before_the_second_look_for_a_late_chunk_stays(
-    tmp_path_factory: pytest.TempPathFactory, release: str
+    tmp_path: Path, release: str
 ) -> None:
     """Where IDs are computed, and one server is free, both choose the same place."""
-    target = "health", "box", "o"
-    with (
-        Namespace(tmp_path_factory.mktemp("one") / "namespace", rawx=4, release=release) as namespace,
-        namespace.api(key_file=None) as api,
-        namespace.api(key_file=None) as other,
-    ):
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
+    with one_free_server(tmp_path, release) as (namespace, api, other, target):
         damage.flip(namespace, chunks_of(api, *target)[0])
         statuses = []
 

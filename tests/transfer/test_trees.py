@@ -323,10 +323,11 @@ def test_link_in_the_place_of_a_file_is_replaced(api: Any, target: Path, compare
     assert content(target) == {"o": b"aim"}
 
 
-@pytest.mark.parametrize("path", ["/tmp/" + "n" * 256, "/proc/self/fdinfo/f"], ids=["name", "directory"])
-def test_a_file_that_cannot_be_written_is_named_by_its_path(api: Any, path: str) -> None:
+@pytest.mark.parametrize("name", ["n" * 256, "/proc/self/fdinfo/f"], ids=["name", "directory"])
+def test_a_file_that_cannot_be_written_is_named_by_its_path(api: Any, tmp_path: Path, name: str) -> None:
     create(api, "o")
     # The name is too long, or no file can be made in the directory.
+    path = str(tmp_path / name)
     with transfer(api) as moving, pytest.raises(OSError, match=re.escape(repr(path))):
         moving.download_file(BOX, "o", path)
 
