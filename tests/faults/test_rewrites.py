@@ -428,6 +428,22 @@ def test_trouble_with_taking_it_back_does_not_hide_why(namespace, api, target, c
 
 
 @announcing
+@pytest.mark.pitfall("W6", 31)
+def test_cleaning_after_a_refused_change_looks_at_the_object_for_none_of_its_chunks(namespace, api, target):
+    before = chunks_on_disk(namespace)
+    refusal = Fault("status", service="proxy", operation="content/create", status=403, nth=2)
+    namespace.forget_requests()
+    with namespace.faults(refusal) as plan, pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    plan.assert_met()
+    asked = [request.target for request in namespace.requests]
+    # The one that finds the data to be copied.
+    assert sum("content/locate" in each for each in asked) == 1
+    assert not [each for each in asked if "container/get_properties" in each]
+    assert chunks_on_disk(namespace) == before
+
+
+@announcing
 @pytest.mark.pitfall("W6", 29)
 def test_change_that_was_made_all_the_same_is_not_announced_back(namespace, api, target):
     """Nobody can tell that the second commit was done, until the announcement is taken back."""
