@@ -41,7 +41,6 @@ class CreateAccounts(_OnAccounts, Listing):
     """Create accounts."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Create them."""
         create, call = self.api.account_create, self.context.call
         return ("Name", "Created"), ((name, create(name, **call)) for name in parsed_args.names)
 
@@ -59,13 +58,11 @@ class ListAccounts(Listing):
     """List the accounts."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag for figures."""
         parser.add_argument(
             "--stats", "--long", dest="stats", action=Full, help="with their figures, as -f value"
         )
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         names = self.api.account_list(**self.context.call)
         if not parsed_args.stats:
             return ("Name",), ((name,) for name in names)
@@ -79,7 +76,6 @@ class ShowAccount(_OnAccount, Showing):
     """Show an account."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         info: dict[str, Any] = {**self.api.account_show(parsed_args.name, **self.context.call)}
         info["account"] = info.pop("id")
         info["ctime"] = str(info["ctime"])
@@ -94,7 +90,6 @@ class SetAccount(_OnAccount, Silent):
     """Set properties of an account."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the properties."""
         super().add_arguments(parser)
         add_properties(parser, "-p")
 
@@ -108,12 +103,10 @@ class UnsetAccount(_OnAccount, Silent):
     """Remove properties of an account."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add their names."""
         super().add_arguments(parser)
         add_property_names(parser, "-p", required=True)
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Remove them."""
         self.api.account_del_properties(parsed_args.name, parsed_args.properties, **self.context.call)
 
 
@@ -121,12 +114,10 @@ class RefreshAccount(Silent):
     """Count the objects and bytes of an account again."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which one."""
         parser.add_argument("name", metavar="ACCOUNT", nargs="?")
         parser.add_argument("--all", action="store_true", help="all accounts")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Count."""
         if not parsed_args.name and not parsed_args.all:
             raise CommandError("Missing value for account or --all")
         self.api.account_refresh(None if parsed_args.all else parsed_args.name, **self.context.call)
@@ -136,7 +127,6 @@ class FlushAccount(_OnAccount, Silent):
     """Forget the containers of an account, which stay."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Forget them."""
         self.api.account_flush(parsed_args.name, **self.context.call)
 
 

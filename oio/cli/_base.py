@@ -118,7 +118,6 @@ class OnContainers(Base):
     """A command on containers, which may be given by ID."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag for IDs."""
         parser.add_argument("--cid", action="store_true", help="CONTAINER is the ID of a container")
         super().add_arguments(parser)
 
@@ -139,7 +138,6 @@ class OnContainer(OnContainers):
     """A command on one container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name of the container."""
         parser.add_argument("container", metavar="CONTAINER", help="name of the container")
         super().add_arguments(parser)
 
@@ -153,7 +151,6 @@ class OnObjects(OnContainers):
     dest = "obj"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the names of the container and of the objects."""
         parser.add_argument("container", metavar="CONTAINER", nargs="?", help="name of the container")
         if self.dest:
             what: dict[str, Any] = {"nargs": self.nargs} if self.nargs else {}
@@ -203,7 +200,6 @@ class Versioned(Base):
     """A command on one version."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the version."""
         parser.add_argument(
             "--object-version", dest="version", type=int, metavar="V", help="default: the latest"
         )

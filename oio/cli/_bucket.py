@@ -25,7 +25,6 @@ class ListBuckets(Listing):
     """List the buckets of the account."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the choice of buckets and columns."""
         add = parser.add_argument
         add("--prefix", help="names that begin so only")
         add("--marker", help="names after this one only")
@@ -80,7 +79,6 @@ class ShowBucket(_Shown):
     """Show a bucket."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         known = self.api.account.bucket_show(parsed_args.bucket, **self.context.call)
         return self.described(known, parsed_args)
 
@@ -89,7 +87,6 @@ class SetBucket(_Shown):
     """Set a setting of a bucket."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the setting."""
         super().add_arguments(parser)
         parser.add_argument("--replicate", "--replication", dest="replicate", type=boolean, metavar="BOOL")
 
@@ -106,14 +103,12 @@ class RefreshBucket(_OnBucket, Silent):
     """Count the objects and bytes of a bucket again."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flags for its containers."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--touch", action="store_true", help="let each of its containers send its state first")
         add("--recompute", action="store_true", help="and count objects and bytes before (needs --touch)")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Count."""
         if parsed_args.recompute and not parsed_args.touch:
             raise CommandError("--recompute needs --touch")
         bucket, call = parsed_args.bucket, self.context.call

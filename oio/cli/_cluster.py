@@ -62,7 +62,6 @@ class ShowCluster(Showing):
     """Show the namespace: its policies, pools and options."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         info = self.context.conscience.info(**self.context.call)
         fields: dict[str, Any] = {"namespace": info["ns"], "chunksize": info["chunksize"]}
         for kind, name in (
@@ -79,13 +78,11 @@ class ListServices(_OnTypes, Listing):
     """List services."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the choice of columns."""
         super().add_arguments(parser)
         parser.add_argument("--stats", "--full", dest="stats", action="store_true", help="their figures")
         parser.add_argument("--tags", action="store_true", help="their tags")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         columns = [*_COLUMNS]
         prefixes = [("Stats", "stat.")] if parsed_args.stats else []
         prefixes += [("Tags", "tag.")] if parsed_args.tags else []
@@ -122,7 +119,6 @@ class ListLocalServices(_OnTypes, Listing):
     """List the services of the host of the proxy."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         found = self.context.conscience.local_services(**self.context.call)
         wanted = parsed_args.types
         rows = [
@@ -141,7 +137,6 @@ class ShowLocalConfiguration(Showing):
     """Show what the files of this host say of namespaces."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         from oio.common.configuration import load_namespace_conf
 
         name = self.context.namespace
@@ -153,12 +148,10 @@ class ResolveService(Showing):
     """Show the address of a service."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which one."""
         parser.add_argument("type", metavar="SRV_TYPE")
         parser.add_argument("service", metavar="SRV", help="its ID")
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         known = self.context.conscience.resolve(parsed_args.type, parsed_args.service, **self.context.call)
         return ("addr",), (known["addr"],)
 
@@ -190,12 +183,10 @@ class LockServices(_OnServices, _OneByOne):
     """Fix the scores of services."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the score."""
         super().add_arguments(parser)
         parser.add_argument("-s", "--score", type=int, default=0, metavar="N", help="default: 0")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Fix them."""
         score = parsed_args.score
 
         def lock(kind: str, service: str) -> None:
@@ -210,7 +201,6 @@ class UnlockServices(_OnServices, _OneByOne):
     """Let the scores of services be computed again."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Unlock them."""
         return self.each(self.chosen(parsed_args), self.unlock, "unlocked")
 
 
@@ -218,7 +208,6 @@ class UnlockAllServices(_OnTypes, _OneByOne):
     """Let the scores of all services be computed again."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Unlock them."""
         services = ((kind, service["id"]) for kind, service in self.services(parsed_args))
         return self.each(services, self.unlock, "unlocked")
 
@@ -227,8 +216,6 @@ class DeregisterServices(_OnServices, _OneByOne):
     """Forget services."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Forget them."""
-
         def deregister(kind: str, service: str) -> None:
             self.context.conscience.deregister(self.described(kind, service), **self.context.call)
 
@@ -239,7 +226,6 @@ class FlushServices(_OnTypes, Listing):
     """Forget all services of some types; of all types, when none is named."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Forget them."""
         rows = []
         for kind in self.types(parsed_args):
             try:
@@ -255,7 +241,6 @@ class WaitForServices(_OnTypes, Listing):
     """Wait until services have a score."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what to wait for."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("-n", "--count", type=int, default=0, metavar="N", help="how many, by default all known ones")
@@ -264,7 +249,6 @@ class WaitForServices(_OnTypes, Listing):
         add("-u", "--unlock", action="store_true", help="unlock them first")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Wait."""
         end = time.monotonic() + parsed_args.delay
         pauses = iter((1.0, 2.0))
         while True:

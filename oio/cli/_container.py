@@ -67,7 +67,6 @@ class CreateContainers(Listing):
     """Create containers."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add their names, properties and settings."""
         parser.add_argument("names", metavar="CONTAINER", nargs="+")
         add_properties(parser)
         _add_system(parser)
@@ -117,12 +116,10 @@ class TouchContainers(_OnSeveral, Silent):
     """Let containers send their state to their account."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag to count first."""
         super().add_arguments(parser)
         parser.add_argument("--recompute", action="store_true", help="count objects and bytes first")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Touch them."""
         for name in parsed_args.containers:
             account, container, call = self.named(parsed_args, name)
             self.api.container_touch(account, container, recompute=parsed_args.recompute, **call)
@@ -132,7 +129,6 @@ class ListContainers(Listing):
     """List the containers of the account."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which ones."""
         add_listing(parser)
         parser.add_argument("--limit", metavar="N", help="of a page")
 
@@ -167,7 +163,6 @@ class ShowContainer(OnContainer, Showing):
     """Show a container."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         account, container, call = self.named(parsed_args, parsed_args.container)
         known = self.api.container_get_properties(account, container, **call)
         system = known["system"]
@@ -216,7 +211,6 @@ class SetContainer(OnContainer, Silent):
     """Set properties and settings of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the properties and settings."""
         super().add_arguments(parser)
         add_properties(parser)
         _add_system(parser)
@@ -224,7 +218,6 @@ class SetContainer(OnContainer, Silent):
         parser.add_argument("--status", metavar="STATUS", help="enabled, disabled or frozen")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Set them."""
         system = _system(parsed_args)
         if parsed_args.status is not None:
             if parsed_args.status not in _STATUS:
@@ -242,7 +235,6 @@ class UnsetContainer(OnContainer, Silent):
     """Remove properties of a container, and give settings their defaults."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add which ones."""
         super().add_arguments(parser)
         add_property_names(parser)
         for dest, (_, flags, _) in _SETTINGS.items():
@@ -262,7 +254,6 @@ class RefreshContainer(OnContainer, Silent):
     """Update the figures that the account has of a container."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Update them."""
         account, container, call = self.named(parsed_args, parsed_args.container)
         self.api.container_refresh(account, container, **call)
 
@@ -271,12 +262,10 @@ class FlushContainer(OnContainer, Silent):
     """Delete all objects of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag to let the service do it."""
         super().add_arguments(parser)
         parser.add_argument("--quickly", action="store_true", help="leave it to the service")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Delete them."""
         account, container, call = self.named(parsed_args, parsed_args.container)
         self.api.container_flush(account, container, fast=parsed_args.quickly, **call)
 
@@ -285,12 +274,10 @@ class PurgeContainer(OnContainer, Silent):
     """Delete the oldest versions of the objects of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add how many are kept."""
         super().add_arguments(parser)
         parser.add_argument("--max-versions", type=int, metavar="N", help="default: the container's")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Delete them."""
         account, container, call = self.named(parsed_args, parsed_args.container)
         self.api.container_purge(account, container, parsed_args.max_versions, **call)
 
@@ -299,7 +286,6 @@ class LocateContainer(OnContainer, Showing):
     """Show the services that keep a container."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show them."""
         account, container, call = self.named(parsed_args, parsed_args.container)
         system = self.api.container_get_properties(account, container, **call)["system"]
         cid = system["sys.name"].partition(".")[0]
@@ -323,7 +309,6 @@ class SnapshotContainer(OnContainer, Listing):
     """Take a snapshot of a container."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the target."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--dst-account", metavar="ACCOUNT", help="default: the same")
@@ -332,7 +317,6 @@ class SnapshotContainer(OnContainer, Listing):
         add("--timeout", type=float, default=60.0, metavar="SECONDS", help="limit of each answer")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Take it."""
         account, container = self.names(parsed_args, parsed_args.container)
         target = parsed_args.dst_account or account
         name = parsed_args.dst_container or f"{container}-{time.time():.5f}"

@@ -44,7 +44,6 @@ class Moving(Base):
     """A command that moves data."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of all of them."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--jobs", type=positive, default=_JOBS, metavar="N", help="transfers at once, of directories")
@@ -96,7 +95,6 @@ class Reading(Moving):
     """A command that reads objects."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the kind of verification."""
         super().add_arguments(parser)
         parser.add_argument(
             "--verify",
@@ -118,7 +116,6 @@ class CreateObjects(Moving, OnObjects, Listing):
     nargs, dest, metavar = "+", "files", "FILE"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of the objects."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--name", dest="keys", action="append", default=[], metavar="NAME", help="in order of the files")
@@ -220,7 +217,6 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
     """Save an object to a file, or all objects of a prefix to a directory."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the target and the range."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--file", metavar="FILE", help="default: the name of the object; - is the standard output")
@@ -228,7 +224,6 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
         add("--recursive", action="store_true", help="OBJECT is what the names of the objects begin with")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Save it."""
         from oio.transfer import Remote
 
         api, given = self.client_of(parsed_args), parsed_args
@@ -321,7 +316,6 @@ class SaveContainer(Reading, OnContainer, Silent):
     """Save all objects of a container below the current directory."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Save them."""
         from oio.transfer import Remote
 
         source = Remote(*self.names(parsed_args, parsed_args.container))
@@ -333,7 +327,6 @@ class Sync(Reading, Listing):
     """Make a target like its source: directories, or oio://CONTAINER/PREFIX; one or both are in the store."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the source, the target and the options."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("source", metavar="SOURCE", help="a directory, or oio://CONTAINER/PREFIX")

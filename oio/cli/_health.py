@@ -103,7 +103,6 @@ class CheckObjects(_OfObjects):
     """Look for damage in objects: chunks that are missing, damaged or in the wrong place."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Look at them."""
         return _CHECKED, self.rows(parsed_args, self.api.object_check, self.checked)
 
 
@@ -111,7 +110,6 @@ class RepairObjects(_OfObjects, _Repairing):
     """Make the chunks of objects again that are missing or damaged."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Repair them."""
         return _REPAIRED, self.rows(parsed_args, self.api.object_repair, self.repaired)
 
 
@@ -154,7 +152,6 @@ class CheckContainers(_OfContainers):
     """Look for damage in all the objects of containers; show those that are damaged."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Look at them."""
         return ("Container", *_CHECKED), self.rows(parsed_args, self.api.container_check, self.checked)
 
 
@@ -162,7 +159,6 @@ class RepairContainers(_OfContainers, _Repairing):
     """Repair all the objects of containers; show those that were damaged."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Repair them."""
         return ("Container", *_REPAIRED), self.rows(parsed_args, self.api.container_repair, self.repaired)
 
 

@@ -14,11 +14,9 @@ class ShowHelp(Silent):
     """Show all commands, those of a group, or the arguments of one."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command."""
         parser.add_argument("words", nargs="*", metavar="COMMAND", help="default: all commands")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Show them."""
         words = parsed_args.words
         if not words:
             commands = {name: entry.load() for name, entry in sorted(self.app.command_manager)}
@@ -51,11 +49,9 @@ class Complete(Silent):
     """Print a script that completes commands in a shell."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the shell."""
         parser.add_argument("--shell", choices=["bash", "zsh"], default="bash", help="default: bash")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Print it."""
         from oio.cli._completion import script
 
         parsers = {

@@ -65,7 +65,6 @@ class ListObjects(OnObjects, Listing):
     dest = ""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the choice of objects and columns."""
         super().add_arguments(parser)
         add_listing(parser)
         add = parser.add_argument
@@ -77,7 +76,6 @@ class ListObjects(OnObjects, Listing):
         add("--concurrency", type=int, default=100, metavar="N", help="ignored")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         make = self._long_row if parsed_args.long else self._row
         columns = ["Name", "Size", "Hash", "Version"]
         if parsed_args.long:
@@ -143,7 +141,6 @@ class ShowObject(Versioned, OnObjects, Showing):
     """Show an object."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         account, container, name, call = self.target(parsed_args)
         known: dict[str, Any] = {
             **self.api.object_get_properties(account, container, name, version=parsed_args.version, **call)
@@ -171,14 +168,12 @@ class SetObject(Versioned, OnObjects, Silent):
     """Set properties of an object."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the properties."""
         super().add_arguments(parser)
         add_properties(parser)
         parser.add_argument("--clear", action="store_true", help="remove the others first")
         parser.add_argument("--tagging", metavar="JSON", help="S3 tags, as an object")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Set them."""
         account, container, name, call = self.target(parsed_args)
         properties = dict(parsed_args.properties)
         if parsed_args.tagging is not None:
@@ -217,7 +212,6 @@ class UnsetObject(Versioned, OnObjects, Silent):
     """Remove properties of an object."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add their names."""
         super().add_arguments(parser)
         add_property_names(parser)
         parser.add_argument("--tagging", action="store_true", help="the S3 tags")
@@ -255,12 +249,10 @@ class LocateObject(Versioned, OnObjects, Listing):
     """List the chunks of an object."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag to ask the chunk servers."""
         super().add_arguments(parser)
         parser.add_argument("--chunk-info", action="store_true", help="ask the chunk servers too")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         account, container, name, call = self.target(parsed_args)
         _, found = self.api.object_locate(
             account, container, name, version=parsed_args.version, chunk_info=parsed_args.chunk_info, **call
@@ -287,7 +279,6 @@ class LinkObject(Versioned, OnObjects, Silent):
     """Make a shallow copy of an object."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the copy."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("dest_obj", metavar="DEST-OBJECT")
@@ -298,7 +289,6 @@ class LinkObject(Versioned, OnObjects, Silent):
         add_properties(parser)
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Make it."""
         container_of = self.container_of(parsed_args)
         given = parsed_args
         account, container = self.names(given, container_of(given.obj))
@@ -323,12 +313,10 @@ class PurgeObject(OnObjects, Silent):
     """Delete the oldest versions of an object."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add how many are kept."""
         super().add_arguments(parser)
         parser.add_argument("--max-versions", type=int, metavar="N", help="default: the container's")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Delete them."""
         account, container, name, call = self.target(parsed_args)
         self.api.container.content_purge(account, container, name, maxvers=parsed_args.max_versions, **call)
 

@@ -41,7 +41,6 @@ class CreateReferences(_OnReferences, Listing):
     """Create references."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Create them."""
         account, create = self.context.account, self.api.directory.create
         call = self.context.call
         rows = ((name, create(account, name, **call)) for name in parsed_args.references)
@@ -61,7 +60,6 @@ class ListServices(_OnReference, Listing):
     """List the services that are linked to a reference."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         known = self.api.directory.list(self.context.account, parsed_args.reference, **self.context.call)
         columns = ("Type", "Host", "Args", "Seq")
         return columns, ([service[name.lower()] for name in columns] for service in known["srv"])
@@ -71,7 +69,6 @@ class ShowReference(_OnReference, Showing):
     """Show a reference."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show it."""
         account, name = self.context.account, parsed_args.reference
         known = self.api.directory.get_properties(account, name, **self.context.call)
         fields: dict[str, Any] = {"account": account, "name": name, "cid": known["cid"]}
@@ -83,7 +80,6 @@ class LocateReference(_OnReference, Showing):
     """Show the services that keep a reference."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show them."""
         account, name = self.context.account, parsed_args.reference
         known = self.api.directory.list(account, name, **self.context.call)
         fields = {"account": account, "name": name, "cid": known["cid"]}
@@ -96,7 +92,6 @@ class SetReference(_OnReference, Silent):
     """Set properties of a reference."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the properties."""
         super().add_arguments(parser)
         add_properties(parser)
         parser.add_argument("--clear", action="store_true", help="remove the others first")
@@ -116,12 +111,10 @@ class UnsetReference(_OnReference, Silent):
     """Remove properties of a reference."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add their names."""
         super().add_arguments(parser)
         add_property_names(parser, required=True)
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Remove them."""
         self.api.directory.del_properties(
             self.context.account, parsed_args.reference, parsed_args.properties, **self.context.call
         )
@@ -131,7 +124,6 @@ class LinkServices(_OnServices):
     """Choose services for a reference, and link them to it."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Link them."""
         self.api.directory.link(
             self.context.account, parsed_args.reference, parsed_args.type, **self.context.call
         )
@@ -141,7 +133,6 @@ class UnlinkServices(_OnServices):
     """Unlink all services of a type from a reference."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Unlink them."""
         self.api.directory.unlink(
             self.context.account, parsed_args.reference, parsed_args.type, **self.context.call
         )
@@ -151,7 +142,6 @@ class PollServices(_OnServices):
     """Choose the services of a reference again."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Choose them."""
         self.api.directory.renew(
             self.context.account, parsed_args.reference, parsed_args.type, **self.context.call
         )
@@ -161,7 +151,6 @@ class ForceServices(_OnReference, Silent):
     """Link these services to a reference."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the services."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("host", metavar="HOST", help="address of the service; several are separated by commas")
@@ -171,7 +160,6 @@ class ForceServices(_OnReference, Silent):
         add("--replace", action="store_true", help="unlink what is in this place")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        """Link it."""
         service = {
             "host": parsed_args.host,
             "type": parsed_args.type,

@@ -13,7 +13,6 @@ class ShowSettings(Listing):
     """Print the settings in use, and where they come from."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Print them."""
         return ("Setting", "Value", "Source"), self._settings()
 
     def _settings(self) -> Iterator[tuple[str, str | None, str]]:

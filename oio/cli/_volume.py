@@ -54,14 +54,12 @@ class ListAssignments(_Assigned):
     """List the volumes of a type, and the rdir service that indexes each."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flag that turns the table around."""
         super().add_arguments(parser)
         parser.add_argument(
             "--aggregated", action="store_true", help="list the rdir services with their volumes"
         )
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """List them."""
         self.tell_old_name("rdir assignments")
         services, rdirs = self.context.dispatcher.get_assignments(parsed_args.kind, **self.context.call)
         if not parsed_args.aggregated:
@@ -77,7 +75,6 @@ class AssignVolumes(_Assigned):
     """Give an rdir service to each volume of a type that has none."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the choice of volumes and services."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--max-per-rdir", type=int, metavar="N", help="volumes that an rdir service has at most")
@@ -127,7 +124,6 @@ class ShowVolume(_OnVolume):
     """Count the chunks of a volume, as its rdir service knows them."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Count them."""
         counts = self.context.dispatcher.rdir.status(parsed_args.volume, **self.context.call)
         fields = {f"container.{cid}": json.dumps(count) for cid, count in counts["container"].items()}
         return self.shown({"chunk": json.dumps(counts["chunk"]), **fields})
@@ -137,7 +133,6 @@ class ShowVolumeState(_OnVolume):
     """Show who has locked a volume, and its last incident."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        """Show them."""
         rdir, volume = self.context.dispatcher.rdir, parsed_args.volume
         known = rdir.admin_show(volume, **self.context.call)
         date = rdir.admin_incident_get(volume, **self.context.call)
@@ -168,7 +163,6 @@ class DeclareIncident(_OnVolumes):
     """Tell that all chunks that volumes had at a date are lost."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the dates."""
         super().add_arguments(parser)
         parser.add_argument(
             "--date",
@@ -181,7 +175,6 @@ class DeclareIncident(_OnVolumes):
         )
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Tell it."""
         dates, volumes = parsed_args.dates, parsed_args.volumes
         if len(dates) > len(volumes):
             raise CommandError("There are more values of --date than volumes")
@@ -196,12 +189,10 @@ class LockVolumes(_OnVolumes):
     """Lock volumes, so that one rebuilder at a time works on each."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the name of the owner."""
         super().add_arguments(parser)
         parser.add_argument("--key", required=True, help="name of who locks them")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Lock them."""
         rdir, call = self.context.dispatcher.rdir, self.context.call
         return self.each(parsed_args.volumes, lambda volume: rdir.admin_lock(volume, parsed_args.key, **call))
 
@@ -210,7 +201,6 @@ class UnlockVolumes(_OnVolumes):
     """Unlock volumes, whoever locked them."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        """Unlock them."""
         rdir, call = self.context.dispatcher.rdir, self.context.call
         return self.each(parsed_args.volumes, lambda volume: rdir.admin_unlock(volume, **call))
 
@@ -219,7 +209,6 @@ class ClearVolumes(_OnVolumes):
     """Let the rdir services of volumes forget chunks."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the choice of chunks."""
         super().add_arguments(parser)
         add = parser.add_argument
         add("--all", action="store_true", help="all chunks")
