@@ -84,8 +84,9 @@ def struck(namespace: Namespace, api: Any, policy: str) -> Struck:
     return Struck(namespace, api, target, chunk)
 
 
+NO_PLACE = Fault("status", "proxy", "content/spare", status=500)
 STEPS = {
-    "no place": Fault("status", "proxy", "content/spare", status=500),
+    "no place": NO_PLACE,
     "writing is refused": Fault("status", "rawx", "PUT", status=503),
     "disks are full": Fault("disk-full", "rawx", "PUT"),
     "writing is reset": Fault("reset", "rawx", "PUT", after_bytes=100),
@@ -555,7 +556,7 @@ def test_a_missing_chunk_that_another_repair_makes_where_it_was_is_not_left_ther
     with namespace.api(key_file=None) as other:
 
         def overtake() -> None:
-            with namespace.faults(Fault("status", "proxy", "content/spare", status=500)):
+            with namespace.faults(NO_PLACE):
                 assert other.object_repair(*target).status == "repaired"
 
         meanwhile = Meanwhile("POST container/raw_update", overtake)
@@ -675,63 +676,69 @@ def full_namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
         yield for_each(running)
 
 
+class Full(NamedTuple):
+    """A namespace without a free server, two clients of it, and names of an object."""
+
+    namespace: Namespace
+    api: Any
+    other: Any
+    target: tuple[str, str, str]
+
+    def create(self, policy: str, *parts: bytes) -> list[dict[str, Any]]:
+        """Store the object; return its chunks."""
+        for number, part in enumerate(parts or (DATA,)):
+            append = number > 0
+            self.api.object_create(*self.target[:2], obj_name="o", data=part, policy=policy, append=append)
+        return chunks_of(self.api, *self.target)
+
+    def assert_sound(self) -> None:
+        assert_sound_and_alone(self.namespace, self.api, self.target, DATA)
+
+
+@pytest.fixture
+def full(full_namespaces: dict[str, Namespace], release: str) -> Iterator[Full]:
+    namespace = full_namespaces[release]
+    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
+        full = Full(namespace, api, other, ("health", f"box-{next(_numbers)}", "o"))
+        yield full
+        api.object_delete(*full.target)
+        namespace.settle()
+
+
 @redundant
 @pytest.mark.parametrize("kind", ["missing", "flipped", "cut", "forgotten"])
 def test_without_another_server_a_chunk_is_made_again_where_it_was(
-    full_namespaces: dict[str, Namespace], release: str, policy: str, kind: str
+    full: Full, policy: str, kind: str
 ) -> None:
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api:
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
-        chunk = chunks_of(api, *target)[0]
-        damage.KINDS[kind][0](namespace, chunk)
-        (repaired,) = api.object_repair(*target).repaired
-        assert str(repaired.url).split("/")[2] == chunk["url"].split("/")[2]
-        struck = Struck(namespace, api, target, chunk)
-        struck.assert_whole()
-        api.object_delete(*target)
-        namespace.settle()
+    chunk = full.create(policy)[0]
+    damage.KINDS[kind][0](full.namespace, chunk)
+    (repaired,) = full.api.object_repair(*full.target).repaired
+    assert str(repaired.url).split("/")[2] == chunk["url"].split("/")[2]
+    Struck(full.namespace, full.api, full.target, chunk).assert_whole()
 
 
 @pytest.mark.on_release("2026")
 @pytest.mark.parametrize("kinds", [("missing", "missing"), ("missing", "flipped"), ("flipped", "flipped")])
 def test_a_copy_does_not_take_the_place_of_another_one_that_waits_for_repair(
-    full_namespaces: dict[str, Namespace], release: str, kinds: tuple[str, str]
+    full: Full, kinds: tuple[str, str]
 ) -> None:
     """Where IDs are computed, copies have the same one: there would be one row for both."""
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api:
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
-        for kind, chunk in zip(kinds, chunks_of(api, *target)[:2], strict=True):
-            damage.KINDS[kind][0](namespace, chunk)
-        assert api.object_repair(*target).status == "repaired"
-        assert len(chunks_of(api, *target)) == 3
-        assert_sound_and_alone(namespace, api, target, DATA)
-        api.object_delete(*target)
-        namespace.settle()
+    for kind, chunk in zip(kinds, full.create("THREECOPIES")[:2], strict=True):
+        damage.KINDS[kind][0](full.namespace, chunk)
+    assert full.api.object_repair(*full.target).status == "repaired"
+    assert len(chunks_of(full.api, *full.target)) == 3
+    full.assert_sound()
 
 
 @redundant
-def test_a_chunk_that_is_dropped_meanwhile_is_not_left_where_it_was(
-    full_namespaces: dict[str, Namespace], release: str, policy: str
-) -> None:
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
-        for part in (DATA, b"more"):
-            api.object_create(*target[:2], obj_name="o", data=part, policy=policy, append=True)
-        damage.flip(namespace, chunks_of(api, *target)[-1])
-        meanwhile = Meanwhile("PUT chunk", lambda: other.object_truncate(*target, size=len(DATA)))
-        no_place = Fault("status", "proxy", "content/spare", status=500)
-        with namespace.faults(no_place):
-            (failed,) = api.object_repair(*target, on_event=meanwhile).failed
-        assert meanwhile.is_done
-        assert "meanwhile" in str(failed.error)
-        assert_sound_and_alone(namespace, api, target, DATA)
-        api.object_delete(*target)
-        namespace.settle()
+def test_a_chunk_that_is_dropped_meanwhile_is_not_left_where_it_was(full: Full, policy: str) -> None:
+    damage.flip(full.namespace, full.create(policy, DATA, b"more")[-1])
+    meanwhile = Meanwhile("PUT chunk", lambda: full.other.object_truncate(*full.target, size=len(DATA)))
+    with full.namespace.faults(NO_PLACE):
+        (failed,) = full.api.object_repair(*full.target, on_event=meanwhile).failed
+    assert meanwhile.is_done
+    assert "meanwhile" in str(failed.error)
+    full.assert_sound()
 
 
 @redundant
@@ -739,113 +746,77 @@ def test_a_chunk_that_is_dropped_meanwhile_is_not_left_where_it_was(
     ("kind", "operation"), [("missing", "PUT chunk"), ("flipped", "DELETE chunk"), ("flipped", "PUT chunk")]
 )
 def test_two_repairs_at_once_make_a_chunk_again_where_it_was(
-    full_namespaces: dict[str, Namespace], release: str, policy: str, kind: str, operation: str
+    full: Full, policy: str, kind: str, operation: str
 ) -> None:
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
-        damage.KINDS[kind][0](namespace, chunks_of(api, *target)[0])
-        meanwhile = Meanwhile(operation, lambda: other.object_repair(*target))
-        api.object_repair(*target, on_event=meanwhile)
-        assert meanwhile.is_done
-        assert_sound_and_alone(namespace, api, target, DATA)
-        api.object_delete(*target)
-        namespace.settle()
+    damage.KINDS[kind][0](full.namespace, full.create(policy)[0])
+    meanwhile = Meanwhile(operation, lambda: full.other.object_repair(*full.target))
+    full.api.object_repair(*full.target, on_event=meanwhile)
+    assert meanwhile.is_done
+    full.assert_sound()
 
 
 @redundant
 @pytest.mark.parametrize("kind", ["missing", "flipped"])
 def test_a_repair_that_fails_leaves_what_another_one_has_made_where_it_was(
-    full_namespaces: dict[str, Namespace], release: str, policy: str, kind: str
+    full: Full, policy: str, kind: str
 ) -> None:
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
+    damage.KINDS[kind][0](full.namespace, full.create(policy)[0])
     with contextlib.ExitStack() as stack:
-        api, other = (stack.enter_context(namespace.api(key_file=None)) for _ in range(2))
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
-        damage.KINDS[kind][0](namespace, chunks_of(api, *target)[0])
 
         def overtake() -> None:
-            assert other.object_repair(*target).status == "repaired"
-            stack.enter_context(namespace.faults(Fault("status", "rawx", "PUT", status=503)))
+            assert full.other.object_repair(*full.target).status == "repaired"
+            stack.enter_context(full.namespace.faults(Fault("status", "rawx", "PUT", status=503)))
 
         meanwhile = Meanwhile("POST content/spare", overtake)
-        api.object_repair(*target, on_event=meanwhile)
+        full.api.object_repair(*full.target, on_event=meanwhile)
         assert meanwhile.is_done
-        assert_sound_and_alone(namespace, api, target, DATA)
-        api.object_delete(*target)
-        namespace.settle()
+        full.assert_sound()
 
 
 @redundant
 def test_a_file_that_another_repair_made_while_the_sources_were_verified_stays(
-    full_namespaces: dict[str, Namespace], release: str, policy: str
+    full: Full, policy: str
 ) -> None:
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api, namespace.api(key_file=None) as other:
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy=policy)
-        damaged, sound = chunks_of(api, *target)[:2]
-        damage.flip(namespace, damaged)
-        events: list[str] = []
+    damaged, sound = full.create(policy)[:2]
+    damage.flip(full.namespace, damaged)
+    events: list[str] = []
 
-        def overtake(event: Any) -> None:
-            operation = getattr(event, "operation", "")
-            is_source = operation == "HEAD chunk" and event.chunk == sound["url"]
-            if is_source and "POST content/spare" in events and "overtaken" not in events:
-                events.append("overtaken")
-                assert other.object_repair(*target).status == "repaired"
-            events.append(operation)
+    def overtake(event: Any) -> None:
+        operation = getattr(event, "operation", "")
+        is_source = operation == "HEAD chunk" and event.chunk == sound["url"]
+        if is_source and "POST content/spare" in events and "overtaken" not in events:
+            events.append("overtaken")
+            assert full.other.object_repair(*full.target).status == "repaired"
+        events.append(operation)
 
-        with namespace.faults(Fault("status", "proxy", "content/spare", status=500)):
-            assert api.object_repair(*target, on_event=overtake).status == "repaired"
-        assert "overtaken" in events
-        assert not {"DELETE chunk", "PUT chunk"} & set(events)
-        assert_sound_and_alone(namespace, api, target, DATA)
-        api.object_delete(*target)
-        namespace.settle()
+    with full.namespace.faults(NO_PLACE):
+        assert full.api.object_repair(*full.target, on_event=overtake).status == "repaired"
+    assert "overtaken" in events
+    assert not {"DELETE chunk", "PUT chunk"} & set(events)
+    full.assert_sound()
 
 
-def test_a_damaged_file_stays_until_it_is_certain_that_it_can_be_made_again(
-    full_namespaces: dict[str, Namespace], release: str
-) -> None:
+def test_a_damaged_file_stays_until_it_is_certain_that_it_can_be_made_again(full: Full) -> None:
     """Without checksums, nobody had looked at the data of the others."""
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api:
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
-        first, second, third = chunks_of(api, *target)
-        damage.cut(namespace, first)
-        damage.flip(namespace, second)
-        damage.flip(namespace, third)
-        before = sorted(all_of(namespace))
-        no_place = Fault("status", "proxy", "content/spare", status=500)
-        with namespace.faults(no_place):
-            (failed,) = api.object_repair(*target, checksum=False).failed
-        assert "0 usable chunks are left" in str(failed.error)
-        assert sorted(all_of(namespace)) == before
-        api.object_delete(*target)
-        namespace.settle()
+    first, second, third = full.create("THREECOPIES")
+    damage.cut(full.namespace, first)
+    damage.flip(full.namespace, second)
+    damage.flip(full.namespace, third)
+    before = sorted(all_of(full.namespace))
+    with full.namespace.faults(NO_PLACE):
+        (failed,) = full.api.object_repair(*full.target, checksum=False).failed
+    assert "0 usable chunks are left" in str(failed.error)
+    assert sorted(all_of(full.namespace)) == before
 
 
 @pytest.mark.on_release("2026")
-def test_a_chunk_of_somebody_else_is_not_replaced_in_its_place(
-    full_namespaces: dict[str, Namespace], release: str
-) -> None:
+def test_a_chunk_of_somebody_else_is_not_replaced_in_its_place(full: Full) -> None:
     """Where IDs are computed, no other place is on the same server."""
-    namespace = full_namespaces[release]
-    target = "health", f"box-{next(_numbers)}", "o"
-    with namespace.api(key_file=None) as api:
-        api.object_create(*target[:2], obj_name="o", data=DATA, policy="THREECOPIES")
-        chunk = chunks_of(api, *target)[0]
-        damage.swap(namespace, chunk)
-        before = sorted(all_of(namespace))
-        (failed,) = api.object_repair(*target).failed
-        assert "other server" in str(failed.error)
-        assert sorted(all_of(namespace)) == before
-        api.object_delete(*target)
-        namespace.settle()
+    damage.swap(full.namespace, full.create("THREECOPIES")[0])
+    before = sorted(all_of(full.namespace))
+    (failed,) = full.api.object_repair(*full.target).failed
+    assert "other server" in str(failed.error)
+    assert sorted(all_of(full.namespace)) == before
 
 
 @pytest.mark.on_release("2026")
