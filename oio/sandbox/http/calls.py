@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from oio.sandbox.http.values import is_true, parse_integer, parse_query
 from oio.sandbox.messages import Request, Response
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = {"acct": "account", "ref": "user", "path": "path"}
 _JSON: Final = ("Content-Type", "application/json")
+_T = TypeVar("_T")
 
 
 class JsonCall:
@@ -102,13 +103,19 @@ def _no_constant(name: str) -> object:
 # -- values
 
 
-def typed_field(item: Mapping[str, object], name: str, kind: type, *, optional: bool = False) -> object:
+def typed_field(item: Mapping[str, object], name: str, kind: type[_T]) -> _T:
     """Return a field of a JSON object, checking that it is there and of the right type."""
+    value = optional_field(item, name, kind)
+    if value is None:
+        raise bad_request(f"Missing field [{name}]")
+    return value
+
+
+def optional_field(item: Mapping[str, object], name: str, kind: type[_T]) -> _T | None:
+    """Return a field of a JSON object, None when it is not there, checking that it is of the right type."""
     value = item.get(name)
     if value is None:
-        if optional:
-            return None
-        raise bad_request(f"Missing field [{name}]")
+        return None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise bad_request(f"Invalid type for field [{name}]")
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from oio.sandbox.http.calls import done, ok, typed_field
+from oio.sandbox.http.calls import done, ok, optional_field, typed_field
 from oio.sandbox.http.values import is_true, parse_integer
 from oio.sandbox.messages import Response
 from oio.sandbox.metadata.policies import SERVICE_POOLS, SERVICE_UPDATE_POLICY, STORAGE_POLICY
@@ -105,7 +105,7 @@ def _items(call: Call) -> list[dict[str, object]]:
 
 def _service(backend: Backend, item: dict[str, object]) -> Service:
     """Return the service that an item describes; a score in it is ignored."""
-    address, kind = (str(typed_field(item, name, str)) for name in ("addr", "type"))
+    address, kind = (typed_field(item, name, str) for name in ("addr", "type"))
     backend.conscience.check_type(kind)
     backend.conscience.check_address(address)
     given = item.get("tags")
@@ -122,7 +122,7 @@ def _service(backend: Backend, item: dict[str, object]) -> Service:
 def _lock(backend: Backend, call: Call) -> Response:
     services = [(_service(backend, item), typed_field(item, "score", int)) for item in _items(call)]
     for service, score in services:
-        backend.conscience.lock(service.kind, service.name, int(str(score)))
+        backend.conscience.lock(service.kind, service.name, score)
     return done()
 
 
@@ -163,7 +163,7 @@ def _poll(backend: Backend, call: Call) -> Response:
     body = call.json_object("Expected: json object")
     known, avoid = (_identified(backend, body, key) for key in ("known", "avoid"))
     for key in ("avoid_locations", "known_locations"):
-        typed_field(body, key, list, optional=True)
+        optional_field(body, key, list)
     if name:
         pool = backend.conscience.pool(name)
     elif str(policy) in backend.policies:
@@ -176,8 +176,7 @@ def _poll(backend: Backend, call: Call) -> Response:
 
 def _identified(backend: Backend, body: dict[str, object], key: str) -> list[Service]:
     """Return the services of a list of ``NS|type|id``; those that are unknown do not count."""
-    names = typed_field(body, key, list, optional=True) or []
-    assert isinstance(names, list)
+    names = optional_field(body, key, list) or []
     parts = [tuple(str(name).split("|")[1:]) for name in names]
     return [srv for srv in backend.conscience.services() if (srv.kind, srv.name) in parts]
 

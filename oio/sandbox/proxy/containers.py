@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.http.calls import done, ok, typed_field
+from oio.sandbox.http.calls import done, ok, optional_field, typed_field
 from oio.sandbox.http.values import escape, is_hexadecimal, is_true, parse_integer
 from oio.sandbox.messages import Response
 from oio.sandbox.metadata import contents, shards, versions
@@ -165,10 +165,10 @@ def _snapshot(backend: Backend, call: Call) -> Response:
     body = call.json()
     if not isinstance(body, dict):
         raise bad_request("Not an object")
-    account, name = (str(typed_field(body, key, str)) for key in ("account", "container"))
+    account, name = (typed_field(body, key, str) for key in ("account", "container"))
     if not account or not name:
         raise bad_request("Incomplete URL")
-    typed_field(body, "seq_num", int, optional=True)
+    optional_field(body, "seq_num", int)
     backend.metadata.snapshot(call.target(), Target.named(account, name))
     return done()
 

@@ -7,7 +7,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.http.calls import done, ok, typed_field
+from oio.sandbox.http.calls import done, ok, optional_field, typed_field
 from oio.sandbox.http.values import is_hexadecimal, is_true, parse_integer
 from oio.sandbox.metadata import contents, versions
 from oio.sandbox.metadata.container import FROZEN
@@ -188,9 +188,8 @@ def _chunks(value: object) -> list[Chunk]:
 def _chunk(item: object) -> Chunk:
     if not isinstance(item, dict):
         raise bad_request("JSON: expected object")
-    url, pos, digest = (str(typed_field(item, name, str)) for name in ("url", "pos", "hash"))
-    size = typed_field(item, "size", int)
-    return Chunk(url, pos, int(str(size)), _hash(digest))
+    url, pos, digest = (typed_field(item, name, str) for name in ("url", "pos", "hash"))
+    return Chunk(url, pos, typed_field(item, "size", int), _hash(digest))
 
 
 def _create_container(backend: Backend, call: Call, asked: object) -> None:
@@ -328,8 +327,8 @@ def _delete(backend: Backend, call: Call) -> Response:
 
 def _transition(backend: Backend, call: Call) -> Response:
     body = call.json_object()
-    policy = backend.policies.get(str(typed_field(body, "policy", str)))
-    internal = bool(typed_field(body, "internal_transition", bool, optional=True))
+    policy = backend.policies.get(typed_field(body, "policy", str))
+    internal = bool(optional_field(body, "internal_transition", bool))
     with _writing(backend, call) as container:
         content = _find(container, call)
         contents.begin_transition(container, content, policy.name, internal=internal)

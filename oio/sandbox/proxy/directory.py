@@ -110,8 +110,7 @@ def _service(value: object) -> Link:
     if not isinstance(value, dict):
         raise bad_request("Expected: json object")
     seq = typed_field(value, "seq", int)
-    kind, host, args = (str(typed_field(value, name, str)) for name in ("type", "host", "args"))
-    return Link(int(str(seq)), kind, host, args)
+    return Link(seq, *(typed_field(value, name, str) for name in ("type", "host", "args")))
 
 
 # -- properties

@@ -211,7 +211,7 @@ def _hosts(body: dict[str, object], name: str) -> list[str]:
     for item in items:
         if not isinstance(item, dict):
             raise bad_request("Not an object")
-        hosts.append(str(typed_field(item, "url", str)).partition("://")[2].partition("/")[0])
+        hosts.append(typed_field(item, "url", str).partition("://")[2].partition("/")[0])
     return hosts
 
 

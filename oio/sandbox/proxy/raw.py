@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oio.sandbox.http.calls import done, typed_field
+from oio.sandbox.http.calls import done, optional_field, typed_field
 from oio.sandbox.http.values import is_hexadecimal
 from oio.sandbox.metadata import beans
 from oio.sandbox.metadata.container import FROZEN
@@ -84,12 +84,12 @@ def _bean(item: object) -> beans.Bean:
 
 def _alias(item: dict[str, object]) -> beans.Alias:
     return beans.Alias(
-        name=_text(item, "name"),
-        version=_number(item, "version"),
+        name=typed_field(item, "name", str),
+        version=typed_field(item, "version", int),
         content=_hexadecimal(item, "header"),
-        ctime=_optional(item, "ctime"),
-        mtime=_optional(item, "mtime"),
-        deleted=bool(typed_field(item, "deleted", bool, optional=True)),
+        ctime=optional_field(item, "ctime", int),
+        mtime=optional_field(item, "mtime", int),
+        deleted=bool(optional_field(item, "deleted", bool)),
     )
 
 
@@ -97,39 +97,27 @@ def _header(item: dict[str, object]) -> beans.Header:
     return beans.Header(
         id=_hexadecimal(item, "id"),
         hash=_hexadecimal(item, "hash"),
-        size=_number(item, "size"),
-        chunk_method=_text(item, "chunk-method"),
-        mime_type=_text(item, "mime-type"),
+        size=typed_field(item, "size", int),
+        chunk_method=typed_field(item, "chunk-method", str),
+        mime_type=typed_field(item, "mime-type", str),
     )
 
 
 def _chunk(item: dict[str, object]) -> beans.ChunkRow:
     return beans.ChunkRow(
-        url=_text(item, "id"),
+        url=typed_field(item, "id", str),
         hash=_hexadecimal(item, "hash"),
-        size=_number(item, "size"),
+        size=typed_field(item, "size", int),
         content=_hexadecimal(item, "content"),
-        pos=_text(item, "pos"),
+        pos=typed_field(item, "pos", str),
     )
 
 
-def _text(item: dict[str, object], name: str) -> str:
-    return str(typed_field(item, name, str))
-
-
 def _hexadecimal(item: dict[str, object], name: str) -> str:
-    text = _text(item, name)
+    text = typed_field(item, name, str)
     if not is_hexadecimal(text):
         raise bad_request(f"Invalid hexadecimal in field [{name}]")
     return text.upper()
-
-
-def _number(item: dict[str, object], name: str) -> int:
-    return int(str(typed_field(item, name, int)))
-
-
-def _optional(item: dict[str, object], name: str) -> int | None:
-    return None if item.get(name) is None else _number(item, name)
 
 
 ROUTES: Final = {

@@ -46,7 +46,7 @@ def _find(backend: Backend, call: Call) -> Response:
     if call.param("strategy") != "shard-with-partition":
         raise bad_request("Invalid sharding strategy")
     shares = typed_field(call.json_object(), "partition", list)
-    if not isinstance(shares, list) or not all(isinstance(share, (int, float)) for share in shares):
+    if not all(isinstance(share, (int, float)) for share in shares):
         raise bad_request("Invalid type for field [partition]")
     with backend.metadata.reading(call.target()) as container:
         found = sharding.find(container, shares)
@@ -65,7 +65,7 @@ def _prepare(backend: Backend, call: Call) -> Response:
 
 def _create(backend: Backend, call: Call) -> Response:
     body = call.json_object()
-    lower, upper, parent = (str(typed_field(body, name, str)) for name in ("lower", "upper", "parent"))
+    lower, upper, parent = (typed_field(body, name, str) for name in ("lower", "upper", "parent"))
     timestamp = str(typed_field(body, "timestamp", int))
     backend.metadata.create_shard(call.target(), Target.by_id(parent), (lower, upper), timestamp)
     return done()
@@ -79,7 +79,7 @@ def _lock(backend: Backend, call: Call) -> Response:
 
 def _replace(backend: Backend, call: Call) -> Response:
     fields = ("lower", "upper", "cid")
-    wanted = [Range(*(str(typed_field(item, name, str)) for name in fields)) for item in _items(call)]
+    wanted = [Range(*(typed_field(item, name, str) for name in fields)) for item in _items(call)]
     with backend.metadata.writing(call.target()) as root:
         sharding.replace(root, wanted)
     return done()

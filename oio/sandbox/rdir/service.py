@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from oio.sandbox.http.calls import JsonCall, done, ok, refused, typed_field
+from oio.sandbox.http.calls import JsonCall, done, ok, optional_field, refused, typed_field
 from oio.sandbox.http.values import parse_integer
 from oio.sandbox.messages import Request, Response
 from oio.sandbox.rdir.store import CHUNKS, CONTAINERS, ChunkEntry, ContainerRecord, ReverseDirectory
@@ -100,37 +100,33 @@ def _bodies(reverse: ReverseDirectory, call: JsonCall) -> list[dict[str, object]
 
 
 def _chunk_with_path(body: dict[str, object]) -> ChunkEntry:
-    entry, path = _chunk(body), str(typed_field(body, "path", str))
-    version, mtime = (int(str(typed_field(body, name, int))) for name in ("version", "mtime"))
+    entry, path = _chunk(body), typed_field(body, "path", str)
+    version, mtime = (typed_field(body, name, int) for name in ("version", "mtime"))
     return replace(entry, path=path, version=version, mtime=mtime)
 
 
 def _chunk(body: dict[str, object]) -> ChunkEntry:
-    container, content, chunk = (
-        str(typed_field(body, name, str)) for name in ("container_id", "content_id", "chunk_id")
-    )
+    names = ("container_id", "content_id", "chunk_id")
+    container, content, chunk = (typed_field(body, name, str) for name in names)
     return ChunkEntry(container, content, chunk, _number(body, "mtime"))
 
 
 def _number(body: dict[str, object], name: str) -> int:
-    value = typed_field(body, name, int, optional=True)
-    return value if isinstance(value, int) else 0
+    return optional_field(body, name, int) or 0
 
 
 def _fetch(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
-    after, container = (
-        typed_field(body, name, str, optional=True) for name in ("start_after", "container_id")
-    )
+    after, container = (optional_field(body, name, str) for name in ("start_after", "container_id"))
     until = None
-    if typed_field(body, "rebuild", bool, optional=True):
+    if optional_field(body, "rebuild", bool):
         # Without an incident there is nothing to rebuild, not even chunks of unknown date.
         until = reverse.incident(volume) or -1
     limit, prefix = _number(body, "limit"), f"{container}|" if container else ""
     if reverse.with_paths:
         limit = limit or parse_integer(call.param("max") or "") or 0
         after, prefix = after or call.param("marker"), prefix or call.param("prefix") or ""
-    page = reverse.chunks(volume, _selection(limit, str(after or ""), prefix), until)
+    page = reverse.chunks(volume, _selection(limit, after or "", prefix), until)
     rows = [[reverse.key(entry), _row(reverse, entry)] for entry in page.rows]
     return ok(rows, _following(reverse, page))
 
@@ -181,7 +177,7 @@ def _show(reverse: ReverseDirectory, call: JsonCall) -> Response:
 
 
 def _lock(reverse: ReverseDirectory, call: JsonCall) -> Response:
-    holder = reverse.lock(_volume(call), str(typed_field(call.json_object(), "who", str)))
+    holder = reverse.lock(_volume(call), typed_field(call.json_object(), "who", str))
     if holder is not None:
         raise Refusal(NOT_ALLOWED, f"Already locked by {holder}")
     return done()
@@ -198,8 +194,7 @@ def _incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
 
 def _set_incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
-    typed_field(body, "date", int)
-    reverse.set_incident(volume, _number(body, "date"))
+    reverse.set_incident(volume, typed_field(body, "date", int))
     return done()
 
 
@@ -225,13 +220,13 @@ def _delete_container(reverse: ReverseDirectory, call: JsonCall) -> Response:
 
 def _container(call: JsonCall) -> ContainerRecord:
     body = call.json_object()
-    url, cid = (str(typed_field(body, name, str)) for name in ("container_url", "container_id"))
+    url, cid = (typed_field(body, name, str) for name in ("container_url", "container_id"))
     return ContainerRecord(url, cid, _number(body, "mtime"))
 
 
 def _fetch_containers(reverse: ReverseDirectory, call: JsonCall) -> Response:
     volume, body = _volume(call), call.json_object()
-    prefix, marker = (str(typed_field(body, name, str, optional=True) or "") for name in ("prefix", "marker"))
+    prefix, marker = (optional_field(body, name, str) or "" for name in ("prefix", "marker"))
     limit = min(max(_number(body, "limit") or _LARGEST_PAGE, _SMALLEST_PAGE), _LARGEST_PAGE)
     if reverse.with_paths:
         # It counts from 0.
