@@ -81,13 +81,6 @@ class Bare:
     def set_properties(self, container: str, name: str, properties: dict[str, str]) -> None:
         self._ask("content/set_properties", container, {"properties": properties}, path=name)
 
-    def exists(self, container: str, name: str) -> bool:
-        try:
-            self._ask("content/locate", container, method="GET", path=name)
-        except OSError:
-            return False
-        return True
-
     def delete(self, container: str, name: str) -> None:
         self._ask("content/delete", container, path=name)
 

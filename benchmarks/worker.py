@@ -20,10 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Final, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 from benchmarks.cases import POLICIES, Case
 from benchmarks.data import md5, part, source
+
+if TYPE_CHECKING:
+    from benchmarks.bare import Bare
 
 ACCOUNT: Final = "benchmarks"
 KEPT: Final = "kept"
@@ -255,6 +258,9 @@ class Worker:
             client = self._own.client = self._setting.client()
         return client
 
+    def _bare(self) -> Bare:
+        return cast("Bare", self._client())
+
     def _mapping(self) -> Callable[[Sequence[int]], None]:
         """Return a function that runs the operations of several numbers."""
         do, case = self._operations.do, self._case
@@ -282,10 +288,7 @@ class Worker:
 
     def store(self) -> dict[str, object]:
         """Store the object that is read; the bare client only."""
-        from benchmarks.bare import Bare
-
-        case, bare = self._case, self._client()
-        assert isinstance(bare, Bare)
+        case, bare = self._case, self._bare()
         size = case.whole or case.size
         if case.operation in {"get", "range"}:
             data: Any = source(size)
@@ -303,21 +306,14 @@ class Worker:
 
     def prepare(self, names: Sequence[str]) -> dict[str, object]:
         """Create objects to be deleted; the bare client only."""
-        from benchmarks.bare import Bare
-
-        bare = self._client()
-        assert isinstance(bare, Bare)
+        bare = self._bare()
         for name in names:
             bare.create_entry(DROPPED, name)
         return {}
 
     def sweep(self) -> dict[str, object]:
         """Remove all files from the bucket; the bare client only."""
-        from benchmarks.bare import Bare
-
-        bare = self._client()
-        assert isinstance(bare, Bare)
-        bare.empty_bucket()
+        self._bare().empty_bucket()
         return {}
 
     def plan(self, count: int) -> dict[str, object]:
