@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from oio.sandbox.account.bodies import Failure, date_of, metadata_of
+from oio.sandbox.account.bodies import Ask, Failure, create, date_of, handler_of, metadata_of, update
 from oio.sandbox.account.regional_store import RegionalFilter, RegionalStore, seconds
 from oio.sandbox.account.store import NotEmpty, NotFound, Stale
 from oio.sandbox.http.values import is_true
@@ -19,43 +18,18 @@ if TYPE_CHECKING:
     from oio.sandbox.storage.listing import Page
 
 _JSON: Final = ("Content-Type", "application/json")
-_DEFAULT_PAGE: Final = 1000
-_LARGEST_PAGE: Final = 10000
 _T = TypeVar("_T")
 _NO_ACCOUNT: Final = "Account not found"
 
 
-@dataclass(frozen=True)
-class _Ask:
-    """One request, and the store it is about."""
-
-    store: RegionalStore
-    query: Mapping[str, str]
-    data: bytes
-
-    def required(self, name: str, what: str) -> str:
-        value = self.query.get(name)
-        if not value:
-            raise Failure(400, f"Missing {what}")
-        return value
-
-    def account(self) -> str:
-        return self.required("id", "account ID")
-
-    def container(self) -> str:
-        return self.required("container", "container ID")
-
-    def bucket(self) -> str:
-        return self.required("id", "bucket ID")
-
+class _Ask(Ask[RegionalStore]):
     def filter(self) -> RegionalFilter:
-        text = self.query.get("limit", str(_DEFAULT_PAGE))
         try:
-            limit = int(text)
+            limit = self.limit()
         except ValueError as exc:
             raise Failure(400, str(exc)) from exc
         return RegionalFilter(
-            limit=min(limit, _LARGEST_PAGE) if limit > 0 else _DEFAULT_PAGE,
+            limit=limit,
             marker=self.query.get("marker", ""),
             end_marker=self.query.get("end_marker", ""),
             prefix=self.query.get("prefix", ""),
@@ -63,25 +37,13 @@ class _Ask:
             bucket=self.query.get("bucket", ""),
         )
 
-    def body(self) -> dict[str, object]:
-        body = json.loads(self.data)
-        if not isinstance(body, dict):
-            raise TypeError(f"expected an object, not {type(body).__name__}")
-        return body
-
 
 def answer(store: RegionalStore, route: str, method: str, query: Mapping[str, str], data: bytes) -> Response:
     """Answer one request.
 
     :raises Failure: it is refused.
     """
-    methods = ROUTES.get(route)
-    if methods is None:
-        raise Failure(404, "The requested URL was not found on the server.")
-    handler = methods.get(method)
-    if handler is None:
-        raise Failure(405, "The method is not allowed for the requested URL.")
-    return handler(_Ask(store, query, data))
+    return handler_of(ROUTES, route, method)(_Ask(store, query, data))
 
 
 # -- accounts
@@ -89,13 +51,6 @@ def answer(store: RegionalStore, route: str, method: str, query: Mapping[str, st
 
 def _status(ask: _Ask) -> Response:
     return _json({"account_count": len(ask.store.names())})
-
-
-def _create(ask: _Ask) -> Response:
-    account = ask.account()
-    if ask.store.create(account):
-        return Response(201, (), account.encode())
-    return Response(202)
 
 
 def _list(ask: _Ask) -> Response:
@@ -110,13 +65,6 @@ def _page(listing: list[dict[str, object]], truncated: bool, name: str) -> dict[
 
 def _show(ask: _Ask) -> Response:
     return _json(_found(lambda: ask.store.show(ask.account()), _NO_ACCOUNT))
-
-
-def _update(ask: _Ask) -> Response:
-    account = ask.account()
-    metadata, to_delete = metadata_of(ask.body())
-    ask.store.update(account, metadata, to_delete)
-    return Response(204)
 
 
 def _delete(ask: _Ask) -> Response:
@@ -297,10 +245,10 @@ _BUCKET: Final = "/v1.0/bucket/"
 
 ROUTES: Final[dict[str, dict[str, _Handler]]] = {
     "/status": {"GET": _status},
-    f"{_V1}create": {"PUT": _create},
+    f"{_V1}create": {"PUT": create},
     f"{_V1}list": {"GET": _list},
     f"{_V1}delete": {"POST": _delete},
-    f"{_V1}update": {"PUT": _update, "POST": _update},
+    f"{_V1}update": {"PUT": update, "POST": update},
     f"{_V1}show": {"GET": _show},
     f"{_V1}containers": {"GET": _containers},
     f"{_V1}refresh": {"POST": _refresh},

@@ -5,64 +5,34 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from oio.sandbox.account import regional
-from oio.sandbox.account.bodies import Failure, date_of, metadata_of
+from oio.sandbox.account.bodies import Ask, Failure, create, date_of, handler_of, metadata_of, update
 from oio.sandbox.account.regional_store import RegionalStore
-from oio.sandbox.account.store import Filter, NotEmpty, NotFound, Stale, decimal
+from oio.sandbox.account.store import AccountStore, Filter, NotEmpty, NotFound, Stale, decimal
 from oio.sandbox.http.values import is_true, parse_query
 from oio.sandbox.messages import Response
 from oio.sandbox.metadata.container import COUNTERS, ContainerState
 from oio.sandbox.storage.listing import Folder
 
 if TYPE_CHECKING:
-    from oio.sandbox.account.store import AccountStore
     from oio.sandbox.messages import Request
 
 _JSON: Final = ("Content-Type", "text/json; charset=utf-8")
-_DEFAULT_PAGE: Final = 1000
-_LARGEST_PAGE: Final = 10000
 
 
-@dataclass(frozen=True)
-class _Ask:
-    """One request, and the store it is about."""
-
-    store: AccountStore
-    query: Mapping[str, str]
-    data: bytes
-
-    def account(self) -> str:
-        account = self.query.get("id")
-        if not account:
-            raise Failure(400, "Missing account ID")
-        return account
-
-    def bucket(self) -> str:
-        bucket = self.query.get("id")
-        if not bucket:
-            raise Failure(400, "Missing bucket ID")
-        return bucket
-
+class _Ask(Ask[AccountStore]):
     def filter(self) -> Filter:
-        limit = int(self.query.get("limit", _DEFAULT_PAGE))
         return Filter(
-            limit=min(limit, _LARGEST_PAGE) if limit > 0 else _DEFAULT_PAGE,
+            limit=self.limit(),
             marker=self.query.get("marker", ""),
             end_marker=self.query.get("end_marker", ""),
             prefix=self.query.get("prefix", ""),
             delimiter=self.query.get("delimiter", ""),
             s3_buckets_only=is_true(self.query.get("s3_buckets_only", "")),
         )
-
-    def body(self) -> dict[str, object]:
-        body = json.loads(self.data)
-        if not isinstance(body, dict):
-            raise TypeError(f"expected an object, not {type(body).__name__}")
-        return body
 
 
 class Account:
@@ -90,20 +60,10 @@ class Account:
         try:
             if isinstance(self._store, RegionalStore):
                 return regional.answer(self._store, request.path, method, query, request.body)
-            return _handler(request.path, method)(_Ask(self._store, query, request.body))
+            return handler_of(ROUTES, request.path, method)(_Ask(self._store, query, request.body))
         except (ValueError, TypeError, AttributeError, OverflowError) as exc:
             # The real service does not check its input either.
             raise Failure(500, f"Unmanaged error: {exc}") from exc
-
-
-def _handler(path: str, method: str) -> _Handler:
-    methods = ROUTES.get(path)
-    if methods is None:
-        raise Failure(404, "The requested URL was not found on the server.")
-    handler = methods.get(method)
-    if handler is None:
-        raise Failure(405, "The method is not allowed for the requested URL.")
-    return handler
 
 
 # -- accounts
@@ -111,13 +71,6 @@ def _handler(path: str, method: str) -> _Handler:
 
 def _status(ask: _Ask) -> Response:
     return _json({"account_count": len(ask.store.names())})
-
-
-def _create(ask: _Ask) -> Response:
-    account = ask.account()
-    if ask.store.create(account):
-        return Response(201, (), account.encode())
-    return Response(202)
 
 
 def _list(ask: _Ask) -> Response:
@@ -131,13 +84,6 @@ def _delete(ask: _Ask) -> Response:
         raise Failure(404, "No such account") from exc
     except NotEmpty as exc:
         raise Failure(409, "Account not empty") from exc
-    return _done()
-
-
-def _update(ask: _Ask) -> Response:
-    account = ask.account()
-    metadata, to_delete = metadata_of(ask.body())
-    ask.store.update(account, metadata, to_delete)
     return _done()
 
 
@@ -183,9 +129,7 @@ def _containers(ask: _Ask) -> Response:
 
 
 def _show_container(ask: _Ask) -> Response:
-    account, name = ask.account(), ask.query.get("container")
-    if not name:
-        raise Failure(400, "Missing container ID")
+    account, name = ask.account(), ask.container()
     try:
         entry, replicated = ask.store.container(account, name)
     except NotFound:
@@ -293,10 +237,10 @@ _V1: Final = "/v1.0/account/"
 
 ROUTES: Final[dict[str, dict[str, _Handler]]] = {
     "/status": {"GET": _status},
-    f"{_V1}create": {"PUT": _create},
+    f"{_V1}create": {"PUT": create},
     f"{_V1}list": {"GET": _list},
     f"{_V1}delete": {"POST": _delete},
-    f"{_V1}update": {"PUT": _update, "POST": _update},
+    f"{_V1}update": {"PUT": update, "POST": update},
     f"{_V1}show": {"GET": _show},
     f"{_V1}containers": {"GET": _containers},
     f"{_V1}refresh": {"POST": _refresh},
