@@ -21,8 +21,6 @@ ACCOUNT: Final = "chaos"
 SHARED: Final = "shared"
 OWN_NAMES: Final = tuple(f"n{number}" for number in range(10))
 SHARED_NAMES: Final = tuple(f"s{number}" for number in range(6))
-_MOST_VERSIONS: Final = 40
-_MOST_SNAPSHOTS: Final = 2
 _ABSENCE: Final = (exc.NoSuchObject, exc.NoSuchContainer, exc.NotFound)
 
 
