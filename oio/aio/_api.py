@@ -21,7 +21,6 @@ from oio.common.arguments import WrongValue
 
 if TYPE_CHECKING:
     import logging
-    from types import TracebackType
 
     from typing_extensions import Unpack
 
@@ -104,7 +103,5 @@ class AsyncObjectStorageApi(
     async def __aenter__(self) -> AsyncObjectStorageApi:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()

@@ -87,9 +87,7 @@ class AsyncObjectReader:
     async def __aenter__(self) -> AsyncObjectReader:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
 
 

@@ -16,8 +16,6 @@ from oio.common.arguments import wrong_type
 from oio.common.block_reader import ClosedFile
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from oio.api.object_storage import ObjectStream
 
 T = TypeVar("T")
@@ -132,9 +130,7 @@ class AsyncObjectStream(AsyncIterator[bytes]):
     async def __aenter__(self) -> AsyncObjectStream:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:

@@ -20,7 +20,6 @@ from oio.common.arguments import WrongType, shorten
 from oio.transfer import Progress, Report, Result, Transfer, TransferCancelled, TransferConfig
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Concatenate, ParamSpec
 
     from oio.aio._api import AsyncObjectStorageApi
@@ -239,7 +238,5 @@ class AsyncTransfer:
     async def __aenter__(self) -> AsyncTransfer:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()

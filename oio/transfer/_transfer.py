@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from oio.common.arguments import WrongType, shorten
 from oio.transfer import _plans as plans
@@ -36,9 +35,6 @@ from oio.transfer._results import Report, Result
 from oio.transfer._session import Session
 from oio.transfer._upload import Upload
 from oio.transfer._worker_pool import Job
-
-if TYPE_CHECKING:
-    pass
 
 
 class Transfer(TransferBase):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 from oio.transfer._results import Progress
@@ -38,9 +37,7 @@ class TqdmBar:
         bar.n = progress.bytes
         bar.refresh()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._bar.close()
 
 
@@ -80,7 +77,5 @@ class RichBar:
         """Show progress."""
         self._bars.update(self._task, completed=progress.bytes, total=progress.total_bytes)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._bars.stop()

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Final, Protocol
 
 _PENDING: Final = ".pending"
@@ -87,9 +86,7 @@ class Writing:
     def __enter__(self) -> Writing:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._file.close()
         if not self._kept:
             self._store.discard(self.name)
