@@ -24,11 +24,11 @@ from oio.sandbox.chaos.model import ABSENT, Book, Key, Piece, State
 from oio.sandbox.chaos.operations import WEIGHTS, Operations
 from oio.sandbox.chaos.plan import phases
 from oio.sandbox.chaos.reads import ACCOUNT, World
-from oio.sandbox.chaos.remote import StoredChunk, Troubles
 from oio.sandbox.chaos.report import DONE, FOREIGN, HANG, LOST, PROBLEMS, WRONG, Tally, Watch
 from oio.sandbox.chaos.run import Run, Settings, Worker
 from oio.sandbox.chaos.ways import Ways
 from oio.sandbox.releases import R7_3, RELEASES, Release
+from oio.sandbox.remote import StoredChunk, Troubles
 
 COMMAND = [sys.executable, "-W", "error", "-m", "oio.sandbox", "chaos"]
 KEY = Key("own-0", "n0")

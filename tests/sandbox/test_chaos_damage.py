@@ -15,9 +15,9 @@ import pytest
 
 from oio.sandbox import Namespace
 from oio.sandbox.chaos.healing import Healing
-from oio.sandbox.chaos.remote import Troubles
 from oio.sandbox.chaos.report import LOST, PROBLEMS, WRONG, Tally
-from oio.sandbox.chaos.strikes import CUT, DELETE, FLIP, FORGET, KINDS, SWAP, Strike, Target, choose, inflict
+from oio.sandbox.remote import Troubles
+from oio.sandbox.strikes import CUT, DELETE, FLIP, FORGET, KINDS, SWAP, Strike, Target, choose, inflict
 from tests.kit.releases import RELEASES
 
 ACCOUNT = "chaos"

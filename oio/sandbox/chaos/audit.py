@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from oio.common.exceptions import OioException
-from oio.sandbox.chaos.remote import StoredChunk
+from oio.sandbox.remote import StoredChunk
 
 #: A chunk, as its URL has it: on services of today, the chunks of one metachunk are namesakes.
 _PLACE: Final = re.compile(r"[\w.:\[\]-]+/[0-9A-F]{64}\b", re.IGNORECASE)

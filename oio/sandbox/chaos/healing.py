@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from oio.sandbox.chaos.remote import Control
 from oio.sandbox.chaos.report import LOST, WRONG, Problem, Tally
-from oio.sandbox.chaos.strikes import Strike, Target, choose
+from oio.sandbox.remote import Control
+from oio.sandbox.strikes import Strike, Target, choose
 
 _NO_SERVER: Final = "b2/"
 

@@ -26,11 +26,11 @@ from oio.sandbox.chaos.model import Book
 from oio.sandbox.chaos.operations import Operations
 from oio.sandbox.chaos.plan import Phase, phases
 from oio.sandbox.chaos.reads import ACCOUNT, World, base_containers, versioned_container
-from oio.sandbox.chaos.remote import Control, RemoteNamespace
 from oio.sandbox.chaos.report import DONE, FOREIGN, LOST, Finding, Problem, Summary, Tally, Usage, Watch
 from oio.sandbox.chaos.transfers import Transfers
 from oio.sandbox.chaos.ways import Ways
 from oio.sandbox.releases import R7_3, release_named
+from oio.sandbox.remote import Control, RemoteNamespace
 
 _CHUNK_SIZE: Final = 50_000
 _RAWX: Final = 12

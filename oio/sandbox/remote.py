@@ -14,10 +14,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from oio.sandbox.chaos.strikes import Strike, inflict
 from oio.sandbox.faults import Fault
 from oio.sandbox.namespace import Namespace
 from oio.sandbox.storage.files import NotStored
+from oio.sandbox.strikes import Strike, inflict
 
 #: Attempts to start again: others may use its ports meanwhile.
 _STARTS: Final = 20
