@@ -5,21 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from oio.sandbox.namespace import Namespace
+from oio.sandbox.remote import RemoteNamespace
 
 _B2: Final = "BACKBLAZE"
 #: Policies shown, and how many nodes of an object are stopped: with erasure coding, as many as it tolerates.
@@ -65,7 +62,8 @@ def demonstrate(files: Sequence[Path]) -> int:
             print(problem, file=sys.stderr)
             return _USAGE_ERROR
         chosen = list(files) or _make_files(Path(directory))
-        with _namespace(Path(directory) / "namespace") as namespace:
+        # In a process of its own: sharing one with the client would slow both down.
+        with RemoteNamespace(Path(directory) / "namespace") as namespace:
             return _show_all(chosen, namespace)
 
 
@@ -89,13 +87,12 @@ def _make_files(directory: Path) -> list[Path]:
     return [directory / name for name in _MADE_FILES]
 
 
-def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
+def _show_all(files: Sequence[Path], namespace: RemoteNamespace) -> int:
     print(_ROW.format("file", "size", "policy", "put MB/s", "get MB/s", "nodes stopped", "identical"))
     module = importlib.import_module("oio.api.object_storage")
     status = 0
-    client = module.ObjectStorageApi(
-        namespace.name, endpoint=namespace.endpoint, key_file=namespace.b2_key_file
-    )
+    place = namespace.place
+    client = module.ObjectStorageApi(place.name, endpoint=place.endpoint, key_file=place.b2_key_file)
     with contextlib.closing(client) as api:
         for file in files:
             size = file.stat().st_size
@@ -113,11 +110,11 @@ def _show_all(files: Sequence[Path], namespace: _RemoteNamespace) -> int:
                 print(_ROW.format(*start, *rates, row.stopped, "yes" if row.identical else "NO"), flush=True)
                 if not row.identical:
                     status = _FAILED
-    print(f"{_B2}: in the B2 of the sandbox, at {namespace.b2_endpoint}; nothing was sent to Backblaze.")
+    print(f"{_B2}: in the B2 of the sandbox, at {place.b2_endpoint}; nothing was sent to Backblaze.")
     return status
 
 
-def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, nodes: int) -> _Row:
+def _try_one(api: Any, namespace: RemoteNamespace, file: Path, policy: str, nodes: int) -> _Row:
     name = f"{policy}/{file.name}"
     size = file.stat().st_size
     begin = time.perf_counter()
@@ -129,12 +126,10 @@ def _try_one(api: Any, namespace: _RemoteNamespace, file: Path, policy: str, nod
     first = sorted(chunks, key=lambda chunk: chunk["pos"])[:nodes]
     stopped = [urlsplit(chunk.get("real_url") or chunk["url"]).netloc for chunk in first]
     try:
-        for node in stopped:
-            namespace.stop(node)
+        namespace.trouble((), stopped)
         identical, get = _compare(api, name, file)
     finally:
-        for node in stopped:
-            namespace.start(node)
+        namespace.trouble((), ())
     api.object_delete(_ACCOUNT, _CONTAINER, name)
     where = "0 (it is in the sandbox's B2)" if policy == _B2 else _names(stopped)
     return _Row(size / 10**6 / put, size / 10**6 / get, where, identical)
@@ -164,56 +159,3 @@ def _compare(api: Any, name: str, file: Path) -> tuple[bool, float]:
             if original.read(len(block)) != block:
                 stream.close()
                 return False, spent
-
-
-# The namespace is in a process of its own: sharing one with the client would slow both down.
-
-
-@dataclass(frozen=True)
-class _RemoteNamespace:
-    name: str
-    endpoint: str
-    b2_endpoint: str
-    b2_key_file: str
-    _orders: Connection
-
-    def stop(self, address: str) -> None:
-        """Stop the rawx at ``address``."""
-        self._order("stop", address)
-
-    def start(self, address: str) -> None:
-        """Start it again."""
-        self._order("start", address)
-
-    def _order(self, verb: str, address: str) -> None:
-        self._orders.send((verb, address))
-        self._orders.recv()
-
-
-@contextlib.contextmanager
-def _namespace(path: Path) -> Iterator[_RemoteNamespace]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, path), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        name, endpoint, b2_endpoint, b2_key_file = ours.recv()
-        yield _RemoteNamespace(name, endpoint, b2_endpoint, b2_key_file, ours)
-    finally:
-        # The other process stops when this end of the pipe is closed.
-        ours.close()
-        process.join()
-
-
-def _serve(orders: Connection, path: Path) -> None:
-    # Ctrl-C reaches both processes; the client cleans up first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Namespace(path) as namespace:
-        nodes = {node.address: node for node in namespace.rawx}
-        orders.send((namespace.name, namespace.endpoint, namespace.b2_endpoint, namespace.b2_key_file))
-        with contextlib.suppress(EOFError):
-            while True:
-                verb, address = orders.recv()
-                getattr(nodes[address], verb)()
-                orders.send("done")
