@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 from oio.sandbox.faults import Fault
 from oio.sandbox.namespace import Namespace
@@ -56,26 +56,6 @@ class StoredChunk:
 
     place: str
     full_path: str
-
-
-class Control(Protocol):
-    """Actions on a namespace from outside."""
-
-    @property
-    def place(self) -> Place:
-        """How to reach it."""
-
-    def trouble(self, faults: Sequence[Fault], stopped: Sequence[str]) -> None:
-        """Let these faults hold, and these chunk servers be stopped, instead of those of before."""
-
-    def kill(self, pause: float) -> None:
-        """Kill the process, and start another after so many seconds."""
-
-    def chunks(self) -> list[StoredChunk]:
-        """Return all chunks that are on disks."""
-
-    def strike(self, strikes: Sequence[Strike]) -> None:
-        """Damage chunks on the disks."""
 
 
 class Troubles:
@@ -212,6 +192,10 @@ class RemoteNamespace:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+Control: TypeAlias = Troubles | RemoteNamespace
+"""A namespace that is acted on from outside."""
 
 
 def _serve(orders: Connection, path: Path, options: dict[str, Any]) -> None:
