@@ -157,6 +157,8 @@ class Rawx:
         if host and host not in self._names:
             raise _Refused(418)
         if special is not None:
+            if request.method != "GET":
+                raise _Refused(405)
             return special(request)
         methods = {
             "GET": self._get,
@@ -172,16 +174,12 @@ class Rawx:
         return methods[request.method](request, name.upper())
 
     def _info(self, request: Request) -> Response:
-        if request.method != "GET":
-            raise _Refused(405)
         text = f"namespace {self._namespace}\npath {self._store.directory}\n"
         if self._release.chunk_hashes:
             text += _LAYOUT
         return Response(200, [_TEXT], text.encode())
 
     def _list(self, request: Request) -> Response:
-        if request.method != "GET":
-            raise _Refused(405)
         try:
             asked = json.loads(b"".join(request.stream) or b"{}")
             least, marker = int(asked.get("min_to_return", 1000)), str(asked.get("marker", ""))
@@ -201,8 +199,6 @@ class Rawx:
         return Response(200, [_JSON], json.dumps(page, separators=(",", ":")).encode() + b"\n")
 
     def _stat(self, request: Request) -> Response:
-        if request.method != "GET":
-            raise _Refused(405)
         with self._lock:
             hits = sorted(self._hits.items())
         lines = [f"counter req.hits.{method.lower()} {count}\n" for method, count in hits]
