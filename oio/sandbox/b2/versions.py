@@ -48,17 +48,7 @@ class Version:
     @classmethod
     def of(cls, row: sqlite3.Row) -> Version:
         """Return the version of a row."""
-        return cls(
-            row["bucket"],
-            row["name"],
-            row["action"],
-            row["length"],
-            row["sha1"],
-            row["type"],
-            json.loads(row["info"]),
-            row["stamp"],
-            row["id"],
-        )
+        return cls(**{**dict(row), "info": json.loads(row["info"])})
 
 
 @dataclass(frozen=True)
