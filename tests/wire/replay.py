@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -58,6 +58,28 @@ class Replay:
             raise Mismatch(f"{sent.status} {sent.reason}, recorded no answer")
         if compare and exchange.response is not None:
             self._compare(exchange, exchange.response, sent)
+
+    def check(
+        self,
+        name: str,
+        exchanges: Iterable[Exchange],
+        differences: Iterable[tuple[str, int]],
+        before: Callable[[int], object] = lambda _number: None,
+    ) -> None:
+        """Send the requests of a capture; check that only known answers differ from the recorded ones.
+
+        :param differences: names of captures, and numbers of exchanges
+        :param before: called before each exchange, with its number
+        """
+        failures = {}
+        for number, exchange in enumerate(exchanges):
+            before(number)
+            try:
+                self.run(exchange)
+            except Mismatch as exc:
+                failures[name, number] = f"{exchange.method} {exchange.target}: {exc}"
+        expected = {key for key in differences if key[0] == name}
+        assert failures.keys() == expected, "\n".join(f"{key}: {text}" for key, text in failures.items())
 
     def _request(self, exchange: Exchange, address: str) -> Request:
         """Return a recorded request with what actually stands for what services had made up."""
