@@ -100,9 +100,9 @@ class Bare:
                 return
             marker = {"marker": found["objects"][-1]["name"]}
 
-    def create_entry(self, container: str, name: str, policy: str = "SINGLE") -> None:
+    def create_entry(self, container: str, name: str) -> None:
         """Create an object whose chunks were never written: enough to be deleted."""
-        prepared, found = self._ask("content/prepare2", container, {"size": 1, "policy": policy}, path=name)
+        prepared, found = self._ask("content/prepare2", container, {"size": 1, "policy": "SINGLE"}, path=name)
         chunks = [{**chunk, "size": 0} for chunk in found["chunks"]]
         self._commit(container, name, prepared, chunks, 0, "d41d8cd98f00b204e9800998ecf8427e")
 

@@ -57,14 +57,12 @@ class RawSocket:
         self.send(head(method, target, lines) + (body or b""))
         return self.answer(method)
 
-    def ask_chunked(
-        self, target: str, headers: Lines, blocks: Iterable[bytes], trailers: Lines = ()
-    ) -> Answer:
+    def ask_chunked(self, target: str, headers: Lines, blocks: Iterable[bytes]) -> Answer:
         """PUT a chunked body, one chunk for each block."""
         self.begin_chunked(target, headers)
         for block in blocks:
             self.send(chunk(block))
-        self.send(b"0\r\n" + rendered(trailers) + b"\r\n")
+        self.send(b"0\r\n\r\n")
         return self.answer("PUT")
 
     def begin_chunked(self, target: str, headers: Lines) -> None:

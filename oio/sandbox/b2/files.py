@@ -117,15 +117,15 @@ def _described_start(call: B2Call, version: Version) -> dict[str, object]:
     return value
 
 
-def _in_progress(call: B2Call, capability: str) -> Version:
+def _in_progress(call: B2Call) -> Version:
     """Return the large file that a call is about."""
     key, version = call.holder(), call.store.large.get(call.text("fileId"))
-    key.require(capability, version.bucket, version.name)
+    key.require("writeFiles", version.bucket, version.name)
     return version
 
 
 def _list_parts(call: B2Call) -> dict[str, object]:
-    file_id = _in_progress(call, "writeFiles").id or ""
+    file_id = _in_progress(call).id or ""
     limit = call.number("maxPartCount", _DEFAULT, _MOST_PARTS)
     start = call.number("startPartNumber", 1, LAST_PART)
     page = call.store.large.parts(file_id, start, limit)
@@ -162,12 +162,12 @@ def _list_unfinished(call: B2Call) -> dict[str, object]:
 
 
 def _finish_large(call: B2Call) -> dict[str, object]:
-    file_id = _in_progress(call, "writeFiles").id or ""
+    file_id = _in_progress(call).id or ""
     return described(call, call.store.large.finish(file_id, call.texts("partSha1Array")))
 
 
 def _cancel_large(call: B2Call) -> dict[str, object]:
-    version = call.store.large.cancel(_in_progress(call, "writeFiles").id or "")
+    version = call.store.large.cancel(_in_progress(call).id or "")
     return {
         "fileId": version.id,
         "accountId": call.store.account,
@@ -187,7 +187,7 @@ def _upload_url(call: B2Call) -> dict[str, object]:
 
 
 def _upload_part_url(call: B2Call) -> dict[str, object]:
-    version = _in_progress(call, "writeFiles")
+    version = _in_progress(call)
     upload_url = call.store.upload_urls.create(version.bucket, version.id)
     return {"fileId": version.id, **_described_url(call, upload_url, "b2_upload_part", str(version.id))}
 
