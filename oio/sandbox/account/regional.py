@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from oio.sandbox.account.bodies import Ask, Failure, create, date_of, handler_of, metadata_of, update
+from oio.sandbox.account.calls import Ask, Failure, create, date_of, handler_of, metadata_of, update
 from oio.sandbox.account.regional_store import RegionalFilter, RegionalStore, seconds
 from oio.sandbox.account.store import NotEmpty, NotFound, Stale
 from oio.sandbox.http.values import is_true

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from oio.sandbox.account import regional
-from oio.sandbox.account.bodies import Ask, Failure, create, date_of, handler_of, metadata_of, update
+from oio.sandbox.account.calls import Ask, Failure, create, date_of, handler_of, metadata_of, update
 from oio.sandbox.account.regional_store import RegionalStore
 from oio.sandbox.account.store import AccountStore, Filter, NotEmpty, NotFound, Stale, decimal
 from oio.sandbox.http.values import is_true, parse_query
