@@ -71,7 +71,6 @@ class Count:
         self.add(0)
 
     def add(self, count: int) -> None:
-        """Count some more bytes."""
         if self._told is not None:
             from oio.transfer import Progress
 
@@ -88,7 +87,6 @@ class _Watched:
         self._count = Count(size, told)
 
     def read(self, size: int = -1) -> bytes:
-        """Read bytes."""
         data = self._source.read(size)
         self._count.add(len(data))
         return data

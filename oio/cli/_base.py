@@ -49,7 +49,6 @@ class Base(Command):
 
     @property
     def api(self) -> ObjectStorageApi:
-        """The client."""
         return self.context.api
 
     def get_epilog(self) -> str:

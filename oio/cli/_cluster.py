@@ -25,7 +25,6 @@ class _OnTypes(Base):
         super().add_arguments(parser)
 
     def types(self, parsed_args: Arguments) -> list[str]:
-        """Types of the services."""
         if parsed_args.types:
             return list(parsed_args.types)
         return sorted(self.context.conscience.service_types(**self.context.call))

@@ -62,7 +62,6 @@ class Clients:
         return self._known[key]
 
     def close(self) -> None:
-        """Close all of them."""
         while self._known:
             self._known.popitem()[1].close()
 
@@ -92,17 +91,14 @@ class Context:
 
     @property
     def namespace(self) -> str:
-        """Name of the namespace."""
         return self.ns.needed("namespace", "--ns", "OIO_NS")
 
     @property
     def account(self) -> str:
-        """Name of the account."""
         return self.acct.needed("account", "--account", "OIO_ACCOUNT")
 
     @cached_property
     def api(self) -> ObjectStorageApi:
-        """The client."""
         return self.client()
 
     def client(self, **options: Unpack[ClientOptions]) -> ObjectStorageApi:

@@ -31,7 +31,6 @@ class Formats:
         self._names = names
 
     def names(self) -> list[str]:
-        """Names of the formats."""
         return sorted(self._names)
 
     def __iter__(self) -> Iterator[_Format]:
@@ -62,11 +61,9 @@ class _Format:
             add_options(parser.add_argument_group(f"format {self._name}"))
 
     def emit_list(self, *printed: Any) -> None:
-        """Print rows."""
         _formatter(self._name).emit_list(*printed)
 
     def emit_one(self, *printed: Any) -> None:
-        """Print fields."""
         _formatter(self._name).emit_one(*printed)
 
 

@@ -26,7 +26,6 @@ class Properties(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Add a property."""
         known = dict(getattr(namespace, self.dest))
         key, equals, value = values.partition("=")
         known.pop(key, None)

@@ -121,12 +121,9 @@ class Walk:
         self._progress = HealthProgress()
 
     def healths(self) -> Iterator[ObjectHealth]:
-        """Look at them."""
         return self._each(lambda row: self._examined(row).health, lambda health: health)
 
     def repairs(self, wanted: RepairOptions) -> Iterator[ObjectRepair]:
-        """Repair them."""
-
         def repair(row: ListedObject) -> ObjectRepair:
             return self._target.repair(self._examined(row), wanted, 1, self._options.renewed())
 
