@@ -74,7 +74,7 @@ class CustomHTTPResponse(green.HTTPResponse):
 
     def close(self) -> None:
         """Close; when the body was not read to its end, the server learns of it at once."""
-        if not self.isclosed():
+        if self.fp is not None:
             self.force_close()
 
     def force_close(self) -> None:
@@ -342,7 +342,7 @@ class ChunkConnection:
         response = self._response
         if response is None or connection.sock is None or self._pid != os.getpid():
             return False
-        if response.length == 0 and response.fp is not None:
+        if response.length == 0 and response.fp is not None and response.whole() is None:
             response.read()
         return (
             response.fp is None
