@@ -132,13 +132,13 @@ def publish(
     product: Product,
     options: Options,
     *,
-    orphans: OrphanFiles,
+    orphans: OrphanFiles | None,
     undo: Callable[[], None],
 ) -> None:
     """Commit what was stored.
 
     :param options: of the call
-    :param orphans: files of the versions that the commit replaces
+    :param orphans: files of the versions that the commit replaces; None without Backblaze
     :param undo: removes the chunks, when the commit is certain to have failed
     """
     if commit.before is not None:
@@ -148,9 +148,12 @@ def publish(
             undo()
             raise
     try:
-        with orphans:
+        if orphans is None:
             commit.send(services, target, product, options.renewed())
-            orphans.committed(target.name, product.meta, product.chunks)
+        else:
+            with orphans:
+                commit.send(services, target, product, options.renewed())
+                orphans.committed(target.name, product.meta, product.chunks)
     except exc.OioException as err:
         if commit.former_policy is not None and _wants_transition(err):
             with _announcement(services, target, commit, product, options) as announced:
@@ -163,7 +166,8 @@ def publish(
         if not _was_committed(services, target, commit, product, options):
             raise
         services.logger.warning("Creation of %r succeeded in spite of: %s", target.name, err)
-        orphans.committed(target.name, product.meta, product.chunks)
+        if orphans is not None:
+            orphans.committed(target.name, product.meta, product.chunks)
     finally:
         if options.cache is not None:
             forget_object(*target, cid=options.cid, cache=options.cache)
