@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
@@ -67,14 +67,14 @@ class ObjectWriter:
     def __init__(
         self,
         source: Source,
-        metachunks: Iterable[list[Chunk]],
+        metachunks: Iterator[list[Chunk]],
         metachunk_size: int,
         writer_of: Callable[[list[Chunk], Checksum, bool], MetachunkWriter],
         ahead: bool = False,
         connections: Connections | None = None,
     ) -> None:
         self._source = source
-        self._metachunks = iter(metachunks)
+        self._metachunks = metachunks
         self._ahead = ahead
         self._connections = connections
         self._metachunk_size = metachunk_size
