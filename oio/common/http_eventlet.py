@@ -74,7 +74,7 @@ class CustomHTTPResponse(green.HTTPResponse):
 
     def close(self) -> None:
         """Close; when the body was not read to its end, the server learns of it at once."""
-        if self.fp is not None:
+        if not self.isclosed():
             self.force_close()
 
     def force_close(self) -> None:

@@ -213,6 +213,8 @@ class _GreenHTTPConnection(HTTPConnection):
         self.sock.settimeout(self.timeout)
         answer = HTTPResponse(self.sock, method=method)
         try:
+            if hasattr(self.sock, "await_data"):
+                self.sock.await_data()
             answer.begin()
         except BaseException as err:  # A half-read answer is of no use.
             answer.close()
