@@ -96,6 +96,15 @@ class Socket(socket.socket):  # type: ignore[misc]
         while sent < len(rest):
             sent += self.send(rest[sent:], flags)
 
+    def send_together(self, head: bytes, body: bytes) -> None:
+        """Send two pieces in one write, most often without a copy."""
+        try:
+            sent = self.fd.sendmsg((head, body))
+        except BlockingIOError:
+            sent = 0
+        if sent < len(head) + len(body):
+            self.sendall(memoryview(head + body)[sent:])
+
     def send_pieces(
         self, pieces: Iterable[Any], waiting: Callable[[int], contextlib.AbstractContextManager[object]]
     ) -> None:
