@@ -108,8 +108,8 @@ class Upload:
         cid: str = meta["container_id"]
         strategy = strategy_for(meta["chunk_method"], self.services, cid, options)
         writer = self._writer(source, preparer, meta, strategy)
-        # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so do
-        # creations of the same version. A new version has its own.
+        # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
+        # do creations of the same version. A new version has its own.
         is_known = self.commit.change_policy or (self.existing is None and options.version is not None)
         shared = is_known and preparer.has_computed_ids(cid)
         # A lost answer may have been a refusal, and changes replace chunks that were stored, see `clear`.
