@@ -93,8 +93,9 @@ class _GreenHTTPConnection(HTTPConnection):
     """Request that was written here, until its answer begins."""
     _answer: HTTPResponse | None = None
     """Answer that is not read to its end yet; one that came whole takes nothing more from the connection."""
+    sock: Any
     _has_plain_socket = True
-    """Whether it is one of :mod:`oio.common.green` without TLS."""
+    """Whether :attr:`sock` is one of :mod:`oio.common.green` without TLS."""
     host_header = functools.cached_property(host_of)
 
     def _new_conn(self) -> Any:
