@@ -327,7 +327,7 @@ class MetachunkPreparer:
         """Yield metachunks, lists of chunks, without end."""
         described = self.first_body
         # Each call begins again with the first metachunk.
-        metachunks = iter(copy(self._preparer))
+        metachunks = copy(self._preparer)
         next(metachunks)
         while True:
             self._all_chunks.extend(described)

@@ -155,7 +155,8 @@ def take_kept(chunks: Iterable[Chunk], options: Options) -> list[object]:
     """
     if seam_is_replaced():
         return [None for _ in chunks]
-    return http_eventlet.POOL.take_all([_key_of(chunk, options) for chunk in chunks])
+    keys = [(*place_of(chunk.address)[:2], options.ssl_context) for chunk in chunks]
+    return http_eventlet.POOL.take_all(keys)
 
 
 def take_one_kept(chunk: Chunk, options: Options) -> object:

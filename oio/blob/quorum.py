@@ -57,13 +57,11 @@ class QuorumTimer:
     """
 
     def __init__(self, quorum: int, options: Options) -> None:
-        limits = options.limits
-        self._clock = limits.clock
-        self._due = limits.answer_due
+        self._limits = limits = options.limits
         self._options = options
         self._missing = quorum
-        self._begin = self._clock()
-        self._end = self._due()
+        self._begin = limits.clock()
+        self._end = limits.due(limits.write)
         #: Event that the grace begins with.
         self._decided_by = "the quorum"
         #: Seconds of the grace, once it counts.
@@ -77,24 +75,24 @@ class QuorumTimer:
         self._missing -= 1
         if self._missing == 0:
             if has_own_limits:
-                self._end = self._due()
-            self._allow_grace()
+                self.renew()
+            else:
+                self._allow_grace()
 
     def note_lost(self) -> None:
         """Note that there can be no quorum any more: the other answers can only tell more of the reason."""
         if self._missing > 0:
             self._missing, self._decided_by = 0, "the failure of others"
-            self._end = self._due()
-            self._allow_grace()
+            self.renew()
 
     def renew(self) -> None:
         """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
-        self._end = self._due()
+        self._end = self._limits.due(self._limits.write)
         self._allow_grace()
 
     def _allow_grace(self) -> None:
         if self._missing <= 0:
-            now = self._clock()
+            now = self._limits.clock()
             self.grace = grace_of(self._options, GRACE_FACTOR * (now - self._begin))
             if self.grace is not None:
                 self._end = min(self._end, now + self.grace)
@@ -107,7 +105,7 @@ class QuorumTimer:
 
     def left(self) -> float:
         """Seconds from now; at their end, answers that have arrived still count."""
-        return max(0.0, self._end - self._clock())
+        return max(0.0, self._end - self._limits.clock())
 
 
 def check_quorum(

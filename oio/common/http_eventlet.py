@@ -205,13 +205,21 @@ class ChunkConnection:
             self._connection = _connected(*self._key)
         try:
             #: Bytes that every attempt begins with.
-            self._head = request_head(method, target, self._connection.host_header, headers) + body
-            self._connection.sock.sendall(self._head)
+            self._start = request_head(method, target, self._connection.host_header, headers), body
+            self._begin()
         except ConnectionError as err:
             self._replace(err)
         except BaseException:  # A half-sent request is of no use.
             self._end()
             raise
+
+    def _begin(self) -> None:
+        head, body = self._start
+        sock = self._connection.sock
+        if body and self.takes_pieces:
+            sock.send_together(head, body)
+        else:
+            sock.sendall(head + body)
 
     def _replace(self, error: Exception, waiting: Waiting = _no_limit) -> None:
         """Send everything again on a fresh connection, if the dead one had been kept from before.
@@ -235,7 +243,7 @@ class ChunkConnection:
         try:
             with waiting(0):
                 self._connection = _connected(*self._key)
-                self._connection.sock.sendall(self._head)
+                self._begin()
                 for data in replay:
                     self._send(data)
         except BaseException:  # A half-sent request is of no use.
@@ -342,7 +350,7 @@ class ChunkConnection:
         response = self._response
         if response is None or connection.sock is None or self._pid != os.getpid():
             return False
-        if response.length == 0 and response.fp is not None:
+        if response.length == 0 and response.fp is not None and response.whole() is None:
             response.read()
         return (
             response.fp is None

@@ -30,8 +30,6 @@ from oio.common.http_heads import HTTPResponse, check_name, host_of, request_hea
 from oio.common.http_lazy import LazyResponse
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
-_LARGE = 65536
-"""Bytes above which a copy of the body behind the head costs more than a system call of its own."""
 _PAUSE = 0.01
 """Seconds between two looks for a free connection, which any OS thread may put back."""
 
@@ -95,6 +93,9 @@ class _GreenHTTPConnection(HTTPConnection):
     """Request that was written here, until its answer begins."""
     _answer: HTTPResponse | None = None
     """Answer that is not read to its end yet; one that came whole takes nothing more from the connection."""
+    sock: Any
+    _has_plain_socket = True
+    """Whether :attr:`sock` is one of :mod:`oio.common.green` without TLS."""
     host_header = functools.cached_property(host_of)
 
     def _new_conn(self) -> Any:
@@ -168,11 +169,10 @@ class _GreenHTTPConnection(HTTPConnection):
                 self.sock.settimeout(self.timeout)
             self._asked = (method, url, options or {})
             head = request_head(method, url, self.host_header, pairs)
-            if body is None or len(body) <= _LARGE:
-                self.sock.sendall(head + body if body else head)
+            if body and self._has_plain_socket:
+                self.sock.send_together(head, body)
             else:
-                self.sock.sendall(head)
-                self.sock.sendall(body)
+                self.sock.sendall(head + body if body else head)
         except green.OioTimeout as err:
             err.doing = err.doing or "sending the request"
             raise
@@ -213,6 +213,8 @@ class _GreenHTTPConnection(HTTPConnection):
         self.sock.settimeout(self.timeout)
         answer = HTTPResponse(self.sock, method=method)
         try:
+            if self._has_plain_socket:
+                self.sock.await_data()
             answer.begin()
         except BaseException as err:  # A half-read answer is of no use.
             answer.close()
@@ -240,6 +242,8 @@ class _GreenHTTPConnection(HTTPConnection):
 
 
 class _GreenHTTPSConnection(_GreenHTTPConnection, HTTPSConnection):
+    _has_plain_socket = False
+
     def connect(self) -> None:
         if self.ssl_context is None:
             # A context of the standard class would make a socket that blocks the whole thread.

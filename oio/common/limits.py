@@ -165,18 +165,13 @@ class Limits:
         """Seconds until the deadline, negative after it; None without a deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
 
-    def answer_due(self) -> float:
-        """Time of the clock until which the answer to a write that has just ended is waited for.
+    def due(self, explicit: float | None) -> float:
+        """Time of the clock until which a chunk server is waited for, after a request that was just sent.
 
         This may be a deadline that has passed meanwhile: an answer that has arrived by then is still read.
+
+        :param explicit: limit of the call for such an answer (seconds): :attr:`write` or :attr:`read`
         """
-        return self._due(self.write)
-
-    def data_due(self) -> float:
-        """The same, for data that were just asked for."""
-        return self._due(self.read)
-
-    def _due(self, explicit: float | None) -> float:
         due = self.clock() + (CHUNK_TIMEOUT if explicit is None else explicit)
         if self.deadline is None:
             return due

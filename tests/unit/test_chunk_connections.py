@@ -575,6 +575,21 @@ def test_buffer_of_items_of_several_bytes_is_sent_whole(pool):
         connection.close()
 
 
+@pytest.mark.parametrize("size", [1, 1 << 23])
+def test_body_that_goes_along_with_its_head_is_sent_whole(pool, size):
+    body = bytes(range(256)) * (size // 256) or b"x"
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        assert peer.read(size) == body
+        peer.answer(201)
+
+    with serving(script) as server:
+        connection = http_connect(server.address, "PUT", "/0A", {"Content-Length": size}, body=body)
+        assert connection.getresponse().status == 201
+        connection.close()
+
+
 def test_more_than_the_range_of_an_answer_is_left_unread_with_its_connection(pool):
     def script(peer: Peer) -> None:
         while peer.read_head():

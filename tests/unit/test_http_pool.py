@@ -10,6 +10,7 @@ import hashlib
 import random
 import re
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -294,6 +295,37 @@ def test_late_answer_over_a_kept_connection_is_told_as_such(limits):
                 api._request("GET", "/route", connection_timeout=30, request_attempts=1, **limits)
         finally:
             over.set()
+
+
+def test_answer_that_is_not_there_yet_is_not_read_in_vain():
+    looked = threading.Event()
+    called: list[str] = []
+    in_vain = []
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.answer(200, b"{}")
+        peer.read_head()
+        looked.wait()
+        peer.answer(200, b"{}")
+
+    def note(_frame: object, event: str, function: Any) -> None:
+        if event == "c_call":
+            called.append(function.__name__)
+            if called[-1] == "poll" and "send" in called:
+                looked.set()
+        elif event == "c_exception":
+            in_vain.append(function.__name__)
+
+    with serving(script) as server, HttpApi(f"http://{server.address}") as api:
+        assert api._request("GET", "/route")[1] == {}
+        sys.setprofile(note)
+        try:
+            assert api._request("GET", "/route")[1] == {}
+        finally:
+            sys.setprofile(None)
+            looked.set()
+    assert not in_vain
 
 
 def test_answer_of_a_kept_connection_can_be_streamed():

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -37,12 +38,13 @@ class MetachunkWriter(Protocol):
 Connections: TypeAlias = "Callable[[list[Chunk], list[Chunk]], Iterable[Callable[[], object]]]"
 
 
-class Written(NamedTuple):
+@dataclass(slots=True)
+class Written:
     """Stored data of an object: chunks, number of bytes, and MD5 (hexadecimal)."""
 
-    chunks: list[Chunk]
-    size: int
-    checksum: str
+    chunks: Final[list[Chunk]]
+    size: Final[int]
+    checksum: Final[str]
 
 
 class ObjectWriter:
@@ -67,14 +69,14 @@ class ObjectWriter:
     def __init__(
         self,
         source: Source,
-        metachunks: Iterable[list[Chunk]],
+        metachunks: Iterator[list[Chunk]],
         metachunk_size: int,
         writer_of: Callable[[list[Chunk], Checksum, bool], MetachunkWriter],
         ahead: bool = False,
         connections: Connections | None = None,
     ) -> None:
         self._source = source
-        self._metachunks = iter(metachunks)
+        self._metachunks = metachunks
         self._ahead = ahead
         self._connections = connections
         self._metachunk_size = metachunk_size
@@ -156,7 +158,8 @@ class ObjectWriter:
         return next(self._metachunks, None)
 
 
-class UploadRequest(NamedTuple):
+@dataclass(slots=True)
+class UploadRequest:
     """Task of a metachunk writer.
 
     :param meta: description of the object
@@ -166,12 +169,12 @@ class UploadRequest(NamedTuple):
     :param quorum: number of chunks that must be written at least
     """
 
-    meta: JsonObject
-    chunks: list[Chunk]
-    checksum: Checksum
-    first: bool
-    quorum: int
-    options: Options
+    meta: Final[JsonObject]
+    chunks: Final[list[Chunk]]
+    checksum: Final[Checksum]
+    first: Final[bool]
+    quorum: Final[int]
+    options: Final[Options]
 
 
 def checksum_of(request: UploadRequest, algorithm: str) -> Checksum:

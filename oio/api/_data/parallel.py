@@ -95,7 +95,8 @@ class ParallelWriter(abc.ABC):
                 count, checksum = self._send_whole(source, size, senders)
             else:
                 count, checksum = self._send_in_blocks(source, size, senders)
-            self._check_algorithm(senders)
+            if self._options.checksum_algo not in {None, MD5}:
+                self._check_algorithm(senders, self._options.checksum_algo)
             if not checksum:
                 checksum = _trusted(senders)
             for sender in senders:
@@ -275,14 +276,11 @@ class ParallelWriter(abc.ABC):
             timer.note_lost()
         return is_stored
 
-    def _check_algorithm(self, senders: list[ChunkSender]) -> None:
-        """Refuse chunk servers that compute other checksums than the algorithm of the call.
+    def _check_algorithm(self, senders: list[ChunkSender], algorithm: str | None) -> None:
+        """Refuse chunk servers that compute other checksums than the algorithm of the call, which is not MD5.
 
         :raises ChecksumRefused: there is one; chunks may be stored all the same
         """
-        algorithm = self._options.checksum_algo
-        if algorithm in {None, MD5}:
-            return
         others = [s for s in senders if s.received_hash and algorithm_of(s.received_hash) != algorithm]
         if not others and all(str(sender.error).endswith("HTTP 400") for sender in senders):
             # Those of 7.3.0 do not understand the checksum of erasure-coded chunks.
@@ -346,7 +344,7 @@ class ParallelWriter(abc.ABC):
             if left is not None:
                 left -= len(data)
             yield data
-            if any(sender.is_behind for sender in self._running):
+            if self._running and any(sender.is_behind for sender in self._running):
                 # The block is sent while it is hashed, and late connections go on.
                 green.eventlet_yield()
             of_object.update(data)

@@ -49,7 +49,7 @@ class Preparer(Iterator[list[Chunk]]):
         self._container = container
         self._target = target
         self._policy = policy
-        self._first = first
+        self._first = self._position = first
         #: Description of the object.
         self.meta, chunks = self._ask(first, content_id, version, options)
         for key in self.mandatory:
@@ -92,10 +92,6 @@ class Preparer(Iterator[list[Chunk]]):
         except ANSWER_ERRORS as err:
             raise unexpected(err) from err
         return placed if not position else [replace(chunk, position=position) for chunk in placed]
-
-    def __iter__(self) -> Preparer:
-        self._position = self._first
-        return self
 
     def __next__(self) -> list[Chunk]:
         """The chunks of the next metachunk."""

@@ -51,6 +51,8 @@ def open_source(file_or_path: FileOrPath, data: Data) -> AbstractContextManager[
     :raises MissingData: there is neither data nor file
     :raises FileNotFound: there is no file at the path
     """
+    if type(data) is bytes:
+        return io.BytesIO(data)
     if data is not None:
         return _open_data(data)
     if file_or_path is None:

@@ -246,8 +246,8 @@ def _check_key(argument: str, key: object) -> None:
 
 def check_header_value(argument: str, value: object) -> str | None:
     """Refuse a text that cannot be sent in a header."""
-    if value is None:
-        return None
+    if value is None or (type(value) is str and value.isascii() and value.isprintable()):
+        return value
     text = check_text(argument, value)
     if not text.isascii() or not text.isprintable():
         raise WrongValue(f"{argument} must be made of printable ASCII characters: {shorten(text)}")

@@ -157,8 +157,12 @@ class Call:
         if self.options.cache is not None:
             self._forget(self.options)
         if isinstance(err, OioException):
-            err.reqid = err.reqid or self.options.reqid
-            self._explain(err)
+            self._complete(err)
+
+    def _complete(self, err: OioException) -> None:
+        """Tell in an exception which call it left."""
+        err.reqid = err.reqid or self.options.reqid
+        self._explain(err)
 
     def _check(self) -> None:
         """Check the names of what the call is about."""
@@ -220,10 +224,10 @@ class CreationCall(ContainerCall):
         self._source: Source = Source(source, self.options.limits, size, argument)
         return self._source
 
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> None:
-        source: Source | None = None if err is None else getattr(self, "_source", None)
-        is_foreign = source is not None and err is source.error
-        super().__exit__(kind, None if is_foreign else err, trace)
+    def _complete(self, err: OioException) -> None:
+        source: Source | None = getattr(self, "_source", None)
+        if source is None or err is not source.error:
+            super()._complete(err)
 
     def _explain(self, err: OioException) -> None:
         if self._obj is None:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api.types import BulkOptions, DeletedObject, ReadOptions
+    from oio.common.cache import Cache
     from oio.common.options import Options
     from oio.container._removal import Deletion
 
@@ -117,11 +118,12 @@ class DeletionApi(ApiBase):
         >>> api.object_delete_many("doc", "box", ["nothing"])
         [('nothing', False)]
         """
-        with ContainerCall(self, kwargs, account, container) as options:
+        wanted: list[Wanted] = []
+        with ContainerCall(self, kwargs, account, container, forgets=partial(_forget, wanted)) as options:
             names = check_names("objs", objs, "obj")
-            wanted: list[Wanted] = [(name, None) for name in names]
+            wanted += [(name, None) for name in names]
             bypasses = check_flag("bypass_governance", bypass_governance)
-            with self._removing(account, container, wanted, options):
+            with self._files_of(account, container, wanted, options):
                 if not bypasses:
                     ask = partial(self.container.content_delete_many, account, container)
                     return in_bulk(names, ask, options)
@@ -191,10 +193,11 @@ class DeletionApi(ApiBase):
         >>> known["name"], known["version"], known["deleted"]
         ('hello', '1', False)
         """
-        with ContainerCall(self, kwargs, account, container) as options:
-            wanted = check_versions_of("objs", objs)
+        wanted: list[Wanted] = []
+        with ContainerCall(self, kwargs, account, container, forgets=partial(_forget, wanted)) as options:
+            wanted += check_versions_of("objs", objs)
             bypasses = check_flag("bypass_governance", bypass_governance)
-            with self._removing(account, container, wanted, options):
+            with self._files_of(account, container, wanted, options):
                 deletions = delete_each(self, account, container, wanted, options, bypass_governance=bypasses)
                 return [_shown(name, deletion) for name, deletion in deletions]
 
@@ -212,18 +215,12 @@ class DeletionApi(ApiBase):
         orphans.track_all(objects)
         return orphans
 
-    @contextmanager
-    def _removing(
-        self, account: str | None, container: str | None, wanted: list[Wanted], options: Options
-    ) -> Iterator[None]:
-        """Remove the files of deleted objects from Backblaze, and forget what is cached, whatever happens."""
-        try:
-            with self._files_of(account, container, wanted, options):
-                yield
-        finally:
-            if options.cache is not None:
-                for name, _ in wanted:
-                    forget_object(account, container, name, cid=options.cid, cache=options.cache)
+
+def _forget(
+    wanted: Iterable[Wanted], account: str | None, container: str | None, *, cid: str | None, cache: Cache
+) -> None:
+    for name, _ in wanted:
+        forget_object(account, container, name, cid=cid, cache=cache)
 
 
 def _shown(name: str | None, deletion: Deletion) -> DeletedObject:

@@ -78,8 +78,8 @@ def check_checksum_algo(name: str, value: object) -> str | None:
     :returns: the name of the algorithm; None when checksums are left to them
     :raises ChecksumUnavailable: the package that computes it is not installed
     """
-    if value is None:
-        return None
+    if value is None or (type(value) is str and value == MD5):
+        return value
     algorithm = check_text(name, value).lower()
     if algorithm in {MD5, BLAKE3}:
         new_checksum(algorithm)

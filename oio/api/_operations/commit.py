@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oio.common import exceptions as exc
 from oio.common.cache import forget_object
@@ -32,7 +32,8 @@ class Target(NamedTuple):
     name: str
 
 
-class Product(NamedTuple):
+@dataclass(slots=True)
+class Product:
     """Result of an upload, before its commit.
 
     :param meta: description of the object
@@ -41,13 +42,13 @@ class Product(NamedTuple):
     :param checksum: MD5 of the data; empty or None when it is not known
     """
 
-    meta: JsonObject
-    chunks: list[ChunkDict]
-    size: int
-    checksum: str | None
+    meta: Final[JsonObject]
+    chunks: Final[list[ChunkDict]]
+    size: Final[int]
+    checksum: Final[str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Commit:
     """How the chunks of an upload become part of the namespace.
 
@@ -62,15 +63,15 @@ class Commit:
     :param before: request to send first
     """
 
-    properties: Mapping[str, str] = field(default_factory=dict)
-    checksum: str | None = None
-    algorithm: str = "md5"
-    container_properties: Mapping[str, object] | None = None
-    append: bool = False
-    change_policy: bool = False
-    former_policy: str | None = None
-    update: bool = False
-    before: Callable[[Options], None] | None = None
+    properties: Final[Mapping[str, str]] = field(default_factory=dict)
+    checksum: Final[str | None] = None
+    algorithm: Final[str] = "md5"
+    container_properties: Final[Mapping[str, object] | None] = None
+    append: Final[bool] = False
+    change_policy: Final[bool] = False
+    former_policy: Final[str | None] = None
+    update: Final[bool] = False
+    before: Final[Callable[[Options], None] | None] = None
 
     def replacing(self, meta: JsonMapping) -> Commit:
         """The same change of policy, with the checksum and the policy of the version that it changes.
@@ -132,13 +133,13 @@ def publish(
     product: Product,
     options: Options,
     *,
-    orphans: OrphanFiles,
+    orphans: OrphanFiles | None,
     undo: Callable[[], None],
 ) -> None:
     """Commit what was stored.
 
     :param options: of the call
-    :param orphans: files of the versions that the commit replaces
+    :param orphans: files of the versions that the commit replaces; None without Backblaze
     :param undo: removes the chunks, when the commit is certain to have failed
     """
     if commit.before is not None:
@@ -148,9 +149,12 @@ def publish(
             undo()
             raise
     try:
-        with orphans:
+        if orphans is None:
             commit.send(services, target, product, options.renewed())
-            orphans.committed(target.name, product.meta, product.chunks)
+        else:
+            with orphans:
+                commit.send(services, target, product, options.renewed())
+                orphans.committed(target.name, product.meta, product.chunks)
     except exc.OioException as err:
         if commit.former_policy is not None and _wants_transition(err):
             with _announcement(services, target, commit, product, options) as announced:
@@ -163,7 +167,8 @@ def publish(
         if not _was_committed(services, target, commit, product, options):
             raise
         services.logger.warning("Creation of %r succeeded in spite of: %s", target.name, err)
-        orphans.committed(target.name, product.meta, product.chunks)
+        if orphans is not None:
+            orphans.committed(target.name, product.meta, product.chunks)
     finally:
         if options.cache is not None:
             forget_object(*target, cid=options.cid, cache=options.cache)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oio.api._data.links import is_owned
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
-from oio.api._data.strategies import load_class, strategy_for
+from oio.api._data.strategies import keeps_files, load_class, strategy_for
 from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
-from oio.api._operations.orphan_files import OrphanFiles
+from oio.api._operations.orphan_files import OrphanFiles, has_credentials
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.chunks import Chunk, late, to_remove
@@ -108,7 +108,10 @@ class Upload:
         cid: str = meta["container_id"]
         strategy = strategy_for(meta["chunk_method"], self.services, cid, options)
         writer = self._writer(source, preparer, meta, strategy)
-        shared = self._may_share_ids(preparer, cid)
+        # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
+        # do creations of the same version. A new version has its own.
+        is_known = self.commit.change_policy or (self.existing is None and options.version is not None)
+        shared = is_known and preparer.has_computed_ids(cid)
         # A lost answer may have been a refusal, and changes replace chunks that were stored, see `clear`.
         is_ours = partial(self._is_ours, meta["full_path"]) if shared else None
 
@@ -154,15 +157,6 @@ class Upload:
             ahead=True,
             connections=lambda chunks, using: strategy.connections(chunks, using, writing),
         )
-
-    def _may_share_ids(self, preparer: Preparer, cid: str) -> bool:
-        """Tell whether others may have stored chunks of the same IDs.
-
-        Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
-        do creations of the same version. A new version has its own.
-        """
-        creates_known = self.existing is None and self.options.version is not None
-        return (self.commit.change_policy or creates_known) and preparer.has_computed_ids(cid)
 
     def _write(self, writer: ObjectWriter, meta: JsonObject, shared: bool) -> Written:
         """Write the data, and compare them with the checksum that the caller expects.
@@ -321,7 +315,8 @@ class Upload:
     def publish(self, product: Product, undo: Callable[[], None]) -> None:
         """Commit what was stored, see :func:`~oio.api._operations.commit.publish`."""
         orphans = self.orphans
-        if orphans is None:
+        keeps = keeps_files(product.meta["chunk_method"])
+        if orphans is None and (keeps or has_credentials(self.options)):
             orphans = OrphanFiles(self.services, *self.target[:2], self.options)
             if orphans.has_credentials and not self.commit.append:
                 try:

@@ -173,7 +173,8 @@ class ParallelReader:
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
-            due = self._context.options.limits.data_due()
+            limits = self._context.options.limits
+            due = limits.due(limits.read)
         asked = [source for source, outcome in outcomes.items() if outcome is None]
         is_small = False
         if len(fresh) == len(sources) and plan is not None:
