@@ -14,7 +14,7 @@ from oio.common import green
 from oio.common.checksums import differ
 from oio.common.chunks import Chunk
 from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS
-from oio.common.http import CONTENT_RANGE, parse_content_range
+from oio.common.http import parse_content_range
 
 if TYPE_CHECKING:
     from oio.common.options import Options
@@ -70,9 +70,7 @@ def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
         return 0, None if size is None else size - 1, size
     if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
         raise ValueError("The response has several parts")
-    value = resp.getheader("Content-Range") or ""
-    found = CONTENT_RANGE.match(value)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else parse_content_range(value)
+    return parse_content_range(resp.getheader("Content-Range") or "")
 
 
 def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
