@@ -45,13 +45,6 @@ class CustomHTTPResponse(green.HTTPResponse):
     # Its readers ask for any number of bytes, of which Python counts no more.
     longest = sys.maxsize
 
-    def __init__(
-        self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
-    ) -> None:
-        self._sock = sock
-        self._pid = os.getpid()
-        super().__init__(sock, debuglevel, method, url)
-
     def read(self, amt: int | None = None) -> bytes:
         """Read at most ``amt`` bytes of the body, or all of it."""
         if self._pid != os.getpid():

@@ -7,6 +7,7 @@ import functools
 import http.client
 import io
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -230,6 +231,8 @@ class HTTPResponse(http.client.HTTPResponse):
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
+        #: For those that close it, and only in the process that it belongs to.
+        self._sock, self._pid = sock, os.getpid()
         if not hasattr(sock, "file_after"):
             super().__init__(sock, debuglevel, method, url)
             return
