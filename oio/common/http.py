@@ -62,12 +62,6 @@ def parse_content_range(raw_content_range: str) -> tuple[int, int, int]:
     >>> parse_content_range("bytes 0-9/100")
     (0, 9, 100)
     """
-    unit, _, rest = raw_content_range.partition(" ")
-    span, _, length = rest.partition("/")
-    start, _, end = span.partition("-")
-    if unit == "bytes" and start.isdecimal() and end.isdecimal() and length.isdecimal():
-        return int(start), int(end), int(length)
-    # Maybe with more blanks.
     found = CONTENT_RANGE.match(raw_content_range)
     if not found:
         raise ValueError(f"invalid content range: {raw_content_range!r}")

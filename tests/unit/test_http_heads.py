@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oio.common.http_eventlet import CustomHTTPResponse
-from oio.common.http_heads import HTTPResponse, host_of, request_head
+from oio.common.http_heads import HTTPResponse, host_of, is_target, request_head
 
 NAMES = st.sampled_from(
     ["Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "x-oio-a", "X-Oio-A"]
@@ -242,3 +242,9 @@ def test_end_of_a_chunked_body_may_come_after_a_head_that_announces_nothing(sour
 def test_response_that_was_not_made_is_closed_in_silence(kind):
     """A signal handler may raise at the very beginning; what is there is closed all the same."""
     kind.__new__(kind).close()
+
+
+def test_only_visible_ascii_may_be_sent_as_it_is():
+    sent = [code for code in range(0x300) if is_target(chr(code)) and is_target(f"/{chr(code)}")]
+    assert sent == list(range(0x21, 0x7F))
+    assert not is_target("")
