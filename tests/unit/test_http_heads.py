@@ -6,12 +6,14 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import socket
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from oio.common import green
 from oio.common.http_eventlet import CustomHTTPResponse
 from oio.common.http_heads import HTTPResponse, host_of, is_target, request_head
 
@@ -248,3 +250,30 @@ def test_only_visible_ascii_may_be_sent_as_it_is():
     sent = [code for code in range(0x300) if is_target(chr(code)) and is_target(f"/{chr(code)}")]
     assert sent == list(range(0x21, 0x7F))
     assert not is_target("")
+
+
+def test_file_of_a_socket_gives_nothing_after_a_read_that_came_too_late():
+    """What came before the limit was lost with that read: the rest would pass for all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = green.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        with peer, sock.file_after(b"ab") as file:
+            sock.settimeout(0.01)
+            with pytest.raises(TimeoutError):
+                file.read(4)
+            peer.sendall(b"cd")
+            with pytest.raises(OSError, match="timed out object"):
+                file.read(4)
+        sock.close()
+
+
+def test_file_of_a_socket_gives_what_was_read_before_and_then_the_rest():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = green.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        with sock.file_after(b"ab") as file:
+            peer.sendall(b"cdef")
+            assert (file.read(3), file.read(3)) == (b"abc", b"def")
+            peer.close()
+            assert file.read(1) == b""
+        sock.close()
