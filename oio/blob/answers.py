@@ -14,7 +14,7 @@ from oio.common import green
 from oio.common.checksums import differ
 from oio.common.chunks import Chunk
 from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS
-from oio.common.http import CONTENT_RANGE, parse_content_range
+from oio.common.http import parse_content_range
 
 if TYPE_CHECKING:
     from oio.common.options import Options
@@ -71,8 +71,13 @@ def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
     if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
         raise ValueError("The response has several parts")
     value = resp.getheader("Content-Range") or ""
-    found = CONTENT_RANGE.match(value)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else parse_content_range(value)
+    unit, _, rest = value.partition(" ")
+    span, _, length = rest.partition("/")
+    start, _, end = span.partition("-")
+    if unit == "bytes" and start.isdecimal() and end.isdecimal() and length.isdecimal():
+        return int(start), int(end), int(length)
+    # With more blanks, or wrong.
+    return parse_content_range(value)
 
 
 def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,24 +20,21 @@ from oio.blob.connect import (
     is_cut,
     reraise_foreign,
     seam_is_replaced,
-    socket_of,
     stop_replacing,
-    take_one_kept,
 )
 from oio.blob.events import note_failure, report_failure, report_other_chunk
 from oio.blob.hedged import ask_with_rivals
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.chunks import Chunk, ChunkDict
+from oio.common.chunks import Chunk, ChunkDict, place_of
 from oio.common.events import FAILED_OVER, HEDGED, RETRIED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
 from oio.common.http import ranges_from_http_header
-from oio.common.http_eventlet import DeadConnection
+from oio.common.http_eventlet import POOL, DeadConnection
 from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
 
 _SERVED = (200, 206)
-_CLOSED_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
 
 class _Asked:
@@ -95,8 +91,10 @@ class Candidates:
         value = self.request_headers.get("Range")
         if not value:
             return None
-        if closed := _CLOSED_RANGE.fullmatch(value):
-            return int(closed[1]), int(closed[2])
+        unit, _, spec = value.partition("=")
+        first, _, last = spec.partition("-")
+        if unit == "bytes" and first.isdecimal() and last.isdecimal():
+            return int(first), int(last)
         start, end = ranges_from_http_header(value)[0]
         return None if start is None or end is None else (start, end)
 
@@ -134,7 +132,8 @@ class Candidates:
         conn = source = None
         problem: object = None
         doing, usable = "connecting to", False
-        hedging = options.rivals
+        # Fakes of applications see no request but those that they expect.
+        hedging = None if seam_is_replaced() else options.rivals
         begin = self._begun = time.monotonic()
         try:
             if self._check_file is not None:
@@ -190,13 +189,11 @@ class Candidates:
         """
         options, headers = self._options, self.request_headers
         attempt = self._attempt(chunk) if self.errors else 1
-        if seam_is_replaced():
-            # Fakes of applications see no request but those that they expect.
-            hedging = None
-        with green.ConnectionTimeout(options.limits.connecting(chunk.netloc)):
+        scheme, netloc, _ = place_of(chunk.address)
+        with green.ConnectionTimeout(options.limits.connecting(netloc)):
             if hedging is None:
                 return chunk, connect(chunk, "GET", headers, options, attempt=attempt)
-            kept = take_one_kept(chunk, options) if may_keep else None
+            kept = POOL.take((scheme, netloc, options.ssl_context)) if may_keep else None
             try:
                 if kept is not None:
                     return chunk, connect(chunk, "GET", headers, options, b"", attempt, kept, False)
@@ -258,18 +255,14 @@ class Candidates:
             return err
         return None
 
-    def _race(
-        self, chunk: Chunk, conn: Connection, seconds: float, hedging: Hedging
-    ) -> tuple[Chunk, Connection]:
+    def _race(self, chunk: Chunk, conn: Any, seconds: float, hedging: Hedging) -> tuple[Chunk, Connection]:
         """Ask a rival as well when the first byte is late; the first candidate that answers is used.
 
+        :param conn: which is no fake
         :param seconds: to wait for either of them
         :returns: the candidate that is used, and its connection
         """
-        sock, begin = socket_of(conn), time.monotonic()
-        if sock is None:
-            return chunk, conn
-        delay = hedging.delay
+        sock, begin, delay = conn.sock, time.monotonic(), hedging.delay
         if green.wait_any([sock], min(delay, seconds)):
             hedging.note_first_bytes(time.monotonic() - begin)
             return chunk, conn
@@ -281,7 +274,7 @@ class Candidates:
         winner = conn
         try:
             begun = time.monotonic()
-            ready = green.wait_any([sock, socket_of(other)], seconds - (begun - begin))
+            ready = green.wait_any([sock, other.sock], seconds - (begun - begin))
             if ready and sock not in ready:
                 hedging.note_first_bytes(time.monotonic() - begun)
                 hedging.note_late(chunk.netloc)
@@ -300,10 +293,9 @@ class Candidates:
         finally:
             close_connection(other if winner is conn else conn, None, self.logger)
 
-    def _rival(self, hedging: Hedging) -> tuple[Chunk, Connection] | None:
+    def _rival(self, hedging: Hedging) -> tuple[Chunk, Any] | None:
         """Ask the next candidate for the data, if it may be a rival."""
-        # Fakes of applications see no request but those that they expect.
-        chunk = None if seam_is_replaced() else self._next_rival(hedging)
+        chunk = self._next_rival(hedging)
         if chunk is None:
             return None
         options, begin = self._options, time.monotonic()

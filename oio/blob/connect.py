@@ -159,12 +159,6 @@ def take_kept(chunks: Iterable[Chunk], options: Options) -> list[object]:
     return http_eventlet.POOL.take_all(keys)
 
 
-def take_one_kept(chunk: Chunk, options: Options) -> object:
-    """Take the kept connection for a request about a chunk, unless :func:`seam_is_replaced`."""
-    scheme, netloc, _ = place_of(chunk.address)
-    return http_eventlet.POOL.take((scheme, netloc, options.ssl_context))
-
-
 def give_back(chunks: Iterable[Chunk], kept: Iterable[object], options: Options) -> None:
     """Give back kept connections that were not used."""
     for chunk, connection in zip(chunks, kept, strict=True):

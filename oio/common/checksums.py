@@ -62,7 +62,7 @@ def algorithm_of(digest: str | None) -> str | None:
     >>> algorithm_of("0" * 64), algorithm_of("d41d8cd98f00b204e9800998ecf8427e"), algorithm_of(None)
     ('blake3', 'md5', None)
     """
-    return _OF_CHUNKS.get(len(digest)) if digest else None
+    return _OF_CHUNKS.get(len(digest or ""))
 
 
 def checksum_like(digest: str) -> Checksum:
@@ -70,7 +70,7 @@ def checksum_like(digest: str) -> Checksum:
 
     :raises ChecksumUnavailable: it cannot be computed
     """
-    algorithm = algorithm_of(digest)
+    algorithm = _OF_CHUNKS.get(len(digest))
     if algorithm is None:
         raise ChecksumUnavailable(f"checksum {digest!r} is of no known algorithm: {len(digest)} digits")
     return new_checksum(algorithm)
@@ -78,7 +78,7 @@ def checksum_like(digest: str) -> Checksum:
 
 def is_computable(digest: str | None) -> bool:
     """Tell whether the checksum of a chunk or a metachunk can be compared here."""
-    algorithm = algorithm_of(digest)
+    algorithm = _OF_CHUNKS.get(len(digest or ""))
     if algorithm != BLAKE3:
         return algorithm is not None
     try:

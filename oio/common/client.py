@@ -85,6 +85,8 @@ class ProxyClient(HttpApi):
         """Send the next requests to this proxy."""
         self.proxy_scheme, self.proxy_netloc = scheme, netloc
         self.endpoint = f"{scheme}://{netloc}{self._path}"
+        #: URL of the routes of the namespace, of whatever group.
+        self._root = f"{scheme}://{netloc}/v3.0/{self.ns}"
 
     def _operation(self, method: str, url: str) -> str:
         # The namespace is the same in all of them.

@@ -65,8 +65,7 @@ def parse_content_range(raw_content_range: str) -> tuple[int, int, int]:
     found = CONTENT_RANGE.match(raw_content_range)
     if not found:
         raise ValueError(f"invalid content range: {raw_content_range!r}")
-    start, end, length = map(int, found.groups())
-    return start, end, length
+    return int(found[1]), int(found[2]), int(found[3])
 
 
 def http_header_from_ranges(ranges: Iterable[Range]) -> str:

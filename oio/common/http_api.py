@@ -335,8 +335,10 @@ class HttpApi:
 
         :param watch: gets the numbers of bytes
         """
-        timeout = self._timeout(method, url, given)
-        body = encode_body(given.get("data"), given.get("json"))
+        usual = self._usual_timeout if _TIMES.isdisjoint(given) else None
+        timeout = usual or self._timeout(method, url, given)
+        data, json = given.get("data"), given.get("json")
+        body = None if data is None and json is None else encode_body(data, json)
         headers = self._headers(given, timeout, len(body or b""))
         params, perfdata = given.get("params"), given.get("perfdata")
         target = f"{url}?{query}" if params and (query := encode_query(params)) else url
@@ -384,8 +386,6 @@ class HttpApi:
 
     def _timeout(self, method: str, url: str, given: RequestParts) -> urllib3.Timeout:
         """Time limits of one request, from the options of a call."""
-        if _TIMES.isdisjoint(given) and (usual := self._usual_timeout) is not None:
-            return usual
         limits = given.get("limits")
         timeout = given.get("timeout")
         if isinstance(timeout, urllib3.Timeout):

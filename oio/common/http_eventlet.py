@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
 import socket as _native_socket
 import ssl
 import sys
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 #: Bytes of a body that may be sent again on a fresh connection when a kept one turns out dead.
 MAX_REPLAY = 1 << 20
 
-_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: A close by another green thread shows up anywhere in the stack (pitfall 6).
 _CLOSED_UNDER_US = (AttributeError, ValueError, EOFError)
 #: Each of two processes would get a part of the bytes.
@@ -47,13 +45,6 @@ class CustomHTTPResponse(green.HTTPResponse):
     # Its readers ask for any number of bytes, of which Python counts no more.
     longest = sys.maxsize
 
-    def __init__(
-        self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
-    ) -> None:
-        self._sock = sock
-        self._pid = os.getpid()
-        super().__init__(sock, debuglevel, method, url)
-
     def read(self, amt: int | None = None) -> bytes:
         """Read at most ``amt`` bytes of the body, or all of it."""
         if self._pid != os.getpid():
@@ -72,19 +63,14 @@ class CustomHTTPResponse(green.HTTPResponse):
         except _CLOSED_UNDER_US as err:
             raise _closed(err) from err
 
-    def close(self) -> None:
-        """Close; when the body was not read to its end, the server learns of it at once."""
-        if not self.isclosed():
-            self.force_close()
-
     def force_close(self) -> None:
-        """Close the response and its socket, whatever is left to read."""
+        """Close the response and its socket: the server learns at once that nobody reads on."""
         # Its connection is of no use for another request.
         self.will_close = True
         shutdown_and_close(self._sock, self._pid)
         # Another thread has closed it, or is reading from it, and will see the end.
         with contextlib.suppress(ValueError, RuntimeError):
-            super().close()
+            super().force_close()
 
 
 class CustomHttpConnection(green.HTTPConnection):
@@ -443,7 +429,10 @@ def http_connect(
     >>> connection.getresponse().status  # doctest: +SKIP
     200
     """
-    target = path if _PLAIN_PATH.fullmatch(path) else quote(path if path.startswith("/") else "/" + path)
+    target = path if path.startswith("/") else "/" + path
+    # The IDs of chunks are digits.
+    if not (target.isascii() and target[1:].isalnum()):
+        target = quote(target)
     if query_string:
         target += "?" + query_string
     flat: list[tuple[str, Any]] = []

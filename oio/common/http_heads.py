@@ -7,6 +7,7 @@ import functools
 import http.client
 import io
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -34,8 +35,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _FIELD = re.compile(rf"({_TOKEN.pattern[:-1]}{{1,{_LONGEST_NAME}}}):[ \t]*(.*)")
-is_target = re.compile(r"[!-~]+").fullmatch
-"""Tells a path, possibly with a query, whose characters may be sent as they are."""
 _METHODS = frozenset({"COPY", "DELETE", "GET", "HEAD", "POST", "PUT"})
 _MOST_NAMES = 1024
 _SENT_NAMES: set[str] = set()
@@ -53,6 +52,11 @@ def check_name(name: str) -> None:
         raise ValueError(f"invalid name of a header: {name!r:.200}")
     if len(_SENT_NAMES) < _MOST_NAMES:
         _SENT_NAMES.add(name)
+
+
+def is_target(text: str) -> bool:
+    """Tell whether the characters of a path, possibly with a query, may be sent as they are."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
 
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str | bytes]]) -> bytes:
@@ -227,6 +231,8 @@ class HTTPResponse(http.client.HTTPResponse):
     def __init__(
         self, sock: Any, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
+        #: For those that close it, and only in the process that it belongs to.
+        self._sock, self._pid = sock, os.getpid()
         if not hasattr(sock, "file_after"):
             super().__init__(sock, debuglevel, method, url)
             return
@@ -376,7 +382,11 @@ class HTTPResponse(http.client.HTTPResponse):
     def close(self) -> None:
         """Give up the rest of the body, unless it was read whole."""
         if self.fp is not None:
-            super().close()
+            self.force_close()
+
+    def force_close(self) -> None:
+        """Close the response, whatever is left to read."""
+        super().close()
 
     def getheader(self, name: str, default: Any = None) -> Any:
         """Get a header; the values of one that came several times are joined."""

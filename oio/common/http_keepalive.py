@@ -17,8 +17,10 @@ from oio.common import green
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
-    Idle: TypeAlias = dict[Hashable, collections.deque[tuple[HTTPConnection, float]]]
-    """Idle connections by key, each with the time at which it became idle (seconds of the clock)."""
+    Idle: TypeAlias = dict[Hashable, list[tuple[HTTPConnection, float]]]
+    """Idle connections by key, each with the time at which it became idle (seconds of the clock).
+
+    Most of the lists have one element: deques would take ten times the memory."""
 
 #: Bounds of the number of idle connections and of their age in seconds: a rawx keeps them for an hour.
 MAX_IDLE = 256
@@ -116,7 +118,7 @@ class ConnectionPool:
             oldest = float("inf")
             for key, queue in list(self._idle.items()):
                 while queue and now - queue[0][1] >= self.max_idle_seconds:
-                    expired.append(queue.popleft()[0])
+                    expired.append(queue.pop(0)[0])
                 if queue:
                     oldest = min(oldest, queue[0][1])
                 else:
@@ -202,7 +204,7 @@ class ConnectionPool:
         with self._lock:
             if self._holders:
                 now = self._clock()
-                self._idle.setdefault(key, collections.deque()).append((connection, now))
+                self._idle.setdefault(key, []).append((connection, now))
                 self._count += 1
                 self._expiry = min(self._expiry, now + self.max_idle_seconds)
                 dropped = self._drop_oldest() if self._count > self.max_idle else None
@@ -213,7 +215,7 @@ class ConnectionPool:
 
     def _drop_oldest(self) -> HTTPConnection:
         key = min(self._idle, key=lambda k: self._idle[k][0][1])
-        connection, _ = self._idle[key].popleft()
+        connection, _ = self._idle[key].pop(0)
         self._count -= 1
         if not self._idle[key]:
             del self._idle[key]

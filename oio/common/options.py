@@ -186,7 +186,8 @@ class Options:
             fields["retry"] = (made.retry or Retry()).times(request_attempts)
         is_default = made.headers is base.headers
         own = base.reqid if is_default else ""
-        fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own)
+        known = made.headers or made.reqid
+        fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own) if known else ("", {})
         if not is_default:
             # That there is no body is no contradiction, and the request says it itself.
             fields["headers"] = without_empty_length(made.headers)

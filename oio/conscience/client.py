@@ -161,7 +161,7 @@ class ConscienceClient(ProxyClient):
 
     def local_services(self, **kwargs: Unpack[RequestOptions]) -> list[JsonObject]:
         """List the services that registered through this proxy."""
-        url = f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/local/list"
+        url = f"{self._root}/local/list"
         resp, body = self._send("GET", url, kwargs)
         return expect(list, resp, body, self.proxy_netloc)
 

@@ -105,7 +105,7 @@ class DescriptionRoutes(ContentRequests):
         self, params: JsonObject, properties: bool, given: RequestOptions
     ) -> tuple[Any, list[ChunkDict]]:
         params["properties"] = properties
-        resp, body = self._send("GET", self._make_uri("content/locate"), given, params)
+        resp, body = self._send("GET", f"{self._root}/content/locate", given, params)
         try:
             return resp, check_chunks(body if isinstance(body, list) else expect(list, resp, body))
         except ANSWER_ERRORS as err:

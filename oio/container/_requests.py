@@ -30,13 +30,9 @@ def container_params(
 ) -> JsonObject:
     """Parameters that name a container: its ID when it is known, else its account and its own name.
 
-    An ID in lower case would be that of another container (pitfall 146).
-
     :param given: options of the request, which may have the ID
     """
-    if not cid and given and (options := given.get("options")) is not None:
-        cid = options.cid
-    return {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
+    return content_params(account, reference, None, cid, given)
 
 
 def property_names(names: Iterable[str] | None) -> list[str]:
@@ -59,7 +55,10 @@ def content_params(
     version: int | str | None = None,
 ) -> JsonObject:
     """Parameters that name an object: its path or its content ID, and a version, if one is wanted."""
-    params = container_params(account, reference, cid, given)
+    if not cid and given and (options := given.get("options")) is not None:
+        cid = options.cid
+    # An ID in lower case would be that of another container (pitfall 146).
+    params: JsonObject = {"cid": cid.upper()} if cid else {"acct": account, "ref": reference}
     if path is not None:
         params["path"] = path
     if content:
@@ -71,10 +70,6 @@ def content_params(
 
 class ContentRequests(ProxyClient):
     """Base of the routes about objects."""
-
-    def _make_uri(self, target: str) -> str:
-        """Make the URL of a route of another group than ``container``."""
-        return f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/{target}"
 
     def _is_repeatable(self, url: str, given: RequestParts) -> bool:
         # A second creation may be refused because of the first, a second update drops the chunks of the
@@ -95,8 +90,7 @@ class ContentRequests(ProxyClient):
         data: Data = NO_DATA,
         **more: Unpack[RequestExtras],
     ) -> Answer:
-        url = f"{self.proxy_scheme}://{self.proxy_netloc}/v3.0/{self.ns}/content/{action}"
-        return self._send("POST", url, given, params, data, **more)
+        return self._send("POST", f"{self._root}/content/{action}", given, params, data, **more)
 
     def _in_pieces(
         self,

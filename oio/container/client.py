@@ -319,7 +319,7 @@ class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
         self, action: str, account: str | None, reference: str | None, cid: str | None, kwargs: RequestOptions
     ) -> None:
         params = container_params(account, reference, cid, kwargs) | {"type": "meta2"}
-        self._send("POST", self._make_uri(f"admin/{action}"), kwargs, params)
+        self._send("POST", f"{self._root}/admin/{action}", kwargs, params)
 
     def container_snapshot(
         self,

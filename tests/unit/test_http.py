@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oio.blob.answers import served_range
 from oio.common import http
 from oio.common.http import HeadersDict
+from tests.kit.fakes import FakeResponse
 
 
 @pytest.mark.parametrize(
@@ -41,12 +43,29 @@ def test_content_range_is_three_numbers():
     assert http.parse_content_range("bytes 0-9/100") == (0, 9, 100)
 
 
+@pytest.mark.parametrize("raw", ["bytes 2-9/100", " bytes  2-9/100 ", "bytes\t2-9/100"])
+def test_answer_with_a_range_serves_it_whatever_its_blanks(raw):
+    assert served_range(FakeResponse(206, headers={"Content-Range": raw})) == (2, 9, 100)
+
+
 @pytest.mark.parametrize(
-    "raw", ["", "bytes", "bytes 0-9", "bytes 0-9/*", "bytes */100", "items 0-9/100", "bytes 0-9/100x"]
+    "raw",
+    [
+        "",
+        "bytes",
+        "bytes 0-9",
+        "bytes 0-9/*",
+        "bytes */100",
+        "items 0-9/100",
+        "bytes 0-9/100x",
+        "bytes 0-\xb2/9",
+    ],
 )
 def test_another_content_range_is_refused_by_value(raw):
     with pytest.raises(ValueError, match="invalid content range"):
         http.parse_content_range(raw)
+    with pytest.raises(ValueError, match="invalid content range"):
+        served_range(FakeResponse(206, headers={"Content-Range": raw}))
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,16 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import socket
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from oio.common import green
 from oio.common.http_eventlet import CustomHTTPResponse
-from oio.common.http_heads import HTTPResponse, host_of, request_head
+from oio.common.http_heads import HTTPResponse, host_of, is_target, request_head
 
 NAMES = st.sampled_from(
     ["Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "x-oio-a", "X-Oio-A"]
@@ -242,3 +244,36 @@ def test_end_of_a_chunked_body_may_come_after_a_head_that_announces_nothing(sour
 def test_response_that_was_not_made_is_closed_in_silence(kind):
     """A signal handler may raise at the very beginning; what is there is closed all the same."""
     kind.__new__(kind).close()
+
+
+def test_only_visible_ascii_may_be_sent_as_it_is():
+    sent = [code for code in range(0x300) if is_target(chr(code)) and is_target(f"/{chr(code)}")]
+    assert sent == list(range(0x21, 0x7F))
+    assert not is_target("")
+
+
+def test_file_of_a_socket_gives_nothing_after_a_read_that_came_too_late():
+    """What came before the limit was lost with that read: the rest would pass for all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = green.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        with peer, sock.file_after(b"ab") as file:
+            sock.settimeout(0.01)
+            with pytest.raises(TimeoutError):
+                file.read(4)
+            peer.sendall(b"cd")
+            with pytest.raises(OSError, match="timed out object"):
+                file.read(4)
+        sock.close()
+
+
+def test_file_of_a_socket_gives_what_was_read_before_and_then_the_rest():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = green.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        with sock.file_after(b"ab") as file:
+            peer.sendall(b"cdef")
+            assert (file.read(3), file.read(3)) == (b"abc", b"def")
+            peer.close()
+            assert file.read(1) == b""
+        sock.close()

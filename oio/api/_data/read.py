@@ -119,8 +119,10 @@ def read_pieces(
         yield from read_ahead(parts, parallel)
         return
     for metachunk, start, end in pieces:
+        if end - start >= _BLOCK_SIZE:
+            keep_memory_of_blocks()
         reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
-        yield from reading.blocks(start, end)
+        yield from reading.held(start, end) if reading.strict else reading.plain(start, end)
 
 
 class _Reading:
@@ -144,30 +146,22 @@ class _Reading:
         self._hold_up_to = hold_up_to
         self._expected = metachunk.digest
         self._verify = bool(verify) and self._expected is not None
-        self._strict = self._verify and verify == "strict"
+        self.strict = self._verify and verify == "strict"
         self._corrupted: list[str] = []
 
-    def blocks(self, start: int, end: int) -> Generator[bytes, None, None]:
-        if end - start >= _BLOCK_SIZE:
-            keep_memory_of_blocks()
-        if self._strict:
-            return self._held(start, end)
-        return self._plain(start, end, self._verify and end - start + 1 == self._metachunk.size)
-
-    def _held(self, start: int, end: int) -> Generator[bytes, None, None]:
+    def held(self, start: int, end: int) -> Generator[bytes, None, None]:
         """Read and verify all of the metachunk before a part of it is given."""
         size = self._metachunk.size
         with contextlib.closing(_Spool(size, self._in_memory)) as spool:
-            for _ in self._plain(0, size - 1, True, spool):
+            for _ in self.plain(0, size - 1, spool):
                 pass
             yield from spool.cut(start, end)
 
-    def _plain(
-        self, first: int, last: int, verify: bool, spool: _Spool | None = None
-    ) -> Generator[bytes, None, None]:
+    def plain(self, first: int, last: int, spool: _Spool | None = None) -> Generator[bytes, None, None]:
         """Read a range; with a spool, into it, and give nothing."""
         source = self._source
         size = last - first + 1
+        verify = self._verify and size == self._metachunk.size
         waits = verify and size <= self._hold_up_to
         while True:
             digest = in_threads(checksum_like(self._expected), size) if verify and self._expected else None

@@ -197,7 +197,8 @@ class ObjectStream(BlockReader):
         """
         self._closer = weakref.ref(green.getcurrent())
         self._rest = b""
-        if not self._close_blocks():
+        # At the end of the object, they are closed.
+        if self._over != "" and not self._close_blocks():
             # The reader closes them, then.
             self._interruption.ask()
 

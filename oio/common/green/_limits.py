@@ -159,10 +159,9 @@ class Interruption:
     #: Seconds between two looks.
     INTERVAL = 0.05
 
-    def __init__(self) -> None:
-        self.is_asked_for = False
-        self._waiting: Any = None
-        self._timer: Any = None
+    is_asked_for = False
+    _waiting: Any = None
+    _timer: Any = None
 
     def ask(self) -> None:
         """End the wait, and all that follow."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._data.ec.codec import DamagedFragment, has_checksum
-from oio.blob.answers import mismatch, verify_file
+from oio.blob.answers import mismatch, served_range, verify_file
 from oio.blob.connect import (
     CANDIDATES,
     OWN_THREAD_CANDIDATES,
@@ -26,7 +26,6 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.checksums import checksum_like
 from oio.common.constants import CHUNK_HEADERS
-from oio.common.http import CONTENT_RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -247,12 +246,10 @@ class FragmentSource:
         """Refuse an answer that does not fit the request."""
         status, start = response.status, 0
         if status == 206:
-            if (response.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
-                raise exc.CorruptedChunk("the answer has several parts")
-            value = response.getheader("Content-Range") or ""
-            if (found := CONTENT_RANGE.match(value)) is None:
-                raise exc.CorruptedChunk(f"invalid content range: {value!r}")
-            start = int(found[1])
+            try:
+                start, _, _ = served_range(response)
+            except ValueError as err:
+                raise exc.CorruptedChunk(str(err)) from err
         elif status != 200:
             raise exc.from_status(status, exc.brief(getattr(response, "reason", "")) or "no reason")
         if refusal := encoding_of(response):
