@@ -173,7 +173,7 @@ class Answer:
         :raises OioProtocolError: it is larger
         """
         if type(response := self._response) is LazyResponse:
-            data = self._within(limits, response.read_body, limit)
+            data = self._within(limits, response.read_block, None, limit)
             if data is not None:
                 return data
         announced = self.get("Content-Length")

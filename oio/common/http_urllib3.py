@@ -248,7 +248,7 @@ def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid
     :param reqid: ID of the request, for the exception
     :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
     """
-    if type(resp) is LazyResponse and (read := resp.read_body(limit)) is not None:
+    if type(resp) is LazyResponse and (read := resp.read_block(None, limit)) is not None:
         return read
     # Not isinstance(): a mock says that it is of the class that it stands for.
     if not issubclass(type(resp), urllib3.HTTPResponse):
