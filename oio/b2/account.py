@@ -173,7 +173,7 @@ class Account:
         """
         attempts = Attempts(self.backoff, limits)
         renewals, repeated = _RENEWALS, False
-        grant = self.grant(limits)
+        grant = self._grant or self.renew(None, limits)
         while True:
             try:
                 return send(grant)

@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,9 @@ from oio.b2.errors import BackblazeUtilsException, Secret, is_in_clear
 DEFAULT_KEY_FILE = "/etc/oio/sds/b2-appkey.conf"
 _SECTION = "backblaze"
 _logger = logging.getLogger(__name__)
+
+#: Tells one state of a file from another.
+_fingerprint = attrgetter("st_ino", "st_size", "st_mtime_ns", "st_mode", "st_uid", "st_gid")
 
 
 class Credentials(dict[str, Any]):
@@ -125,10 +129,6 @@ def _read_credentials(path: str, account_id: str, bucket_name: str) -> Credentia
         "upload_token": None,
     }
     return Credentials(path, state, values)
-
-
-def _fingerprint(state: os.stat_result) -> tuple[int, ...]:
-    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_mode, state.st_uid, state.st_gid
 
 
 def _read(path: str) -> tuple[Mapping[str, Mapping[str, str]], os.stat_result]:

@@ -185,7 +185,7 @@ class Download:
                         yield held
                         handed_out = True
                     held = block
-                elif self._is_intact(final=handed_out):
+                elif self._digest is None or self._is_intact(self._digest, final=handed_out):
                     break
                 else:
                     held = b""
@@ -273,16 +273,15 @@ class Download:
                 self._digest = in_threads(new_sha1(usedforsecurity=False), size)
         self._file, self._last, self._skip = file, wanted_last, self._position - first
 
-    def _is_intact(self, *, final: bool) -> bool:
+    def _is_intact(self, digest: Checksum, *, final: bool) -> bool:
         """Compare a file that was read whole with its SHA-1.
 
+        :param digest: SHA-1 of what was read
         :param final: it is too late to read it again
         :returns: False when it will be read again
         :raises CorruptedChunk: it differs from what was stored
         """
-        if self._digest is None:
-            return True
-        found = self._digest.hexdigest()
+        found = digest.hexdigest()
         if found == self._expected:
             return True
         if final or not self._may_reread:

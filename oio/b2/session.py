@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import platform
 import re
@@ -19,12 +20,12 @@ from oio._version import __version__
 from oio.b2.errors import BackblazeException, check_secrecy
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.bodies import decode_body
 from oio.common.events import Watch, Watcher
 from oio.common.http_lazy import LazyResponse
 from oio.common.http_pools import RequestTimeout
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
 from oio.common.interruptions import reraise_interruption
-from oio.common.json import json as jsonlib
 from oio.common.limits import LONGEST, check_seconds
 
 # The import of requests adds to the warning filters, which are the host's.
@@ -87,15 +88,10 @@ class B2Limits:
         left = self.left(what)
         return seconds if left is None else min(seconds, left)
 
-    def for_request(self, what: str) -> tuple[float, float, float | None]:
-        """Seconds to connect, for each read of the answer, and in all, if there is a deadline.
-
-        :raises DeadlineReached: before ``what``
-        """
-        left = self.left(what)
-        if left is None:
-            return self.connect, self.read, None
-        return min(self.connect, left), min(self.read, left), left
+    @functools.cached_property
+    def of_requests(self) -> RequestTimeout:
+        """Limits of each request, when there is no deadline."""
+        return RequestTimeout(self.connect, self.read)
 
 
 class FileBody:
@@ -272,13 +268,13 @@ class B2Session:
         sent = self._merged(headers, what, url)
         if isinstance(body, FileBody) and len(body):
             sent["Content-Length"] = str(len(body))
-        times = limits.for_request(what)
+        left = limits.left(what)
         watch = None
         if limits.watcher is not None:
             watch = limits.watcher.watch("b2", urlsplit(url).netloc, _operation(method, url))
             watch.sent = len(body or b"")
         try:
-            response = self._respond(method, url, sent, body, times, what)
+            response = self._respond(method, url, sent, body, limits, left, what)
         except BaseException as err:
             if watch is not None:
                 watch.end(err)
@@ -294,19 +290,22 @@ class B2Session:
         url: str,
         sent: dict[str, str],
         body: Body,
-        times: tuple[float, float, float | None],
+        limits: B2Limits,
+        left: float | None,
         what: str,
     ) -> Any:
         """Send a request, and get the head of its answer.
 
-        :param times: see :meth:`B2Limits.for_request`
+        :param left: seconds until the deadline; None when there is none
         """
-        connect, read, total = times
-        limit = green.OioTimeout(total)
+        times = limits.of_requests
+        if left is not None:
+            times = RequestTimeout(min(limits.connect, left), min(limits.read, left))
+        limit = green.OioTimeout(left)
         try:
             with limit:
                 # An empty FileBody would be sent in chunks, which B2 refuses.
-                return self._pools.send_as_is(method, url, sent, body or None, RequestTimeout(connect, read))
+                return self._pools.send_as_is(method, url, sent, body or None, times)
         except green.OioTimeout as err:
             if err is not limit:
                 raise
@@ -384,13 +383,10 @@ def decode_json(raw: bytes, what: str) -> object:
 
     :raises OioProtocolError: it is not JSON
     """
-    # An object in UTF-8: the standard function would look for other encodings first.
-    is_usual = raw[:1] == b"{" and raw[1:2] != b"\0"
-    try:
-        found: object = jsonlib.loads(raw.decode("utf-8", "surrogatepass") if is_usual else raw)
-    except (ValueError, RecursionError):
+    found: object = decode_body(raw)
+    if found is raw:
         # The body is not shown: it may hold a token.
-        raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON") from None
+        raise exc.OioProtocolError(f"{what}: the answer of {len(raw)} bytes is not JSON")
     return found
 
 
@@ -404,10 +400,7 @@ def _refusal(answer: Answer, headers: Mapping[str, str] | None, limits: B2Limits
         answer.close()
     message: object = raw.decode("utf-8", errors="replace")
     code = None
-    try:
-        found: object = jsonlib.loads(raw)
-    except (ValueError, RecursionError):
-        found = None
+    found = decode_body(raw)
     if isinstance(found, dict):
         code = found.get("code")
         message = found.get("message") or code

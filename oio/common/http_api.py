@@ -230,7 +230,9 @@ class HttpApi:
                 attempt = 1 if attempts is None else attempts.failed + 1
                 return self._watched(method, url, kwargs, listener, attempt)
             except exc.OioException as err:
-                if (other := self._elsewhere(url, err, tried)) is not None:
+                # A service that has answered is not out of reach.
+                answered = isinstance(err, exc.StatusMessageException)
+                if not answered and (other := self._elsewhere(url, err, tried)) is not None:
                     url = other
                     if listener is not None:
                         tell(listener, self._event(FAILED_OVER, method, url, kwargs, err, attempt))

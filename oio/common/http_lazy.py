@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import http.client
-import math
+import sys
 from typing import Any
 
 import urllib3
@@ -16,8 +16,8 @@ from oio.common.http_heads import HTTPResponse
 class LazyResponse(urllib3.HTTPResponse):
     """An answer that only becomes a whole response of urllib3 when somebody needs one.
 
-    Our clients need its status, its headers, and its body, see :meth:`read_block`. To make the rest takes as
-    long as all that.
+    Our clients need its status, its headers, and its body: in one piece or in blocks, see :meth:`read_block`.
+    To make the rest takes as long as all that.
 
     :param answer: whose head was read
     :param pool: that the connection is given back to
@@ -54,20 +54,20 @@ class LazyResponse(urllib3.HTTPResponse):
         """Get a header, given in lower case; empty without one."""
         return ", ".join(self._answer.index.get(name, ("",))[1:])
 
-    def read_block(self, size: int | None = None, limit: float = math.inf) -> bytes | None:
+    def read_block(self, size: int | None = None, limit: int = sys.maxsize) -> bytes | None:
         """Read the next bytes of a plain body, and give the connection back after the last ones.
 
-        :param size: largest number of bytes, None for all; fewer come when the connection has ended
+        :param size: largest number of bytes; fewer come when the connection has ended. None for a whole body,
+            which is kept as :attr:`data`
         :param limit: bytes of the largest body that is taken
         :returns: None for another kind of body, a larger one, or one that was read to its end
         """
         answer = self._answer
-        if self._lent is None or answer.length is None or answer.length > limit:
-            return None
-        if "content-encoding" in answer.index:
+        left = answer.length
+        if self._lent is None or left is None or left > limit or "content-encoding" in answer.index:
             return None
         try:
-            data = answer.whole() if size is None or size >= (answer.length or 0) else None
+            data = answer.whole() if size is None or size >= left else None
             if data is None:
                 data = answer.read(size)
             if not data and answer.length:
@@ -76,11 +76,14 @@ class LazyResponse(urllib3.HTTPResponse):
             # urllib3's own translator of failures, which closes the answer too.
             with self._error_catcher():
                 raise err from err.__cause__
-        if answer.fp is None:
-            connection, self._lent = self._lent, None
-            self._rest[0]._put_conn(connection)
         if size is None:
             self._data = data
+        if answer.fp is None:
+            connection, self._lent = self._lent, None
+            if (kept := self._rest[0].pool) is None:
+                connection.close()
+            else:
+                kept.put(connection)
         return data
 
     @property

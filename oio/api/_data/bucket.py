@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from oio.api._data.strategies import OwnerCheck
     from oio.b2.clients import Bucket
     from oio.common.answers import JsonObject
-    from oio.common.events import Watcher
     from oio.common.options import Options
     from oio.common.storage_method import BackblazeStorageMethod, StorageMethod
 
@@ -44,25 +43,25 @@ def file_name(cid: str, chunk: Chunk) -> str:
     return f"{cid}/{chunk.id}"
 
 
-def _watched(watcher: Watcher | None) -> dict[str, Any]:
+def _watched(options: Options) -> dict[str, Any]:
     """Keyword of a request that is watched; fake clients of applications only take those that are needed."""
-    return {} if watcher is None else {"watcher": watcher}
+    return {} if options.on_event is None else {"watcher": options.watcher}
 
 
 def delete_files(
-    bucket: Bucket, names: Iterable[str], deadline: float | None, watcher: Watcher | None = None
+    bucket: Bucket, names: Iterable[str], deadline: float | None, **watched: Any
 ) -> tuple[list[str], exc.OioException | None]:
     """Delete files, all their versions included; those that do not exist are no failure.
 
     :param deadline: monotonic seconds
-    :param watcher: is told of the requests
+    :param watched: ``watcher`` is told of the requests
     :returns: the files that are left, and the first of the failures
     """
     left = []
     first: exc.OioException | None = None
     for name in dict.fromkeys(names):
         try:
-            bucket.client.remove(bucket.name, name, deadline=deadline, **_watched(watcher))
+            bucket.client.remove(bucket.name, name, deadline=deadline, **watched)
         except exc.OioException as err:
             first = first or err
             left.append(name)
@@ -111,7 +110,7 @@ class FileWriter:
                 data,
                 mime_type=self._request.meta.get("mime_type") or DEFAULT_MIME_TYPE,
                 deadline=options.limits.deadline,
-                **_watched(options.watcher),
+                **_watched(options),
             )
         except (BackblazeException, exc.OioNetworkException) as err:
             if err is not data.source.error:
@@ -131,8 +130,7 @@ class FileSource:
         self._name = name
         self._url = chunk.url
         self._size = chunk.size
-        self._limits = options.limits.per_request()
-        self._watcher = options.watcher
+        self._options = options
         # The MD5 in the metadata is that of the data of the writer, and a file that is read whole is compared
         # with it. The SHA-1 of the same bytes comes from B2, where they may be damaged: it can tell no more.
         self._verify = bool(options.verify_checksum) and chunk.md5 is None
@@ -149,8 +147,8 @@ class FileSource:
             end,
             verify=self._verify,
             size=self._size,
-            deadline=self._limits.deadline,
-            **_watched(self._watcher),
+            deadline=self._options.limits.deadline,
+            **_watched(self._options),
         )
         try:
             for block in blocks:
@@ -175,7 +173,7 @@ class FileSource:
             return exc.NotFound(404, None, f"{self._url}: {err}")
         if status == 416:
             return self._shorter()
-        self._limits.raise_if_late(err)
+        self._options.limits.raise_if_late(err)
         return exc.ServiceUnavailable(f"{self._url}: {err}", service=err.service)
 
     def find_damaged(self) -> list[str]:
@@ -232,7 +230,7 @@ class BucketStrategy(Strategy):
                 self.bucket.name,
                 file_name(self.cid, chunk),
                 deadline=options.limits.deadline,
-                **_watched(options.watcher),
+                **_watched(options),
             )
         except BackblazeException as err:
             if err.status_code == 404:
@@ -263,7 +261,7 @@ class BucketStrategy(Strategy):
         named = {file_name(self.cid, chunk): chunk for chunk in chunks}
         deadline = options.for_cleaning().limits.deadline
         with green.Insistence():
-            left, error = delete_files(self.bucket, named, deadline, options.watcher)
+            left, error = delete_files(self.bucket, named, deadline, **_watched(options))
         if error is not None:
             self.stores.logger.warning("Files %s stay in bucket %s: %s", left, self.bucket.name, error)
         return [named[name] for name in left]

@@ -132,7 +132,8 @@ class OrphanFiles:
             return
         self._names.add(meta["name"])
         self._strategy(chunk_method)
-        self._noted += _files(meta["name"], meta["version"], chunk_method, located)
+        name, version = meta["name"], meta["version"]
+        self._noted += [WrittenFile(name, version, chunk_method, chunk["url"]) for chunk in located]
 
     def committed(self, name: str, meta: JsonMapping, located: Iterable[JsonMapping]) -> None:
         """Remember the files of a version that was committed: another writer may replace it unseen.
@@ -142,9 +143,10 @@ class OrphanFiles:
         :param located: its new chunks
         """
         self._names.add(name)
-        self._committed = meta["version"]
-        if keeps_files(meta["chunk_method"]):
-            files = _files(name, meta["version"], meta["chunk_method"], located)
+        version, chunk_method = meta["version"], meta["chunk_method"]
+        self._committed = version
+        if keeps_files(chunk_method):
+            files = [WrittenFile(name, version, chunk_method, chunk["url"]) for chunk in located]
             self._written.add(self._cid, files)
 
     def __enter__(self) -> OrphanFiles:
@@ -164,9 +166,11 @@ class OrphanFiles:
         names, self._names = self._names, set()
         if not self.has_credentials or not (noted or self._written.files):
             return
-        known = [file for name in names for file in self._written.of(self._cid, name)]
+        for name in names:
+            known = self._written.of(self._cid, name)
+            noted += [file for file in known if file.version != self._committed]
         versions: dict[tuple[str, str, str], dict[str, WrittenFile]] = defaultdict(dict)
-        for file in (*noted, *(file for file in known if file.version != self._committed)):
+        for file in noted:
             versions[file.name, file.version, file.chunk_method][file.url] = file
         if versions:
             in_parallel(lambda files: self._sweep_one(list(files.values())), versions.values(), _PARALLEL)
@@ -219,7 +223,3 @@ class OrphanFiles:
         return self._services.container.content_locate(
             account, container, name, content=content_id, version=version, properties=False, options=options
         )
-
-
-def _files(name: str, version: str, chunk_method: str, located: Iterable[JsonMapping]) -> list[WrittenFile]:
-    return [WrittenFile(name, version, chunk_method, chunk["url"]) for chunk in located]
