@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
+
+from oio.cli._values import printable
 
 _CLASSES = {
     "csv": "commaseparated.CSVLister",
@@ -82,7 +84,16 @@ def _table() -> Any:
     from cliff.formatters.table import TableFormatter
 
     class Table(TableFormatter):
-        """A table as cliff 2 prints it: no narrow columns, and as wide as need be, unless told otherwise."""
+        """A table as cliff 2 prints it: no narrow columns, and as wide as need be, unless told otherwise.
+
+        What control characters, in names that others chose, tell a terminal to do is not done.
+        """
+
+        def emit_list(self, names: Sequence[str], rows: Iterable[Sequence[Any]], *more: Any) -> None:
+            super().emit_list(names, (list(map(printable, row)) for row in rows), *more)
+
+        def emit_one(self, names: Sequence[str], values: Iterable[Any], *more: Any) -> None:
+            super().emit_one(list(map(printable, names)), list(map(printable, values)), *more)
 
         @staticmethod
         def _assign_max_widths(
