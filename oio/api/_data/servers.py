@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._data.links import MetachunkLinker
-from oio.api._data.strategies import Stores, Strategy
+from oio.api._data.strategies import OwnerUnknown, Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
 from oio.blob.connect import connect_ahead, unconnected
 from oio.blob.events import report_failure
@@ -85,7 +85,10 @@ def _delete_ours(
         return [chunk]
     except (exc.OioException, KeyError, ValueError) as err:
         reraise_interruption(err)
-        event = report_failure(options, "HEAD", chunk, err)
+        if isinstance(err, OwnerUnknown):
+            event = report_failure(options, "GET", chunk, err.__cause__, proxy=err.service or "")
+        else:
+            event = report_failure(options, "HEAD", chunk, err)
         stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
         return []
     return _delete(stores, [chunk], cid, options)
