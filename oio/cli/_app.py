@@ -20,9 +20,9 @@ from oio._version import __version__
 from oio.cli._commands import Commands
 from oio.cli._context import Clients
 from oio.cli._errors import explain
+from oio.cli._formats import printable
 from oio.cli._options import add_global_options
 from oio.cli._streams import abandon, open_standard_streams, print_anything
-from oio.cli._values import printable
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130

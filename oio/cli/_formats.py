@@ -10,8 +10,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from oio.cli._values import printable
-
 _CLASSES = {
     "csv": "commaseparated.CSVLister",
     "json": "json_format.JSONFormatter",
@@ -21,6 +19,17 @@ _CLASSES = {
 }
 _NARROWEST = 8
 """Characters of the narrowest column of a table."""
+_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
+"""Control characters, as Python writes them. Line feeds stay: they separate the lines of a cell."""
+
+
+def printable(value: Any) -> Any:
+    r"""A value as people read it: a terminal would obey control characters.
+
+    >>> print(printable("a\x1b[2Jb\tc"), printable(5))
+    a\x1b[2Jb\tc 5
+    """
+    return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
 class Formats:

@@ -14,8 +14,6 @@ from oio.common.arguments import WrongValue
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 _FALSE = {"false", "0", "no", "off", "f", "n"}
 _RANGE = re.compile(r"(\d*)-(\d*)")
-_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
-"""Control characters, as Python writes them. Line feeds stay: they separate the lines of a cell."""
 
 
 class Properties(argparse.Action):
@@ -113,15 +111,6 @@ def size(number: Any, unit: str = "B") -> str:
     while abs(scaled) >= 1000 and len(prefixes) > 1:
         scaled, prefixes = scaled / 1000, prefixes[1:]
     return f"{scaled:.3f}{prefixes[0]}{unit}"
-
-
-def printable(value: Any) -> Any:
-    r"""A value as people read it: a terminal would obey control characters.
-
-    >>> print(printable("a\x1b[2Jb\tc"), printable(5))
-    a\x1b[2Jb\tc 5
-    """
-    return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
 def utc_time(seconds: Any) -> str:
