@@ -459,6 +459,18 @@ def test_chunks_whose_servers_do_not_say_whose_they_are_are_kept_and_hide_nothin
 
 
 @announcing
+@pytest.mark.pitfall("W6", 31)
+def test_chunks_whose_servers_are_busy_when_they_are_removed_do_not_stay(namespace, api, target):
+    before = chunks_on_disk(namespace)
+    refusal = Fault("status", service="proxy", operation="content/create", status=403, nth=2)
+    busy = Fault("status", operation="DELETE", nth=2)
+    with namespace.faults(refusal, busy) as plan, pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    plan.assert_met()
+    assert chunks_on_disk(namespace) == before
+
+
+@announcing
 @pytest.mark.pitfall("W6", 27)
 def test_looks_at_the_new_chunks_before_the_commit_share_one_limit(api, target):
     ends, look = [], api.blob_client.chunk_head
