@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from oio.aio._workers import Job, Lane, insist_until
 from oio.common import green
-from oio.common.arguments import WrongType, shorten
+from oio.common.arguments import WrongType, WrongValue, shorten
 from oio.transfer import Progress, Report, Result, Transfer, TransferCancelled, TransferConfig
 
 if TYPE_CHECKING:
@@ -103,9 +103,15 @@ class _Interruptible(Transfer):
     """Transfers whose calls end with an interruption of their worker."""
 
     def _begin(self) -> None:
-        if _current.get().is_cancelled:
+        call = _current.get()
+        try:
+            super()._begin()
+        except WrongValue:
+            # Calls under way are marked before the transfer is closed, so the mark is looked at after that.
+            if not call.is_cancelled:
+                raise
+        if call.is_cancelled:
             raise _cancelled()
-        super()._begin()
 
     def _look(self) -> None:
         # An interruption strikes where a green thread waits, and the pool is waited for with a lock.

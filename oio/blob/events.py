@@ -80,20 +80,28 @@ def count_sent(connection: object, size: int) -> None:
 
 
 def report_failure(
-    options: Options, method: str, chunk: Chunk, error: object, begin: float = 0.0, attempt: int = 1
+    options: Options,
+    method: str,
+    chunk: Chunk,
+    error: object,
+    begin: float = 0.0,
+    attempt: int = 1,
+    proxy: str | None = None,
 ) -> Event:
     """Tell of a chunk that has failed.
 
     :param error: an exception, or text
     :param begin: when its request began (seconds of :func:`time.monotonic`); 0 when other events tell
+    :param proxy: address of the proxy, if it is the proxy that failed, when it was asked where the chunks of
+        an object are
     :returns: the event, for the log
     """
     event = Event(
         kind=CHUNK_FAILED,
         reqid=options.reqid,
-        service="rawx",
-        address=chunk.netloc,
-        operation=f"{method} chunk",
+        service="rawx" if proxy is None else "proxy",
+        address=chunk.netloc if proxy is None else proxy,
+        operation=f"{method} chunk" if proxy is None else f"{method} content/locate",
         attempt=attempt,
         begin=begin or time.monotonic(),
         seconds=time.monotonic() - begin if begin else 0.0,

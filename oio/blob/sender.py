@@ -27,7 +27,7 @@ from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.hedging import CONNECTING_AGAIN_SECONDS
-from oio.common.http_eventlet import DeadConnection, EarlyAnswer
+from oio.common.http_eventlet import SENDING, DeadConnection, EarlyAnswer
 from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ SMALL = 32768
 SAID_TWICE = "HTTP 409 (maybe because of the first time that it was sent)"
 """Failure of a chunk whose request was sent twice: the first one may have stored it."""
 END_OF_BODY = b"0\r\n\r\n"
+_BEFORE_THE_END = ("connect", "write")
+"""Phases of failures before the end of the body was sent."""
 STEP = 262144
 """Bytes that one write limit covers: it begins anew with each step of a larger block."""
 
@@ -177,12 +179,14 @@ class ChunkSender:
     def fail(self, phase: str, error: Failure) -> None:
         """Note the first failure, and hang up: the server forgets what it was sent."""
         if self.error is None:
+            if phase == "connect" and getattr(error, "doing", None) == SENDING:
+                phase = "write"
             if isinstance(error, BaseException):
                 # Its frames refer to the sender: only the garbage collector would free both.
                 error.__traceback__ = None
             self.error = self._describe(phase, error)
             # The first of two requests may have been done, but not one of which the end was not sent.
-            self.maybe_stored = self._is_said_twice() or (self.maybe_stored and phase != "connect")
+            self.maybe_stored = self._is_said_twice() or (self.maybe_stored and phase not in _BEFORE_THE_END)
             failures, self._failures = self._failures, None
             if failures is not None:
                 failures.append(self)
@@ -260,8 +264,7 @@ class ChunkSender:
                 else:
                     self.connect()
         except OWN_THREAD_CANDIDATES as err:
-            reraise_foreign(err)
-            self.fail("connect", err)
+            self.lose(err)
 
     def time_to_connect(self) -> green.OioTimeout:
         """Time limit of its connection."""
@@ -315,7 +318,7 @@ class ChunkSender:
                     break
                 self._send(conn, block)
         except EarlyAnswer as err:
-            self._note_refusal(err.status)
+            self._note_refusal(err.http_status)
             block = None
         except OWN_THREAD_CANDIDATES as err:
             reraise_foreign(err, self.conn)
@@ -351,7 +354,7 @@ class ChunkSender:
                 resp = conn.getresponse()
             self._note(resp)
         except EarlyAnswer as err:
-            self._note_refusal(err.status)
+            self._note_refusal(err.http_status)
         except OWN_THREAD_CANDIDATES as err:
             reraise_foreign(err, self.conn)
             self.fail(phase, err)
@@ -469,6 +472,8 @@ class ChunkSender:
         if isinstance(error, DeadConnection):
             self._has_met_dead = True
             self.close()
+        elif isinstance(error, EarlyAnswer):
+            self._note_refusal(error.http_status)
         else:
             self.fail(phase, error)
 

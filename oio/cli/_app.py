@@ -20,6 +20,7 @@ from oio._version import __version__
 from oio.cli._commands import Commands
 from oio.cli._context import Clients
 from oio.cli._errors import explain
+from oio.cli._formats import printable
 from oio.cli._options import add_global_options
 from oio.cli._streams import abandon, open_standard_streams, print_anything
 
@@ -129,7 +130,8 @@ class Openio(App):
 
     def tell(self, err: BaseException, before: str = "") -> None:
         """Report an error in one line; with --debug, with its traceback."""
-        self.LOG.error("%s%s", before, explain(err), exc_info=err if self.options.debug else None)
+        text = printable(before + explain(err))
+        self.LOG.error("%s", text, exc_info=err if self.options.debug else None)
 
     # --- several commands
 

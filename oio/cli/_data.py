@@ -26,7 +26,7 @@ from oio.cli._base import (
     add_properties,
 )
 from oio.cli._values import byte_range, positive
-from oio.common.exceptions import CommandError
+from oio.common.exceptions import CommandError, NoSuchObject
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -240,12 +240,12 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
         if given.recursive:
             prefix = given.obj.rstrip("/") + "/"
             source = Remote(*self.names(given, container), prefix)
+            directory = given.file or _own_path(given.obj.rstrip("/"))
             with self.transfer(api, given) as moving:
-                self.tell_failures(
-                    moving.download_tree(
-                        source, given.file or _own_path(given.obj.rstrip("/")), deadline=self.deadline
-                    )
-                )
+                report = moving.download_tree(source, directory, deadline=self.deadline)
+            self.tell_failures(report)
+            if not (report.done or report.skipped or report.failed):
+                raise NoSuchObject(f"No object begins with {prefix!r}")
             return
         path = given.file or _own_path(given.obj)
         if self.context.call:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -19,6 +19,17 @@ _CLASSES = {
 }
 _NARROWEST = 8
 """Characters of the narrowest column of a table."""
+_CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\n"}
+"""Control characters, as Python writes them. Line feeds stay: they separate the lines of a cell."""
+
+
+def printable(value: Any) -> Any:
+    r"""A value as people read it: a terminal would obey control characters.
+
+    >>> print(printable("a\x1b[2Jb\tc"), printable(5))
+    a\x1b[2Jb\tc 5
+    """
+    return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
 class Formats:
@@ -79,7 +90,16 @@ def _table() -> Any:
     from cliff.formatters.table import TableFormatter
 
     class Table(TableFormatter):
-        """A table as cliff 2 prints it: no narrow columns, and as wide as need be, unless told otherwise."""
+        """A table as cliff 2 prints it: no narrow columns, and as wide as need be, unless told otherwise.
+
+        What control characters, in names that others chose, tell a terminal to do is not done.
+        """
+
+        def emit_list(self, names: Sequence[str], rows: Iterable[Sequence[Any]], *more: Any) -> None:
+            super().emit_list(names, (list(map(printable, row)) for row in rows), *more)
+
+        def emit_one(self, names: Sequence[str], values: Iterable[Any], *more: Any) -> None:
+            super().emit_one(list(map(printable, names)), list(map(printable, values)), *more)
 
         @staticmethod
         def _assign_max_widths(

@@ -147,7 +147,7 @@ call of the object storage API; one that has ``headers_for_call()``, for headers
 def outcome_of(error: object) -> str:
     """Name the outcome of a request that has failed.
 
-     outcome_of(ConnectionResetError("peer")), outcome_of("HTTP 507"), outcome_of("wrong range")
+    >>> outcome_of(ConnectionResetError("peer")), outcome_of("HTTP 507"), outcome_of("wrong range")
     ('ConnectionResetError', 'HTTP 507', 'unusable')
     """
     if isinstance(error, BaseException):

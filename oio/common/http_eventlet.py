@@ -137,15 +137,24 @@ class DeadConnection(ConnectionError):
     """A kept connection has died, which tells nothing about its server now."""
 
 
+SENDING = "sending"
+"""Attribute ``doing`` of an exception that came after the connection was made."""
+
+
+def _note_sending(err: BaseException) -> None:
+    if isinstance(err, (OSError, green.OioTimeout)):
+        vars(err)["doing"] = SENDING
+
+
 class EarlyAnswer(ConnectionError):
     """A server has refused a request before the end of its body, and hung up.
 
-    :param status: of its answer
+    :param http_status: of its answer
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status = status
+    def __init__(self, http_status: int) -> None:
+        super().__init__(f"HTTP {http_status}")
+        self.http_status = http_status
 
 
 class ChunkConnection:
@@ -194,8 +203,12 @@ class ChunkConnection:
             self._start = request_head(method, target, self._connection.host_header, headers), body
             self._begin()
         except ConnectionError as err:
+            _note_sending(err)
+            if body and interruption(err) is None:
+                self._look_for_answer(_no_limit)
             self._replace(err)
-        except BaseException:  # A half-sent request is of no use.
+        except BaseException as err:  # A half-sent request is of no use.
+            _note_sending(err)
             self._end()
             raise
 
@@ -272,7 +285,7 @@ class ChunkConnection:
     def _look_for_answer(self, waiting: Waiting) -> None:
         """Look, after a reset, for the answer that came before it.
 
-        :raises EarlyAnswer: the server has refused the request
+        :raises EarlyAnswer: the server has refused the request, which has ended
         """
         connection = self._connection
         try:
@@ -286,6 +299,7 @@ class ChunkConnection:
             return
         # A server that closes a kept connection may say so by a 408.
         if status >= http.HTTPStatus.BAD_REQUEST and status != http.HTTPStatus.REQUEST_TIMEOUT:
+            self._end()
             raise EarlyAnswer(status)
 
     @property
@@ -311,7 +325,6 @@ class ChunkConnection:
         try:
             self._send(data, waiting)
         except EarlyAnswer:
-            self._end()
             raise
         except ConnectionError as err:
             self._replace(err, waiting)

@@ -7,16 +7,19 @@ import asyncio
 import functools
 import gc
 import inspect
+import itertools
 import subprocess
 import sys
 import threading
 import weakref
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from oio.aio import AsyncObjectStorageApi, AsyncTransfer
+from oio.aio._transfers import _Interruptible
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from oio.transfer import Remote, Result, Transfer, TransferCancelled, TransferConfig
@@ -251,6 +254,60 @@ def test_a_call_that_has_just_begun_is_cancelled(namespace: Namespace, files: Pa
     asyncio.run(main())
 
 
+class _Closing:
+    """Closes a transfer when the thread of one of its calls has come to the nth line of its beginning."""
+
+    def __init__(self, nth: int) -> None:
+        self.left = nth
+        self.transfer: AsyncTransfer | None = None
+
+    def trace(self, frame: FrameType, event: str, _arg: object) -> Any:
+        if frame.f_code not in {_Interruptible._begin.__code__, Transfer._begin.__code__}:
+            return None
+        if event == "line" and self.transfer is not None:
+            self.left -= 1
+            if not self.left:
+                self._close(self.transfer)
+        return self.trace
+
+    def _close(self, transfer: AsyncTransfer) -> None:
+        closed, (call,) = threading.Event(), transfer._calls
+
+        def close() -> None:
+            self.task = asyncio.ensure_future(transfer.aclose())
+            call.loop.call_soon(closed.set)
+
+        call.loop.call_soon_threadsafe(close)
+        closed.wait()
+
+    def __enter__(self) -> _Closing:
+        threading.settrace(self.trace)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        threading.settrace(None)  # type: ignore[arg-type]
+
+
+def test_a_close_cancels_a_call_that_begins_whatever_it_has_looked_at(
+    namespace: Namespace, files: Path
+) -> None:
+    async def main(closing: _Closing) -> None:
+        async with face_of(namespace) as api, AsyncTransfer(api) as transfer:
+            closing.transfer = transfer
+            moving = asyncio.ensure_future(transfer.upload_file(files / "a.txt", BOX))
+            await asyncio.wait([moving])
+            if closing.left <= 0:
+                with pytest.raises(TransferCancelled):
+                    await moving
+
+    for nth in itertools.count(1):
+        with _Closing(nth) as closing:
+            asyncio.run(main(closing))
+        if closing.left > 0:
+            break
+    assert nth > 3
+
+
 def test_an_interrupted_close_comes_to_its_end(namespace: Namespace, files: Path) -> None:
     async def main() -> None:
         async with face_of(namespace) as api:
@@ -363,7 +420,7 @@ def test_a_program_that_leaves_its_loop_ends(namespace: Namespace, files: Path, 
 
 
 FORKING = """
-import asyncio, os, sys, warnings
+import asyncio, os, signal, sys, threading, warnings
 from oio.aio import AsyncObjectStorageApi, AsyncTransfer
 from oio.transfer import Remote
 
@@ -378,8 +435,19 @@ async def main():
             moving = asyncio.ensure_future(transfer.upload_many(pairs, Remote("ACCOUNT", "CONTAINER")))
             await seen.wait()
             warnings.simplefilter("ignore", DeprecationWarning)
+            (call,) = transfer._calls
+            held, forked = threading.Event(), threading.Event()
+            def hold():
+                with call.job._place._condition:
+                    held.set()
+                    forked.wait()
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait()
             pid = os.fork()
             if not pid:
+                # A lock cannot be interrupted otherwise.
+                signal.alarm(20)
                 asyncio._set_running_loop(None)
                 status = 1
                 try:
@@ -387,14 +455,17 @@ async def main():
                     status = 0
                 finally:
                     os._exit(status)
-            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), moving.done())
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            forked.set()
+            holder.join()
+            print(code, moving.done())
             moving.cancel()
 
 asyncio.run(main())
 """
 
 
-def test_a_child_waits_for_no_call_of_its_parent(namespace: Namespace, files: Path) -> None:
+def test_a_child_waits_for_no_call_and_no_lock_of_its_parent(namespace: Namespace, files: Path) -> None:
     command = [sys.executable, "-c", FORKING, namespace.name, namespace.endpoint, str(files / "a.txt")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.stdout == "0 False\n", ended.stderr

@@ -162,6 +162,40 @@ def test_directories_go_there_and_back(shell, tmp_path):
     assert (tmp_path / "back" / "css" / "style.css").read_text() == "css/style.css"
 
 
+@pytest.mark.parametrize("prefix", ["sit", "site/", "\x1b[2J"])
+def test_a_prefix_that_no_object_has_is_an_error(stored, tmp_path, prefix):
+    stored("object create c", tmp_path / "h.txt", "--name", "site-of-others")
+    ended = stored("object save c --recursive --file", tmp_path / "back", prefix)
+    assert (ended.code, ended.out) == (1, "")
+    directory = prefix.rstrip("/") + "/"
+    assert ended.err == f"No object begins with {directory!r}; hint: see 'openio object list'\n"
+
+
+def test_a_prefix_whose_files_are_there_already_is_no_error(shell, hello, tmp_path):
+    shell("object create c", hello, "--name", "site/h")
+    shell("object create c", hello, "--name", "site-of-others")
+    for _ in range(2):
+        assert shell("object save c site --recursive --file", tmp_path / "back").code == 0
+
+
+def test_control_characters_of_names_are_escaped_for_people_and_kept_for_programs(shell, hello):
+    name, shown = "a\x1b[2J\x08b\x9bc", r"a\x1b[2J\x08b\x9bc"
+    created = shell("object create c", hello, "--name", name)
+    assert f"| {shown} |" in created.out
+    shell("object set c", name, "--property", "k=line 1\nline\x07 2")
+    table = shell("object show c", name).out
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    assert lines[lines.index(["meta.k", "line 1"]) + 1] == ["", r"line\x07 2"]
+    assert f"| {shown} |" in shell("object list c --long").out
+    assert [row["Name"] for row in shell.json("object list c")] == [name]
+    for kind in ("value", "csv"):
+        assert name in shell(f"object list c -f {kind}").out
+    # So are those in messages.
+    failed = shell("object create c", name)
+    assert failed.code == 1
+    assert f"Failed to upload {shown} in c: {shown}: No such file" in failed.err
+
+
 def test_no_name_leads_out_of_the_directory(shell, hello, tmp_path, monkeypatch):
     inside = tmp_path / "inside"
     inside.mkdir()

@@ -173,8 +173,8 @@ def test_a_change_whose_answer_is_lost_is_looked_at(struck: Struck, policy: str,
     struck.assert_whole()
 
 
-#: Locations after the first ones, which find the object, its shard, and that the new place is free.
-BLIND = [Fault("status", "proxy", "content/locate", status=500, nth=nth) for nth in range(4, 10)]
+#: Locations after the first ones, which find the object, and that the new place is free.
+BLIND = [Fault("status", "proxy", "content/locate", status=500, nth=nth) for nth in range(3, 9)]
 
 
 _CHANGE = ("proxy", "container/raw_update")
@@ -491,8 +491,8 @@ def test_a_repair_asks_the_master_what_the_object_names(struck: Struck, policy: 
     assert struck.api.object_repair(*struck.target).status == "repaired"
     located = [request for request in struck.namespace.requests if "content/locate" in request.target]
     masters = [header(request, "x-oio-force-master") for request in located]
-    # The first ones are for the examination, and to find the shard: they decide nothing.
-    assert masters == [None, None, "1", "1"]
+    # The first one is for the examination: it decides nothing. An undivided container has no shard to find.
+    assert masters == [None, "1", "1"]
 
 
 @contextlib.contextmanager

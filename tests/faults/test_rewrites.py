@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.events import CHUNK_FAILED
 from oio.common.options import Options
 from oio.common.utils import cid_from_name, compute_chunk_id
 from oio.sandbox import Fault
@@ -444,6 +446,47 @@ def test_cleaning_after_a_refused_change_looks_at_the_object_for_none_of_its_chu
 
 
 @announcing
+@pytest.mark.pitfall("W6", 31)
+def test_chunks_whose_servers_do_not_say_whose_they_are_are_kept_and_hide_nothing(namespace, api, target):
+    before = chunks_on_disk(namespace)
+    refusal = Fault("status", service="proxy", operation="content/create", status=403, nth=2)
+    # The first looks are those before the commit.
+    untold = [Fault("status", operation="HEAD", status=200, nth=nth) for nth in range(7, 13)]
+    with namespace.faults(refusal, *untold) as plan, pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    plan.assert_met()
+    assert len(chunks_on_disk(namespace) - before) == 6
+
+
+@announcing
+@pytest.mark.pitfall("W6", 31)
+def test_chunks_whose_servers_are_busy_when_they_are_removed_do_not_stay(namespace, api, target):
+    before = chunks_on_disk(namespace)
+    refusal = Fault("status", service="proxy", operation="content/create", status=403, nth=2)
+    busy = Fault("status", operation="DELETE", nth=2)
+    with namespace.faults(refusal, busy) as plan, pytest.raises(exc.Forbidden):
+        change_policy(api, target)
+    plan.assert_met()
+    assert chunks_on_disk(namespace) == before
+
+
+@announcing
+@pytest.mark.pitfall("W6", 27)
+def test_looks_at_the_new_chunks_before_the_commit_share_one_limit(api, target):
+    ends, look = [], api.blob_client.chunk_head
+
+    def note(url: str, **given: Any) -> Any:
+        ends.append(given["options"].limits.deadline)
+        return look(url, **given)
+
+    api.blob_client.chunk_head = note
+    change_policy(api, target, read_timeout=60)
+    assert len(ends) == 6
+    assert len(set(ends)) == 1
+    assert ends[0] is not None
+
+
+@announcing
 @pytest.mark.pitfall("W6", 29)
 def test_change_that_was_made_all_the_same_is_not_announced_back(namespace, api, target):
     """Nobody can tell that the second commit was done, until the announcement is taken back."""
@@ -525,6 +568,26 @@ def test_chunks_that_an_interrupted_change_has_left_are_replaced(namespace, api,
 
 
 @announcing
+@pytest.mark.pitfall("W3", 31)
+def test_proxy_that_does_not_tell_whose_a_chunk_is_is_not_taken_for_its_server(namespace, api, target):
+    trouble = Fault("reset", service="proxy", operation="content/create", phase="head")
+    with namespace.faults(trouble), pytest.raises(exc.OioNetworkException):
+        change_policy(api, target)
+    before, told = chunks_on_disk(namespace), []
+    # The first one finds the data to be copied.
+    asked = [Fault("status", service="proxy", operation="content/locate", nth=nth) for nth in range(2, 20)]
+    with namespace.faults(*asked), pytest.raises(exc.Conflict):
+        change_policy(api, target, on_event=told.append, request_attempts=1)
+    assert before <= chunks_on_disk(namespace)
+    failed = [event for event in told if event.kind == CHUNK_FAILED and event.service == "proxy"]
+    where = (namespace.proxy.address, "GET content/locate", "HTTP 503")
+    assert {(event.address, event.operation, event.outcome) for event in failed} == {where}
+    left = {name.rpartition("/")[2] for name in before}
+    assert {urlsplit(event.chunk).path[1:] for event in failed} <= left
+    assert not [event for event in told if event.kind == CHUNK_FAILED and event.operation == "HEAD chunk"]
+
+
+@announcing
 @pytest.mark.pitfall("W3", 30)
 def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(namespace, api, target):
     """The second one has replaced the first metachunk when the first one is committed."""
@@ -574,6 +637,17 @@ def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(na
 def test_change_whose_chunks_a_second_one_has_removed_is_not_committed(namespace, api, target):
     """The second one takes them for those of an interrupted change, and fails before it has its own."""
     before, seen = chunks_on_disk(namespace), []
+    places: dict[int, Any] = {}
+
+    def same_places(client: Any) -> None:
+        """Let all changes have the chunk servers of the first one, in the same order."""
+        prepare = client.container.content_prepare
+
+        def prepare_there(*args: Any, position: int = 0, **kwargs: Any) -> Any:
+            meta, chunks = prepare(*args, position=position, **kwargs)
+            return meta, places.setdefault(position, chunks)
+
+        client.container.content_prepare = prepare_there
 
     def overtake(event: Any) -> None:
         if (event.operation, event.kind) == ("PUT chunk", "ended"):
@@ -581,13 +655,12 @@ def test_change_whose_chunks_a_second_one_has_removed_is_not_committed(namespace
             if len(seen) == 6:
                 # The first three are refused, since chunks are in the way.
                 full = [Fault("disk-full", operation="PUT", nth=nth) for nth in range(4, 30)]
-                with (
-                    namespace.api(key_file=None) as other,
-                    namespace.faults(*full),
-                    pytest.raises(exc.ServiceBusy),
-                ):
-                    change_policy(other, target)
+                with namespace.api(key_file=None) as other, namespace.faults(*full):
+                    same_places(other)
+                    with pytest.raises(exc.ServiceBusy):
+                        change_policy(other, target)
 
+    same_places(api)
     with pytest.raises(exc.Conflict, match="removed meanwhile"):
         change_policy(api, target, on_event=overtake)
     assert_as_before(namespace, api, target, before)

@@ -544,6 +544,55 @@ def test_half_made_snapshot_that_cannot_be_removed_keeps_the_links_it_names(
     _assert_source_is_well(api)
 
 
+@pytest.mark.pitfall(31, 97)
+@pytest.mark.parametrize("action", ["commit-then-reset", "reset"])
+@pytest.mark.parametrize("route", ["container/destroy", "reference/destroy"])
+def test_nothing_is_left_when_a_request_to_remove_the_snapshot_or_its_answer_is_lost(
+    namespace, api, before, route, action
+):
+    phase = {"phase": "head"} if action == "reset" else {}
+    faults = [refusal("container/touch", 403, 403), proxy(action, route, nth=1, **phase)]
+    with namespace.faults(*faults) as plan, pytest.raises(exc.Forbidden):
+        take(api)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+    # Its name is free again.
+    take(api)
+    assert status(api, SNAPSHOT) == FROZEN
+
+
+@pytest.mark.pitfall(31, 97)
+def test_links_whose_servers_are_busy_when_they_are_removed_do_not_stay(namespace, api, before):
+    faults = [
+        refusal("container/touch", 403, 403),
+        *(Fault("status", operation="DELETE", nth=n) for n in (1, 4)),
+    ]
+    with namespace.faults(*faults) as plan, pytest.raises(exc.Forbidden):
+        take(api)
+    plan.assert_met()
+    assert_nothing_left(namespace, api, before)
+
+
+@pytest.mark.pitfall(31, 97)
+def test_container_that_somebody_makes_in_the_place_of_a_removed_snapshot_stays(
+    namespace, api, other, before
+):
+    destroy, calls = api.container.container_delete, []
+
+    def destroy_and_make(*args: Any, **kwargs: Any) -> Any:
+        destroy(*args, **kwargs)
+        calls.append(args)
+        other.object_create(*SNAPSHOT, obj_name="mine", data=b"data")
+        raise exc.OioNetworkException("the answer was lost")
+
+    api.container.container_delete = destroy_and_make
+    with namespace.faults(refusal("container/touch", 403, 403)), pytest.raises(exc.Forbidden):
+        take(api)
+    assert len(calls) == 1
+    assert read(other, Target(*SNAPSHOT, "mine")) == (b"data", None)
+    _assert_source_is_well(api)
+
+
 @pytest.mark.pitfall(31)
 def test_trouble_with_the_directory_is_logged(namespace, api, before, caplog):
     faults = [refusal("reference/destroy"), refusal("container/touch", 403, 403)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def server_context() -> ssl.SSLContext:
 
 
 def speak_tls(peer: Peer) -> ssl.SSLSocket:
+    # As chunk servers do: an answer must not wait until the client has acknowledged what came before.
+    peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.sock = server_context().wrap_socket(peer.sock, server_side=True)
     return peer.sock
 

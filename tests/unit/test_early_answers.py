@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import threading
 from typing import Any
 
 import pytest
@@ -14,13 +15,17 @@ from oio.api.io import http_connect
 from oio.blob.client import BlobClient
 from oio.blob.sender import END_OF_BODY, ChunkSender, frame
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.chunks import Chunk, to_remove
+from oio.common.green import create_ssl_context
+from oio.common.hedging import Hedging
 from oio.common.http_eventlet import EarlyAnswer
 from oio.common.options import Options
 from tests.kit.chunkdata import DESCRIPTION, ID
 from tests.kit.scripted import Peer, Script, serving
+from tests.kit.tls import CERTIFICATE, speak_tls
 from tests.unit.test_small_writes import kept_connections, store
-from tests.unit.test_unreachable_writes import EC, HUGE, send, writer_to
+from tests.unit.test_unreachable_writes import EC, HUGE, LONG, send, writer_to
 
 
 def refuse(status: int) -> Script:
@@ -31,17 +36,82 @@ def refuse(status: int) -> Script:
     return play
 
 
+def over_tls(script: Script) -> Script:
+    def play(peer: Peer) -> None:
+        with speak_tls(peer):
+            script(peer)
+
+    return play
+
+
+def sender_to(address: str, *, tls: bool, whole: bytes) -> ChunkSender:
+    """A sender of a chunk whose body is sent along with the head of its request."""
+    scheme = "https" if tls else "http"
+    chunk = Chunk.of({"url": f"{scheme}://{address}/0A", "pos": "0", "size": 0, "hash": ""})
+    options = Options(ssl_context=create_ssl_context(CERTIFICATE) if tls else None)
+    sender = ChunkSender(chunk, {"Transfer-Encoding": "chunked"}, options)
+    sender.whole = [frame(whole, END_OF_BODY)]
+    return sender
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_answer_is_heard_though_the_body_went_along_with_the_head(tls):
+    script = refuse(409)
+    with serving(over_tls(script) if tls else script) as server:
+        sender = sender_to(server.address, tls=tls, whole=HUGE)
+        sender.take_or_repeat()
+    assert sender.error == "HTTP 409"
+    assert (sender.maybe_stored, sender.is_unreached, server.connections) == (False, False, 1)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_connection_that_breaks_while_a_body_is_sent_is_no_failure_to_connect(tls, caplog):
+    with serving(over_tls(hang_up) if tls else hang_up) as server:
+        sender = sender_to(server.address, tls=tls, whole=HUGE)
+        sender.take_or_repeat()
+    assert isinstance(sender.error, ConnectionError)
+    assert (sender.maybe_stored, sender.is_unreached) == (False, False)
+    assert f"{sender.chunk.url}: write: " in caplog.text
+
+
+def test_time_limit_that_strikes_while_a_body_is_sent_is_none_of_connecting(caplog):
+    has_head, end = threading.Event(), threading.Event()
+
+    def read_no_further(peer: Peer) -> None:
+        peer.read_head()
+        has_head.set()
+        end.wait(LONG)
+
+    hedging = Hedging()
+    with serving(read_no_further) as server:
+        sender = sender_to(server.address, tls=False, whole=HUGE)
+        sender.options = sender.options.changed(hedging=hedging)
+        with green.ContextPool(1) as pool:
+            thread = pool.spawn(sender.take_or_repeat)
+            while not has_head.is_set():
+                green.sleep(0.001)
+            thread.kill(green.ConnectionTimeout(0))
+        end.set()
+    assert (sender.maybe_stored, sender.is_unreached) == (False, False)
+    assert f"{sender.chunk.url}: write: " in caplog.text
+    assert not hedging.is_late(server.address)
+
+
 @pytest.mark.parametrize("is_ec", [False, True])
-@pytest.mark.parametrize("are_kept", [False, True])
+@pytest.mark.parametrize("connections", ["new", "kept", "TLS"])
 @pytest.mark.parametrize(("status", "error"), [(409, exc.Conflict), (405, exc.MethodNotAllowed)])
-def test_answer_tells_why_a_large_write_has_failed(status, error, are_kept, is_ec):
+def test_answer_tells_why_a_large_write_has_failed(status, error, connections, is_ec):
     with contextlib.ExitStack() as stack:
         scripts = [refuse(status)] * (EC.quorum if is_ec else 3)
-        if are_kept:
+        options: dict[str, Any] = {}
+        if connections == "kept":
             servers = stack.enter_context(kept_connections(*scripts))
         else:
+            if connections == "TLS":
+                scripts = list(map(over_tls, scripts))
+                options = {"scheme": "https", "ssl_context": create_ssl_context(CERTIFICATE)}
             servers = [stack.enter_context(serving(script)) for script in scripts]
-        writer = writer_to([server.address for server in servers], is_ec)
+        writer = writer_to([server.address for server in servers], is_ec, **options)
         with pytest.raises(error, match=f"HTTP {status}"):
             send(writer, HUGE)
         # None was asked again. The first refusal may be enough, before others have seen a connection.

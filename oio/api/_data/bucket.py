@@ -258,6 +258,7 @@ class BucketStrategy(Strategy):
         late: Container[str] = (),
         is_ours: OwnerCheck | None = None,
     ) -> list[Chunk]:
+        # Nobody else has a file of such a name, see `prepared`: they need no look at their owners.
         named = {file_name(self.cid, chunk): chunk for chunk in chunks}
         deadline = options.for_cleaning().limits.deadline
         with green.Insistence():

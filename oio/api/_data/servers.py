@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._data.links import MetachunkLinker
-from oio.api._data.strategies import Stores, Strategy
+from oio.api._data.strategies import OwnerUnknown, Stores, Strategy
 from oio.blob.client import PARALLEL_CHUNKS_DELETE
 from oio.blob.connect import connect_ahead, unconnected
 from oio.blob.events import report_failure
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.options import Options
 
-_NO_CONTENT, _NOT_FOUND = 204, 404
+_NO_CONTENT, _NOT_FOUND, _SERVER_ERROR = 204, 404, 500
 
-_LATE_PUT = 0.5
-"""Seconds before the deletion of a chunk that was not there is repeated: half of the time for cleaning."""
+_PAUSE = 0.5
+"""Seconds before the deletion of a chunk is repeated, because it was not there yet, or because its server was
+busy: half of the time for cleaning.
+"""
 
 
 def delete_chunks(
@@ -43,7 +45,7 @@ def delete_chunks(
     :param cid: ID of their container
     :param options: of the call; the time for cleaning is added to its deadline
     :param late: URLs of those that a server may still be about to store: when they are not there yet, their
-        deletion is repeated a moment later
+        deletion is repeated a moment later, as it is when a server answers that it has failed
     :param is_ours: looks at each chunk just before its deletion, where another call may have stored its own
         in the same place; what it does not vouch for is kept
     """
@@ -54,45 +56,47 @@ def delete_chunks(
 
     def delete(some: list[Chunk]) -> list[Chunk]:
         if is_ours is None:
-            return _delete(stores, some, cid, options)
+            return _delete(stores, some, cid, options, late)
         green.ensure_hub()
         with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
-            threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, is_ours) for chunk in some]
+            threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, late, is_ours) for chunk in some]
             return [chunk for thread in threads for chunk in thread.wait()]
 
     with green.Insistence():
         # A late server may be late again, and use up the time for cleaning: the others come first.
-        delete([chunk for chunk in doomed if chunk.url not in late])
-        absent = delete([chunk for chunk in doomed if chunk.url in late])
+        again = delete([chunk for chunk in doomed if chunk.url not in late])
+        again += delete([chunk for chunk in doomed if chunk.url in late])
         left = options.limits.left()
-        if absent and (left is None or left > _LATE_PUT):
+        if again and (left is None or left > _PAUSE):
             green.ensure_hub()
-            green.sleep(_LATE_PUT)
-            delete(absent)
+            green.sleep(_PAUSE)
+            delete(again)
 
 
 def _delete_ours(
-    stores: Stores, chunk: Chunk, cid: str, options: Options, is_ours: OwnerCheck
+    stores: Stores, chunk: Chunk, cid: str, options: Options, late: Container[str], is_ours: OwnerCheck
 ) -> list[Chunk]:
-    """Delete a chunk right after a look at it, for a DELETE has no condition.
-
-    :returns: the chunk, if it is not there
-    """
+    """Delete a chunk right after a look at it, for a DELETE has no condition; see :func:`_delete`."""
     try:
         if not is_ours(chunk, options):
             return []
     except exc.NotFound:
-        return [chunk]
+        return [chunk] if chunk.url in late else []
     except (exc.OioException, KeyError, ValueError) as err:
         reraise_interruption(err)
-        event = report_failure(options, "HEAD", chunk, err)
+        if isinstance(err, OwnerUnknown):
+            event = report_failure(options, "GET", chunk, err.__cause__, proxy=err.service or "")
+        else:
+            event = report_failure(options, "HEAD", chunk, err)
         stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
         return []
-    return _delete(stores, [chunk], cid, options)
+    return _delete(stores, [chunk], cid, options, late)
 
 
-def _delete(stores: Stores, doomed: list[Chunk], cid: str, options: Options) -> list[Chunk]:
-    """Delete chunks; returns those that were not there."""
+def _delete(
+    stores: Stores, doomed: list[Chunk], cid: str, options: Options, late: Container[str]
+) -> list[Chunk]:
+    """Delete chunks; returns those whose deletion is worth another attempt."""
     if not doomed:
         return []
     try:
@@ -101,17 +105,20 @@ def _delete(stores: Stores, doomed: list[Chunk], cid: str, options: Options) -> 
     except exc.OioException as err:
         stores.logger.warning("Failed to delete %d chunks: %s", len(doomed), err)
         return []
-    absent = []
+    again = []
     for result in results:
         status = getattr(result, "status", None)
         if status == _NOT_FOUND:
-            absent.append(Chunk.of(result.chunk))
+            if result.chunk["url"] in late:
+                again.append(Chunk.of(result.chunk))
         elif status != _NO_CONTENT:
+            if status and status >= _SERVER_ERROR:
+                again.append(Chunk.of(result.chunk))
             error = f"HTTP {status}" if status else result
             event = report_failure(options, "DELETE", Chunk.of(result.chunk), error)
             text = "Failed to delete chunk %s: %s"
             stores.logger.warning(text, result.chunk["url"], status or result, extra=event.fields())
-    return absent
+    return again
 
 
 class ChunkServerStrategy(Strategy):

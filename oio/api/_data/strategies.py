@@ -38,7 +38,11 @@ _KEEPING_FILES = ("backblaze",)
 
 OwnerCheck: TypeAlias = "Callable[[Chunk, Options], bool]"
 """Tells whether a chunk may be deleted; raises NotFound when there is none, KeyError or ValueError when its
-server does not tell whose it is."""
+server does not tell whose it is, OwnerUnknown when the proxy does not."""
+
+
+class OwnerUnknown(exc.OioException):
+    """The proxy does not tell whether an object names a chunk; its failure is the cause."""
 
 
 class Stores(Protocol):

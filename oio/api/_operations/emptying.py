@@ -37,6 +37,12 @@ def _key(row: ListedObject) -> _Key:
     return row["name"], row["version"]
 
 
+def _is_divided(system: Mapping[str, str]) -> bool:
+    """Tell from its properties whether a container is divided among shards."""
+    with reading_answer():
+        return bool(int_value(system.get(M2_PROP_SHARDS), 0))
+
+
 def _from_master(options: Options, system: Mapping[str, str]) -> Options:
     """Make options that read a container from the master of its database, unless that would do harm.
 
@@ -45,18 +51,27 @@ def _from_master(options: Options, system: Mapping[str, str]) -> Options:
 
     :param system: properties of the container
     """
-    with reading_answer():
-        shards = int_value(system.get(M2_PROP_SHARDS), 0)
-    if shards and system.get("sys.status") not in {None, _ENABLED}:
+    if _is_divided(system) and system.get("sys.status") not in {None, _ENABLED}:
         return options
     return replace(options, force_master=True)
 
 
 def master_of(services: Services, account: str | None, container: str | None, options: Options) -> Options:
     """Make such options for a container whose properties are not known yet."""
+    return replace(options, force_master=reading_of(services, account, container, options)[0])
+
+
+def reading_of(
+    services: Services, account: str | None, container: str | None, options: Options
+) -> tuple[bool | None, bool]:
+    """Tell how to read a container whose properties are not known yet.
+
+    :returns: option ``force_master`` to read it with, and whether it is divided among shards
+    """
     known = services.container.container_get_properties(account, container, options=options)
     with reading_answer():
-        return _from_master(options, known["system"])
+        system = known["system"]
+    return _from_master(options, system).force_master, _is_divided(system)
 
 
 # --- all objects -------------------------------------------------------------------------------------

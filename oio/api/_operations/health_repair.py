@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
 from oio.api._operations.commit import is_definitive
-from oio.api._operations.emptying import master_of
+from oio.api._operations.emptying import reading_of
 from oio.api._operations.health import Examined, Group, record_of
 from oio.blob.connect import reraise_call_failure, reraise_foreign
 from oio.common import exceptions as exc
@@ -121,14 +121,14 @@ class ObjectRepairer:
         if health.error is not None or health.is_sound:
             return ObjectRepair(health)
         # A late replica would not know what another repair has just named.
-        self._asks_master = master_of(self._services, *self._names, self._options.renewed()).force_master
+        self._asks_master, divided = reading_of(self._services, *self._names, self._options.renewed())
         full_path = encode_fullpath(*self._full_names(self._options), self._name, self._version, self._id)
         self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
-        self._shard = self._services.container.content_shard(
-            *self._names, self._name, version=self._version, options=self._options.renewed()
-        )
-        if self._shard is not None:
-            self._rows = (None, None)
+        if divided:
+            self._shard = self._services.container.content_shard(
+                *self._names, self._name, version=self._version, options=self._options.renewed()
+            )
+            self._rows = self._names if self._shard is None else (None, None)
         pairs = list(zip(self._examined.groups, health.metachunks, strict=True))
         work = [pair for pair in pairs if not pair[1].is_sound]
         try:

@@ -10,6 +10,7 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from oio.api._data.layout import Layout, Metachunk, lay_out
@@ -21,7 +22,7 @@ from oio.api._operations.commit import Commit, Target
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.emptying import master_of
 from oio.api._operations.orphan_files import OrphanFiles
-from oio.api._operations.upload import ChunkConflict, ExistingObject, Upload
+from oio.api._operations.upload import ChunkConflict, ExistingObject, Upload, is_unnamed
 from oio.common import exceptions as exc
 from oio.common.fullpath import decode_fullpath
 from oio.common.storage_method import parse_chunk_method
@@ -174,14 +175,8 @@ def _clearing(original: Original) -> Callable[[list[Chunk]], None]:
         if decode_fullpath(known["full_path"])[:-1] != (*target, str(version)):
             return False
         # That change may have been committed meanwhile, even since the last metachunk.
-        phase = replace(phase, force_master=asks_master)
-        try:
-            _, there = services.container.content_locate(
-                *target, version=version, properties=False, options=phase
-            )
-        except exc.NotFound:
-            return True
-        return all(named["url"] != chunk.url for named in there)
+        ask = partial(replace, phase, force_master=asks_master)
+        return is_unnamed(services, target, version, chunk, ask)
 
     cid = original.options.cid_of(*target[:2])
     return lambda chunks: delete_chunks(services, chunks, cid, options, is_ours=is_left)

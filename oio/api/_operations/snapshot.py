@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
@@ -206,8 +207,7 @@ class Snapshot:
         """Remove the copy, which may not have been made, or may be somebody else's."""
         logger, name = self._services.logger, "/".join(self._copy)
         try:
-            date = self._date(self._copy, self._options.for_cleaning())
-            ours = date is not None and date == self._date(self._source, self._source_options.for_cleaning())
+            ours = self._is_ours()
         except exc.OioException as err:
             logger.warning("Failed to look for snapshot %s: %s", name, err)
             ours = False
@@ -216,20 +216,50 @@ class Snapshot:
         else:
             logger.warning(_LEFT, name, "unknown whether it was made, or will be")
 
+    def _is_ours(self) -> bool:
+        """Tell whether the copy is there, and none that somebody else has made meanwhile."""
+        date = self._date(self._copy, self._options.for_cleaning())
+        return date is not None and date == self._date(self._source, self._source_options.for_cleaning())
+
+    def _destroy(self) -> None:
+        """Remove the copy without its objects: their chunks may be those of the source.
+
+        :raises OioException: it is still there, as far as that is known
+        """
+        delete = partial(self._client.container_delete, *self._copy, force=True)
+        try:
+            delete(options=self._options.for_cleaning())
+            return
+        except exc.OioException as err:
+            if is_definitive(err):
+                raise
+        # The answer was lost, or the request.
+        if self._is_ours():
+            delete(options=self._options.for_cleaning())
+
+    def _forget(self) -> None:
+        """Remove the copy from the directory: a snapshot can only have a name that is not there."""
+        try:
+            self._services.directory.delete(*self._copy, options=self._options.for_cleaning())
+            return
+        except exc.OioException as err:
+            if is_definitive(err):
+                raise
+        with contextlib.suppress(exc.NotFound):
+            self._services.directory.delete(*self._copy, options=self._options.for_cleaning())
+
     def _remove(self) -> None:
         """Remove the copy and its links, best effort."""
         logger, name = self._services.logger, "/".join(self._copy)
         try:
-            # Without its objects: their chunks may be those of the source.
-            self._client.container_delete(*self._copy, force=True, options=self._options.for_cleaning())
+            self._destroy()
         except exc.OioException as err:
             # The links that it names stay too, for as long as it does.
             logger.error(_LEFT, name, err)
             self._links.delete(named=False)
             return
         try:
-            # A snapshot can only have a name that is not in the directory.
-            self._services.directory.delete(*self._copy, options=self._options.for_cleaning())
+            self._forget()
         except exc.OioException as err:
             logger.warning("Failed to remove %s from the directory: %s", name, err)
         self._links.delete(named=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oio.api._data.links import is_owned
 from oio.api._data.metachunks import ObjectWriter
 from oio.api._data.prepared import Preparer
-from oio.api._data.strategies import keeps_files, load_class, strategy_for
+from oio.api._data.strategies import OwnerUnknown, keeps_files, load_class, strategy_for
 from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
 from oio.api._operations.emptying import master_of
@@ -222,16 +222,8 @@ class Upload:
             return True
         # The caller may have chosen the same ID before, and what another change has stored may have been
         # replaced by ours before its commit. A replica that is late would not know.
-        try:
-            _, there = self.services.container.content_locate(
-                *self.target,
-                version=self.options.version,
-                properties=False,
-                options=master_of(self.services, *self.target[:2], options),
-            )
-        except exc.NotFound:
-            return True
-        return all(named["url"] != chunk.url for named in there)
+        ask = partial(master_of, self.services, *self.target[:2], options)
+        return is_unnamed(self.services, self.target, self.options.version, chunk, ask)
 
     def prepare(self) -> Preparer:
         """Ask for the chunks of the object.
@@ -341,6 +333,29 @@ class Upload:
             self.services.logger.warning(
                 "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
             )
+
+
+def is_unnamed(
+    services: Services,
+    target: Target,
+    version: int | str | None,
+    chunk: Chunk,
+    options: Callable[[], Options],
+) -> bool:
+    """Tell whether a chunk is none of those of a version of an object, which need not exist.
+
+    :param options: makes those of the request
+    :raises OwnerUnknown: the proxy does not tell
+    """
+    try:
+        _, there = services.container.content_locate(
+            *target, version=version, properties=False, options=options()
+        )
+    except exc.NotFound:
+        return True
+    except exc.OioException as err:
+        raise OwnerUnknown(err, service=err.service) from err
+    return all(named["url"] != chunk.url for named in there)
 
 
 def _measure(perfdata: Perfdata, size: int) -> None:

@@ -283,6 +283,15 @@ class _TlsSocket(green_ssl.SSLSocket):  # type: ignore[misc]
             self.act_non_blocking = before
         return True
 
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send some of the data; a connection that has broken is told as without TLS."""
+        try:
+            sent: int = super().send(data, flags)
+            return sent
+        except _ssl.SSLEOFError:
+            pass
+        raise BrokenPipeError(errno.EPIPE, "The connection has broken")
+
     def pending(self) -> int:
         """Bytes that can be read without a look at the connection."""
         waiting: int = super().pending()
