@@ -47,6 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # These use no name of `green` at their top level, see there.
     with green.LOADING:
         from oio.common import http_heads, http_pools, http_urllib3
     homes = vars(http_urllib3), vars(http_pools), vars(http_heads)

@@ -25,6 +25,9 @@ def call():
     except oio.common.exceptions.OioNetworkException:
         sys.stdout.write("asked\\n")
 """
+_NEW = """
+print(*{*sys.modules} - before)
+"""
 _IN_A_CHILD = """
 import os
 def in_a_child():
@@ -55,9 +58,18 @@ def run(*parts):
 @pytest.mark.pitfall(42)
 @pytest.mark.parametrize("then", ["", "api.close()", "import pickle; pickle.loads(pickle.dumps(api))"])
 def test_a_client_is_made_without_what_only_requests_need(then):
-    loaded = run(_CLIENT, then, "\nprint(*{*sys.modules} - before)")
+    loaded = run(_CLIENT, then, _NEW)
     assert "oio.api.object_storage" in loaded
     assert {*loaded} & _HEAVY == set()
+
+
+def test_importing_the_client_of_chunks_imports_what_requests_need():
+    # The documentation recommends it to servers that fork.
+    imported = run(_CLIENT, "import oio.blob.client; before = {*sys.modules}", _CALL, "call()", _NEW)
+    assert imported[0] == "asked"
+    assert [
+        name for name in imported if name.partition(".")[0] in {"asyncio", "eventlet", "oio", "urllib3"}
+    ] == []
 
 
 def test_the_clients_of_a_client_share_a_pool_that_is_made_when_it_is_looked_at():
@@ -154,13 +166,13 @@ def test_names_of_green_threads_are_there_before_they_are_imported():
 import sys
 import oio.common.green
 print({*oio.common.green.__all__} <= {*dir(oio.common.green)}, "eventlet" in sys.modules)
+from oio.common.http_urllib3 import SafePoolManager, get_pool_manager
+print("eventlet" in sys.modules)
 from oio.common.green import Timeout
 import eventlet
-print(Timeout is eventlet.Timeout)
-from oio.common.http_urllib3 import get_pool_manager
-print(type(get_pool_manager()).__name__)
+print(Timeout is eventlet.Timeout, type(get_pool_manager()) is SafePoolManager)
 """
-    assert run(program) == ["True", "False", "True", "SafePoolManager"]
+    assert run(program) == ["True", "False", "False", "True", "True"]
     with pytest.raises(AttributeError, match="nope"):
         _ = green.nope
 

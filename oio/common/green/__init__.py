@@ -149,19 +149,23 @@ def _find(name: str) -> Any:
 
     from oio.common.green import _imported, _limits, _network, _threads
 
-    # Some names of eventlet's stand for classes of ours that derive from those.
+    # Ours first: a class may have the name of the one of eventlet that it derives from.
     homes = vars(_network), vars(_limits), vars(_threads), vars(_imported), {"datetime": datetime}
     return next(home[name] for home in homes if name in home)
 
 
 # Clients have locks from the beginning. Those of a host that may have patched them are not the real ones.
-if sys.modules.keys() & {"eventlet", "gevent"}:
+if "eventlet" in sys.modules or "gevent" in sys.modules:
     Lock, RLock = _find("Lock"), _find("RLock")
 else:
     from threading import Lock, RLock
 
 LOADING = RLock()
-"""Held during imports that any call may be the first to need, in any thread."""
+"""Held during imports that any call may be the first to need, in any thread.
+
+What is imported then must not use names of this package at its top level: each of two threads could wait for
+what the other one imports.
+"""
 if hasattr(os, "register_at_fork"):
     # A child could neither end nor begin again what another thread was importing.
     os.register_at_fork(
