@@ -56,7 +56,16 @@ def run(*parts):
 
 
 @pytest.mark.pitfall(42)
-@pytest.mark.parametrize("then", ["", "api.close()", "import pickle; pickle.loads(pickle.dumps(api))"])
+@pytest.mark.parametrize(
+    "then",
+    [
+        "",
+        "api.close()",
+        "import pickle; pickle.loads(pickle.dumps(api))",
+        "import os; os.fork() or os._exit(0); os.wait()",
+    ],
+    ids=["made", "closed", "pickled", "beside a child"],
+)
 def test_a_client_is_made_without_what_only_requests_need(then):
     loaded = run(_CLIENT, then, _NEW)
     assert "oio.api.object_storage" in loaded
@@ -114,12 +123,16 @@ def test_first_call_in_a_child_process():
 def test_a_fork_waits_for_what_another_thread_imports(module):
     program = f"""
 import threading, warnings
+from importlib.machinery import PathFinder
 imports, forks = threading.Event(), threading.Event()
 class Finder:
     def find_spec(self, name, path, target=None):
         if name == {module!r}:
-            imports.set()
-            forks.wait()
+            # A fork waits by itself for who looks for modules, but not for who runs them.
+            spec = PathFinder.find_spec(name, path)
+            run = spec.loader.exec_module
+            spec.loader.exec_module = lambda made: (imports.set(), forks.wait(), run(made))
+            return spec
 sys.meta_path.insert(0, Finder())
 def load():
     oio.common.http_stack.urllib3
