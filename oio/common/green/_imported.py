@@ -73,10 +73,10 @@ def _in_own_thread(load: Callable[[], Any]) -> Any:
         # There are too many, or the interpreter is about to end.
         return load()
     interruption: BaseException | None = None
-    while True:
+    # One may also strike when the lock was just acquired.
+    while not (results or errors):
         try:
             done.acquire()
-            break
         except BaseException as err:  # noqa: BLE001 - a signal handler's, raised when the other thread is done.
             interruption = err
     if interruption is not None:
