@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _tell("    " + "  ".join(row(result)[1:]))
             else:
                 _tell(f"    not measured: {result.reason}")
-    run = Run(command, _conditions(options, begin, busy), results)
+        conditions = _conditions(options, services, begin, busy)
+    run = Run(command, conditions, results)
     print(text(run))
     _write(options, run)
     return 1 if run.failed else 0
@@ -89,14 +90,14 @@ def _services(options: argparse.Namespace) -> contextlib.AbstractContextManager[
     return contextlib.nullcontext(services)
 
 
-def _conditions(options: argparse.Namespace, begin: float, busy: float) -> dict[str, str]:
+def _conditions(options: argparse.Namespace, services: Services, begin: float, busy: float) -> dict[str, str]:
     where = options.endpoint or f"sandbox and bare chunk servers, chunks of {options.chunk_size:,} bytes"
     return {
         **machine(),
         "services": where,
         "start": ", ".join(
             f"{name} {took.median * 1000:.3g} ms ({took.least * 1000:.3g}-{took.most * 1000:.3g})"
-            for name, took in start_times().items()
+            for name, took in start_times(services).items()
         ),
         "load": f"{busy:.2f} before, {load():.2f} after (1 minute)",
         "duration": f"{time.monotonic() - begin:.0f} s",

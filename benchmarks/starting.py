@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start of a program: how long imports take, and until a client is ready, in processes of their own."""
+"""Start of a program: how long it takes until a client is ready, and until it has an answer."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import sys
 from typing import Final
 
 from benchmarks.measure import Spread
+from benchmarks.services import Services
+from benchmarks.worker import ACCOUNT, KEPT
 
 _ROUNDS: Final = 7
 _PROGRAM: Final = """
-import time
+import sys, time
+namespace, proxy, account, container = sys.argv[1:]
 begin = time.perf_counter()
 import oio
 imported = time.perf_counter()
-oio.ObjectStorageApi("OPENIO", endpoint="http://127.0.0.1:6006")
-print([imported - begin, time.perf_counter() - begin])
+api = oio.ObjectStorageApi(namespace, endpoint=proxy)
+ready = time.perf_counter()
+api.container_get_properties(account, container)
+print([imported - begin, ready - begin, time.perf_counter() - begin])
 """
-#: What the client is built on; it is imported in any case, and as here: without its own resolver of names.
+#: What the first request is built on, imported as it does: without eventlet's own resolver of names.
 _BELOW: Final = """
 import os, time, warnings
 os.environ["EVENTLET_NO_GREENDNS"] = "yes"
@@ -31,22 +36,26 @@ print([time.perf_counter() - begin])
 """
 
 
-def start_times() -> dict[str, Spread]:
-    """Seconds of ``import oio``, until an ``ObjectStorageApi`` is ready, and of other packages alone."""
-    found: dict[str, list[float]] = {"import oio": [], "client ready": [], "urllib3 and eventlet alone": []}
-    _run(_PROGRAM)  # compiles the modules
+def start_times(services: Services) -> dict[str, Spread]:
+    """Seconds from the start of a program, in processes of their own, and of other packages alone."""
+    found: dict[str, list[float]] = {
+        "import oio": [],
+        "client ready": [],
+        "first answer": [],
+        "urllib3 and eventlet alone": [],
+    }
+    given = services.namespace, services.proxy, ACCOUNT, KEPT
+    _run(_PROGRAM, *given)  # compiles the modules
     for _ in range(_ROUNDS):
-        imported, ready = _run(_PROGRAM)
-        (below,) = _run(_BELOW)
-        for values, seconds in zip(found.values(), (imported, ready, below), strict=True):
+        for values, seconds in zip(found.values(), _run(_PROGRAM, *given) + _run(_BELOW), strict=True):
             values.append(seconds)
     return {name: Spread.of(values) for name, values in found.items()}
 
 
-def _run(program: str) -> list[float]:
+def _run(program: str, *arguments: str) -> list[float]:
     # A program that has run before finds its modules compiled.
     given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=given)
     seconds: list[float] = json.loads(done.stdout)
     return seconds

@@ -49,7 +49,7 @@ class AccountRequests(HttpApi):
         self._retry = self._retry.times(request_attempts)
         self._lb: LbClient | None = None
         if endpoint is None:
-            kwargs["pool_manager"] = self.pool_manager
+            kwargs["pool_manager"] = self._connections
             self._lb = LbClient(
                 conf, endpoint=proxy_endpoint, logger=logger, request_attempts=request_attempts, **kwargs
             )

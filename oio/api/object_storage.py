@@ -20,10 +20,10 @@ from oio.api._facade.objects import ObjectApi
 from oio.api._facade.option_checks import check_limit_of_time, check_option
 from oio.api._operations.download import ObjectStream
 from oio.api._operations.scores import REFRESH_DELAY
-from oio.blob.client import BlobClient
+from oio.common import http_stack
 from oio.common.arguments import WrongValue, shorten
 from oio.common.client import ProxyClient
-from oio.common.constants import TIMEOUT_KEYS
+from oio.common.constants import TIMEOUT_KEYS, URLLIB3_POOLMANAGER_KWARGS
 from oio.common.decorators import (
     handle_account_not_found,
     handle_container_not_found,
@@ -31,14 +31,9 @@ from oio.common.decorators import (
     patch_kwargs,
 )
 from oio.common.hashing import WORKERS
-from oio.common.http_eventlet import POOL
-from oio.common.http_urllib3 import (
-    URLLIB3_POOLMANAGER_KWARGS,
-    get_pool_manager,
-    refuse_to_pickle,
-    tls_context,
-)
+from oio.common.http_keepalive import POOL
 from oio.common.options import KNOWN_NAMES
+from oio.common.shared_pool import SharedPool
 from oio.common.storage_functions import _sort_chunks
 from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
@@ -51,6 +46,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api.types import ClientOptions
+    from oio.blob.client import BlobClient
     from oio.common.perfdata import Perfdata
 
 __all__ = [
@@ -105,6 +101,7 @@ _MADE_AGAIN = frozenset(
         "_pool_manager",
         "_proxy_client",
         "_scores",
+        "_shared_pool",
         "account",
         "container",
         "directory",
@@ -219,9 +216,9 @@ class ObjectStorageApi(
         pool = given.get("pool_manager")
         check_option("pool_manager", pool)
         self._owns_pool = pool is None
-        self._pool_manager = pool or get_pool_manager(
-            **{name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
-        )
+        of_pool = {name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
+        if pool or of_pool:
+            self._pool_manager = pool or http_stack.get_pool_manager(**of_pool)
         self._ca_certs = given.get("ca_certs")
         self._endpoint = given.get("endpoint")
         self._client_options |= {name: given[name] for name in _DEFAULTS_OF_CLIENTS if name in given}
@@ -236,7 +233,7 @@ class ObjectStorageApi(
     def __getstate__(self) -> dict[str, Any]:
         """State of a client that is pickled: its options, and attributes of subclasses."""
         if self._given.get("pool_manager") is not None:
-            refuse_to_pickle("pool_manager")
+            http_stack.refuse_to_pickle("pool_manager")
         state = {name: value for name, value in vars(self).items() if name not in _MADE_AGAIN}
         state["_global_kwargs"] = {k: v for k, v in self._global_kwargs.items() if k != "ssl_context"}
         return state
@@ -259,13 +256,22 @@ class ObjectStorageApi(
     @staticmethod
     def _tls_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         if "ca_certs" in given or "cert_reqs" in given:
-            return {"ssl_context": tls_context(given.get("ca_certs"), given.get("cert_reqs"))}
+            return {"ssl_context": http_stack.tls_context(given.get("ca_certs"), given.get("cert_reqs"))}
         return {}
 
     @cached_property
-    def _pool_manager(self) -> urllib3.PoolManager:
+    def _shared_pool(self) -> SharedPool:
         self._owns_pool = True
-        return get_pool_manager()
+        return SharedPool()
+
+    @cached_property
+    def _pool_manager(self) -> urllib3.PoolManager:
+        return self._shared_pool.get()
+
+    @property
+    def _connections(self) -> urllib3.PoolManager | SharedPool:
+        """Connections for the clients of services to share, which are not made for that."""
+        return vars(self).get("_pool_manager") or self._shared_pool
 
     @cached_property
     def _conf(self) -> dict[str, Any]:
@@ -275,7 +281,7 @@ class ObjectStorageApi(
     def _client_options(self) -> dict[str, Any]:
         """Options of the clients of services."""
         known = {name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs}
-        return {"pool_manager": self._pool_manager, "logger": self.logger, **known}
+        return {"pool_manager": self._connections, "logger": self.logger, **known}
 
     @cached_property
     def directory(self) -> DirectoryClient:
@@ -293,13 +299,15 @@ class ObjectStorageApi(
         :rtype: `oio.blob.client.BlobClient`
         """
         if self._blob_client is None:
+            from oio.blob.client import BlobClient
+
             options = {
                 name: self._client_options[name]
                 for name in ("logger", "max_answer_size", "retry", *TIMEOUT_KEYS)
                 if name in self._client_options
             }
             self._blob_client = BlobClient(
-                self._conf, connection_pool=self._pool_manager, endpoint=self._endpoint, **options
+                self._conf, connection_pool=self._connections, endpoint=self._endpoint, **options
             )
         return self._blob_client
 
@@ -317,7 +325,7 @@ class ObjectStorageApi(
         if (scores := vars(self).get("_scores")) is not None:
             scores.close()
         if self._owns_pool:
-            self._pool_manager.clear()
+            self._connections.clear()
         if self._chunk_connections is not None:
             self._chunk_connections()
         self._b2_clients.close()

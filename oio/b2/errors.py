@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common.http_urllib3 import is_untrusted
+from oio.common import http_stack
 
 REDACTED = "<redacted>"
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
@@ -162,7 +162,7 @@ def is_transient(error: BaseException) -> bool:
         return error.status_code in (408, 429) or error.status_code >= 500
     if isinstance(error, NotBackblaze):
         return False
-    return isinstance(error, exc.OioNetworkException) and not is_untrusted(error)
+    return isinstance(error, exc.OioNetworkException) and not http_stack.is_untrusted(error)
 
 
 def was_refused(error: BaseException) -> bool:

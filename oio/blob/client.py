@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.common.keywords import ChunkOptions, RequestOptions, ServiceOptions
+    from oio.common.shared_pool import SharedPool
 
     Data: TypeAlias = Iterable[object] | IO[bytes]
     """Iterable of blocks of bytes, or file."""
@@ -90,7 +91,7 @@ class BlobClient(HttpApi):
     def __init__(
         self,
         conf: JsonObject | None = None,
-        connection_pool: urllib3.PoolManager | None = None,
+        connection_pool: urllib3.PoolManager | SharedPool | None = None,
         perfdata: JsonObject | None = None,
         endpoint: str | None = None,
         logger: logging.Logger | None = None,
@@ -118,7 +119,7 @@ class BlobClient(HttpApi):
         # Two threads may make one each. Both use the same pool, so that either may be dropped.
         if self.conf is None:
             raise exc.ConfigurationException("conf is required (a dict with the namespace)")
-        return ConscienceClient(self.conf, endpoint=self._proxy_endpoint, pool_manager=self.pool_manager)
+        return ConscienceClient(self.conf, endpoint=self._proxy_endpoint, pool_manager=self._connections)
 
     @cached_property
     def link_refusals(self) -> TTLCache[bool]:

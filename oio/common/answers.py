@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from oio.common import exceptions as exc
+from oio.common import http_stack
 from oio.common.easy_value import boolean_value
-from oio.common.http_urllib3 import is_made_up, is_page
 from oio.common.interruptions import reraise_interruption
 
 JsonObject: TypeAlias = "dict[str, Any]"
@@ -33,7 +33,7 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
     """
     if isinstance(body, kind):
         return body
-    if body is None and is_made_up(resp):
+    if body is None and http_stack.is_made_up(resp):
         return kind()
     name, found = "object" if kind is dict else "array", type(body).__name__
     if isinstance(body, (bytes, str)):
@@ -49,7 +49,7 @@ def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
     :raises OioProtocolError: it is missing, or neither true nor false
     """
     text = resp.headers.get(header)
-    if text is None and is_made_up(resp):
+    if text is None and http_stack.is_made_up(resp):
         return False
     try:
         return boolean_value(text or "?")
@@ -65,7 +65,7 @@ def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = N
     :raises OioProtocolError: it is a web page, a redirection, or no final answer
     """
     text = ""
-    if is_page(resp):
+    if http_stack.is_page(resp):
         text = f"answer is a web page: HTTP {resp.status}, {resp.data[:64]!r}"
     elif not 200 <= resp.status < 300:
         where = resp.headers.get("Location")

@@ -103,8 +103,10 @@ def _every() -> list[Background]:
 
 
 def _end_all() -> None:
-    if not green.threads_are_green():
-        for background in _every():
+    running = [background for background in _every() if background._running is not None]
+    # Green threads are only looked at, and imported, if there is anything to end.
+    if running and not green.threads_are_green():
+        for background in running:
             background.close()
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
+from oio.common import http_stack
 from oio.common.answers import JsonObject
 from oio.common.arguments import shorten
 from oio.common.configuration import load_namespace_conf
 from oio.common.events import FAILED_OVER, Event, outcome_of
 from oio.common.http_api import HttpApi
-from oio.common.http_urllib3 import is_page, nothing_was_sent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -98,7 +98,7 @@ class ProxyClient(HttpApi):
 
     def _elsewhere(self, url: str, failure: exc.OioException, tried: list[tuple[str, str]]) -> str | None:
         # Another proxy gets a request when no connection can be made (pitfall 125).
-        if not nothing_was_sent(failure):
+        if not http_stack.nothing_was_sent(failure):
             return None
         parts = urlsplit(url)
         asked = parts.scheme, parts.netloc
@@ -123,7 +123,7 @@ class ProxyClient(HttpApi):
         return None
 
     def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
-        if resp.status == 404 and is_page(resp):
+        if resp.status == 404 and http_stack.is_page(resp):
             # A page comes from another server, which cannot tell what is missing here.
             raise exc.ClientException(404, None, exc.brief(resp.data), reqid=reqid, service=service)
         super()._refused(resp, answer, reqid, service)

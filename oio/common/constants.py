@@ -192,3 +192,17 @@ LIST_MARKER_HEADER = "x-oio-list-marker"
 """Tells where a listing goes on."""
 LIST_TRUNCATED_HEADER = "x-oio-list-truncated"
 """Tells whether a listing goes on."""
+
+MAX_ANSWER_SIZE = 64 << 20
+"""Bytes of the largest answer that is taken, unless an option says otherwise."""
+URLLIB3_POOLMANAGER_KWARGS = (
+    "pool_connections",
+    "pool_maxsize",
+    "max_retries",
+    "backoff_factor",
+    "socket_options",
+    "source_address",
+    "cert_reqs",
+    "ca_certs",
+)
+"""Options of :func:`~oio.common.http_urllib3.get_pool_manager`, which are also keywords of clients."""

@@ -13,41 +13,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
-from oio.common import green
+from oio.common import green, http_stack
 from oio.common.answers import refuse_stranger
 from oio.common.arguments import FRAMING_HEADERS, check_flag, check_framing
 from oio.common.bodies import decode_body, encode_body, encode_query
 from oio.common.constants import (
     ADMIN_HEADER,
     FORCEMASTER_HEADER,
+    MAX_ANSWER_SIZE,
     PERFDATA_HEADER,
     REQID_HEADER,
     STRLEN_REQID,
     TIMEOUT_HEADER,
+    URLLIB3_POOLMANAGER_KWARGS,
 )
 from oio.common.easy_value import int_value, text_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
-from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import RequestTimeout
-from oio.common.http_urllib3 import (
-    MAX_ANSWER_SIZE,
-    UNREAD,
-    URLLIB3_POOLMANAGER_KWARGS,
-    get_pool_manager,
-    is_page,
-    oio_exception_from_httperror,
-    read_whole,
-    urllib3,
-)
 from oio.common.interruptions import reraise_interruption
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_request
 from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
+from oio.common.shared_pool import SharedPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
+    import urllib3
     from typing_extensions import Self, Unpack
 
     from oio.common.events import Listener, Watch
@@ -135,7 +127,7 @@ class HttpApi:
     def __init__(
         self,
         endpoint: str | None = None,
-        pool_manager: urllib3.PoolManager | None = None,
+        pool_manager: urllib3.PoolManager | SharedPool | None = None,
         connection: str = "keep-alive",
         service_type: str = "unknown",
         **kwargs: Unpack[HttpOptions],
@@ -144,8 +136,8 @@ class HttpApi:
         self._owns_pool = pool_manager is None
         if pool_manager is None:
             options = {name: value for name, value in kwargs.items() if name in URLLIB3_POOLMANAGER_KWARGS}
-            pool_manager = get_pool_manager(**options)
-        self.pool_manager = pool_manager
+            pool_manager = http_stack.get_pool_manager(**options) if options else SharedPool()
+        self._pool = pool_manager
         self.connection = connection
         self.service_type = service_type
         self.admin_mode = check_flag("admin_mode", kwargs.get("admin_mode"))
@@ -155,10 +147,21 @@ class HttpApi:
         self._on_event = kwargs.get("on_event")
         self._max_answer_size = int_value(kwargs.get("max_answer_size"), self._max_answer_size)
 
+    @functools.cached_property
+    def pool_manager(self) -> urllib3.PoolManager:
+        """Connections to the service. Programs may replace it."""
+        return self._pool.get() if isinstance(self._pool, SharedPool) else self._pool
+
+    @property
+    def _connections(self) -> urllib3.PoolManager | SharedPool:
+        """Connections for other clients to share, which are not made for that."""
+        made: urllib3.PoolManager | None = vars(self).get("pool_manager")
+        return self._pool if made is None else made
+
     def close(self) -> None:
         """Close the idle connections, unless their pool was given by the caller."""
         if self._owns_pool:
-            self.pool_manager.clear()
+            self._connections.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -337,6 +340,8 @@ class HttpApi:
 
         :param watch: gets the numbers of bytes
         """
+        # Before the time that is left is looked at: the first request imports much.
+        pool: Any = given.get("pool_manager") or self.pool_manager
         usual = self._usual_timeout if _TIMES.isdisjoint(given) else None
         timeout = usual or self._timeout(method, url, given)
         data, json = given.get("data"), given.get("json")
@@ -345,9 +350,8 @@ class HttpApi:
         params, perfdata = given.get("params"), given.get("perfdata")
         target = f"{url}?{query}" if params and (query := encode_query(params)) else url
         reqid = headers.get(REQID_HEADER)
-        pool: Any = given.get("pool_manager") or self.pool_manager
         # The fake pools of applications need not know that there are bodies to read.
-        unread = UNREAD if isinstance(pool, urllib3.PoolManager) else {}
+        unread = http_stack.UNREAD if isinstance(pool, http_stack.urllib3.PoolManager) else {}
         if watch is not None:
             watch.sent = len(body or b"")
         start = time.monotonic()
@@ -358,7 +362,7 @@ class HttpApi:
                 resp = pool.request(
                     method, target, headers=headers, body=body, timeout=timeout, redirect=False, **unread
                 )
-                raw = read_whole(method, resp, self._max_answer_size, url, reqid)
+                raw = http_stack.read_whole(method, resp, self._max_answer_size, url, reqid)
         except green.OioTimeout as err:
             if err is not limit:
                 raise
@@ -366,16 +370,16 @@ class HttpApi:
             what = f"reqid={reqid}, host={parts.netloc}: {method} {parts.path}"
             text = f"{what}: {err.doing or 'reading the answer'}: {err}"
             raise exc.OioTimeout(text, reqid=reqid, service=parts.netloc) from err
-        except urllib3.exceptions.HTTPError as err:
+        except http_stack.urllib3.exceptions.HTTPError as err:
             reraise_interruption(err)
-            oio_exception_from_httperror(err, reqid=reqid, url=url)
+            http_stack.oio_exception_from_httperror(err, reqid=reqid, url=url)
         if watch is not None and isinstance(raw, bytes):
             watch.received = len(raw)
         if perfdata is not None:
             spent = time.monotonic() - start
             add_request(perfdata, self.service_type, spent, resp.headers.get(PERFDATA_HEADER))
         answer = decode_body(raw) if isinstance(raw, bytes) and raw else raw
-        if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and is_page(resp)):
+        if not 200 <= resp.status < 300 or (isinstance(answer, bytes) and http_stack.is_page(resp)):
             self._refused(resp, answer, reqid, urlsplit(url).netloc)
         return resp, answer
 
@@ -390,7 +394,7 @@ class HttpApi:
         """Time limits of one request, from the options of a call."""
         limits = given.get("limits")
         timeout = given.get("timeout")
-        if isinstance(timeout, urllib3.Timeout):
+        if isinstance(timeout, http_stack.urllib3.Timeout):
             return timeout
         if limits is None or timeout is not None:
             limits = Limits.of(
@@ -406,13 +410,13 @@ class HttpApi:
             parts = urlsplit(url)
             text = f"No time is left for {method} {parts.path}"
             raise exc.DeadlineReached(text, reqid=known, service=parts.netloc)
-        return RequestTimeout(*times)
+        return http_stack.RequestTimeout(*times)
 
     @functools.cached_property
     def _usual_timeout(self) -> urllib3.Timeout | None:
         """Time limits of the requests of calls that bring none; None when no time would be left."""
         times = NO_LIMITS.for_request(self._limits)
-        return RequestTimeout(*times) if times.read > 0 else None
+        return http_stack.RequestTimeout(*times) if times.read > 0 else None
 
     def _headers(self, given: RequestParts, timeout: urllib3.Timeout, size: int) -> Headers:
         """Headers of one request: those of the caller, and those that options stand for.
@@ -425,7 +429,7 @@ class HttpApi:
             simple = type(name) is str and name.islower() and name not in _LOOKED_AT
             if not simple and type(headers) is dict:
                 # A name may come in two spellings: all but two that are added here are in lower case.
-                headers = urllib3.HTTPHeaderDict(headers)
+                headers = http_stack.urllib3.HTTPHeaderDict(headers)
                 check_framing(theirs, size)
             headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         for option, header, text in self._flags:
@@ -461,7 +465,7 @@ def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) 
     error = exc.from_response(resp, answer, reqid=reqid)
     error.reqid, error.service = reqid, service
     # All the headers take long to make, and no other is wanted.
-    is_lazy = type(resp) is LazyResponse
+    is_lazy = type(resp) is http_stack.LazyResponse
     asked = resp.header("retry-after") if is_lazy else getattr(resp, "headers", {}).get("Retry-After")
     if asked:
         error.retry_after = seconds_asked(asked)

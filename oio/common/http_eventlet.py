@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from oio.common import green
+from oio.common import green, http_keepalive
 from oio.common.http_heads import request_head
-from oio.common.http_keepalive import ConnectionPool, shutdown_and_close
+from oio.common.http_keepalive import shutdown_and_close
 from oio.common.interruptions import interruption, reraise_interruption
 
 if TYPE_CHECKING:
@@ -128,9 +128,7 @@ class Rest(tuple[Any, ...]):
 
 
 #: The pool behind :func:`http_connect`.
-POOL = ConnectionPool()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOL.forget)
+POOL = http_keepalive.POOL
 
 
 class DeadConnection(ConnectionError):

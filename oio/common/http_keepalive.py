@@ -6,7 +6,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
-import socket as _native_socket
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterable
@@ -32,12 +31,14 @@ def shutdown_and_close(sock: Any, pid: int | None = None) -> None:
 
     :param pid: process that uses it; the children that it has forked close their copy, and no more
     """
+    from socket import SHUT_RDWR
+
     if sock is None:
         return
     if pid is None or pid == os.getpid():
         # It may be closed already, or never have been connected.
         with contextlib.suppress(OSError):
-            sock.shutdown(_native_socket.SHUT_RDWR)
+            sock.shutdown(SHUT_RDWR)
     with contextlib.suppress(OSError):
         sock.close()
 
@@ -232,3 +233,9 @@ class ConnectionPool:
         for queue in left.values():
             for connection, _ in queue:
                 connection.close()
+
+
+#: That of the process.
+POOL = ConnectionPool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=POOL.forget)

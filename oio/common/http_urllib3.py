@@ -21,6 +21,7 @@ from urllib3._collections import RecentlyUsedContainer
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.arguments import WrongType
+from oio.common.constants import MAX_ANSWER_SIZE, URLLIB3_POOLMANAGER_KWARGS
 from oio.common.easy_value import float_value, int_value
 from oio.common.http_heads import is_target
 from oio.common.http_lazy import LazyResponse
@@ -50,8 +51,6 @@ __all__ = [
     "urllib3",
 ]
 
-MAX_ANSWER_SIZE = 64 << 20
-"""Bytes of the largest answer that is taken, unless an option says otherwise."""
 DEFAULT_POOLSIZE = 32
 DEFAULT_RETRIES = 0
 DEFAULT_BACKOFF = 0
@@ -76,17 +75,6 @@ _OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", *UNREAD})
 _AFTER_SCHEME = len("https://")
 #: Scheme and netloc of a URL that pools are remembered by.
 _PLAIN_ORIGIN = re.compile(r'https?://[!"$-.0->@-~]+')
-#: Options of :func:`get_pool_manager`, which clients take from their own keyword arguments.
-URLLIB3_POOLMANAGER_KWARGS = (
-    "pool_connections",
-    "pool_maxsize",
-    "max_retries",
-    "backoff_factor",
-    "socket_options",
-    "source_address",
-    "cert_reqs",
-    "ca_certs",
-)
 
 
 class _GreenRetry(urllib3.Retry):

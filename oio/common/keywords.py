@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.common.perfdata import Perfdata
     from oio.common.retry import Retry
+    from oio.common.shared_pool import SharedPool
 
 
 class _Defaults(TypedDict, total=False):
@@ -111,7 +112,7 @@ class HttpOptions(_Defaults, total=False):
 class ServiceOptions(HttpOptions, total=False):
     """Options of the constructors of the clients of one kind of service."""
 
-    pool_manager: urllib3.PoolManager | None
+    pool_manager: urllib3.PoolManager | SharedPool | None
     """Connections shared with other clients, instead of options to make them."""
     connection: str
     """``keep-alive`` or ``close``"""

@@ -8,10 +8,9 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from oio.common import green
+from oio.common import green, http_stack
 from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.easy_value import int_value
 from oio.common.exceptions import (
@@ -21,7 +20,6 @@ from oio.common.exceptions import (
     ServiceBusy,
     StatusMessageException,
 )
-from oio.common.http_urllib3 import is_untrusted
 from oio.common.limits import Limits
 
 _T = TypeVar("_T")
@@ -126,7 +124,7 @@ class Retry:
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether a failure is worth another attempt."""
         if isinstance(error, self.on):
-            return not (isinstance(error, self.final) or is_untrusted(error))
+            return not (isinstance(error, self.final) or http_stack.is_untrusted(error))
         return isinstance(error, StatusMessageException) and error.http_status in self.statuses
 
     def pause(self, attempt: int, error: BaseException | None = None) -> float:
@@ -164,6 +162,8 @@ def seconds_asked(retry_after: object) -> float | None:
         return float(text)
     if not text:
         return None
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import http.client
 import io
 import os
 import stat
@@ -100,9 +99,9 @@ def _died_of_stop(err: BaseException) -> bool:
 
 def _is_cut_short(err: BaseException) -> bool:
     """Whether an HTTP response ended before its end; urllib3 tells it by a cause."""
-    return isinstance(err, http.client.IncompleteRead) or isinstance(
-        err.__cause__, http.client.IncompleteRead
-    )
+    from http.client import IncompleteRead
+
+    return isinstance(err, IncompleteRead) or isinstance(err.__cause__, IncompleteRead)
 
 
 def failure_of(err: BaseException) -> exc.OioException | None:
@@ -477,12 +476,14 @@ def _left_over(source: Any, before: object, given: int) -> int:
     :param before: its ``length`` at the beginning
     :param given: bytes that came
     """
+    from http.client import HTTPResponse
+
     raw = _raw(source)
     left = getattr(raw, "length_remaining", None)
     if type(left) is not int:
         left = getattr(raw, "length", None)
         counts_down = type(before) is int and type(left) is int and before - left == given > 0
-        if not counts_down and not isinstance(raw, http.client.HTTPResponse):
+        if not counts_down and not isinstance(raw, HTTPResponse):
             # The length of something else.
             return 0
     return left if type(left) is int and left > 0 else 0

@@ -125,7 +125,7 @@ class ConscienceClient(ProxyClient):
 
     def __init__(self, conf: JsonObject, **kwargs: Unpack[ProxyOptions]) -> None:
         super().__init__(conf, request_prefix="/conscience", **kwargs)
-        kwargs["pool_manager"] = self.pool_manager
+        kwargs["pool_manager"] = self._connections
         self.lb = LbClient(conf, **kwargs)
         self._addresses: dict[tuple[str, str], tuple[str, float]] = {}
 

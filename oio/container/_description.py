@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from oio.common import exceptions as exc
+from oio.common import http_stack
 from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, is_truncated, unexpected
 from oio.common.constants import LIST_TRUNCATED_HEADER, SHARD_HEADER
-from oio.common.http_urllib3 import is_made_up
 from oio.container._metadata import check_chunks, description_of, faithful_description
 from oio.container._requests import ContentRequests, container_params, content_params, property_names
 
@@ -132,7 +132,7 @@ class DescriptionRoutes(ContentRequests):
         meta = description_of(resp, self.proxy_netloc)
         try:
             known = self._expect(resp, body)
-            if known or not is_made_up(resp):
+            if known or not http_stack.is_made_up(resp):
                 meta["properties"] = dict(known["properties"])
         except ANSWER_ERRORS as err:
             raise unexpected(err, self.proxy_netloc) from err

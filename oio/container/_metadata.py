@@ -10,11 +10,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from oio.common import exceptions as exc
+from oio.common import http_stack
 from oio.common.answers import JsonObject
 from oio.common.chunks import ChunkDict
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
-from oio.common.http_heads import HTTPResponse, index_of
-from oio.common.http_urllib3 import is_made_up
 
 CONTENT_HEADER_PREFIX = OBJECT_METADATA_PREFIX
 SYSMETA_KEYS = OBJECT_METADATA_KEYS
@@ -64,13 +63,17 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     >>> extract_content_headers_meta({"X-Oio-Content-Meta-Mime-Type": "text/plain"})
     {'properties': {}, 'mime_type': 'text/plain'}
     """
-    return _described(index_of(headers.items()))[0]
+    return _described(http_stack.index_of(headers.items()))[0]
 
 
 def headers_of(resp: Any) -> dict[str, list[str]]:
     """Lower-case name of each header of a response -> its name as it came first, and all its values."""
     answer = getattr(resp, "_original_response", None)
-    return answer.index if isinstance(answer, HTTPResponse) else index_of(resp.headers.items())
+    return (
+        answer.index
+        if isinstance(answer, http_stack.HTTPResponse)
+        else http_stack.index_of(resp.headers.items())
+    )
 
 
 def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
@@ -107,7 +110,7 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
     """
     meta, _ = _described(headers_of(resp))
     wanted = _OF_ALL if meta.get("deleted", "").lower() == "true" else _OF_OBJECTS
-    if not meta.keys() >= wanted and not is_made_up(resp):
+    if not meta.keys() >= wanted and not http_stack.is_made_up(resp):
         missing = ", ".join(sorted(wanted - meta.keys()))
         raise exc.OioProtocolError(f"answer has no {missing} of the object", service=service)
     return meta
@@ -123,14 +126,14 @@ def faithful_description(resp: Any) -> JsonObject | None:
     :returns: None when the headers may describe something else than the object and its properties
     """
     original = getattr(resp, "_original_response", None)
-    if isinstance(original, HTTPResponse):
+    if isinstance(original, http_stack.HTTPResponse):
         is_broken, index = original.head_is_broken, original.index
-    elif is_made_up(resp):
+    elif http_stack.is_made_up(resp):
         return _described(headers_of(resp))[0]
     else:
         message = getattr(original, "msg", None)
         is_broken = message is not None and (message.defects or message.get_payload())
-        index = index_of(resp.headers.items())
+        index = http_stack.index_of(resp.headers.items())
     if is_broken:
         return None
     meta, is_clear = _described(index)

@@ -54,7 +54,7 @@ class VolumeRoutes(HttpApi):
             "endpoint": endpoint,
             "logger": logger,
             "request_attempts": request_attempts,
-            "pool_manager": self.pool_manager,
+            "pool_manager": self._connections,
         }
         self.directory = DirectoryClient(conf, **shared)
         self.conscience = ConscienceClient(conf, **shared)

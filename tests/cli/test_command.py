@@ -495,7 +495,9 @@ sys.exit(main(sys.argv[2:]))
     ],
 )
 def test_ctrl_c_while_the_command_starts_ends_it_without_a_word(module, line):
-    names = ["--oio-ns", "NS", "--oio-account", "a"] if line == "container list" else []
+    # What requests need is imported by the first one.
+    given = ["--oio-ns", "NS", "--oio-account", "a", "--oio-proxy", "127.0.0.1:1"]
+    names = given if line == "container list" else []
     command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, *line.split(), *names]
     ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

@@ -10,15 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from oio.api._data.ownership import is_owned
 from oio.blob.connect import OWN_THREAD_CANDIDATES, reraise_foreign
 from oio.blob.events import report_failure
 from oio.blob.quorum import check_quorum
 from oio.common import exceptions as exc
-from oio.common import green
+from oio.common import green, http_stack
 from oio.common.chunks import Chunk, Outcome
 from oio.common.constants import STRLEN_CHUNKID
-from oio.common.fullpath import decode_fullpath
-from oio.common.http_urllib3 import nothing_was_sent
 from oio.common.interruptions import reraise_interruption
 from oio.common.utils import compute_chunk_id
 
@@ -199,7 +198,7 @@ class MetachunkLinker:
             error, maybe_stored = err, err.__cause__ is not None
         except exc.OioException as err:
             reraise_foreign(err)
-            error, maybe_stored = err, not nothing_was_sent(err)
+            error, maybe_stored = err, not http_stack.nothing_was_sent(err)
         except OWN_THREAD_CANDIDATES as err:
             reraise_foreign(err)
             error = err
@@ -207,18 +206,6 @@ class MetachunkLinker:
             self.outcomes[index] = Outcome(link, maybe_stored=True)
             return
         self.outcomes[index] = Outcome(link, error, maybe_stored)
-
-
-def is_owned(blob: BlobClient, owner: str, chunk: Chunk, options: Options) -> bool:
-    """Ask the server of a chunk whether it is of an object.
-
-    :param owner: full path of the object
-    :raises NotFound: there is no such chunk
-    :raises OioException: its server does not answer, or refuses
-    :raises KeyError: or ValueError, when it does not tell
-    """
-    known = blob.chunk_head(chunk.address, options=options)
-    return decode_fullpath(known["full_path"]) == decode_fullpath(owner)
 
 
 def with_id(target: Chunk, chunk_id: str) -> Chunk:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import IO, Protocol
@@ -280,8 +279,10 @@ class _Spool:
     """Bytes of a metachunk that are held until they are verified, on disk when they are many."""
 
     def __init__(self, size: int, in_memory: int) -> None:
+        from tempfile import SpooledTemporaryFile
+
         self._size = size
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
+        self._file: IO[bytes] = SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
 
     @contextlib.contextmanager
     def _using_disk(self) -> Iterator[None]:

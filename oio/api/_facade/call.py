@@ -18,7 +18,7 @@ from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.exceptions import NoSuchContainer, NoSuchObject, NotFound, OioException, UnknownOption
 from oio.common.hedging import Hedging
-from oio.common.http_eventlet import POOL
+from oio.common.http_keepalive import POOL
 from oio.common.not_found import raise_if_no_account, raise_if_no_container, raise_if_no_object
 from oio.common.options import KNOWN_NAMES, Options
 from oio.common.utils import warn_caller

@@ -17,11 +17,11 @@ from oio.api._facade.argument_checks import (
     check_version,
 )
 from oio.b2.errors import is_in_clear
+from oio.common import http_stack
 from oio.common.arguments import WrongType, WrongValue, check_flag, is_framing, shorten, wrong_type
 from oio.common.checksums import BLAKE3, MD5, new_checksum
 from oio.common.constants import TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
-from oio.common.http_urllib3 import urllib3
 from oio.common.limits import check_seconds
 from oio.common.options import Check, KeyFile
 from oio.common.retry import check_retry
@@ -59,7 +59,7 @@ def check_limit_of_time(name: str, value: Any) -> Any:
 
     :param value: may be text; for ``timeout``, also one of urllib3
     """
-    if name == "timeout" and isinstance(value, urllib3.Timeout):
+    if name == "timeout" and isinstance(value, http_stack.urllib3.Timeout):
         return value
     return check_seconds(name, value, may_be_zero=name in _MAY_BE_ZERO)
 

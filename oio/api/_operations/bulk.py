@@ -9,7 +9,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
-from oio.blob.connect import OWN_THREAD_CANDIDATES, reraise_foreign
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import reading_answer
@@ -74,6 +73,8 @@ def in_parallel(action: Callable[[_T], _R], items: Iterable[_T], width: int) -> 
     work = list(items)
     if len(work) < 2:
         return [action(item) for item in work]
+    from oio.blob.connect import OWN_THREAD_CANDIDATES, reraise_foreign
+
     errors: list[BaseException] = []
 
     def act(item: _T) -> _R | None:

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oio.common import exceptions as exc
+from oio.common import http_stack
 from oio.common.cache import forget_object
-from oio.common.http_urllib3 import nothing_was_sent
 
 if TYPE_CHECKING:
     from oio.api._operations.orphan_files import OrphanFiles
@@ -119,7 +119,7 @@ class Commit:
 
 def is_definitive(err: exc.OioException) -> bool:
     """Tell whether a failed change, sent once, is certain to leave nothing: refused, or never sent."""
-    if isinstance(err, exc.DeadlineReached) or nothing_was_sent(err):
+    if isinstance(err, exc.DeadlineReached) or http_stack.nothing_was_sent(err):
         return True
     if not isinstance(err, exc.StatusMessageException):
         return False

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from oio.api._data.links import is_owned
+from oio.api._data.ownership import is_owned
 from oio.api._data.strategies import strategy_for
 from oio.api._operations.commit import Commit, Product, Target
 from oio.api._operations.upload import Upload

@@ -9,68 +9,74 @@ host, such as those of gevent and of SQLAlchemy, can wait on a hub of ours, whic
 The timeouts of this package are green: they are raised in the middle of whatever the green thread does, and
 they derive from BaseException. They never leave the public API: the code that sets one converts it to an
 exception of the library.
+
+Eventlet takes longer to import than all the rest of a client: it is imported when a name of this package is
+first used.
 """
 
 from __future__ import annotations
 
-import datetime
+import os
+import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oio.common.green._imported import (
-    Empty,
-    Event,
-    Full,
-    GreenletExit,
-    GreenPile,
-    GreenPool,
-    LifoQueue,
-    Queue,
-    Semaphore,
-    Timeout,
-    eventlet,
-    eventlet_hubs,
-    getcurrent,
-    greenthread,
-    load_threading,
-    patcher,
-    socket,
-    threads_are_green,
-)
-from oio.common.green._limits import (
-    ChunkReadTimeout,
-    ChunkWriteTimeout,
-    ConnectionTimeout,
-    Insistence,
-    Interrupted,
-    Interruption,
-    OioTimeout,
-    SourceReadTimeout,
-)
-from oio.common.green._network import (
-    HTTPConnection,
-    HTTPSConnection,
-    create_connection,
-    create_ssl_context,
-    is_readable,
-    readable,
-    wait_any,
-    wait_readable,
-)
-from oio.common.green._threads import (
-    ContextPool,
-    LightQueue,
-    Lock,
-    NativeThread,
-    RLock,
-    ensure_hub,
-    eventlet_yield,
-    get_hub,
-    ratelimit,
-    sleep,
-    threading_here,
-)
-from oio.common.http_heads import HTTPResponse
+if TYPE_CHECKING:
+    import datetime
+
+    from oio.common.green._imported import (
+        Empty,
+        Event,
+        Full,
+        GreenletExit,
+        GreenPile,
+        GreenPool,
+        LifoQueue,
+        Queue,
+        Semaphore,
+        Timeout,
+        eventlet,
+        eventlet_hubs,
+        getcurrent,
+        greenthread,
+        patcher,
+        socket,
+        threads_are_green,
+    )
+    from oio.common.green._limits import (
+        ChunkReadTimeout,
+        ChunkWriteTimeout,
+        ConnectionTimeout,
+        Insistence,
+        Interrupted,
+        Interruption,
+        OioTimeout,
+        SourceReadTimeout,
+    )
+    from oio.common.green._network import (
+        HTTPConnection,
+        HTTPSConnection,
+        create_connection,
+        create_ssl_context,
+        is_readable,
+        readable,
+        wait_any,
+        wait_readable,
+    )
+    from oio.common.green._threads import (
+        ContextPool,
+        LightQueue,
+        Lock,
+        NativeThread,
+        RLock,
+        ensure_hub,
+        eventlet_yield,
+        get_hub,
+        ratelimit,
+        sleep,
+        threading_here,
+    )
+    from oio.common.http_heads import HTTPResponse
 
 __all__ = [
     "ChunkReadTimeout",
@@ -125,6 +131,43 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "threading":
-        return load_threading()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with LOADING:
+        if name == "threading":
+            return _find("load_threading")()
+        value = globals()[name] = _find(name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _find(name: str) -> Any:
+    import datetime
+
+    from oio.common.green import _imported, _limits, _network, _threads
+
+    # Ours first: a class may have the name of the one of eventlet that it derives from.
+    homes = vars(_network), vars(_limits), vars(_threads), vars(_imported), {"datetime": datetime}
+    return next(home[name] for home in homes if name in home)
+
+
+# Clients have locks from the beginning. Those of a host that may have patched them are not the real ones.
+if "eventlet" in sys.modules or "gevent" in sys.modules:
+    Lock, RLock = _find("Lock"), _find("RLock")
+else:
+    from threading import Lock, RLock
+
+LOADING = RLock()
+"""Held during imports that any call may be the first to need, in any thread.
+
+What is imported then must not use names of this package at its top level: each of two threads could wait for
+what the other one imports.
+"""
+if hasattr(os, "register_at_fork"):
+    # A child could neither end nor begin again what another thread was importing.
+    os.register_at_fork(
+        before=LOADING.acquire, after_in_parent=LOADING.release, after_in_child=LOADING.release
+    )

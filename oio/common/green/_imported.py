@@ -8,7 +8,6 @@ import contextlib
 import importlib
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -50,9 +49,10 @@ def _in_own_thread(load: Callable[[], Any]) -> Any:
     """Import a module that makes a copy of `threading`, in an OS thread that nobody joins.
 
     The copy takes the thread that imports it for the main one, and with it the lock that tells of its end:
-    whoever joined that thread would wait for ever. Nobody joins the main one; green threads end otherwise.
+    whoever joined that thread would wait for ever. Nobody joins the main one, but handlers of signals raise
+    there, and once interrupted, some packages cannot be imported any more. Green threads end otherwise.
     """
-    if threading.get_ident() == threading.main_thread().ident or _is_patched_by_gevent("threading"):
+    if _is_patched_by_gevent("threading"):
         return load()
     done = _thread.allocate_lock()
     results: list[Any] = []
@@ -67,8 +67,20 @@ def _in_own_thread(load: Callable[[], Any]) -> Any:
             done.release()
 
     done.acquire()
-    _thread.start_new_thread(work, ())
-    done.acquire()
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:
+        # There are too many, or the interpreter is about to end.
+        return load()
+    interruption: BaseException | None = None
+    # One may also strike when the lock was just acquired.
+    while not (results or errors):
+        try:
+            done.acquire()
+        except BaseException as err:  # noqa: BLE001 - a signal handler's, raised when the other thread is done.
+            interruption = err
+    if interruption is not None:
+        raise interruption
     if errors:
         raise errors[0]
     return results[0]

@@ -33,8 +33,8 @@ def pipe_blocks(descriptor):
         yield block
 
 
-def main():
-    with make_api() as api:
+def main(made=None):
+    with made or make_api() as api:
         round_trip(api, "outside")
         names = [f"greenlet-{number}" for number in range(8)]
         jobs = [gevent.spawn(store, api, name) for name in names]

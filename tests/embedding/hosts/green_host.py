@@ -7,7 +7,7 @@ from common import assert_nothing_left, check, make_api, round_trip
 from oio.common import exceptions as exc
 
 
-def main():
+def main(made=None):
     ticks = 0
 
     def tick():
@@ -17,7 +17,7 @@ def main():
             eventlet.sleep(0)
 
     ticker = eventlet.spawn(tick)
-    with make_api() as api:
+    with made or make_api() as api:
         pool = eventlet.GreenPool(16)
         for _ in pool.imap(lambda number: round_trip(api, f"green-{number}"), range(24)):
             pass

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What requests stand on: urllib3 and pools over it, imported when a name of this module is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oio.common import green
+
+if TYPE_CHECKING:
+    import urllib3
+
+    from oio.common.http_heads import HTTPResponse, index_of
+    from oio.common.http_lazy import LazyResponse
+    from oio.common.http_pools import RequestTimeout, tls_context
+    from oio.common.http_urllib3 import (
+        UNREAD,
+        get_pool_manager,
+        is_made_up,
+        is_page,
+        is_untrusted,
+        nothing_was_sent,
+        oio_exception_from_httperror,
+        read_whole,
+        refuse_to_pickle,
+    )
+
+__all__ = [
+    "UNREAD",
+    "HTTPResponse",
+    "LazyResponse",
+    "RequestTimeout",
+    "get_pool_manager",
+    "index_of",
+    "is_made_up",
+    "is_page",
+    "is_untrusted",
+    "nothing_was_sent",
+    "oio_exception_from_httperror",
+    "read_whole",
+    "refuse_to_pickle",
+    "tls_context",
+    "urllib3",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # These use no name of `green` at their top level, see there.
+    with green.LOADING:
+        from oio.common import http_heads, http_pools, http_urllib3
+    homes = vars(http_urllib3), vars(http_pools), vars(http_heads)
+    value = globals()[name] = next(home[name] for home in homes if name in home)
+    return value
