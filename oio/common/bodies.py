@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 from oio.common.json import json as jsonlib
 from oio.common.utils import PLAIN
 
-_scan: Any = jsonlib.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_DECODER = jsonlib.JSONDecoder()
 _LONGEST_KEPT = 128
 """Characters of the longest parameter that is remembered as it is written in a query."""
 
@@ -56,10 +56,10 @@ def decode_body(raw: bytes) -> Any:
     try:
         # Most often UTF-8: the standard function looks for other encodings first.
         text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
-        answer, end = _scan(text, 0)
+        answer, end = _DECODER.raw_decode(text)
         if end == len(text):
             return answer
-    except (StopIteration, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         pass
     try:
         # A byte order mark, or another encoding.
