@@ -136,12 +136,12 @@ class DeadConnection(ConnectionError):
 
 
 SENDING = "sending"
-"""Attribute ``doing`` of an exception that came after the connection was made."""
+"""Value of the attribute ``doing`` of an exception that came after the connection was made."""
 
 
 def _note_sending(err: BaseException) -> None:
     if isinstance(err, (OSError, green.OioTimeout)):
-        vars(err)["doing"] = SENDING
+        err.doing = SENDING  # type: ignore[union-attr]
 
 
 class EarlyAnswer(ConnectionError):

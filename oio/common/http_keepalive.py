@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     Idle: TypeAlias = dict[Hashable, list[tuple[HTTPConnection, float]]]
     """Idle connections by key, each with the time at which it became idle (seconds of the clock).
 
-    Most of the lists have one element: deques would take ten times the memory."""
+    Most of the lists have one element: deques would take ten times the memory.
+    """
 
 #: Bounds of the number of idle connections and of their age in seconds: a rawx keeps them for an hour.
 MAX_IDLE = 256

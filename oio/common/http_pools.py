@@ -30,6 +30,8 @@ from oio.common.http_heads import HTTPResponse, check_name, host_of, request_hea
 from oio.common.http_lazy import LazyResponse
 
 _URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
+_LARGE = 65536
+"""Bytes above which a copy of the body behind the head costs more than a system call of its own."""
 _PAUSE = 0.01
 """Seconds between two looks for a free connection, which any OS thread may put back."""
 
@@ -171,6 +173,9 @@ class _GreenHTTPConnection(HTTPConnection):
             head = request_head(method, url, self.host_header, pairs)
             if body and self._has_plain_socket:
                 self.sock.send_together(head, body)
+            elif body and len(body) > _LARGE:
+                self.sock.sendall(head)
+                self.sock.sendall(body)
             else:
                 self.sock.sendall(head + body if body else head)
         except green.OioTimeout as err:

@@ -20,7 +20,7 @@ from oio.common import exceptions as exc
 from oio.common.chunks import Chunk, Outcome, late
 from oio.common.http_eventlet import POOL
 from oio.common.http_urllib3 import SafePoolManager, get_pool_manager
-from oio.common.limits import Limits
+from oio.common.limits import CLEANING_TIMEOUT, Limits
 from oio.common.options import Options
 from tests.kit.chunkdata import ID
 from tests.kit.fakes import SYSMETA
@@ -181,6 +181,42 @@ def test_chunk_that_may_come_late_is_looked_for_once_more(is_late, deadline):
         stores = SimpleNamespace(blob_client=client, logger=logging.getLogger(__name__))
         delete_chunks(stores, [chunk], "AB" * 32, Options(limits=limits), {chunk.url} if is_late else ())
     assert heads == [f"DELETE /{ID}"] * (2 if is_late else 1)
+
+
+@pytest.mark.pitfall("S6")
+@pytest.mark.parametrize("status", [403, 503])
+@pytest.mark.parametrize("fails", [True, False], ids=["look at the owner", "deletion"])
+def test_deletion_is_repeated_when_a_server_has_failed_before_it_or_at_it(status, fails):
+    looks = 0
+
+    def is_ours(_chunk: Chunk, _options: Options) -> bool:
+        nonlocal looks
+        looks += 1
+        if fails and looks == 1:
+            raise exc.from_status(status, "no")
+        return True
+
+    heads, rawx = deleting(*[204] if fails else [status, 204])
+    with rawx as server, BlobClient() as client:
+        chunk = Chunk.of({"url": f"http://{server.address}/{ID}"})
+        stores = SimpleNamespace(blob_client=client, logger=logging.getLogger(__name__))
+        delete_chunks(stores, [chunk], "AB" * 32, Options(), is_ours=is_ours)
+    assert looks == (2 if status == 503 else 1)
+    assert len(heads) == (not fails) + (status == 503)
+
+
+@pytest.mark.pitfall("S6")
+def test_second_deletion_has_a_limit_without_any():
+    limits = []
+
+    def is_ours(_chunk: Chunk, options: Options) -> bool:
+        limits.append(options.limits.left())
+        raise exc.ServiceBusy(503, None, "busy")
+
+    stores = SimpleNamespace(blob_client=None, logger=logging.getLogger(__name__))
+    delete_chunks(stores, [Chunk.of({"url": f"http://h/{ID}"})], "AB" * 32, Options(), is_ours=is_ours)
+    assert limits[0] is None
+    assert limits[1] <= CLEANING_TIMEOUT
 
 
 @pytest.mark.pitfall("S6")

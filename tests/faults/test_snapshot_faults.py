@@ -593,6 +593,24 @@ def test_container_that_somebody_makes_in_the_place_of_a_removed_snapshot_stays(
     _assert_source_is_well(api)
 
 
+@pytest.mark.pitfall(31, 97)
+def test_copy_whose_source_is_gone_keeps_the_links_it_names(namespace, api, other, before, caplog):
+    destroy = api.container.container_delete
+
+    def lose_the_request(*args: Any, **kwargs: Any) -> Any:
+        other.container_delete(*SOURCE, force=True)
+        api.container.container_delete = destroy
+        raise exc.OioNetworkException("the request was lost")
+
+    api.container.container_delete = lose_the_request
+    with namespace.faults(refusal("container/touch", 403, 403)), pytest.raises(exc.Forbidden):
+        take(api)
+    named = {place for name in NAMES for place in chunks_listed(other, Target(*SNAPSHOT, name))}
+    assert named
+    assert named <= chunks_on_disk(namespace)
+    assert "Destroy it with container_delete(force=True)" in caplog.text
+
+
 @pytest.mark.pitfall(31)
 def test_trouble_with_the_directory_is_logged(namespace, api, before, caplog):
     faults = [refusal("reference/destroy"), refusal("container/touch", 403, 403)]

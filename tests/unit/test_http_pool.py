@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 import threading
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from oio.common.http_urllib3 import (
     urllib3,
 )
 from tests.kit.scripted import Peer, Script, serving
+from tests.kit.tls import CERTIFICATE, speak_tls
 
 MaxRetryError = urllib3.exceptions.MaxRetryError
 REQUEST_ID = "0123456789ABCDEF"
@@ -464,6 +466,38 @@ def test_body_of_any_size_is_sent_whole(size):
             assert read_whole("POST", answer, 1000) == hashlib.sha256(body).digest()
         assert server.connections == 1
         manager.clear()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_large_body_is_sent_without_a_copy(scheme):
+    size = 8 << 20
+
+    def script(peer: Peer) -> None:
+        with speak_tls(peer) if scheme == "https" else contextlib.nullcontext():
+            while peer.read_head():
+                left = size
+                while left > 0:
+                    left -= len(peer.read(min(left, 65536)))
+                peer.answer(200)
+
+    body = bytes(size)
+    manager = get_pool_manager(ca_certs=CERTIFICATE)
+    with serving(script) as server:
+        url = f"{scheme}://{server.address}/route"
+
+        def post() -> None:
+            answer = manager.request("POST", url, headers={}, **{**UNREAD, "body": body})
+            assert read_whole("POST", answer, 1000) == b""
+
+        post()
+        tracemalloc.start()
+        try:
+            post()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            manager.clear()
+    assert peak < size // 4
 
 
 def test_answer_of_a_kept_connection_can_be_read_twice():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk
 from oio.common.interruptions import reraise_interruption
+from oio.common.limits import CLEANING_TIMEOUT
 
 if TYPE_CHECKING:
     from oio.api._data.inspection import Expected, Findings
@@ -55,12 +57,19 @@ def delete_chunks(
     options = options.for_cleaning()
 
     def delete(some: list[Chunk]) -> list[Chunk]:
+        """Delete some; returns those whose deletion is worth another attempt."""
         if is_ours is None:
-            return _delete(stores, some, cid, options, late)
-        green.ensure_hub()
-        with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
-            threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, late, is_ours) for chunk in some]
-            return [chunk for thread in threads for chunk in thread.wait()]
+            failed = _delete(stores, some, cid, options)
+        else:
+            green.ensure_hub()
+            with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
+                threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, is_ours) for chunk in some]
+                failed = [failure for thread in threads for failure in thread.wait()]
+        return [
+            chunk
+            for chunk, status in failed
+            if status >= _SERVER_ERROR or (status == _NOT_FOUND and chunk.url in late)
+        ]
 
     with green.Insistence():
         # A late server may be late again, and use up the time for cleaning: the others come first.
@@ -70,33 +79,35 @@ def delete_chunks(
         if again and (left is None or left > _PAUSE):
             green.ensure_hub()
             green.sleep(_PAUSE)
+            if left is None:
+                options = replace(options, limits=options.limits.at_most(CLEANING_TIMEOUT))
             delete(again)
 
 
 def _delete_ours(
-    stores: Stores, chunk: Chunk, cid: str, options: Options, late: Container[str], is_ours: OwnerCheck
-) -> list[Chunk]:
+    stores: Stores, chunk: Chunk, cid: str, options: Options, is_ours: OwnerCheck
+) -> list[tuple[Chunk, int]]:
     """Delete a chunk right after a look at it, for a DELETE has no condition; see :func:`_delete`."""
     try:
         if not is_ours(chunk, options):
             return []
     except exc.NotFound:
-        return [chunk] if chunk.url in late else []
+        return [(chunk, _NOT_FOUND)]
     except (exc.OioException, KeyError, ValueError) as err:
         reraise_interruption(err)
+        cause: BaseException = err
         if isinstance(err, OwnerUnknown):
-            event = report_failure(options, "GET", chunk, err.__cause__, proxy=err.service or "")
+            cause = err.__cause__ or err
+            event = report_failure(options, "GET", chunk, cause, proxy=err.service or "")
         else:
             event = report_failure(options, "HEAD", chunk, err)
         stores.logger.warning("Chunk %s may be left: %s", chunk.url, err, extra=event.fields())
-        return []
-    return _delete(stores, [chunk], cid, options, late)
+        return [(chunk, cause.http_status)] if isinstance(cause, exc.StatusMessageException) else []
+    return _delete(stores, [chunk], cid, options)
 
 
-def _delete(
-    stores: Stores, doomed: list[Chunk], cid: str, options: Options, late: Container[str]
-) -> list[Chunk]:
-    """Delete chunks; returns those whose deletion is worth another attempt."""
+def _delete(stores: Stores, doomed: list[Chunk], cid: str, options: Options) -> list[tuple[Chunk, int]]:
+    """Delete chunks; returns those that a server did not delete, with the status of its answer."""
     if not doomed:
         return []
     try:
@@ -105,20 +116,19 @@ def _delete(
     except exc.OioException as err:
         stores.logger.warning("Failed to delete %d chunks: %s", len(doomed), err)
         return []
-    again = []
+    failed = []
     for result in results:
         status = getattr(result, "status", None)
-        if status == _NOT_FOUND:
-            if result.chunk["url"] in late:
-                again.append(Chunk.of(result.chunk))
-        elif status != _NO_CONTENT:
-            if status and status >= _SERVER_ERROR:
-                again.append(Chunk.of(result.chunk))
-            error = f"HTTP {status}" if status else result
-            event = report_failure(options, "DELETE", Chunk.of(result.chunk), error)
+        if status == _NO_CONTENT:
+            continue
+        chunk = Chunk.of(result.chunk)
+        if status:
+            failed.append((chunk, status))
+        if status != _NOT_FOUND:
+            event = report_failure(options, "DELETE", chunk, f"HTTP {status}" if status else result)
             text = "Failed to delete chunk %s: %s"
-            stores.logger.warning(text, result.chunk["url"], status or result, extra=event.fields())
-    return again
+            stores.logger.warning(text, chunk.url, status or result, extra=event.fields())
+    return failed
 
 
 class ChunkServerStrategy(Strategy):

@@ -207,7 +207,8 @@ class Snapshot:
         """Remove the copy, which may not have been made, or may be somebody else's."""
         logger, name = self._services.logger, "/".join(self._copy)
         try:
-            ours = self._is_ours()
+            date = self._date(self._copy, self._options.for_cleaning())
+            ours = date is not None and date == self._date(self._source, self._source_options.for_cleaning())
         except exc.OioException as err:
             logger.warning("Failed to look for snapshot %s: %s", name, err)
             ours = False
@@ -215,11 +216,6 @@ class Snapshot:
             self._remove()
         else:
             logger.warning(_LEFT, name, "unknown whether it was made, or will be")
-
-    def _is_ours(self) -> bool:
-        """Tell whether the copy is there, and none that somebody else has made meanwhile."""
-        date = self._date(self._copy, self._options.for_cleaning())
-        return date is not None and date == self._date(self._source, self._source_options.for_cleaning())
 
     def _destroy(self) -> None:
         """Remove the copy without its objects: their chunks may be those of the source.
@@ -229,13 +225,15 @@ class Snapshot:
         delete = partial(self._client.container_delete, *self._copy, force=True)
         try:
             delete(options=self._options.for_cleaning())
-            return
         except exc.OioException as err:
             if is_definitive(err):
                 raise
-        # The answer was lost, or the request.
-        if self._is_ours():
-            delete(options=self._options.for_cleaning())
+            # The answer was lost, or the request. Somebody else may have made a container there meanwhile.
+            source = self._date(self._source, self._source_options.for_cleaning())
+            if source is None:
+                raise
+            if source == self._date(self._copy, self._options.for_cleaning()):
+                delete(options=self._options.for_cleaning())
 
     def _forget(self) -> None:
         """Remove the copy from the directory: a snapshot can only have a name that is not there."""

@@ -110,8 +110,8 @@ class Upload:
         writer = self._writer(source, preparer, meta, strategy)
         # Where IDs are computed, changes of an object to the same policy give its chunks the same IDs, and so
         # do creations of the same version. A new version has its own.
-        is_known = self.commit.change_policy or (self.existing is None and options.version is not None)
-        shared = is_known and preparer.has_computed_ids(cid)
+        may_collide = self.commit.change_policy or (self.existing is None and options.version is not None)
+        shared = may_collide and preparer.has_computed_ids(cid)
         # A lost answer may have been a refusal, and changes replace chunks that were stored, see `clear`.
         is_ours = partial(self._is_ours, meta["full_path"]) if shared else None
 

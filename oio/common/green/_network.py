@@ -97,13 +97,16 @@ class Socket(socket.socket):  # type: ignore[misc]
             sent += self.send(rest[sent:], flags)
 
     def send_together(self, head: bytes, body: bytes) -> None:
-        """Send two pieces in one write, most often without a copy."""
+        """Send two pieces in one write; the rest after a partial one is not copied."""
         try:
             sent = self.fd.sendmsg((head, body))
         except BlockingIOError:
             sent = 0
+        if sent < len(head):
+            self.sendall(head[sent:])
+            sent = len(head)
         if sent < len(head) + len(body):
-            self.sendall(memoryview(head + body)[sent:])
+            self.sendall(memoryview(body)[sent - len(head) :])
 
     def send_pieces(
         self, pieces: Iterable[Any], waiting: Callable[[int], contextlib.AbstractContextManager[object]]
