@@ -33,7 +33,7 @@ from oio.common.decorators import (
 from oio.common.hashing import WORKERS
 from oio.common.http_keepalive import POOL
 from oio.common.options import KNOWN_NAMES
-from oio.common.shared_pool import SharedPool
+from oio.common.shared_pool import LocklessProperty, SharedPool
 from oio.common.storage_functions import _sort_chunks
 from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
@@ -264,7 +264,7 @@ class ObjectStorageApi(
         self._owns_pool = True
         return SharedPool()
 
-    @cached_property
+    @LocklessProperty
     def _pool_manager(self) -> urllib3.PoolManager:
         return self._shared_pool.get()
 

@@ -33,7 +33,7 @@ from oio.common.interruptions import reraise_interruption
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_request
 from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
-from oio.common.shared_pool import SharedPool
+from oio.common.shared_pool import LocklessProperty, SharedPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,7 +147,7 @@ class HttpApi:
         self._on_event = kwargs.get("on_event")
         self._max_answer_size = int_value(kwargs.get("max_answer_size"), self._max_answer_size)
 
-    @functools.cached_property
+    @LocklessProperty
     def pool_manager(self) -> urllib3.PoolManager:
         """Connections to the service. Programs may replace it."""
         return self._pool.get() if isinstance(self._pool, SharedPool) else self._pool

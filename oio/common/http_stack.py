@@ -51,5 +51,6 @@ def __getattr__(name: str) -> Any:
     with green.LOADING:
         from oio.common import http_heads, http_pools, http_urllib3
     homes = vars(http_urllib3), vars(http_pools), vars(http_heads)
-    value = globals()[name] = next(home[name] for home in homes if name in home)
-    return value
+    # All at once: nobody may wait for the lock later, and hold another one that a fork copies.
+    globals().update({other: next(home[other] for home in homes if other in home) for other in __all__})
+    return globals()[name]

@@ -3,29 +3,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from oio.common import green, http_stack
+from oio.common import http_stack
 
 if TYPE_CHECKING:
     import urllib3
+
+_T = TypeVar("_T")
+
+
+class LocklessProperty(Generic[_T]):
+    """An attribute that is made when it is looked at, and may be replaced.
+
+    Before Python 3.12, ``functools.cached_property`` has a lock for all objects of a class. What is made here
+    may be the first to import what requests need: a fork would wait for that, and copy the lock.
+    """
+
+    def __init__(self, make: Callable[[Any], _T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, _kind: type | None = None) -> _T:
+        if owner is None:
+            return self  # type: ignore[return-value]
+        made: _T = vars(owner).setdefault(self._name, self._make(owner))
+        return made
+
+    if TYPE_CHECKING:
+
+        def __set__(self, owner: Any, value: _T) -> None: ...
 
 
 class SharedPool:
     """Stands for a pool with the usual options, until one of the clients that share it needs it."""
 
-    def __init__(self) -> None:
-        self._lock = green.Lock()
-        self._made: urllib3.PoolManager | None = None
+    _made: urllib3.PoolManager | None = None
 
     def get(self) -> urllib3.PoolManager:
         """Make the pool, once."""
-        # Nothing may be imported, nor waited for, while the lock is held.
-        make = http_stack.get_pool_manager
-        with self._lock:
-            if self._made is None:
-                self._made = make()
-            return self._made
+        if self._made is None:
+            # Two threads may make one each: the second one is dropped, with no connection.
+            vars(self).setdefault("_made", http_stack.get_pool_manager())
+        assert self._made is not None
+        return self._made
 
     def clear(self) -> None:
         """Close the idle connections, if there are any."""

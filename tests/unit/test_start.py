@@ -119,8 +119,12 @@ def test_first_call_in_a_child_process():
     assert run(_CLIENT, _CALL, _IN_A_CHILD, "in_a_child(); call()") == ["asked", "asked"]
 
 
+@pytest.mark.parametrize("first", ["", "from oio.common import green"], ids=["client", "before logging"])
+@pytest.mark.parametrize(
+    "need", ["http_stack.urllib3; green.sleep", "green.sleep; api.container.pool_manager"]
+)
 @pytest.mark.parametrize("module", ["eventlet", "urllib3"])
-def test_a_fork_waits_for_what_another_thread_imports(module):
+def test_a_fork_waits_for_what_another_thread_imports(module, need, first):
     program = f"""
 import threading, warnings
 from importlib.machinery import PathFinder
@@ -134,10 +138,9 @@ class Finder:
             spec.loader.exec_module = lambda made: (imports.set(), forks.wait(), run(made))
             return spec
 sys.meta_path.insert(0, Finder())
+from oio.common import green, http_stack
 def load():
-    oio.common.http_stack.urllib3
-    oio.common.green.sleep
-import oio.common.http_stack
+    {need}
 thread = threading.Thread(target=load)
 thread.start()
 imports.wait()
@@ -147,7 +150,7 @@ in_a_child()
 thread.join()
 call()
 """
-    assert run(_CLIENT, _CALL, _IN_A_CHILD, program) == ["asked", "asked"]
+    assert run(first, _CLIENT, _CALL, _IN_A_CHILD, program) == ["asked", "asked"]
 
 
 @pytest.mark.parametrize("module", ["asyncio.protocols", "eventlet.hubs", "urllib3.connection"])
@@ -208,3 +211,17 @@ print(*[type(make()).__module__ for make in (green.Lock, green.RLock)])
 def test_client_that_has_called_nothing_can_be_pickled():
     with oio.ObjectStorageApi("NS", endpoint="127.0.0.1:1") as api, pickle.loads(pickle.dumps(api)) as copy:
         assert copy.container.pool_manager is not api.container.pool_manager
+
+
+def test_programs_may_be_patched_by_eventlet_between_a_client_and_first_calls_in_all_kinds_of_threads():
+    program = """
+import warnings
+warnings.simplefilter("ignore")
+import eventlet
+eventlet.monkey_patch()
+from eventlet import tpool
+threads = [eventlet.spawn(tpool.execute, call) for _ in range(4)]
+threads += [eventlet.spawn(call) for _ in range(3)]
+for thread in threads: thread.wait()
+"""
+    assert run(_CLIENT, _CALL, program) == ["asked"] * 7

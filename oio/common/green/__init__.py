@@ -16,6 +16,7 @@ first used.
 
 from __future__ import annotations
 
+import logging as _logging  # noqa: F401 - before the hooks of this module, see below.
 import os
 import sys
 import time
@@ -136,8 +137,9 @@ def __getattr__(name: str) -> Any:
     with LOADING:
         if name == "threading":
             return _find("load_threading")()
-        value = globals()[name] = _find(name)
-    return value
+        # All at once: nobody may wait for the lock later, and hold another one that a fork copies.
+        globals().update({other: _find(other) for other in __all__ if other != "threading"})
+    return globals()[name]
 
 
 def __dir__() -> list[str]:
@@ -160,14 +162,15 @@ if "eventlet" in sys.modules or "gevent" in sys.modules:
 else:
     from threading import Lock, RLock
 
-LOADING = RLock()
+LOADING = Lock()
 """Held during imports that any call may be the first to need, in any thread.
 
-What is imported then must not use names of this package at its top level: each of two threads could wait for
-what the other one imports.
+What is imported then must not use names of this package at its top level: it would wait for itself. Eventlet
+makes the RLocks of a program green that patches it later, but not its Locks.
 """
 if hasattr(os, "register_at_fork"):
-    # A child could neither end nor begin again what another thread was importing.
+    # A child could neither end nor begin again what another thread was importing. A fork waits for that
+    # before it takes the locks of the modules imported above, since their hooks run later: logging has one.
     os.register_at_fork(
         before=LOADING.acquire, after_in_parent=LOADING.release, after_in_child=LOADING.release
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import encodings.idna  # noqa: F401 - imported when a name is looked up, where a fork does not wait for it.
 import errno
 import functools
 import http.client
