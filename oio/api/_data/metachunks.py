@@ -38,6 +38,7 @@ class MetachunkWriter(Protocol):
 Connections: TypeAlias = "Callable[[list[Chunk], list[Chunk]], Iterable[Callable[[], object]]]"
 
 
+# Frozen classes and named tuples take longer to make, see `Chunk`.
 @dataclass(slots=True)
 class Written:
     """Stored data of an object: chunks, number of bytes, and MD5 (hexadecimal)."""

@@ -32,6 +32,7 @@ class Target(NamedTuple):
     name: str
 
 
+# Frozen classes and named tuples take longer to make, see `Chunk`.
 @dataclass(slots=True)
 class Product:
     """Result of an upload, before its commit.
