@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
 import time
@@ -412,7 +411,7 @@ class HttpApi:
             raise exc.DeadlineReached(text, reqid=known, service=parts.netloc)
         return http_stack.RequestTimeout(*times)
 
-    @functools.cached_property
+    @LocklessProperty
     def _usual_timeout(self) -> urllib3.Timeout | None:
         """Time limits of the requests of calls that bring none; None when no time would be left."""
         times = NO_LIMITS.for_request(self._limits)

@@ -18,7 +18,8 @@ class LocklessProperty(Generic[_T]):
     """An attribute that is made when it is looked at, and may be replaced.
 
     Before Python 3.12, ``functools.cached_property`` has a lock for all objects of a class. What is made here
-    may be the first to import what requests need: a fork would wait for that, and copy the lock.
+    may be the first to import what requests need: a fork would wait for that, and copy it. Eventlet also
+    makes such locks green, and OS threads that all make their first calls would wait for them in vain.
     """
 
     def __init__(self, make: Callable[[Any], _T]) -> None:

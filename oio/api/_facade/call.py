@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oio.api._data.source import Source
@@ -21,6 +20,7 @@ from oio.common.hedging import Hedging
 from oio.common.http_keepalive import POOL
 from oio.common.not_found import raise_if_no_account, raise_if_no_container, raise_if_no_object
 from oio.common.options import KNOWN_NAMES, Options
+from oio.common.shared_pool import LocklessProperty
 from oio.common.utils import warn_caller
 
 if TYPE_CHECKING:
@@ -49,16 +49,16 @@ class ApiBase(Services):
     _defaults: tuple[dict[str, Any], Options] | None = None
     """Copy of `_global_kwargs`, and the options that were made of it."""
 
-    @cached_property
+    @LocklessProperty
     def _b2_clients(self) -> B2Clients:
         # Two threads may make one each: either authorises for itself, and nothing is lost.
         return B2Clients(ca_certs=self._ca_certs)
 
-    @cached_property
+    @LocklessProperty
     def _scores(self) -> Scores:
         return Scores(lambda: self._conscience, self._scores_delay, self.logger)
 
-    @cached_property
+    @LocklessProperty
     def _hedging(self) -> Hedging:
         return Hedging()
 
