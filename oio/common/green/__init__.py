@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import datetime
 
+    from oio.common.green._connections import HTTPConnection, HTTPSConnection
     from oio.common.green._imported import (
         Empty,
         Event,
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
         SourceReadTimeout,
     )
     from oio.common.green._network import (
-        HTTPConnection,
-        HTTPSConnection,
         create_connection,
         create_ssl_context,
         is_readable,
@@ -149,10 +148,11 @@ def __dir__() -> list[str]:
 def _find(name: str) -> Any:
     import datetime
 
-    from oio.common.green import _imported, _limits, _network, _threads
+    from oio.common.green import _connections, _imported, _limits, _network, _threads
 
     # Ours first: a class may have the name of the one of eventlet that it derives from.
-    homes = vars(_network), vars(_limits), vars(_threads), vars(_imported), {"datetime": datetime}
+    modules = _connections, _network, _limits, _threads, _imported
+    homes = *map(vars, modules), {"datetime": datetime}
     return next(home[name] for home in homes if name in home)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Green sockets, TLS and HTTP connections, built on those of the standard library."""
+"""Green sockets, with TLS and without, built on those of the standard library, and waits for them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import collections
 import contextlib
 import encodings.idna  # noqa: F401 - imported when a name is looked up, where a fork does not wait for it.
 import errno
-import functools
-import http.client
 import io
 import math
 import select as _select
@@ -20,7 +18,6 @@ from typing import Any
 
 from oio.common.green._imported import eventlet_hubs, getcurrent, green_ssl, patcher, socket
 from oio.common.green._threads import GuestHub, ensure_hub, get_hub, local, sleep
-from oio.common.http_heads import HTTPResponse, host_of
 from oio.common.interruptions import reraise_interruption
 
 # The real one, also in a host that has patched it.
@@ -341,11 +338,6 @@ def create_ssl_context(cafile: str | None = None, *, verify: bool = True) -> _ss
     return context
 
 
-@functools.cache
-def _default_ssl_context() -> _ssl.SSLContext:
-    return create_ssl_context()
-
-
 def is_readable(sock: Any) -> bool:
     """Whether a read would not block: there are data, or the stream has ended. Never switches."""
     if type(sock) is Socket and _poll is not None:
@@ -492,26 +484,3 @@ def wait_readable(descriptor: int, seconds: float) -> None:
     except RuntimeError:
         # Another green thread waits for the same descriptor.
         sleep(min(seconds, _BUSY_PAUSE))
-
-
-class HTTPConnection(http.client.HTTPConnection):
-    """The standard HTTP connection, over a green socket."""
-
-    response_class = HTTPResponse
-    host_header = functools.cached_property(host_of)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # http.client's own seam for the kind of socket.
-        self._create_connection = create_connection
-
-
-class HTTPSConnection(http.client.HTTPSConnection):
-    """The standard HTTPS connection, over a green socket; verifies the server by default."""
-
-    response_class = HTTPResponse
-    host_header = functools.cached_property(host_of)
-
-    def __init__(self, *args: Any, context: _ssl.SSLContext | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, context=context or _default_ssl_context(), **kwargs)
-        self._create_connection = create_connection
