@@ -6,11 +6,14 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import oio
-from oio.common import green
+from oio.common import green, http_stack
+from oio.common.http_api import HttpApi
+from oio.common.limits import NO_LIMITS
 
 _CLIENT = """
 import sys
@@ -211,6 +214,36 @@ print(*[type(make()).__module__ for make in (green.Lock, green.RLock)])
 def test_client_that_has_called_nothing_can_be_pickled():
     with oio.ObjectStorageApi("NS", endpoint="127.0.0.1:1") as api, pickle.loads(pickle.dumps(api)) as copy:
         assert copy.container.pool_manager is not api.container.pool_manager
+
+
+def test_clients_do_not_wait_for_each_other_when_they_make_what_requests_need():
+    begun, may_end, made = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(HttpApi):
+        @property
+        def _limits(self):
+            begun.set()
+            may_end.wait()
+            return NO_LIMITS
+
+        @_limits.setter
+        def _limits(self, _limits):
+            pass
+
+    def make():
+        if HttpApi()._usual_timeout is not None:
+            made.set()
+
+    green.sleep, http_stack.urllib3  # noqa: B018 - imported once
+    threads = [threading.Thread(target=lambda: Slow()._usual_timeout), threading.Thread(target=make)]
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    was_made = made.wait(30)
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert was_made
 
 
 def test_eventlet_leaves_the_lock_of_imports_as_it_is():
