@@ -60,13 +60,14 @@ class _Orphaning(green.Interruption):
         self._loop = loop
         self._standstills = 0
 
-    def _look(self, _: object = None) -> None:
+    def must_strike(self) -> bool:
+        """Look whether it was asked for, or must be asked for."""
         # One look is not enough: another thread may be about to run it again.
         stands = _is_ending.is_set() and not self._loop.is_running()
         self._standstills = self._standstills + 1 if stands else 0
         if self._loop.is_closed() or self._standstills > _MOST_STANDSTILLS:
             self.ask()
-        super()._look()
+        return super().must_strike()
 
 
 class Job(Generic[T]):

@@ -19,7 +19,7 @@ from greenlet import getcurrent, greenlet
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.green._imported import Waiter
-from oio.common.green._limits import Timer
+from oio.common.green._limits import OioTimeout
 from tests.kit.greenlets import in_greenlet
 from tests.kit.scripted import Peer, serving
 from tests.kit.signals import raising, struck_when
@@ -152,37 +152,38 @@ def test_time_limit_whose_block_was_never_entered_does_not_strike():
 
 
 @contextlib.contextmanager
-def raising_at(moment, code, error):
-    """Raise an error at the call of a function, or when it is about to return, as a signal handler may."""
+def raising_after(called, code, error):
+    """Raise an error when a function has called a method of a list, as a signal handler may."""
 
-    def trace(frame, event, _arg):
-        if frame.f_code is not code:
-            return None
-        if event == moment:
+    def profile(frame, event, arg):
+        if event == "c_return" and frame.f_code is code and arg.__name__ == called:
             raise error
-        return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
+    before = sys.getprofile()
+    sys.setprofile(profile)
     try:
         yield
     finally:
-        sys.settrace(before)
+        sys.setprofile(before)
 
 
-@pytest.mark.parametrize(("moment", "method"), [("return", Timer.__init__), ("call", Timer.cancel)])
-def test_time_limit_that_a_handler_interrupts_does_not_strike_who_looks_at_its_exception(moment, method):
+@pytest.mark.parametrize(
+    ("called", "method"), [("append", OioTimeout.__init__), ("pop", OioTimeout.__exit__)]
+)
+def test_time_limit_that_a_handler_interrupts_does_not_strike_who_looks_at_its_exception(called, method):
     def lose():
+        met = None
         try:
-            with raising_at(moment, method.__code__, KeyError("of a handler")), green.OioTimeout(0):
+            with raising_after(called, method.__code__, KeyError("of a handler")), green.OioTimeout(0):
                 pass
-        except KeyError:
+        except KeyError as err:
+            met = err
             # The limit lives on in the traceback.
             for _ in range(3):
                 green.sleep(0)
-        return "quiet"
+        return met
 
-    assert watched(lose) == "quiet"
+    assert isinstance(watched(lose), KeyError)
 
 
 @pytest.mark.pitfall("B1")
@@ -214,16 +215,22 @@ def test_green_threads_belong_to_a_hub_that_runs_after_an_exception_has_ended_on
 
 def test_limits_strike_in_the_order_in_which_they_are_due():
     """A limit that nobody has waited for yet is not late because of those that were begun after it."""
+    struck = []
+
+    class Noted(OioTimeout):
+        def strike(self, _target):
+            struck.append("first")
 
     def run():
-        hub, ticks, struck = green.get_hub(), itertools.count(), []
+        hub, ticks = green.get_hub(), itertools.count()
         hub.clock = lambda: next(ticks)
-        Timer(1, struck.append, "first")
+        first = Noted(1)
         for _ in range(10):
             next(ticks)
         hub.schedule_call_global(0, struck.append, "second")
         while len(struck) < 2:
             green.sleep(0)
+        first.cancel()
         return struck
 
     assert watched(run) == ["first", "second"]

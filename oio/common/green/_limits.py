@@ -8,57 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from oio.common.green._imported import Timeout, eventlet_hubs, getcurrent
-from oio.common.green._threads import GuestHub, ensure_hub, get_hub, local
-
-
-class Timer:
-    """Lets the hub of the current OS thread call a function later, if anybody waits there then.
-
-    It costs the hub nothing when it is cancelled before.
-
-    :param target: argument of the function
-    """
-
-    __slots__ = ("callback", "due", "hub", "pending", "target", "timer")
-
-    def __init__(self, seconds: float, callback: Callable[[Any], object], target: Any = None) -> None:
-        self.hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
-        self.callback = callback
-        self.target = target
-        self.pending = True
-        #: The hub's own, once somebody waits there.
-        self.timer: Any = None
-        if isinstance(self.hub, GuestHub) and self.hub.keeps_time:
-            self.due = self.hub.clock() + seconds
-            self.hub.deferred.append(self)
-        else:
-            self.timer = self.hub.schedule_call_global(seconds, self.fire)
-
-    def fire(self) -> None:
-        self.pending = False
-        self.callback(self.target)
-
-    def cancel(self) -> None:
-        self.pending = False
-        if self.timer is not None:
-            self.timer.cancel()
-            return
-        deferred = self.hub.deferred
-        if deferred and deferred[-1] is self:
-            deferred.pop()
-        elif self in deferred:
-            deferred.remove(self)
-
-
-def _strike(meant: tuple[weakref.ref[OioTimeout], Any]) -> None:
-    """Let a time limit strike, unless its block was never entered, or was left.
-
-    A signal handler may raise just then, so that nobody cancels the timer, which would strike a later wait.
-    The limit is gone then, or has no timer if a traceback keeps it.
-    """
-    limit = meant[0]()
-    if limit is not None and limit.timer is not None:
-        limit.strike(meant[1])
+from oio.common.green._threads import GuestHub, get_hub, local, strike_if_meant
 
 
 class OioTimeout(Timeout):  # type: ignore[misc]
@@ -68,21 +18,34 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     #: Step that took so long, when that is known.
     doing = ""
     timer: Any
+    """That of the hub, or one of those that it only gets when somebody waits there."""
 
     def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
         # Eventlet's own constructor takes longer, and small calls have many limits.
         self.seconds = seconds
         self.exception = exception
         self.timer = None
+        # The block may wait without a limit, too.
+        self.hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
         if seconds is None:
-            # The block may wait all the same.
-            ensure_hub()
+            return
+        meant, target = weakref.ref(self), getcurrent()
+        if isinstance(self.hub, GuestHub) and self.hub.keeps_time:
+            timer: Any = (self.hub.clock() + seconds, meant, target)
+            self.hub.deferred.append(timer)
         else:
-            self.timer = Timer(seconds, _strike, (weakref.ref(self), getcurrent()))
+            timer = self.hub.schedule_call_global(seconds, strike_if_meant, meant, target)
+        self.timer = timer
 
     def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
         timer, self.timer = self.timer, None
-        if timer is not None:
+        if type(timer) is tuple:
+            deferred = self.hub.deferred
+            if deferred and deferred[-1] is timer:
+                deferred.pop()
+            elif timer in deferred:
+                deferred.remove(timer)
+        elif timer is not None:
             timer.cancel()
         return value is self and self.exception is False
 
@@ -91,6 +54,15 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         if self.seconds is not None:
             OioTimeout.__init__(self, self.seconds, self.exception)
         return self
+
+    def cancel(self) -> None:
+        """Stop to count."""
+        self.__exit__(None, None, None)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it counts, and has not struck yet."""
+        return type(self.timer) is tuple or (self.timer is not None and self.timer.pending)
 
     def strike(self, target: Any) -> None:
         """Raise in the greenlet that has waited for too long, or as soon as it waits again.
@@ -149,6 +121,21 @@ class Insistence:
         local.insisting -= 1
 
 
+class _Look(OioTimeout):
+    """Looks, when its time is up, whether an interruption was asked for."""
+
+    interruption: Interruption
+
+    def strike(self, target: Any) -> None:
+        """Interrupt the greenlet, or look again later."""
+        hub = eventlet_hubs.get_hub()
+        may_strike = self.interruption.must_strike() and not getattr(local, "insisting", 0)
+        if may_strike and (not isinstance(hub, GuestHub) or hub.waits_for(target)):
+            target.throw(Interrupted())
+        else:
+            self.timer = hub.schedule_call_global(self.seconds, strike_if_meant, weakref.ref(self), target)
+
+
 class Interruption:
     """Lets any thread end a wait of the thread that is inside its ``with`` block.
 
@@ -160,8 +147,7 @@ class Interruption:
     INTERVAL = 0.05
 
     is_asked_for = False
-    _waiting: Any = None
-    _timer: Any = None
+    _look: Any = None
 
     def ask(self) -> None:
         """End the wait, and all that follow."""
@@ -171,18 +157,14 @@ class Interruption:
         """Take the request back, unless the wait has been interrupted already."""
         self.is_asked_for = False
 
+    def must_strike(self) -> bool:
+        """Look whether it was asked for."""
+        return self.is_asked_for
+
     def __enter__(self) -> None:
-        self._waiting = getcurrent()
-        self._timer = Timer(self.INTERVAL, self._look)
+        self._look = _Look(self.INTERVAL)
+        self._look.interruption = self
 
-    def __exit__(self, *_exc: object) -> None:
-        self._timer.cancel()
-        self._waiting = self._timer = None
-
-    def _look(self, _: object = None) -> None:
-        hub = eventlet_hubs.get_hub()
-        may_strike = self.is_asked_for and not getattr(local, "insisting", 0)
-        if may_strike and (not isinstance(hub, GuestHub) or hub.waits_for(self._waiting)):
-            self._waiting.throw(Interrupted())
-        else:
-            self._timer = hub.schedule_call_global(self.INTERVAL, self._look)
+    def __exit__(self, *exc: object) -> None:
+        look, self._look = self._look, None
+        look.__exit__(*exc)

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from oio.common.green._imported import LightQueue as _LightQueue
 from oio.common.interruptions import reraise_interruption
 
 if TYPE_CHECKING:
-    from oio.common.green._limits import Timer
+    from oio.common.green._limits import OioTimeout
 
 # Real thread-locals and locks, also in a host that has patched them.
 _threading = patcher.original("threading")
@@ -74,8 +75,9 @@ class GuestHub:
     """Greenlets of the host that wait here. Where others wait is the host's business."""
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
-    deferred: list[Timer]
-    """Timers that the hub only gets when somebody waits here."""
+    deferred: list[tuple[float, weakref.ref[OioTimeout], Any]]
+    """Time limits that become timers of the hub only when somebody waits here: when they are due (seconds of
+    the clock), and the greenlets that they are meant for."""
     keeps_time = False
     """Eventlet's own loop runs here, with timers that can be looked at."""
     listeners: dict[str, dict[int, Any]]
@@ -130,16 +132,19 @@ class GuestHub:
             heapq.heappop(timers)
             self.timers_canceled -= 1
         due = timers[0][0] if timers else math.inf
-        for timer in self.deferred:
-            due = min(due, timer.due)
+        for deferred in self.deferred:
+            due = min(due, deferred[0])
         return due if due == math.inf else due - self.clock()
 
     def _arm(self) -> None:
         now = self.clock()
         deferred, self.deferred = self.deferred, []
         for timer in deferred:
-            # Those that are late, too, keep the order in which they are due.
-            timer.timer = self.schedule_call_global(timer.due - now, timer.fire)
+            due, meant, target = timer
+            # A limit without a timer was interrupted, see `strike_if_meant`.
+            if (limit := meant()) is not None and limit.timer is timer:
+                # Those that are late, too, keep the order in which they are due.
+                limit.timer = self.schedule_call_global(due - now, strike_if_meant, meant, target)
 
     def waits_for(self, target: Any) -> bool:
         """Tell whether a greenlet waits here, where something may be raised in it."""
@@ -150,6 +155,17 @@ class GuestHub:
         for limit, target in late:
             if limit.timer is not None and not limit.pending:
                 limit.timer = self.schedule_call_global(0, limit.strike, target)
+
+
+def strike_if_meant(meant: weakref.ref[OioTimeout], target: Any) -> None:
+    """Let a time limit strike, unless its block was never entered, or was left.
+
+    A signal handler may raise just then, so that nobody cancels the limit, which would strike a later wait.
+    It is gone then, or has no timer if a traceback keeps it.
+    """
+    limit = meant()
+    if limit is not None and limit.timer is not None:
+        limit.strike(target)
 
 
 _GUEST_KINDS: dict[type, type] = {}
