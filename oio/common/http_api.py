@@ -403,19 +403,19 @@ class HttpApi:
                 given.get("deadline") if limits is None else limits.deadline,
             )
         known = reqid if isinstance(reqid := given.get("reqid"), str) else None
-        times = limits.for_request(self._limits, method, url, known)
-        if times.read <= 0:
+        connect, read, total = limits.for_request(self._limits, method, url, known)
+        if read <= 0:
             # urllib3 refuses it in words of its own.
             parts = urlsplit(url)
             text = f"No time is left for {method} {parts.path}"
             raise exc.DeadlineReached(text, reqid=known, service=parts.netloc)
-        return http_stack.RequestTimeout(*times)
+        return http_stack.RequestTimeout(connect, read, total)
 
     @LocklessProperty
     def _usual_timeout(self) -> urllib3.Timeout | None:
         """Time limits of the requests of calls that bring none; None when no time would be left."""
-        times = NO_LIMITS.for_request(self._limits)
-        return http_stack.RequestTimeout(*times) if times.read > 0 else None
+        connect, read, total = NO_LIMITS.for_request(self._limits)
+        return http_stack.RequestTimeout(connect, read, total) if read > 0 else None
 
     def _headers(self, given: RequestParts, timeout: urllib3.Timeout, size: int) -> Headers:
         """Headers of one request: those of the caller, and those that options stand for.

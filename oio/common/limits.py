@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
@@ -54,14 +54,6 @@ def check_seconds(name: str, value: Any, *, may_be_zero: bool = False) -> float 
         raise WrongValue(f"{name} must be a positive number: {shorten(value)}")
     # Deadlines made by the published functions are floats of a class of their own.
     return number if is_deadline else min(number, LONGEST)
-
-
-class RequestTimes(NamedTuple):
-    """Limits of one request, in seconds: to connect, for each read, and in all."""
-
-    connect: float
-    read: float
-    total: float
 
 
 def _seconds(field: str, default: float, doing: str) -> Callable[..., float]:
@@ -179,13 +171,14 @@ class Limits:
 
     def for_request(
         self, defaults: Limits, method: str = "", url: str = "", reqid: str | None = None
-    ) -> RequestTimes:
+    ) -> tuple[float, float, float]:
         """Limits of a request to the proxy or the account service.
 
         :param defaults: those of the client that sends it
         :param method: of the request, for the exception
         :param url: of the request, for the exception
         :param reqid: ID of the request, for the exception
+        :returns: seconds to connect, for each read, and in all
         :raises DeadlineReached: no time is left
         """
         wanted = defaults.connection if self.connection is None else self.connection
@@ -193,14 +186,14 @@ class Limits:
         explicit = defaults.read if self.read is None else self.read
         read = READ_TIMEOUT if explicit is None else explicit
         if self.deadline is None:
-            return RequestTimes(connect, read, connect + read)
+            return connect, read, connect + read
         left = self.deadline - self.clock()
         if left <= 0:
             parts = urlsplit(url)
             text = f"Deadline reached before {method} {parts.path}"
             raise exc.DeadlineReached(text, reqid=reqid, service=parts.netloc)
         left = min(left, LONGEST)
-        return RequestTimes(min(connect, left), left if explicit is None else min(read, left), left)
+        return min(connect, left), left if explicit is None else min(read, left), left
 
     def raise_if_late(self, err: exc.OioException, reqid: str | None = None) -> None:
         """Raise `DeadlineReached` for a failure that came after the deadline, as its cause.

@@ -138,38 +138,41 @@ class Socket(socket.socket):  # type: ignore[misc]
         if self.act_non_blocking or not bufsize:
             there: bytes = super().recv(bufsize, flags)
             return there
-        received: bytes = self._received(self.fd.recv, b"", bufsize, flags)
-        return received
+        while True:
+            try:
+                received: bytes = self.fd.recv(bufsize, flags)
+                return received
+            except OSError as err:
+                if not self._may_come(err):
+                    return b""
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read into a buffer, as sockets do; a connection that was cut has ended."""
         if self.act_non_blocking or not (nbytes or len(buffer)):
             count: int = super().recv_into(buffer, nbytes, flags)
             return count
-        received: int = self._received(self.fd.recv_into, 0, buffer, nbytes, flags)
-        return received
-
-    def _received(self, receive: Callable[..., Any], nothing: Any, *given: Any) -> Any:
         while True:
             try:
-                return receive(*given)
-            except BlockingIOError:
-                pass
+                received: int = self.fd.recv_into(buffer, nbytes, flags)
+                return received
             except OSError as err:
-                if err.errno in _CUT:
-                    return nothing
-                raise
-            self._wait_to_read()
+                if not self._may_come(err):
+                    return 0
+
+    def _may_come(self, err: OSError) -> bool:
+        """Wait for more after a read in vain; False when the connection was cut."""
+        if not isinstance(err, BlockingIOError):
+            if err.errno in _CUT:
+                return False
+            raise err
+        self.await_data()
+        return True
 
     def await_data(self) -> None:
         """Wait until there is something to read, where hardly anything is there yet.
 
-        A read in vain makes an exception, whose text takes much longer than this look.
+        A read in vain makes an exception, whose text takes much longer.
         """
-        if not is_readable(self):
-            self._wait_to_read()
-
-    def _wait_to_read(self) -> None:
         try:
             self._trampoline(self.fd, True, False, self._timeout)
         except eventlet_hubs.IOClosed as err:
