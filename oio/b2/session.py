@@ -22,9 +22,8 @@ from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.bodies import decode_body
 from oio.common.events import Watch, Watcher
-from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import RequestTimeout
-from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror, tls_context
+from oio.common.http_connections import LazyResponse, RequestTimeout, tls_context
+from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror
 from oio.common.interruptions import reraise_interruption
 from oio.common.limits import LONGEST, check_seconds
 

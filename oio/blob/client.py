@@ -33,8 +33,7 @@ from oio.common.chunks import Chunk
 from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS, FETCHXATTR_HEADER
 from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
-from oio.common.http_pools import KeptConnectionDied
-from oio.common.http_urllib3 import urllib3
+from oio.common.http_urllib3 import KeptConnectionDied, urllib3
 from oio.common.interruptions import reraise_interruption
 from oio.common.limits import check_seconds
 from oio.common.options import Options

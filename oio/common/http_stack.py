@@ -10,18 +10,21 @@ from oio.common import green
 if TYPE_CHECKING:
     import urllib3
 
+    from oio.common.http_connections import (
+        LazyResponse,
+        RequestTimeout,
+        is_made_up,
+        is_page,
+        read_whole,
+        tls_context,
+    )
     from oio.common.http_heads import HTTPResponse, index_of
-    from oio.common.http_lazy import LazyResponse
-    from oio.common.http_pools import RequestTimeout, tls_context
     from oio.common.http_urllib3 import (
         UNREAD,
         get_pool_manager,
-        is_made_up,
-        is_page,
         is_untrusted,
         nothing_was_sent,
         oio_exception_from_httperror,
-        read_whole,
         refuse_to_pickle,
     )
 
@@ -49,8 +52,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # These use no name of `green` at their top level, see there.
     with green.LOADING:
-        from oio.common import http_heads, http_pools, http_urllib3
-    homes = vars(http_urllib3), vars(http_pools), vars(http_heads)
+        from oio.common import http_connections, http_heads, http_urllib3
+    homes = vars(http_urllib3), vars(http_connections), vars(http_heads)
     # All at once: nobody may wait for the lock later, and hold another one that a fork copies.
     globals().update({other: next(home[other] for home in homes if other in home) for other in __all__})
     return globals()[name]

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pooled HTTP towards the proxy and the account service: urllib3 over green sockets.
+"""Pools of connections to services, and requests on them: urllib3 over green sockets.
 
 urllib3 itself is the host's, untouched: it is made green by connection classes of ours.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.client
+import logging
+import math
 import os
+import queue
 import re
 import ssl
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -17,19 +24,21 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3 import exceptions as urllib3_exceptions
 from urllib3._collections import RecentlyUsedContainer
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.arguments import WrongType
 from oio.common.constants import MAX_ANSWER_SIZE, URLLIB3_POOLMANAGER_KWARGS
 from oio.common.easy_value import float_value, int_value
-from oio.common.http_heads import is_target
-from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import (
-    GreenHTTPConnectionPool,
-    GreenHTTPSConnectionPool,
-    tls_context,
+from oio.common.http_connections import (
+    GreenHTTPConnection,
+    GreenHTTPSConnection,
+    LazyResponse,
+    RequestTimeout,
+    is_plain,
 )
+from oio.common.http_heads import is_target
 
 __all__ = [
     "DEFAULT_BACKOFF",
@@ -41,13 +50,9 @@ __all__ = [
     "URLLIB3_REQUESTS_KWARGS",
     "SafePoolManager",
     "get_pool_manager",
-    "is_made_up",
-    "is_page",
     "is_untrusted",
     "nothing_was_sent",
     "oio_exception_from_httperror",
-    "read_whole",
-    "tls_context",
     "urllib3",
 ]
 
@@ -72,6 +77,9 @@ UNREAD = {"preload_content": False, "decode_content": False}
 """Keywords of a request whose answer is left for us to read."""
 _OF_CLIENTS = frozenset({"headers", "body", "timeout", "redirect", *UNREAD})
 """Keywords of the requests of our own clients."""
+_URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
+_PAUSE = 0.01
+"""Seconds between two looks for a free connection, which any OS thread may put back."""
 _AFTER_SCHEME = len("https://")
 #: Scheme and netloc of a URL that pools are remembered by.
 _PLAIN_ORIGIN = re.compile(r'https?://[!"$-.0->@-~]+')
@@ -87,8 +95,178 @@ class _GreenRetry(urllib3.Retry):
             green.sleep(seconds)
 
 
-#: Bytes of an answer of unknown length that are read at once.
-_BLOCK = 65536
+class _IdleConnections:
+    """Connections kept for later requests; those in excess are closed in silence.
+
+    :param maxsize: how many
+    """
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._maxsize = maxsize
+        # Its methods are atomic.
+        self.queue: list[Any] = []
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the one that came last.
+
+        :param block: wait for one, in pools that were made so, while other green threads run
+        :param timeout: seconds to wait; None for no limit
+        """
+        due = time.monotonic() + timeout if block and timeout is not None else math.inf
+        while True:
+            try:
+                return self.queue.pop()
+            except IndexError:
+                if not block or time.monotonic() >= due:
+                    raise queue.Empty from None
+            green.sleep(_PAUSE)
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Keep one, or None in the place of one."""
+        if len(self.queue) < self._maxsize:
+            self.queue.append(item)
+        elif item is not None:
+            item.close()
+
+
+class KeptConnectionDied(urllib3_exceptions.ProtocolError):
+    """A connection that was kept for later requests turned out dead; the service may have got the request."""
+
+
+class GreenHTTPConnectionPool(HTTPConnectionPool):
+    """Green connections to one service."""
+
+    ConnectionCls = GreenHTTPConnection
+    QueueCls = _IdleConnections  # type: ignore[assignment]
+
+    @functools.cached_property
+    def _sends_once(self) -> bool:
+        """Whether no request is repeated, whatever the answer."""
+        policy = self.retries
+        return type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
+
+    def exchange(
+        self,
+        method: str,
+        target: str,
+        body: Any,
+        headers: Mapping[str, str],
+        timeout: Any,
+    ) -> Any:
+        """Send a request as `urlopen` does, in fewer steps when it is plain and a connection is kept.
+
+        :returns: the answer, whose body is not read yet
+        """
+        policy: Any = self.retries
+        connection = self._kept() if self._sends_once and is_plain(body, headers) else None
+        if connection is None:
+            more = {"timeout": timeout, "preload_content": False, "decode_content": False}
+            return self.urlopen(method, target, body, headers, policy, False, False, **more)
+        self.num_requests += 1
+        is_sent = False
+        try:
+            known = type(timeout) is RequestTimeout
+            sending, reading = (timeout.sending, timeout.reading) if known else self._limits_of(timeout)
+            connection.timeout = sending
+            try:  # noqa: SIM105 - another way costs several calls
+                connection.ask(method, target, body, headers)
+            except (BrokenPipeError, ConnectionResetError):
+                # A service that hangs up early may have answered before.
+                pass
+            connection.timeout, is_sent = reading, True
+            if reading == 0:
+                raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
+            response = LazyResponse(connection.answer(), self, connection, method, target)
+        except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
+            self._discard(connection)
+            failure: Exception
+            if isinstance(err, ConnectionError):
+                # Clients know whether the request may be repeated.
+                failure = KeptConnectionDied("Connection aborted.", err)
+                self._close_idle()
+            else:
+                failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
+            # With the traceback of the wait for a socket, a late answer would pass for an interruption.
+            own = failure.__traceback__ or err.__traceback__
+            policy.increment(method, target, None, failure, self, own)
+            raise
+        except BaseException:  # A half-done request is of no use.
+            self._discard(connection)
+            raise
+        if _URLLIB3_LOGGER.isEnabledFor(logging.DEBUG):
+            asked = f"{self.scheme}://{self.host}:{self.port}"
+            _URLLIB3_LOGGER.debug(
+                '%s "%s %s" %s %s', asked, method, target, response.status, response.length_remaining
+            )
+        return response
+
+    def _late(self, error: Exception, target: str, reading: float | None) -> Exception:
+        """The exception of urllib3 for a failure once the request was sent."""
+        try:
+            if isinstance(error, OSError):
+                self._raise_timeout(error, target, reading)
+        except urllib3_exceptions.ReadTimeoutError as late:
+            return late
+        return _as_urllib3(error)
+
+    def _limits_of(self, timeout: Any) -> tuple[float | None, float | None]:
+        """Seconds to send a request on a connection that is there, and for each read of the answer."""
+        limit = self._get_timeout(timeout)
+        limit.start_connect()
+        return limit.resolve_default_timeout(limit.connect_timeout), limit.read_timeout
+
+    def _kept(self) -> Any:
+        """A kept connection that looks alive; None when one has to be connected, or warned of."""
+        # Another OS thread may close it meanwhile.
+        if (pool := self.pool) is None:
+            raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
+        try:
+            connection = pool.queue.pop()
+        except IndexError:
+            return None
+        if connection is not None and (sock := connection.sock) is not None:
+            if green.is_readable(sock):
+                # Its service has closed it, or sends something unasked.
+                connection.close()
+            elif self.scheme == "http" or connection.is_verified:
+                return connection
+        self._put_conn(connection)
+        return None
+
+    def _discard(self, connection: GreenHTTPConnection) -> None:
+        connection.close()
+        self._put_conn(None)
+
+    def _close_idle(self) -> None:
+        """Close the kept connections: they have been idle for longer than one that has just died."""
+        # Other OS threads may close the pool, or take the last of them, meanwhile.
+        if (pool := self.pool) is None:
+            return
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(pool.queue.pop())
+        for connection in taken:
+            # Where requests wait for a connection, each needs its place, whatever stops us.
+            pool.put(None)
+            if connection is not None:
+                connection.close()
+
+
+class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):
+    """The same over TLS."""
+
+    ConnectionCls = GreenHTTPSConnection
+
+
+def _as_urllib3(error: Exception) -> Exception:
+    """The exception of urllib3 for a failure of a kept connection, before the head of the answer was read."""
+    if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
+        return urllib3_exceptions.SSLError(error)
+    if isinstance(error, (OSError, http.client.HTTPException)):
+        return urllib3_exceptions.ProtocolError("Connection aborted.", error)
+    return error
+
 
 _MANAGERS: weakref.WeakSet[SafePoolManager] = weakref.WeakSet()
 
@@ -224,73 +402,6 @@ def get_pool_manager(
         block=False,
         **known,
     )
-
-
-def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid: str | None = None) -> Any:
-    """Read the body of an answer, which was asked for without an encoding.
-
-    :param method: of the request
-    :param resp: the answer, not read yet, which keeps the body as its ``data``; or that of a fake
-    :param limit: bytes of the largest body that is taken
-    :param url: of the request, for the exception
-    :param reqid: ID of the request, for the exception
-    :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
-    """
-    if type(resp) is LazyResponse and (read := resp.read_block(None, limit)) is not None:
-        return read
-    # Not isinstance(): a mock says that it is of the class that it stands for.
-    if not issubclass(type(resp), urllib3.HTTPResponse):
-        # Answers that applications' tests make up may be no more than a status.
-        return getattr(resp, "data", b"")
-    problem = ""
-    length = resp.headers.get("Content-Length", "")
-    encoding = resp.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in {"", "identity"}:
-        # A small body of this kind may stand for any number of bytes.
-        problem = f"answer is encoded ({encoding[:64]})"
-    elif resp._body is not None or method == "HEAD":
-        data = resp.data
-    elif length.isdecimal() and float(length) > limit:
-        problem = f"answer has {length[:24]} bytes, more than the {limit} that are taken"
-    elif length.isdecimal() and not resp.chunked:
-        data = resp.data
-    else:
-        blocks, left = [], limit + 1
-        try:
-            while left > 0 and (block := resp.read(min(left, _BLOCK), decode_content=False)):
-                blocks.append(block)
-                left -= len(block)
-                # Tiny chunks may take long to read without a wait in which a time limit could strike.
-                green.eventlet_yield()
-        except BaseException:  # A half-read answer is of no use.
-            resp.close()
-            raise
-        if left > 0:
-            data = resp._body = b"".join(blocks)
-        else:
-            problem = f"answer has more than the {limit} bytes that are taken"
-    if problem:
-        resp.close()
-        service = urlsplit(url).netloc if url else None
-        raise exc.OioProtocolError(f"{problem}: HTTP {resp.status}", reqid=reqid, service=service)
-    return data
-
-
-def is_made_up(resp: object) -> bool:
-    """Tell an answer that an application's test has put in the place of a real one.
-
-    Nothing can be lost on its way: it may lack parts that a real one has.
-    """
-    return type(resp) is not LazyResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
-
-
-def is_page(resp: Any) -> bool:
-    """Tell a web page of another server from the answer of a service of the namespace."""
-    if type(resp) is LazyResponse:
-        kind = resp.header("content-type")
-    else:
-        kind = str(getattr(resp, "headers", {}).get("Content-Type", ""))
-    return "html" in kind.lower()
 
 
 def oio_exception_from_httperror(

@@ -20,13 +20,13 @@ import pytest
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_api import HttpApi
-from oio.common.http_lazy import LazyResponse
-from oio.common.http_pools import GreenHTTPConnectionPool, KeptConnectionDied
+from oio.common.http_connections import LazyResponse, read_whole
 from oio.common.http_urllib3 import (
+    GreenHTTPConnectionPool,
+    KeptConnectionDied,
     SafePoolManager,
     get_pool_manager,
     oio_exception_from_httperror,
-    read_whole,
     urllib3,
 )
 from tests.kit.scripted import Peer, Script, serving

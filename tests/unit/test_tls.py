@@ -13,8 +13,8 @@ import urllib3
 from oio import ObjectStorageApi
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.http_connections import tls_context
 from oio.common.http_eventlet import http_connect
-from oio.common.http_urllib3 import tls_context
 from tests.kit.scripted import Peer, serving
 from tests.kit.tls import CERTIFICATE, FILES, answer_over_tls, speak_tls
 

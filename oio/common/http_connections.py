@@ -1,39 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections of urllib3 that are green, and their pools."""
+"""Connections of urllib3 that are green, and the answers that come on them."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.client
-import logging
-import math
-import queue
 import socket
 import ssl
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3 import exceptions as urllib3_exceptions
 from urllib3._version import __version__ as urllib3_version
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import SKIP_HEADER
 from urllib3.util.ssl_ import resolve_cert_reqs
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.http_heads import HTTPResponse, check_name, host_of, request_head
-from oio.common.http_lazy import LazyResponse
 
-_URLLIB3_LOGGER = logging.getLogger("urllib3.connectionpool")
+_BLOCK = 65536
+"""Bytes of an answer of unknown length that are read at once."""
 _LARGE = 65536
 """Bytes above which a copy of the body behind the head costs more than a system call of its own."""
-_PAUSE = 0.01
-"""Seconds between two looks for a free connection, which any OS thread may put back."""
 
 
 class _Response(HTTPResponse):
@@ -83,7 +76,7 @@ class RequestTimeout(urllib3.Timeout):
             self.sending, self.reading = min(connect, total), min(read, total)
 
 
-class _GreenHTTPConnection(HTTPConnection):
+class GreenHTTPConnection(HTTPConnection):
     """A green connection of urllib3, which tells what it was doing when a time limit strikes.
 
     It writes and reads heads itself. Requests that are streamed, framed by the caller or sent through another
@@ -129,6 +122,7 @@ class _GreenHTTPConnection(HTTPConnection):
         chunked: bool = False,
         **options: Any,
     ) -> None:
+        """Send a request."""
         fields = {} if headers is None else headers
         if not (chunked or self.proxy) and is_plain(body, fields):
             self.ask(method, url, body, fields, options)
@@ -188,6 +182,7 @@ class _GreenHTTPConnection(HTTPConnection):
         self._answer = None
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        """Read the head of the answer."""
         if self._asked is None:
             answered: urllib3.HTTPResponse = super().getresponse()
             return answered
@@ -234,6 +229,7 @@ class _GreenHTTPConnection(HTTPConnection):
         return answer
 
     def close(self) -> None:
+        """Close the connection, and with it an answer that is not read to its end."""
         answer, self._answer = self._answer, None
         super().close()
         if answer is not None:
@@ -242,14 +238,18 @@ class _GreenHTTPConnection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
+        """Whether it looks alive."""
         # urllib3's own test polls in a way that a host patched later breaks.
         return self.sock is not None and not green.is_readable(self.sock)
 
 
-class _GreenHTTPSConnection(_GreenHTTPConnection, HTTPSConnection):
+class GreenHTTPSConnection(GreenHTTPConnection, HTTPSConnection):
+    """The same over TLS."""
+
     _has_plain_socket = False
 
     def connect(self) -> None:
+        """Connect, and verify the server."""
         if self.ssl_context is None:
             # A context of the standard class would make a socket that blocks the whole thread.
             self.ssl_context = tls_context(self.ca_certs, self.cert_reqs)
@@ -281,174 +281,192 @@ def tls_context(ca_certs: str | None = None, cert_reqs: str | int | None = None)
         ) from err
 
 
-class _IdleConnections:
-    """Connections kept for later requests; those in excess are closed in silence.
+# --- answers ---
 
-    :param maxsize: how many
+
+class LazyResponse(urllib3.HTTPResponse):
+    """An answer that only becomes a whole response of urllib3 when somebody needs one.
+
+    Our clients need its status, its headers, and its body: in one piece or in blocks, see :meth:`read_block`.
+    To make the rest takes as long as all that.
+
+    :param answer: whose head was read
+    :param pool: that the connection is given back to
+    :param connection: that the answer comes on
+    :param method: of the request
+    :param target: of the request
+    :raises urllib3.exceptions.HTTPError: headers of the answer contradict each other about its length
     """
 
-    def __init__(self, maxsize: int = 0) -> None:
-        self._maxsize = maxsize
-        # Its methods are atomic.
-        self.queue: list[Any] = []
+    #: Connection that the answer comes on, until it is read.
+    _lent: Any = None
+    _data: bytes | None = None
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Take the one that came last.
-
-        :param block: wait for one, in pools that were made so, while other green threads run
-        :param timeout: seconds to wait; None for no limit
-        """
-        due = time.monotonic() + timeout if block and timeout is not None else math.inf
-        while True:
-            try:
-                return self.queue.pop()
-            except IndexError:
-                if not block or time.monotonic() >= due:
-                    raise queue.Empty from None
-            green.sleep(_PAUSE)
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Keep one, or None in the place of one."""
-        if len(self.queue) < self._maxsize:
-            self.queue.append(item)
-        elif item is not None:
-            item.close()
-
-
-class KeptConnectionDied(urllib3_exceptions.ProtocolError):
-    """A connection that was kept for later requests turned out dead; the service may have got the request."""
-
-
-class GreenHTTPConnectionPool(HTTPConnectionPool):
-    """Green connections to one service."""
-
-    ConnectionCls = _GreenHTTPConnection
-    QueueCls = _IdleConnections  # type: ignore[assignment]
+    def __init__(self, answer: HTTPResponse, pool: Any, connection: Any, method: str, target: str) -> None:
+        self._original_response = self._answer = answer
+        self._rest = (pool, method, target)
+        self._lent = connection
+        self.status, self.reason, self.version = answer.status, answer.reason, answer.version
+        index = answer.index
+        lengths = index.get("content-length", ("", "0"))
+        is_odd = len(lengths) > 2 or not lengths[1].isdecimal()
+        if answer.length is None or is_odd or "transfer-encoding" in index:
+            # urllib3 may refuse it, also when there is no body.
+            self.complete()
 
     @functools.cached_property
-    def _sends_once(self) -> bool:
-        """Whether no request is repeated, whatever the answer."""
-        policy = self.retries
-        return type(policy) is urllib3.Retry and policy.total == 0 and not policy.status_forcelist
+    def headers(self) -> urllib3.HTTPHeaderDict:  # type: ignore[override]
+        """All the headers, made sooner than by urllib3 itself."""
+        headers = urllib3.HTTPHeaderDict()
+        headers._container = self._answer.index
+        return headers
 
-    def exchange(
-        self,
-        method: str,
-        target: str,
-        body: Any,
-        headers: Mapping[str, str],
-        timeout: Any,
-    ) -> Any:
-        """Send a request as `urlopen` does, in fewer steps when it is plain and a connection is kept.
+    def header(self, name: str) -> str:
+        """Get a header, given in lower case; empty without one."""
+        return ", ".join(self._answer.index.get(name, ("",))[1:])
 
-        :returns: the answer, whose body is not read yet
+    def read_block(self, size: int | None = None, limit: int = sys.maxsize) -> bytes | None:
+        """Read the next bytes of a plain body, and give the connection back after the last ones.
+
+        :param size: largest number of bytes; fewer come when the connection has ended. None for a whole body,
+            which is kept as :attr:`data`
+        :param limit: bytes of the largest body that is taken
+        :returns: None for another kind of body, a larger one, or one that was read to its end
         """
-        policy: Any = self.retries
-        connection = self._kept() if self._sends_once and is_plain(body, headers) else None
-        if connection is None:
-            more = {"timeout": timeout, "preload_content": False, "decode_content": False}
-            return self.urlopen(method, target, body, headers, policy, False, False, **more)
-        self.num_requests += 1
-        is_sent = False
-        try:
-            known = type(timeout) is RequestTimeout
-            sending, reading = (timeout.sending, timeout.reading) if known else self._limits_of(timeout)
-            connection.timeout = sending
-            try:  # noqa: SIM105 - another way costs several calls
-                connection.ask(method, target, body, headers)
-            except (BrokenPipeError, ConnectionResetError):
-                # A service that hangs up early may have answered before.
-                pass
-            connection.timeout, is_sent = reading, True
-            if reading == 0:
-                raise urllib3_exceptions.ReadTimeoutError(self, target, "Read timed out. (read timeout=0)")
-            response = LazyResponse(connection.answer(), self, connection, method, target)
-        except (urllib3_exceptions.TimeoutError, http.client.HTTPException, OSError) as err:
-            self._discard(connection)
-            failure: Exception
-            if isinstance(err, ConnectionError):
-                # Clients know whether the request may be repeated.
-                failure = KeptConnectionDied("Connection aborted.", err)
-                self._close_idle()
-            else:
-                failure = self._late(err, target, reading) if is_sent else _as_urllib3(err)
-            # With the traceback of the wait for a socket, a late answer would pass for an interruption.
-            own = failure.__traceback__ or err.__traceback__
-            policy.increment(method, target, None, failure, self, own)
-            raise
-        except BaseException:  # A half-done request is of no use.
-            self._discard(connection)
-            raise
-        if _URLLIB3_LOGGER.isEnabledFor(logging.DEBUG):
-            asked = f"{self.scheme}://{self.host}:{self.port}"
-            _URLLIB3_LOGGER.debug(
-                '%s "%s %s" %s %s', asked, method, target, response.status, response.length_remaining
-            )
-        return response
-
-    def _late(self, error: Exception, target: str, reading: float | None) -> Exception:
-        """The exception of urllib3 for a failure once the request was sent."""
-        try:
-            if isinstance(error, OSError):
-                self._raise_timeout(error, target, reading)
-        except urllib3_exceptions.ReadTimeoutError as late:
-            return late
-        return _as_urllib3(error)
-
-    def _limits_of(self, timeout: Any) -> tuple[float | None, float | None]:
-        """Seconds to send a request on a connection that is there, and for each read of the answer."""
-        limit = self._get_timeout(timeout)
-        limit.start_connect()
-        return limit.resolve_default_timeout(limit.connect_timeout), limit.read_timeout
-
-    def _kept(self) -> Any:
-        """A kept connection that looks alive; None when one has to be connected, or warned of."""
-        # Another OS thread may close it meanwhile.
-        if (pool := self.pool) is None:
-            raise urllib3_exceptions.ClosedPoolError(self, "Pool is closed.")
-        try:
-            connection = pool.queue.pop()
-        except IndexError:
+        answer = self._answer
+        left = answer.length
+        if self._lent is None or left is None or left > limit or "content-encoding" in answer.index:
             return None
-        if connection is not None and (sock := connection.sock) is not None:
-            if green.is_readable(sock):
-                # Its service has closed it, or sends something unasked.
+        try:
+            data = answer.whole() if size is None or size >= left else None
+            if data is None:
+                data = answer.read(size)
+            if not data and answer.length:
+                raise http.client.IncompleteRead(data, answer.length)
+        except BaseException as err:
+            # urllib3's own translator of failures, which closes the answer too.
+            with self._error_catcher():
+                raise err from err.__cause__
+        if size is None:
+            self._data = data
+        if answer.fp is None:
+            connection, self._lent = self._lent, None
+            if (kept := self._rest[0].pool) is None:
                 connection.close()
-            elif self.scheme == "http" or connection.is_verified:
-                return connection
-        self._put_conn(connection)
-        return None
+            else:
+                kept.put(connection)
+        return data
 
-    def _discard(self, connection: _GreenHTTPConnection) -> None:
-        connection.close()
-        self._put_conn(None)
+    @property
+    def data(self) -> bytes:
+        """The whole body."""
+        return super().data if self._data is None else self._data
 
-    def _close_idle(self) -> None:
-        """Close the kept connections: they have been idle for longer than one that has just died."""
-        # Other OS threads may close the pool, or take the last of them, meanwhile.
-        if (pool := self.pool) is None:
-            return
-        taken = []
-        with contextlib.suppress(IndexError):
-            while True:
-                taken.append(pool.queue.pop())
-        for connection in taken:
-            # Where requests wait for a connection, each needs its place, whatever stops us.
-            pool.put(None)
-            if connection is not None:
-                connection.close()
+    @property
+    def closed(self) -> bool:
+        """Whether the body was read to its end, or given up."""
+        return self._answer.fp is None if "_rest" in self.__dict__ else super().closed
+
+    def complete(self) -> None:
+        """Become a whole response of urllib3.
+
+        :raises urllib3.exceptions.HTTPError: see the class
+        """
+        answer, data = self._answer, self._data
+        pool, method, target = self.__dict__.pop("_rest")
+        connection, self._lent = self._lent, None
+        super().__init__(
+            answer,
+            self.headers,
+            answer.status,
+            answer.version,
+            reason=answer.reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=answer,
+            pool=pool,
+            connection=connection,
+            retries=pool.retries,
+            request_method=method,
+            request_url=target,
+        )
+        if data is not None:
+            self._body, self._fp_bytes_read, self.length_remaining = data, len(data), 0
+        elif self.length_remaining:
+            # Some blocks may have been read.
+            self._fp_bytes_read = self.length_remaining - (answer.length or 0)
+            self.length_remaining = answer.length
+
+    def __getattr__(self, name: str) -> Any:
+        # An attribute that is missing is one that urllib3's constructor sets.
+        if "_rest" not in self.__dict__:
+            raise AttributeError(name)
+        self.complete()
+        return getattr(self, name)
 
 
-class GreenHTTPSConnectionPool(GreenHTTPConnectionPool, HTTPSConnectionPool):
-    """The same over TLS."""
+def read_whole(method: str, resp: Any, limit: int, url: str | None = None, reqid: str | None = None) -> Any:
+    """Read the body of an answer, which was asked for without an encoding.
 
-    ConnectionCls = _GreenHTTPSConnection
+    :param method: of the request
+    :param resp: the answer, not read yet, which keeps the body as its ``data``; or that of a fake
+    :param limit: bytes of the largest body that is taken
+    :param url: of the request, for the exception
+    :param reqid: ID of the request, for the exception
+    :raises OioProtocolError: it is encoded, or larger; nothing more of it is read
+    """
+    if type(resp) is LazyResponse and (read := resp.read_block(None, limit)) is not None:
+        return read
+    # Not isinstance(): a mock says that it is of the class that it stands for.
+    if not issubclass(type(resp), urllib3.HTTPResponse):
+        # Answers that applications' tests make up may be no more than a status.
+        return getattr(resp, "data", b"")
+    problem = ""
+    length = resp.headers.get("Content-Length", "")
+    encoding = resp.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        # A small body of this kind may stand for any number of bytes.
+        problem = f"answer is encoded ({encoding[:64]})"
+    elif resp._body is not None or method == "HEAD":
+        data = resp.data
+    elif length.isdecimal() and float(length) > limit:
+        problem = f"answer has {length[:24]} bytes, more than the {limit} that are taken"
+    elif length.isdecimal() and not resp.chunked:
+        data = resp.data
+    else:
+        blocks, left = [], limit + 1
+        try:
+            while left > 0 and (block := resp.read(min(left, _BLOCK), decode_content=False)):
+                blocks.append(block)
+                left -= len(block)
+                # Tiny chunks may take long to read without a wait in which a time limit could strike.
+                green.eventlet_yield()
+        except BaseException:  # A half-read answer is of no use.
+            resp.close()
+            raise
+        if left > 0:
+            data = resp._body = b"".join(blocks)
+        else:
+            problem = f"answer has more than the {limit} bytes that are taken"
+    if problem:
+        resp.close()
+        service = urlsplit(url).netloc if url else None
+        raise exc.OioProtocolError(f"{problem}: HTTP {resp.status}", reqid=reqid, service=service)
+    return data
 
 
-def _as_urllib3(error: Exception) -> Exception:
-    """The exception of urllib3 for a failure of a kept connection, before the head of the answer was read."""
-    if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
-        return urllib3_exceptions.SSLError(error)
-    if isinstance(error, (OSError, http.client.HTTPException)):
-        return urllib3_exceptions.ProtocolError("Connection aborted.", error)
-    return error
+def is_made_up(resp: object) -> bool:
+    """Tell an answer that an application's test has put in the place of a real one.
+
+    Nothing can be lost on its way: it may lack parts that a real one has.
+    """
+    return type(resp) is not LazyResponse and not isinstance(resp, urllib3.BaseHTTPResponse)
+
+
+def is_page(resp: Any) -> bool:
+    """Tell a web page of another server from the answer of a service of the namespace."""
+    if type(resp) is LazyResponse:
+        kind = resp.header("content-type")
+    else:
+        kind = str(getattr(resp, "headers", {}).get("Content-Type", ""))
+    return "html" in kind.lower()
