@@ -24,8 +24,8 @@ from oio.conscience.client import LbClient
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.http_api import Answer, RequestParts
-    from oio.common.keywords import RequestOptions, ServiceOptions
+    from oio.common.http_api import Answer
+    from oio.common.keywords import RequestOptions, RequestParts, ServiceOptions
 
 _ACCOUNTS, _BUCKET = "/account", "bucket/"
 """End of the endpoint, and beginning of the routes that are beside it."""

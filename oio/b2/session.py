@@ -20,8 +20,8 @@ from oio._version import __version__
 from oio.b2.errors import BackblazeException, check_secrecy
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.bodies import decode_body
 from oio.common.events import Watch, Watcher
+from oio.common.http_api import decode_body
 from oio.common.http_connections import LazyResponse, RequestTimeout, tls_context
 from oio.common.http_urllib3 import get_pool_manager, oio_exception_from_httperror
 from oio.common.interruptions import reraise_interruption

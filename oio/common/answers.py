@@ -10,6 +10,7 @@ from oio.common import exceptions as exc
 from oio.common import http_stack
 from oio.common.easy_value import boolean_value
 from oio.common.interruptions import reraise_interruption
+from oio.common.retry import seconds_asked
 
 JsonObject: TypeAlias = "dict[str, Any]"
 JsonArray: TypeAlias = "list[Any]"
@@ -73,6 +74,18 @@ def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = N
         text += f", see {exc.brief(where)}" if where else ""
     if text:
         raise exc.OioProtocolError(text, service=service, reqid=reqid)
+
+
+def refusal_of(resp: Any, answer: object, reqid: str | None, service: str | None) -> exc.OioException:
+    """Make the exception that stands for an answer with an error status."""
+    error = exc.from_response(resp, answer, reqid=reqid)
+    error.reqid, error.service = reqid, service
+    # All the headers take long to make, and no other is wanted.
+    is_lazy = type(resp) is http_stack.LazyResponse
+    asked = resp.header("retry-after") if is_lazy else getattr(resp, "headers", {}).get("Retry-After")
+    if asked:
+        error.retry_after = seconds_asked(asked)
+    return error
 
 
 def unexpected(err: Exception, service: str | None = None) -> exc.OioProtocolError:

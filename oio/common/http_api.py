@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green, http_stack
-from oio.common.answers import refuse_stranger
+from oio.common.answers import refusal_of, refuse_stranger
 from oio.common.arguments import FRAMING_HEADERS, check_flag, check_framing
-from oio.common.bodies import decode_body, encode_body, encode_query
 from oio.common.constants import (
     ADMIN_HEADER,
     FORCEMASTER_HEADER,
@@ -29,20 +29,21 @@ from oio.common.constants import (
 from oio.common.easy_value import int_value, text_value
 from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.interruptions import reraise_interruption
+from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_request
-from oio.common.retry import ONCE, Attempts, Retry, check_retry, seconds_asked
+from oio.common.retry import ONCE, Attempts, Retry, check_retry
 from oio.common.shared_pool import LocklessProperty, SharedPool
+from oio.common.utils import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import TypeAlias
 
     import urllib3
     from typing_extensions import Self, Unpack
 
     from oio.common.events import Listener, Watch
-    from oio.common.keywords import HttpOptions, RequestOptions, SendOptions
+    from oio.common.keywords import HttpOptions, Params, RequestExtras, RequestParts, SendOptions
 
     Answer: TypeAlias = tuple[Any, Any]
     """A response, and its body: an object when it was JSON, else bytes."""
@@ -51,23 +52,6 @@ if TYPE_CHECKING:
     Headers: TypeAlias = dict[str, str] | urllib3.HTTPHeaderDict
     Place: TypeAlias = tuple[str, str]
     """Scheme and ``host:port`` of a service."""
-    Params: TypeAlias = Mapping[str, object] | Iterable[tuple[str, object]] | None
-
-    class RequestExtras(RequestOptions, total=False):
-        """Parts of one request besides its options."""
-
-        json: object
-        """An object to send as JSON, instead of a body."""
-        path: None
-        """Ignored: applications' tests expect it in listings."""
-
-    class RequestParts(RequestExtras, total=False):
-        """Parts of a request but for its method and its URL."""
-
-        params: Params
-        """Of the query; None values are left out, booleans are sent as 1 and 0."""
-        data: str | bytes | None
-        """The body."""
 
 
 class _Nothing(Enum):
@@ -79,12 +63,15 @@ NO_DATA = _Nothing.NO_DATA
 
 _LOGGER = logging.getLogger(__name__)
 
+_DECODER = jsonlib.JSONDecoder()
 _VERSION = re.compile(r"^/(v[0-9.]+/)?")
 _READING = frozenset({"GET", "HEAD"})
 #: Options that limit the time of a request.
 _TIMES = frozenset({"limits", "timeout", "connection_timeout", "read_timeout", "deadline"})
 #: Options that win over a header of the caller.
 _ASSIGNED = frozenset({"admin_mode", "force_master"})
+_LONGEST_KEPT = 128
+"""Characters of the longest parameter that is remembered as it is written in a query."""
 _LOOKED_AT = FRAMING_HEADERS | {"connection", "content-type"}
 """Lower-case names that are sent in another spelling here, or that may contradict the body."""
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
@@ -386,7 +373,7 @@ class HttpApi:
         """Raise the exception that stands for an answer that is no result."""
         if resp.status >= 400:
             # In a variable, it would keep itself alive by its traceback, and the connections with it.
-            raise _refusal(resp, answer, reqid, service)
+            raise refusal_of(resp, answer, reqid, service)
         refuse_stranger(resp, service, reqid)
 
     def _timeout(self, method: str, url: str, given: RequestParts) -> urllib3.Timeout:
@@ -459,13 +446,53 @@ def _reqid_of(given: RequestParts) -> str:
     return text_value(given.get("reqid") or "")
 
 
-def _refusal(resp: Any, answer: object, reqid: str | None, service: str | None) -> exc.OioException:
-    """Make the exception that stands for an answer with an error status."""
-    error = exc.from_response(resp, answer, reqid=reqid)
-    error.reqid, error.service = reqid, service
-    # All the headers take long to make, and no other is wanted.
-    is_lazy = type(resp) is http_stack.LazyResponse
-    asked = resp.header("retry-after") if is_lazy else getattr(resp, "headers", {}).get("Retry-After")
-    if asked:
-        error.retry_after = seconds_asked(asked)
-    return error
+@functools.lru_cache(2048)
+def _quoted(text: str) -> str:
+    return text if type(text) is str and PLAIN.fullmatch(text) else quote_plus(text)
+
+
+def encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
+    """Encode parameters as `urlencode` does, which does not remember those that were encoded before."""
+    pairs = []
+    for key, value in params.items() if type(params) is dict or isinstance(params, Mapping) else params:
+        if value is None:
+            continue
+        if isinstance(value, bytes):
+            text = quote_plus(value)
+        else:
+            written = str(int(value) if isinstance(value, bool) else value)
+            text = _quoted(written) if len(written) <= _LONGEST_KEPT else quote_plus(written)
+        pairs.append(f"{_quoted(key)}={text}")
+    return "&".join(pairs)
+
+
+def encode_body(data: object, json: object) -> bytes | None:
+    """The body as bytes: the proxy does not read one of unknown length (pitfall 144).
+
+    :param data: text or bytes; None when there is none
+    :param json: an object to send as JSON instead
+    """
+    if json is not None:
+        data = jsonlib.dumps(json)
+    if isinstance(data, str):
+        return data.encode("utf-8")
+    if data is None or isinstance(data, bytes):
+        return data
+    raise TypeError(f"data must be text or bytes, not {type(data).__name__}")
+
+
+def decode_body(raw: bytes) -> Any:
+    """Read the body of an answer: an object when it is JSON, else the same bytes."""
+    try:
+        # Most often UTF-8: the standard function looks for other encodings first.
+        text = raw.decode("utf-8", "surrogatepass").strip(" \t\n\r")
+        answer, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return answer
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # A byte order mark, or another encoding.
+        return jsonlib.loads(raw)
+    except (ValueError, RecursionError):
+        return raw

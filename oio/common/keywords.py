@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from logging import Logger
     from ssl import SSLContext
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from oio.common.perfdata import Perfdata
     from oio.common.retry import Retry
     from oio.common.shared_pool import SharedPool
+
+    Params: TypeAlias = "Mapping[str, object] | Iterable[tuple[str, object]] | None"
 
 
 class _Defaults(TypedDict, total=False):
@@ -72,6 +75,24 @@ class RequestOptions(SendOptions, total=False):
 
     autocreate: bool | str | None
     """Create the container that the call needs."""
+
+
+class RequestExtras(RequestOptions, total=False):
+    """Parts of one request besides its options."""
+
+    json: object
+    """An object to send as JSON, instead of a body."""
+    path: None
+    """Ignored: applications' tests expect it in listings."""
+
+
+class RequestParts(RequestExtras, total=False):
+    """Parts of a request but for its method and its URL."""
+
+    params: Params
+    """Of the query; None values are left out, booleans are sent as 1 and 0."""
+    data: str | bytes | None
+    """The body."""
 
 
 class ChunkOptions(RequestOptions, total=False):

@@ -14,8 +14,8 @@ from oio.common.http_api import NO_DATA
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.http_api import Answer, Data, RequestExtras, RequestParts
-    from oio.common.keywords import RequestOptions
+    from oio.common.http_api import Answer, Data
+    from oio.common.keywords import RequestExtras, RequestOptions, RequestParts
 
 _T = TypeVar("_T")
 

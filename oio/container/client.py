@@ -34,8 +34,7 @@ __all__ = [
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from oio.common.http_api import RequestExtras
-    from oio.common.keywords import ProxyOptions, RequestOptions
+    from oio.common.keywords import ProxyOptions, RequestExtras, RequestOptions
 
 _CREATED = 201
 _NO_CONTENT = 204
