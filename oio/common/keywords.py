@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from oio.common.shared_pool import SharedPool
 
     Params: TypeAlias = "Mapping[str, object] | Iterable[tuple[str, object]] | None"
+    """Parameters of a query."""
 
 
 class _Defaults(TypedDict, total=False):

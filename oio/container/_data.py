@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from oio.common.answers import ANSWER_ERRORS, JsonObject, unexpected
 from oio.common.constants import OBJECT_HEADERS
-from oio.container._metadata import check_chunks, description_of, headers_of
+from oio.container._description import check_chunks, description_of, headers_of
 from oio.container._requests import ContentRequests, content_params
 
 if TYPE_CHECKING:

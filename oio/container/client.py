@@ -11,11 +11,11 @@ from oio.common.answers import JsonMapping, JsonObject, reading_answer
 from oio.common.constants import REGION_HEADER
 from oio.common.easy_value import boolean_value
 from oio.container._data import DataRoutes
-from oio.container._description import DescriptionRoutes
-from oio.container._metadata import (
+from oio.container._description import (
     CHUNK_SYSMETA_PREFIX,
     CONTENT_HEADER_PREFIX,
     SYSMETA_KEYS,
+    DescriptionRoutes,
     extract_chunk_qualities,
     extract_content_headers_meta,
 )

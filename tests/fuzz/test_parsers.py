@@ -24,7 +24,7 @@ from oio.common.fullpath import decode_fullpath
 from oio.common.http import parse_content_range, parse_content_type, ranges_from_http_header
 from oio.common.perfdata import add_request
 from oio.common.storage_method import STORAGE_METHODS
-from oio.container._metadata import check_chunks, extract_chunk_qualities, extract_content_headers_meta
+from oio.container._description import check_chunks, extract_chunk_qualities, extract_content_headers_meta
 from tests.kit.ec_fakes import DATA, EC
 from tests.kit.fuzzing import JSON, TEXTS, examples, spoilt_json
 

@@ -9,7 +9,7 @@ import pytest
 
 from oio.api._data.layout import lay_out
 from oio.common import exceptions as exc
-from oio.container._metadata import check_chunks
+from oio.container._description import check_chunks
 from tests.kit.signals import raising, strike
 
 LOGGER = logging.getLogger("tests.layout")

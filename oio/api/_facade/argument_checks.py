@@ -14,7 +14,7 @@ from oio.common import constants
 from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.constants import MAX_ACCOUNT_BYTES, MAX_CONTAINER_BYTES, MAX_OBJECT_BYTES
 from oio.common.ranges import Range
-from oio.container._metadata import CHUNK_SYSMETA_PREFIX
+from oio.container._description import CHUNK_SYSMETA_PREFIX
 
 _MAX_BYTES = {
     "account": MAX_ACCOUNT_BYTES,
