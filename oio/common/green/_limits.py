@@ -26,15 +26,17 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         self.exception = exception
         self.timer = None
         # The block may wait without a limit, too.
-        self.hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
+        hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
+        self.hub = hub
         if seconds is None:
             return
         meant, target = weakref.ref(self), getcurrent()
-        if isinstance(self.hub, GuestHub) and self.hub.keeps_time:
-            timer: Any = (self.hub.clock() + seconds, meant, target)
-            self.hub.deferred.append(timer)
+        if isinstance(hub, GuestHub) and hub.keeps_time:
+            timer: Any = (hub.clock() + seconds, meant, target)
+            hub.deferred.append(timer)
         else:
-            timer = self.hub.schedule_call_global(seconds, strike_if_meant, meant, target)
+            timer = hub.schedule_call_global(seconds, strike_if_meant, meant, target)
+        # Last: a signal handler may have raised before, see `strike_if_meant`.
         self.timer = timer
 
     def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
