@@ -158,13 +158,13 @@ class GreenHTTPConnection(HTTPConnection):
             pairs.insert(0, ("User-Agent", _USER_AGENT))
         if body is not None or method not in _WITHOUT_BODY:
             pairs.insert(0, ("Content-Length", str(len(body or b""))))
+        head = request_head(method, url, self.host_header, pairs)
         try:
             if self.sock is None:
                 self.connect()
             else:
                 self.sock.settimeout(self.timeout)
             self._asked = (method, url, options or {})
-            head = request_head(method, url, self.host_header, pairs)
             if body and self._has_plain_socket:
                 self.sock.send_together(head, body)
             elif body and len(body) > _LARGE:
@@ -210,9 +210,9 @@ class GreenHTTPConnection(HTTPConnection):
         """Read the head of the answer to a request that was written here."""
         assert self._asked is not None
         method, self._asked = self._asked[0], None
-        self.sock.settimeout(self.timeout)
         answer = HTTPResponse(self.sock, method=method)
         try:
+            self.sock.settimeout(self.timeout)
             if self._has_plain_socket:
                 self.sock.await_data()
             answer.begin()

@@ -406,6 +406,15 @@ def test_answer_that_ends_early_gives_what_there_is_and_fails_then():
         manager.clear()
 
 
+def test_header_that_cannot_be_sent_is_refused_before_anything_is_connected():
+    manager = get_pool_manager()
+    with serving(answer_all) as server:
+        with pytest.raises(ValueError, match="invalid value of a header"):
+            manager.request("GET", f"http://{server.address}/route", headers={"x-a": "1\r\nx-b: 2"}, **UNREAD)
+        manager.clear()
+    assert server.connections == 0
+
+
 def test_service_whose_address_begins_like_the_url_of_another_is_not_asked():
     manager, limits = get_pool_manager(), urllib3.Timeout(5.0)
     with serving(answer_all) as server:
