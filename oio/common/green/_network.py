@@ -165,14 +165,18 @@ class Socket(socket.socket):  # type: ignore[misc]
             if err.errno in _CUT:
                 return False
             raise err
-        self.await_data()
+        self._wait_to_read()
         return True
 
     def await_data(self) -> None:
         """Wait until there is something to read, where hardly anything is there yet.
 
-        A read in vain makes an exception, whose text takes much longer.
+        A read in vain makes an exception, whose text takes much longer than this look.
         """
+        if not is_readable(self):
+            self._wait_to_read()
+
+    def _wait_to_read(self) -> None:
         try:
             self._trampoline(self.fd, True, False, self._timeout)
         except eventlet_hubs.IOClosed as err:
