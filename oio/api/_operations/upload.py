@@ -129,7 +129,7 @@ class Upload:
         if self.existing is not None:
             # The object keeps its own, word for word; the new chunks have theirs.
             meta["chunk_method"] = self.existing.chunk_method
-        chunks: Any = [chunk.described() for chunk in written.chunks]
+        chunks: Any = list(map(Chunk.described, written.chunks))
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
             # A server may hold the chunks that failed, which no object names.
@@ -147,7 +147,7 @@ class Upload:
         def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
             if self.clear is not None:
                 self.clear(chunks)
-            return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
+            return strategy.writer(meta, chunks, checksum, first, writing)
 
         return ObjectWriter(
             source,
