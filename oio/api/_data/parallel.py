@@ -54,6 +54,8 @@ class ParallelWriter(abc.ABC):
         self._request = request
         self._options = request.options
         self._failures: list[ChunkSender] = []
+        #: Failures that leave a quorum.
+        self._tolerated = len(request.chunks) - request.quorum
         self._current: list[ChunkSender] = []
         #: Senders that run in green threads, and so need a turn now and then.
         self._running: list[ChunkSender] = []
@@ -223,19 +225,22 @@ class ParallelWriter(abc.ABC):
                 connected.append(sender)
         in_turn(connected, ChunkSender.connect, ChunkSender.time_to_connect, ChunkSender.lose)
         self._check()
-        self._take_answers([sender for sender in senders if sender.error is None])
+        self._take_answers(senders)
         return count, checksum
 
-    def _take_answers(self, waiting: list[ChunkSender]) -> None:
+    def _take_answers(self, senders: list[ChunkSender]) -> None:
         """Take the answers to bodies that were sent whole as they come, and give up servers that are late.
 
         Servers without a kept connection are connected to meanwhile.
         """
         timer = QuorumTimer(self._request.quorum, self._options)
-        by_socket = {socket_of(sender.conn): sender for sender in waiting}
+        by_socket = {}
+        for sender in senders:
+            if sender.error is None:
+                by_socket[socket_of(sender.conn)] = sender
         taking: ChunkSender | None = None
         # Senders without an answer, once one of them has to make a connection.
-        left = waiting if None in by_socket else []
+        left = [sender for sender in senders if sender.error is None] if None in by_socket else []
         while by_socket and not left:
             grace = timer.grace
             try:
@@ -272,7 +277,7 @@ class ParallelWriter(abc.ABC):
         is_stored = sender.has_stored()
         if is_stored:
             timer.note_stored(has_own_limits=has_own_limits)
-        elif self._is_lost:
+        elif len(self._failures) > self._tolerated:
             timer.note_lost()
         return is_stored
 
@@ -293,17 +298,12 @@ class ParallelWriter(abc.ABC):
                 reqid=self._options.reqid,
             )
 
-    @property
-    def _is_lost(self) -> bool:
-        """Whether so many servers have failed that there can be no quorum."""
-        return len(self._request.chunks) - len(self._failures) < self._request.quorum
-
     def _check(self) -> None:
         """Give up the metachunk when there can be no quorum.
 
         :raises OioException: see :func:`~oio.blob.quorum.check_quorum`
         """
-        if not self._is_lost:
+        if len(self._failures) <= self._tolerated:
             return
         try:
             check_quorum(
