@@ -15,10 +15,11 @@ import pytest
 
 from oio.api._data.copies import CopiesWriter
 from oio.api._data.metachunks import UploadRequest
+from oio.api._data.parallel import QuorumTimer
 from oio.api._data.source import Source
 from oio.api.ec import EcMetachunkWriter
 from oio.blob import sender as sending
-from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, QuorumTimer, connecting_grace
+from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, connecting_grace
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, late, to_remove

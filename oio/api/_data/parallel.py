@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, reraise_foreign, seam_is_replaced, socket_of, take_kept
-from oio.blob.quorum import QuorumTimer, check_quorum, connecting_grace
+from oio.blob.quorum import GRACE_FACTOR, check_quorum, connecting_grace, grace_of
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -42,6 +42,68 @@ def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
     """
     method = written_chunk_method(str(meta["chunk_method"]), options.checksum_algo)
     return {**headers_from_object_metadata({**meta, "chunk_method": method}), **options.headers}
+
+
+class QuorumTimer:
+    """Time limit of the wait for the answers to a write, which begins at the end of the data.
+
+    It is the write limit, until a quorum has stored its chunks, or so many servers have failed that there can
+    be none. The others then get the grace of the call, or more when the answers so far took long: a disk that
+    is busy is no reason to lose a copy.
+
+    :param quorum: number of chunks that must be stored
+    """
+
+    def __init__(self, quorum: int, options: Options) -> None:
+        self._limits = limits = options.limits
+        self._options = options
+        self._missing = quorum
+        self._begin = limits.clock()
+        self._end = limits.due(limits.write)
+        #: Event that the grace begins with.
+        self._decided_by = "the quorum"
+        #: Seconds of the grace, once it counts.
+        self.grace: float | None = None
+
+    def note_stored(self, *, has_own_limits: bool = False) -> None:
+        """Count a chunk that is stored.
+
+        :param has_own_limits: some of the others have begun later, within limits of their own
+        """
+        self._missing -= 1
+        if self._missing == 0:
+            if has_own_limits:
+                self.renew()
+            else:
+                self._allow_grace()
+
+    def note_lost(self) -> None:
+        """Note that there can be no quorum any more: the other answers can only tell more of the reason."""
+        if self._missing > 0:
+            self._missing, self._decided_by = 0, "the failure of others"
+            self.renew()
+
+    def renew(self) -> None:
+        """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
+        self._end = self._limits.due(self._limits.write)
+        self._allow_grace()
+
+    def _allow_grace(self) -> None:
+        if self._missing <= 0:
+            now = self._limits.clock()
+            self.grace = grace_of(self._options, GRACE_FACTOR * (now - self._begin))
+            if self.grace is not None:
+                self._end = min(self._end, now + self.grace)
+
+    def timeout_reason(self) -> str:
+        """Reason for the failure of a server that is late."""
+        if self.grace is None:
+            return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
+        return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
+
+    def left(self) -> float:
+        """Seconds from now; at their end, answers that have arrived still count."""
+        return max(0.0, self._end - self._limits.clock())
 
 
 class ParallelWriter(abc.ABC):
