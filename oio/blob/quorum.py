@@ -1,49 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quorum of a write: grace for the servers that are late, and the error when too few chunks are stored."""
+"""Quorum of a write: the error when too few chunks are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Failure
 from oio.common.utils import group_chunk_errors
-
-if TYPE_CHECKING:
-    from oio.common.options import Options
-
-GRACE_FACTOR = 3
-"""Least grace of a server that is late, as a multiple of the time that the quorum took."""
-CONNECTING_GRACE = 0.1
-"""Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
-
-
-def grace_of(options: Options, least: float = 0.0) -> float | None:
-    """Seconds from now for servers that are late with what a quorum has done; None for no such limit.
-
-    Never more than half of what is left of the call, which has to commit what is stored.
-
-    :param least: seconds that they get if the grace of the call is shorter
-    """
-    grace, left = options.write_grace, options.limits.left()
-    if grace is None:
-        return None
-    grace = max(grace, least)
-    return grace if left is None else min(grace, max(0.0, left / 2))
-
-
-def connecting_grace(options: Options, spent: float) -> float:
-    """Seconds from now for servers that are not connected to yet, although a quorum is.
-
-    The data are taken after that: a source that blocks the whole thread would keep them from connecting.
-    Never more than half of what is left of the call, as for :func:`grace_of`.
-
-    :param spent: seconds that the quorum took
-    """
-    grace, left = max(CONNECTING_GRACE, GRACE_FACTOR * spent), options.limits.left()
-    return grace if left is None else min(grace, max(0.0, left / 2))
 
 
 def check_quorum(

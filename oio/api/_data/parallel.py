@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, reraise_foreign, seam_is_replaced, socket_of, take_kept
-from oio.blob.quorum import GRACE_FACTOR, check_quorum, connecting_grace, grace_of
+from oio.blob.quorum import check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -34,6 +34,11 @@ FIRST_BLOCK, LARGEST_BLOCK = 32768, 1 << 20
 _QUICK = 1.0
 """Seconds that a read of a source may take before the next one is smaller: servers wait meanwhile."""
 
+GRACE_FACTOR = 3
+"""Least grace of a server that is late, as a multiple of the time that the quorum took."""
+CONNECTING_GRACE = 0.1
+"""Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
+
 
 def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
     """Headers that the chunks of an object are stored with, along with those of the caller.
@@ -56,7 +61,7 @@ class QuorumTimer:
 
     def __init__(self, quorum: int, options: Options) -> None:
         self._limits = limits = options.limits
-        self._options = options
+        self._write_grace = options.write_grace
         self._missing = quorum
         self._begin = limits.clock()
         self._end = limits.due(limits.write)
@@ -89,11 +94,10 @@ class QuorumTimer:
         self._allow_grace()
 
     def _allow_grace(self) -> None:
-        if self._missing <= 0:
+        if self._missing <= 0 and self._write_grace is not None:
             now = self._limits.clock()
-            self.grace = grace_of(self._options, GRACE_FACTOR * (now - self._begin))
-            if self.grace is not None:
-                self._end = min(self._end, now + self.grace)
+            self.grace = self._limits.share(max(self._write_grace, GRACE_FACTOR * (now - self._begin)))
+            self._end = min(self._end, now + self.grace)
 
     def timeout_reason(self) -> str:
         """Reason for the failure of a server that is late."""
@@ -232,7 +236,9 @@ class ParallelWriter(abc.ABC):
             else:
                 now = time.monotonic()
                 if end is None:
-                    end = now + connecting_grace(self._options, now - begin)
+                    # A source that blocks the whole thread would keep them from connecting.
+                    grace = max(CONNECTING_GRACE, GRACE_FACTOR * (now - begin))
+                    end = now + self._options.limits.share(grace)
                 left = max(0.0, end - now)
             try:
                 with green.ConnectionTimeout(left):
