@@ -397,7 +397,7 @@ class ChunkSender:
             return
         queue = self._queue
         if not is_last and queue.empty() and queue.getting() and takes_pieces(self.conn):
-            # To wake its green thread, which waits for a block, takes two switches: they cost as much as this.
+            # To wake its green thread, which waits for a block, takes two switches: as much as this write.
             block = self.conn.send_now(block if isinstance(block, tuple) else (block,))
             if not block:
                 return

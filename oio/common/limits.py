@@ -170,9 +170,9 @@ class Limits:
 
         The call has to commit what the others have stored.
         """
-        return (
-            seconds if self.deadline is None else min(seconds, max(0.0, (self.deadline - self.clock()) / 2))
-        )
+        if self.deadline is None:
+            return seconds
+        return min(seconds, max(0.0, (self.deadline - self.clock()) / 2))
 
     def due(self, explicit: float | None) -> float:
         """Time of the clock until which a chunk server is waited for, after a request that was just sent.
