@@ -8,9 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oio.api._data.metachunks import ObjectWriter
+from oio.api._data.metachunks import ObjectWriter, Preparer
 from oio.api._data.ownership import is_owned
-from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import OwnerUnknown, keeps_files, load_class, strategy_for
 from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
