@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 import collections
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, reraise_foreign, seam_is_replaced, socket_of, take_kept
@@ -120,6 +120,7 @@ class ParallelWriter(abc.ABC):
         self._request = request
         self._options = request.options
         self._failures: list[ChunkSender] = []
+        self._first_block = FIRST_BLOCK
         #: Failures that leave a quorum.
         self._tolerated = len(request.chunks) - request.quorum
         self._current: list[ChunkSender] = []
@@ -151,6 +152,8 @@ class ParallelWriter(abc.ABC):
         """
         begin = time.monotonic()
         left = source.left_in_memory()
+        # Bytes in memory need no quick start, and fewer blocks cost less.
+        self._first_block = FIRST_BLOCK if left is None else LARGEST_BLOCK
         senders = self._current = self._senders(left)
         hedging = self._options.hedging
         if hedging is not None and hedging.knows_late:
@@ -263,22 +266,22 @@ class ParallelWriter(abc.ABC):
         has_own_limits = len(sent) < len(senders)
         running = dict.fromkeys(senders)
         while running:
-            has_quorum = timer.grace is not None
-            counts = {sender: sender.progress for sender in running if has_quorum or sender in sent}
+            grace = timer.grace
+            counts = {s: s.progress for s in running if grace is not None or s in sent}
             try:
                 with green.ChunkWriteTimeout(timer.left() if counts else None):
-                    sender = done.get()
+                    while running and timer.grace == grace:
+                        sender = done.get()
+                        del running[sender]
+                        is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
+                        if not is_stored and (sender.is_unreached or _have_nothing(running)):
+                            # The others cannot tell more of the reason.
+                            self._check()
             except green.ChunkWriteTimeout:
                 for sender, before in counts.items():
-                    if sender.progress == before and not sender.thread.dead:
+                    if sender in running and sender.progress == before and not sender.thread.dead:
                         sender.leave("resp", timer.timeout_reason())
                 timer.renew()
-            else:
-                del running[sender]
-                is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
-                if not is_stored and (sender.is_unreached or (running and all(map(_has_nothing, running)))):
-                    # The others cannot tell more of the reason.
-                    self._check()
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         """Send a small body to each server in one write, without green threads where connections are kept."""
@@ -395,9 +398,7 @@ class ParallelWriter(abc.ABC):
         options, of_object = self._options, self._request.checksum
         keep_memory_of_blocks()
         largest = options.buffer_max or unit or LARGEST_BLOCK
-        # Bytes in memory need no quick start, and fewer blocks cost less.
-        at_first = FIRST_BLOCK if source.left_in_memory() is None else LARGEST_BLOCK
-        smallest = options.buffer_min or unit or at_first
+        smallest = options.buffer_min or unit or self._first_block
         wanted = smallest = min(smallest, largest)
         left = size
         while left is None or left > 0:
@@ -431,9 +432,9 @@ def _trusted(senders: list[ChunkSender]) -> str:
     return checksum
 
 
-def _has_nothing(sender: ChunkSender) -> bool:
-    """Whether a server has not got the head of its request yet."""
-    return sender.error is None and not sender.is_connected
+def _have_nothing(senders: Collection[ChunkSender]) -> bool:
+    """Whether there are servers to wait for, and none of them has got the head of its request yet."""
+    return bool(senders) and all(sender.error is None and not sender.is_connected for sender in senders)
 
 
 def _started(pool: green.ContextPool, senders: list[ChunkSender], work: Callable[[ChunkSender], None]) -> Any:
