@@ -120,7 +120,14 @@ class Upload:
             strategy.delete(doomed, in_time, hanging, is_ours)
 
         try:
-            written = self._write(writer, meta, shared)
+            if shared and self.commit.change_policy:
+                written = self._run_over_existing(writer, meta["full_path"])
+            else:
+                written = writer.run()
+            etag = meta.get("etag")
+            if etag and etag.lower() != written.checksum:
+                text = f"given etag {etag} != computed {written.checksum}"
+                raise exc.EtagMismatch(text, reqid=options.reqid)
         except BaseException:  # The services do not know the chunks, whatever stopped us.
             undo()
             raise
@@ -157,26 +164,11 @@ class Upload:
             connections=lambda chunks, using: strategy.connections(chunks, using, writing),
         )
 
-    def _write(self, writer: ObjectWriter, meta: JsonObject, shared: bool) -> Written:
-        """Write the data, and compare them with the checksum that the caller expects.
-
-        :param shared: others may have stored chunks of the same IDs
-        """
-        if shared and self.commit.change_policy:
-            written = self._run_over_existing(writer)
-            self._check_kept(meta["full_path"], written.chunks)
-        else:
-            written = writer.run()
-        etag = meta.get("etag")
-        if etag and etag.lower() != written.checksum:
-            text = f"given etag {etag} != computed {written.checksum}"
-            raise exc.EtagMismatch(text, reqid=self.options.reqid)
-        return written
-
-    def _run_over_existing(self, writer: ObjectWriter) -> Written:
+    def _run_over_existing(self, writer: ObjectWriter, full_path: str) -> Written:
         """Write the object, unless other chunks are in the places of its own.
 
         :raises ChunkConflict: there are some, even if a quorum was stored
+        :raises Conflict: another change has removed some of those that were stored
         """
         written = failure = None
         try:
@@ -188,6 +180,7 @@ class Upload:
         if written is None:
             assert failure is not None
             raise failure
+        self._check_kept(full_path, written.chunks)
         return written
 
     def _check_kept(self, full_path: str, chunks: list[Chunk]) -> None:
