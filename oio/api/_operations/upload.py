@@ -299,12 +299,15 @@ class Upload:
     def publish(self, product: Product, undo: Callable[[], None]) -> None:
         """Commit what was stored, see :func:`~oio.api._operations.commit.publish`."""
         orphans = self.orphans
-        keeps = keeps_files(product.meta["chunk_method"])
-        if orphans is None and (keeps or has_credentials(self.options)):
+        if orphans is None and (has_credentials(self.options) or keeps_files(product.meta["chunk_method"])):
             orphans = OrphanFiles(self.services, *self.target[:2], self.options)
-            if orphans.has_credentials and not self.commit.append:
+            if not self.commit.append:
                 try:
-                    self._track_replaced(orphans)
+                    orphans.track(self.target.name)
+                except exc.OioException as err:
+                    self.services.logger.warning(
+                        "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
+                    )
                 except BaseException:  # The services do not know the chunks yet, whatever stopped us.
                     undo()
                     raise
@@ -317,14 +320,6 @@ class Upload:
             orphans=orphans,
             undo=undo,
         )
-
-    def _track_replaced(self, orphans: OrphanFiles) -> None:
-        try:
-            orphans.track(self.target.name)
-        except exc.OioException as err:
-            self.services.logger.warning(
-                "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
-            )
 
 
 def is_unnamed(
