@@ -14,10 +14,9 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from oio.api._data.links import MetachunkLinker as _Linker
+from oio.api._data.metachunks import KeywordPreparer, ObjectWriter, UploadRequest
 from oio.api._data.metachunks import MetachunkWriter as _Writer
-from oio.api._data.metachunks import ObjectWriter, UploadRequest
 from oio.api._data.parallel import FIRST_BLOCK
-from oio.api._data.prepared import KeywordPreparer
 from oio.api._data.source import Source
 from oio.blob.answers import close_source, discard_bytes, make_iter_from_resp
 from oio.blob.quorum import check_quorum

@@ -1,111 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quorum of a write: grace for the servers that are late, and the error when too few chunks are stored."""
+"""Quorum of a write: the error when too few chunks are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Failure
 from oio.common.utils import group_chunk_errors
-
-if TYPE_CHECKING:
-    from oio.common.options import Options
-
-GRACE_FACTOR = 3
-"""Least grace of a server that is late, as a multiple of the time that the quorum took."""
-CONNECTING_GRACE = 0.1
-"""Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
-
-
-def grace_of(options: Options, least: float = 0.0) -> float | None:
-    """Seconds from now for servers that are late with what a quorum has done; None for no such limit.
-
-    Never more than half of what is left of the call, which has to commit what is stored.
-
-    :param least: seconds that they get if the grace of the call is shorter
-    """
-    grace, left = options.write_grace, options.limits.left()
-    if grace is None:
-        return None
-    grace = max(grace, least)
-    return grace if left is None else min(grace, max(0.0, left / 2))
-
-
-def connecting_grace(options: Options, spent: float) -> float:
-    """Seconds from now for servers that are not connected to yet, although a quorum is.
-
-    The data are taken after that: a source that blocks the whole thread would keep them from connecting.
-    Never more than half of what is left of the call, as for :func:`grace_of`.
-
-    :param spent: seconds that the quorum took
-    """
-    grace, left = max(CONNECTING_GRACE, GRACE_FACTOR * spent), options.limits.left()
-    return grace if left is None else min(grace, max(0.0, left / 2))
-
-
-class QuorumTimer:
-    """Time limit of the wait for the answers to a write, which begins at the end of the data.
-
-    It is the write limit, until a quorum has stored its chunks, or so many servers have failed that there can
-    be none. The others then get the grace of the call, or more when the answers so far took long: a disk that
-    is busy is no reason to lose a copy.
-
-    :param quorum: number of chunks that must be stored
-    """
-
-    def __init__(self, quorum: int, options: Options) -> None:
-        self._limits = limits = options.limits
-        self._options = options
-        self._missing = quorum
-        self._begin = limits.clock()
-        self._end = limits.due(limits.write)
-        #: Event that the grace begins with.
-        self._decided_by = "the quorum"
-        #: Seconds of the grace, once it counts.
-        self.grace: float | None = None
-
-    def note_stored(self, *, has_own_limits: bool = False) -> None:
-        """Count a chunk that is stored.
-
-        :param has_own_limits: some of the others have begun later, within limits of their own
-        """
-        self._missing -= 1
-        if self._missing == 0:
-            if has_own_limits:
-                self.renew()
-            else:
-                self._allow_grace()
-
-    def note_lost(self) -> None:
-        """Note that there can be no quorum any more: the other answers can only tell more of the reason."""
-        if self._missing > 0:
-            self._missing, self._decided_by = 0, "the failure of others"
-            self.renew()
-
-    def renew(self) -> None:
-        """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
-        self._end = self._limits.due(self._limits.write)
-        self._allow_grace()
-
-    def _allow_grace(self) -> None:
-        if self._missing <= 0:
-            now = self._limits.clock()
-            self.grace = grace_of(self._options, GRACE_FACTOR * (now - self._begin))
-            if self.grace is not None:
-                self._end = min(self._end, now + self.grace)
-
-    def timeout_reason(self) -> str:
-        """Reason for the failure of a server that is late."""
-        if self.grace is None:
-            return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
-        return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
-
-    def left(self) -> float:
-        """Seconds from now; at their end, answers that have arrived still count."""
-        return max(0.0, self._end - self._limits.clock())
 
 
 def check_quorum(

@@ -22,7 +22,6 @@ from oio.blob.connect import (
     takes_pieces,
 )
 from oio.blob.events import count_sent, note_failure, report_failure
-from oio.blob.quorum import grace_of
 from oio.common import green
 from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
@@ -396,22 +395,29 @@ class ChunkSender:
         if self.whole is not None:
             self.whole.append(block if isinstance(block, bytes) else b"".join(block))
             return
-        if not is_last and self._is_idle() and takes_pieces(self.conn):
-            # To wake its green thread takes two switches, which cost as much as this write.
+        queue = self._queue
+        if not is_last and queue.empty() and queue.getting() and takes_pieces(self.conn):
+            # To wake its green thread, which waits for a block, takes two switches: as much as this write.
             block = self.conn.send_now(block if isinstance(block, tuple) else (block,))
             if not block:
                 return
-        if not self._queue.full():
-            self._queue.put_nowait((block, is_last))
-            return
-        limits, grace = self.options.limits, grace_of(self.options)
+        if queue.full():
+            self._put_in_time((block, is_last))
+        else:
+            queue.put_nowait((block, is_last))
+
+    def _put_in_time(self, item: tuple[bytes | Pieces, bool]) -> None:
+        """Wait for a place in the queue, as long as the server makes progress."""
+        limits, grace = self.options.limits, self.options.write_grace
+        if grace is not None:
+            grace = limits.share(grace)
         left, before = limits.writing(self.chunk.netloc), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)
             left -= seconds
             try:
                 with green.ChunkWriteTimeout(seconds):
-                    self._queue.put((block, is_last))
+                    self._queue.put(item)
                 return
             except green.OioTimeout as err:
                 error = err
@@ -426,10 +432,6 @@ class ChunkSender:
                 # Connecting has its own limit.
                 left = limits.writing(self.chunk.netloc)
         self.leave("write", error)
-
-    def _is_idle(self) -> bool:
-        """Whether the green thread waits for something to send."""
-        return self._queue.empty() and bool(self._queue.getting())
 
     @property
     def is_behind(self) -> bool:

@@ -157,6 +157,15 @@ class Limits:
         """Seconds until the deadline, negative after it; None without a deadline."""
         return None if self.deadline is None else self.deadline - self.clock()
 
+    def share(self, seconds: float) -> float:
+        """These seconds for servers that are late, or half of what is left of the call when that is less.
+
+        The call has to commit what the others have stored.
+        """
+        if self.deadline is None:
+            return seconds
+        return min(seconds, max(0.0, (self.deadline - self.clock()) / 2))
+
     def due(self, explicit: float | None) -> float:
         """Time of the clock until which a chunk server is waited for, after a request that was just sent.
 

@@ -15,10 +15,10 @@ import pytest
 
 from oio.api._data.copies import CopiesWriter
 from oio.api._data.metachunks import UploadRequest
+from oio.api._data.parallel import GRACE_FACTOR, QuorumTimer
 from oio.api._data.source import Source
 from oio.api.ec import EcMetachunkWriter
 from oio.blob import sender as sending
-from oio.blob.quorum import CONNECTING_GRACE, GRACE_FACTOR, QuorumTimer, connecting_grace
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, late, to_remove
@@ -435,16 +435,9 @@ def test_chunk_that_was_sent_twice_in_vain_may_be_stored(moment, again, end):
 
 
 @pytest.mark.parametrize(
-    ("deadline", "spent", "expected"),
-    [
-        (None, 0.0, CONNECTING_GRACE),
-        (None, 2.0, 2.0 * GRACE_FACTOR),
-        (60.0, 2.0, 2.0 * GRACE_FACTOR),
-        (CONNECTING_GRACE, 0.0, CONNECTING_GRACE / 2),
-        (4.0, 2.0, 2.0),
-        (-1.0, 0.0, 0.0),
-    ],
+    ("deadline", "grace", "expected"),
+    [(None, 6.0, 6.0), (60.0, 6.0, 6.0), (0.1, 0.1, 0.05), (4.0, 6.0, 2.0), (-1.0, 0.1, 0.0)],
 )
-def test_servers_that_are_not_connected_to_get_half_of_what_is_left_at_most(deadline, spent, expected):
+def test_servers_that_are_late_get_half_of_what_is_left_at_most(deadline, grace, expected):
     limits = Limits(deadline=deadline, clock=lambda: 0.0)
-    assert connecting_grace(Options(limits=limits), spent) == expected
+    assert limits.share(grace) == expected

@@ -12,11 +12,11 @@ import pytest
 
 from oio.api._data.copies import CopiesWriter
 from oio.api._data.metachunks import UploadRequest
+from oio.api._data.parallel import QuorumTimer
 from oio.api._data.source import Source
 from oio.api.io import http_connect
 from oio.api.replication import ReplicatedMetachunkWriter
 from oio.blob.connect import take_kept
-from oio.blob.quorum import QuorumTimer
 from oio.blob.sender import END_OF_BODY, ChunkSender, frame
 from oio.common import exceptions as exc
 from oio.common import green

@@ -206,17 +206,12 @@ class BucketStrategy(Strategy):
     def metachunk_size(self, chunk_size: int) -> int:
         return MAX_FILE_SIZE
 
-    def prepared(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Give chunks names that were never used.
-
-        The names that the services prepare may depend on the version, which the caller can choose. A chunk
-        server refuses a chunk that it has; B2 would hide an existing file behind the new one.
-        """
-        return [chunk.named(f"b2/{os.urandom(STRLEN_CHUNKID // 2).hex().upper()}") for chunk in chunks]
-
     def writer(
         self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
     ) -> FileWriter:
+        # The names that the services prepare may depend on the version, which the caller can choose. A chunk
+        # server refuses a chunk that it has; B2 would hide an existing file behind the new one.
+        chunks = [chunk.named(f"b2/{os.urandom(STRLEN_CHUNKID // 2).hex().upper()}") for chunk in chunks]
         request = UploadRequest(meta, chunks, checksum, first, self.method.quorum, options)
         return FileWriter(self.bucket, file_name(self.cid, chunks[0]), request)
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import abc
 import collections
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from oio.blob.connect import CANDIDATES, in_turn, reraise_foreign, seam_is_replaced, socket_of, take_kept
-from oio.blob.quorum import QuorumTimer, check_quorum, connecting_grace
+from oio.blob.quorum import check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
@@ -34,6 +34,11 @@ FIRST_BLOCK, LARGEST_BLOCK = 32768, 1 << 20
 _QUICK = 1.0
 """Seconds that a read of a source may take before the next one is smaller: servers wait meanwhile."""
 
+GRACE_FACTOR = 3
+"""Least grace of a server that is late, as a multiple of the time that the quorum took."""
+CONNECTING_GRACE = 0.1
+"""Least grace, in seconds, for servers that a write has not connected to yet when it has a quorum."""
+
 
 def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
     """Headers that the chunks of an object are stored with, along with those of the caller.
@@ -42,6 +47,67 @@ def described_chunk(meta: JsonMapping, options: Options) -> dict[str, object]:
     """
     method = written_chunk_method(str(meta["chunk_method"]), options.checksum_algo)
     return {**headers_from_object_metadata({**meta, "chunk_method": method}), **options.headers}
+
+
+class QuorumTimer:
+    """Time limit of the wait for the answers to a write, which begins at the end of the data.
+
+    It is the write limit, until a quorum has stored its chunks, or so many servers have failed that there can
+    be none. The others then get the grace of the call, or more when the answers so far took long: a disk that
+    is busy is no reason to lose a copy.
+
+    :param quorum: number of chunks that must be stored
+    """
+
+    def __init__(self, quorum: int, options: Options) -> None:
+        self._limits = limits = options.limits
+        self._write_grace = options.write_grace
+        self._missing = quorum
+        self._begin = limits.clock()
+        self._end = limits.due(limits.write)
+        #: Event that the grace begins with.
+        self._decided_by = "the quorum"
+        #: Seconds of the grace, once it counts.
+        self.grace: float | None = None
+
+    def note_stored(self, *, has_own_limits: bool = False) -> None:
+        """Count a chunk that is stored.
+
+        :param has_own_limits: some of the others have begun later, within limits of their own
+        """
+        self._missing -= 1
+        if self._missing == 0:
+            if has_own_limits:
+                self.renew()
+            else:
+                self._allow_grace()
+
+    def note_lost(self) -> None:
+        """Note that there can be no quorum any more: the other answers can only tell more of the reason."""
+        if self._missing > 0:
+            self._missing, self._decided_by = 0, "the failure of others"
+            self.renew()
+
+    def renew(self) -> None:
+        """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
+        self._end = self._limits.due(self._limits.write)
+        self._allow_grace()
+
+    def _allow_grace(self) -> None:
+        if self._missing <= 0 and self._write_grace is not None:
+            now = self._limits.clock()
+            self.grace = self._limits.share(max(self._write_grace, GRACE_FACTOR * (now - self._begin)))
+            self._end = min(self._end, now + self.grace)
+
+    def timeout_reason(self) -> str:
+        """Reason for the failure of a server that is late."""
+        if self.grace is None:
+            return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
+        return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
+
+    def left(self) -> float:
+        """Seconds from now; at their end, answers that have arrived still count."""
+        return max(0.0, self._end - self._limits.clock())
 
 
 class ParallelWriter(abc.ABC):
@@ -54,6 +120,9 @@ class ParallelWriter(abc.ABC):
         self._request = request
         self._options = request.options
         self._failures: list[ChunkSender] = []
+        self._first_block = FIRST_BLOCK
+        #: Failures that leave a quorum.
+        self._tolerated = len(request.chunks) - request.quorum
         self._current: list[ChunkSender] = []
         #: Senders that run in green threads, and so need a turn now and then.
         self._running: list[ChunkSender] = []
@@ -83,6 +152,8 @@ class ParallelWriter(abc.ABC):
         """
         begin = time.monotonic()
         left = source.left_in_memory()
+        # Bytes in memory need no quick start, and fewer blocks cost less.
+        self._first_block = FIRST_BLOCK if left is None else LARGEST_BLOCK
         senders = self._current = self._senders(left)
         hedging = self._options.hedging
         if hedging is not None and hedging.knows_late:
@@ -168,7 +239,9 @@ class ParallelWriter(abc.ABC):
             else:
                 now = time.monotonic()
                 if end is None:
-                    end = now + connecting_grace(self._options, now - begin)
+                    # A source that blocks the whole thread would keep them from connecting.
+                    grace = max(CONNECTING_GRACE, GRACE_FACTOR * (now - begin))
+                    end = now + self._options.limits.share(grace)
                 left = max(0.0, end - now)
             try:
                 with green.ConnectionTimeout(left):
@@ -193,22 +266,22 @@ class ParallelWriter(abc.ABC):
         has_own_limits = len(sent) < len(senders)
         running = dict.fromkeys(senders)
         while running:
-            has_quorum = timer.grace is not None
-            counts = {sender: sender.progress for sender in running if has_quorum or sender in sent}
+            grace = timer.grace
+            counts = {s: s.progress for s in running if grace is not None or s in sent}
             try:
                 with green.ChunkWriteTimeout(timer.left() if counts else None):
-                    sender = done.get()
+                    while running and timer.grace == grace:
+                        sender = done.get()
+                        del running[sender]
+                        is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
+                        if not is_stored and (sender.is_unreached or _have_nothing(running)):
+                            # The others cannot tell more of the reason.
+                            self._check()
             except green.ChunkWriteTimeout:
                 for sender, before in counts.items():
-                    if sender.progress == before and not sender.thread.dead:
+                    if sender in running and sender.progress == before and not sender.thread.dead:
                         sender.leave("resp", timer.timeout_reason())
                 timer.renew()
-            else:
-                del running[sender]
-                is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
-                if not is_stored and (sender.is_unreached or (running and all(map(_has_nothing, running)))):
-                    # The others cannot tell more of the reason.
-                    self._check()
 
     def _send_whole(self, source: Source, size: int | None, senders: list[ChunkSender]) -> tuple[int, str]:
         """Send a small body to each server in one write, without green threads where connections are kept."""
@@ -223,19 +296,22 @@ class ParallelWriter(abc.ABC):
                 connected.append(sender)
         in_turn(connected, ChunkSender.connect, ChunkSender.time_to_connect, ChunkSender.lose)
         self._check()
-        self._take_answers([sender for sender in senders if sender.error is None])
+        self._take_answers(senders)
         return count, checksum
 
-    def _take_answers(self, waiting: list[ChunkSender]) -> None:
+    def _take_answers(self, senders: list[ChunkSender]) -> None:
         """Take the answers to bodies that were sent whole as they come, and give up servers that are late.
 
         Servers without a kept connection are connected to meanwhile.
         """
         timer = QuorumTimer(self._request.quorum, self._options)
-        by_socket = {socket_of(sender.conn): sender for sender in waiting}
+        by_socket = {}
+        for sender in senders:
+            if sender.error is None:
+                by_socket[socket_of(sender.conn)] = sender
         taking: ChunkSender | None = None
         # Senders without an answer, once one of them has to make a connection.
-        left = waiting if None in by_socket else []
+        left = [sender for sender in senders if sender.error is None] if None in by_socket else []
         while by_socket and not left:
             grace = timer.grace
             try:
@@ -272,7 +348,7 @@ class ParallelWriter(abc.ABC):
         is_stored = sender.has_stored()
         if is_stored:
             timer.note_stored(has_own_limits=has_own_limits)
-        elif self._is_lost:
+        elif len(self._failures) > self._tolerated:
             timer.note_lost()
         return is_stored
 
@@ -293,17 +369,12 @@ class ParallelWriter(abc.ABC):
                 reqid=self._options.reqid,
             )
 
-    @property
-    def _is_lost(self) -> bool:
-        """Whether so many servers have failed that there can be no quorum."""
-        return len(self._request.chunks) - len(self._failures) < self._request.quorum
-
     def _check(self) -> None:
         """Give up the metachunk when there can be no quorum.
 
         :raises OioException: see :func:`~oio.blob.quorum.check_quorum`
         """
-        if not self._is_lost:
+        if len(self._failures) <= self._tolerated:
             return
         try:
             check_quorum(
@@ -327,9 +398,7 @@ class ParallelWriter(abc.ABC):
         options, of_object = self._options, self._request.checksum
         keep_memory_of_blocks()
         largest = options.buffer_max or unit or LARGEST_BLOCK
-        # Bytes in memory need no quick start, and fewer blocks cost less.
-        at_first = FIRST_BLOCK if source.left_in_memory() is None else LARGEST_BLOCK
-        smallest = options.buffer_min or unit or at_first
+        smallest = options.buffer_min or unit or self._first_block
         wanted = smallest = min(smallest, largest)
         left = size
         while left is None or left > 0:
@@ -363,9 +432,9 @@ def _trusted(senders: list[ChunkSender]) -> str:
     return checksum
 
 
-def _has_nothing(sender: ChunkSender) -> bool:
-    """Whether a server has not got the head of its request yet."""
-    return sender.error is None and not sender.is_connected
+def _have_nothing(senders: Collection[ChunkSender]) -> bool:
+    """Whether there are servers to wait for, and none of them has got the head of its request yet."""
+    return bool(senders) and all(sender.error is None and not sender.is_connected for sender in senders)
 
 
 def _started(pool: green.ContextPool, senders: list[ChunkSender], work: Callable[[ChunkSender], None]) -> Any:

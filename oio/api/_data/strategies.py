@@ -85,10 +85,6 @@ class Strategy(abc.ABC):
         """Bytes of a full metachunk, given those of a full chunk."""
         return chunk_size
 
-    def prepared(self, chunks: list[Chunk]) -> list[Chunk]:
-        """The chunks to write, given those that the services have prepared."""
-        return chunks
-
     @abc.abstractmethod
     def writer(
         self, meta: JsonObject, chunks: list[Chunk], checksum: Checksum, first: bool, options: Options
@@ -96,6 +92,7 @@ class Strategy(abc.ABC):
         """Make the writer of one metachunk.
 
         :param meta: description of the object
+        :param chunks: that the services have prepared; others may be written in their places
         :param checksum: of the object (MD5); the data are added to it
         :param first: nothing went into the checksum before
         """

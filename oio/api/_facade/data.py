@@ -177,7 +177,9 @@ class DataApi(ApiBase):
         with call as options:
             if changes:
                 options = _changing(options, append)
-            known = check_properties("metadata", metadata) | check_properties("properties", properties)
+            known = {} if metadata is None else check_properties("metadata", metadata)
+            if properties is not None:
+                known |= check_properties("properties", properties)
             sysmeta = {"mime_type": mime_type, "etag": etag}
             for name, value in sysmeta.items():
                 if value is not None:

@@ -8,9 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oio.api._data.metachunks import ObjectWriter
+from oio.api._data.metachunks import ObjectWriter, Preparer
 from oio.api._data.ownership import is_owned
-from oio.api._data.prepared import Preparer
 from oio.api._data.strategies import OwnerUnknown, keeps_files, load_class, strategy_for
 from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
 from oio.api._operations.commit import Commit, Product, Target, publish
@@ -121,7 +120,14 @@ class Upload:
             strategy.delete(doomed, in_time, hanging, is_ours)
 
         try:
-            written = self._write(writer, meta, shared)
+            if shared and self.commit.change_policy:
+                written = self._run_over_existing(writer, meta["full_path"])
+            else:
+                written = writer.run()
+            etag = meta.get("etag")
+            if etag and etag.lower() != written.checksum:
+                text = f"given etag {etag} != computed {written.checksum}"
+                raise exc.EtagMismatch(text, reqid=options.reqid)
         except BaseException:  # The services do not know the chunks, whatever stopped us.
             undo()
             raise
@@ -129,7 +135,7 @@ class Upload:
         if self.existing is not None:
             # The object keeps its own, word for word; the new chunks have theirs.
             meta["chunk_method"] = self.existing.chunk_method
-        chunks: Any = [chunk.described() for chunk in written.chunks]
+        chunks: Any = list(map(Chunk.described, written.chunks))
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
             # A server may hold the chunks that failed, which no object names.
@@ -147,7 +153,7 @@ class Upload:
         def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> MetachunkWriter:
             if self.clear is not None:
                 self.clear(chunks)
-            return strategy.writer(meta, strategy.prepared(chunks), checksum, first, writing)
+            return strategy.writer(meta, chunks, checksum, first, writing)
 
         return ObjectWriter(
             source,
@@ -158,26 +164,11 @@ class Upload:
             connections=lambda chunks, using: strategy.connections(chunks, using, writing),
         )
 
-    def _write(self, writer: ObjectWriter, meta: JsonObject, shared: bool) -> Written:
-        """Write the data, and compare them with the checksum that the caller expects.
-
-        :param shared: others may have stored chunks of the same IDs
-        """
-        if shared and self.commit.change_policy:
-            written = self._run_over_existing(writer)
-            self._check_kept(meta["full_path"], written.chunks)
-        else:
-            written = writer.run()
-        etag = meta.get("etag")
-        if etag and etag.lower() != written.checksum:
-            text = f"given etag {etag} != computed {written.checksum}"
-            raise exc.EtagMismatch(text, reqid=self.options.reqid)
-        return written
-
-    def _run_over_existing(self, writer: ObjectWriter) -> Written:
+    def _run_over_existing(self, writer: ObjectWriter, full_path: str) -> Written:
         """Write the object, unless other chunks are in the places of its own.
 
         :raises ChunkConflict: there are some, even if a quorum was stored
+        :raises Conflict: another change has removed some of those that were stored
         """
         written = failure = None
         try:
@@ -189,6 +180,7 @@ class Upload:
         if written is None:
             assert failure is not None
             raise failure
+        self._check_kept(full_path, written.chunks)
         return written
 
     def _check_kept(self, full_path: str, chunks: list[Chunk]) -> None:
@@ -307,12 +299,15 @@ class Upload:
     def publish(self, product: Product, undo: Callable[[], None]) -> None:
         """Commit what was stored, see :func:`~oio.api._operations.commit.publish`."""
         orphans = self.orphans
-        keeps = keeps_files(product.meta["chunk_method"])
-        if orphans is None and (keeps or has_credentials(self.options)):
+        if orphans is None and (has_credentials(self.options) or keeps_files(product.meta["chunk_method"])):
             orphans = OrphanFiles(self.services, *self.target[:2], self.options)
-            if orphans.has_credentials and not self.commit.append:
+            if not self.commit.append:
                 try:
-                    self._track_replaced(orphans)
+                    orphans.track(self.target.name)
+                except exc.OioException as err:
+                    self.services.logger.warning(
+                        "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
+                    )
                 except BaseException:  # The services do not know the chunks yet, whatever stopped us.
                     undo()
                     raise
@@ -325,14 +320,6 @@ class Upload:
             orphans=orphans,
             undo=undo,
         )
-
-    def _track_replaced(self, orphans: OrphanFiles) -> None:
-        try:
-            orphans.track(self.target.name)
-        except exc.OioException as err:
-            self.services.logger.warning(
-                "What is in Backblaze of the %r that is replaced may stay: %s", self.target.name, err
-            )
 
 
 def is_unnamed(
