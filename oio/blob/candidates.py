@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from oio.blob.answers import close_connection, served_range
 from oio.blob.connect import (
     CANDIDATES,
     OWN_THREAD_CANDIDATES,
     ChunkAnswer,
     Connection,
+    close_connection,
     connect,
     encoding_of,
     is_cut,
     reraise_foreign,
     seam_is_replaced,
+    served_range,
     stop_replacing,
 )
 from oio.blob.events import note_failure, report_failure, report_other_chunk

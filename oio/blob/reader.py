@@ -7,18 +7,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from oio.blob.answers import (
-    Part,
+from oio.blob.candidates import Candidates
+from oio.blob.connect import (
+    CANDIDATES,
+    ChunkAnswer,
     close_connection,
     close_source,
-    discard_bytes,
-    make_iter_from_resp,
+    reraise_foreign,
     served_range,
 )
-from oio.blob.candidates import Candidates
-from oio.blob.connect import CANDIDATES, ChunkAnswer, reraise_foreign
 from oio.blob.events import note_failure
 from oio.common import exceptions as exc
 from oio.common import green
@@ -32,6 +31,9 @@ from oio.common.utils import lower_dict_keys
 _LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+#: Part of a response: first and last byte, length of the chunk, headers, and the response.
+Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]], ChunkAnswer]"
 
 READ_CHUNK_SIZE = 65536
 _LARGEST_READ = 16 * READ_CHUNK_SIZE
@@ -343,3 +345,22 @@ def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
     """Begin a generator, whose first item is empty: before that, closing it would close nothing."""
     next(generator)
     return generator
+
+
+def discard_bytes(buf_size: int, start: int) -> int:
+    """Bytes to drop at the start of a read, so that it gives full records only.
+
+    >>> discard_bytes(512, 10), discard_bytes(512, 1800)
+    (502, 248)
+    """
+    return (buf_size - start % buf_size) % buf_size
+
+
+def make_iter_from_resp(resp: ChunkAnswer) -> Iterator[Part]:
+    """Make an iterator over the parts of a response.
+
+    :returns: an iterator of one tuple: (start, end, length, headers, body_file), where ``end`` is inclusive
+        and ``length`` is that of the whole chunk; the last two are None when the response does not tell
+    :raises ValueError: when the response has several parts, or a wrong ``Content-Range``
+    """
+    return iter([(*served_range(resp), resp.getheaders(), resp)])

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
-from oio.blob.answers import check_copy, verify_file
-from oio.blob.connect import reraise_call_failure
+from oio.blob.connect import ChunkAnswer, mismatch, reraise_call_failure, verify_file
 from oio.blob.reader import ChunkReader
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
 from oio.common import exceptions as exc
@@ -91,7 +90,7 @@ class CopiesSource:
             self._copies,
             {**options.headers, "Range": f"bytes={start}-{end}"},
             options,
-            check_head=check_copy,
+            check_head=_check_copy,
             check_file=self._verify_file if asks else None,
         )
         try:
@@ -177,3 +176,8 @@ class CopiesStrategy(ChunkServerStrategy):
                 reraise_call_failure(err, options)
                 errors.append(err)
         raise errors[0] if errors else exc.UnrecoverableContent(f"there is no copy to make {place.url} of")
+
+
+def _check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
+    """Difference between the chunk of a response and a copy of its metachunk; None without one."""
+    return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._data.ec.codec import DamagedFragment, has_checksum
-from oio.blob.answers import mismatch, served_range, verify_file
 from oio.blob.connect import (
     CANDIDATES,
     OWN_THREAD_CANDIDATES,
@@ -20,7 +19,10 @@ from oio.blob.connect import (
     connect,
     encoding_of,
     give_back,
+    mismatch,
     reraise_foreign,
+    served_range,
+    verify_file,
 )
 from oio.common import exceptions as exc
 from oio.common import green
