@@ -36,6 +36,7 @@ from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
 
 _SERVED = (200, 206)
+_GONE = 404
 
 
 class _Asked:
@@ -73,6 +74,8 @@ class Candidates:
         self._response: ChunkAnswer | None = None
         self._served: tuple[int, int | None, int | None] | None = None
         self._check_file: Callable[[Chunk], object] | None = None
+        #: Gets the addresses of servers that fail.
+        self._suspects: set[str] = set()
         #: Candidates that were cut off by the network, and may be tried once more after the others.
         self._second_tries: list[Chunk] = []
         #: Status of the last answer that could be used.
@@ -111,6 +114,8 @@ class Candidates:
         attempt = self._attempt(chunk)
         event = report_failure(self._options, "GET", chunk, error, begin, attempt)
         self.errors.append((chunk.url, status, reason))
+        if not status:
+            self._suspects.add(chunk.netloc)
         text = "Failed %s: %s: %s (reqid=%s)"
         self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
         left = self._options.limits.left()
@@ -370,8 +375,12 @@ class Candidates:
             for url, status, reason in self.errors
         )
         text = f"No source left: {reasons or 'there is no chunk to read'}"
-        if len(statuses) == 1 and not self.served:
-            error: exc.OioException = exc.from_status(statuses.pop(), text)
+        # Chunks that do not exist say nothing about the data.
+        others = [reason for _, status, reason in self.errors if status != _GONE]
+        if others and all(isinstance(reason, exc.CorruptedChunk) for reason in others):
+            error: exc.OioException = exc.CorruptedChunk(text)
+        elif len(statuses) == 1 and not self.served:
+            error = exc.from_status(statuses.pop(), text)
         else:
             error = exc.ServiceUnavailable(text)
         error.reqid = self.reqid

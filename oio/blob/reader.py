@@ -88,6 +88,7 @@ class ChunkReader(Candidates):
         *,
         check_head: Callable[[ChunkAnswer, Chunk], str | None] | None = None,
         check_file: Callable[[Chunk], object] | None = None,
+        suspects: set[str] | None = None,
         exact: bool = True,
         read_size: int | None = None,
     ) -> ChunkReader:
@@ -95,11 +96,14 @@ class ChunkReader(Candidates):
 
         :param headers: of the requests; the dict is changed
         :param check_file: raises when a candidate must not be used
+        :param suspects: gets the addresses of servers that fail
         """
         reader = cls.__new__(cls)
         reader._seek(chunks, headers, options)
         reader.buf_size, reader.align, reader.logger = None, False, _LOGGER
         reader._check_file = check_file
+        if suspects is not None:
+            reader._suspects = suspects
         reader._exact, reader._read_size, reader._check_head = exact, read_size, check_head
         return reader
 
@@ -175,10 +179,17 @@ class ChunkReader(Candidates):
         :raises oio.common.exceptions.ServiceUnavailable: when no candidate answers, for several reasons
         :raises oio.common.exceptions.DeadlineReached: no time is left
         """
+        return _started(self._iter_parts(*self._find_source()))
+
+    def _find_source(self) -> tuple[ChunkAnswer, Chunk]:
+        """Get the response of the next candidate that can serve, and that candidate."""
         source, chunk = self._get_source()
         if source is None:
             raise self._no_source_left()
-        return _started(self._iter_parts(source, chunk))
+        if self._response is None:
+            # A test of an application has replaced the search.
+            self._response = source
+        return source, chunk if type(chunk) is Chunk else Chunk.of(chunk)
 
     def __iter__(self) -> Iterator[JsonObject]:
         return self.get_iter()
@@ -208,7 +219,7 @@ class ChunkReader(Candidates):
         return self._data(source, Chunk.of(chunk))
 
     def _data(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
-        blocks = self._blocks(source, chunk)
+        blocks = self.blocks(source, chunk)
         # One that has not begun closes nothing when it is closed.
         next(blocks)
         return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
@@ -218,14 +229,21 @@ class ChunkReader(Candidates):
         asked = self._asked_range() if self.align and self.buf_size else None
         return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
 
-    def _blocks(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
-        """An empty block, then the data from ``source`` and, when it fails, from the next candidates.
+    def blocks(
+        self, source: ChunkAnswer | None = None, chunk: Chunk | None = None
+    ) -> Generator[bytes, None, None]:
+        """The data, from one candidate and, when it fails, from the next ones.
 
-        Another empty block means that the beginning of a record, which was given, will come again.
+        An empty block means that the beginning of a record, which was given, will come again.
+
+        :param source: response that was found before, and `chunk` its candidate: an empty block comes first
         """
         given, skip = 0, self._skip() if self.buf_size else 0
         try:
-            yield b""
+            if source is None or chunk is None:
+                source, chunk = self._find_source()
+            else:
+                yield b""
             left, size = self._begin(source)
             while left is None or left > 0:
                 try:
@@ -302,10 +320,10 @@ class ChunkReader(Candidates):
             self.recover(given)
         except exc.EmptyByteRange:
             return None
-        other, candidate = self._get_source()
-        if other is None:
-            raise self._no_source_left() from error
-        return other, Chunk.of(candidate)
+        try:
+            return self._find_source()
+        except exc.OioException as err:
+            raise err from error
 
     def stream(self) -> Generator[bytes, None, None]:
         """Get a generator of the data.
@@ -313,13 +331,7 @@ class ChunkReader(Candidates):
         The headers are known when this returns, even if no data are read. Closing the generator closes the
         connection.
         """
-        source, chunk = self._get_source()
-        if source is None:
-            raise self._no_source_left()
-        if self._response is None:
-            # A test of an application has replaced the search.
-            self._response = source
-        return self._data(source, chunk if type(chunk) is Chunk else Chunk.of(chunk))
+        return self._data(*self._find_source())
 
 
 def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Generator[bytes, None, None]:

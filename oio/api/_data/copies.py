@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.common.storage_method import StorageMethod
 
-_GONE = 404
-
 
 class CopiesWriter(ParallelWriter):
     """Writer of the copies of one metachunk."""
@@ -92,20 +90,10 @@ class CopiesSource:
             options,
             check_head=_check_copy,
             check_file=self._verify_file if asks else None,
+            suspects=self._suspects,
         )
-        try:
-            # It is closed along with this generator.
-            yield from reader.stream()
-        except (exc.ClientException, exc.ServiceUnavailable) as err:
-            reasons = [reason for _, status, reason in reader.errors if status != _GONE]
-            if reasons and all(isinstance(reason, exc.CorruptedChunk) for reason in reasons):
-                raise exc.CorruptedChunk(str(err)) from err
-            raise
-        finally:
-            self.used = reader.served
-            if reader.errors:
-                failed = {url for url, status, _ in reader.errors if not status}
-                self._suspects.update(chunk.netloc for chunk in self._copies if chunk.url in failed)
+        self.used = reader.served
+        return reader.blocks()
 
     def _verify_file(self, chunk: Chunk) -> None:
         """Let the server verify a copy, once.
