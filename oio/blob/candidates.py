@@ -337,11 +337,11 @@ class Candidates:
         try:
             start, end, _ = self._served = served_range(source)
             length = None if announced is None else int(announced)
+            # Most often the same: then, nothing has to be parsed.
+            is_asked = self.request_headers.get("Range") == f"bytes={start}-{end}"
+            asked = None if is_asked else self._asked_range()
         except ValueError as err:
             return str(err)
-        # Most often the same: then, nothing has to be parsed.
-        is_asked = self.request_headers.get("Range") == f"bytes={start}-{end}"
-        asked = None if is_asked else self._asked_range()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
