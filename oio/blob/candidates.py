@@ -16,7 +16,6 @@ from oio.blob.connect import (
     Connection,
     close_connection,
     connect,
-    encoding_of,
     is_cut,
     reraise_foreign,
     seam_is_replaced,
@@ -347,8 +346,6 @@ class Candidates:
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
         if self._exact and length is not None and end is not None and length != end - start + 1:
             return f"{announced} bytes are announced for the range {(start, end)}"
-        if source.getheader("Content-Encoding") and (refusal := encoding_of(source)):
-            return refusal
         return None if self._check_head is None else self._check_head(source, chunk)
 
     def _get_source(self) -> tuple[Any, Any]:

@@ -221,12 +221,6 @@ def takes_pieces(connection: Connection | None) -> TypeGuard[http_eventlet.Chunk
     return isinstance(connection, http_eventlet.ChunkConnection) and connection.takes_pieces
 
 
-def encoding_of(answer: ChunkAnswer) -> str | None:
-    """Reason to refuse the body of an answer: an encoding, which nobody asks for. None without one."""
-    encoding = str(answer.getheader("Content-Encoding") or "").strip().lower()
-    return None if encoding in {"", "identity"} else f"the body is encoded ({encoding[:64]})"
-
-
 def reraise_foreign(error: BaseException, connection: object = None) -> None:
     """Raise an error again if it is no failure of a chunk server: those of the host come out as they are.
 
@@ -301,7 +295,13 @@ def close_connection(conn: object, source: object, logger: logging.Logger) -> No
 
 
 def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
-    """First and last byte of a response, and length of the whole chunk; None for what it does not tell."""
+    """First and last byte of a response, and length of the whole chunk; None for what it does not tell.
+
+    :raises ValueError: the body has several parts, or an encoding, which nobody asks for; or a wrong range
+    """
+    encoding = str(resp.getheader("Content-Encoding") or "").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise ValueError(f"the body is encoded ({encoding[:64]})")
     if resp.status != 206:
         length = resp.getheader("Content-Length")
         size = None if length is None else int(length)

@@ -17,7 +17,6 @@ from oio.blob.connect import (
     ChunkAnswer,
     Connection,
     connect,
-    encoding_of,
     give_back,
     mismatch,
     reraise_foreign,
@@ -239,14 +238,13 @@ class FragmentSource:
         self._response = response = self.conn.getresponse()
         if options.perfdata is not None:
             options.add_step("connect", self.chunk, self.begin)
-        status, start = response.status, 0
-        if status == 206:
-            try:
-                start, _, _ = served_range(response)
-            except ValueError as err:
-                raise exc.CorruptedChunk(str(err)) from err
-        elif status != 200:
+        status = response.status
+        if status not in (200, 206):
             raise exc.from_status(status, exc.brief(getattr(response, "reason", "")) or "no reason")
+        try:
+            start, _, _ = served_range(response)
+        except ValueError as err:
+            raise exc.CorruptedChunk(str(err)) from err
         if start != self._first_byte:
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             text = f"bytes from {start} on came, not from {self._first_byte} (HTTP {status})"
@@ -256,8 +254,7 @@ class FragmentSource:
             "metachunk_size": context.metachunk_size,
             "metachunk_hash": self.chunk.hash,
         }
-        problem = encoding_of(response) or mismatch(response, expected)
-        if problem:
+        if problem := mismatch(response, expected):
             raise exc.CorruptedChunk(problem)
         if context.verify and (stored := response.getheader(CHUNK_HEADERS["chunk_hash"])):
             self._checksum = checksum_like(stored)
