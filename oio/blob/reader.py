@@ -373,6 +373,6 @@ def make_iter_from_resp(resp: ChunkAnswer) -> Iterator[Part]:
 
     :returns: an iterator of one tuple: (start, end, length, headers, body_file), where ``end`` is inclusive
         and ``length`` is that of the whole chunk; the last two are None when the response does not tell
-    :raises ValueError: when the response has several parts, or a wrong ``Content-Range``
+    :raises ValueError: when the response has several parts, an encoding, or a wrong ``Content-Range``
     """
     return iter([(*served_range(resp), resp.getheaders(), resp)])

@@ -35,9 +35,10 @@ class Metachunk:
     size: Final[int]
     chunks: Final[tuple[Chunk, ...]]
     #: Checksum of its bytes, in lower case, of an algorithm that can be computed here; None without one.
-    digest: str | None = field(init=False, compare=False, default=None)
+    digest: str | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        self.digest = None
         # Chunks may have checksums of several algorithms.
         for chunk in self.chunks:
             digest = chunk.digest
