@@ -39,6 +39,9 @@ _FAILURES = (OSError, HTTPException, exc.OioException, green.Timeout)
 """Errors of the network and of the protocol."""
 _DIFFERENT = 412
 
+READ_CHUNK_SIZE = 65536
+"""Bytes that are first read of an answer."""
+
 
 def is_cut(reason: object) -> bool:
     """Tell whether a failure may pass, so that the same server is worth a second try.
@@ -299,9 +302,9 @@ def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
 
     :raises ValueError: the body has several parts, or an encoding, which nobody asks for; or a wrong range
     """
-    encoding = str(resp.getheader("Content-Encoding") or "").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise ValueError(f"the body is encoded ({encoding[:64]})")
+    encoding = resp.getheader("Content-Encoding")
+    if encoding and (name := str(encoding).strip().lower()) not in {"", "identity"}:
+        raise ValueError(f"the body is encoded ({name[:64]})")
     if resp.status != 206:
         length = resp.getheader("Content-Length")
         size = None if length is None else int(length)

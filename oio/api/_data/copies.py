@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
+from oio.blob.candidates import Candidates
 from oio.blob.connect import ChunkAnswer, mismatch, reraise_call_failure, verify_file
-from oio.blob.reader import ChunkReader
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum
@@ -84,7 +84,7 @@ class CopiesSource:
         options = self._options
         # A metachunk that is read whole is compared with its checksum.
         asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
-        reader = ChunkReader.with_options(
+        reader = Candidates.with_options(
             self._copies,
             {**options.headers, "Range": f"bytes={start}-{end}"},
             options,
