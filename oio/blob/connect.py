@@ -311,7 +311,14 @@ def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
         return 0, None if size is None else size - 1, size
     if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
         raise ValueError("The response has several parts")
-    return parse_content_range(resp.getheader("Content-Range") or "")
+    value = resp.getheader("Content-Range") or ""
+    unit, _, rest = value.partition(" ")
+    span, _, length = rest.partition("/")
+    start, _, end = span.partition("-")
+    if unit == "bytes" and start.isdecimal() and end.isdecimal() and length.isdecimal():
+        return int(start), int(end), int(length)
+    # With more blanks, or wrong.
+    return parse_content_range(value)
 
 
 def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
