@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -95,7 +94,7 @@ class _Asked:
         self.conn: Connection | None = None
 
 
-class Rivals(ABC):
+class Rivals:
     """Rivals of the candidate that is asked for the data of a chunk: the next candidates."""
 
     logger: logging.Logger
@@ -103,10 +102,8 @@ class Rivals(ABC):
     request_headers: dict[str, Any]
     _options: Options
     _second_tries: list[Chunk]
-
-    @abstractmethod
-    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
-        """Note why a candidate cannot be used."""
+    #: Notes why a candidate cannot be used.
+    _failed: Callable[[Chunk, int, object, str, float], None]
 
     def _connect_with_rivals(
         self, chunk: Chunk, attempt: int, hedging: Hedging
