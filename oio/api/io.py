@@ -18,9 +18,9 @@ from oio.api._data.metachunks import KeywordPreparer, ObjectWriter, UploadReques
 from oio.api._data.metachunks import MetachunkWriter as _Writer
 from oio.api._data.parallel import FIRST_BLOCK
 from oio.api._data.source import Source
-from oio.blob.answers import close_source, discard_bytes, make_iter_from_resp
+from oio.blob.connect import READ_CHUNK_SIZE, close_source
 from oio.blob.quorum import check_quorum
-from oio.blob.reader import READ_CHUNK_SIZE, ChunkReader
+from oio.blob.reader import ChunkReader, discard_bytes, make_iter_from_resp
 from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common.answers import JsonMapping, JsonObject
 from oio.common.checksums import Checksum

@@ -1,59 +1,86 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Candidates to read a chunk from: the search for one that can serve, and rivals of those that are late."""
+"""Candidates to read a chunk from: the search for one that can serve, and its data."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
-from oio.blob.answers import close_connection, served_range
 from oio.blob.connect import (
     CANDIDATES,
-    OWN_THREAD_CANDIDATES,
+    READ_CHUNK_SIZE,
     ChunkAnswer,
     Connection,
+    close_connection,
+    close_source,
     connect,
-    encoding_of,
     is_cut,
     reraise_foreign,
     seam_is_replaced,
-    stop_replacing,
+    served_range,
 )
 from oio.blob.events import note_failure, report_failure, report_other_chunk
-from oio.blob.hedged import ask_with_rivals
+from oio.blob.hedged import Rivals
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, ChunkDict, place_of
-from oio.common.events import FAILED_OVER, HEDGED, RETRIED
-from oio.common.hedging import CONNECTING_SECONDS, Hedging
-from oio.common.http import ranges_from_http_header
+from oio.common.events import FAILED_OVER, RETRIED
+from oio.common.hedging import Hedging
+from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.http_eventlet import POOL, DeadConnection
 from oio.common.options import Options, identify
-from oio.common.perfdata import add_figure
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_LOGGER = logging.getLogger(__name__)
 
 _SERVED = (200, 206)
+_GONE = 404
+
+_LARGEST_READ = 16 * READ_CHUNK_SIZE
+#: Reads grow while each takes less than this share of its time limit.
+_QUICK = 0.01
 
 
-class _Asked:
-    """Candidate that is asked, and its connection once it has the request."""
+class Candidates(Rivals):
+    """Candidates to read a chunk from, and record of the failures of those that cannot serve."""
 
-    def __init__(self, chunk: Chunk, attempt: int = 1, may_keep: bool = True) -> None:
-        self.chunk = chunk
-        self.attempt = attempt
-        self.may_keep = may_keep
-        self.begin = 0.0
-        self.conn: Connection | None = None
-
-
-class Candidates:
-    """Search for a candidate that can serve, and record of the failures of the others."""
-
-    logger: logging.Logger
+    #: Bytes of the records that must be given whole; None when the data are no records.
+    buf_size: int | None = None
     _exact: bool
+    _read_size: int | None
     _check_head: Callable[[ChunkAnswer, Chunk], str | None] | None
+
+    @classmethod
+    def with_options(
+        cls,
+        chunks: Iterable[Chunk],
+        headers: dict[str, Any],
+        options: Options,
+        *,
+        check_head: Callable[[ChunkAnswer, Chunk], str | None] | None = None,
+        check_file: Callable[[Chunk], object] | None = None,
+        suspects: set[str] | None = None,
+        exact: bool = True,
+        read_size: int | None = None,
+    ) -> Self:
+        """Make a reader that gives blocks as they come, within the limits of a call.
+
+        :param headers: of the requests; the dict is changed
+        :param check_file: raises when a candidate must not be used
+        :param suspects: gets the addresses of servers that fail
+        """
+        reader = cls.__new__(cls)
+        reader._seek(chunks, headers, options)
+        reader.logger = _LOGGER
+        reader._check_file = check_file
+        if suspects is not None:
+            reader._suspects = suspects
+        reader._exact, reader._read_size, reader._check_head = exact, read_size, check_head
+        return reader
 
     def _seek(
         self, chunks: Iterable[Chunk | ChunkDict] | None, headers: dict[str, Any], options: Options
@@ -72,6 +99,8 @@ class Candidates:
         self._response: ChunkAnswer | None = None
         self._served: tuple[int, int | None, int | None] | None = None
         self._check_file: Callable[[Chunk], object] | None = None
+        #: Gets the addresses of servers that fail.
+        self._suspects: set[str] = set()
         #: Candidates that were cut off by the network, and may be tried once more after the others.
         self._second_tries: list[Chunk] = []
         #: Status of the last answer that could be used.
@@ -91,10 +120,6 @@ class Candidates:
         value = self.request_headers.get("Range")
         if not value:
             return None
-        unit, _, spec = value.partition("=")
-        first, _, last = spec.partition("-")
-        if unit == "bytes" and first.isdecimal() and last.isdecimal():
-            return int(first), int(last)
         start, end = ranges_from_http_header(value)[0]
         return None if start is None or end is None else (start, end)
 
@@ -114,6 +139,8 @@ class Candidates:
         attempt = self._attempt(chunk)
         event = report_failure(self._options, "GET", chunk, error, begin, attempt)
         self.errors.append((chunk.url, status, reason))
+        if not status:
+            self._suspects.add(chunk.netloc)
         text = "Failed %s: %s: %s (reqid=%s)"
         self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
         left = self._options.limits.left()
@@ -148,7 +175,7 @@ class Candidates:
             seconds = limits.reading(chunk.netloc)
             if hedging is not None:
                 due = limits.clock() + seconds
-                chunk, conn = self._race(chunk, conn, seconds, hedging)
+                chunk, conn = self._await_first_byte(chunk, conn, seconds, hedging)
                 seconds = max(0.0, due - limits.clock())
             with green.ChunkReadTimeout(seconds):
                 source = conn.getresponse()
@@ -201,131 +228,21 @@ class Candidates:
                 pass  # A new one may take long to make.
         return self._connect_with_rivals(chunk, attempt, hedging)
 
-    def _connect_with_rivals(
-        self, chunk: Chunk, attempt: int, hedging: Hedging
-    ) -> tuple[Chunk, Connection] | None:
-        """Connect to a candidate, and to rivals when it is late; the first connection is used."""
-        # No connection is kept for it, or those that are may be dead.
-        asked = [_Asked(chunk, attempt, may_keep=False)]
-
-        def rivals(_late: int) -> list[_Asked]:
-            rival = self._next_rival(hedging)
-            if rival is None:
-                return []
-            asked.append(_Asked(rival))
-            return asked[-1:]
-
-        found = used = None
-        try:
-            outcomes = ask_with_rivals(asked[:], self._ask, rivals, hedging)
-            for one in asked:
-                if one not in outcomes:
-                    if found is None:
-                        # A rival was quicker.
-                        hedging.note_late(one.chunk.netloc)
-                    # It may still be of use.
-                    self._second_tries.append(one.chunk)
-                elif (error := outcomes[one]) is not None:
-                    if isinstance(error, exc.DeadlineReached):
-                        raise error
-                    self._failed(one.chunk, 0, error, f"connecting to {one.chunk.netloc}", one.begin)
-                elif found is None:
-                    found = one
-                else:
-                    self._second_tries.append(one.chunk)
-            used = found
-        finally:
-            for one in asked:
-                if one is not used and one.conn is not None:
-                    close_connection(one.conn, None, self.logger)
-        return None if used is None or used.conn is None else (used.chunk, used.conn)
-
-    def _ask(self, one: _Asked) -> BaseException | None:
-        """Send a candidate the request, in a green thread of ours; returns the failure."""
-        options, netloc, headers = self._options, one.chunk.netloc, self.request_headers
-        one.begin = time.monotonic()
-        try:
-            with green.ConnectionTimeout(options.limits.connecting(netloc)):
-                one.conn = connect(
-                    one.chunk, "GET", headers, options, b"", one.attempt, is_replaced=one.may_keep
-                )
-            stop_replacing(one.conn)
-        except OWN_THREAD_CANDIDATES as err:
-            reraise_foreign(err)
-            return err
-        return None
-
-    def _race(self, chunk: Chunk, conn: Any, seconds: float, hedging: Hedging) -> tuple[Chunk, Connection]:
-        """Ask a rival as well when the first byte is late; the first candidate that answers is used.
+    def _await_first_byte(
+        self, chunk: Chunk, conn: Any, seconds: float, hedging: Hedging
+    ) -> tuple[Chunk, Connection]:
+        """Wait for the first byte, and ask a rival as well when it is late.
 
         :param conn: which is no fake
         :param seconds: to wait for either of them
         :returns: the candidate that is used, and its connection
         """
-        sock, begin, delay = conn.sock, time.monotonic(), hedging.delay
-        if green.wait_any([sock], min(delay, seconds)):
+        begin, delay = time.monotonic(), hedging.delay
+        if green.wait_any([conn.sock], min(delay, seconds)):
             hedging.note_first_bytes(time.monotonic() - begin)
             return chunk, conn
         # Without time for a rival, the first one has used up its limit, and fails.
-        found = self._rival(hedging) if delay < seconds else None
-        if found is None:
-            return chunk, conn
-        rival, other = found
-        winner = conn
-        try:
-            begun = time.monotonic()
-            ready = green.wait_any([sock, other.sock], seconds - (begun - begin))
-            if ready and sock not in ready:
-                hedging.note_first_bytes(time.monotonic() - begun)
-                hedging.note_late(chunk.netloc)
-                winner = other
-                # It may still be of use.
-                self._second_tries.append(chunk)
-                return rival, other
-            if ready:
-                # The rival may still be needed if the first one fails later.
-                self.chunk_iter = itertools.chain([rival], self.chunk_iter)
-            else:
-                reason = exc.OioTimeout("Chunk read timeout: no answer in time")
-                note_failure(other, reason)
-                self._failed(rival, 0, reason, f"waiting for {rival.netloc}", begun)
-            return chunk, conn
-        finally:
-            close_connection(other if winner is conn else conn, None, self.logger)
-
-    def _rival(self, hedging: Hedging) -> tuple[Chunk, Any] | None:
-        """Ask the next candidate for the data, if it may be a rival."""
-        chunk = self._next_rival(hedging)
-        if chunk is None:
-            return None
-        options, begin = self._options, time.monotonic()
-        try:
-            with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.netloc))):
-                conn = connect(chunk, "GET", self.request_headers, options)
-            stop_replacing(conn)
-            return chunk, conn
-        except green.ConnectionTimeout:
-            hedging.note_late(chunk.netloc)
-            # With all the time of a connection, it may still be of use.
-            self._second_tries.append(chunk)
-        except CANDIDATES as err:
-            reraise_foreign(err)
-            self._failed(chunk, 0, err, f"connecting to {chunk.netloc}", begin)
-        return None
-
-    def _next_rival(self, hedging: Hedging) -> Chunk | None:
-        """The next candidate, if it may be asked while another one is."""
-        if not hedging.take():
-            return None
-        candidate = next(self.chunk_iter, None)
-        if candidate is None:
-            hedging.give_back()
-            return None
-        chunk, options = Chunk.of(candidate), self._options
-        report_other_chunk(options, HEDGED, chunk)
-        if options.perfdata is not None:
-            add_figure(options.perfdata.setdefault("rawx", {}), "hedged", 1)
-        return chunk
+        return self._race(chunk, conn, begin + seconds, hedging) if delay < seconds else (chunk, conn)
 
     def _problem(self, source: ChunkAnswer, chunk: Chunk) -> str | None:
         """Reason to refuse a response; None when it is the one that was asked for."""
@@ -335,16 +252,16 @@ class Candidates:
         try:
             start, end, _ = self._served = served_range(source)
             length = None if announced is None else int(announced)
+            # Most often the same: then, nothing has to be parsed.
+            is_asked = self.request_headers.get("Range") == f"bytes={start}-{end}"
+            asked = None if is_asked else self._asked_range()
         except ValueError as err:
             return str(err)
-        asked = self._asked_range()
         if asked is not None and (start != asked[0] or (self._exact and end != asked[1])):
             # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
             return f"range {asked} was asked for, {(start, end)} came (HTTP {source.status})"
         if self._exact and length is not None and end is not None and length != end - start + 1:
             return f"{announced} bytes are announced for the range {(start, end)}"
-        if source.getheader("Content-Encoding") and (refusal := encoding_of(source)):
-            return refusal
         return None if self._check_head is None else self._check_head(source, chunk)
 
     def _get_source(self) -> tuple[Any, Any]:
@@ -371,12 +288,150 @@ class Candidates:
             for url, status, reason in self.errors
         )
         text = f"No source left: {reasons or 'there is no chunk to read'}"
-        if len(statuses) == 1 and not self.served:
-            error: exc.OioException = exc.from_status(statuses.pop(), text)
+        # Chunks that do not exist say nothing about the data.
+        others = [reason for _, status, reason in self.errors if status != _GONE]
+        if others and all(isinstance(reason, exc.CorruptedChunk) for reason in others):
+            error: exc.OioException = exc.CorruptedChunk(text)
+        elif len(statuses) == 1 and not self.served:
+            error = exc.from_status(statuses.pop(), text)
         else:
             error = exc.ServiceUnavailable(text)
         error.reqid = self.reqid
         return error
+
+    def _find_source(self) -> tuple[ChunkAnswer, Chunk]:
+        """Get the response of the next candidate that can serve, and that candidate."""
+        source, chunk = self._get_source()
+        if source is None:
+            raise self._no_source_left()
+        if self._response is None:
+            # A test of an application has replaced the search.
+            self._response = source
+        return source, chunk if type(chunk) is Chunk else Chunk.of(chunk)
+
+    def _skip(self) -> int:
+        """Number of bytes to drop before the first full record."""
+        return 0
+
+    def blocks(
+        self, source: ChunkAnswer | None = None, chunk: Chunk | None = None
+    ) -> Generator[bytes, None, None]:
+        """The data, from one candidate and, when it fails, from the next ones.
+
+        An empty block means that the beginning of a record, which was given, will come again.
+
+        :param source: response that was found before, and `chunk` its candidate: an empty block comes first
+        """
+        given, skip = 0, self._skip() if self.buf_size else 0
+        try:
+            if source is None or chunk is None:
+                source, chunk = self._find_source()
+            else:
+                yield b""
+            left, size = self._begin(source)
+            while left is None or left > 0:
+                try:
+                    block, size = self._read(source, left, size, chunk)
+                    if not block:
+                        break
+                except (exc.DeadlineReached, GeneratorExit):
+                    raise
+                except CANDIDATES as err:
+                    reraise_foreign(err, getattr(source, "conn", source))
+                    rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
+                    found = self._replace(source, chunk, err, given - rest)
+                    if rest:
+                        yield b""
+                    if found is None:
+                        return
+                    source, chunk = found
+                    # When fewer bytes came than are to be dropped, the rest of these comes first.
+                    given, skip = 0, max(0, skip - given)
+                    left, size = self._begin(source)
+                    continue
+                given += len(block)
+                if left is not None:
+                    left -= len(block)
+                yield block
+        finally:
+            close_connection(getattr(source, "conn", None), source, self.logger)
+
+    def _begin(self, source: ChunkAnswer) -> tuple[int | None, int]:
+        """Number of bytes that a response has, and of those to read first; the request gets its range."""
+        # The source may come from a test of an application, which has replaced the search.
+        start, end, length = self._served or served_range(source)
+        self._served = None
+        if end is not None and length and end >= start:
+            self.request_headers["Range"] = f"bytes={start}-{end}"
+        return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
+
+    def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
+        """Read a block of a body exactly as long as announced.
+
+        :returns: the block, empty at the end of a body of unknown length; number of bytes to read next
+        """
+        limit = self._options.limits.reading(self._netloc)
+        begin = time.monotonic()
+        if left is not None:
+            size = min(size, left)
+        if getattr(source, "is_there", False):
+            # The body came along with its head: nothing is waited for.
+            block = (source.whole() if size == left == source.length else b"") or source.read(size)
+        else:
+            with green.ChunkReadTimeout(limit):
+                block = source.read(size)
+        spent = time.monotonic() - begin
+        if self._options.perfdata is not None:
+            self._options.add_step("download", chunk, begin)
+        if left is not None:
+            if not block:
+                raise OSError(f"the body ends {left} bytes early")
+            if len(block) > left:
+                raise OSError(f"the body has {len(block) - left} bytes too many")
+        if self._read_size:
+            return block, self._read_size
+        # A slow source has the limit for no more bytes than at first.
+        return block, min(size * 4, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
+
+    def _replace(
+        self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int
+    ) -> tuple[ChunkAnswer, Chunk] | None:
+        """Find a source for the bytes after those given; None when nothing is left to read."""
+        note_failure(getattr(source, "conn", None), error)
+        close_source(source, self.logger)
+        self._failed(chunk, 0, error, f"reading from {chunk.netloc}", self._begun)
+        try:
+            self.recover(given)
+        except exc.EmptyByteRange:
+            return None
+        try:
+            return self._find_source()
+        except exc.OioException as err:
+            raise err from error
+
+    def recover(self, nb_bytes: int) -> None:
+        """Change the range of the request, to go on from another source.
+
+        :param nb_bytes: bytes already consumed since the last recovery, which are not asked for again
+        :raises ValueError: if the range header is not one that can be recovered
+        :raises oio.common.exceptions.UnsatisfiableRange: if more was consumed than was asked for
+        :raises oio.common.exceptions.EmptyByteRange: if there is nothing more to read
+        """
+        value = self.request_headers.get("Range")
+        if not value:
+            self.request_headers["Range"] = f"bytes={nb_bytes}-"
+            return
+        start, end = ranges_from_http_header(value)[0]
+        if start is not None:
+            start += nb_bytes
+            left = 1 if end is None else end - start + 1
+        else:
+            left = end = (end or 0) - nb_bytes
+        if left < 0:
+            raise exc.UnsatisfiableRange(416, None, f"{nb_bytes} bytes were read of {value}")
+        if left == 0:
+            raise exc.EmptyByteRange(f"All bytes were read of {value}")
+        self.request_headers["Range"] = http_header_from_ranges([(start, end)])
 
 
 def _status_of(problem: object, source: ChunkAnswer | None) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections to chunk servers, which applications' tests may replace by fakes."""
+"""Connections to chunk servers, which applications' tests may replace by fakes, and their answers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from http.client import HTTPException
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar
 
-from oio.blob.events import connect_watched
+from oio.blob.events import connect_watched, note_failure
 from oio.common import exceptions as exc
 from oio.common import green, http_eventlet
+from oio.common.checksums import differ
 from oio.common.chunks import Chunk, place_of
+from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS
 from oio.common.events import Watcher
+from oio.common.http import parse_content_range
 from oio.common.interruptions import reraise_interruption
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ OWN_THREAD_CANDIDATES = (Exception, green.Timeout)
 """The same in a green thread of ours, where no timeout of the host can strike."""
 _FAILURES = (OSError, HTTPException, exc.OioException, green.Timeout)
 """Errors of the network and of the protocol."""
+_DIFFERENT = 412
+
+READ_CHUNK_SIZE = 65536
+"""Bytes that are first read of an answer."""
 
 
 def is_cut(reason: object) -> bool:
@@ -217,12 +224,6 @@ def takes_pieces(connection: Connection | None) -> TypeGuard[http_eventlet.Chunk
     return isinstance(connection, http_eventlet.ChunkConnection) and connection.takes_pieces
 
 
-def encoding_of(answer: ChunkAnswer) -> str | None:
-    """Reason to refuse the body of an answer: an encoding, which nobody asks for. None without one."""
-    encoding = str(answer.getheader("Content-Encoding") or "").strip().lower()
-    return None if encoding in {"", "identity"} else f"the body is encoded ({encoding[:64]})"
-
-
 def reraise_foreign(error: BaseException, connection: object = None) -> None:
     """Raise an error again if it is no failure of a chunk server: those of the host come out as they are.
 
@@ -278,3 +279,84 @@ def in_turn(
         except CANDIDATES as err:
             results.append(failed(items[len(results)], err))
     return results
+
+
+def close_source(source: object, logger: logging.Logger | None = None) -> None:
+    """Close the connection of a response; failures of its server are logged."""
+    close_connection(getattr(source, "conn", None), source, logger or _LOGGER)
+
+
+def close_connection(conn: object, source: object, logger: logging.Logger) -> None:
+    """Close the connection of a response; failures of its server are logged."""
+    try:
+        close = getattr(conn, "close", None)
+        if close is not None:
+            close()
+    except CANDIDATES as err:  # Closing must never hide why we close.
+        reraise_foreign(err, conn)
+        logger.debug("Failed to close %r: %s", source, err)
+
+
+def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
+    """First and last byte of a response, and length of the whole chunk; None for what it does not tell.
+
+    :raises ValueError: the body has several parts, or an encoding, which nobody asks for; or a wrong range
+    """
+    encoding = resp.getheader("Content-Encoding")
+    if encoding and (name := str(encoding).strip().lower()) not in {"", "identity"}:
+        raise ValueError(f"the body is encoded ({name[:64]})")
+    if resp.status != 206:
+        length = resp.getheader("Content-Length")
+        size = None if length is None else int(length)
+        return 0, None if size is None else size - 1, size
+    if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
+        raise ValueError("The response has several parts")
+    value = resp.getheader("Content-Range") or ""
+    unit, _, rest = value.partition(" ")
+    span, _, length = rest.partition("/")
+    start, _, end = span.partition("-")
+    if unit == "bytes" and start.isdecimal() and end.isdecimal() and length.isdecimal():
+        return int(start), int(end), int(length)
+    # With more blanks, or wrong.
+    return parse_content_range(value)
+
+
+def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | None:
+    """Difference between the chunk of a response and the expected one, as far as both tell; None without one.
+
+    :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS`, and values
+    """
+    for key, right in expected.items():
+        found = response.getheader(CHUNK_HEADERS[key])
+        if found and right is not None and str(found) != str(right) and differ(str(found), str(right)):
+            return f"its {key} is {found}, not {right}"
+    return None
+
+
+def verify_file(chunk: Chunk, checksum: str | None, headers: Mapping[str, object], options: Options) -> None:
+    """Let a chunk server read the file of a chunk, and compare the data with their checksum.
+
+    :param checksum: of the data; None for the one that the server has stored with them
+    :param headers: of the request; a range among them has no effect
+    :raises CorruptedChunk: the data differ
+    :raises ClientException: the server refuses, or does not have the chunk
+    :raises oio.common.exceptions.DeadlineReached: no time is left
+    """
+    netloc = chunk.netloc
+    wanted = {**headers, CHECKHASH_HEADER: True}
+    if checksum:
+        wanted[CHUNK_HEADERS["chunk_hash"]] = checksum
+    with green.ConnectionTimeout(options.limits.connecting(netloc)):
+        conn = connect(chunk, "HEAD", wanted, options)
+    try:
+        with green.ChunkReadTimeout(options.limits.reading(netloc)):
+            response = conn.getresponse()
+    except BaseException as err:
+        note_failure(conn, err)
+        raise
+    finally:
+        conn.close()
+    if response.status == _DIFFERENT:
+        raise exc.CorruptedChunk(f"{netloc} says that the data do not match their checksum")
+    if not 200 <= response.status < 300:
+        raise exc.from_status(response.status, getattr(response, "reason", "") or "no reason")

@@ -1,31 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reader of one chunk, which counts bytes, and goes on with another candidate after a failure."""
+"""Published reader of one chunk: blocks of any size, parts of answers, and recovery."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
-from oio.blob.answers import (
-    Part,
-    close_connection,
-    close_source,
-    discard_bytes,
-    make_iter_from_resp,
-    served_range,
-)
 from oio.blob.candidates import Candidates
-from oio.blob.connect import CANDIDATES, ChunkAnswer, reraise_foreign
-from oio.blob.events import note_failure
-from oio.common import exceptions as exc
-from oio.common import green
+from oio.blob.connect import ChunkAnswer, close_source, served_range
 from oio.common.answers import JsonObject
 from oio.common.arguments import check_framing
 from oio.common.chunks import Chunk, ChunkDict
-from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
 
@@ -33,10 +20,8 @@ _LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-READ_CHUNK_SIZE = 65536
-_LARGEST_READ = 16 * READ_CHUNK_SIZE
-#: Reads grow while each takes less than this share of its time limit.
-_QUICK = 0.01
+#: Part of a response: first and last byte, length of the chunk, headers, and the response.
+Part: TypeAlias = "tuple[int, int | None, int | None, Iterable[tuple[str, str]], ChunkAnswer]"
 
 
 class ChunkReader(Candidates):
@@ -77,30 +62,6 @@ class ChunkReader(Candidates):
         self._check_head = _kwargs.get("check_head")
         self.logger = _kwargs.get("logger") or _LOGGER
 
-    @classmethod
-    def with_options(
-        cls,
-        chunks: Iterable[Chunk],
-        headers: dict[str, Any],
-        options: Options,
-        *,
-        check_head: Callable[[ChunkAnswer, Chunk], str | None] | None = None,
-        check_file: Callable[[Chunk], object] | None = None,
-        exact: bool = True,
-        read_size: int | None = None,
-    ) -> ChunkReader:
-        """Make a reader that gives blocks as they come, within the limits of a call.
-
-        :param headers: of the requests; the dict is changed
-        :param check_file: raises when a candidate must not be used
-        """
-        reader = cls.__new__(cls)
-        reader._seek(chunks, headers, options)
-        reader.buf_size, reader.align, reader.logger = None, False, _LOGGER
-        reader._check_file = check_file
-        reader._exact, reader._read_size, reader._check_head = exact, read_size, check_head
-        return reader
-
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the last answer that could be used, with lower-case names."""
@@ -124,29 +85,9 @@ class ChunkReader(Candidates):
 
     # --- ranges ---
 
-    def recover(self, nb_bytes: int) -> None:
-        """Change the range of the request, to go on from another source.
-
-        :param nb_bytes: bytes already consumed since the last recovery, which are not asked for again
-        :raises ValueError: if the range header is not one that can be recovered
-        :raises oio.common.exceptions.UnsatisfiableRange: if more was consumed than was asked for
-        :raises oio.common.exceptions.EmptyByteRange: if there is nothing more to read
-        """
-        value = self.request_headers.get("Range")
-        if not value:
-            self.request_headers["Range"] = f"bytes={nb_bytes}-"
-            return
-        start, end = ranges_from_http_header(value)[0]
-        if start is not None:
-            start += nb_bytes
-            left = 1 if end is None else end - start + 1
-        else:
-            left = end = (end or 0) - nb_bytes
-        if left < 0:
-            raise exc.UnsatisfiableRange(416, None, f"{nb_bytes} bytes were read of {value}")
-        if left == 0:
-            raise exc.EmptyByteRange(f"All bytes were read of {value}")
-        self.request_headers["Range"] = http_header_from_ranges([(start, end)])
+    def _skip(self) -> int:
+        asked = self._asked_range() if self.align and self.buf_size else None
+        return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
 
     def fill_ranges(self, start: int, end: int, length: int) -> None:
         """Set the range of the request to the closed one that is being served.
@@ -173,10 +114,7 @@ class ChunkReader(Candidates):
         :raises oio.common.exceptions.ServiceUnavailable: when no candidate answers, for several reasons
         :raises oio.common.exceptions.DeadlineReached: no time is left
         """
-        source, chunk = self._get_source()
-        if source is None:
-            raise self._no_source_left()
-        return _started(self._iter_parts(source, chunk))
+        return _started(self._iter_parts(*self._find_source()))
 
     def __iter__(self) -> Iterator[JsonObject]:
         return self.get_iter()
@@ -206,104 +144,10 @@ class ChunkReader(Candidates):
         return self._data(source, Chunk.of(chunk))
 
     def _data(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
-        blocks = self._blocks(source, chunk)
+        blocks = self.blocks(source, chunk)
         # One that has not begun closes nothing when it is closed.
         next(blocks)
         return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
-
-    def _skip(self) -> int:
-        """Number of bytes to drop before the first full record."""
-        asked = self._asked_range() if self.align and self.buf_size else None
-        return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
-
-    def _blocks(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
-        """An empty block, then the data from ``source`` and, when it fails, from the next candidates.
-
-        Another empty block means that the beginning of a record, which was given, will come again.
-        """
-        given, skip = 0, self._skip() if self.buf_size else 0
-        try:
-            yield b""
-            left, size = self._begin(source)
-            while left is None or left > 0:
-                try:
-                    block, size = self._read(source, left, size, chunk)
-                    if not block:
-                        break
-                except (exc.DeadlineReached, GeneratorExit):
-                    raise
-                except CANDIDATES as err:
-                    reraise_foreign(err, getattr(source, "conn", source))
-                    rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
-                    found = self._replace(source, chunk, err, given - rest)
-                    if rest:
-                        yield b""
-                    if found is None:
-                        return
-                    source, chunk = found
-                    # When fewer bytes came than are to be dropped, the rest of these comes first.
-                    given, skip = 0, max(0, skip - given)
-                    left, size = self._begin(source)
-                    continue
-                given += len(block)
-                if left is not None:
-                    left -= len(block)
-                yield block
-        finally:
-            close_connection(getattr(source, "conn", None), source, self.logger)
-
-    def _begin(self, source: ChunkAnswer) -> tuple[int | None, int]:
-        """Number of bytes that a response has, and of those to read first; the request gets its range."""
-        # The source may come from a test of an application, which has replaced the search.
-        start, end, length = self._served or served_range(source)
-        self._served = None
-        if end is not None and length and end >= start:
-            self.request_headers["Range"] = f"bytes={start}-{end}"
-        return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
-
-    def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
-        """Read a block of a body exactly as long as announced.
-
-        :returns: the block, empty at the end of a body of unknown length; number of bytes to read next
-        """
-        limit = self._options.limits.reading(self._netloc)
-        begin = time.monotonic()
-        if left is not None:
-            size = min(size, left)
-        if getattr(source, "is_there", False):
-            # The body came along with its head: nothing is waited for.
-            block = (source.whole() if size == left == source.length else b"") or source.read(size)
-        else:
-            with green.ChunkReadTimeout(limit):
-                block = source.read(size)
-        spent = time.monotonic() - begin
-        if self._options.perfdata is not None:
-            self._options.add_step("download", chunk, begin)
-        if left is not None:
-            if not block:
-                raise OSError(f"the body ends {left} bytes early")
-            if len(block) > left:
-                raise OSError(f"the body has {len(block) - left} bytes too many")
-        if self._read_size:
-            return block, self._read_size
-        # A slow source has the limit for no more bytes than at first.
-        return block, min(size * 4, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
-
-    def _replace(
-        self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int
-    ) -> tuple[ChunkAnswer, Chunk] | None:
-        """Find a source for the bytes after those given; None when nothing is left to read."""
-        note_failure(getattr(source, "conn", None), error)
-        close_source(source, self.logger)
-        self._failed(chunk, 0, error, f"reading from {chunk.netloc}", self._begun)
-        try:
-            self.recover(given)
-        except exc.EmptyByteRange:
-            return None
-        other, candidate = self._get_source()
-        if other is None:
-            raise self._no_source_left() from error
-        return other, Chunk.of(candidate)
 
     def stream(self) -> Generator[bytes, None, None]:
         """Get a generator of the data.
@@ -311,13 +155,7 @@ class ChunkReader(Candidates):
         The headers are known when this returns, even if no data are read. Closing the generator closes the
         connection.
         """
-        source, chunk = self._get_source()
-        if source is None:
-            raise self._no_source_left()
-        if self._response is None:
-            # A test of an application has replaced the search.
-            self._response = source
-        return self._data(source, chunk if type(chunk) is Chunk else Chunk.of(chunk))
+        return self._data(*self._find_source())
 
 
 def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Generator[bytes, None, None]:
@@ -343,3 +181,22 @@ def _started(generator: Generator[_T, None, None]) -> Generator[_T, None, None]:
     """Begin a generator, whose first item is empty: before that, closing it would close nothing."""
     next(generator)
     return generator
+
+
+def discard_bytes(buf_size: int, start: int) -> int:
+    """Bytes to drop at the start of a read, so that it gives full records only.
+
+    >>> discard_bytes(512, 10), discard_bytes(512, 1800)
+    (502, 248)
+    """
+    return (buf_size - start % buf_size) % buf_size
+
+
+def make_iter_from_resp(resp: ChunkAnswer) -> Iterator[Part]:
+    """Make an iterator over the parts of a response.
+
+    :returns: an iterator of one tuple: (start, end, length, headers, body_file), where ``end`` is inclusive
+        and ``length`` is that of the whole chunk; the last two are None when the response does not tell
+    :raises ValueError: when the response has several parts, an encoding, or a wrong ``Content-Range``
+    """
+    return iter([(*served_range(resp), resp.getheaders(), resp)])

@@ -15,7 +15,7 @@ from oio.api._data.ec import parallel_reader
 from oio.api._data.ec.metachunk import FragmentsSource
 from oio.api._data.layout import Metachunk
 from oio.api.io import http_connect
-from oio.blob import candidates
+from oio.blob import candidates, hedged
 from oio.blob.connect import seam_is_replaced
 from oio.common.chunks import Chunk
 from oio.common.hedging import Hedging
@@ -157,7 +157,7 @@ def test_fragment_that_is_late_is_left_for_a_spare(data, number):
 
 @pytest.mark.parametrize("is_ec", [False, True])
 def test_rival_that_cannot_be_connected_to_does_not_hold_up_the_first(is_ec, monkeypatch):
-    for module in (candidates, parallel_reader):
+    for module in (hedged, parallel_reader):
         monkeypatch.setattr(module, "CONNECTING_SECONDS", 0.01)
     datas = encoded(EC, DATA) if is_ec else [DATA]
     servers = [Rawx(data) for data in datas[:6]]

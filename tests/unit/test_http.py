@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oio.blob.answers import served_range
+from oio.blob.connect import served_range
 from oio.common import http
 from oio.common.http import HeadersDict
 from tests.kit.fakes import FakeResponse

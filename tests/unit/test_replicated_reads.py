@@ -299,6 +299,12 @@ def test_first_of_several_ranges_is_the_one_that_must_come():
         read_with(copies, reader(copies, headers={"Range": "bytes=0-9,20-29"}))
 
 
+def test_answer_to_a_range_that_ends_before_it_starts_is_refused():
+    copies = Copies(DATA, "whole")
+    with pytest.raises(exc.ClientException, match=r"range.*9.*3"):
+        read_with(copies, reader(copies, headers={"Range": "bytes=9-3"}))
+
+
 def test_reader_knows_its_limits():
     chunk_reader = ChunkReader([], None, {}, connection_timeout=1.0, read_timeout=2.0, deadline=3.0)
     limits = chunk_reader.connection_timeout, chunk_reader.read_timeout, chunk_reader.deadline

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from oio.api._data.metachunks import UploadRequest, checksum_of
 from oio.api._data.parallel import ParallelWriter, described_chunk
 from oio.api._data.servers import ChunkServerStrategy
-from oio.blob.answers import check_copy, verify_file
-from oio.blob.connect import reraise_call_failure
-from oio.blob.reader import ChunkReader
+from oio.blob.candidates import Candidates
+from oio.blob.connect import ChunkAnswer, mismatch, reraise_call_failure, verify_file
 from oio.blob.sender import END_OF_BODY, SMALL, ChunkSender, Pieces, frame, framed
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from oio.common.answers import JsonMapping, JsonObject
     from oio.common.options import Options
     from oio.common.storage_method import StorageMethod
-
-_GONE = 404
 
 
 class CopiesWriter(ParallelWriter):
@@ -87,26 +84,16 @@ class CopiesSource:
         options = self._options
         # A metachunk that is read whole is compared with its checksum.
         asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
-        reader = ChunkReader.with_options(
+        reader = Candidates.with_options(
             self._copies,
             {**options.headers, "Range": f"bytes={start}-{end}"},
             options,
-            check_head=check_copy,
+            check_head=_check_copy,
             check_file=self._verify_file if asks else None,
+            suspects=self._suspects,
         )
-        try:
-            # It is closed along with this generator.
-            yield from reader.stream()
-        except (exc.ClientException, exc.ServiceUnavailable) as err:
-            reasons = [reason for _, status, reason in reader.errors if status != _GONE]
-            if reasons and all(isinstance(reason, exc.CorruptedChunk) for reason in reasons):
-                raise exc.CorruptedChunk(str(err)) from err
-            raise
-        finally:
-            self.used = reader.served
-            if reader.errors:
-                failed = {url for url, status, _ in reader.errors if not status}
-                self._suspects.update(chunk.netloc for chunk in self._copies if chunk.url in failed)
+        self.used = reader.served
+        return reader.blocks()
 
     def _verify_file(self, chunk: Chunk) -> None:
         """Let the server verify a copy, once.
@@ -177,3 +164,8 @@ class CopiesStrategy(ChunkServerStrategy):
                 reraise_call_failure(err, options)
                 errors.append(err)
         raise errors[0] if errors else exc.UnrecoverableContent(f"there is no copy to make {place.url} of")
+
+
+def _check_copy(response: ChunkAnswer, chunk: Chunk) -> str | None:
+    """Difference between the chunk of a response and a copy of its metachunk; None without one."""
+    return mismatch(response, {"chunk_hash": chunk.hash, "chunk_size": chunk.size})

@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 from typing import Final, TypeAlias
 
@@ -34,23 +34,22 @@ class Metachunk:
     start: Final[int]
     size: Final[int]
     chunks: Final[tuple[Chunk, ...]]
+    #: Checksum of its bytes, in lower case, of an algorithm that can be computed here; None without one.
+    digest: str | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.digest = None
+        # Chunks may have checksums of several algorithms.
+        for chunk in self.chunks:
+            digest = chunk.digest
+            if is_computable(digest):
+                self.digest = digest
+                return
 
     @property
     def end(self) -> int:
         """Byte after the last one."""
         return self.start + self.size
-
-    @property
-    def digest(self) -> str | None:
-        """Checksum of its bytes, in lower case, of an algorithm that can be computed here; None without one.
-
-        Chunks may have checksums of several algorithms.
-        """
-        for chunk in self.chunks:
-            digest = chunk.digest
-            if is_computable(digest):
-                return digest
-        return None
 
     def needs_server(self, start: int, end: int) -> bool:
         """Whether only chunk servers can verify this part: it is not whole, or has no checksum for us."""
@@ -226,11 +225,13 @@ def _metachunk(
     position: int, start: int, chunks: list[Chunk], is_ec: bool, logger: Logger | None
 ) -> Metachunk:
     """Make a metachunk of its chunks, see :func:`order`."""
-    if is_ec:
-        for chunk in chunks:
-            if chunk.index is None:
-                raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
-    agreed = sorted(_majority(position, chunks, logger), key=_preference)
+    first, agreed = chunks[0], chunks
+    for chunk in chunks:
+        if is_ec and chunk.index is None:
+            raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
+        if chunk.size != first.size or chunk.hash != first.hash:
+            agreed = []
+    agreed = sorted(agreed or _majority(position, chunks, logger), key=_preference)
     if is_ec:
         agreed = _spares_last(position, agreed, logger)
     size = agreed[0].size or 0
@@ -241,12 +242,6 @@ def _metachunk(
 
 def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:
     """Keep the chunks that most of their metachunk agree with (pitfall 63)."""
-    first = chunks[0]
-    for chunk in chunks:
-        if chunk.size != first.size or chunk.hash != first.hash:
-            break
-    else:
-        return chunks
     identities = [(str(chunk.hash).upper(), chunk.size) for chunk in chunks]
     agreed = elected(identities)
     kept = []

@@ -27,6 +27,8 @@ _BLOCK_SIZE = 262144
 #: Bytes of the largest range that is given as one block, when there are several.
 _LARGEST_BLOCK = 4 << 20
 
+_warned = threading.Event()
+
 
 class MetachunkSource(Protocol):
     """Source of the bytes of one metachunk."""
@@ -62,15 +64,49 @@ def read_ranges(
     :param parallel: number of metachunks of a range that are read at a time
     :raises ChecksumUnavailable: ``"strict"`` cannot be: the package for the checksums is not installed
     """
-    if verify == "strict":
-        # Before anything is given.
-        for metachunk, _, _ in itertools.chain.from_iterable(ranges):
-            metachunk.check_verifiable()
-    elif verify is True and unsure is not None:
-        _warn_once(unsure)
     if len(ranges) == 1:
-        yield from read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
-        return
+        blocks = read_pieces(ranges[0], source_of, verify, hold_up_to, parallel)
+    else:
+        blocks = _read_each(ranges, source_of, verify, hold_up_to, parallel)
+    if verify == "strict":
+        return _check_first(ranges, blocks)
+    if verify is True and unsure is not None:
+        return _warn_first(unsure, blocks)
+    return blocks
+
+
+def _check_first(
+    ranges: Iterable[Iterable[Piece]], blocks: Generator[bytes, None, None]
+) -> Generator[bytes, None, None]:
+    """Refuse metachunks that cannot be verified, before anything is given."""
+    for metachunk, _, _ in itertools.chain.from_iterable(ranges):
+        metachunk.check_verifiable()
+    yield from blocks
+
+
+def _warn_first(
+    reason: exc.ChecksumUnavailable, blocks: Generator[bytes, None, None]
+) -> Generator[bytes, None, None]:
+    """Warn the caller that chunks are not verified, once in the life of a process."""
+    if not _warned.is_set():
+        _warned.set()
+        try:
+            warn_caller(f"Chunks are read without being verified: {reason}", exc.ChunksNotVerified)
+        except exc.ChunksNotVerified:
+            # An error for this program: the next time, too.
+            _warned.clear()
+            raise
+    yield from blocks
+
+
+def _read_each(
+    ranges: Iterable[Iterable[Piece]],
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int,
+    parallel: int,
+) -> Generator[bytes, None, None]:
+    """Read several ranges, see :func:`read_ranges`."""
     sources: dict[int, MetachunkSource] = {}
 
     def known(metachunk: Metachunk) -> MetachunkSource:
@@ -237,21 +273,6 @@ def unverifiable(ranges: Iterable[Sequence[Piece]]) -> exc.ChecksumUnavailable |
             except exc.ChecksumUnavailable as err:
                 return err
     return None
-
-
-_warned = threading.Event()
-
-
-def _warn_once(reason: exc.ChecksumUnavailable) -> None:
-    """Warn the caller that chunks are not verified, once in the life of a process."""
-    if not _warned.is_set():
-        _warned.set()
-        try:
-            warn_caller(f"Chunks are read without being verified: {reason}", exc.ChunksNotVerified)
-        except exc.ChunksNotVerified:
-            # An error for this program: the next time, too.
-            _warned.clear()
-            raise
 
 
 def compared(

@@ -101,7 +101,13 @@ class ObjectStream(BlockReader):
         if not self._turn.acquire(blocking=False):
             raise exc.OioException("The stream is being read by another thread")
         try:
-            return self._next()
+            if self._over is not None or self._closer is not None:
+                self._refuse()
+            block, self._ahead = self._ahead, None
+            if block is None:
+                block = self._next()
+            self._left -= len(block)
+            return block
         finally:
             self._turn.release()
             if self._closer is not None:
@@ -109,20 +115,21 @@ class ObjectStream(BlockReader):
                 self._close_blocks()
 
     def _next(self) -> bytes:
-        if self._over is not None or self._closer is not None:
-            self._refuse()
-        if self._ahead is not None:
-            block, self._ahead = self._ahead, None
-            self._left -= len(block)
-            return block
         begin = time.monotonic()
+        again, self._again = self._again, None
         try:
-            if self._left:
-                with self._interruption:
-                    block = next(self._blocks) if self._again is None else self._first_block()
-            else:
+            if not self._left:
                 # All was given: nothing waits any more.
-                block = next(self._blocks)
+                return next(self._blocks)
+            with self._interruption:
+                try:
+                    block = next(self._blocks)
+                except (exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
+                    if again is None:
+                        raise
+                    # Another object may have replaced this one.
+                    self._read(*again(err))
+                    block = next(self._blocks)
         except StopIteration:
             self._end()
             raise
@@ -142,7 +149,6 @@ class ObjectStream(BlockReader):
             add_duration(perfdata, "rawx", "overall", begin)
             if self._left == self._size:
                 perfdata["ttfb"] = time.monotonic() - self._begin
-        self._left -= len(block)
         return block
 
     def _refuse(self) -> NoReturn:
@@ -159,18 +165,6 @@ class ObjectStream(BlockReader):
         if closer is not None:
             raise self._closed()
         raise exc.OioException(f"The stream was cut short: {self._over}")
-
-    def _first_block(self) -> bytes:
-        """Get the first block, if need be that of an object which has replaced this one."""
-        again, self._again = self._again, None
-        try:
-            return next(self._blocks)
-        except (exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
-            if again is None:
-                raise
-            found = again(err)
-        self._read(*found)
-        return next(self._blocks)
 
     def _end(self) -> None:
         """Check that all bytes were given, and measure."""

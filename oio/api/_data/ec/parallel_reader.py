@@ -162,26 +162,27 @@ class ParallelReader:
         before = [source for source in sources if source.is_open]
         outcomes: dict[FragmentSource, StepResult] = dict.fromkeys(sources)
         due = 0.0
-        hedging = self._context.options.rivals if plan is not None and len(fresh) == len(sources) else None
+        # Fakes of applications see no request but those that they expect.
+        may_hurry = plan is not None and len(fresh) == len(sources) and not seam_is_replaced()
+        hedging = self._context.options.rivals if may_hurry else None
         if fresh:
             kept = self._take_kept(fresh)
-            may_hedge = hedging is not None and not seam_is_replaced()
             for source in fresh:
                 # A new connection may take long to make.
-                source.is_replaced = not may_hedge
-            if may_hedge and hedging is not None and not kept:
+                source.is_replaced = hedging is None
+            if hedging is not None and not kept:
                 self._ask_with_rivals(fresh, segment, outcomes, hedging)
             else:
                 outcomes.update(zip(fresh, self._ask(fresh, self._request(segment), kept), strict=True))
             limits = self._context.options.limits
             due = limits.due(limits.read)
         asked = [source for source, outcome in outcomes.items() if outcome is None]
-        is_small = False
-        if len(fresh) == len(sources) and plan is not None:
-            if hedging is not None:
-                asked = self._race(asked, segment, due, outcomes, hedging)
-            is_small = sum(plan.sizes) <= SMALL and self._context.sound is None and not seam_is_replaced()
-        taken = self._take_small(asked, plan, due) if is_small and plan else self._take(asked, plan)
+        if hedging is not None:
+            asked = self._race(asked, segment, due, outcomes, hedging)
+        if may_hurry and plan is not None and sum(plan.sizes) <= SMALL and self._context.sound is None:
+            taken = self._take_small(asked, plan, due)
+        else:
+            taken = self._take(asked, plan)
         outcomes.update(zip(asked, taken, strict=True))
         self.used += [source.chunk.url for source in outcomes if source.is_open and source not in before]
         failures = [(source, err) for source, err in outcomes.items() if isinstance(err, BaseException)]

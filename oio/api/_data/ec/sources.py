@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from oio.api._data.ec.codec import DamagedFragment, has_checksum
-from oio.blob.answers import mismatch, served_range, verify_file
 from oio.blob.connect import (
     CANDIDATES,
     OWN_THREAD_CANDIDATES,
     ChunkAnswer,
     Connection,
     connect,
-    encoding_of,
     give_back,
+    mismatch,
     reraise_foreign,
+    served_range,
+    verify_file,
 )
 from oio.common import exceptions as exc
 from oio.common import green
@@ -231,40 +232,33 @@ class FragmentSource:
             return err
 
     def _open(self) -> None:
-        """Take the head of the answer, and check it."""
+        """Take the head of the answer, and refuse one that does not fit the request."""
         assert self.conn is not None
         context, options = self._context, self._context.options
         self._response = response = self.conn.getresponse()
         if options.perfdata is not None:
             options.add_step("connect", self.chunk, self.begin)
-        self._check_head(response, self._first_byte)
+        status = response.status
+        if status not in (200, 206):
+            raise exc.from_status(status, exc.brief(getattr(response, "reason", "")) or "no reason")
+        try:
+            start, _, _ = served_range(response)
+        except ValueError as err:
+            raise exc.CorruptedChunk(str(err)) from err
+        if start != self._first_byte:
+            # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
+            text = f"bytes from {start} on came, not from {self._first_byte} (HTTP {status})"
+            raise exc.CorruptedChunk(text)
+        expected = {
+            "chunk_size": context.chunk_size,
+            "metachunk_size": context.metachunk_size,
+            "metachunk_hash": self.chunk.hash,
+        }
+        if problem := mismatch(response, expected):
+            raise exc.CorruptedChunk(problem)
         if context.verify and (stored := response.getheader(CHUNK_HEADERS["chunk_hash"])):
             self._checksum = checksum_like(stored)
         self.is_open, self.doing = True, "reading from"
-
-    def _check_head(self, response: ChunkAnswer, first: int) -> None:
-        """Refuse an answer that does not fit the request."""
-        status, start = response.status, 0
-        if status == 206:
-            try:
-                start, _, _ = served_range(response)
-            except ValueError as err:
-                raise exc.CorruptedChunk(str(err)) from err
-        elif status != 200:
-            raise exc.from_status(status, exc.brief(getattr(response, "reason", "")) or "no reason")
-        if refusal := encoding_of(response):
-            raise exc.CorruptedChunk(refusal)
-        if start != first:
-            # Also a 200 with the whole chunk: a rawx ignores a range that it does not understand.
-            raise exc.CorruptedChunk(f"bytes from {start} on came, not from {first} (HTTP {status})")
-        expected = {
-            "chunk_size": self._context.chunk_size,
-            "metachunk_size": self._context.metachunk_size,
-            "metachunk_hash": self.chunk.hash,
-        }
-        problem = mismatch(response, expected)
-        if problem:
-            raise exc.CorruptedChunk(problem)
 
     def _read(self, plan: SegmentPlan, limit: Callable[[], green.OioTimeout] | None) -> tuple[int, bytes]:
         """Read the next fragment: whole and checked, whatever the size of the blocks that come.
