@@ -8,16 +8,17 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import check_names, check_versions_of
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall
 from oio.api._operations.bulk import Wanted, delete_each, in_bulk
-from oio.api._operations.orphan_files import Look, OrphanFiles, has_credentials
 from oio.common.arguments import check_flag
 from oio.common.cache import forget_object
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.api._operations.orphan_files import Look
     from oio.api.types import BulkOptions, DeletedObject, ReadOptions
     from oio.common.cache import Cache
     from oio.common.options import Options
@@ -209,9 +210,9 @@ class DeletionApi(ApiBase):
         options: Options,
     ) -> AbstractContextManager[object]:
         """The files that objects have in Backblaze; none where there are no credentials."""
-        if not has_credentials(options):
+        if not operations.orphan_files.has_credentials(options):
             return _NO_FILES
-        orphans = OrphanFiles(self, account, container, options)
+        orphans = operations.orphan_files.OrphanFiles(self, account, container, options)
         orphans.track_all(objects)
         return orphans
 
