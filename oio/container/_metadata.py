@@ -6,14 +6,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import http_stack
 from oio.common.answers import JsonObject
-from oio.common.chunks import ChunkDict
 from oio.common.constants import OBJECT_METADATA_KEYS, OBJECT_METADATA_PREFIX
+
+if TYPE_CHECKING:
+    from oio.common.chunks import ChunkDict
 
 CONTENT_HEADER_PREFIX = OBJECT_METADATA_PREFIX
 SYSMETA_KEYS = OBJECT_METADATA_KEYS
