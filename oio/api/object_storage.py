@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from oio.account.client import AccountClient
+from oio.api import _operations as operations
 from oio.api._facade.accounts import AccountApi
 from oio.api._facade.call import warn_deprecated, warn_unknown
 from oio.api._facade.containers import ContainerApi
@@ -18,7 +19,6 @@ from oio.api._facade.health import HealthApi
 from oio.api._facade.listings import ListingApi
 from oio.api._facade.objects import ObjectApi
 from oio.api._facade.option_checks import check_limit_of_time, check_option
-from oio.api._operations.download import ObjectStream
 from oio.api._operations.scores import REFRESH_DELAY
 from oio.common import http_stack
 from oio.common.arguments import WrongValue, shorten
@@ -34,7 +34,6 @@ from oio.common.hashing import WORKERS
 from oio.common.http_keepalive import POOL
 from oio.common.options import KNOWN_NAMES
 from oio.common.shared_pool import LocklessProperty, SharedPool
-from oio.common.storage_functions import _sort_chunks
 from oio.conscience.client import ConscienceClient
 from oio.container.client import ContainerClient
 from oio.directory.client import DirectoryClient
@@ -45,9 +44,11 @@ if TYPE_CHECKING:
     import urllib3
     from typing_extensions import Unpack
 
+    from oio.api._operations.download import ObjectStream
     from oio.api.types import ClientOptions
     from oio.blob.client import BlobClient
     from oio.common.perfdata import Perfdata
+    from oio.common.storage_functions import _sort_chunks
 
 __all__ = [
     "ObjectStorageAPI",
@@ -62,6 +63,18 @@ __all__ = [
 ]
 
 _LOGGER = logging.getLogger(__name__)
+
+
+def __getattr__(name: str) -> object:
+    # What only calls need, see `_operations`.
+    if name == "ObjectStream":
+        return operations.download.ObjectStream
+    if name == "_sort_chunks":
+        from oio.common.storage_functions import _sort_chunks
+
+        return _sort_chunks
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _KNOWN = KNOWN_NAMES | {
     "endpoint",

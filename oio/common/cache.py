@@ -21,8 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from oio.common.utils import cid_from_name
 
@@ -84,8 +83,7 @@ def _is_chunk(item: object) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectEntry:
+class ObjectEntry(NamedTuple):
     """Entry of a cache about an object.
 
     :param meta: its description, without the properties of the user

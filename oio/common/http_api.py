@@ -27,7 +27,6 @@ from oio.common.constants import (
     URLLIB3_POOLMANAGER_KWARGS,
 )
 from oio.common.easy_value import int_value, text_value
-from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.interruptions import reraise_interruption
 from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     import urllib3
     from typing_extensions import Self, Unpack
 
-    from oio.common.events import Listener, Watch
+    from oio.common.events import Event, Listener, Watch
     from oio.common.keywords import HttpOptions, Params, RequestExtras, RequestParts, SendOptions
 
     Answer: TypeAlias = tuple[Any, Any]
@@ -224,6 +223,8 @@ class HttpApi:
                 if not answered and (other := self._elsewhere(url, err, tried)) is not None:
                     url = other
                     if listener is not None:
+                        from oio.common.events import FAILED_OVER, tell
+
                         tell(listener, self._event(FAILED_OVER, method, url, kwargs, err, attempt))
                     continue
                 if attempts is None:
@@ -237,18 +238,15 @@ class HttpApi:
                     return None, None
                 if not attempts.again(err):
                     raise
-                if listener is not None:
-                    tell(listener, self._event(RETRIED, method, url, kwargs, err, attempts.failed + 1))
-                if self.logger.isEnabledFor(logging.DEBUG):
-                    failed = self._event(RETRIED, method, url, kwargs, err, attempts.failed)
-                    text = "Attempt %d of %s failed, trying again: %s"
-                    self.logger.debug(text, attempts.failed, url, err, extra=failed.fields())
+                self._note_retry(listener, method, url, kwargs, err, attempts.failed)
                 tried.clear()
 
     def _watched(
         self, method: str, url: str, given: RequestParts, listener: Listener, attempt: int
     ) -> Answer:
         """Send a request once, as :meth:`_exchange` does, and tell of its beginning and of its end."""
+        from oio.common.events import Watcher
+
         watch = Watcher(listener, _reqid_of(given)).watch(
             self.service_type,
             urlsplit(url).netloc,
@@ -263,6 +261,28 @@ class HttpApi:
             raise
         watch.end(status=resp.status)
         return resp, answer
+
+    def _note_retry(
+        self,
+        listener: Listener | None,
+        method: str,
+        url: str,
+        given: RequestParts,
+        failure: exc.OioException,
+        failed: int,
+    ) -> None:
+        """Tell, and log, that a request is sent again.
+
+        :param failed: number of attempts that have failed
+        """
+        from oio.common.events import RETRIED, tell
+
+        if listener is not None:
+            tell(listener, self._event(RETRIED, method, url, given, failure, failed + 1))
+        if self.logger.isEnabledFor(logging.DEBUG):
+            fields = self._event(RETRIED, method, url, given, failure, failed).fields()
+            text = "Attempt %d of %s failed, trying again: %s"
+            self.logger.debug(text, failed, url, failure, extra=fields)
 
     def _chunk_of(self, _url: str) -> str:
         """The chunk that a request is about; empty when it is about none."""
@@ -282,6 +302,8 @@ class HttpApi:
         attempt: int,
     ) -> Event:
         """Make an event of a failure."""
+        from oio.common.events import Event, outcome_of
+
         return Event(
             kind=kind,
             reqid=_reqid_of(given),

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import check_properties, check_property_names
 from oio.api._facade.call import AccountCall, ApiBase, Call, warn_deprecated
-from oio.api._operations.recount import refresh_account, refresh_accounts
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongType
 
@@ -75,10 +75,10 @@ class AccountApi(ApiBase):
         if account is None:
             with Call(self, kwargs) as options:
                 accounts = self.account.account_list(options=options)
-                refresh_accounts(self, accounts, options)
+                operations.recount.refresh_accounts(self, accounts, options)
         else:
             with AccountCall(self, kwargs, account) as options:
-                refresh_account(self, account, options)
+                operations.recount.refresh_account(self, account, options)
 
     def all_accounts_refresh(self, **kwargs: Unpack[CallOptions]) -> None:
         """Deprecated: call :meth:`account_refresh` without an account."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import (
     check_batch,
     check_cid,
@@ -20,9 +21,7 @@ from oio.api._facade.argument_checks import (
 )
 from oio.api._facade.call import AccountCall, ApiBase, Call, ContainerCall, warn_deprecated
 from oio.api._operations.bulk import Results, in_bulk
-from oio.api._operations.emptying import flush, flush_fast, forgetting_objects, purge
 from oio.api._operations.location import describe_container
-from oio.api._operations.recount import count_damage, refresh_container
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue, check_flag
 from oio.common.cache import del_cached_container_metadata, forget_container
@@ -126,7 +125,7 @@ class ContainerApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
             target = self, account, container, options
-            with forgetting_objects(*target) if force else contextlib.nullcontext():
+            with operations.emptying.forgetting_objects(*target) if force else contextlib.nullcontext():
                 try:
                     self.container.container_delete(account, container, force=force, options=options)
                 except exc.Conflict as err:
@@ -164,10 +163,10 @@ class ContainerApi(ApiBase):
             target = self, account, container, options
             bypass_governance = check_flag("bypass_governance", bypass_governance)
             if fast:
-                with forgetting_objects(*target):
-                    flush_fast(*target, bypass_governance=bypass_governance)
+                with operations.emptying.forgetting_objects(*target):
+                    operations.emptying.flush_fast(*target, bypass_governance=bypass_governance)
             else:
-                flush(*target, bypass_governance=bypass_governance)
+                operations.emptying.flush(*target, bypass_governance=bypass_governance)
 
     def container_purge(
         self,
@@ -190,7 +189,7 @@ class ContainerApi(ApiBase):
         """
         with ContainerCall(self, kwargs, account, container, forgets=forget_container) as options:
             check_integer("maxvers", maxvers)
-            purge(self, account, container, maxvers, options)
+            operations.emptying.purge(self, account, container, maxvers, options)
 
     def container_refresh(
         self,
@@ -214,7 +213,7 @@ class ContainerApi(ApiBase):
             if wanted is None:
                 raise WrongValue("attempts is required (a number of at least 1)")
             names = self._names_of(account, container, options)
-            refresh_container(self, *names, wanted, options)
+            operations.recount.refresh_container(self, *names, wanted, options)
 
     def resolve_cid(self, cid: str, **kwargs: Unpack[CallOptions]) -> tuple[str, str]:
         """Get the names of a container from its ID.
@@ -342,7 +341,7 @@ class ContainerApi(ApiBase):
         ) as options:
             damaged = missing = None
             if recompute:
-                damaged, missing = count_damage(self, account, container, options)
+                damaged, missing = operations.recount.count_damage(self, account, container, options)
             self.container.container_touch(
                 account,
                 container,

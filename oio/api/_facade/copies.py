@@ -7,8 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from oio.api._data.layout import Layout, lay_out
-from oio.api._data.strategies import check_linkable
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import (
     check_batch,
     check_content_id,
@@ -17,8 +16,6 @@ from oio.api._facade.argument_checks import (
     check_version,
 )
 from oio.api._facade.call import ApiBase, Call, as_not_found, warn_deprecated
-from oio.api._operations.commit import Target
-from oio.api._operations.link import link_object
 from oio.common import exceptions as exc
 from oio.common.arguments import WrongValue, shorten
 from oio.common.not_found import raise_if_no_container, raise_if_no_object
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api.types import BulkOptions, LinkedObject, LinkOptions
-    from oio.common.options import Options
 
 _DIRECTIVES = ("COPY", "REPLACE")
 _BATCH = 100
@@ -105,9 +101,9 @@ class CopiesApi(ApiBase):
             copies = properties_directive == "COPY"
             if copies and given:
                 self.logger.warning("properties are ignored, because properties_directive is 'COPY'")
-            target = Target(target_account, target_container, target_obj or "")
+            target = operations.commit.Target(target_account, target_container, target_obj or "")
             try:
-                layout = self._find_target(target, target_version, target_content_id, options)
+                layout = operations.link.find_target(self, target, target_version, target_content_id, options)
                 if copies:
                     # Locate leaves out properties that are named like metadata (pitfall 148).
                     known = self.container.content_get_properties(
@@ -121,37 +117,13 @@ class CopiesApi(ApiBase):
             except exc.OioException as err:
                 raise_if_no_object(err, target_container, target_obj)
                 raise
-            link = Target(link_account, link_container, link_obj)
+            link = operations.commit.Target(link_account, link_container, link_obj)
             creation = replace(options, content_id=link_content_id).renewed()
             try:
-                return cast("LinkedObject", link_object(self, link, layout, given, creation))
+                return cast("LinkedObject", operations.link.link_object(self, link, layout, given, creation))
             except exc.OioException as err:
                 as_not_found(partial(raise_if_no_container, container=link_container), err)
                 raise
-
-    def _find_target(
-        self, target: Target, version: int | str | None, content_id: str | None, options: Options
-    ) -> Layout:
-        """Locate what to link to, whatever is cached."""
-        account, container, obj = target
-        # A name would win over the content ID.
-        path = None if content_id else obj
-        meta, chunks = self.container.content_locate(
-            account,
-            container,
-            path,
-            content=content_id,
-            version=version,
-            properties=False,
-            options=options,
-        )
-        for key, wanted in (("name", obj or None), ("version", version)):
-            if wanted is not None and meta.get(key) != str(wanted):
-                raise exc.NotFound(
-                    404, None, f"the {key} of content {content_id} is {meta.get(key)!r}, not {wanted!r}"
-                )
-        check_linkable(meta)
-        return lay_out(meta, chunks, [], self.logger)
 
     def object_fastcopy(self, *args: Any, **kwargs: Any) -> LinkedObject:
         """Deprecated: use :meth:`object_link`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from oio.api import _operations as operations
 from oio.api._data.source import default_name, open_source
 from oio.api._facade.argument_checks import (
     check_header_value,
@@ -19,9 +20,6 @@ from oio.api._facade.argument_checks import (
 )
 from oio.api._facade.call import ApiBase, CreationCall, ObjectCall, warn_deprecated
 from oio.api._facade.option_checks import check_key_file
-from oio.api._operations.commit import Commit, Target
-from oio.api._operations.download import Download, ObjectStream
-from oio.api._operations.upload import Upload
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongType, WrongValue, shorten
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from oio.api._data.source import Data, FileOrPath, Source
+    from oio.api._operations.commit import Commit
+    from oio.api._operations.download import ObjectStream
     from oio.api._operations.rewrite import Original
     from oio.api.types import (
         CreateOptions,
@@ -184,7 +184,7 @@ class DataApi(ApiBase):
             for name, value in sysmeta.items():
                 if value is not None:
                     check_header_value(name, value)
-            commit = Commit(
+            commit = operations.commit.Commit(
                 properties=known,
                 append=bool(append),
                 change_policy=changes,
@@ -230,8 +230,10 @@ class DataApi(ApiBase):
         read: Callable[[Readable], Source],
     ) -> Uploaded:
         """Store the data of a source. Tests of applications replace this method."""
-        target = Target(*self._names_of(account, container, options), obj_name)
-        return Upload(self, target, commit, options, policy=policy).run(read(source), sysmeta)
+        target = operations.commit.Target(*self._names_of(account, container, options), obj_name)
+        return operations.upload.Upload(self, target, commit, options, policy=policy).run(
+            read(source), sysmeta
+        )
 
     # --- reading ---
 
@@ -287,7 +289,9 @@ class DataApi(ApiBase):
             wanted = [] if ranges is None else check_ranges(ranges)
             if key_file is not None:
                 options = options.changed(key_file=check_key_file("key_file", key_file))
-            download = Download(self, (account, container, obj), version, bool(properties), wanted, options)
+            download = operations.download.Download(
+                self, (account, container, obj), version, bool(properties), wanted, options
+            )
             return download.run()
 
     # --- rewriting ---
@@ -317,7 +321,7 @@ class DataApi(ApiBase):
         )
         with reading_answer():
             name: str = meta["name"]
-        target = Target(*self._names_of(account, container, later), name)
+        target = operations.commit.Target(*self._names_of(account, container, later), name)
         return Original(self, target, meta, chunks, later)
 
     def object_change_policy(

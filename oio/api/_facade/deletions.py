@@ -8,16 +8,18 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import check_names, check_versions_of
 from oio.api._facade.call import ApiBase, ContainerCall, NoticeCall, ObjectCall
-from oio.api._operations.bulk import Wanted, delete_each, in_bulk
-from oio.api._operations.orphan_files import Look, OrphanFiles, has_credentials
+from oio.api._operations.bulk import delete_each, in_bulk
 from oio.common.arguments import check_flag
 from oio.common.cache import forget_object
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.api._operations.bulk import Wanted
+    from oio.api._operations.orphan_files import Look
     from oio.api.types import BulkOptions, DeletedObject, ReadOptions
     from oio.common.cache import Cache
     from oio.common.options import Options
@@ -118,15 +120,16 @@ class DeletionApi(ApiBase):
         >>> api.object_delete_many("doc", "box", ["nothing"])
         [('nothing', False)]
         """
-        wanted: list[Wanted] = []
-        with ContainerCall(self, kwargs, account, container, forgets=partial(_forget, wanted)) as options:
-            names = check_names("objs", objs, "obj")
-            wanted += [(name, None) for name in names]
+        names: list[str] = []
+        with ContainerCall(self, kwargs, account, container, forgets=partial(_forget, names)) as options:
+            names += check_names("objs", objs, "obj")
             bypasses = check_flag("bypass_governance", bypass_governance)
-            with self._files_of(account, container, wanted, options):
+            # Most clients have no credentials: nothing is made of each name then.
+            with self._files_of(account, container, ((name, None) for name in names), options):
                 if not bypasses:
                     ask = partial(self.container.content_delete_many, account, container)
                     return in_bulk(names, ask, options)
+                wanted: list[Wanted] = [(name, None) for name in names]
                 deletions = delete_each(self, account, container, wanted, options, bypass_governance=True)
                 return [(name, deletion.deleted) for name, deletion in deletions]
 
@@ -193,9 +196,10 @@ class DeletionApi(ApiBase):
         >>> known["name"], known["version"], known["deleted"]
         ('hello', '1', False)
         """
-        wanted: list[Wanted] = []
-        with ContainerCall(self, kwargs, account, container, forgets=partial(_forget, wanted)) as options:
-            wanted += check_versions_of("objs", objs)
+        names: list[str] = []
+        with ContainerCall(self, kwargs, account, container, forgets=partial(_forget, names)) as options:
+            wanted = check_versions_of("objs", objs)
+            names += [name for name, _ in wanted]
             bypasses = check_flag("bypass_governance", bypass_governance)
             with self._files_of(account, container, wanted, options):
                 deletions = delete_each(self, account, container, wanted, options, bypass_governance=bypasses)
@@ -209,17 +213,17 @@ class DeletionApi(ApiBase):
         options: Options,
     ) -> AbstractContextManager[object]:
         """The files that objects have in Backblaze; none where there are no credentials."""
-        if not has_credentials(options):
+        if not operations.orphan_files.has_credentials(options):
             return _NO_FILES
-        orphans = OrphanFiles(self, account, container, options)
+        orphans = operations.orphan_files.OrphanFiles(self, account, container, options)
         orphans.track_all(objects)
         return orphans
 
 
 def _forget(
-    wanted: Iterable[Wanted], account: str | None, container: str | None, *, cid: str | None, cache: Cache
+    names: Iterable[str], account: str | None, container: str | None, *, cid: str | None, cache: Cache
 ) -> None:
-    for name, _ in wanted:
+    for name in names:
         forget_object(account, container, name, cid=cid, cache=cache)
 
 

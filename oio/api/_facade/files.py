@@ -7,6 +7,7 @@ from dataclasses import replace
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import (
     check_name,
     check_policy,
@@ -16,8 +17,6 @@ from oio.api._facade.argument_checks import (
 from oio.api._facade.call import ObjectCall
 from oio.api._facade.data import DataApi
 from oio.api._facade.option_checks import check_key_file
-from oio.api._operations.download import Download
-from oio.api._operations.files import ObjectWriter, RawObjectReader, RawObjectWriter
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongType, WrongValue, shorten
@@ -27,6 +26,7 @@ from oio.common.options import KNOWN_NAMES
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.api._operations.files import ObjectWriter
     from oio.api.types import ObjectOptions, Uploaded
     from oio.common.options import KeyFile, Options
     from oio.common.sources import UnlimitedReader
@@ -128,8 +128,10 @@ class FilesApi(DataApi):
                     if value is not None:
                         raise WrongType(f"{name} must not be given to read an object: {shorten(value)}")
                 target = account, container, obj
-                opened = Download(self, target, version, True, [], options).open()
-                return BufferedReader(RawObjectReader(opened, opened.meta["name"]), buffering)
+                opened = operations.download.Download(self, target, version, True, [], options).open()
+                return BufferedReader(
+                    operations.files.RawObjectReader(opened, opened.meta["name"]), buffering
+                )
             check_policy(policy)
             check_properties("properties", properties)
             name = check_name("obj", obj)
@@ -154,8 +156,8 @@ class FilesApi(DataApi):
             with ObjectCall(self, known, account, container, obj) as options:
                 self._size_of(account, container, name, mode, options)
 
-        raw = RawObjectWriter(store, name, mode, size, look if mode == "xb" else None)
-        return ObjectWriter(raw, buffering)
+        raw = operations.files.RawObjectWriter(store, name, mode, size, look if mode == "xb" else None)
+        return operations.files.ObjectWriter(raw, buffering)
 
     def _size_of(
         self, account: str | None, container: str | None, name: str, mode: str, options: Options

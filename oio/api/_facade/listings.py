@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import (
     check_delimiter,
     check_limit,
@@ -15,23 +16,13 @@ from oio.api._facade.argument_checks import (
     check_version_marker,
 )
 from oio.api._facade.call import AccountCall, ApiBase, ContainerCall
-from oio.api._operations.paging import (
-    PAGE_SIZE,
-    ListPage,
-    Marker,
-    all_containers,
-    all_entries,
-    container_page,
-    fold_names,
-    object_page,
-    with_retries,
-)
 from oio.common.exceptions import OioException
 from oio.common.not_found import raise_if_no_account, raise_if_no_container
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from oio.api._operations.paging import ListPage, Marker
     from oio.api.types import (
         CallOptions,
         ContainerOptions,
@@ -104,7 +95,7 @@ class ListingApi(ApiBase):
             check_listing(marker=marker, prefix=prefix, end_marker=end_marker)
             check_delimiter(delimiter)
             check_version_marker(version_marker, marker)
-            return object_page(
+            return operations.paging.object_page(
                 self.container,
                 account,
                 container,
@@ -202,11 +193,11 @@ class ListingApi(ApiBase):
         with ContainerCall(self, kwargs, account, container) as options:
             check_listing(marker=marker, prefix=prefix, end_marker=end_marker)
             check_delimiter(delimiter)
-            page_size = check_limit(limit) or PAGE_SIZE
+            page_size = check_limit(limit) or operations.paging.PAGE_SIZE
 
         def list_page(options: Options, limit: int | None, marker: Marker | None) -> ObjectListing:
             name, version = marker or (None, None)
-            return object_page(
+            return operations.paging.object_page(
                 self.container,
                 account,
                 container,
@@ -223,10 +214,10 @@ class ListingApi(ApiBase):
             )
 
         explain = partial(raise_if_no_container, container=container or options.cid)
-        pages = _explained(with_retries(list_page, options), explain, options)
+        pages = _explained(operations.paging.with_retries(list_page, options), explain, options)
         if versions and delimiter:
-            pages = fold_names(pages, delimiter, prefix)
-        return all_entries(pages, page_size, marker or None, whole_names=bool(versions))
+            pages = operations.paging.fold_names(pages, delimiter, prefix)
+        return operations.paging.all_entries(pages, page_size, marker or None, whole_names=bool(versions))
 
     # --- containers ---
 
@@ -264,7 +255,7 @@ class ListingApi(ApiBase):
         with AccountCall(self, kwargs, account) as options:
             check_listing(marker=marker, end_marker=end_marker, prefix=prefix, delimiter=delimiter)
             check_region(region)
-            return container_page(
+            return operations.paging.container_page(
                 self.account,
                 account,
                 options,
@@ -318,7 +309,7 @@ class ListingApi(ApiBase):
             page_size = check_limit(limit)
 
         def list_page(options: Options, limit: int | None, marker: Marker | None) -> list[ContainerRow]:
-            return container_page(
+            return operations.paging.container_page(
                 self.account,
                 account,
                 options,
@@ -332,8 +323,8 @@ class ListingApi(ApiBase):
             )
 
         explain = partial(raise_if_no_account, account=account)
-        pages = _explained(with_retries(list_page, options), explain, options)
-        return all_containers(pages, page_size, marker or None)
+        pages = _explained(operations.paging.with_retries(list_page, options), explain, options)
+        return operations.paging.all_containers(pages, page_size, marker or None)
 
 
 def _explained(

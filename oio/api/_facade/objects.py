@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from oio.api import _operations as operations
 from oio.api._facade.argument_checks import check_properties, check_property_names
 from oio.api._facade.call import ApiBase, NoticeCall, ObjectCall, warn_deprecated
 from oio.api._operations.location import describe, locate
-from oio.api._operations.presence import describe_chunks, is_readable
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.arguments import WrongValue, shorten
@@ -97,7 +97,7 @@ class ObjectApi(ApiBase):
             if not chunk_info:
                 return meta, chunks
             cid = options.cid_of(account, container)
-            return meta, describe_chunks(self, meta, chunks, cid, options)
+            return meta, operations.presence.describe_chunks(self, meta, chunks, cid, options)
 
     def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[ObjectMeta, Any]:
         """Deprecated: use :meth:`object_locate`."""
@@ -147,7 +147,7 @@ class ObjectApi(ApiBase):
                     options=options,
                 )
                 cid = options.cid_of(account, container)
-                return is_readable(self, meta, chunks, cid, trust_level == 2, options)
+                return operations.presence.is_readable(self, meta, chunks, cid, trust_level == 2, options)
         except (exc.NoSuchObject, exc.NoSuchContainer):
             return False
 

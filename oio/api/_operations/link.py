@@ -6,17 +6,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from oio.api._data.layout import Layout, lay_out
 from oio.api._data.ownership import is_owned
-from oio.api._data.strategies import strategy_for
+from oio.api._data.strategies import check_linkable, strategy_for
 from oio.api._operations.commit import Commit, Product, Target
 from oio.api._operations.upload import Upload
+from oio.common import exceptions as exc
 from oio.common.chunks import Chunk, Outcome, late, to_remove
 
 if TYPE_CHECKING:
-    from oio.api._data.layout import Layout
     from oio.api._operations.services import Services
     from oio.common.answers import JsonObject
     from oio.common.options import Options
+
+
+def find_target(
+    services: Services, target: Target, version: int | str | None, content_id: str | None, options: Options
+) -> Layout:
+    """Locate what to link to, whatever is cached."""
+    account, container, obj = target
+    # A name would win over the content ID.
+    path = None if content_id else obj
+    meta, chunks = services.container.content_locate(
+        account,
+        container,
+        path,
+        content=content_id,
+        version=version,
+        properties=False,
+        options=options,
+    )
+    for key, wanted in (("name", obj or None), ("version", version)):
+        if wanted is not None and meta.get(key) != str(wanted):
+            raise exc.NotFound(
+                404, None, f"the {key} of content {content_id} is {meta.get(key)!r}, not {wanted!r}"
+            )
+    check_linkable(meta)
+    return lay_out(meta, chunks, [], services.logger)
 
 
 def link_object(

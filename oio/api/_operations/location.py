@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oio.common.cache import (
@@ -54,7 +53,7 @@ def locate(
         services._scores.learn(chunks)
         found = ObjectEntry.made(meta, chunks, properties)
         if entry is not None and not properties and entry.describes(meta):
-            found = replace(found, properties=entry.properties)
+            found = found._replace(properties=entry.properties)
         question.keep(found.written())
     return meta, chunks, False
 
@@ -84,7 +83,7 @@ def describe(
         if meta and not boolean_value(meta.get("deleted"), False):
             found = ObjectEntry.made(meta, None, properties=True)
             if entry is not None and entry.describes(meta):
-                found = replace(found, chunks=entry.chunks)
+                found = found._replace(chunks=entry.chunks)
             question.keep(found.written())
     return meta
 
