@@ -52,7 +52,7 @@ class ListBuckets(Listing):
                 limit=None if given.full else given.limit,
                 marker=marker,
                 prefix=given.prefix,
-                **self.context.call,
+                options=self.options,
             )
             yield from page["listing"]
             if not (given.full and page.get("truncated")):
@@ -61,7 +61,7 @@ class ListBuckets(Listing):
 
     def _versioning(self, name: str) -> str:
         try:
-            known = self.api.container_get_properties(self.context.account, name, **self.context.call)
+            known = self.api.container_get_properties(self.context.account, name)
         except NoSuchContainer:
             return "Error"
         return "Suspended" if known["system"].get(_VERSIONS, "0") in {"0", ""} else "Enabled"
@@ -79,7 +79,7 @@ class ShowBucket(_Shown):
     """Show a bucket."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        known = self.api.account.bucket_show(parsed_args.bucket, **self.context.call)
+        known = self.api.account.bucket_show(parsed_args.bucket, options=self.options)
         return self.described(known, parsed_args)
 
 
@@ -95,7 +95,7 @@ class SetBucket(_Shown):
         metadata = {}
         if parsed_args.replicate is not None:
             metadata["replication_enabled"] = str(parsed_args.replicate).lower()
-        known = self.api.account.bucket_update(parsed_args.bucket, metadata, None, **self.context.call)
+        known = self.api.account.bucket_update(parsed_args.bucket, metadata, None, options=self.options)
         return self.described(known, parsed_args)
 
 
@@ -111,16 +111,16 @@ class RefreshBucket(_OnBucket, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         if parsed_args.recompute and not parsed_args.touch:
             raise CommandError("--recompute needs --touch")
-        bucket, call = parsed_args.bucket, self.context.call
+        bucket = parsed_args.bucket
         if parsed_args.touch:
-            account = self.api.account.bucket_show(bucket, **call).get("account")
+            account = self.api.account.bucket_show(bucket, options=self.options).get("account")
             if not account:
                 raise CommandError(f"Bucket {bucket!r} has no account, and so no containers to touch")
-            for name, *_ in self.api.container_list_all(account, **call):
-                system = self.api.container_get_properties(account, name, **call)["system"]
+            for name, *_ in self.api.container_list_all(account):
+                system = self.api.container_get_properties(account, name)["system"]
                 if system.get(_BUCKET) == bucket:
-                    self.api.container_touch(account, name, recompute=parsed_args.recompute, **call)
-        self.api.account.bucket_refresh(bucket, **call)
+                    self.api.container_touch(account, name, recompute=parsed_args.recompute)
+        self.api.account.bucket_refresh(bucket, options=self.options)
 
 
 COMMANDS: dict[str, type[Base]] = {

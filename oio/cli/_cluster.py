@@ -27,13 +27,13 @@ class _OnTypes(Base):
     def types(self, parsed_args: Arguments) -> list[str]:
         if parsed_args.types:
             return list(parsed_args.types)
-        return sorted(self.context.conscience.service_types(**self.context.call))
+        return sorted(self.context.conscience.service_types(options=self.options))
 
     def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
         """The services, with their types; the failure of a type is reported."""
         for kind in self.types(parsed_args):
             try:
-                found = self.context.conscience.all_services(kind, full=full, **self.context.call)
+                found = self.context.conscience.all_services(kind, full=full, options=self.options)
             except OioException as err:
                 # Today's conscience names types that it does not manage.
                 if parsed_args.types or not isinstance(err, NotFound):
@@ -61,7 +61,7 @@ class ShowCluster(Showing):
     """Show the namespace: its policies, pools and options."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        info = self.context.conscience.info(**self.context.call)
+        info = self.context.conscience.info(options=self.options)
         fields: dict[str, Any] = {"namespace": info["ns"], "chunksize": info["chunksize"]}
         for kind, name in (
             ("storage_policy", "storage_policy"),
@@ -118,7 +118,7 @@ class ListLocalServices(_OnTypes, Listing):
     """List the services of the host of the proxy."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        found = self.context.conscience.local_services(**self.context.call)
+        found = self.context.conscience.local_services(options=self.options)
         wanted = parsed_args.types
         rows = [
             _described(service["type"], service)
@@ -151,7 +151,7 @@ class ResolveService(Showing):
         parser.add_argument("service", metavar="SRV", help="its ID")
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        known = self.context.conscience.resolve(parsed_args.type, parsed_args.service, **self.context.call)
+        known = self.context.conscience.resolve(parsed_args.type, parsed_args.service, options=self.options)
         return ("addr",), (known["addr"],)
 
 
@@ -175,7 +175,7 @@ class _OneByOne(Listing):
         return self.context.conscience.get_service_definition(kind, service, score=score)
 
     def unlock(self, kind: str, service: str) -> None:
-        self.context.conscience.unlock_score(self.described(kind, service), **self.context.call)
+        self.context.conscience.unlock_score(self.described(kind, service), options=self.options)
 
 
 class LockServices(_OnServices, _OneByOne):
@@ -190,7 +190,7 @@ class LockServices(_OnServices, _OneByOne):
 
         def lock(kind: str, service: str) -> None:
             self.context.conscience.lock_score(
-                self.described(kind, service, score=score), **self.context.call
+                self.described(kind, service, score=score), options=self.options
             )
 
         return self.each(self.chosen(parsed_args), lock, f"locked to {score}")
@@ -216,7 +216,7 @@ class DeregisterServices(_OnServices, _OneByOne):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         def deregister(kind: str, service: str) -> None:
-            self.context.conscience.deregister(self.described(kind, service), **self.context.call)
+            self.context.conscience.deregister(self.described(kind, service), options=self.options)
 
         return self.each(self.chosen(parsed_args), deregister, "deregistered")
 
@@ -228,7 +228,7 @@ class FlushServices(_OnTypes, Listing):
         rows = []
         for kind in self.types(parsed_args):
             try:
-                self.context.conscience.flush(kind, **self.context.call)
+                self.context.conscience.flush(kind, options=self.options)
                 rows.append((kind, "flushed"))
             except OioException as err:
                 self.status = 1
@@ -263,20 +263,21 @@ class WaitForServices(_OnTypes, Listing):
 
     def _look(self, parsed_args: Arguments) -> tuple[list[Sequence[Any]] | None, list[Sequence[Any]]]:
         """Services whose score is too low, or None after a network failure, and the others."""
-        conscience, call = self.context.conscience, self.context.call
+        conscience = self.context.conscience
         below: list[Sequence[Any]] = []
         up: list[Sequence[Any]] = []
         try:
             for kind in self.types(parsed_args):
                 try:
-                    found = conscience.all_services(kind, **call)
+                    found = conscience.all_services(kind, options=self.options)
                 except NotFound:
                     if parsed_args.types:
                         raise
                     continue
                 if parsed_args.unlock and found:
                     conscience.unlock_score(
-                        [conscience.get_service_definition(kind, srv["id"]) for srv in found], **call
+                        [conscience.get_service_definition(kind, srv["id"]) for srv in found],
+                        options=self.options,
                     )
                 for srv in found:
                     (up if srv["score"] >= parsed_args.score else below).append(

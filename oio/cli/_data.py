@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from oio import ObjectStorageApi
     from oio.api.types import ClientOptions
+    from oio.common.perfdata import Perfdata
     from oio.transfer import Remote, Report, Transfer
 
 _JOBS = 8
@@ -171,10 +172,8 @@ class CreateObjects(Moving, OnObjects, Listing):
     def _create(
         self, parsed_args: Arguments, source: IO[bytes], name: str, container: str
     ) -> tuple[Any, ...]:
-        where, named, call = self.named(parsed_args, container)
-        perfdata: dict[str, Any] = {}
-        if parsed_args.perfdata_column:
-            call = {**call, "perfdata": perfdata}
+        where, named, cid = self.named(parsed_args, container)
+        perfdata: Perfdata | None = {} if parsed_args.perfdata_column else self.context.call.get("perfdata")
         _, size, checksum, _ = self.client_of(parsed_args).object_create_ext(
             where,
             named,
@@ -184,7 +183,8 @@ class CreateObjects(Moving, OnObjects, Listing):
             mime_type=parsed_args.mime_type,
             properties=parsed_args.properties,
             autocreate=parsed_args.autocreate,
-            **call,
+            cid=cid,
+            perfdata=perfdata,
         )
         row = (name, size, checksum.upper(), "Ok")
         return (*row, json.dumps(perfdata)) if parsed_args.perfdata_column else row
@@ -200,7 +200,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         prefix = name.rstrip("/") + "/" if name else ""
         account, container = self.names(parsed_args, container_of(name))
         if not parsed_args.autocreate:
-            self.api.container_show(account, container, **self.context.call)
+            self.api.container_show(account, container)
         with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
             report = moving.upload_tree(directory, Remote(account, container, prefix), deadline=self.deadline)
         self.tell_failures(report)
@@ -258,7 +258,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             )
 
     def _copy(self, api: ObjectStorageApi, given: Arguments) -> None:
-        account, container, name, call = self.target(given)
+        account, container, name, cid = self.target(given)
         meta, stream = api.object_fetch(
             account,
             container,
@@ -266,7 +266,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             version=given.version,
             ranges=[given.range] if given.range else None,
             on_unsatisfiable="raise",
-            **call,
+            cid=cid,
         )
         # On the standard output, the object may go to the terminal of the bar.
         told_by = contextlib.nullcontext() if given.file == "-" else bar(self.app)
