@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from cliff.command import Command
 from cliff.lister import Lister
@@ -22,11 +22,12 @@ from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
+    from oio.cli._app import Openio
     from oio.common.options import Options
 
 Arguments: TypeAlias = argparse.Namespace
-Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
-Fields: TypeAlias = tuple[Sequence[str], Sequence[Any]]
+Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[object]]]
+Fields: TypeAlias = tuple[Sequence[str], Sequence[object]]
 
 _NO_NAME = re.compile(r"[^\w.]")
 _EXPANDED = re.compile(r"[\\$`]")
@@ -39,7 +40,7 @@ class Base(Command):
     #: Exit status, unless there is an exception.
     status = 0
 
-    def __init__(self, app: Any, app_args: Any) -> None:
+    def __init__(self, app: Openio, app_args: Arguments) -> None:
         # The name is left out: with it, cliff would look for extensions of each command.
         super().__init__(app, app_args)
 
@@ -98,12 +99,14 @@ class Showing(Base, ShowOne):
         return Formats("json", "shell", "table", "value", "yaml")
 
     @staticmethod
-    def shown(fields: dict[str, Any]) -> Fields:
+    def shown(fields: Mapping[str, object]) -> Fields:
         """Fields, sorted by name."""
         names = sorted(fields)
         return names, [fields[name] for name in names]
 
-    def produce_output(self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[Any]) -> int:
+    def produce_output(
+        self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[object]
+    ) -> int:
         """Print the fields; those for a shell are escaped, so that it runs nothing when it evaluates them."""
         if parsed_args.formatter != "shell":
             return int(super().produce_output(parsed_args, column_names, data))

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing, Silent
 from oio.cli._values import Full, boolean, utc_time
+from oio.common.answers import JsonMapping
 from oio.common.exceptions import CommandError, NoSuchContainer
 
 _BUCKET = "sys.m2.bucket.name"
@@ -36,15 +36,13 @@ class ListBuckets(Listing):
         """List a page of them, or all."""
         columns = ["Name", "Bytes", "Objects", "Mtime"]
         listed = self._listed(parsed_args)
-        rows: Iterator[Sequence[Any]] = (
-            (row["name"], row["bytes"], row["objects"], row["mtime"]) for row in listed
-        )
-        if parsed_args.versioning:
-            columns.append("Versioning")
-            rows = ((*row, self._versioning(row[0])) for row in rows)
-        return columns, rows
+        keys = [name.lower() for name in columns]
+        if not parsed_args.versioning:
+            return columns, ([row[key] for key in keys] for row in listed)
+        rows = ([*(row[key] for key in keys), self._versioning(row["name"])] for row in listed)
+        return [*columns, "Versioning"], rows
 
-    def _listed(self, given: Arguments) -> Iterator[Mapping[str, Any]]:
+    def _listed(self, given: Arguments) -> Iterator[JsonMapping]:
         marker = given.marker
         while True:
             page = self.api.account.bucket_list(
@@ -68,7 +66,7 @@ class ListBuckets(Listing):
 
 
 class _Shown(_OnBucket, Showing):
-    def described(self, known: Mapping[str, Any], parsed_args: Arguments) -> Fields:
+    def described(self, known: JsonMapping, parsed_args: Arguments) -> Fields:
         fields = dict(known)
         if parsed_args.formatter == "table" and "mtime" in fields:
             fields["mtime"] = utc_time(fields["mtime"])

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing
+from oio.common.answers import JsonMapping, JsonObject
 from oio.common.exceptions import CommandError, NotFound, OioException, OioNetworkException
 
 _COLUMNS = ("Type", "Addr", "Service Id", "Volume", "Location", "Slots", "Up", "Score", "Locked")
 _NOT_ASKED = -2
 """Score of a local service when the proxy does not know it."""
+_Row: TypeAlias = tuple[str, str, int]
+"""Type, ID and score of a service."""
 _RESULTS = ("Type", "Service", "Result")
 
 
@@ -29,7 +32,7 @@ class _OnTypes(Base):
             return list(parsed_args.types)
         return sorted(self.context.conscience.service_types(options=self.options))
 
-    def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, JsonObject]]:
         """The services, with their types; the failure of a type is reported."""
         for kind in self.types(parsed_args):
             try:
@@ -62,7 +65,7 @@ class ShowCluster(Showing):
 
     def take_action(self, parsed_args: Arguments) -> Fields:
         info = self.context.conscience.info(options=self.options)
-        fields: dict[str, Any] = {"namespace": info["ns"], "chunksize": info["chunksize"]}
+        fields: JsonObject = {"namespace": info["ns"], "chunksize": info["chunksize"]}
         for kind, name in (
             ("storage_policy", "storage_policy"),
             ("data_security", "data_security"),
@@ -94,7 +97,7 @@ class ListServices(_OnTypes, Listing):
         return columns, list(rows)
 
 
-def _described(kind: str, service: Mapping[str, Any]) -> Sequence[Any]:
+def _described(kind: str, service: JsonMapping) -> Sequence[object]:
     tags = service.get("tags") or {}
     return (
         kind,
@@ -109,7 +112,7 @@ def _described(kind: str, service: Mapping[str, Any]) -> Sequence[Any]:
     )
 
 
-def _tagged(tags: Mapping[str, Any], prefix: str) -> str:
+def _tagged(tags: JsonMapping, prefix: str) -> str:
     found = sorted((key, value) for key, value in tags.items() if key.startswith(prefix))
     return " ".join(f"{key}={value}" for key, value in found)
 
@@ -171,7 +174,7 @@ class _OneByOne(Listing):
                 rows.append((kind, service, str(err)))
         return _RESULTS, rows
 
-    def described(self, kind: str, service: str, score: int | None = None) -> dict[str, Any]:
+    def described(self, kind: str, service: str, score: int | None = None) -> JsonObject:
         return self.context.conscience.get_service_definition(kind, service, score=score)
 
     def unlock(self, kind: str, service: str) -> None:
@@ -261,11 +264,11 @@ class WaitForServices(_OnTypes, Listing):
                 raise CommandError(f"Timeout ({parsed_args.delay}s): {len(up)} services are up")
             time.sleep(min(next(pauses, 4.0), left))
 
-    def _look(self, parsed_args: Arguments) -> tuple[list[Sequence[Any]] | None, list[Sequence[Any]]]:
+    def _look(self, parsed_args: Arguments) -> tuple[list[_Row] | None, list[_Row]]:
         """Services whose score is too low, or None after a network failure, and the others."""
         conscience = self.context.conscience
-        below: list[Sequence[Any]] = []
-        up: list[Sequence[Any]] = []
+        below: list[_Row] = []
+        up: list[_Row] = []
         try:
             for kind in self.types(parsed_args):
                 try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.cli._base import (
     Arguments,
@@ -25,6 +25,9 @@ from oio.cli._base import (
 from oio.cli._values import boolean, size
 from oio.common.exceptions import BadRequest, CommandError, OioException
 from oio.common.utils import cid_from_name
+
+if TYPE_CHECKING:
+    from oio.api.types import ContainerRow
 
 _QUOTA = "sys.m2.quota"
 _POLICY = "sys.m2.policy.storage"
@@ -131,7 +134,7 @@ class ListContainers(Listing):
         which: dict[str, Any] = {
             name: getattr(given, name) for name in ("prefix", "delimiter", "marker", "end_marker")
         }
-        listed: Iterable[Sequence[Any]]
+        listed: Iterable[ContainerRow]
         if given.full:
             listed = self.api.container_list_all(account, **which)
         else:
@@ -139,7 +142,7 @@ class ListContainers(Listing):
         return ("Name", "Bytes", "Count", "Mtime", "CID"), self._rows(account, listed)
 
     @staticmethod
-    def _rows(account: str, listed: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    def _rows(account: str, listed: Iterable[ContainerRow]) -> Iterator[Sequence[object]]:
         for name, objects, used, _is_prefix, mtime in listed:
             yield name, used, objects, mtime, cid_from_name(account, name)
 
@@ -191,12 +194,12 @@ class ShowContainer(OnContainer, Showing):
         return self.shown(fields)
 
 
-def _space(system: Mapping[str, str]) -> dict[str, Any]:
+def _space(system: Mapping[str, str]) -> dict[str, object]:
     """Pages of the database, as far as the services know them."""
     names = ("freelist_count", "page_count", "page_size")
     known = {name: system.get(f"stats.{name}") for name in names}
     free, pages, length = (int(value or 0) for value in known.values())
-    fields: dict[str, Any] = {f"stats.{name}": value for name, value in known.items() if value is not None}
+    fields: dict[str, object] = {f"stats.{name}": value for name, value in known.items() if value is not None}
     if pages:
         fields["stats.space_wasted"] = f"{100.0 * free / pages:5.2f}% (est. {size(free * length, '')})"
     return fields

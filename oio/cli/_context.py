@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from oio import ObjectStorageApi
     from oio.api.types import CallOptions, ClientOptions
     from oio.cli._storage import CommandStorage
@@ -55,7 +53,7 @@ class Clients:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], CommandStorage] = {}
 
-    def storage(self, namespace: str, **options: Unpack[ClientOptions]) -> CommandStorage:
+    def storage(self, namespace: str, options: ClientOptions) -> CommandStorage:
         """The client of a namespace with these options."""
         from oio.cli._storage import CommandStorage
 
@@ -102,14 +100,14 @@ class Context:
 
     @cached_property
     def api(self) -> ObjectStorageApi:
-        return self.client()
+        return self.client({})
 
-    def client(self, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
+    def client(self, options: ClientOptions) -> ObjectStorageApi:
         """The client with these options."""
-        options["endpoint"] = self.proxy.value
+        options = {**options, "endpoint": self.proxy.value}
         if self._given.admin:
             options["admin_mode"] = True
-        client = self._clients.storage(self.namespace, **options)
+        client = self._clients.storage(self.namespace, options)
         client.of_command = self.call
         return client
 

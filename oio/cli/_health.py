@@ -15,7 +15,7 @@ from oio.common.exceptions import CommandError, OioException
 if TYPE_CHECKING:
     from oio.api.types import ChunkHealth, HealthProgress, ObjectHealth, ObjectRepair
 
-    Row: TypeAlias = Sequence[Any]
+    Row: TypeAlias = Sequence[object]
 
 _T = TypeVar("_T")
 
@@ -181,13 +181,13 @@ class RepairContainers(_OfContainers, _Repairing):
         return ("Container", *_REPAIRED), self.rows(given, repair, self.repaired)
 
 
-def _described(chunk: ChunkHealth) -> dict[str, Any]:
+def _described(chunk: ChunkHealth) -> dict[str, object]:
     """Describe a damaged chunk."""
     damage = ", ".join(map(str, chunk.damage))
     return {"Pos": chunk.pos, "Chunk": chunk.url, "Damage": damage, "Detail": chunk.detail}
 
 
-def _in_format(damage: list[dict[str, Any]], formatter: str) -> Any:
+def _in_format(damage: list[dict[str, object]], formatter: str) -> object:
     """Damage as a cell: a list of mappings in formats that have these."""
     if formatter in {"json", "yaml"}:
         return damage

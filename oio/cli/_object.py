@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from oio.cli._base import (
@@ -23,6 +23,7 @@ from oio.cli._base import (
     add_property_names,
 )
 from oio.cli._values import in_format, utc_time
+from oio.common.answers import JsonMapping
 from oio.common.easy_value import boolean_value
 from oio.common.exceptions import BadRequest, CommandError
 
@@ -83,7 +84,7 @@ class ListObjects(OnObjects, Listing):
         listed = self._auto(parsed_args) if parsed_args.auto else self._listed(parsed_args)
         return columns, (make(item, parsed_args.formatter) for item in listed)
 
-    def _auto(self, parsed_args: Arguments) -> Iterator[Mapping[str, Any]]:
+    def _auto(self, parsed_args: Arguments) -> Iterator[JsonMapping]:
         """Objects of all the containers that --auto may have made."""
         account, builder = self.context.account, self.builder(parsed_args)
         for name, *_ in self.api.container_list_all(account):
@@ -91,7 +92,7 @@ class ListObjects(OnObjects, Listing):
                 parsed_args.container = name
                 yield from self._listed(parsed_args)
 
-    def _listed(self, parsed_args: Arguments) -> Iterable[Mapping[str, Any]]:
+    def _listed(self, parsed_args: Arguments) -> Iterable[JsonMapping]:
         given = parsed_args
         account, container, cid = self.named(given, self.container_of_listing(given))
         which: dict[str, Any] = {
@@ -117,12 +118,12 @@ class ListObjects(OnObjects, Listing):
         return str(parsed_args.container)
 
     @staticmethod
-    def _row(item: Mapping[str, Any], _formatter: str) -> Sequence[Any]:
+    def _row(item: JsonMapping, _formatter: str) -> Sequence[object]:
         marker = boolean_value(item.get("deleted"), False)
         return item["name"], "deleted" if marker else item["size"], item.get("hash"), item["version"]
 
     @staticmethod
-    def _long_row(item: Mapping[str, Any], formatter: str) -> Sequence[Any]:
+    def _long_row(item: JsonMapping, formatter: str) -> Sequence[object]:
         marker = boolean_value(item.get("deleted"), False)
         return (
             item["name"],

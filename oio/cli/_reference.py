@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from oio.cli._base import (
     Arguments,
@@ -71,7 +70,7 @@ class ShowReference(_OnReference, Showing):
     def take_action(self, parsed_args: Arguments) -> Fields:
         account, name = self.context.account, parsed_args.reference
         known = self.api.directory.get_properties(account, name, options=self.options)
-        fields: dict[str, Any] = {"account": account, "name": name, "cid": known["cid"]}
+        fields: dict[str, object] = {"account": account, "name": name, "cid": known["cid"]}
         fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
         return self.shown(fields)
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing
+from oio.common.answers import JsonMapping
 from oio.common.exceptions import CommandError, OioException
 
 _UNKNOWN = "n/a"
@@ -33,7 +33,7 @@ class _Assigned(Listing):
             self.app.LOG.warning("This is an old name: use 'openio %s %s'", name, self.kind)
 
     @staticmethod
-    def assigned(kind: str, services: Sequence[Mapping[str, Any]]) -> Rows:
+    def assigned(kind: str, services: Sequence[JsonMapping]) -> Rows:
         title = kind.capitalize()
         rows = [
             (_address(service), service["id"], _location(service.get("rdir") or {}), _location(service))
@@ -42,11 +42,11 @@ class _Assigned(Listing):
         return ("Rdir", title, "Rdir location", f"{title} location"), sorted(rows)
 
 
-def _address(service: Mapping[str, Any]) -> str:
+def _address(service: JsonMapping) -> str:
     return str((service.get("rdir") or {}).get("addr", _UNKNOWN))
 
 
-def _location(service: Mapping[str, Any]) -> str:
+def _location(service: JsonMapping) -> str:
     return str(service.get("tags", {}).get("tag.loc", _UNKNOWN))
 
 
@@ -126,7 +126,7 @@ class ShowVolume(_OnVolume):
     def take_action(self, parsed_args: Arguments) -> Fields:
         counts = self.context.dispatcher.rdir.status(parsed_args.volume, options=self.options)
         fields = {f"container.{cid}": json.dumps(count) for cid, count in counts["container"].items()}
-        return self.shown({"chunk": json.dumps(counts["chunk"]), **fields})
+        return self.shown(fields | {"chunk": json.dumps(counts["chunk"])})
 
 
 class ShowVolumeState(_OnVolume):
@@ -136,7 +136,7 @@ class ShowVolumeState(_OnVolume):
         rdir, volume = self.context.dispatcher.rdir, parsed_args.volume
         known = rdir.admin_show(volume, options=self.options)
         date = rdir.admin_incident_get(volume, options=self.options)
-        fields = {**known, **({"incident": date} if date else {})}
+        fields = (known | {"incident": date}) if date else known
         return ("volume", *sorted(fields)), (volume, *(fields[name] for name in sorted(fields)))
 
 
