@@ -84,7 +84,15 @@ class _OfObjects(Versioned, OnObjects, _Health):
             raise CommandError("Cannot specify a version for several objects")
         for account, container, name, cid in self.targets(given):
             try:
-                found = act(account, container, name, cid=cid)
+                found = act(
+                    account,
+                    container,
+                    name,
+                    version=given.version,
+                    checksum=not given.no_checksum,
+                    concurrency=given.concurrency,
+                    cid=cid,
+                )
             except OioException as err:
                 self.fail(err)
             else:
@@ -95,14 +103,7 @@ class CheckObjects(_OfObjects):
     """Look for damage in objects: chunks that are missing, damaged or in the wrong place."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        given = parsed_args
-        check = partial(
-            self.api.object_check,
-            version=given.version,
-            checksum=not given.no_checksum,
-            concurrency=given.concurrency,
-        )
-        return _CHECKED, self.rows(given, check, self.checked)
+        return _CHECKED, self.rows(parsed_args, self.api.object_check, self.checked)
 
 
 class RepairObjects(_OfObjects, _Repairing):
@@ -110,14 +111,7 @@ class RepairObjects(_OfObjects, _Repairing):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         given = parsed_args
-        repair = partial(
-            self.api.object_repair,
-            version=given.version,
-            checksum=not given.no_checksum,
-            unreachable=given.unreachable,
-            frozen=given.frozen,
-            concurrency=given.concurrency,
-        )
+        repair = partial(self.api.object_repair, unreachable=given.unreachable, frozen=given.frozen)
         return _REPAIRED, self.rows(given, repair, self.repaired)
 
 
@@ -146,7 +140,16 @@ class _OfContainers(OnContainers, _Health):
         for where in given.containers:
             account, container, cid = self.named(given, where)
             try:
-                for found in act(account, container, given.prefix, on_progress=self.progress, cid=cid):
+                results = act(
+                    account,
+                    container,
+                    given.prefix,
+                    checksum=not given.no_checksum,
+                    concurrency=given.concurrency,
+                    on_progress=self.progress,
+                    cid=cid,
+                )
+                for found in results:
                     # A repair has the health that it began with.
                     health: ObjectHealth = getattr(found, "health", found)
                     if given.all or not health.is_sound:
@@ -159,11 +162,7 @@ class CheckContainers(_OfContainers):
     """Look for damage in all the objects of containers; show those that are damaged."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        given = parsed_args
-        check = partial(
-            self.api.container_check, checksum=not given.no_checksum, concurrency=given.concurrency
-        )
-        return ("Container", *_CHECKED), self.rows(given, check, self.checked)
+        return ("Container", *_CHECKED), self.rows(parsed_args, self.api.container_check, self.checked)
 
 
 class RepairContainers(_OfContainers, _Repairing):
@@ -171,13 +170,7 @@ class RepairContainers(_OfContainers, _Repairing):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         given = parsed_args
-        repair = partial(
-            self.api.container_repair,
-            checksum=not given.no_checksum,
-            unreachable=given.unreachable,
-            frozen=given.frozen,
-            concurrency=given.concurrency,
-        )
+        repair = partial(self.api.container_repair, unreachable=given.unreachable, frozen=given.frozen)
         return ("Container", *_REPAIRED), self.rows(given, repair, self.repaired)
 
 
