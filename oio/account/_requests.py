@@ -79,12 +79,12 @@ class AccountRequests(HttpApi):
         with reading_answer(self._lb.proxy_netloc):
             return service["addr"]
 
-    def _refresh_endpoint(self, **kwargs: Unpack[RequestOptions]) -> None:
+    def _refresh_endpoint(self, given: RequestOptions) -> None:
         """Use the address that the proxy gives now."""
-        self.endpoint = f"http://{self._get_account_addr(**kwargs)}/v1.0/account"
+        self.endpoint = f"http://{self._get_account_addr(**given)}/v1.0/account"
         self._next_refresh = monotonic_time() + self._refresh_delay
 
-    def _maybe_refresh_endpoint(self, **kwargs: Unpack[RequestOptions]) -> None:
+    def _maybe_refresh_endpoint(self, given: RequestOptions) -> None:
         """Use the address that the proxy gives now, if there is none or it is old.
 
         An old one still serves when the proxy gives none.
@@ -92,17 +92,17 @@ class AccountRequests(HttpApi):
         if self._lb is None:
             return
         if self.endpoint is None:
-            self._refresh_endpoint(**kwargs)
+            self._refresh_endpoint(given)
         elif monotonic_time() >= self._next_refresh:
             # A new address is not worth a wait.
-            self._found_another({**kwargs, "retry": ONCE, "request_attempts": None})
+            self._found_another({**given, "retry": ONCE, "request_attempts": None})
 
     def _found_another(self, given: RequestOptions) -> bool:
         """Ask for another service after a failure, which must not be hidden by another one (pitfall 105)."""
         if self._lb is None:
             return False
         try:
-            self._refresh_endpoint(**given)
+            self._refresh_endpoint(given)
         except exc.OioException as err:
             self.logger.warning("No other account service: %s", err)
             return False
@@ -134,7 +134,7 @@ class AccountRequests(HttpApi):
         if check_flag("force_master", self.force_master if wish is None else wish):
             # The service ignores the header that the proxy knows.
             query["force_master"] = 1
-        self._maybe_refresh_endpoint(**given)
+        self._maybe_refresh_endpoint(given)
         action, body = action.lstrip("/"), NO_DATA if data is None else data
         attempts: Attempts | None = None
         while True:

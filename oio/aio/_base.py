@@ -10,18 +10,14 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from oio.aio._files import AsyncObjectReader, AsyncObjectWriter, Opening
-from oio.aio._sources import Blocks, upload
+from oio.aio._sources import upload
 from oio.aio._streams import AsyncItems, AsyncObjectStream
 from oio.aio._workers import Workers
 
 if TYPE_CHECKING:
-    from typing_extensions import ParamSpec
-
     from oio.api._data.source import Data
     from oio.api._operations.files import ObjectWriter
     from oio.api.object_storage import ObjectStorageApi, ObjectStream
-
-    P = ParamSpec("P")
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -44,61 +40,46 @@ class FaceBase:
     #: Streams and files that hold connections or threads until they are closed.
     _opened: weakref.WeakSet[Any]
 
-    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._workers.call(functools.partial(function, *args, **kwargs))
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await self._workers.call(call)
 
-    async def _upload(self, function: Callable[..., T], data: AsyncData, *args: Any, **kwargs: Any) -> T:
-        if not isinstance(data, AsyncIterable):
-            return await self._workers.call(functools.partial(function, *args, data=data, **kwargs))
+    async def _upload(self, data: AsyncData, call: Callable[[Data], T]) -> T:
+        if isinstance(data, AsyncIterable):
+            return await upload(self._workers, data, call)
+        return await self._workers.call(lambda: call(data))
 
-        def store(blocks: Blocks) -> T:
-            return function(*args, data=blocks, **kwargs)
-
-        return await upload(self._workers, data, store)
-
-    async def _fetch(
-        self, function: Callable[P, tuple[M, ObjectStream]], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[M, AsyncObjectStream]:
-        meta, stream = await self._workers.call(
-            functools.partial(function, *args, **kwargs), discard=lambda found: found[1].close()
-        )
+    async def _fetch(self, call: Callable[[], tuple[M, ObjectStream]]) -> tuple[M, AsyncObjectStream]:
+        meta, stream = await self._workers.call(call, discard=lambda found: found[1].close())
         self._opened.add(stream)
         return meta, AsyncObjectStream(self._workers, stream)
 
-    async def _locate(
-        self, function: Callable[..., tuple[Any, Any]], *args: Any, **kwargs: Any
-    ) -> tuple[Any, Any]:
-        meta, chunks = await self._call(function, *args, **kwargs)
+    async def _locate(self, call: Callable[[], tuple[M, Any]]) -> tuple[M, Any]:
+        meta, chunks = await self._workers.call(call)
         # An iterator makes a request for each item.
         return meta, AsyncItems(self._workers, chunks, 1) if isinstance(chunks, Iterator) else chunks
 
-    def _iterate(self, function: Callable[..., Iterator[Any]], *args: Any, **kwargs: Any) -> AsyncItems[Any]:
-        limit = kwargs.get("limit")
+    def _iterate(self, limit: int | None, call: Callable[[], Iterator[T]]) -> AsyncItems[T]:
         batch = min(limit, _BATCH) if isinstance(limit, int) and limit > 0 else _BATCH
-        return self._items(batch, function, *args, **kwargs)
+        return self._items(batch, call)
 
-    def _each(self, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs) -> AsyncItems[T]:
+    def _each(self, call: Callable[[], Iterator[T]]) -> AsyncItems[T]:
         """Iterate one by one over items that cost requests."""
-        return self._items(1, function, *args, **kwargs)
+        return self._items(1, call)
 
-    def _items(
-        self, batch: int, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> AsyncItems[T]:
+    def _items(self, batch: int, call: Callable[[], Iterator[T]]) -> AsyncItems[T]:
         def items() -> Iterator[T]:
             # A generator, so that the call itself is made by the first step, in a worker.
-            yield from function(*args, **kwargs)
+            yield from call()
 
         return AsyncItems(self._workers, items(), batch)
 
-    def _open(
-        self, function: Callable[..., BufferedReader | ObjectWriter], *args: Any, **kwargs: Any
-    ) -> Opening[Any]:
-        return Opening(functools.partial(self._opened_file, functools.partial(function, *args, **kwargs)))
+    def _open(self, call: Callable[[], BufferedReader | ObjectWriter]) -> Opening[Any]:
+        return Opening(functools.partial(self._opened_file, call))
 
     async def _opened_file(
-        self, function: Callable[[], BufferedReader | ObjectWriter]
+        self, call: Callable[[], BufferedReader | ObjectWriter]
     ) -> AsyncObjectReader | AsyncObjectWriter:
-        file = await self._workers.call(function, discard=_ending)
+        file = await self._workers.call(call, discard=_ending)
         self._opened.add(file)
         if isinstance(file, BufferedReader):
             return AsyncObjectReader(self._workers, file)

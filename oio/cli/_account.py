@@ -41,8 +41,8 @@ class CreateAccounts(_OnAccounts, Listing):
     """Create accounts."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        create, call = self.api.account_create, self.context.call
-        return ("Name", "Created"), ((name, create(name, **call)) for name in parsed_args.names)
+        create = self.api.account_create
+        return ("Name", "Created"), ((name, create(name)) for name in parsed_args.names)
 
 
 class DeleteAccounts(_OnAccounts, Silent):
@@ -51,7 +51,7 @@ class DeleteAccounts(_OnAccounts, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         """Delete them; the first failure ends it."""
         for name in parsed_args.names:
-            self.api.account_delete(name, **self.context.call)
+            self.api.account_delete(name)
 
 
 class ListAccounts(Listing):
@@ -63,12 +63,11 @@ class ListAccounts(Listing):
         )
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        names = self.api.account_list(**self.context.call)
+        names = self.api.account_list()
         if not parsed_args.stats:
             return ("Name",), ((name,) for name in names)
         figures = ("bytes", "containers", "objects", "ctime", "metadata")
-        show, call = self.api.account_show, self.context.call
-        known = ((name, {**show(name, **call)}) for name in names)
+        known = ((name, dict(self.api.account_show(name))) for name in names)
         return ("Name", *figures), ((name, *(info.get(key) for key in figures)) for name, info in known)
 
 
@@ -76,7 +75,7 @@ class ShowAccount(_OnAccount, Showing):
     """Show an account."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        info: dict[str, Any] = {**self.api.account_show(parsed_args.name, **self.context.call)}
+        info: dict[str, Any] = dict(self.api.account_show(parsed_args.name))
         info["account"] = info.pop("id")
         info["ctime"] = str(info["ctime"])
         if parsed_args.formatter == "table":
@@ -96,7 +95,7 @@ class SetAccount(_OnAccount, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         """Set them; none is no error."""
         if parsed_args.properties:
-            self.api.account_set_properties(parsed_args.name, parsed_args.properties, **self.context.call)
+            self.api.account_set_properties(parsed_args.name, parsed_args.properties)
 
 
 class UnsetAccount(_OnAccount, Silent):
@@ -107,7 +106,7 @@ class UnsetAccount(_OnAccount, Silent):
         add_property_names(parser, "-p", required=True)
 
     def take_action(self, parsed_args: Arguments) -> None:
-        self.api.account_del_properties(parsed_args.name, parsed_args.properties, **self.context.call)
+        self.api.account_del_properties(parsed_args.name, parsed_args.properties)
 
 
 class RefreshAccount(Silent):
@@ -120,14 +119,14 @@ class RefreshAccount(Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         if not parsed_args.name and not parsed_args.all:
             raise CommandError("Missing value for account or --all")
-        self.api.account_refresh(None if parsed_args.all else parsed_args.name, **self.context.call)
+        self.api.account_refresh(None if parsed_args.all else parsed_args.name)
 
 
 class FlushAccount(_OnAccount, Silent):
     """Forget the containers of an account, which stay."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        self.api.account_flush(parsed_args.name, **self.context.call)
+        self.api.account_flush(parsed_args.name)
 
 
 COMMANDS: dict[str, type[Base]] = {

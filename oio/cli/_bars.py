@@ -7,9 +7,11 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from oio.cli._app import Openio
+    from oio.common.sources import Readable
     from oio.transfer import Progress
 
     Told: TypeAlias = Callable[[Progress], object] | None
@@ -18,7 +20,7 @@ _WORTH_A_BAR = 1 << 20
 """Bytes of the smallest file that is worth a bar."""
 
 
-def bar(app: Any) -> contextlib.AbstractContextManager[Told]:
+def bar(app: Openio) -> contextlib.AbstractContextManager[Told]:
     """Show a bar, if the standard error is a terminal, and rich is installed.
 
     :param app: the program
@@ -35,7 +37,7 @@ def bar(app: Any) -> contextlib.AbstractContextManager[Told]:
 
 
 @contextlib.contextmanager
-def watched(app: Any, source: IO[bytes]) -> Iterator[Any]:
+def watched(app: Openio, source: IO[bytes]) -> Iterator[Readable]:
     """Show a bar while a source is read.
 
     :returns: the source to read: the same one without a bar

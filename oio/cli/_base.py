@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from cliff.command import Command
 from cliff.lister import Lister
@@ -22,10 +22,12 @@ from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
+    from oio.cli._app import Openio
+    from oio.common.options import Options
 
 Arguments: TypeAlias = argparse.Namespace
-Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
-Fields: TypeAlias = tuple[Sequence[str], Sequence[Any]]
+Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[object]]]
+Fields: TypeAlias = tuple[Sequence[str], Sequence[object]]
 
 _NO_NAME = re.compile(r"[^\w.]")
 _EXPANDED = re.compile(r"[\\$`]")
@@ -38,7 +40,7 @@ class Base(Command):
     #: Exit status, unless there is an exception.
     status = 0
 
-    def __init__(self, app: Any, app_args: Any) -> None:
+    def __init__(self, app: Openio, app_args: Arguments) -> None:
         # The name is left out: with it, cliff would look for extensions of each command.
         super().__init__(app, app_args)
 
@@ -50,6 +52,11 @@ class Base(Command):
     @property
     def api(self) -> ObjectStorageApi:
         return self.context.api
+
+    @property
+    def options(self) -> Options:
+        """Options of requests, for clients of services."""
+        return self.context.options
 
     def get_epilog(self) -> str:
         """End the help with nothing: cliff would look through all installed packages."""
@@ -92,12 +99,14 @@ class Showing(Base, ShowOne):
         return Formats("json", "shell", "table", "value", "yaml")
 
     @staticmethod
-    def shown(fields: dict[str, Any]) -> Fields:
+    def shown(fields: Mapping[str, object]) -> Fields:
         """Fields, sorted by name."""
         names = sorted(fields)
         return names, [fields[name] for name in names]
 
-    def produce_output(self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[Any]) -> int:
+    def produce_output(
+        self, parsed_args: Arguments, column_names: Sequence[str], data: Sequence[object]
+    ) -> int:
         """Print the fields; those for a shell are escaped, so that it runs nothing when it evaluates them."""
         if parsed_args.formatter != "shell":
             return int(super().produce_output(parsed_args, column_names, data))
@@ -120,16 +129,16 @@ class OnContainers(Base):
         parser.add_argument("--cid", action="store_true", help="CONTAINER is the ID of a container")
         super().add_arguments(parser)
 
-    def named(self, parsed_args: Arguments, container: str) -> tuple[str | None, str | None, dict[str, Any]]:
-        """Account, container and keywords of a call."""
+    def named(self, parsed_args: Arguments, container: str) -> tuple[str | None, str | None, str | None]:
+        """Names of the account and of the container, or the ID of the container."""
         if parsed_args.cid:
-            return None, None, {"cid": bare_cid(container), **self.context.call}
-        return self.context.account, container, self.context.call
+            return None, None, bare_cid(container)
+        return self.context.account, container, None
 
     def names(self, parsed_args: Arguments, container: str) -> tuple[str, str]:
         """Names of the account and of the container."""
         if parsed_args.cid:
-            return self.api.resolve_cid(bare_cid(container), **self.context.call)
+            return self.api.resolve_cid(bare_cid(container))
         return self.context.account, container
 
 
@@ -152,15 +161,14 @@ class OnObjects(OnContainers):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("container", metavar="CONTAINER", nargs="?", help="name of the container")
         if self.dest:
-            what: dict[str, Any] = {"nargs": self.nargs} if self.nargs else {}
-            parser.add_argument(self.dest, metavar=self.metavar, **what)
+            parser.add_argument(self.dest, metavar=self.metavar, nargs=self.nargs)
         parser.add_argument("--auto", action="store_true", help="compute the container of each object")
         parser.add_argument("--flat-bits", type=int, metavar="N", help="bits of the containers of --auto")
         super().add_arguments(parser)
 
     def builder(self, parsed_args: Arguments) -> HashedContainerBuilder:
         """The function of --auto: names of objects to names of containers."""
-        options = self.context.conscience.info(**self.context.call)["options"]
+        options = self.context.conscience.info(options=self.options)["options"]
         bits = parsed_args.flat_bits or options.get("flat_bitlength")
         if not bits:
             raise CommandError("Missing value for --flat-bits: the namespace does not say flat_bitlength")
@@ -181,18 +189,18 @@ class OnObjects(OnContainers):
             raise CommandError("Missing value for container or --auto")
         return lambda _name: str(known)
 
-    def target(self, parsed_args: Arguments) -> tuple[str | None, str | None, str, dict[str, Any]]:
-        """Account, container and name of the only object, and keywords of a call."""
+    def target(self, parsed_args: Arguments) -> tuple[str | None, str | None, str, str | None]:
+        """Account, container and name of the only object, and the ID of the container."""
         name: str = parsed_args.obj
-        account, container, call = self.named(parsed_args, self.container_of(parsed_args)(name))
-        return account, container, name, call
+        account, container, cid = self.named(parsed_args, self.container_of(parsed_args)(name))
+        return account, container, name, cid
 
-    def targets(self, parsed_args: Arguments) -> Iterator[tuple[str | None, str | None, str, dict[str, Any]]]:
-        """Account, container and name of each of the objects, and keywords of a call."""
+    def targets(self, parsed_args: Arguments) -> Iterator[tuple[str | None, str | None, str, str | None]]:
+        """Account, container and name of each of the objects, and the ID of the container."""
         container_of = self.container_of(parsed_args)
         for name in parsed_args.objs:
-            account, container, call = self.named(parsed_args, container_of(name))
-            yield account, container, name, call
+            account, container, cid = self.named(parsed_args, container_of(name))
+            yield account, container, name, cid
 
 
 class Versioned(Base):

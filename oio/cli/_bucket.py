@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing, Silent
 from oio.cli._values import Full, boolean, utc_time
+from oio.common.answers import JsonMapping
 from oio.common.exceptions import CommandError, NoSuchContainer
 
 _BUCKET = "sys.m2.bucket.name"
@@ -36,15 +36,13 @@ class ListBuckets(Listing):
         """List a page of them, or all."""
         columns = ["Name", "Bytes", "Objects", "Mtime"]
         listed = self._listed(parsed_args)
-        rows: Iterator[Sequence[Any]] = (
-            (row["name"], row["bytes"], row["objects"], row["mtime"]) for row in listed
-        )
-        if parsed_args.versioning:
-            columns.append("Versioning")
-            rows = ((*row, self._versioning(row[0])) for row in rows)
-        return columns, rows
+        keys = [name.lower() for name in columns]
+        if not parsed_args.versioning:
+            return columns, ([row[key] for key in keys] for row in listed)
+        rows = ([*(row[key] for key in keys), self._versioning(row["name"])] for row in listed)
+        return [*columns, "Versioning"], rows
 
-    def _listed(self, given: Arguments) -> Iterator[Mapping[str, Any]]:
+    def _listed(self, given: Arguments) -> Iterator[JsonMapping]:
         marker = given.marker
         while True:
             page = self.api.account.bucket_list(
@@ -52,7 +50,7 @@ class ListBuckets(Listing):
                 limit=None if given.full else given.limit,
                 marker=marker,
                 prefix=given.prefix,
-                **self.context.call,
+                options=self.options,
             )
             yield from page["listing"]
             if not (given.full and page.get("truncated")):
@@ -61,14 +59,14 @@ class ListBuckets(Listing):
 
     def _versioning(self, name: str) -> str:
         try:
-            known = self.api.container_get_properties(self.context.account, name, **self.context.call)
+            known = self.api.container_get_properties(self.context.account, name)
         except NoSuchContainer:
             return "Error"
         return "Suspended" if known["system"].get(_VERSIONS, "0") in {"0", ""} else "Enabled"
 
 
 class _Shown(_OnBucket, Showing):
-    def described(self, known: Mapping[str, Any], parsed_args: Arguments) -> Fields:
+    def described(self, known: JsonMapping, parsed_args: Arguments) -> Fields:
         fields = dict(known)
         if parsed_args.formatter == "table" and "mtime" in fields:
             fields["mtime"] = utc_time(fields["mtime"])
@@ -79,7 +77,7 @@ class ShowBucket(_Shown):
     """Show a bucket."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        known = self.api.account.bucket_show(parsed_args.bucket, **self.context.call)
+        known = self.api.account.bucket_show(parsed_args.bucket, options=self.options)
         return self.described(known, parsed_args)
 
 
@@ -95,7 +93,7 @@ class SetBucket(_Shown):
         metadata = {}
         if parsed_args.replicate is not None:
             metadata["replication_enabled"] = str(parsed_args.replicate).lower()
-        known = self.api.account.bucket_update(parsed_args.bucket, metadata, None, **self.context.call)
+        known = self.api.account.bucket_update(parsed_args.bucket, metadata, None, options=self.options)
         return self.described(known, parsed_args)
 
 
@@ -111,16 +109,16 @@ class RefreshBucket(_OnBucket, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         if parsed_args.recompute and not parsed_args.touch:
             raise CommandError("--recompute needs --touch")
-        bucket, call = parsed_args.bucket, self.context.call
+        bucket = parsed_args.bucket
         if parsed_args.touch:
-            account = self.api.account.bucket_show(bucket, **call).get("account")
+            account = self.api.account.bucket_show(bucket, options=self.options).get("account")
             if not account:
                 raise CommandError(f"Bucket {bucket!r} has no account, and so no containers to touch")
-            for name, *_ in self.api.container_list_all(account, **call):
-                system = self.api.container_get_properties(account, name, **call)["system"]
+            for name, *_ in self.api.container_list_all(account):
+                system = self.api.container_get_properties(account, name)["system"]
                 if system.get(_BUCKET) == bucket:
-                    self.api.container_touch(account, name, recompute=parsed_args.recompute, **call)
-        self.api.account.bucket_refresh(bucket, **call)
+                    self.api.container_touch(account, name, recompute=parsed_args.recompute)
+        self.api.account.bucket_refresh(bucket, options=self.options)
 
 
 COMMANDS: dict[str, type[Base]] = {

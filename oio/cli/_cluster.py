@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing
+from oio.common.answers import JsonMapping, JsonObject
 from oio.common.exceptions import CommandError, NotFound, OioException, OioNetworkException
 
 _COLUMNS = ("Type", "Addr", "Service Id", "Volume", "Location", "Slots", "Up", "Score", "Locked")
 _NOT_ASKED = -2
 """Score of a local service when the proxy does not know it."""
+_Row: TypeAlias = tuple[str, str, int]
+"""Type, ID and score of a service."""
 _RESULTS = ("Type", "Service", "Result")
 
 
@@ -27,13 +30,13 @@ class _OnTypes(Base):
     def types(self, parsed_args: Arguments) -> list[str]:
         if parsed_args.types:
             return list(parsed_args.types)
-        return sorted(self.context.conscience.service_types(**self.context.call))
+        return sorted(self.context.conscience.service_types(options=self.options))
 
-    def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    def services(self, parsed_args: Arguments, full: bool = False) -> Iterator[tuple[str, JsonObject]]:
         """The services, with their types; the failure of a type is reported."""
         for kind in self.types(parsed_args):
             try:
-                found = self.context.conscience.all_services(kind, full=full, **self.context.call)
+                found = self.context.conscience.all_services(kind, full=full, options=self.options)
             except OioException as err:
                 # Today's conscience names types that it does not manage.
                 if parsed_args.types or not isinstance(err, NotFound):
@@ -61,8 +64,8 @@ class ShowCluster(Showing):
     """Show the namespace: its policies, pools and options."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        info = self.context.conscience.info(**self.context.call)
-        fields: dict[str, Any] = {"namespace": info["ns"], "chunksize": info["chunksize"]}
+        info = self.context.conscience.info(options=self.options)
+        fields: JsonObject = {"namespace": info["ns"], "chunksize": info["chunksize"]}
         for kind, name in (
             ("storage_policy", "storage_policy"),
             ("data_security", "data_security"),
@@ -94,7 +97,7 @@ class ListServices(_OnTypes, Listing):
         return columns, list(rows)
 
 
-def _described(kind: str, service: Mapping[str, Any]) -> Sequence[Any]:
+def _described(kind: str, service: JsonMapping) -> Sequence[object]:
     tags = service.get("tags") or {}
     return (
         kind,
@@ -109,7 +112,7 @@ def _described(kind: str, service: Mapping[str, Any]) -> Sequence[Any]:
     )
 
 
-def _tagged(tags: Mapping[str, Any], prefix: str) -> str:
+def _tagged(tags: JsonMapping, prefix: str) -> str:
     found = sorted((key, value) for key, value in tags.items() if key.startswith(prefix))
     return " ".join(f"{key}={value}" for key, value in found)
 
@@ -118,7 +121,7 @@ class ListLocalServices(_OnTypes, Listing):
     """List the services of the host of the proxy."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        found = self.context.conscience.local_services(**self.context.call)
+        found = self.context.conscience.local_services(options=self.options)
         wanted = parsed_args.types
         rows = [
             _described(service["type"], service)
@@ -151,7 +154,7 @@ class ResolveService(Showing):
         parser.add_argument("service", metavar="SRV", help="its ID")
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        known = self.context.conscience.resolve(parsed_args.type, parsed_args.service, **self.context.call)
+        known = self.context.conscience.resolve(parsed_args.type, parsed_args.service, options=self.options)
         return ("addr",), (known["addr"],)
 
 
@@ -171,11 +174,11 @@ class _OneByOne(Listing):
                 rows.append((kind, service, str(err)))
         return _RESULTS, rows
 
-    def described(self, kind: str, service: str, score: int | None = None) -> dict[str, Any]:
+    def described(self, kind: str, service: str, score: int | None = None) -> JsonObject:
         return self.context.conscience.get_service_definition(kind, service, score=score)
 
     def unlock(self, kind: str, service: str) -> None:
-        self.context.conscience.unlock_score(self.described(kind, service), **self.context.call)
+        self.context.conscience.unlock_score(self.described(kind, service), options=self.options)
 
 
 class LockServices(_OnServices, _OneByOne):
@@ -190,7 +193,7 @@ class LockServices(_OnServices, _OneByOne):
 
         def lock(kind: str, service: str) -> None:
             self.context.conscience.lock_score(
-                self.described(kind, service, score=score), **self.context.call
+                self.described(kind, service, score=score), options=self.options
             )
 
         return self.each(self.chosen(parsed_args), lock, f"locked to {score}")
@@ -216,7 +219,7 @@ class DeregisterServices(_OnServices, _OneByOne):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         def deregister(kind: str, service: str) -> None:
-            self.context.conscience.deregister(self.described(kind, service), **self.context.call)
+            self.context.conscience.deregister(self.described(kind, service), options=self.options)
 
         return self.each(self.chosen(parsed_args), deregister, "deregistered")
 
@@ -228,7 +231,7 @@ class FlushServices(_OnTypes, Listing):
         rows = []
         for kind in self.types(parsed_args):
             try:
-                self.context.conscience.flush(kind, **self.context.call)
+                self.context.conscience.flush(kind, options=self.options)
                 rows.append((kind, "flushed"))
             except OioException as err:
                 self.status = 1
@@ -261,22 +264,23 @@ class WaitForServices(_OnTypes, Listing):
                 raise CommandError(f"Timeout ({parsed_args.delay}s): {len(up)} services are up")
             time.sleep(min(next(pauses, 4.0), left))
 
-    def _look(self, parsed_args: Arguments) -> tuple[list[Sequence[Any]] | None, list[Sequence[Any]]]:
+    def _look(self, parsed_args: Arguments) -> tuple[list[_Row] | None, list[_Row]]:
         """Services whose score is too low, or None after a network failure, and the others."""
-        conscience, call = self.context.conscience, self.context.call
-        below: list[Sequence[Any]] = []
-        up: list[Sequence[Any]] = []
+        conscience = self.context.conscience
+        below: list[_Row] = []
+        up: list[_Row] = []
         try:
             for kind in self.types(parsed_args):
                 try:
-                    found = conscience.all_services(kind, **call)
+                    found = conscience.all_services(kind, options=self.options)
                 except NotFound:
                     if parsed_args.types:
                         raise
                     continue
                 if parsed_args.unlock and found:
                     conscience.unlock_score(
-                        [conscience.get_service_definition(kind, srv["id"]) for srv in found], **call
+                        [conscience.get_service_definition(kind, srv["id"]) for srv in found],
+                        options=self.options,
                     )
                 for srv in found:
                     (up if srv["score"] >= parsed_args.score else below).append(

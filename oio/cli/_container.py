@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from oio.cli._base import (
     Arguments,
@@ -26,30 +26,33 @@ from oio.cli._values import boolean, size
 from oio.common.exceptions import BadRequest, CommandError, OioException
 from oio.common.utils import cid_from_name
 
+if TYPE_CHECKING:
+    from oio.api.types import ContainerRow
+
 _QUOTA = "sys.m2.quota"
 _POLICY = "sys.m2.policy.storage"
 _VERSIONS = "sys.m2.policy.version"
 _EXCEEDING = "sys.m2.policy.version.delete_exceeding"
 _BUCKET = "sys.m2.bucket.name"
 _STATUS = {"enabled": "0", "frozen": "4294967295", "disabled": "4294967294"}
-_SETTINGS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
-    "quota": (_QUOTA, ("--quota",), {"type": int, "metavar": "BYTES"}),
-    "policy": (_POLICY, ("--storage-policy", "--stgpol"), {"metavar": "POLICY"}),
-    "max_versions": (_VERSIONS, ("--max-versions", "--versioning"), {"type": int, "metavar": "N"}),
-    "delete_exceeding": (_EXCEEDING, ("--delete-exceeding-versions",), {"type": boolean, "metavar": "BOOL"}),
-    "bucket_name": (_BUCKET, ("--bucket-name",), {"metavar": "BUCKET"}),
+_SETTINGS: dict[str, tuple[str, tuple[str, ...], Callable[[str], object], str]] = {
+    "quota": (_QUOTA, ("--quota",), int, "BYTES"),
+    "policy": (_POLICY, ("--storage-policy", "--stgpol"), str, "POLICY"),
+    "max_versions": (_VERSIONS, ("--max-versions", "--versioning"), int, "N"),
+    "delete_exceeding": (_EXCEEDING, ("--delete-exceeding-versions",), boolean, "BOOL"),
+    "bucket_name": (_BUCKET, ("--bucket-name",), str, "BUCKET"),
 }
-"""Setting -> system property, options, and their arguments for the parser when it is set."""
+"""Setting -> system property, options, and type and name of their value."""
 
 
 def _add_system(parser: argparse.ArgumentParser) -> None:
-    for dest, (_, flags, what) in _SETTINGS.items():
-        parser.add_argument(*flags, dest=dest, **what)
+    for dest, (_, flags, kind, metavar) in _SETTINGS.items():
+        parser.add_argument(*flags, dest=dest, type=kind, metavar=metavar)
 
 
 def _system(parsed_args: Arguments) -> dict[str, str]:
     """System properties that the options set."""
-    given = {key: getattr(parsed_args, name) for name, (key, _, _) in _SETTINGS.items()}
+    given = {key: getattr(parsed_args, name) for name, (key, *_) in _SETTINGS.items()}
     # The services have 1 and 0 for True and False.
     return {
         key: str(int(value)) if isinstance(value, bool) else str(value)
@@ -74,26 +77,19 @@ class CreateContainers(Listing):
     def take_action(self, parsed_args: Arguments) -> Rows:
         """Create one, whose failure is an error, or many by one request."""
         account, names = self.context.account, parsed_args.names
-        made: dict[str, Any] = {
-            "properties": parsed_args.properties,
-            "system": _system(parsed_args),
-            **self.context.call,
-        }
+        properties, system = parsed_args.properties, _system(parsed_args)
         columns = ("Name", "Created")
         if len(names) == 1:
-            return columns, [(names[0], self.api.container_create(account, names[0], **made))]
-        rows = self.api.container_create_many(account, names, **made)
+            return columns, [(names[0], self.api.container_create(account, names[0], properties, system))]
+        rows = self.api.container_create_many(account, names, properties, system)
         for name, created in rows:
             if not created:
-                self._check(name, account, made)
+                # Report why, unless it is there.
+                try:
+                    self.api.container_create(account, name, properties, system)
+                except OioException as err:
+                    self.fail(err, f"{name}: ")
         return columns, rows
-
-    def _check(self, name: str, account: str, made: dict[str, Any]) -> None:
-        """Report why a container was not created, unless it is there."""
-        try:
-            self.api.container_create(account, name, **made)
-        except OioException as err:
-            self.fail(err, f"{name}: ")
 
 
 class _OnSeveral(OnContainers):
@@ -108,8 +104,8 @@ class DeleteContainers(_OnSeveral, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         """Delete them; the first failure ends it."""
         for name in parsed_args.containers:
-            account, container, call = self.named(parsed_args, name)
-            self.api.container_delete(account, container, **call)
+            account, container, cid = self.named(parsed_args, name)
+            self.api.container_delete(account, container, cid=cid)
 
 
 class TouchContainers(_OnSeveral, Silent):
@@ -121,8 +117,8 @@ class TouchContainers(_OnSeveral, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         for name in parsed_args.containers:
-            account, container, call = self.named(parsed_args, name)
-            self.api.container_touch(account, container, recompute=parsed_args.recompute, **call)
+            account, container, cid = self.named(parsed_args, name)
+            self.api.container_touch(account, container, recompute=parsed_args.recompute, cid=cid)
 
 
 class ListContainers(Listing):
@@ -138,15 +134,15 @@ class ListContainers(Listing):
         which: dict[str, Any] = {
             name: getattr(given, name) for name in ("prefix", "delimiter", "marker", "end_marker")
         }
-        listed: Iterable[Sequence[Any]]
+        listed: Iterable[ContainerRow]
         if given.full:
-            listed = self.api.container_list_all(account, **which, **self.context.call)
+            listed = self.api.container_list_all(account, **which)
         else:
-            listed = self.api.container_list(account, limit=_limit(given.limit), **which, **self.context.call)
+            listed = self.api.container_list(account, limit=_limit(given.limit), **which)
         return ("Name", "Bytes", "Count", "Mtime", "CID"), self._rows(account, listed)
 
     @staticmethod
-    def _rows(account: str, listed: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    def _rows(account: str, listed: Iterable[ContainerRow]) -> Iterator[Sequence[object]]:
         for name, objects, used, _is_prefix, mtime in listed:
             yield name, used, objects, mtime, cid_from_name(account, name)
 
@@ -163,8 +159,8 @@ class ShowContainer(OnContainer, Showing):
     """Show a container."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        account, container, call = self.named(parsed_args, parsed_args.container)
-        known = self.api.container_get_properties(account, container, **call)
+        account, container, cid = self.named(parsed_args, parsed_args.container)
+        known = self.api.container_get_properties(account, container, cid=cid)
         system = known["system"]
         default = "Namespace default"
         fields: dict[str, Any] = {
@@ -186,7 +182,9 @@ class ShowContainer(OnContainer, Showing):
         if _EXCEEDING in system:
             fields["delete_exceeding_versions"] = system[_EXCEEDING] == "1"
         # After the other request, whose exceptions say what is wrong.
-        urgent = self.api.container.container_get_properties(account, container, urgent=True, **call)
+        urgent = self.api.container.container_get_properties(
+            account, container, urgent=True, options=self.options, cid=cid
+        )
         fields |= _space(urgent["system"])
         fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
         if parsed_args.formatter == "table":
@@ -196,12 +194,12 @@ class ShowContainer(OnContainer, Showing):
         return self.shown(fields)
 
 
-def _space(system: Mapping[str, str]) -> dict[str, Any]:
+def _space(system: Mapping[str, str]) -> dict[str, object]:
     """Pages of the database, as far as the services know them."""
     names = ("freelist_count", "page_count", "page_size")
     known = {name: system.get(f"stats.{name}") for name in names}
     free, pages, length = (int(value or 0) for value in known.values())
-    fields: dict[str, Any] = {f"stats.{name}": value for name, value in known.items() if value is not None}
+    fields: dict[str, object] = {f"stats.{name}": value for name, value in known.items() if value is not None}
     if pages:
         fields["stats.space_wasted"] = f"{100.0 * free / pages:5.2f}% (est. {size(free * length, '')})"
     return fields
@@ -223,11 +221,11 @@ class SetContainer(OnContainer, Silent):
             if parsed_args.status not in _STATUS:
                 raise CommandError(f"--status must be one of {', '.join(_STATUS)}: {parsed_args.status!r}")
             system["sys.status"] = _STATUS[parsed_args.status]
-        account, container, call = self.named(parsed_args, parsed_args.container)
+        account, container, cid = self.named(parsed_args, parsed_args.container)
         if not (system or parsed_args.properties or parsed_args.clear):
             raise BadRequest(400, 400, "No properties found in JSON object")
         self.api.container_set_properties(
-            account, container, parsed_args.properties, clear=parsed_args.clear, system=system, **call
+            account, container, parsed_args.properties, clear=parsed_args.clear, system=system, cid=cid
         )
 
 
@@ -237,25 +235,25 @@ class UnsetContainer(OnContainer, Silent):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         super().add_arguments(parser)
         add_property_names(parser)
-        for dest, (_, flags, _) in _SETTINGS.items():
+        for dest, (_, flags, *_) in _SETTINGS.items():
             parser.add_argument(*flags, dest=dest, action="store_true")
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Remove them; none is no error."""
-        account, container, call = self.named(parsed_args, parsed_args.container)
-        system = {key: "" for name, (key, _, _) in _SETTINGS.items() if getattr(parsed_args, name)}
+        account, container, cid = self.named(parsed_args, parsed_args.container)
+        system = {key: "" for name, (key, *_) in _SETTINGS.items() if getattr(parsed_args, name)}
         if parsed_args.properties:
-            self.api.container_del_properties(account, container, parsed_args.properties, **call)
+            self.api.container_del_properties(account, container, parsed_args.properties, cid=cid)
         if system:
-            self.api.container_set_properties(account, container, system=system, **call)
+            self.api.container_set_properties(account, container, system=system, cid=cid)
 
 
 class RefreshContainer(OnContainer, Silent):
     """Update the figures that the account has of a container."""
 
     def take_action(self, parsed_args: Arguments) -> None:
-        account, container, call = self.named(parsed_args, parsed_args.container)
-        self.api.container_refresh(account, container, **call)
+        account, container, cid = self.named(parsed_args, parsed_args.container)
+        self.api.container_refresh(account, container, cid=cid)
 
 
 class FlushContainer(OnContainer, Silent):
@@ -266,8 +264,8 @@ class FlushContainer(OnContainer, Silent):
         parser.add_argument("--quickly", action="store_true", help="leave it to the service")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        account, container, call = self.named(parsed_args, parsed_args.container)
-        self.api.container_flush(account, container, fast=parsed_args.quickly, **call)
+        account, container, cid = self.named(parsed_args, parsed_args.container)
+        self.api.container_flush(account, container, fast=parsed_args.quickly, cid=cid)
 
 
 class PurgeContainer(OnContainer, Silent):
@@ -278,18 +276,18 @@ class PurgeContainer(OnContainer, Silent):
         parser.add_argument("--max-versions", type=int, metavar="N", help="default: the container's")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        account, container, call = self.named(parsed_args, parsed_args.container)
-        self.api.container_purge(account, container, parsed_args.max_versions, **call)
+        account, container, cid = self.named(parsed_args, parsed_args.container)
+        self.api.container_purge(account, container, parsed_args.max_versions, cid=cid)
 
 
 class LocateContainer(OnContainer, Showing):
     """Show the services that keep a container."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        account, container, call = self.named(parsed_args, parsed_args.container)
-        system = self.api.container_get_properties(account, container, **call)["system"]
-        cid = system["sys.name"].partition(".")[0]
-        linked = self.api.directory.list(cid=cid, **self.context.call)
+        account, container, cid = self.named(parsed_args, parsed_args.container)
+        system = self.api.container_get_properties(account, container, cid=cid)["system"]
+        found = system["sys.name"].partition(".")[0]
+        linked = self.api.directory.list(cid=found, options=self.options)
         hosts: dict[str, list[str]] = {}
         for service in (*linked["dir"], *linked["srv"]):
             hosts.setdefault(service["type"], []).append(service["host"])
@@ -327,7 +325,6 @@ class SnapshotContainer(OnContainer, Listing):
             name,
             batch_size=parsed_args.chunk_batch_size,
             read_timeout=parsed_args.timeout,
-            **self.context.call,
         )
         return ("Account", "Container", "Status"), [(target, name, "OK")]
 

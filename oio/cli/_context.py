@@ -8,15 +8,16 @@ import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.common.exceptions import CommandError
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from oio import ObjectStorageApi
-    from oio.api.types import ClientOptions
+    from oio.api.types import CallOptions, ClientOptions
+    from oio.cli._storage import CommandStorage
+    from oio.common.options import Options
+    from oio.common.perfdata import Perfdata
     from oio.conscience.client import ConscienceClient
     from oio.rdir.client import RdirDispatcher
 
@@ -50,15 +51,15 @@ class Clients:
     """Clients of namespaces, each made at its first use."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], ObjectStorageApi] = {}
+        self._known: dict[tuple[object, ...], CommandStorage] = {}
 
-    def storage(self, namespace: str, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
+    def storage(self, namespace: str, options: ClientOptions) -> CommandStorage:
         """The client of a namespace with these options."""
-        from oio import ObjectStorageApi
+        from oio.cli._storage import CommandStorage
 
         key = (namespace, *sorted(options.items()))
         if key not in self._known:
-            self._known[key] = ObjectStorageApi(namespace, **options)
+            self._known[key] = CommandStorage(namespace, **options)
         return self._known[key]
 
     def close(self) -> None:
@@ -74,14 +75,14 @@ class Context:
     :param perfdata: gets timings, if they are wanted
     """
 
-    def __init__(self, given: argparse.Namespace, clients: Clients, perfdata: dict[str, Any]) -> None:
+    def __init__(self, given: argparse.Namespace, clients: Clients, perfdata: Perfdata) -> None:
         self._given = given
         self._clients = clients
         self.ns = Setting.of(given.ns, "--ns", "OIO_NS")
         self.acct = Setting.of(given.account, "--account", "OIO_ACCOUNT")
         self.proxy = Setting.of(given.proxy, "--oio-proxy", "OIO_PROXYD_URL")
-        #: Keywords of every call.
-        self.call: dict[str, Any] = {}
+        #: Keywords that every call of :attr:`api` has by default.
+        self.call: CallOptions = {}
         if given.deadline is not None:
             self.call["deadline"] = time.monotonic() + given.deadline
         if given.request_id:
@@ -99,14 +100,23 @@ class Context:
 
     @cached_property
     def api(self) -> ObjectStorageApi:
-        return self.client()
+        return self.client({})
 
-    def client(self, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
+    def client(self, options: ClientOptions) -> ObjectStorageApi:
         """The client with these options."""
-        options["endpoint"] = self.proxy.value
+        options = {**options, "endpoint": self.proxy.value}
         if self._given.admin:
             options["admin_mode"] = True
-        return self._clients.storage(self.namespace, **options)
+        client = self._clients.storage(self.namespace, options)
+        client.of_command = self.call
+        return client
+
+    @cached_property
+    def options(self) -> Options:
+        """The same options, for the clients of services."""
+        from oio.common.options import Options
+
+        return Options.of(self.call)
 
     @cached_property
     def conscience(self) -> ConscienceClient:

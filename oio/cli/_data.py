@@ -11,7 +11,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from oio.cli._bars import Count, bar, watched
 from oio.cli._base import (
@@ -29,10 +29,10 @@ from oio.cli._values import byte_range, positive
 from oio.common.exceptions import CommandError, NoSuchObject
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from oio import ObjectStorageApi
     from oio.api.types import ClientOptions
+    from oio.common.perfdata import Perfdata
+    from oio.common.sources import Readable
     from oio.transfer import Remote, Report, Transfer
 
 _JOBS = 8
@@ -50,13 +50,18 @@ class Moving(Base):
         add("--tls", action="store_true", help="prefer chunk servers that speak TLS")
         add("--key-file", metavar="FILE", help="credentials of Backblaze")
 
-    def client_of(self, parsed_args: Arguments, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
+    def client_of(self, parsed_args: Arguments) -> ObjectStorageApi:
         """The client, with the options of the command."""
+        return self.context.client(self.client_options(parsed_args))
+
+    def client_options(self, parsed_args: Arguments) -> ClientOptions:
+        """Options of the client that the command has."""
+        options: ClientOptions = {}
         if parsed_args.tls:
             options["tls"] = True
         if parsed_args.key_file:
             options["key_file"] = parsed_args.key_file
-        return self.context.client(**options)
+        return options
 
     @contextlib.contextmanager
     def transfer(
@@ -103,11 +108,11 @@ class Reading(Moving):
             help="verification of what is read: strict also verifies ranges",
         )
 
-    def client_of(self, parsed_args: Arguments, **options: Unpack[ClientOptions]) -> ObjectStorageApi:
-        """The client, which verifies as the options say."""
+    def client_options(self, parsed_args: Arguments) -> ClientOptions:
+        options = super().client_options(parsed_args)
         if parsed_args.verify != "default":
             options["verify_checksum"] = {"none": False}.get(parsed_args.verify, parsed_args.verify)
-        return super().client_of(parsed_args, **options)
+        return options
 
 
 class CreateObjects(Moving, OnObjects, Listing):
@@ -129,7 +134,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         """Create them; whatever fails, the others are created."""
         container_of = self.container_of(parsed_args)
         keys = iter(parsed_args.keys)
-        rows: list[tuple[Any, ...]] = []
+        rows: list[tuple[object, ...]] = []
         for file in parsed_args.files:
             name = os.path.basename(os.path.normpath(file))
             try:
@@ -169,12 +174,10 @@ class CreateObjects(Moving, OnObjects, Listing):
         return open(file, "rb")
 
     def _create(
-        self, parsed_args: Arguments, source: IO[bytes], name: str, container: str
-    ) -> tuple[Any, ...]:
-        where, named, call = self.named(parsed_args, container)
-        perfdata: dict[str, Any] = {}
-        if parsed_args.perfdata_column:
-            call = {**call, "perfdata": perfdata}
+        self, parsed_args: Arguments, source: Readable, name: str, container: str
+    ) -> tuple[object, ...]:
+        where, named, cid = self.named(parsed_args, container)
+        perfdata: Perfdata | None = {} if parsed_args.perfdata_column else self.context.call.get("perfdata")
         _, size, checksum, _ = self.client_of(parsed_args).object_create_ext(
             where,
             named,
@@ -184,14 +187,15 @@ class CreateObjects(Moving, OnObjects, Listing):
             mime_type=parsed_args.mime_type,
             properties=parsed_args.properties,
             autocreate=parsed_args.autocreate,
-            **call,
+            cid=cid,
+            perfdata=perfdata,
         )
         row = (name, size, checksum.upper(), "Ok")
         return (*row, json.dumps(perfdata)) if parsed_args.perfdata_column else row
 
     def _create_tree(
         self, parsed_args: Arguments, directory: str, name: str, container_of: Callable[[str], str]
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> Iterator[tuple[object, ...]]:
         """Upload a directory: names of objects are its name and the paths of the files in it."""
         if parsed_args.auto or parsed_args.properties or parsed_args.mime_type:
             raise CommandError("--auto, --property and --mime-type are for files, not for directories")
@@ -200,7 +204,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         prefix = name.rstrip("/") + "/" if name else ""
         account, container = self.names(parsed_args, container_of(name))
         if not parsed_args.autocreate:
-            self.api.container_show(account, container, **self.context.call)
+            self.api.container_show(account, container)
         with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
             report = moving.upload_tree(directory, Remote(account, container, prefix), deadline=self.deadline)
         self.tell_failures(report)
@@ -258,7 +262,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             )
 
     def _copy(self, api: ObjectStorageApi, given: Arguments) -> None:
-        account, container, name, call = self.target(given)
+        account, container, name, cid = self.target(given)
         meta, stream = api.object_fetch(
             account,
             container,
@@ -266,7 +270,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
             version=given.version,
             ranges=[given.range] if given.range else None,
             on_unsatisfiable="raise",
-            **call,
+            cid=cid,
         )
         # On the standard output, the object may go to the terminal of the bar.
         told_by = contextlib.nullcontext() if given.file == "-" else bar(self.app)

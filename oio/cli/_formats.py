@@ -23,7 +23,7 @@ _CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 1
 """Control characters, as Python writes them. Line feeds stay: they separate the lines of a cell."""
 
 
-def printable(value: Any) -> Any:
+def printable(value: object) -> object:
     r"""A value as people read it: a terminal would obey control characters.
 
     >>> print(printable("a\x1b[2Jb\tc"), printable(5))
@@ -61,7 +61,7 @@ class _Format:
         self._name = name
 
     @property
-    def obj(self) -> Any:
+    def obj(self) -> _Format:
         """The object that adds the options, and prints."""
         return self
 
@@ -71,10 +71,10 @@ class _Format:
         if add_options:
             add_options(parser.add_argument_group(f"format {self._name}"))
 
-    def emit_list(self, *printed: Any) -> None:
+    def emit_list(self, *printed: object) -> None:
         _formatter(self._name).emit_list(*printed)
 
-    def emit_one(self, *printed: Any) -> None:
+    def emit_one(self, *printed: object) -> None:
         _formatter(self._name).emit_one(*printed)
 
 
@@ -86,7 +86,7 @@ def _formatter(name: str) -> Any:
     return getattr(import_module(f"cliff.formatters.{module}"), kind)()
 
 
-def _table() -> Any:
+def _table() -> object:
     from cliff.formatters.table import TableFormatter
 
     class Table(TableFormatter):
@@ -95,10 +95,10 @@ def _table() -> Any:
         What control characters, in names that others chose, tell a terminal to do is not done.
         """
 
-        def emit_list(self, names: Sequence[str], rows: Iterable[Sequence[Any]], *more: Any) -> None:
+        def emit_list(self, names: Sequence[str], rows: Iterable[Sequence[object]], *more: object) -> None:
             super().emit_list(names, (list(map(printable, row)) for row in rows), *more)
 
-        def emit_one(self, names: Sequence[str], values: Iterable[Any], *more: Any) -> None:
+        def emit_one(self, names: Sequence[str], values: Iterable[object], *more: object) -> None:
             super().emit_one(list(map(printable, names)), list(map(printable, values)), *more)
 
         @staticmethod
@@ -112,7 +112,7 @@ def _table() -> Any:
     return Table()
 
 
-def _add_csv(group: Any) -> None:
+def _add_csv(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--quote",
         choices=["all", "minimal", "none", "nonnumeric"],
@@ -122,17 +122,17 @@ def _add_csv(group: Any) -> None:
     )
 
 
-def _add_json(group: Any) -> None:
+def _add_json(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--noindent", action="store_true", help="on one line")
 
 
-def _add_shell(group: Any) -> None:
+def _add_shell(group: argparse._ArgumentGroup) -> None:
     # Cliff would let these choose variables to print, as -c does.
     group.set_defaults(variables=[])
     group.add_argument("--prefix", default="", metavar="TEXT", help="before the name of each variable")
 
 
-def _add_table(group: Any) -> None:
+def _add_table(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--max-width",

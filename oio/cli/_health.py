@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from oio.cli._base import Arguments, Base, Listing, OnContainers, OnObjects, Rows, Versioned
@@ -14,7 +15,7 @@ from oio.common.exceptions import CommandError, OioException
 if TYPE_CHECKING:
     from oio.api.types import ChunkHealth, HealthProgress, ObjectHealth, ObjectRepair
 
-    Row: TypeAlias = Sequence[Any]
+    Row: TypeAlias = Sequence[object]
 
 _T = TypeVar("_T")
 
@@ -33,10 +34,6 @@ class _Health(Listing):
         add("--no-checksum", action="store_true", help="do not let servers read their chunks")
         add("--concurrency", type=positive, default=8, metavar="N", help="how many at a time (default: 8)")
 
-    def wishes(self, parsed_args: Arguments) -> dict[str, Any]:
-        """Keywords of the call."""
-        return {"checksum": not parsed_args.no_checksum, "concurrency": parsed_args.concurrency}
-
     def checked(self, health: ObjectHealth, formatter: str) -> Row:
         """Row of a checked object; with any damage, the command fails."""
         if not health.is_sound:
@@ -52,7 +49,7 @@ class _Health(Listing):
         if not repair.is_sound:
             self.status = 1
         damage = [
-            {**_described(chunk.chunk), "New": chunk.url, "Error": chunk.error} for chunk in repair.chunks
+            _described(chunk.chunk) | {"New": chunk.url, "Error": chunk.error} for chunk in repair.chunks
         ]
         health = repair.health
         if health.error is not None:
@@ -70,10 +67,6 @@ class _Repairing(_Health):
         )
         add("--frozen", action="store_true", help="in frozen containers, too, such as snapshots")
 
-    def wishes(self, parsed_args: Arguments) -> dict[str, Any]:
-        given = {name: getattr(parsed_args, name) for name in ("unreachable", "frozen")}
-        return {**super().wishes(parsed_args), **given}
-
 
 class _OfObjects(Versioned, OnObjects, _Health):
     nargs, dest = "+", "objs"
@@ -89,10 +82,17 @@ class _OfObjects(Versioned, OnObjects, _Health):
         """
         if len(given.objs) > 1 and given.version is not None:
             raise CommandError("Cannot specify a version for several objects")
-        wishes = self.wishes(given)
-        for account, container, name, call in self.targets(given):
+        for account, container, name, cid in self.targets(given):
             try:
-                found = act(account, container, name, version=given.version, **wishes, **call)
+                found = act(
+                    account,
+                    container,
+                    name,
+                    version=given.version,
+                    checksum=not given.no_checksum,
+                    concurrency=given.concurrency,
+                    cid=cid,
+                )
             except OioException as err:
                 self.fail(err)
             else:
@@ -110,7 +110,9 @@ class RepairObjects(_OfObjects, _Repairing):
     """Make the chunks of objects again that are missing or damaged."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        return _REPAIRED, self.rows(parsed_args, self.api.object_repair, self.repaired)
+        given = parsed_args
+        repair = partial(self.api.object_repair, unreachable=given.unreachable, frozen=given.frozen)
+        return _REPAIRED, self.rows(given, repair, self.repaired)
 
 
 class _OfContainers(OnContainers, _Health):
@@ -135,11 +137,19 @@ class _OfContainers(OnContainers, _Health):
         :param act: call of the API for one container
         :param shown: makes the row of each result
         """
-        wishes = {**self.wishes(given), "prefix": given.prefix, "on_progress": self.progress}
         for where in given.containers:
-            account, container, call = self.named(given, where)
+            account, container, cid = self.named(given, where)
             try:
-                for found in act(account, container, **wishes, **call):
+                results = act(
+                    account,
+                    container,
+                    given.prefix,
+                    checksum=not given.no_checksum,
+                    concurrency=given.concurrency,
+                    on_progress=self.progress,
+                    cid=cid,
+                )
+                for found in results:
                     # A repair has the health that it began with.
                     health: ObjectHealth = getattr(found, "health", found)
                     if given.all or not health.is_sound:
@@ -159,16 +169,18 @@ class RepairContainers(_OfContainers, _Repairing):
     """Repair all the objects of containers; show those that were damaged."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        return ("Container", *_REPAIRED), self.rows(parsed_args, self.api.container_repair, self.repaired)
+        given = parsed_args
+        repair = partial(self.api.container_repair, unreachable=given.unreachable, frozen=given.frozen)
+        return ("Container", *_REPAIRED), self.rows(given, repair, self.repaired)
 
 
-def _described(chunk: ChunkHealth) -> dict[str, Any]:
+def _described(chunk: ChunkHealth) -> dict[str, object]:
     """Describe a damaged chunk."""
     damage = ", ".join(map(str, chunk.damage))
     return {"Pos": chunk.pos, "Chunk": chunk.url, "Damage": damage, "Detail": chunk.detail}
 
 
-def _in_format(damage: list[dict[str, Any]], formatter: str) -> Any:
+def _in_format(damage: list[dict[str, object]], formatter: str) -> object:
     """Damage as a cell: a list of mappings in formats that have these."""
     if formatter in {"json", "yaml"}:
         return damage

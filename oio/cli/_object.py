@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from oio.cli._base import (
@@ -23,6 +23,7 @@ from oio.cli._base import (
     add_property_names,
 )
 from oio.cli._values import in_format, utc_time
+from oio.common.answers import JsonMapping
 from oio.common.easy_value import boolean_value
 from oio.common.exceptions import BadRequest, CommandError
 
@@ -39,9 +40,9 @@ class DeleteObjects(Versioned, OnObjects, Listing):
         names = parsed_args.objs
         container_of = self.container_of(parsed_args)
         if len(names) == 1:
-            account, container, call = self.named(parsed_args, container_of(names[0]))
+            account, container, cid = self.named(parsed_args, container_of(names[0]))
             deleted = self.api.object_delete(
-                account, container, names[0], version=parsed_args.version, **call
+                account, container, names[0], version=parsed_args.version, cid=cid
             )
             return ("Name", "Deleted"), [(names[0], deleted)]
         if parsed_args.version is not None:
@@ -55,8 +56,8 @@ class DeleteObjects(Versioned, OnObjects, Listing):
         for name in names:
             by_container.setdefault(container_of(name), []).append(name)
         for where, some in by_container.items():
-            account, container, call = self.named(parsed_args, where)
-            yield from self.api.object_delete_many(account, container, some, **call)
+            account, container, cid = self.named(parsed_args, where)
+            yield from self.api.object_delete_many(account, container, some, cid=cid)
 
 
 class ListObjects(OnObjects, Listing):
@@ -83,25 +84,25 @@ class ListObjects(OnObjects, Listing):
         listed = self._auto(parsed_args) if parsed_args.auto else self._listed(parsed_args)
         return columns, (make(item, parsed_args.formatter) for item in listed)
 
-    def _auto(self, parsed_args: Arguments) -> Iterator[Mapping[str, Any]]:
+    def _auto(self, parsed_args: Arguments) -> Iterator[JsonMapping]:
         """Objects of all the containers that --auto may have made."""
         account, builder = self.context.account, self.builder(parsed_args)
-        for name, *_ in self.api.container_list_all(account, **self.context.call):
+        for name, *_ in self.api.container_list_all(account):
             if builder.verify(name):
                 parsed_args.container = name
                 yield from self._listed(parsed_args)
 
-    def _listed(self, parsed_args: Arguments) -> Iterable[Mapping[str, Any]]:
+    def _listed(self, parsed_args: Arguments) -> Iterable[JsonMapping]:
         given = parsed_args
-        account, container, call = self.named(given, self.container_of_listing(given))
+        account, container, cid = self.named(given, self.container_of_listing(given))
         which: dict[str, Any] = {
             name: getattr(given, name) for name in ("prefix", "delimiter", "marker", "end_marker", "versions")
         }
         which["properties"] = given.long
         if given.full:
-            found = self.api.object_list_all(account, container, **which, **call)
+            found = self.api.object_list_all(account, container, **which, cid=cid)
             return (item for item in found if "name" in item)
-        page = self.api.object_list(account, container, limit=given.limit, **which, **call)
+        page = self.api.object_list(account, container, limit=given.limit, **which, cid=cid)
         if page["truncated"]:
             self.app.LOG.info("There are more: the next page begins with --marker %r", page["next_marker"])
         return page["objects"]
@@ -117,12 +118,12 @@ class ListObjects(OnObjects, Listing):
         return str(parsed_args.container)
 
     @staticmethod
-    def _row(item: Mapping[str, Any], _formatter: str) -> Sequence[Any]:
+    def _row(item: JsonMapping, _formatter: str) -> Sequence[object]:
         marker = boolean_value(item.get("deleted"), False)
         return item["name"], "deleted" if marker else item["size"], item.get("hash"), item["version"]
 
     @staticmethod
-    def _long_row(item: Mapping[str, Any], formatter: str) -> Sequence[Any]:
+    def _long_row(item: JsonMapping, formatter: str) -> Sequence[object]:
         marker = boolean_value(item.get("deleted"), False)
         return (
             item["name"],
@@ -141,10 +142,10 @@ class ShowObject(Versioned, OnObjects, Showing):
     """Show an object."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        account, container, name, call = self.target(parsed_args)
-        known: dict[str, Any] = {
-            **self.api.object_get_properties(account, container, name, version=parsed_args.version, **call)
-        }
+        account, container, name, cid = self.target(parsed_args)
+        known: dict[str, Any] = dict(
+            self.api.object_get_properties(account, container, name, version=parsed_args.version, cid=cid)
+        )
         if boolean_value(known.get("deleted"), False):
             known |= dict.fromkeys(("hash", "id", "mime_type", "policy", "length"), "n/a")
         fields = {
@@ -174,7 +175,7 @@ class SetObject(Versioned, OnObjects, Silent):
         parser.add_argument("--tagging", metavar="JSON", help="S3 tags, as an object")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        account, container, name, call = self.target(parsed_args)
+        account, container, name, cid = self.target(parsed_args)
         properties = dict(parsed_args.properties)
         if parsed_args.tagging is not None:
             properties[_TAGGING] = _tags(parsed_args.tagging)
@@ -187,7 +188,7 @@ class SetObject(Versioned, OnObjects, Silent):
             properties,
             version=parsed_args.version,
             clear=parsed_args.clear,
-            **call,
+            cid=cid,
         )
 
 
@@ -218,9 +219,9 @@ class UnsetObject(Versioned, OnObjects, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Remove them; none is no error."""
-        account, container, name, call = self.target(parsed_args)
+        account, container, name, cid = self.target(parsed_args)
         names = [*parsed_args.properties, *([_TAGGING] if parsed_args.tagging else [])]
-        self.api.object_del_properties(account, container, name, names, version=parsed_args.version, **call)
+        self.api.object_del_properties(account, container, name, names, version=parsed_args.version, cid=cid)
 
 
 class TouchObjects(Versioned, OnObjects, Silent):
@@ -230,8 +231,8 @@ class TouchObjects(Versioned, OnObjects, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Touch them; the first failure ends it."""
-        for account, container, name, call in self.targets(parsed_args):
-            self.api.object_touch(account, container, name, version=parsed_args.version, **call)
+        for account, container, name, cid in self.targets(parsed_args):
+            self.api.object_touch(account, container, name, version=parsed_args.version, cid=cid)
 
 
 class DrainObjects(OnObjects, Silent):
@@ -241,8 +242,8 @@ class DrainObjects(OnObjects, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         """Drain them; the first failure ends it."""
-        for account, container, name, call in self.targets(parsed_args):
-            self.api.object_drain(account, container, name, **call)
+        for account, container, name, cid in self.targets(parsed_args):
+            self.api.object_drain(account, container, name, cid=cid)
 
 
 class LocateObject(Versioned, OnObjects, Listing):
@@ -253,9 +254,9 @@ class LocateObject(Versioned, OnObjects, Listing):
         parser.add_argument("--chunk-info", action="store_true", help="ask the chunk servers too")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        account, container, name, call = self.target(parsed_args)
+        account, container, name, cid = self.target(parsed_args)
         _, found = self.api.object_locate(
-            account, container, name, version=parsed_args.version, chunk_info=parsed_args.chunk_info, **call
+            account, container, name, version=parsed_args.version, chunk_info=parsed_args.chunk_info, cid=cid
         )
         chunks: Iterable[Any] = found
         columns = ["Pos", "Id", "Metachunk size", "Metachunk hash"]
@@ -305,7 +306,6 @@ class LinkObject(Versioned, OnObjects, Silent):
             link_content_id=given.dest_content_id,
             properties_directive="REPLACE" if given.properties else "COPY",
             properties=given.properties or None,
-            **self.context.call,
         )
 
 
@@ -317,8 +317,10 @@ class PurgeObject(OnObjects, Silent):
         parser.add_argument("--max-versions", type=int, metavar="N", help="default: the container's")
 
     def take_action(self, parsed_args: Arguments) -> None:
-        account, container, name, call = self.target(parsed_args)
-        self.api.container.content_purge(account, container, name, maxvers=parsed_args.max_versions, **call)
+        account, container, name, cid = self.target(parsed_args)
+        self.api.container.content_purge(
+            account, container, name, maxvers=parsed_args.max_versions, options=self.options, cid=cid
+        )
 
 
 COMMANDS: dict[str, type[Base]] = {

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from oio.cli._base import (
     Arguments,
@@ -42,8 +41,8 @@ class CreateReferences(_OnReferences, Listing):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         account, create = self.context.account, self.api.directory.create
-        call = self.context.call
-        rows = ((name, create(account, name, **call)) for name in parsed_args.references)
+        options = self.options
+        rows = ((name, create(account, name, options=options)) for name in parsed_args.references)
         return ("Name", "Created"), rows
 
 
@@ -53,14 +52,14 @@ class DeleteReferences(_OnReferences, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         """Delete them; the first failure ends it."""
         for name in parsed_args.references:
-            self.api.directory.delete(self.context.account, name, **self.context.call)
+            self.api.directory.delete(self.context.account, name, options=self.options)
 
 
 class ListServices(_OnReference, Listing):
     """List the services that are linked to a reference."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        known = self.api.directory.list(self.context.account, parsed_args.reference, **self.context.call)
+        known = self.api.directory.list(self.context.account, parsed_args.reference, options=self.options)
         columns = ("Type", "Host", "Args", "Seq")
         return columns, ([service[name.lower()] for name in columns] for service in known["srv"])
 
@@ -70,8 +69,8 @@ class ShowReference(_OnReference, Showing):
 
     def take_action(self, parsed_args: Arguments) -> Fields:
         account, name = self.context.account, parsed_args.reference
-        known = self.api.directory.get_properties(account, name, **self.context.call)
-        fields: dict[str, Any] = {"account": account, "name": name, "cid": known["cid"]}
+        known = self.api.directory.get_properties(account, name, options=self.options)
+        fields: dict[str, object] = {"account": account, "name": name, "cid": known["cid"]}
         fields |= {f"meta.{key}": value for key, value in known["properties"].items()}
         return self.shown(fields)
 
@@ -81,7 +80,7 @@ class LocateReference(_OnReference, Showing):
 
     def take_action(self, parsed_args: Arguments) -> Fields:
         account, name = self.context.account, parsed_args.reference
-        known = self.api.directory.list(account, name, **self.context.call)
+        known = self.api.directory.list(account, name, options=self.options)
         fields = {"account": account, "name": name, "cid": known["cid"]}
         for kind in ("meta0", "meta1"):
             fields[kind] = ", ".join(srv["host"] for srv in known["dir"] if srv["type"] == kind)
@@ -103,7 +102,7 @@ class SetReference(_OnReference, Silent):
             parsed_args.reference,
             parsed_args.properties,
             clear=parsed_args.clear,
-            **self.context.call,
+            options=self.options,
         )
 
 
@@ -116,7 +115,7 @@ class UnsetReference(_OnReference, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         self.api.directory.del_properties(
-            self.context.account, parsed_args.reference, parsed_args.properties, **self.context.call
+            self.context.account, parsed_args.reference, parsed_args.properties, options=self.options
         )
 
 
@@ -125,7 +124,7 @@ class LinkServices(_OnServices):
 
     def take_action(self, parsed_args: Arguments) -> None:
         self.api.directory.link(
-            self.context.account, parsed_args.reference, parsed_args.type, **self.context.call
+            self.context.account, parsed_args.reference, parsed_args.type, options=self.options
         )
 
 
@@ -134,7 +133,7 @@ class UnlinkServices(_OnServices):
 
     def take_action(self, parsed_args: Arguments) -> None:
         self.api.directory.unlink(
-            self.context.account, parsed_args.reference, parsed_args.type, **self.context.call
+            self.context.account, parsed_args.reference, parsed_args.type, options=self.options
         )
 
 
@@ -143,7 +142,7 @@ class PollServices(_OnServices):
 
     def take_action(self, parsed_args: Arguments) -> None:
         self.api.directory.renew(
-            self.context.account, parsed_args.reference, parsed_args.type, **self.context.call
+            self.context.account, parsed_args.reference, parsed_args.type, options=self.options
         )
 
 
@@ -172,7 +171,7 @@ class ForceServices(_OnReference, Silent):
             parsed_args.type,
             service,
             replace=parsed_args.replace,
-            **self.context.call,
+            options=self.options,
         )
 
 

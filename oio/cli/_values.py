@@ -10,9 +10,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from oio.common.arguments import WrongValue
+from oio.common.easy_value import FALSE_VALUES, TRUE_VALUES, convert_size
 
-_TRUE = {"true", "1", "yes", "on", "t", "y"}
-_FALSE = {"false", "0", "no", "off", "f", "n"}
 _RANGE = re.compile(r"(\d*)-(\d*)")
 
 
@@ -59,9 +58,9 @@ def boolean(text: str) -> bool:
     (True, False)
     """
     word = text.lower()
-    if word not in _TRUE | _FALSE:
+    if word not in TRUE_VALUES | FALSE_VALUES:
         raise argparse.ArgumentTypeError(f"must be true or false: {text!r}")
-    return word in _TRUE
+    return word in TRUE_VALUES
 
 
 def byte_range(text: str) -> tuple[int | None, int | None]:
@@ -97,22 +96,16 @@ def bare_cid(text: str) -> str:
     return cid
 
 
-def size(number: Any, unit: str = "B") -> str:
+def size(number: float | str, unit: str = "B") -> str:
     """A size as tables show it.
 
     >>> size(999), size("3000000"), size(1200, "")
     ('999B', '3.000MB', '1.200K')
     """
-    number = int(number)
-    if abs(number) < 1000:
-        return f"{number}{unit}"
-    scaled, prefixes = number / 1000, "KMGTPEZY"
-    while abs(scaled) >= 1000 and len(prefixes) > 1:
-        scaled, prefixes = scaled / 1000, prefixes[1:]
-    return f"{scaled:.3f}{prefixes[0]}{unit}"
+    return convert_size(int(number), unit)
 
 
-def utc_time(seconds: Any) -> str:
+def utc_time(seconds: float | str) -> str:
     """A time as ISO text, without the zone.
 
     >>> utc_time(1795936528)
@@ -121,7 +114,7 @@ def utc_time(seconds: Any) -> str:
     return datetime.fromtimestamp(int(float(seconds)), timezone.utc).replace(tzinfo=None).isoformat()
 
 
-def in_format(properties: Mapping[str, Any], formatter: str) -> Any:
+def in_format(properties: Mapping[str, object], formatter: str) -> object:
     """Properties as a cell: a mapping in formats that have mappings."""
     if formatter in {"json", "yaml"}:
         return dict(properties)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing
+from oio.common.answers import JsonMapping
 from oio.common.exceptions import CommandError, OioException
 
 _UNKNOWN = "n/a"
@@ -33,7 +33,7 @@ class _Assigned(Listing):
             self.app.LOG.warning("This is an old name: use 'openio %s %s'", name, self.kind)
 
     @staticmethod
-    def assigned(kind: str, services: Sequence[Mapping[str, Any]]) -> Rows:
+    def assigned(kind: str, services: Sequence[JsonMapping]) -> Rows:
         title = kind.capitalize()
         rows = [
             (_address(service), service["id"], _location(service.get("rdir") or {}), _location(service))
@@ -42,11 +42,11 @@ class _Assigned(Listing):
         return ("Rdir", title, "Rdir location", f"{title} location"), sorted(rows)
 
 
-def _address(service: Mapping[str, Any]) -> str:
+def _address(service: JsonMapping) -> str:
     return str((service.get("rdir") or {}).get("addr", _UNKNOWN))
 
 
-def _location(service: Mapping[str, Any]) -> str:
+def _location(service: JsonMapping) -> str:
     return str(service.get("tags", {}).get("tag.loc", _UNKNOWN))
 
 
@@ -61,7 +61,7 @@ class ListAssignments(_Assigned):
 
     def take_action(self, parsed_args: Arguments) -> Rows:
         self.tell_old_name("rdir assignments")
-        services, rdirs = self.context.dispatcher.get_assignments(parsed_args.kind, **self.context.call)
+        services, rdirs = self.context.dispatcher.get_assignments(parsed_args.kind, options=self.options)
         if not parsed_args.aggregated:
             return self.assigned(parsed_args.kind, services)
         volumes: dict[str, list[str]] = {rdir["addr"]: [] for rdir in rdirs}
@@ -93,11 +93,11 @@ class AssignVolumes(_Assigned):
                 min_dist=given.min_dist,
                 service_id=given.service_id,
                 dry_run=given.dry_run,
-                **self.context.call,
+                options=self.options,
             )
         except OioException as err:
             self.fail(err)
-            services, _ = dispatcher.get_assignments(given.kind, **self.context.call)
+            services, _ = dispatcher.get_assignments(given.kind, options=self.options)
         return self.assigned(given.kind, services)
 
 
@@ -124,9 +124,9 @@ class ShowVolume(_OnVolume):
     """Count the chunks of a volume, as its rdir service knows them."""
 
     def take_action(self, parsed_args: Arguments) -> Fields:
-        counts = self.context.dispatcher.rdir.status(parsed_args.volume, **self.context.call)
+        counts = self.context.dispatcher.rdir.status(parsed_args.volume, options=self.options)
         fields = {f"container.{cid}": json.dumps(count) for cid, count in counts["container"].items()}
-        return self.shown({"chunk": json.dumps(counts["chunk"]), **fields})
+        return self.shown(fields | {"chunk": json.dumps(counts["chunk"])})
 
 
 class ShowVolumeState(_OnVolume):
@@ -134,9 +134,9 @@ class ShowVolumeState(_OnVolume):
 
     def take_action(self, parsed_args: Arguments) -> Fields:
         rdir, volume = self.context.dispatcher.rdir, parsed_args.volume
-        known = rdir.admin_show(volume, **self.context.call)
-        date = rdir.admin_incident_get(volume, **self.context.call)
-        fields = {**known, **({"incident": date} if date else {})}
+        known = rdir.admin_show(volume, options=self.options)
+        date = rdir.admin_incident_get(volume, options=self.options)
+        fields = (known | {"incident": date}) if date else known
         return ("volume", *sorted(fields)), (volume, *(fields[name] for name in sorted(fields)))
 
 
@@ -179,9 +179,11 @@ class DeclareIncident(_OnVolumes):
         if len(dates) > len(volumes):
             raise CommandError("There are more values of --date than volumes")
         dates = [*dates, *[int(time.time())] * (len(volumes) - len(dates))]
-        rdir, call = self.context.dispatcher.rdir, self.context.call
+        rdir, options = self.context.dispatcher.rdir, self.options
         known = dict(zip(volumes, dates, strict=True))
-        _, rows = self.each(volumes, lambda volume: rdir.admin_incident_set(volume, known[volume], **call))
+        _, rows = self.each(
+            volumes, lambda volume: rdir.admin_incident_set(volume, known[volume], options=options)
+        )
         return ("Volume", "Date"), [(volume, known[volume]) for volume, done in rows if done]
 
 
@@ -193,16 +195,18 @@ class LockVolumes(_OnVolumes):
         parser.add_argument("--key", required=True, help="name of who locks them")
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        rdir, call = self.context.dispatcher.rdir, self.context.call
-        return self.each(parsed_args.volumes, lambda volume: rdir.admin_lock(volume, parsed_args.key, **call))
+        rdir, options = self.context.dispatcher.rdir, self.options
+        return self.each(
+            parsed_args.volumes, lambda volume: rdir.admin_lock(volume, parsed_args.key, options=options)
+        )
 
 
 class UnlockVolumes(_OnVolumes):
     """Unlock volumes, whoever locked them."""
 
     def take_action(self, parsed_args: Arguments) -> Rows:
-        rdir, call = self.context.dispatcher.rdir, self.context.call
-        return self.each(parsed_args.volumes, lambda volume: rdir.admin_unlock(volume, **call))
+        rdir, options = self.context.dispatcher.rdir, self.options
+        return self.each(parsed_args.volumes, lambda volume: rdir.admin_unlock(volume, options=options))
 
 
 class ClearVolumes(_OnVolumes):
@@ -226,7 +230,7 @@ class ClearVolumes(_OnVolumes):
                     clear_all=given.all,
                     before_incident=given.before_incident,
                     repair=given.repair,
-                    **self.context.call,
+                    options=self.options,
                 )
                 rows.append(
                     (volume, True, ", ".join(f"{name}={count}" for name, count in sorted(done.items())))

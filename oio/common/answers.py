@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from oio.common import exceptions as exc
 from oio.common import http_stack
@@ -19,11 +19,21 @@ JsonMapping: TypeAlias = "Mapping[str, Any]"
 
 _T = TypeVar("_T", JsonObject, JsonArray)
 
+
+class Response(Protocol):
+    """An answer that was read whole: of urllib3, of a connection of ours, or of an application's test."""
+
+    status: int
+    reason: str | None
+    headers: Mapping[str, str]
+    data: bytes
+
+
 ANSWER_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """Exceptions of code that uses an answer which lacks something."""
 
 
-def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) -> _T:
+def expect(kind: type[_T], resp: Response, body: object, service: str | None = None) -> _T:
     """Return the body of an answer, which must be a JSON object (`kind` is ``dict``) or array (``list``).
 
     :param resp: the response
@@ -42,7 +52,7 @@ def expect(kind: type[_T], resp: Any, body: object, service: str | None = None) 
     raise exc.OioProtocolError(f"answer is not a JSON {name}: HTTP {resp.status}, {found}", service=service)
 
 
-def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
+def is_truncated(resp: Response, header: str, service: str | None = None) -> bool:
     """Read the header that tells whether a listing goes on, which every such answer has.
 
     The fake answers of applications may have none: their listings end there.
@@ -60,7 +70,7 @@ def is_truncated(resp: Any, header: str, service: str | None = None) -> bool:
         ) from None
 
 
-def refuse_stranger(resp: Any, service: str | None = None, reqid: str | None = None) -> None:
+def refuse_stranger(resp: Response, service: str | None = None, reqid: str | None = None) -> None:
     """Refuse an answer that no service of the namespace gives: it says nothing about the request.
 
     :raises OioProtocolError: it is a web page, a redirection, or no final answer

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import http_stack
-from oio.common.answers import JsonObject
+from oio.common.answers import JsonObject, Response
 from oio.common.arguments import shorten
 from oio.common.configuration import load_namespace_conf
 from oio.common.http_api import HttpApi
@@ -123,7 +123,7 @@ class ProxyClient(HttpApi):
                 return f"{other[0]}://{other[1]}{url.partition(asked[1])[2]}"
         return None
 
-    def _refused(self, resp: Any, answer: object, reqid: str | None, service: str | None) -> None:
+    def _refused(self, resp: Response, answer: object, reqid: str | None, service: str | None) -> None:
         if resp.status == 404 and http_stack.is_page(resp):
             # A page comes from another server, which cannot tell what is missing here.
             raise exc.ClientException(404, None, exc.brief(resp.data), reqid=reqid, service=service)

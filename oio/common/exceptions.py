@@ -375,7 +375,7 @@ class Conflict(ClientException):
 class ObjectExists(Conflict, FileExistsError):
     """An object that had to be new exists already."""
 
-    def __new__(cls, *args: Any, **_kwargs: Any) -> ObjectExists:
+    def __new__(cls, *args: object, **_kwargs: object) -> ObjectExists:
         """Make it with its arguments: an OSError leaves them to the constructor, which copies go without."""
         made = super().__new__(cls)
         made.args = args

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import http_stack
-from oio.common.answers import ANSWER_ERRORS, JsonObject, expect, is_truncated, unexpected
+from oio.common.answers import ANSWER_ERRORS, JsonObject, Response, expect, is_truncated, unexpected
 from oio.common.constants import (
     LIST_TRUNCATED_HEADER,
     OBJECT_METADATA_KEYS,
@@ -306,7 +306,7 @@ def extract_content_headers_meta(headers: Mapping[str, str]) -> JsonObject:
     return _described(http_stack.index_of(headers.items()))[0]
 
 
-def headers_of(resp: Any) -> dict[str, list[str]]:
+def headers_of(resp: Response) -> dict[str, list[str]]:
     """Lower-case name of each header of a response -> its name as it came first, and all its values."""
     answer = getattr(resp, "_original_response", None)
     return (
@@ -341,7 +341,7 @@ def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
     return meta, is_clear
 
 
-def description_of(resp: Any, service: str | None = None) -> JsonObject:
+def description_of(resp: Response, service: str | None = None) -> JsonObject:
     """Make the description of an object from the headers of a response, which must have all its fields.
 
     The fake answers of applications' tests may have fewer.
@@ -356,7 +356,7 @@ def description_of(resp: Any, service: str | None = None) -> JsonObject:
     return meta
 
 
-def faithful_description(resp: Any) -> JsonObject | None:
+def faithful_description(resp: Response) -> JsonObject | None:
     """Make the description of an object from the headers of a ``locate`` with properties, if they are right.
 
     Keys of properties are sent raw: some hide the headers that follow, some double a real one, some are

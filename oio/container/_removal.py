@@ -8,7 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from oio.common import exceptions as exc
-from oio.common.answers import reading_answer
+from oio.common.answers import Response, reading_answer
 from oio.common.easy_value import boolean_value
 from oio.container._requests import ContentRequests, container_params, content_params
 
@@ -35,7 +35,7 @@ class Deletion(NamedTuple):
     error: str | None = None
 
     @classmethod
-    def of(cls, resp: Any, asked: int | str | None) -> Deletion:
+    def of(cls, resp: Response, asked: int | str | None) -> Deletion:
         """Read an answer about one object; those of services of 7.3 tell nothing.
 
         :param asked: the version that was to be deleted

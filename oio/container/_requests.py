@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from oio.common import exceptions as exc
-from oio.common.answers import JsonObject, expect
+from oio.common.answers import JsonObject, Response, expect
 from oio.common.client import ProxyClient
 from oio.common.http_api import NO_DATA
 
@@ -79,7 +79,7 @@ class ContentRequests(ProxyClient):
             return dict(given.get("params") or {}).get("version") is not None
         return not url.endswith(_COMMITS)
 
-    def _expect(self, resp: Any, body: object) -> JsonObject:
+    def _expect(self, resp: Response, body: object) -> JsonObject:
         return expect(dict, resp, body, self.proxy_netloc)
 
     def _post(

@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import functools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from typing import Any
+from functools import partial
+from typing import IO, Any
 
 from fsspec.asyn import sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
@@ -20,7 +20,7 @@ from fsspec.core import get_compression
 
 from oio.common import exceptions as exc
 from oio.fs.file import CompressedFile, OioFile, OioText
-from oio.fs.listings import Info, Listings, error
+from oio.fs.listings import Info, Keywords, Listings, error
 from oio.fs.paths import Path, parents_of
 
 _BLOCK = 1 << 20
@@ -58,27 +58,29 @@ class OioFileSystem(Listings):
             raise error(FileExistsError, errno.EEXIST, path)
         if name and not create_parents:
             await self._info(container)
-        elif container and not await self._make_container(container, **kwargs) and not name:
+        elif container and not await self._make_container(container, kwargs) and not name:
             raise error(FileExistsError, errno.EEXIST, path)
 
-    async def _make_container(self, container: str, **kwargs: Any) -> bool:
-        created = await self._run(container, self.api.container_create, self.account, container, **kwargs)
+    async def _make_container(self, container: str, options: Keywords) -> bool:
+        created = await self._run(
+            container, lambda: self.api.container_create(self.account, container, **options)
+        )
         self.invalidate_cache(container)
-        return bool(created)
+        return created
 
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         if not exist_ok:
             await self._mkdir(path, create_parents=True)
         elif container := Path.of(self._strip_protocol(path)).container:
-            await self._make_container(container)
+            await self._make_container(container, {})
 
     async def _rmdir(self, path: str) -> None:
         path = self._strip_protocol(path)
         container, name = Path.of(path)
         if not name:
-            await self._run(path, self.api.container_delete, self.account, container)
+            await self._run(path, lambda: self.api.container_delete(self.account, container))
         elif (await self._info(path))["type"] == "directory":
-            await self._run(path, self._remove_marker, path)
+            await self._run(path, lambda: self._remove_marker(path))
         else:
             raise NotADirectoryError(path)
         self.invalidate_cache(path)
@@ -105,13 +107,13 @@ class OioFileSystem(Listings):
 
     async def _rm_file(self, path: str, **kwargs: Any) -> None:
         path = self._strip_protocol(path)
-        await self._run(path, self._delete, path, **kwargs)
+        await self._run(path, lambda: self._delete(path, kwargs))
         self.invalidate_cache(path)
 
-    def _delete(self, path: str, **kwargs: Any) -> None:
+    def _delete(self, path: str, options: Keywords) -> None:
         place = _object(path)
         with self._about_file(path):
-            if not self.api.object_delete(self.account, *place, **kwargs):
+            if not self.api.object_delete(self.account, *place, **options):
                 raise error(FileNotFoundError, errno.ENOENT, path)
 
     async def _rm(
@@ -131,7 +133,7 @@ class OioFileSystem(Listings):
             if recursive and maxdepth is None:
                 for one in map(self._strip_protocol, asked):
                     if one and "/" not in one and one in found:
-                        await self._run(one, self.api.container_delete, self.account, one)
+                        await self._run(one, partial(self.api.container_delete, self.account, one))
         finally:
             # Some may be gone though others could not be removed.
             for one in found:
@@ -154,7 +156,10 @@ class OioFileSystem(Listings):
                 await self._info(one)
                 raise error(IsADirectoryError, errno.EISDIR, one)
         removals = [
-            self._run(container, self._delete_many, container, batch, directories if recursive else None)
+            self._run(
+                container,
+                partial(self._delete_many, container, batch, directories if recursive else None),
+            )
             for container, names in by_container.items()
             for batch in _batches(names)
         ]
@@ -164,8 +169,8 @@ class OioFileSystem(Listings):
         if recursive and whole:
             # Files too: there may be a directory of the same name, which only its marker tells.
             among = set(found)
-            roots = [one for one in found if among.isdisjoint(parents_of(one))]
-            await asyncio.gather(*(self._run(one, self._remove_markers, one) for one in roots if one))
+            roots = [one for one in found if one and among.isdisjoint(parents_of(one))]
+            await asyncio.gather(*(self._run(one, partial(self._remove_markers, one)) for one in roots))
 
     def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> None:
         """Delete objects.
@@ -217,14 +222,9 @@ class OioFileSystem(Listings):
         if entry["type"] == "directory":
             await self._makedirs(path2, exist_ok=True)
             return
+        source, target = Path.of(path1), Path.of(path2)
         await self._run(
-            path1,
-            self.api.object_link,
-            self.account,
-            *Path.of(path1),
-            self.account,
-            *Path.of(path2),
-            **kwargs,
+            path1, lambda: self.api.object_link(self.account, *source, self.account, *target, **kwargs)
         )
         self.invalidate_cache(path2)
 
@@ -234,9 +234,9 @@ class OioFileSystem(Listings):
         self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any
     ) -> bytes:
         path = self._strip_protocol(path)
-        return await self._run(path, self._fetch, path, start, end, **kwargs)
+        return await self._run(path, lambda: self._fetch(path, start, end, kwargs))
 
-    def _fetch(self, path: str, start: int | None, end: int | None, **kwargs: Any) -> bytes:
+    def _fetch(self, path: str, start: int | None, end: int | None, options: Keywords) -> bytes:
         """Bytes of a file, from `start` to `end` as in a slice."""
         place = _object(path)
         ranges = None
@@ -249,16 +249,16 @@ class OioFileSystem(Listings):
                 if end is not None and end <= first:
                     return b""
                 ranges = [(first, None if end is None else end - 1)]
-            _, stream = self.api.object_fetch(self.account, *place, ranges=ranges, **kwargs)
+            _, stream = self.api.object_fetch(self.account, *place, ranges=ranges, **options)
         with stream:
             return b"".join(stream)
 
-    async def _pipe_file(self, path: str, value: Any, mode: str = "overwrite", **kwargs: Any) -> None:
+    async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         path = self._strip_protocol(path)
-        await self._run(path, self._store, path, value, mode, **kwargs)
+        await self._run(path, lambda: self._store(path, value, mode, kwargs))
         self.invalidate_cache(path)
 
-    def _store(self, path: str, data: Any, mode: str, **kwargs: Any) -> None:
+    def _store(self, path: str, data: bytes | _Watched, mode: str, options: Keywords) -> None:
         """Store an object.
 
         :param data: bytes, or a binary file
@@ -266,13 +266,13 @@ class OioFileSystem(Listings):
         """
         place = _object(path)
         if mode != "create":
-            self.api.object_create(self.account, place.container, obj_name=place.name, data=data, **kwargs)
+            self.api.object_create(self.account, place.container, obj_name=place.name, data=data, **options)
             return
-        with self.api.object_open(self.account, *place, "xb", **kwargs) as file:
+        with self.api.object_open(self.account, *place, "xb", **options) as file:
             if isinstance(data, (bytes, bytearray, memoryview)):
                 file.write(data)
             else:
-                for block in iter(functools.partial(data.read, _BLOCK), b""):
+                for block in iter(partial(data.read, _BLOCK), b""):
                     file.write(block)
 
     async def _put_file(
@@ -287,13 +287,13 @@ class OioFileSystem(Listings):
             await self._makedirs(rpath, exist_ok=True)
             return
         path = self._strip_protocol(rpath)
-        await self._run(path, self._upload, lpath, path, callback, mode, **kwargs)
+        await self._run(path, lambda: self._upload(lpath, path, callback, mode, kwargs))
         self.invalidate_cache(path)
 
-    def _upload(self, lpath: str, path: str, callback: Callback, mode: str, **kwargs: Any) -> None:
+    def _upload(self, lpath: str, path: str, callback: Callback, mode: str, options: Keywords) -> None:
         with open(lpath, "rb") as file:
             callback.set_size(os.fstat(file.fileno()).st_size)
-            self._store(path, _Watched(file, callback), mode, **kwargs)
+            self._store(path, _Watched(file, callback), mode, options)
 
     async def _get_file(
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
@@ -305,10 +305,10 @@ class OioFileSystem(Listings):
         if await self._isdir(path):
             os.makedirs(lpath, exist_ok=True)
             return
-        await self._run(path, self._download, path, lpath, callback, **kwargs)
+        await self._run(path, lambda: self._download(path, lpath, callback, kwargs))
 
-    def _download(self, path: str, lpath: Any, callback: Callback, **kwargs: Any) -> None:
-        meta, stream = self.api.object_fetch(self.account, *_object(path), **kwargs)
+    def _download(self, path: str, lpath: Any, callback: Callback, options: Keywords) -> None:
+        meta, stream = self.api.object_fetch(self.account, *_object(path), **options)
         callback.set_size(int(meta["length"]))
         is_path = isinstance(lpath, (str, bytes, os.PathLike))
         with stream:
@@ -383,17 +383,17 @@ class OioFileSystem(Listings):
 class _Watched:
     """A file that reports its reads to a callback."""
 
-    def __init__(self, file: Any, callback: Callback) -> None:
+    def __init__(self, file: IO[bytes], callback: Callback) -> None:
         self._file = file
         self._callback = callback
 
     def read(self, size: int = -1) -> bytes:
-        block: bytes = self._file.read(size)
+        block = self._file.read(size)
         self._callback.relative_update(len(block))
         return block
 
 
-def _copy(blocks: Iterable[bytes], file: Any, callback: Callback) -> None:
+def _copy(blocks: Iterable[bytes], file: IO[bytes], callback: Callback) -> None:
     for block in blocks:
         file.write(block)
         callback.relative_update(len(block))

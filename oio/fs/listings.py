@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from fsspec.asyn import AsyncFileSystem
 
@@ -19,8 +19,14 @@ from oio.common import exceptions as exc
 from oio.fs.errors import as_os_errors
 from oio.fs.paths import Path, parents_of
 
+if TYPE_CHECKING:
+    from oio.api.types import ClientOptions
+
 _T = TypeVar("_T")
-Info = dict[str, Any]
+Info: TypeAlias = dict[str, Any]
+"""Description of a file or a directory, as fsspec has it."""
+Keywords: TypeAlias = dict[str, Any]
+"""Keywords of an operation of fsspec that a call of the API takes."""
 
 
 class Listings(AsyncFileSystem):  # type: ignore[misc]
@@ -37,7 +43,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         endpoint: str | None = None,
         *,
         workers: int = 16,
-        client_options: Mapping[str, Any] | None = None,
+        client_options: ClientOptions | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,13 +53,13 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         if not isinstance(workers, int) or workers < 1:
             raise ValueError(f"workers must be 1 or more: {workers!r}")
         self._workers = workers
-        self._client_options = dict(client_options or {})
+        self._client_options: ClientOptions = {"endpoint": self.endpoint} if self.endpoint else {}
+        self._client_options.update(client_options or {})
 
     @functools.cached_property
     def api(self) -> ObjectStorageApi:
         """The client."""
-        where: Any = {"endpoint": self.endpoint} if self.endpoint else {}
-        return ObjectStorageApi(self.namespace, **where, **self._client_options)
+        return ObjectStorageApi(self.namespace, **self._client_options)
 
     @functools.cached_property
     def _executor(self) -> ThreadPoolExecutor:
@@ -66,13 +72,12 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         if (api := self.__dict__.pop("api", None)) is not None:
             api.close()
 
-    async def _run(self, path: str, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
-        """Call a function of the client in a thread.
+    async def _run(self, path: str, call: Callable[[], _T]) -> _T:
+        """Make a call of the client in a thread.
 
         :param path: of an exception
         """
         with as_os_errors(path):
-            call = functools.partial(function, *args, **kwargs)
             return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     # --- paths ---
@@ -108,7 +113,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         if (known := self._known(path)) is not None:
             return known
-        return await self._run(path, self._look_at, path)
+        return await self._run(path, lambda: self._look_at(path))
 
     def _known(self, path: str) -> Info | None:
         """Description of a path in a cached listing."""
@@ -139,7 +144,7 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         entries: list[Info] | None = None if refresh else self.dircache.get(path)
         if entries is None:
-            entries = await self._run(path, self._list, path)
+            entries = await self._run(path, lambda: self._list(path))
         return list(entries) if detail else sorted(entry["name"] for entry in entries)
 
     def _list(self, path: str) -> list[Info]:
@@ -184,14 +189,14 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         try:
             if maxdepth == 1 and path and stem:
                 # A glob: other names need not be listed.
-                entries = await self._run(path, self._level, path, stem)
+                entries = await self._run(path, lambda: self._level(path, stem))
                 found = {entry["name"]: entry for entry in entries if withdirs or entry["type"] == "file"}
             elif maxdepth is not None or not path:
                 found = await super()._find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True, **kwargs)
                 beginning = f"{path}/{stem}" if path and stem else stem
                 found = {name: entry for name, entry in found.items() if name.startswith(beginning)}
             else:
-                found = await self._run(path, self._find_below, path, withdirs, stem)
+                found = await self._run(path, lambda: self._find_below(path, withdirs, stem))
         except FileNotFoundError:
             found = {}
         return found if detail else sorted(found)

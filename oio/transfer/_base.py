@@ -13,7 +13,7 @@ from oio.common.arguments import WrongValue
 from oio.common.limits import check_seconds
 from oio.transfer import _plans as plans
 from oio.transfer._checks import check_settings
-from oio.transfer._config import CallLimits, TransferConfig
+from oio.transfer._config import TransferConfig
 from oio.transfer._rate_limit import RateLimiter
 from oio.transfer._results import Progress, Report, Result, TransferCancelled, TransferDeadlineReached
 from oio.transfer._session import Session
@@ -106,11 +106,10 @@ class TransferBase:
     ) -> Report:
         config = config or self._config
         deadline = check_seconds("deadline", deadline)
-        limits: CallLimits = {} if deadline is None else {"deadline": deadline}
         pool, report = WorkerPool(config.workers, deadline), Report(config.results_kept)
         sleep = self._sleep or pool.pause
         rate_limiter = RateLimiter(config.bandwidth, self._clock, sleep)
-        session = Session(self._api, config, pool, rate_limiter, sleep, limits, dry_run=dry_run)
+        session = Session(self._api, config, pool, rate_limiter, sleep, deadline, dry_run=dry_run)
         shown_at: float | None = None
 
         def handle(result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias
 
 from oio.common.arguments import WrongValue, shorten, wrong_type
 
@@ -85,12 +85,6 @@ class TransferConfig:
         policy: object = self.policy
         if policy is not None and not isinstance(policy, str):
             raise wrong_type("policy", "a str", policy)
-
-
-class CallLimits(TypedDict, total=False):
-    """Time limits of each call of the client."""
-
-    deadline: float
 
 
 @dataclass(frozen=True, slots=True)

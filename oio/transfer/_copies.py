@@ -79,7 +79,7 @@ class Copy:
                     self.target.container,
                     self.new_name,
                     link_content_id=content_id,
-                    **self.session.limits,
+                    deadline=self.session.deadline,
                 )
             except exc.InvalidStorageMethod:
                 return self._copy_data(content_id, moved)
@@ -87,9 +87,9 @@ class Copy:
             return int(linked["length"])
 
     def _copy_data(self, content_id: str, moved: ByteCount) -> int:
-        api, source, limits = self.session.api, self.source, self.session.limits
+        api, source, deadline = self.session.api, self.source, self.session.deadline
         # object_fetch does not give the properties that are named like a field (pitfall 148).
-        meta = api.object_get_properties(source.account, source.container, self.name, **limits)
+        meta = api.object_get_properties(source.account, source.container, self.name, deadline=deadline)
         try:
             _, stream = api.object_fetch(
                 source.account,
@@ -97,7 +97,7 @@ class Copy:
                 self.name,
                 version=meta["version"],
                 properties=False,
-                **limits,
+                deadline=deadline,
             )
         except exc.NoSuchObject as err:
             raise ObjectChanged(f"object {self.name!r} was replaced while it was copied") from err
@@ -118,7 +118,7 @@ class Copy:
                 mime_type=meta["mime_type"],
                 properties=meta["properties"],
                 content_id=content_id,
-                **limits,
+                deadline=deadline,
             )
         if size != int(meta["length"]):
             raise ObjectChanged(f"object {self.name!r} was replaced while it was copied")
@@ -153,7 +153,7 @@ class DeleteObject:
             failed.append(True)
             with contextlib.suppress(exc.NoSuchObject, exc.NotFound):
                 self.session.api.object_delete(
-                    self.remote.account, self.remote.container, self.name, **self.session.limits
+                    self.remote.account, self.remote.container, self.name, deadline=self.session.deadline
                 )
 
         self.session.attempt(delete)

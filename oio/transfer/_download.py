@@ -9,7 +9,7 @@ import threading
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject, is_same
@@ -18,6 +18,8 @@ from oio.transfer._session import ByteCount, Session
 from oio.transfer._target_files import PartialFile, TargetFile
 
 if TYPE_CHECKING:
+    from oio.api.types import FetchedObject
+    from oio.common.cache import Cache
     from oio.common.checksums import Checksum
 
 _BLOCK = 1 << 20
@@ -74,14 +76,14 @@ class Download:
         return result
 
     def _locate(self) -> _Located:
-        cache: dict[Any, Any] = {}
+        cache: Cache = {}
         meta, stream = self.session.api.object_fetch(
             self.remote.account,
             self.remote.container,
             self.name,
             self.version,
             cache=cache,
-            **self.session.limits,
+            deadline=self.session.deadline,
         )
         stream.close()
         return _Located(self, RemoteObject.of(meta), cache)
@@ -144,7 +146,7 @@ class _Located:
 
     download: Download
     obj: RemoteObject
-    cache: dict[Any, Any]
+    cache: Cache
 
     def blocks(self, first: int, end: int) -> Generator[bytes, None, None]:
         """The bytes from the first to the one before the end."""
@@ -158,7 +160,7 @@ class _Located:
             download.version,
             ranges=None if whole else [(first, end - 1)],
             cache=self.cache,
-            **download.session.limits,
+            deadline=download.session.deadline,
         )
         with stream:
             self._check(meta)
@@ -172,7 +174,7 @@ class _Located:
         if count != end - first:
             raise ObjectChanged(f"object {download.name!r} has other bytes than it had")
 
-    def _check(self, meta: Any) -> None:
+    def _check(self, meta: FetchedObject) -> None:
         if meta["id"] != self.obj.id or int(meta["length"]) != self.obj.size:
             raise ObjectChanged(f"object {self.download.name!r} was replaced while it was downloaded")
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from oio.common.checksums import Checksum, checksum_of_object
 from oio.transfer._names import is_temporary_name
@@ -16,7 +16,8 @@ from oio.transfer._results import NameRefused
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.transfer._config import CallLimits, Compare, Remote
+    from oio.common.answers import JsonMapping
+    from oio.transfer._config import Compare, Remote
 
 MTIME = "file-mtime"
 """Property of an object: time of the last change of its file, in seconds since 1970 with nine decimals."""
@@ -93,7 +94,7 @@ class RemoteObject:
     id: str
 
     @classmethod
-    def of(cls, described: Mapping[str, Any], prefix: str = "") -> RemoteObject:
+    def of(cls, described: JsonMapping, prefix: str = "") -> RemoteObject:
         """Make one of a description, or of an item of a listing."""
         known = time_of((described.get("properties") or {}).get(MTIME))
         return cls(
@@ -132,10 +133,10 @@ def is_same(size: int, mtime: int, fd: int | None, obj: RemoteObject, compare: C
 # --- objects ---
 
 
-def objects(api: ObjectStorageApi, remote: Remote, limits: CallLimits) -> Iterator[RemoteObject]:
+def objects(api: ObjectStorageApi, remote: Remote, deadline: float | None) -> Iterator[RemoteObject]:
     """The objects of a container whose names have a prefix, in the order of their bytes."""
     found = api.object_list_all(
-        remote.account, remote.container, prefix=remote.prefix or None, properties=True, **limits
+        remote.account, remote.container, prefix=remote.prefix or None, properties=True, deadline=deadline
     )
     for item in found:
         yield RemoteObject.of(item, remote.prefix)

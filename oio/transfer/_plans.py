@@ -34,7 +34,7 @@ def upload_tree(
     config = session.config
     follow = config.follow_symlinks
     needed = delete or config.overwrite != "always"
-    listed = _if_any(objects(session.api, remote, session.limits)) if needed else iter(())
+    listed = _if_any(objects(session.api, remote, session.deadline)) if needed else iter(())
     # A file that is left out protects the object of its name.
     kept = ParentNames()
     for file, obj in merge(walk(directory, follow=follow), listed):
@@ -71,7 +71,7 @@ def download_tree(
     there: Iterator[LocalFile | Skipped] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
-    for obj, file in merge(objects(session.api, remote, session.limits), there):
+    for obj, file in merge(objects(session.api, remote, session.deadline), there):
         session.pool.check()
         if not names.takes(name_of(obj, file)):
             continue
@@ -112,8 +112,8 @@ def copy_tree(
     :param delete: delete the objects of the target that are missing in the source
     """
     needed = delete or session.config.overwrite != "always"
-    there = _if_any(objects(session.api, target, session.limits)) if needed else iter(())
-    for obj, known in merge(objects(session.api, source, session.limits), there):
+    there = _if_any(objects(session.api, target, session.deadline)) if needed else iter(())
+    for obj, known in merge(objects(session.api, source, session.deadline), there):
         session.pool.check()
         if not names.takes(name_of(obj, known)):
             continue

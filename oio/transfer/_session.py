@@ -21,7 +21,7 @@ from oio.transfer._results import (
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.transfer._config import CallLimits, TransferConfig
+    from oio.transfer._config import TransferConfig
     from oio.transfer._rate_limit import RateLimiter
     from oio.transfer._worker_pool import WorkerPool
 
@@ -46,7 +46,7 @@ class Session:
     """State that the jobs of one call share.
 
     :param sleep: waits a number of seconds between two attempts
-    :param limits: keywords of each call of the client
+    :param deadline: of each call of the client (monotonic seconds); None for none
     :param directories: held while a directory is made and gets its first file, or is removed for being empty
     :param dry_run: change nothing
     """
@@ -56,7 +56,7 @@ class Session:
     pool: WorkerPool
     rate_limiter: RateLimiter
     sleep: Callable[[float], object]
-    limits: CallLimits
+    deadline: float | None
     dry_run: bool = False
     directories: threading.Lock = field(default_factory=threading.Lock)
 

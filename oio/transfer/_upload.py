@@ -87,7 +87,7 @@ class Upload:
                 policy=self.session.config.policy,
                 properties={MTIME: time_text(known.st_mtime_ns)},
                 content_id=content_id,
-                **self.session.limits,
+                deadline=self.session.deadline,
             )
         return size
 
@@ -115,7 +115,9 @@ def store(session: Session, remote: Remote, name: str, attempt: Callable[[str], 
 def look(session: Session, remote: Remote, name: str) -> RemoteObject | None:
     """Describe an object; None when there is none."""
     try:
-        meta = session.api.object_get_properties(remote.account, remote.container, name, **session.limits)
+        meta = session.api.object_get_properties(
+            remote.account, remote.container, name, deadline=session.deadline
+        )
     except (exc.NoSuchObject, exc.NoSuchContainer, exc.NotFound):
         return None
     if str(meta.get("deleted")).lower() == "true":

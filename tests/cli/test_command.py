@@ -176,6 +176,8 @@ def test_time_that_is_spent_is_told(shell, hello):
     (row,) = json.loads(shell("object create c nofile --perfdata-column -f json").out)
     assert row["Perfdata"] is None
     assert shell("object cat c h.txt --dump-perfdata").out == "hello\n"
+    ended = shell("object create c --dump-perfdata -f json", str(Path(hello).parent))
+    assert "rawx" in json.loads(ended.err.partition("Performance data: ")[2])
 
 
 # --- errors

@@ -51,6 +51,8 @@ WAYS = {
     "container_repair": "_each",
 }
 """Calls for which waiting is not enough, and the method of ``FaceBase`` that handles them."""
+_FIRST = {"_upload": ("data, ", " source", "source"), "_iterate": ("limit, ", "", "")}
+"""What such a method takes before the call; what the call takes from it; and what it passes on as data."""
 NOT_AWAITED = ("_open", "_iterate", "_each")
 REWORDED = {
     "file-like object or iterable of bytes": "file-like object, iterable or async\n    iterable of bytes",
@@ -102,15 +104,14 @@ def _cut(line: str, width: int) -> str:
     return f"{line[:place]}\n{indentation}{line[place + 1 :]}"
 
 
-def forwarded(function: ast.FunctionDef, *, without_data: bool) -> list[str]:
-    """Arguments for the call of the facade, as source text."""
+def forwarded(function: ast.FunctionDef, data: str) -> list[str]:
+    """Arguments for the call of the facade, as source text.
+
+    :param data: what is given for the argument of this name
+    """
     args = function.args
-    names = [arg.arg for arg in args.args[1:]]
-    by_name = [arg.arg for arg in args.kwonlyargs]
-    if without_data:
-        place = names.index("data")
-        names, by_name = names[:place], [*names[place + 1 :], *by_name]
-    found = names + [f"{name}={name}" for name in by_name]
+    found = [data if arg.arg == "data" else arg.arg for arg in args.args[1:]]
+    found += [f"{arg.arg}={arg.arg}" for arg in args.kwonlyargs]
     if args.vararg:
         found.append(f"*{args.vararg.arg}")
     if args.kwarg:
@@ -132,13 +133,12 @@ def method_of(function: ast.FunctionDef, module: str) -> str:
     lines, rest = ast.unparse(header).rsplit("\n", 1)
     if is_overload:
         return f"{lines} {rest.strip()}\n"
-    given = [f"self.sync.{function.name}", *forwarded(function, without_data=way == "_upload")]
-    if way == "_upload":
-        given.insert(1, "data")
+    first, takes, data = _FIRST.get(way, ("", "", ""))
+    call = f"lambda{takes}: self.sync.{function.name}({', '.join(forwarded(function, data))})"
     awaited = "" if way in NOT_AWAITED else "await "
     docstring = described(function)
     last = '"""' if "\n" not in docstring else '\n"""'
-    body = f'"""{docstring}{last}\nreturn {awaited}self.{way}({", ".join(given)})'
+    body = f'"""{docstring}{last}\nreturn {awaited}self.{way}({first}{call})'
     return f"{lines}\n{textwrap.indent(body, '    ', lambda line: bool(line.strip()))}\n"
 
 

@@ -24,7 +24,7 @@ class AsyncAccountApi(FaceBase):
         :param account: name of the account to create, 63 bytes of UTF-8 at most
         :returns: True if the account has been created, False if it existed
         """
-        return await self._call(self.sync.account_create, account, **kwargs)
+        return await self._call(lambda: self.sync.account_create(account, **kwargs))
 
     async def account_delete(self, account: str | None = None, **kwargs: Unpack[CallOptions]) -> None:
         """Delete an account.
@@ -32,7 +32,7 @@ class AsyncAccountApi(FaceBase):
         :raises NoSuchAccount: no such account
         :raises Conflict: it has containers
         """
-        return await self._call(self.sync.account_delete, account, **kwargs)
+        return await self._call(lambda: self.sync.account_delete(account, **kwargs))
 
     async def account_flush(self, account: str | None = None, **kwargs: Unpack[CallOptions]) -> None:
         """Make an account forget its containers, which stay where they are, with their objects.
@@ -40,7 +40,7 @@ class AsyncAccountApi(FaceBase):
         :param account: name of the account to flush
         :raises NoSuchAccount: no such account
         """
-        return await self._call(self.sync.account_flush, account, **kwargs)
+        return await self._call(lambda: self.sync.account_flush(account, **kwargs))
 
     async def account_refresh(self, account: str | None = None, **kwargs: Unpack[CallOptions]) -> None:
         """Refresh counters of an account: each of its containers is counted again, and forgotten when it
@@ -53,11 +53,11 @@ class AsyncAccountApi(FaceBase):
         :raises NoSuchAccount: no such account
         :raises Conflict: the account knows of an event of a container that is to come
         """
-        return await self._call(self.sync.account_refresh, account, **kwargs)
+        return await self._call(lambda: self.sync.account_refresh(account, **kwargs))
 
     async def all_accounts_refresh(self, **kwargs: Unpack[CallOptions]) -> None:
         """Deprecated: call :meth:`account_refresh` without an account."""
-        return await self._call(self.sync.all_accounts_refresh, **kwargs)
+        return await self._call(lambda: self.sync.all_accounts_refresh(**kwargs))
 
     async def account_list(self, **kwargs: Unpack[CallOptions]) -> list[str]:
         """List known accounts, in no order.
@@ -65,7 +65,7 @@ class AsyncAccountApi(FaceBase):
         Account creation is asynchronous: an account that a container brought into being may appear after
         several seconds only.
         """
-        return await self._call(self.sync.account_list, **kwargs)
+        return await self._call(lambda: self.sync.account_list(**kwargs))
 
     async def account_show(self, account: str | None = None, **kwargs: Unpack[CallOptions]) -> AccountInfo:
         """Get information about an account.
@@ -75,7 +75,7 @@ class AsyncAccountApi(FaceBase):
             ``missing_chunks`` and ``replication_enabled``
         :raises NoSuchAccount: no such account
         """
-        return await self._call(self.sync.account_show, account, **kwargs)
+        return await self._call(lambda: self.sync.account_show(account, **kwargs))
 
     async def account_get_properties(
         self, account: str | None = None, **kwargs: Unpack[CallOptions]
@@ -83,7 +83,7 @@ class AsyncAccountApi(FaceBase):
         """Get information about an account: that of :meth:`account_show`, ``metadata`` being
         ``properties``.
         """
-        return await self._call(self.sync.account_get_properties, account, **kwargs)
+        return await self._call(lambda: self.sync.account_get_properties(account, **kwargs))
 
     async def account_set_properties(
         self,
@@ -95,7 +95,7 @@ class AsyncAccountApi(FaceBase):
 
         :param properties: text to text; an empty value is kept
         """
-        return await self._call(self.sync.account_set_properties, account, properties, **kwargs)
+        return await self._call(lambda: self.sync.account_set_properties(account, properties, **kwargs))
 
     async def account_del_properties(
         self,
@@ -107,7 +107,7 @@ class AsyncAccountApi(FaceBase):
 
         :param properties: their names; with none, nothing is removed
         """
-        return await self._call(self.sync.account_del_properties, account, properties, **kwargs)
+        return await self._call(lambda: self.sync.account_del_properties(account, properties, **kwargs))
 
     async def account_update(
         self,
@@ -117,4 +117,4 @@ class AsyncAccountApi(FaceBase):
         **kwargs: Unpack[CallOptions],
     ) -> None:
         """Deprecated: use :meth:`account_set_properties` and :meth:`account_del_properties`."""
-        return await self._call(self.sync.account_update, account, metadata, to_delete, **kwargs)
+        return await self._call(lambda: self.sync.account_update(account, metadata, to_delete, **kwargs))

@@ -40,7 +40,7 @@ class AsyncContainerApi(FaceBase):
         :raises BadRequest: the namespace is in another region
         """
         return await self._call(
-            self.sync.container_create, account, container, properties, system, region, **kwargs
+            lambda: self.sync.container_create(account, container, properties, system, region, **kwargs)
         )
 
     async def container_create_many(
@@ -62,7 +62,7 @@ class AsyncContainerApi(FaceBase):
         :raises TooLarge: the properties are too much for one request
         """
         return await self._call(
-            self.sync.container_create_many, account, containers, properties, system, **kwargs
+            lambda: self.sync.container_create_many(account, containers, properties, system, **kwargs)
         )
 
     async def container_delete(
@@ -78,7 +78,7 @@ class AsyncContainerApi(FaceBase):
         :raises NoSuchContainer: there is no such container
         :raises ContainerNotEmpty: it holds objects
         """
-        return await self._call(self.sync.container_delete, account, container, force, **kwargs)
+        return await self._call(lambda: self.sync.container_delete(account, container, force, **kwargs))
 
     async def container_flush(
         self,
@@ -105,7 +105,7 @@ class AsyncContainerApi(FaceBase):
             or because all of it is locked
         """
         return await self._call(
-            self.sync.container_flush, account, container, fast, bypass_governance, **kwargs
+            lambda: self.sync.container_flush(account, container, fast, bypass_governance, **kwargs)
         )
 
     async def container_purge(
@@ -125,7 +125,7 @@ class AsyncContainerApi(FaceBase):
         :raises OioException: an object has more than 10000 versions, which the service cannot list:
             ``api.container.content_purge`` leaves it to the service to delete the oldest ones
         """
-        return await self._call(self.sync.container_purge, account, container, maxvers, **kwargs)
+        return await self._call(lambda: self.sync.container_purge(account, container, maxvers, **kwargs))
 
     async def container_refresh(
         self,
@@ -142,7 +142,7 @@ class AsyncContainerApi(FaceBase):
         :raises NoSuchContainer: the account does not know the container
         :raises Conflict: the account knows of a later event at the last attempt
         """
-        return await self._call(self.sync.container_refresh, account, container, attempts, **kwargs)
+        return await self._call(lambda: self.sync.container_refresh(account, container, attempts, **kwargs))
 
     async def resolve_cid(self, cid: str, **kwargs: Unpack[CallOptions]) -> tuple[str, str]:
         """Get the names of a container from its ID.
@@ -151,7 +151,7 @@ class AsyncContainerApi(FaceBase):
         :returns: names of the account and of the container
         :raises NotFound: there is no such container
         """
-        return await self._call(self.sync.resolve_cid, cid, **kwargs)
+        return await self._call(lambda: self.sync.resolve_cid(cid, **kwargs))
 
     async def container_show(
         self, account: str | None, container: str | None, **kwargs: Unpack[ContainerOptions]
@@ -161,7 +161,7 @@ class AsyncContainerApi(FaceBase):
         :returns: a dict with "properties", a dict of user properties
         :raises NoSuchContainer: there is no such container
         """
-        return await self._call(self.sync.container_show, account, container, **kwargs)
+        return await self._call(lambda: self.sync.container_show(account, container, **kwargs))
 
     async def container_get_properties(
         self,
@@ -177,7 +177,9 @@ class AsyncContainerApi(FaceBase):
             properties and a dict of system properties, all of them text
         :raises NoSuchContainer: there is no such container
         """
-        return await self._call(self.sync.container_get_properties, account, container, properties, **kwargs)
+        return await self._call(
+            lambda: self.sync.container_get_properties(account, container, properties, **kwargs)
+        )
 
     async def container_set_properties(
         self,
@@ -197,7 +199,9 @@ class AsyncContainerApi(FaceBase):
         :raises ValueError: there is nothing to do
         """
         return await self._call(
-            self.sync.container_set_properties, account, container, properties, clear, system, **kwargs
+            lambda: self.sync.container_set_properties(
+                account, container, properties, clear, system, **kwargs
+            )
         )
 
     async def container_del_properties(
@@ -212,7 +216,9 @@ class AsyncContainerApi(FaceBase):
         :param properties: a list of property keys; with none, nothing is removed, and nothing is asked
         :raises NoSuchContainer: there is no such container
         """
-        return await self._call(self.sync.container_del_properties, account, container, properties, **kwargs)
+        return await self._call(
+            lambda: self.sync.container_del_properties(account, container, properties, **kwargs)
+        )
 
     async def container_touch(
         self,
@@ -226,7 +232,7 @@ class AsyncContainerApi(FaceBase):
         :param recompute: count its objects and bytes again first, and the chunks that are missing
         :raises NoSuchContainer: there is no such container
         """
-        return await self._call(self.sync.container_touch, account, container, recompute, **kwargs)
+        return await self._call(lambda: self.sync.container_touch(account, container, recompute, **kwargs))
 
     async def container_update(
         self,
@@ -237,4 +243,6 @@ class AsyncContainerApi(FaceBase):
         **kwargs: Unpack[ContainerOptions],
     ) -> None:
         """Deprecated: use :meth:`container_set_properties`."""
-        return await self._call(self.sync.container_update, account, container, metadata, clear, **kwargs)
+        return await self._call(
+            lambda: self.sync.container_update(account, container, metadata, clear, **kwargs)
+        )

@@ -67,25 +67,26 @@ class AsyncCopiesApi(FaceBase):
         :raises ServiceBusy: too few chunks could be linked; the container of the copy is frozen
         """
         return await self._call(
-            self.sync.object_link,
-            target_account,
-            target_container,
-            target_obj,
-            link_account,
-            link_container,
-            link_obj,
-            target_version,
-            target_content_id,
-            link_content_id,
-            properties_directive,
-            properties,
-            metadata,
-            **kwargs,
+            lambda: self.sync.object_link(
+                target_account,
+                target_container,
+                target_obj,
+                link_account,
+                link_container,
+                link_obj,
+                target_version,
+                target_content_id,
+                link_content_id,
+                properties_directive,
+                properties,
+                metadata,
+                **kwargs,
+            )
         )
 
     async def object_fastcopy(self, *args: Any, **kwargs: Any) -> LinkedObject:
         """Deprecated: use :meth:`object_link`."""
-        return await self._call(self.sync.object_fastcopy, *args, **kwargs)
+        return await self._call(lambda: self.sync.object_fastcopy(*args, **kwargs))
 
     async def container_snapshot(
         self,
@@ -125,12 +126,7 @@ class AsyncCopiesApi(FaceBase):
             (status 436; ``api.container.container_enable`` ends that); too few chunks could be linked
         """
         return await self._call(
-            self.sync.container_snapshot,
-            account,
-            container,
-            dst_account,
-            dst_container,
-            batch,
-            batch_size,
-            **kwargs,
+            lambda: self.sync.container_snapshot(
+                account, container, dst_account, dst_container, batch, batch_size, **kwargs
+            )
         )

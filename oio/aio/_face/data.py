@@ -54,22 +54,24 @@ class AsyncDataApi(FaceBase):
         :returns: list of chunks, size and hash of what has been uploaded
         """
         return await self._upload(
-            self.sync.object_create,
             data,
-            account,
-            container,
-            file_or_path,
-            etag=etag,
-            obj_name=obj_name,
-            mime_type=mime_type,
-            metadata=metadata,
-            policy=policy,
-            key_file=key_file,
-            append=append,
-            properties=properties,
-            container_properties=container_properties,
-            size=size,
-            **kwargs,
+            lambda source: self.sync.object_create(
+                account,
+                container,
+                file_or_path,
+                source,
+                etag,
+                obj_name,
+                mime_type,
+                metadata,
+                policy,
+                key_file,
+                append,
+                properties,
+                container_properties,
+                size,
+                **kwargs,
+            ),
         )
 
     async def object_create_ext(
@@ -135,22 +137,24 @@ class AsyncDataApi(FaceBase):
         :raises BackblazeException: Backblaze refuses the data
         """
         return await self._upload(
-            self.sync.object_create_ext,
             data,
-            account,
-            container,
-            file_or_path,
-            etag=etag,
-            obj_name=obj_name,
-            mime_type=mime_type,
-            metadata=metadata,
-            policy=policy,
-            key_file=key_file,
-            append=append,
-            properties=properties,
-            container_properties=container_properties,
-            size=size,
-            **kwargs,
+            lambda source: self.sync.object_create_ext(
+                account,
+                container,
+                file_or_path,
+                source,
+                etag,
+                obj_name,
+                mime_type,
+                metadata,
+                policy,
+                key_file,
+                append,
+                properties,
+                container_properties,
+                size,
+                **kwargs,
+            ),
         )
 
     async def object_fetch(
@@ -197,7 +201,9 @@ class AsyncDataApi(FaceBase):
         :raises ConfigurationException: the data are in Backblaze, and there are no credentials
         """
         return await self._fetch(
-            self.sync.object_fetch, account, container, obj, version, ranges, key_file, properties, **kwargs
+            lambda: self.sync.object_fetch(
+                account, container, obj, version, ranges, key_file, properties, **kwargs
+            )
         )
 
     async def object_change_policy(
@@ -227,7 +233,7 @@ class AsyncDataApi(FaceBase):
             :meth:`object_create_ext`
         """
         return await self._call(
-            self.sync.object_change_policy, account, container, obj, policy, version, **kwargs
+            lambda: self.sync.object_change_policy(account, container, obj, policy, version, **kwargs)
         )
 
     async def object_request_transition(
@@ -256,15 +262,9 @@ class AsyncDataApi(FaceBase):
         :raises MethodNotAllowed: the services do not know announcements, as those of 7.3.0
         """
         return await self._call(
-            self.sync.object_request_transition,
-            account,
-            container,
-            obj,
-            policy,
-            version,
-            skip_data_move,
-            internal_transition,
-            **kwargs,
+            lambda: self.sync.object_request_transition(
+                account, container, obj, policy, version, skip_data_move, internal_transition, **kwargs
+            )
         )
 
     async def object_truncate(
@@ -290,4 +290,6 @@ class AsyncDataApi(FaceBase):
         :raises OioException: the object has fewer bytes; or what has to be stored again cannot be read, see
             :meth:`object_fetch`, or cannot be stored, see :meth:`object_create_ext`
         """
-        return await self._call(self.sync.object_truncate, account, container, obj, version, size, **kwargs)
+        return await self._call(
+            lambda: self.sync.object_truncate(account, container, obj, version, size, **kwargs)
+        )

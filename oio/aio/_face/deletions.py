@@ -32,7 +32,7 @@ class AsyncDeletionApi(FaceBase):
         :param version: version of the object, the latest by default
         :raises NoSuchObject: there is no such object; it is a NotFound too
         """
-        return await self._call(self.sync.object_drain, account, container, obj, version, **kwargs)
+        return await self._call(lambda: self.sync.object_drain(account, container, obj, version, **kwargs))
 
     async def object_delete(
         self,
@@ -60,7 +60,7 @@ class AsyncDeletionApi(FaceBase):
         :raises Forbidden: this version is locked
         """
         return await self._call(
-            self.sync.object_delete, account, container, obj, version, bypass_governance, **kwargs
+            lambda: self.sync.object_delete(account, container, obj, version, bypass_governance, **kwargs)
         )
 
     async def object_delete_many(
@@ -83,7 +83,7 @@ class AsyncDeletionApi(FaceBase):
             (of no name at all, the list is empty, and nothing is asked)
         """
         return await self._call(
-            self.sync.object_delete_many, account, container, objs, bypass_governance, **kwargs
+            lambda: self.sync.object_delete_many(account, container, objs, bypass_governance, **kwargs)
         )
 
     async def object_delete_ext(
@@ -108,7 +108,7 @@ class AsyncDeletionApi(FaceBase):
         :raises Forbidden: this version is locked
         """
         return await self._call(
-            self.sync.object_delete_ext, account, container, obj, version, bypass_governance, **kwargs
+            lambda: self.sync.object_delete_ext(account, container, obj, version, bypass_governance, **kwargs)
         )
 
     async def object_delete_many_ext(
@@ -132,5 +132,5 @@ class AsyncDeletionApi(FaceBase):
             tell neither), and ``error``, which says why it was not deleted
         """
         return await self._call(
-            self.sync.object_delete_many_ext, account, container, objs, bypass_governance, **kwargs
+            lambda: self.sync.object_delete_many_ext(account, container, objs, bypass_governance, **kwargs)
         )

@@ -49,6 +49,23 @@ class AsyncFilesApi(FaceBase):
         **kwargs: Unpack[ObjectOptions],
     ) -> Opening[AsyncObjectWriter]: ...
 
+    @overload
+    def object_open(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        mode: Literal["rb", "wb", "ab", "xb"],
+        *,
+        buffering: int = ...,
+        version: int | str | None = None,
+        policy: str | None = None,
+        properties: dict[str, str] | None = None,
+        mime_type: str | None = None,
+        key_file: KeyFile = None,
+        **kwargs: Unpack[ObjectOptions],
+    ) -> Opening[AsyncObjectReader] | Opening[AsyncObjectWriter]: ...
+
     def object_open(
         self,
         account: str | None,
@@ -93,16 +110,17 @@ class AsyncFilesApi(FaceBase):
         :raises ObjectExists: the mode is ``"xb"``, and there is one; it is a FileExistsError
         """
         return self._open(
-            self.sync.object_open,
-            account,
-            container,
-            obj,
-            mode,
-            buffering=buffering,
-            version=version,
-            policy=policy,
-            properties=properties,
-            mime_type=mime_type,
-            key_file=key_file,
-            **kwargs,
+            lambda: self.sync.object_open(
+                account,
+                container,
+                obj,
+                mode,
+                buffering=buffering,
+                version=version,
+                policy=policy,
+                properties=properties,
+                mime_type=mime_type,
+                key_file=key_file,
+                **kwargs,
+            )
         )

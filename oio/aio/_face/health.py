@@ -44,14 +44,9 @@ class AsyncHealthApi(FaceBase):
         :raises ConfigurationException: it is in Backblaze, and there are no credentials
         """
         return await self._call(
-            self.sync.object_check,
-            account,
-            container,
-            obj,
-            version,
-            checksum=checksum,
-            concurrency=concurrency,
-            **kwargs,
+            lambda: self.sync.object_check(
+                account, container, obj, version, checksum=checksum, concurrency=concurrency, **kwargs
+            )
         )
 
     async def object_repair(
@@ -94,16 +89,17 @@ class AsyncHealthApi(FaceBase):
         :raises ConfigurationException: it is in Backblaze, and there are no credentials
         """
         return await self._call(
-            self.sync.object_repair,
-            account,
-            container,
-            obj,
-            version,
-            checksum=checksum,
-            unreachable=unreachable,
-            frozen=frozen,
-            concurrency=concurrency,
-            **kwargs,
+            lambda: self.sync.object_repair(
+                account,
+                container,
+                obj,
+                version,
+                checksum=checksum,
+                unreachable=unreachable,
+                frozen=frozen,
+                concurrency=concurrency,
+                **kwargs,
+            )
         )
 
     def container_check(
@@ -132,14 +128,15 @@ class AsyncHealthApi(FaceBase):
         :raises NoSuchContainer: at the first item: there is no such container
         """
         return self._each(
-            self.sync.container_check,
-            account,
-            container,
-            prefix,
-            checksum=checksum,
-            concurrency=concurrency,
-            on_progress=on_progress,
-            **kwargs,
+            lambda: self.sync.container_check(
+                account,
+                container,
+                prefix,
+                checksum=checksum,
+                concurrency=concurrency,
+                on_progress=on_progress,
+                **kwargs,
+            )
         )
 
     def container_repair(
@@ -171,14 +168,15 @@ class AsyncHealthApi(FaceBase):
         :raises NoSuchContainer: at the first item: there is no such container
         """
         return self._each(
-            self.sync.container_repair,
-            account,
-            container,
-            prefix,
-            checksum=checksum,
-            unreachable=unreachable,
-            frozen=frozen,
-            concurrency=concurrency,
-            on_progress=on_progress,
-            **kwargs,
+            lambda: self.sync.container_repair(
+                account,
+                container,
+                prefix,
+                checksum=checksum,
+                unreachable=unreachable,
+                frozen=frozen,
+                concurrency=concurrency,
+                on_progress=on_progress,
+                **kwargs,
+            )
         )

@@ -68,19 +68,20 @@ class AsyncListingApi(FaceBase):
         :raises ValueError: version_marker is given without marker, or is no number
         """
         return await self._call(
-            self.sync.object_list,
-            account,
-            container,
-            limit,
-            marker,
-            delimiter,
-            prefix,
-            end_marker,
-            properties,
-            versions,
-            deleted,
-            version_marker,
-            **kwargs,
+            lambda: self.sync.object_list(
+                account,
+                container,
+                limit,
+                marker,
+                delimiter,
+                prefix,
+                end_marker,
+                properties,
+                versions,
+                deleted,
+                version_marker,
+                **kwargs,
+            )
         )
 
     @overload
@@ -153,18 +154,20 @@ class AsyncListingApi(FaceBase):
         :raises OioException: an object has more than 10000 versions, which services of 7.3 cannot list
         """
         return self._iterate(
-            self.sync.object_list_all,
-            account,
-            container,
-            limit=limit,
-            marker=marker,
-            delimiter=delimiter,
-            prefix=prefix,
-            end_marker=end_marker,
-            properties=properties,
-            versions=versions,
-            deleted=deleted,
-            **kwargs,
+            limit,
+            lambda: self.sync.object_list_all(
+                account,
+                container,
+                limit=limit,
+                marker=marker,
+                delimiter=delimiter,
+                prefix=prefix,
+                end_marker=end_marker,
+                properties=properties,
+                versions=versions,
+                deleted=deleted,
+                **kwargs,
+            ),
         )
 
     async def container_list(
@@ -196,16 +199,9 @@ class AsyncListingApi(FaceBase):
         :raises BadRequest: a region is given, and the services are of 7.3, which know none
         """
         return await self._call(
-            self.sync.container_list,
-            account,
-            limit,
-            marker,
-            end_marker,
-            prefix,
-            delimiter,
-            s3_buckets_only,
-            region,
-            **kwargs,
+            lambda: self.sync.container_list(
+                account, limit, marker, end_marker, prefix, delimiter, s3_buckets_only, region, **kwargs
+            )
         )
 
     def container_list_all(
@@ -240,14 +236,16 @@ class AsyncListingApi(FaceBase):
         :raises BadRequest: at the first item: a region is given, and the services are of 7.3, which know none
         """
         return self._iterate(
-            self.sync.container_list_all,
-            account,
-            limit=limit,
-            marker=marker,
-            end_marker=end_marker,
-            prefix=prefix,
-            delimiter=delimiter,
-            s3_buckets_only=s3_buckets_only,
-            region=region,
-            **kwargs,
+            limit,
+            lambda: self.sync.container_list_all(
+                account,
+                limit=limit,
+                marker=marker,
+                end_marker=end_marker,
+                prefix=prefix,
+                delimiter=delimiter,
+                s3_buckets_only=s3_buckets_only,
+                region=region,
+                **kwargs,
+            ),
         )

@@ -83,12 +83,14 @@ class AsyncObjectApi(FaceBase):
         :raises ContentDrained: its chunks were removed
         """
         return await self._locate(
-            self.sync.object_locate, account, container, obj, version, chunk_info, properties, **kwargs
+            lambda: self.sync.object_locate(
+                account, container, obj, version, chunk_info, properties, **kwargs
+            )
         )
 
     async def object_analyze(self, *args: Any, **kwargs: Any) -> tuple[ObjectMeta, Any]:
         """Deprecated: use :meth:`object_locate`."""
-        return await self._locate(self.sync.object_analyze, *args, **kwargs)
+        return await self._locate(lambda: self.sync.object_analyze(*args, **kwargs))
 
     async def object_head(
         self,
@@ -109,7 +111,7 @@ class AsyncObjectApi(FaceBase):
         :raises ContentDrained: its chunks were removed, and the trust level is not 0
         """
         return await self._call(
-            self.sync.object_head, account, container, obj, trust_level, version=version, **kwargs
+            lambda: self.sync.object_head(account, container, obj, trust_level, version=version, **kwargs)
         )
 
     async def object_get_properties(
@@ -137,7 +139,9 @@ class AsyncObjectApi(FaceBase):
                  'version': '1481031762951972'}
         :raises NoSuchObject: there is no such object
         """
-        return await self._call(self.sync.object_get_properties, account, container, obj, version, **kwargs)
+        return await self._call(
+            lambda: self.sync.object_get_properties(account, container, obj, version, **kwargs)
+        )
 
     async def object_show(
         self,
@@ -148,7 +152,7 @@ class AsyncObjectApi(FaceBase):
         **kwargs: Unpack[ObjectOptions],
     ) -> ObjectMeta:
         """Deprecated: use :meth:`object_get_properties`."""
-        return await self._call(self.sync.object_show, account, container, obj, version, **kwargs)
+        return await self._call(lambda: self.sync.object_show(account, container, obj, version, **kwargs))
 
     async def object_set_properties(
         self,
@@ -168,7 +172,9 @@ class AsyncObjectApi(FaceBase):
         :raises NoSuchObject: there is no such object
         """
         return await self._call(
-            self.sync.object_set_properties, account, container, obj, properties, version, clear, **kwargs
+            lambda: self.sync.object_set_properties(
+                account, container, obj, properties, version, clear, **kwargs
+            )
         )
 
     async def object_del_properties(
@@ -188,7 +194,7 @@ class AsyncObjectApi(FaceBase):
         :raises NoSuchObject: there is no such object
         """
         return await self._call(
-            self.sync.object_del_properties, account, container, obj, properties, version, **kwargs
+            lambda: self.sync.object_del_properties(account, container, obj, properties, version, **kwargs)
         )
 
     async def object_update(
@@ -203,7 +209,7 @@ class AsyncObjectApi(FaceBase):
     ) -> None:
         """Deprecated: use :meth:`object_set_properties`."""
         return await self._call(
-            self.sync.object_update, account, container, obj, metadata, version, clear, **kwargs
+            lambda: self.sync.object_update(account, container, obj, metadata, version, clear, **kwargs)
         )
 
     async def object_touch(
@@ -220,4 +226,4 @@ class AsyncObjectApi(FaceBase):
         :param version: version of the object, the latest by default
         :raises NoSuchObject: there is no such object; it is a NotFound too
         """
-        return await self._call(self.sync.object_touch, account, container, obj, version, **kwargs)
+        return await self._call(lambda: self.sync.object_touch(account, container, obj, version, **kwargs))

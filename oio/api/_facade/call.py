@@ -296,8 +296,7 @@ def as_not_found(explain: Callable[[OioException], None], err: OioException) -> 
             raise
         kind = NotFoundObject if isinstance(missing, NoSuchObject) else NotFoundContainer
         text = f"{missing.message} ({err.message})"
-        where = {"reqid": missing.reqid, "service": missing.service}
-        raise kind(err.http_status, err.status, text, **where) from err
+        raise kind(err.http_status, err.status, text, reqid=missing.reqid, service=missing.service) from err
 
 
 def warn_unknown(names: Iterable[str], known: Iterable[str]) -> None:

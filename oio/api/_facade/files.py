@@ -66,6 +66,22 @@ class FilesApi(DataApi):
         key_file: KeyFile = None,
         **kwargs: Unpack[ObjectOptions],
     ) -> ObjectWriter: ...
+    @overload
+    def object_open(
+        self,
+        account: str | None,
+        container: str | None,
+        obj: str | None,
+        mode: Literal["rb", "wb", "ab", "xb"],
+        *,
+        buffering: int = ...,
+        version: int | str | None = None,
+        policy: str | None = None,
+        properties: dict[str, str] | None = None,
+        mime_type: str | None = None,
+        key_file: KeyFile = None,
+        **kwargs: Unpack[ObjectOptions],
+    ) -> BufferedReader | ObjectWriter: ...
 
     def object_open(
         self,
