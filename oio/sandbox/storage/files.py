@@ -190,7 +190,8 @@ class FileStore:
 
     def path(self, name: str, suffix: str = "") -> Path:
         """Return where the data of a file are."""
-        return self.directory / name[: self._digits] / f"{name}{suffix}"
+        # Each request asks for several, and joining them takes twice as long.
+        return Path(f"{self.directory}/{name[: self._digits]}/{name}{suffix}")
 
     def remove_leftovers(self, known: Collection[str] | None = None) -> None:
         """Remove what a crash has left: data of unfinished files, notes on files that do not exist.
