@@ -62,8 +62,9 @@ def pytest_xdist_auto_num_workers():
 
 def pytest_collection_finish():
     green.get_hub()
+    # Nothing to collect: to look for it takes a second, in each worker.
+    gc.freeze()
     gc.enable()
-    _set_aside()
 
 
 def _set_aside() -> None:

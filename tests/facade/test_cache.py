@@ -147,7 +147,8 @@ def test_nothing_old_is_served_after_a_change(
     assert_up_to_date(cached, namespace)
 
 
-@pytest.mark.parametrize("by", ["names", "ID"])
+# The kind of cache and the name of the container do not depend on each other.
+@pytest.mark.parametrize(("cache", "by"), [(dict, "names"), (Remote, "ID")], indirect=["cache"])
 @pytest.mark.parametrize("call", CONTAINER_CALLS)
 @pytest.mark.pitfall(57, "A10", "E6")
 def test_nothing_old_is_served_after_a_call_about_a_container(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io as streams
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ class FakeResponse:
     ):
         self.status = status
         self._headers = {"Content-Length": len(body), **(headers or {})}
-        self._body = body
+        self._body = streams.BytesIO(body)
         self._cut = cut
 
     def getheader(self, name: str, default: Any = None) -> Any:
@@ -43,7 +44,7 @@ class FakeResponse:
         return list(self._headers.items())
 
     def read(self, size: int) -> bytes:
-        data, self._body = self._body[:size], self._body[size:]
+        data = self._body.read(size)
         if not data and self._cut is not None:
             raise self._cut
         return data
@@ -54,11 +55,17 @@ class FakeConnection:
 
     def __init__(self, response: Any) -> None:
         self.response = response
-        self.sent = b""
+        # Joined in place: a large body is sent in thousands of pieces.
+        self._sent = bytearray()
         self.closed = 0
 
     def send(self, data: bytes) -> None:
-        self.sent += data
+        self._sent += data
+
+    @property
+    def sent(self) -> bytes:
+        """Everything that was sent."""
+        return bytes(self._sent)
 
     def getresponse(self) -> Any:
         response = self.response(self) if callable(self.response) else self.response
@@ -81,15 +88,15 @@ class FakeConnection:
         return dict(line.split(": ") for line in lines if line)
 
     def _decoded(self) -> tuple[bytes, bytes]:
-        body, rest = b"", self.sent
-        while rest:
-            line, _, rest = rest.partition(b"\r\n")
-            size = int(line, 16)
+        sent, body, at = self.sent, bytearray(), 0
+        while at < len(sent):
+            end = sent.index(b"\r\n", at)
+            size, at = int(sent[at:end], 16), end + 2
             if not size:
                 break
-            body += rest[:size]
-            rest = rest[size + 2 :]
-        return body, rest
+            body += sent[at : at + size]
+            at += size + 2
+        return bytes(body), sent[at:]
 
 
 class Network:

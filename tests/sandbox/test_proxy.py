@@ -121,7 +121,7 @@ def made_proxy(path: Path, release: Release) -> Iterator[Proxy]:
     metadata.close()
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(
     route=st.sampled_from(sorted(ROUTES)),
     query=st.dictionaries(st.sampled_from(PARAMETERS), WORDS, max_size=8),

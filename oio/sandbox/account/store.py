@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -167,7 +167,7 @@ class AccountStore:
 
     def report(self, state: ContainerState) -> None:
         """Receive the news of a change of a container."""
-        self.inbox.receive(asdict(state))
+        self.inbox.receive(vars(state))
 
     def _apply(self, db: sqlite3.Connection, news: dict[str, Any]) -> None:
         """Apply the news of a container, unless newer ones were applied."""

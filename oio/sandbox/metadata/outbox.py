@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from oio.sandbox.metadata.container import ContainerState
@@ -56,7 +56,7 @@ class Outbox:
         with self._lock:
             removed = frozenset(self._sent)
         self._remove(db, removed)
-        text = json.dumps([base, state and asdict(state), list(chunks)])
+        text = json.dumps([base, state and vars(state), list(chunks)])
         cursor = db.execute("INSERT INTO outbox (news) VALUES (?)", (text,))
         return News(int(cursor.lastrowid or 0), state, chunks, removed)
 

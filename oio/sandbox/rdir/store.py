@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,7 +124,7 @@ class ReverseDirectory:
 
     def chunk_stored(self, volume: str, entry: ChunkEntry) -> None:
         """Receive the news of a chunk on a volume."""
-        self.inbox.receive(["chunk_stored", volume, asdict(entry)])
+        self.inbox.receive(["chunk_stored", volume, vars(entry)])
 
     def chunk_deleted(self, volume: str, chunk_id: str) -> None:
         """Receive the news that a chunk is gone."""
@@ -132,7 +132,7 @@ class ReverseDirectory:
 
     def container_there(self, volume: str, record: ContainerRecord) -> None:
         """Receive the news that a container exists, which may be known."""
-        self.inbox.receive(["container_there", volume, asdict(record)])
+        self.inbox.receive(["container_there", volume, vars(record)])
 
     def container_destroyed(self, volume: str, url: str) -> None:
         """Receive the news that a container is gone."""

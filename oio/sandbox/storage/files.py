@@ -190,7 +190,8 @@ class FileStore:
 
     def path(self, name: str, suffix: str = "") -> Path:
         """Return where the data of a file are."""
-        return self.directory / name[: self._digits] / f"{name}{suffix}"
+        # Each request asks for several, and joining them takes twice as long.
+        return Path(f"{self.directory}/{name[: self._digits]}/{name}{suffix}")
 
     def remove_leftovers(self, known: Collection[str] | None = None) -> None:
         """Remove what a crash has left: data of unfinished files, notes on files that do not exist.
@@ -262,13 +263,13 @@ class FileStore:
         return [name for subdirectory in found for name in os.listdir(subdirectory)]
 
 
-def replace_file(path: Path, text: str, *, mode: int = 0o666) -> None:
+def replace_file(path: Path, data: str | bytes, *, mode: int = 0o666) -> None:
     """Write a small file durably: until it is complete, the former one stays."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(descriptor, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)

@@ -36,15 +36,16 @@ def pipe_blocks(descriptor):
 def main(made=None):
     with made or make_api() as api:
         round_trip(api, "outside")
-        names = [f"greenlet-{number}" for number in range(8)]
+        names = [f"greenlet-{number}" for number in range(4)]
         jobs = [gevent.spawn(store, api, name) for name in names]
         gevent.joinall(jobs, raise_error=True)
         check([job.value for job in jobs] == names)
 
         # A call in a thread of the pool leaves gevent's loop alone: it is a greenlet that gives the data.
         pool = gevent.get_hub().threadpool
-        names = [f"pool-{number}" for number in range(16)]
-        check(list(pool.map(lambda name: round_trip(api, name), names)) == [None] * 16)
+        # More calls than it has threads.
+        names = [f"pool-{number}" for number in range(12)]
+        check(list(pool.map(lambda name: round_trip(api, name), names)) == [None] * 12)
         reader, writer = os.pipe()
         call = pool.spawn(
             api.object_create, "acct", "gevent", obj_name="o", data=pipe_blocks(reader), policy=policy()

@@ -18,10 +18,10 @@ def main(made=None):
 
     ticker = eventlet.spawn(tick)
     with made or make_api() as api:
-        pool = eventlet.GreenPool(16)
-        for _ in pool.imap(lambda number: round_trip(api, f"green-{number}"), range(24)):
+        pool = eventlet.GreenPool(8)
+        for _ in pool.imap(lambda number: round_trip(api, f"green-{number}"), range(12)):
             pass
-        check(ticks > 24, ticks)
+        check(ticks > 12, ticks)
 
         # A timeout of the host around a call is the host's to catch, and its alone.
         def slow():

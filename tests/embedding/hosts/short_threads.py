@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""100 OS threads that live as long as one call, ten at a time: the hub of each goes with it."""
+"""30 OS threads that live as long as one call, ten at a time: the hub of each goes with it."""
 
 import gc
 import threading
@@ -17,7 +17,7 @@ def work(api, number):
 
 
 with make_api() as api:
-    for wave in range(10):
+    for wave in range(3):
         threads = [threading.Thread(target=work, args=(api, f"{wave}-{number}")) for number in range(10)]
         for thread in threads:
             thread.start()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""32 OS threads that share one client."""
+"""16 OS threads that share one client."""
 
 import gc
 import threading
@@ -17,7 +17,7 @@ def work(api, number):
 
 
 with make_api() as api:
-    threads = [threading.Thread(target=work, args=(api, number)) for number in range(32)]
+    threads = [threading.Thread(target=work, args=(api, number)) for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:

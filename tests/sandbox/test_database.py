@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of databases: the second one of a schema is a copy of the first as it was when it was new."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from oio.sandbox.storage.database import Database
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS words (word TEXT NOT NULL);"
+
+
+def words(database: Database) -> list[str]:
+    with database.reading() as db:
+        return [row["word"] for row in db.execute("SELECT word FROM words")]
+
+
+def add(database: Database, word: str) -> None:
+    with database.transaction() as db:
+        db.execute("INSERT INTO words VALUES (?)", (word,))
+
+
+def opened(path: Path) -> contextlib.closing[Database]:
+    return contextlib.closing(Database(path, SCHEMA))
+
+
+def test_each_new_database_is_empty_and_has_a_journal_of_its_own(tmp_path: Path) -> None:
+    for number in range(3):
+        with opened(tmp_path / f"{number}.sqlite") as database:
+            assert words(database) == []
+            add(database, "word")
+            assert (tmp_path / f"{number}.sqlite-wal").stat().st_size > 0
+
+
+def test_database_that_is_there_is_kept(tmp_path: Path) -> None:
+    with opened(tmp_path / "first.sqlite"), opened(tmp_path / "second.sqlite") as database:
+        add(database, "word")
+    with opened(tmp_path / "second.sqlite") as database:
+        assert words(database) == ["word"]
+
+
+def test_journal_of_a_lost_database_is_not_that_of_a_new_one(tmp_path: Path) -> None:
+    path, journal = tmp_path / "second.sqlite", tmp_path / "second.sqlite-wal"
+    with opened(tmp_path / "first.sqlite"), opened(path) as database:
+        add(database, "word")
+        left = journal.read_bytes()
+    path.unlink()
+    journal.write_bytes(left)
+    with opened(path) as database:
+        assert words(database) == []
+
+
+def test_directory_that_is_missing_is_told_each_time(tmp_path: Path) -> None:
+    with opened(tmp_path / "first.sqlite"):
+        pass
+    with pytest.raises(OSError, match=r"nowhere/second\.sqlite cannot be opened"):
+        Database(tmp_path / "nowhere" / "second.sqlite", SCHEMA)
