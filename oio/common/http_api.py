@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from oio.common import exceptions as exc
 from oio.common import green, http_stack
@@ -33,7 +31,7 @@ from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_request
 from oio.common.retry import ONCE, Attempts, Retry, check_retry
 from oio.common.shared_pool import LocklessProperty, SharedPool
-from oio.common.utils import PLAIN
+from oio.common.utils import encode_query
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -69,8 +67,6 @@ _READING = frozenset({"GET", "HEAD"})
 _TIMES = frozenset({"limits", "timeout", "connection_timeout", "read_timeout", "deadline"})
 #: Options that win over a header of the caller.
 _ASSIGNED = frozenset({"admin_mode", "force_master"})
-_LONGEST_KEPT = 128
-"""Characters of the longest parameter that is remembered as it is written in a query."""
 _LOOKED_AT = FRAMING_HEADERS | {"connection", "content-type"}
 """Lower-case names that are sent in another spelling here, or that may contradict the body."""
 #: The server's share of the time that we wait: it must give up first, to tell us why (pitfall 73).
@@ -466,26 +462,6 @@ class HttpApi:
 
 def _reqid_of(given: RequestParts) -> str:
     return text_value(given.get("reqid") or "")
-
-
-@functools.lru_cache(2048)
-def _quoted(text: str) -> str:
-    return text if type(text) is str and PLAIN.fullmatch(text) else quote_plus(text)
-
-
-def encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
-    """Encode parameters as `urlencode` does, which does not remember those that were encoded before."""
-    pairs = []
-    for key, value in params.items() if type(params) is dict or isinstance(params, Mapping) else params:
-        if value is None:
-            continue
-        if isinstance(value, bytes):
-            text = quote_plus(value)
-        else:
-            written = str(int(value) if isinstance(value, bool) else value)
-            text = _quoted(written) if len(written) <= _LONGEST_KEPT else quote_plus(written)
-        pairs.append(f"{_quoted(key)}={text}")
-    return "&".join(pairs)
 
 
 def encode_body(data: object, json: object) -> bytes | None:

@@ -63,6 +63,8 @@ CPU_COUNT = os.cpu_count() or 1
 
 PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 """Text that is the same when it is percent-encoded."""
+_LONGEST_KEPT = 128
+"""Characters of the longest parameter that is remembered as it is written in a query."""
 
 # Not the shared generator: a program that seeds that one must not get the same IDs twice.
 _CHANCE = random.Random()
@@ -96,6 +98,26 @@ def quote(value: str | bytes, safe: str = "/") -> str:
     if type(value) is str and PLAIN.fullmatch(value):
         return value
     return urllib.parse.quote(encode(value), safe)
+
+
+@functools.lru_cache(2048)
+def _quoted(text: str) -> str:
+    return text if type(text) is str and PLAIN.fullmatch(text) else urllib.parse.quote_plus(text)
+
+
+def encode_query(params: Mapping[str, object] | Iterable[tuple[str, object]]) -> str:
+    """Encode parameters as `urlencode` does, which does not remember those that were encoded before."""
+    pairs = []
+    for key, value in params.items() if type(params) is dict or isinstance(params, Mapping) else params:
+        if value is None:
+            continue
+        if isinstance(value, bytes):
+            text = urllib.parse.quote_plus(value)
+        else:
+            written = str(int(value) if isinstance(value, bool) else value)
+            text = _quoted(written) if len(written) <= _LONGEST_KEPT else urllib.parse.quote_plus(written)
+        pairs.append(f"{_quoted(key)}={text}")
+    return "&".join(pairs)
 
 
 def request_id(prefix: str = "") -> str:
