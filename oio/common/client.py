@@ -13,6 +13,7 @@ from oio.common import http_stack
 from oio.common.answers import JsonObject, Response
 from oio.common.arguments import shorten
 from oio.common.configuration import load_namespace_conf
+from oio.common.events import FAILED_OVER, Event, outcome_of
 from oio.common.http_api import HttpApi
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ class ProxyClient(HttpApi):
         place = self._proxies.index(asked)
         for other in (*self._proxies[place + 1 :], *self._proxies[:place]):
             if other not in tried:
-                from oio.common.events import FAILED_OVER, Event, outcome_of
-
                 event = Event(
                     kind=FAILED_OVER,
                     reqid=failure.reqid or "",

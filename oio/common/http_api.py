@@ -25,6 +25,7 @@ from oio.common.constants import (
     URLLIB3_POOLMANAGER_KWARGS,
 )
 from oio.common.easy_value import int_value, text_value
+from oio.common.events import FAILED_OVER, RETRIED, Event, Watcher, outcome_of, tell
 from oio.common.interruptions import reraise_interruption
 from oio.common.json import json as jsonlib
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import urllib3
     from typing_extensions import Self, Unpack
 
-    from oio.common.events import Event, Listener, Watch
+    from oio.common.events import Listener, Watch
     from oio.common.keywords import HttpOptions, Params, RequestExtras, RequestParts, SendOptions
 
     Answer: TypeAlias = tuple[Any, Any]
@@ -219,8 +220,6 @@ class HttpApi:
                 if not answered and (other := self._elsewhere(url, err, tried)) is not None:
                     url = other
                     if listener is not None:
-                        from oio.common.events import FAILED_OVER, tell
-
                         tell(listener, self._event(FAILED_OVER, method, url, kwargs, err, attempt))
                     continue
                 if attempts is None:
@@ -241,8 +240,6 @@ class HttpApi:
         self, method: str, url: str, given: RequestParts, listener: Listener, attempt: int
     ) -> Answer:
         """Send a request once, as :meth:`_exchange` does, and tell of its beginning and of its end."""
-        from oio.common.events import Watcher
-
         watch = Watcher(listener, _reqid_of(given)).watch(
             self.service_type,
             urlsplit(url).netloc,
@@ -271,8 +268,6 @@ class HttpApi:
 
         :param failed: number of attempts that have failed
         """
-        from oio.common.events import RETRIED, tell
-
         if listener is not None:
             tell(listener, self._event(RETRIED, method, url, given, failure, failed + 1))
         if self.logger.isEnabledFor(logging.DEBUG):
@@ -298,8 +293,6 @@ class HttpApi:
         attempt: int,
     ) -> Event:
         """Make an event of a failure."""
-        from oio.common.events import Event, outcome_of
-
         return Event(
             kind=kind,
             reqid=_reqid_of(given),

@@ -13,6 +13,7 @@ from oio.common.arguments import check_framing, without_empty_length
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
+from oio.common.events import Watcher, for_call, headers_for_call
 from oio.common.limits import NO_LIMITS, Limits, check_seconds
 from oio.common.perfdata import add_duration
 from oio.common.retry import Retry
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from oio.common.cache import Cache
     from oio.common.chunks import Chunk
-    from oio.common.events import Listener, Watcher
+    from oio.common.events import Listener
     from oio.common.hedging import Hedging
     from oio.common.keywords import ChunkOptions
     from oio.common.perfdata import Perfdata
@@ -245,8 +246,6 @@ class Options:
         """The listener of the call, and its ID; None without one."""
         if self.on_event is None:
             return None
-        from oio.common.events import Watcher
-
         return Watcher(self.on_event, self.reqid)
 
     @property
@@ -258,8 +257,6 @@ class Options:
 
     def watched(self) -> Options:
         """For a call that has a listener: with the listener and the headers that this makes for the call."""
-        from oio.common.events import for_call, headers_for_call
-
         assert self.on_event is not None
         headers = self.headers
         if more := headers_for_call(self.on_event):
