@@ -8,14 +8,16 @@ import hashlib
 import io
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
+from oio.api._data import parallel
 from oio.api._data.copies import CopiesWriter
 from oio.api._data.metachunks import UploadRequest
-from oio.api._data.parallel import GRACE_FACTOR, QuorumTimer
+from oio.api._data.parallel import CONNECTING_GRACE, GRACE_FACTOR, QuorumTimer
 from oio.api._data.source import Source
 from oio.api.ec import EcMetachunkWriter
 from oio.blob import sender as sending
@@ -441,3 +443,95 @@ def test_chunk_that_was_sent_twice_in_vain_may_be_stored(moment, again, end):
 def test_servers_that_are_late_get_half_of_what_is_left_at_most(deadline, grace, expected):
     limits = Limits(deadline=deadline, clock=lambda: 0.0)
     assert limits.share(grace) == expected
+
+
+@pytest.mark.parametrize(
+    ("spent", "deadline", "grace"),
+    [
+        (0.0, None, CONNECTING_GRACE),
+        (2.0, None, 2.0 * GRACE_FACTOR),
+        (2.0, 60.0, 2.0 * GRACE_FACTOR),
+        (0.0, CONNECTING_GRACE, CONNECTING_GRACE / 2),
+        (2.0, 6.0, 2.0),
+    ],
+)
+def test_servers_that_are_not_connected_to_get_the_grace_of_connections(spent, deadline, grace, monkeypatch):
+    """From the moment on when a quorum is connected to, however slow or quick that was."""
+    now, waits = [0.0], []
+
+    class Limit(green.ConnectionTimeout):
+        def __init__(self, seconds: float | None) -> None:
+            waits.append(seconds)
+            super().__init__(None)
+
+    monkeypatch.setattr(green, "ConnectionTimeout", Limit)
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    senders = [SimpleNamespace(error=None, is_connected=False, is_expendable=bool) for _ in range(3)]
+
+    def get() -> None:
+        if waits[-1] is not None:
+            raise Limit(None)
+        next(sender for sender in senders if not sender.is_connected).is_connected = True
+        now[0] += spent / 2
+
+    options = Options(limits=Limits(deadline=deadline, clock=lambda: now[0]))
+    writer = CopiesWriter(UploadRequest({}, [1, 2, 3], hashlib.md5(), True, 2, options))
+    writer._wait_for_connections(senders, SimpleNamespace(get=get))
+    assert waits[:3] == [None, None, pytest.approx(grace)]
+
+
+def later(seconds: float):
+    """Stores what it was sent, and says so some seconds later."""
+
+    def play(peer: Peer) -> None:
+        peer.read_head()
+        data = peer.read_chunked()
+        time.sleep(seconds)
+        peer.answer(201, **{HASH: hashlib.md5(data).hexdigest()})
+
+    return play
+
+
+def test_write_limit_begins_anew_with_a_quorum_that_had_limits_of_its_own():
+    """The quorum comes with a request that was sent again: the others get the write limit from then on."""
+    with kept_connections(leave, store, later(2.2), again=later(1.2)) as servers:
+        # Its connection is no longer kept: it has limits of its own.
+        ((connection, _),) = POOL._idle.pop(("http", servers[0].address, None))
+        connection.close()
+        chunks = write(servers, b"small", write_grace=None, write_timeout=1.7)[2]
+    assert names(servers, chunks) == [0, 1, 2]
+
+
+def test_server_that_hangs_is_left_at_the_end_of_the_grace_in_which_another_answers():
+    done = green.LightQueue()
+    begin, left = time.monotonic(), []
+
+    class Fake:
+        thread = SimpleNamespace(dead=False)
+        progress = 0
+        error, is_connected, is_unreached = None, True, False
+
+        def has_stored(self) -> bool:
+            return self not in left
+
+        def leave(self, *given: object) -> None:
+            left.append(self)
+            self.after = time.monotonic() - begin
+            done.put_nowait(self)
+
+    quick, third, hanging = [Fake(), Fake()], Fake(), Fake()
+    for sender in quick:
+        done.put_nowait(sender)
+    request = UploadRequest({}, [1, 2, 3, 4], hashlib.md5(), True, 2, Options.of({"write_grace": 1.0}))
+
+    def third_answers() -> None:
+        green.sleep(0.2)
+        hanging.progress = 1
+        green.sleep(0.3)
+        done.put_nowait(third)
+
+    with green.ContextPool(1) as pool:
+        pool.spawn(third_answers)
+        CopiesWriter(request)._wait_for([*quick, third, hanging], done)
+    assert left == [hanging]
+    assert hanging.after < 1.5

@@ -64,7 +64,8 @@ class QuorumTimer:
         self._write_grace = options.write_grace
         self._missing = quorum
         self._begin = limits.clock()
-        self._end = limits.due(limits.write)
+        #: Time of the clock at which it ends.
+        self.end = limits.due(limits.write)
         #: Event that the grace begins with.
         self._decided_by = "the quorum"
         #: Seconds of the grace, once it counts.
@@ -90,24 +91,24 @@ class QuorumTimer:
 
     def renew(self) -> None:
         """Begin the grace anew, for servers that took data meanwhile: they are slow, but do not hang."""
-        self._end = self._limits.due(self._limits.write)
+        self.end = self._limits.due(self._limits.write)
         self._allow_grace()
 
     def _allow_grace(self) -> None:
         if self._missing <= 0 and self._write_grace is not None:
             now = self._limits.clock()
             self.grace = self._limits.share(max(self._write_grace, GRACE_FACTOR * (now - self._begin)))
-            self._end = min(self._end, now + self.grace)
+            self.end = min(self.end, now + self.grace)
 
     def timeout_reason(self) -> str:
         """Reason for the failure of a server that is late."""
         if self.grace is None:
-            return f"Chunk write timeout {self._end - self._begin:.3g} seconds"
+            return f"Chunk write timeout {self.end - self._begin:.3g} seconds"
         return f"Chunk write timeout {self.grace:.3g} seconds after {self._decided_by}"
 
     def left(self) -> float:
         """Seconds from now; at their end, answers that have arrived still count."""
-        return max(0.0, self._end - self._limits.clock())
+        return max(0.0, self.end - self._limits.clock())
 
 
 class ParallelWriter(abc.ABC):
@@ -266,20 +267,22 @@ class ParallelWriter(abc.ABC):
         has_own_limits = len(sent) < len(senders)
         running = dict.fromkeys(senders)
         while running:
-            grace = timer.grace
-            counts = {s: s.progress for s in running if grace is not None or s in sent}
+            limit = timer.end, timer.grace
+            counts = {s: s.progress for s in running if timer.grace is not None or s in sent}
             try:
                 with green.ChunkWriteTimeout(timer.left() if counts else None):
-                    while running and timer.grace == grace:
+                    while running and (timer.end, timer.grace) == limit:
                         sender = done.get()
                         del running[sender]
+                        # Who takes nothing from here on hangs.
+                        counts = {s: s.progress for s in counts if s in running}
                         is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
                         if not is_stored and (sender.is_unreached or _have_nothing(running)):
                             # The others cannot tell more of the reason.
                             self._check()
             except green.ChunkWriteTimeout:
                 for sender, before in counts.items():
-                    if sender in running and sender.progress == before and not sender.thread.dead:
+                    if sender.progress == before and not sender.thread.dead:
                         sender.leave("resp", timer.timeout_reason())
                 timer.renew()
 
@@ -313,10 +316,10 @@ class ParallelWriter(abc.ABC):
         # Senders without an answer, once one of them has to make a connection.
         left = [sender for sender in senders if sender.error is None] if None in by_socket else []
         while by_socket and not left:
-            grace = timer.grace
+            limit = timer.end, timer.grace
             try:
                 with green.ChunkWriteTimeout(timer.left()):
-                    while by_socket and timer.grace == grace:
+                    while by_socket and (timer.end, timer.grace) == limit:
                         for sock in green.wait_any(by_socket):
                             taking = by_socket.pop(sock)
                             taking.take_answer()
