@@ -299,11 +299,14 @@ class Candidates(Rivals):
         error.reqid = self.reqid
         return error
 
-    def _find_source(self) -> tuple[ChunkAnswer, Chunk]:
-        """Get the response of the next candidate that can serve, and that candidate."""
+    def _find_source(self, after: BaseException | None = None) -> tuple[ChunkAnswer, Chunk]:
+        """Get the response of the next candidate that can serve, and that candidate.
+
+        :param after: failure of the one before
+        """
         source, chunk = self._get_source()
         if source is None:
-            raise self._no_source_left()
+            raise self._no_source_left() from after
         if self._response is None:
             # A test of an application has replaced the search.
             self._response = source
@@ -404,10 +407,7 @@ class Candidates(Rivals):
             self.recover(given)
         except exc.EmptyByteRange:
             return None
-        try:
-            return self._find_source()
-        except exc.OioException as err:
-            raise err from error
+        return self._find_source(error)
 
     def recover(self, nb_bytes: int) -> None:
         """Change the range of the request, to go on from another source.
