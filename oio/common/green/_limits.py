@@ -27,12 +27,11 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         self.timer = None
         # The block may wait without a limit, too.
         hub: Any = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
-        self.hub = hub
         if seconds is None:
             return
         meant, target = weakref.ref(self), getcurrent()
         if isinstance(hub, GuestHub) and hub.keeps_time:
-            timer: Any = (hub.clock() + seconds, meant, target)
+            timer: Any = (hub.clock() + seconds, meant, target, hub)
             hub.deferred.append(timer)
         else:
             timer = hub.schedule_call_global(seconds, strike_if_meant, meant, target)
@@ -42,7 +41,7 @@ class OioTimeout(Timeout):  # type: ignore[misc]
     def __exit__(self, _kind: object, value: BaseException | None, _trace: object) -> Any:
         timer, self.timer = self.timer, None
         if type(timer) is tuple:
-            deferred = self.hub.deferred
+            deferred = timer[3].deferred
             if deferred and deferred[-1] is timer:
                 deferred.pop()
             elif timer in deferred:

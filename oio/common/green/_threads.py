@@ -75,9 +75,9 @@ class GuestHub:
     """Greenlets of the host that wait here. Where others wait is the host's business."""
     late: list[tuple[Any, Any]]
     """Time limits that could not strike: their greenlets wait elsewhere, in a source of the host's."""
-    deferred: list[tuple[float, weakref.ref[OioTimeout], Any]]
+    deferred: list[tuple[float, weakref.ref[OioTimeout], Any, GuestHub]]
     """Time limits that become timers of the hub only when somebody waits here: when they are due (seconds of
-    the clock), and the greenlets that they are meant for."""
+    the clock), the greenlets that they are meant for, and this hub."""
     keeps_time = False
     """Eventlet's own loop runs here, with timers that can be looked at."""
     listeners: dict[str, dict[int, Any]]
@@ -140,7 +140,7 @@ class GuestHub:
         now = self.clock()
         deferred, self.deferred = self.deferred, []
         for timer in deferred:
-            due, meant, target = timer
+            due, meant, target, _ = timer
             # A limit without a timer was interrupted, see `strike_if_meant`.
             if (limit := meant()) is not None and limit.timer is timer:
                 # Those that are late, too, keep the order in which they are due.
