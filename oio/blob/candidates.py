@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oio.blob.connect import (
     CANDIDATES,
@@ -32,9 +32,6 @@ from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.http_eventlet import POOL, DeadConnection
 from oio.common.options import Options, identify
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 _LOGGER = logging.getLogger(__name__)
 
 _SERVED = (200, 206)
@@ -46,18 +43,26 @@ _QUICK = 0.01
 
 
 class Candidates(Rivals):
-    """Candidates to read a chunk from, and record of the failures of those that cannot serve."""
+    """Candidates to read a chunk from, and record of the failures of those that cannot serve.
 
+    It gives blocks as they come, within the limits of a call.
+
+    :param chunks: the candidates
+    :param headers: of the requests; the dict is changed, since their range follows the reading
+    :param check_head: given a response and its chunk, returns the reason to refuse them, or None
+    :param check_file: raises when a candidate must not be used
+    :param suspects: gets the addresses of servers that fail
+    :param exact: refuse a range that ends elsewhere than asked
+    :param read_size: bytes to read at once; by default more and more while they come quickly
+    """
+
+    logger = _LOGGER
     #: Bytes of the records that must be given whole; None when the data are no records.
     buf_size: int | None = None
-    _exact: bool
-    _read_size: int | None
-    _check_head: Callable[[ChunkAnswer, Chunk], str | None] | None
 
-    @classmethod
-    def with_options(
-        cls,
-        chunks: Iterable[Chunk],
+    def __init__(
+        self,
+        chunks: Iterable[Chunk | ChunkDict] | None,
         headers: dict[str, Any],
         options: Options,
         *,
@@ -66,30 +71,7 @@ class Candidates(Rivals):
         suspects: set[str] | None = None,
         exact: bool = True,
         read_size: int | None = None,
-    ) -> Self:
-        """Make a reader that gives blocks as they come, within the limits of a call.
-
-        :param headers: of the requests; the dict is changed
-        :param check_file: raises when a candidate must not be used
-        :param suspects: gets the addresses of servers that fail
-        """
-        reader = cls.__new__(cls)
-        reader._seek(chunks, headers, options)
-        reader.logger = _LOGGER
-        reader._check_file = check_file
-        if suspects is not None:
-            reader._suspects = suspects
-        reader._exact, reader._read_size, reader._check_head = exact, read_size, check_head
-        return reader
-
-    def _seek(
-        self, chunks: Iterable[Chunk | ChunkDict] | None, headers: dict[str, Any], options: Options
     ) -> None:
-        """Begin the search.
-
-        :param chunks: the candidates
-        :param headers: of the requests; their range follows the reading
-        """
         self.chunk_iter = iter(() if chunks is None else chunks)
         self.request_headers = headers
         self._options = options
@@ -98,9 +80,9 @@ class Candidates(Rivals):
         self._begun = 0.0
         self._response: ChunkAnswer | None = None
         self._served: tuple[int, int | None, int | None] | None = None
-        self._check_file: Callable[[Chunk], object] | None = None
-        #: Gets the addresses of servers that fail.
-        self._suspects: set[str] = set()
+        self._exact, self._read_size, self._check_head = exact, read_size, check_head
+        self._check_file = check_file
+        self._suspects = set() if suspects is None else suspects
         #: Candidates that were cut off by the network, and may be tried once more after the others.
         self._second_tries: list[Chunk] = []
         #: Status of the last answer that could be used.

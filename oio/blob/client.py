@@ -244,7 +244,7 @@ class BlobClient(HttpApi):
         chunk = Chunk(url, self._address(url, options))
         # A range that ends after the last byte of the chunk is served as far as it goes.
         reader = ChunkReader.with_options(
-            [chunk], headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
+            chunk, headers, options, exact="Range" not in headers, read_size=READ_BUFFER_SIZE
         )
         return reader, reader.stream()
 

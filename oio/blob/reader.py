@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published reader of one chunk: blocks of any size, parts of answers, and recovery."""
+"""Published reader of one chunk: blocks of any size, and parts of answers."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from oio.blob.candidates import Candidates
 from oio.blob.connect import ChunkAnswer, close_source, served_range
@@ -15,6 +15,9 @@ from oio.common.arguments import check_framing
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,12 +58,31 @@ class ChunkReader(Candidates):
     ) -> None:
         options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
         check_framing(headers)
-        self._seek(chunk_iter, dict(headers), options)
+        super().__init__(
+            chunk_iter,
+            dict(headers),
+            options,
+            check_head=_kwargs.get("check_head"),
+            exact=_kwargs.get("exact", True),
+            read_size=_kwargs.get("read_size"),
+        )
         self.buf_size, self.align = buf_size, align
-        self._exact = _kwargs.get("exact", True)
-        self._read_size = _kwargs.get("read_size")
-        self._check_head = _kwargs.get("check_head")
         self.logger = _kwargs.get("logger") or _LOGGER
+
+    @classmethod
+    def with_options(
+        cls,
+        chunk: Chunk,
+        headers: dict[str, Any],
+        options: Options,
+        *,
+        exact: bool = True,
+        read_size: int | None = None,
+    ) -> Self:
+        """Make a reader of one chunk within the limits of a call; see `Candidates`."""
+        reader = cls.__new__(cls)
+        Candidates.__init__(reader, [chunk], headers, options, exact=exact, read_size=read_size)
+        return reader
 
     @property
     def headers(self) -> dict[str, str]:

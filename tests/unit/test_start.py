@@ -44,7 +44,7 @@ def in_a_child():
 _HEAVY = {"asyncio", "email", "eventlet", "greenlet", "http.client", "importlib.metadata", "socket", "ssl"}
 _HEAVY |= {"oio.blob.client", "oio.blob.connect", "oio.common.http_urllib3", "tempfile", "urllib3"}
 _HEAVY |= {f"oio.api._operations.{name}" for name in ("commit", "download", "emptying", "paging", "upload")}
-_HEAVY |= {"oio.api._data.layout", "oio.api._data.strategies", "oio.common.chunks", "oio.common.events"}
+_HEAVY |= {"oio.api._data.layout", "oio.api._data.strategies", "oio.common.chunks"}
 
 
 def run(*parts):

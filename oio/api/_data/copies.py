@@ -84,7 +84,7 @@ class CopiesSource:
         options = self._options
         # A metachunk that is read whole is compared with its checksum.
         asks = options.verify_checksum == "server" and self._metachunk.needs_server(start, end)
-        reader = Candidates.with_options(
+        reader = Candidates(
             self._copies,
             {**options.headers, "Range": f"bytes={start}-{end}"},
             options,

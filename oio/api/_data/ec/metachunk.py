@@ -173,7 +173,7 @@ class FragmentsSource:
 
         :raises ChecksumUnavailable: the checksum cannot be computed
         """
-        reader = ChunkReader.with_options([chunk], dict(self._options.headers), self._options)
+        reader = ChunkReader.with_options(chunk, dict(self._options.headers), self._options)
         try:
             with contextlib.closing(reader.stream()) as blocks:
                 stored = reader.headers.get(CHUNK_HEADERS["chunk_hash"])
