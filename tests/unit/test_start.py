@@ -77,13 +77,12 @@ def test_a_client_is_made_without_what_only_requests_need(then):
     assert {*loaded} & _HEAVY == set()
 
 
-def test_importing_the_client_of_chunks_imports_what_requests_need():
-    # The documentation recommends it to servers that fork.
-    imported = run(_CLIENT, "import oio.blob.client; before = {*sys.modules}", _CALL, "call()", _NEW)
+def test_a_call_after_preload_imports_nothing_of_a_client():
+    imported = run(_CLIENT, "import oio.preload; before = {*sys.modules}", _CALL, "call()", _NEW)
     assert imported[0] == "asked"
-    assert [name for name in imported if name.partition(".")[0] in {"asyncio", "eventlet", "urllib3"}] == []
-    # Except the steps of the call itself.
-    assert [name for name in imported if name.startswith("oio.")] == ["oio.api._operations.paging"]
+    assert [
+        name for name in imported if name.partition(".")[0] in {"asyncio", "eventlet", "oio", "urllib3"}
+    ] == []
 
 
 def test_the_clients_of_a_client_share_a_pool_that_is_made_when_it_is_looked_at():
@@ -162,6 +161,27 @@ thread.join()
 call()
 """
     assert run(first, _CLIENT, _CALL, _IN_A_CHILD, program) == ["asked", "asked"]
+
+
+@pytest.mark.parametrize("act", ["call", "in_a_child"])
+def test_signal_handler_may_call_or_fork_while_the_first_call_imports(act):
+    program = f"""
+import signal
+from oio.common import green
+green.sleep
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "oio.api._operations.upload":
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGUSR1)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGUSR1, lambda *_: {act}())
+try:
+    api.object_create("account", "container", obj_name="name", data=b"")
+except oio.common.exceptions.OioNetworkException:
+    sys.stdout.write("asked\\n")
+"""
+    assert run(_CLIENT, _CALL, _IN_A_CHILD, program) == ["asked", "asked"]
 
 
 @pytest.mark.parametrize("module", ["eventlet.greenio", "eventlet.hubs", "urllib3.connection"])

@@ -20,6 +20,7 @@ import logging as _logging  # noqa: F401 - before the hooks of this module, see 
 import os
 import sys
 import time
+from _thread import get_ident as _get_ident
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -162,11 +163,42 @@ if "eventlet" in sys.modules or "gevent" in sys.modules:
 else:
     from threading import Lock, RLock
 
-LOADING = Lock()
+
+class _Loading:
+    """A lock that one thread may take again: a signal handler may call or fork while its thread imports.
+
+    Eventlet makes the RLocks of a program green that patches it later, but not its Locks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._owner: int | None = None
+        self._depth = 0
+
+    def acquire(self) -> None:
+        me = _get_ident()
+        if self._owner != me:
+            self._lock.acquire()
+            self._owner = me
+        self._depth += 1
+
+    def release(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
+            self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_exc: object) -> None:
+        self.release()
+
+
+LOADING = _Loading()
 """Held during imports that any call may be the first to need, in any thread.
 
-What is imported then must not use names of this package at its top level: it would wait for itself. Eventlet
-makes the RLocks of a program green that patches it later, but not its Locks.
+What is imported then must not use names of this package at its top level: they are not there yet.
 """
 if hasattr(os, "register_at_fork"):
     # A child could neither end nor begin again what another thread was importing. A fork waits for that
