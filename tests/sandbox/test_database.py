@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,18 @@ def test_each_new_database_is_empty_and_has_a_journal_of_its_own(tmp_path: Path)
             assert words(database) == []
             add(database, "word")
             assert (tmp_path / f"{number}.sqlite-wal").stat().st_size > 0
+
+
+def test_another_process_that_looks_leaves_the_journal(tmp_path: Path) -> None:
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM words').fetchall()"
+    schema = f"{SCHEMA} -- of this test alone, whose first file is not a copy"
+    for name in ("first", "copy"):
+        path = tmp_path / f"{name}.sqlite"
+        with contextlib.closing(Database(path, f"{schema}\n")) as database:
+            add(database, "word")
+            subprocess.run([sys.executable, "-c", look, path], check=True)
+            assert path.with_name(f"{path.name}-wal").stat().st_size > 0
+            assert stat.S_IMODE(path.stat().st_mode) & 0o022 == 0
 
 
 def test_database_that_is_there_is_kept(tmp_path: Path) -> None:

@@ -20,6 +20,26 @@ if TYPE_CHECKING:
 _EMPTY: dict[str, bytes] = {}
 
 
+def _connected(path: Path, level: str, schema: str | None = None) -> sqlite3.Connection:
+    """Open a file in WAL mode.
+
+    :param level: of what SQLite waits for
+    :param schema: statements to run
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {level}")
+        if schema is not None:
+            # One transaction: each waits for the disk.
+            connection.executescript(f"BEGIN; {schema} COMMIT;")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class Database:
     """One SQLite file in WAL mode.
 
@@ -38,26 +58,20 @@ class Database:
         self._lock = threading.RLock()
         # SQLite would apply the journal of a lost file to a copy.
         new = not any(os.path.exists(f"{path}{suffix}") for suffix in ("", "-wal"))
-        empty = _EMPTY.get(schema) if new else None
+        level = "FULL" if survives_power_cuts else "NORMAL"
         try:
+            empty = _EMPTY.get(schema) if new else None
             if empty is not None:
-                replace_file(path, empty)
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                replace_file(path, empty, mode=0o644)
+            self._connection = _connected(path, level, None if new and empty else schema)
+            if new and empty is None:
+                # To close a file gives up all the locks of the process on it, those of SQLite too.
+                self._connection.close()
+                _EMPTY[schema] = path.read_bytes()
+                self._connection = _connected(path, level)
         except (OSError, sqlite3.OperationalError) as exc:
             raise OSError(f"{path} cannot be opened: {exc}") from exc
-        self._connection.row_factory = sqlite3.Row
-        try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            level = "FULL" if survives_power_cuts else "NORMAL"
-            self._connection.execute(f"PRAGMA synchronous = {level}")
-            if empty is None:
-                # One transaction: each waits for the disk.
-                self._connection.executescript(f"BEGIN; {schema} COMMIT;")
-            if new and empty is None:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                _EMPTY[schema] = path.read_bytes()
         except sqlite3.DatabaseError as exc:
-            self._connection.close()
             raise OSError(f"{path} cannot be used: {exc}") from exc
 
     @contextmanager
