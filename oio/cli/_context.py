@@ -102,13 +102,17 @@ class Context:
     def api(self) -> ObjectStorageApi:
         return self.client({})
 
-    def client(self, options: ClientOptions) -> ObjectStorageApi:
-        """The client with these options."""
+    def client(self, options: ClientOptions, *, for_transfer: bool = False) -> ObjectStorageApi:
+        """The client with these options.
+
+        :param for_transfer: it makes many calls
+        """
         options = {**options, "endpoint": self.proxy.value}
         if self._given.admin:
             options["admin_mode"] = True
         client = self._clients.storage(self.namespace, options)
         client.of_command = self.call
+        client.figures_by_chunk = not for_transfer
         return client
 
     @cached_property

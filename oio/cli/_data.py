@@ -66,7 +66,6 @@ class Moving(Base):
     @contextlib.contextmanager
     def transfer(
         self,
-        api: ObjectStorageApi,
         parsed_args: Arguments,
         policy: str | None = None,
         overwrite: Literal["changed", "always"] = "changed",
@@ -81,6 +80,7 @@ class Moving(Base):
             raise CommandError("--request-id is for single objects, not for directories")
         verify = getattr(parsed_args, "verify", "default") != "none"
         config = TransferConfig(overwrite=overwrite, workers=parsed_args.jobs, verify=verify, policy=policy)
+        api = self.context.client(self.client_options(parsed_args), for_transfer=True)
         with bar(self.app) as told, Transfer(api, config, on_progress=told) as transfer:
             yield transfer
 
@@ -205,7 +205,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         account, container = self.names(parsed_args, container_of(name))
         if not parsed_args.autocreate:
             self.api.container_show(account, container)
-        with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
+        with self.transfer(parsed_args, policy=parsed_args.policy) as moving:
             report = moving.upload_tree(directory, Remote(account, container, prefix), deadline=self.deadline)
         self.tell_failures(report)
         for result in report:
@@ -230,7 +230,7 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
     def take_action(self, parsed_args: Arguments) -> None:
         from oio.transfer import Remote
 
-        api, given = self.client_of(parsed_args), parsed_args
+        given = parsed_args
         is_special = given.file and (given.file == "-" or _is_special(given.file))
         if given.file and not is_special and os.path.islink(given.file):
             # A link that the user names is followed; those that names of objects lead to are not.
@@ -238,14 +238,14 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
         if is_special or given.range:
             if given.recursive:
                 raise CommandError("--recursive needs a directory, and takes no --range")
-            self._copy(api, given)
+            self._copy(self.client_of(given), given)
             return
         container = self.container_of(given)(given.obj)
         if given.recursive:
             prefix = given.obj.rstrip("/") + "/"
             source = Remote(*self.names(given, container), prefix)
             directory = given.file or _own_path(given.obj.rstrip("/"))
-            with self.transfer(api, given) as moving:
+            with self.transfer(given) as moving:
                 report = moving.download_tree(source, directory, deadline=self.deadline)
             self.tell_failures(report)
             if not (report.done or report.skipped or report.failed):
@@ -254,9 +254,9 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
         path = given.file or _own_path(given.obj)
         if self.context.call:
             # Transfers do not take all of these keywords.
-            self._copy(api, given)
+            self._copy(self.client_of(given), given)
             return
-        with self.transfer(api, given, overwrite="always") as moving:
+        with self.transfer(given, overwrite="always") as moving:
             moving.download_file(
                 Remote(*self.names(given, container)), given.obj, path, version=given.version
             )
@@ -323,7 +323,7 @@ class SaveContainer(Reading, OnContainer, Silent):
         from oio.transfer import Remote
 
         source = Remote(*self.names(parsed_args, parsed_args.container))
-        with self.transfer(self.client_of(parsed_args), parsed_args) as moving:
+        with self.transfer(parsed_args) as moving:
             self.tell_failures(moving.download_tree(source, ".", deadline=self.deadline))
 
 
@@ -347,7 +347,7 @@ class Sync(Reading, Listing):
         source, target = (self._place(text) for text in (parsed_args.source, parsed_args.target))
         if isinstance(source, str) and isinstance(target, str):
             raise CommandError(f"SOURCE or TARGET must be {_SCHEME}CONTAINER/PREFIX")
-        with self.transfer(self.client_of(parsed_args), parsed_args, policy=parsed_args.policy) as moving:
+        with self.transfer(parsed_args, policy=parsed_args.policy) as moving:
             report = moving.sync(
                 source,
                 target,

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 class CommandStorage(ObjectStorageApi):
     """A client for one command after the other: each sets the defaults of its calls."""
 
-    of_command: CallOptions
+    of_command: CallOptions = {}
+    #: The calls of a transfer share the dict of figures, which must not grow with each chunk.
+    figures_by_chunk = True
 
     @property
     def _options(self) -> Options:
-        return Options.make(self.of_command.items(), super()._options)
+        options = Options.make(self.of_command.items(), super()._options)
+        return options.changed(figures_by_chunk=self.figures_by_chunk)

@@ -176,8 +176,13 @@ def test_time_that_is_spent_is_told(shell, hello):
     (row,) = json.loads(shell("object create c nofile --perfdata-column -f json").out)
     assert row["Perfdata"] is None
     assert shell("object cat c h.txt --dump-perfdata").out == "hello\n"
+
+
+def test_time_that_a_directory_takes_is_told_for_each_server_and_not_for_each_chunk(shell, namespace, hello):
     ended = shell("object create c --dump-perfdata -f json", str(Path(hello).parent))
-    assert "rawx" in json.loads(ended.err.partition("Performance data: ")[2])
+    figures = json.loads(ended.err.partition("Performance data: ")[2])["rawx"]
+    assert [name for name in figures if "http" in name] == []
+    assert [name for name in figures if "127.0.0.1" in name] != []
 
 
 # --- errors
