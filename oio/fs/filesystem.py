@@ -41,7 +41,7 @@ class OioFileSystem(Listings):
     :param workers: requests at a time
     :param client_options: more options of :class:`~oio.ObjectStorageApi`, such as ``verify_checksum``
     :param kwargs: options of fsspec, such as ``use_listings_cache`` and ``asynchronous``
-    :raises ValueError: there is no namespace, or no account
+    :raises ValueError: there is no namespace, or no account, or the endpoint is given twice
 
     >>> import fsspec
     >>> files = fsspec.filesystem("oio", namespace="OPENIO", account="doc", endpoint="127.0.0.1:6000")

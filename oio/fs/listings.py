@@ -53,6 +53,8 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
         if not isinstance(workers, int) or workers < 1:
             raise ValueError(f"workers must be 1 or more: {workers!r}")
         self._workers = workers
+        if endpoint and client_options and "endpoint" in client_options:
+            raise ValueError(f"endpoint is given twice: {endpoint!r}, and in client_options")
         self._client_options: ClientOptions = {"endpoint": self.endpoint} if self.endpoint else {}
         self._client_options.update(client_options or {})
 

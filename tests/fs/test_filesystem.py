@@ -69,6 +69,11 @@ def test_place_without_a_name_is_refused(
         OioFileSystem(**given)
 
 
+def test_two_endpoints_are_refused() -> None:
+    with pytest.raises(ValueError, match="endpoint is given twice: 'one:1'"):
+        OioFileSystem("NS", "a", "one:1", client_options={"endpoint": "two:2"}, skip_instance_cache=True)
+
+
 def test_copy_by_pickle_reads_the_same(files: OioFileSystem) -> None:
     files.pipe("box/a", DATA)
     other = pickle.loads(pickle.dumps(files))
