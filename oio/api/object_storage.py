@@ -76,6 +76,10 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 _KNOWN = KNOWN_NAMES | {
     "endpoint",
     "max_answer_size",
