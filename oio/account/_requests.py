@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from oio.common import exceptions as exc
 from oio.common.answers import JsonObject, expect, reading_answer
 from oio.common.arguments import check_flag
+from oio.common.events import FAILED_OVER, RETRIED, tell
 from oio.common.http_api import NO_DATA, HttpApi
 from oio.common.limits import Limits
 from oio.common.retry import ONCE, Attempts, Retry
@@ -156,8 +157,6 @@ class AccountRequests(HttpApi):
                     raise
                 listener = given.get("on_event", self._on_event)
                 if listener is not None:
-                    from oio.common.events import FAILED_OVER, RETRIED, tell
-
                     kind = RETRIED if self.endpoint == asked else FAILED_OVER
                     where = f"{(self.endpoint or '').rstrip('/')}/{action}"
                     parts = cast("RequestParts", given)
