@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from oio.blob.candidates import Candidates
 from oio.blob.connect import ChunkAnswer, close_source, served_range
@@ -15,9 +15,6 @@ from oio.common.arguments import check_framing
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,7 +75,7 @@ class ChunkReader(Candidates):
         *,
         exact: bool = True,
         read_size: int | None = None,
-    ) -> Self:
+    ) -> ChunkReader:
         """Make a reader of one chunk within the limits of a call; see `Candidates`."""
         reader = cls.__new__(cls)
         Candidates.__init__(reader, [chunk], headers, options, exact=exact, read_size=read_size)

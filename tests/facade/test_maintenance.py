@@ -81,7 +81,7 @@ def test_flush_empties_a_container_whose_namespace_keeps_versions() -> None:
 @pytest.mark.pitfall(94)
 @pytest.mark.parametrize("fast", [False, True])
 def test_flush_goes_on_after_the_first_page(api: Any, fast: bool) -> None:
-    fill(api, *(alias(f"o{number:04}", number + 1) for number in range(1100)))
+    fill(api, *(alias(f"o{number:04}", number + 1) for number in range(2100)))
     api.container_flush(ACCOUNT, CONTAINER, fast=fast)
     assert left(api) == []
 
