@@ -23,6 +23,14 @@ def namespace():
         assert namespace.b2.file_names() == []
 
 
+# Greenlet imports `gc` when a thread has ended, in whatever frame the main thread is just then. That can fail in
+# the constructor of a named tuple, which has no builtins, and greenlet prints it.
+_FROM_GREENLET = """Traceback (most recent call last):
+  File "<string>", line 1, in <lambda>
+KeyError: '__import__'
+"""
+
+
 def run(host, policy, namespace, *options, **environment):
     """Run a host program; warnings are errors, and it may print nothing but that it is done."""
     # Not in the repository's folder: the installed library must do.
@@ -43,7 +51,7 @@ def run(host, policy, namespace, *options, **environment):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("OK")
-    assert result.stderr == ""
+    assert result.stderr.replace(_FROM_GREENLET, "") == ""
 
 
 @policies
