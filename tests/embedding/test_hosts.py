@@ -23,8 +23,8 @@ def namespace():
         assert namespace.b2.file_names() == []
 
 
-# Greenlet imports `gc` when a thread has ended, in whatever frame the main thread is just then. That can fail in
-# the constructor of a named tuple, which has no builtins, and greenlet prints it.
+# Greenlet imports `gc` when a thread has ended, in whatever frame the main thread is just then. That can fail
+# in the constructor of a named tuple, which has no builtins, and greenlet prints it.
 _FROM_GREENLET = """Traceback (most recent call last):
   File "<string>", line 1, in <lambda>
 KeyError: '__import__'
