@@ -43,6 +43,26 @@ def test_source_given_by_the_host(response):
     assert b"".join(reader.stream()) == b"hello"
 
 
+def test_exception_of_the_host_in_the_search_for_another_source_comes_out_as_it_is():
+    class Cut(FakeResponse):
+        def read(self, _size):
+            raise OSError("cut")
+
+    raised = exc.OioException("by a signal handler of the host")
+    sources = iter([(Cut(200, b"hello"), CHUNK)])
+
+    def search():
+        for found in sources:
+            return found
+        raise raised
+
+    reader = ChunkReader([], None, {})
+    reader._get_source = search
+    with pytest.raises(exc.OioException) as info:
+        list(reader.stream())
+    assert (info.value, info.value.__cause__) == (raised, None)
+
+
 def test_response_with_headers_in_a_dict():
     with at_the_seam(lambda *_args: FakeConnection(Meagre())):
         reader = ChunkReader([CHUNK], None, {})

@@ -77,6 +77,14 @@ def test_a_client_is_made_without_what_only_requests_need(then):
     assert {*loaded} & _HEAVY == set()
 
 
+def test_names_that_are_imported_late_are_listed_and_there():
+    program = """
+from oio.api import object_storage
+print(*({*object_storage.__all__} - {*dir(object_storage)}), object_storage.ObjectStream.__name__)
+"""
+    assert run(program) == ["ObjectStream"]
+
+
 def test_a_call_after_preload_imports_nothing_of_a_client():
     imported = run(_CLIENT, "import oio.preload; before = {*sys.modules}", _CALL, "call()", _NEW)
     assert imported[0] == "asked"
