@@ -244,9 +244,7 @@ class Options:
     @property
     def watcher(self) -> Watcher | None:
         """The listener of the call, and its ID; None without one."""
-        if self.on_event is None:
-            return None
-        return Watcher(self.on_event, self.reqid)
+        return None if self.on_event is None else Watcher(self.on_event, self.reqid)
 
     @property
     def rivals(self) -> Hedging | None:

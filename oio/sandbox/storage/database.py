@@ -34,7 +34,7 @@ def _connected(path: Path, level: str, schema: str | None = None) -> sqlite3.Con
         if schema is not None:
             # One transaction: each waits for the disk.
             connection.executescript(f"BEGIN; {schema} COMMIT;")
-    except BaseException:
+    except BaseException:  # Nobody else would close it.
         connection.close()
         raise
     return connection
