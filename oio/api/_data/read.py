@@ -300,10 +300,14 @@ class _Spool:
     """Bytes of a metachunk that are held until they are verified, on disk when they are many."""
 
     def __init__(self, size: int, in_memory: int) -> None:
-        from tempfile import SpooledTemporaryFile
-
         self._size = size
-        self._file: IO[bytes] = SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
+        self._blocks: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        if size > in_memory:
+            from tempfile import TemporaryFile
+
+            with self._using_disk():
+                self._file = TemporaryFile()  # noqa: SIM115
 
     @contextlib.contextmanager
     def _using_disk(self) -> Iterator[None]:
@@ -316,28 +320,45 @@ class _Spool:
             ) from err
 
     def write(self, block: bytes) -> None:
-        with self._using_disk():
-            self._file.write(block)
+        if self._file is None:
+            self._blocks.append(block)
+        else:
+            with self._using_disk():
+                self._file.write(block)
 
     def clear(self) -> None:
-        with self._using_disk():
-            self._file.seek(0)
-            self._file.truncate()
+        self._blocks.clear()
+        if self._file is not None:
+            with self._using_disk():
+                self._file.seek(0)
+                self._file.truncate()
 
     def cut(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes from ``start`` to ``end``, inclusive."""
+        if self._file is not None:
+            yield from self._cut_file(self._file, start, end)
+        self._blocks.reverse()
+        while self._blocks and end >= 0:
+            block = self._blocks.pop()
+            if start < len(block):
+                yield block[max(start, 0) : end + 1]
+            start -= len(block)
+            end -= len(block)
+
+    def _cut_file(self, file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
         with self._using_disk():
-            self._file.seek(start)
+            file.seek(start)
         left = end - start + 1
         while left > 0:
             with self._using_disk():
-                block = self._file.read(min(left, _BLOCK_SIZE))
+                block = file.read(min(left, _BLOCK_SIZE))
             if not block:
                 return
             left -= len(block)
             yield block
 
     def close(self) -> None:
-        # Bytes that cannot be written any more are of no use.
-        with contextlib.suppress(OSError):
-            self._file.close()
+        if self._file is not None:
+            # Bytes that cannot be written any more are of no use.
+            with contextlib.suppress(OSError):
+                self._file.close()
