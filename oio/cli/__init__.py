@@ -6,6 +6,7 @@ It needs the extra ``cli``; :doc:`/command` shows how to use it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -32,12 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if words == ["--version"]:
-        # Answered before the imports below, for scripts that look for it.
+    if words == ["--version"] and sys.stdout is not None:
+        # Answered before the imports below, for scripts that look for it. The program tells why it cannot be.
         from oio._version import __version__
 
-        sys.stdout.write(f"openio {__version__}\n")
-        return 0
+        with contextlib.suppress(OSError):
+            sys.stdout.write(f"openio {__version__}\n")
+            sys.stdout.flush()
+            return 0
     if words[:1] == ["sandbox"] and words[1:2] in (["run"], ["demo"], ["chaos"]):
         # The sandbox has options of its own, and does not need cliff.
         from oio.sandbox.__main__ import main as run_sandbox

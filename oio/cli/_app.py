@@ -43,7 +43,6 @@ class Openio(App):
         #: Whether the standard input is read for commands.
         self.in_batch = False
         self.perfdata: dict[str, object] = {}
-        print_anything(self.stdout)
 
     def build_option_parser(
         self, description: str, version: str, argparse_kwargs: object = None
@@ -79,13 +78,15 @@ class Openio(App):
             return 1
 
     def _run(self, argv: list[str]) -> int:
-        self.options, words = self.parser.parse_known_args(argv)
-        with contextlib.closing(self.clients), self._logging():
-            if self.options.deferred_help:
-                words = ["help", *words]
-            code = self._profiled(self.run_subcommand, words) if words else self._run_batch()
-        self.stdout.flush()
-        return code
+        try:
+            print_anything(self.stdout)
+            self.options, words = self.parser.parse_known_args(argv)
+            with contextlib.closing(self.clients), self._logging():
+                if self.options.deferred_help:
+                    words = ["help", *words]
+                return self._profiled(self.run_subcommand, words) if words else self._run_batch()
+        finally:
+            self.stdout.flush()
 
     def _profiled(self, call: Callable[[list[str]], int], words: list[str]) -> int:
         """Run commands, with a profile if one is wanted."""
@@ -130,7 +131,7 @@ class Openio(App):
 
     def tell(self, err: BaseException, before: str = "") -> None:
         """Report an error in one line; with --debug, with its traceback."""
-        text = printable(before + explain(err))
+        text = str(printable(before + explain(err))).replace("\n", r"\n")
         self.LOG.error("%s", text, exc_info=err if self.options.debug else None)
 
     # --- several commands

@@ -121,16 +121,15 @@ class Download:
                 self.target.look(directory)
                 file = PartialFile(self.target, directory, *identity)
             # Without a checksum of the object, only a whole read is verified, by the checksums of its chunks.
-            resumable = obj.size > config.part_size and checksum is not None and config.verify
             try:
-                if resumable and checksum is not None:
+                if obj.size > config.part_size and checksum is not None and config.verify:
                     _Parted(source, file, config.part_size, checksum, spent).run()
                 else:
                     file.restart()
                     _fetch_whole(source, file, checksum if config.verify else None)
                 file.finish(obj.mtime, sync=config.fsync)
             except BaseException as err:
-                if not resumable or isinstance(err, (DataMismatch, ObjectChanged)):
+                if not file.has_parts or isinstance(err, (DataMismatch, ObjectChanged)):
                     file.discard()
                 raise
             finally:

@@ -154,7 +154,12 @@ def walk(root: str, *, follow: bool) -> Iterator[LocalFile | Skipped]:
     :raises OSError: the directory itself cannot be read
     """
     here = os.fsencode(root)
-    levels = [_Level(here, b"", _scan(here, follow=follow))]
+    try:
+        levels = [_Level(here, b"", _scan(here, follow=follow))]
+    except OSError as err:
+        # Not as bytes.
+        err.filename = root
+        raise
     while levels:
         level = levels[-1]
         if not level.waiting:

@@ -137,6 +137,8 @@ class PartialFile:
         self._directory = directory
         self._name, self._journal_name = temporary_names(target.parts[-1], *identity)
         self._journal = -1
+        #: Whether another download may go on from parts that are there.
+        self.has_parts = True
         self.fd = self._open()
         mode = self._replaced_mode()
         if mode is not None:
@@ -179,6 +181,7 @@ class PartialFile:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._journal_name, dir_fd=self._directory)
         os.ftruncate(self.fd, 0)
+        self.has_parts = False
 
     def resume(self, header: dict[str, object], size: int) -> set[int]:
         """Go on with the parts that are there already; begin anew if they are not of the same object.
@@ -197,6 +200,7 @@ class PartialFile:
             os.write(self._journal, json.dumps(header, sort_keys=True).encode() + b"\n")
         else:
             # A line that a kill has cut short must not become one with the next.
+            self.has_parts = bool(found)
             os.write(self._journal, b"\n")
         return found or set()
 
@@ -218,6 +222,7 @@ class PartialFile:
 
     def note(self, number: int) -> None:
         """Note that a part is there."""
+        self.has_parts = True
         # A line that a kill has cut short has no dot, so it is not taken for another number.
         os.write(self._journal, b"%d.\n" % number)
 

@@ -510,11 +510,12 @@ def test_ctrl_c_while_the_command_starts_ends_it_without_a_word(module, line):
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
 
 
-def test_a_closed_pipe_is_no_error():
+@pytest.mark.parametrize("line", ["config", "--version", "--version -v", "--help"])
+def test_a_closed_pipe_is_no_error(line):
     reading, writing = os.pipe()
     os.close(reading)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    command = [sys.executable, "-m", "oio", "config"]
+    command = [sys.executable, "-m", "oio", *line.split()]
     try:
         ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, check=False)
     finally:

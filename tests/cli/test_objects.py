@@ -194,6 +194,8 @@ def test_control_characters_of_names_are_escaped_for_people_and_kept_for_program
     failed = shell("object create c", name)
     assert failed.code == 1
     assert f"Failed to upload {shown} in c: {shown}: No such file" in failed.err
+    # A message is one line, whatever the name.
+    assert shell("object create c", "two\nlines").err.startswith(r"Failed to upload two\nlines in c: ")
 
 
 def test_no_name_leads_out_of_the_directory(shell, hello, tmp_path, monkeypatch):

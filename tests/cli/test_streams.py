@@ -54,6 +54,10 @@ def run(namespace, tmp_path_factory):
         ("openio object list nosuch 2>/dev/full", 1, b""),
         ("openio object list c <&- 2>&- >/dev/null", 0, b""),
         ("openio <&-", 1, b"Bad file descriptor\n"),
+        ("openio --version > /dev/full", 1, b"No space left on device\n"),
+        ("openio --version >&-", 1, b"Bad file descriptor\n"),
+        ("openio --version -v > /dev/full", 1, b"No space left on device\n"),
+        ("openio --version -v >&-", 1, b"Bad file descriptor\n"),
     ],
 )
 def test_streams_that_do_not_take_what_is_written(run, line, code, told):

@@ -171,6 +171,8 @@ def test_part_that_never_comes_is_not_asked_for_more_often_than_said(
     ):
         moving.download_file(BOX, "o", target / "o")
     assert len(waits) == 2
+    # Nothing came that another call could go on from.
+    assert content(target) == {}
 
 
 def test_object_without_checksum_is_read_whole(api: Any, target: Path) -> None:
@@ -254,6 +256,13 @@ def test_large_download_goes_on_where_it_was(api: Any, namespace: Namespace, tar
         names = sorted(name[-8:] for name in content(target))
         assert names == [".journal", content_name(target)[-8:]]
         assert not (target / "o").exists()
+    # Another failure, which adds nothing, takes nothing away.
+    with (
+        namespace.faults(Fault("status", operation="GET")),
+        transfer(api, retries=0) as moving,
+        pytest.raises(exc.OioException),
+    ):
+        moving.download_file(BOX, "o", target / "o")
     namespace.forget_requests()
     with transfer(api) as moving:
         moving.download_file(BOX, "o", target / "o")

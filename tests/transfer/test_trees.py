@@ -25,6 +25,7 @@ from oio.transfer import (
     TransferConfig,
     TransfersFailed,
 )
+from oio.transfer._entries import walk
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, create, read, routes
 from tests.kit.transfers import BOX, PART, TREE, content, failure, fill, outcomes, stored, transfer
 
@@ -336,6 +337,11 @@ def test_a_failure_names_the_path_rather_than_bytes_or_nothing() -> None:
     for err in (PermissionError(13, "Permission denied", b"x"), OSError(28, "No space left on device")):
         result = Result("upload", "x", "files/x", "failed", error=err)
         assert str(result.error).endswith(": 'files/x'")
+
+
+def test_a_directory_that_cannot_be_read_is_named_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=re.escape(f": '{tmp_path}/gone'")):
+        next(walk(f"{tmp_path}/gone", follow=False))
 
 
 def test_names_that_clash_are_failures_of_the_longer_one(api: Any, target: Path) -> None:
