@@ -105,12 +105,14 @@ class Attempts:
 
         :param error: why the last one failed
         :param what: name of the operation, for the log
-        :param at_once: try again without a pause, unless the service asks for one
+        :param at_once: try again without a pause, unless the service asks for one: each attempt has an
+            upload URL of its own
         :raises OioException: the error itself, when no attempt or time is left
         """
         self.failures += 1
-        # Nothing listens there: a wrong address is not worth a long wait.
-        refused_by = error.service if isinstance(error, exc.OioConnectionException) else None
+        # Nothing listens there: a wrong address is not worth a long wait. That of an upload is one of many.
+        is_fixed = isinstance(error, exc.OioConnectionException) and not at_once
+        refused_by = error.service if is_fixed else None
         if refused_by is not None and refused_by == self._refused_by:
             raise error
         self._refused_by = refused_by

@@ -252,6 +252,20 @@ def test_failed_upload_is_repeated_at_once_over_another_url(service, client, fau
     assert service.count("b2_authorize_account") == 1
 
 
+def test_hosts_of_upload_urls_that_refuse_connections_are_left_for_others(service, client, monkeypatch):
+    dead = iter(["http://127.0.0.1:1/b2api/v1/b2_upload_file/x/y"] * 3)
+    give = service.b2_get_upload_url
+
+    def give_dead_ones_first(asked, base):
+        answer = give(asked, base)
+        return answer | {"uploadUrl": next(dead, answer["uploadUrl"])}
+
+    monkeypatch.setattr(service, "b2_get_upload_url", give_dead_ones_first)
+    client.put(BUCKET, "one", DATA)
+    assert service.data("one") == DATA
+    assert client.waits == [1.0, 2.0]
+
+
 @pytest.mark.pitfall(122)
 def test_each_attempt_has_its_own_body_token_and_sha1(service, client):
     # The first attempts read the body and use up the token: those that follow must not depend on them.
