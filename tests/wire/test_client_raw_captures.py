@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-import urllib3
 
 from oio.account.client import AccountClient
 from oio.common import exceptions as exc
 from oio.common.constants import OBJECT_METADATA_KEYS
 from oio.rdir.client import RdirClient
-from tests.kit.recording import Asked, RecordingPool, answer
+from tests.kit.recording import Asked
+from tests.kit.scripted import Peer, serving
 from tests.wire.recorded import NAMES, Exchange, Message, load
 from tests.wire.spoken import (
     FALSE,
@@ -33,6 +37,7 @@ from tests.wire.spoken import (
 
 CONF = {"namespace": "OPENIO"}
 PREFIX = "x-oio-content-meta-"
+_NO_CONTENT = 204
 Spoken = tuple[Exchange, Route, Arguments]
 
 
@@ -61,12 +66,69 @@ def test_nearly_all_that_was_asked_can_be_said() -> None:
 @pytest.mark.pitfall(66, 67, 92, 93, 119, 145)
 @pytest.mark.parametrize("name", SPOKEN)
 def test_client_speaks_as_the_services_do(name: str) -> None:
-    for number, (exchange, route, arguments) in enumerate(SPOKEN[name]):
-        pool = RecordingPool(Services(exchange))
-        try:
-            check(exchange, route, arguments, pool)
-        except Exception as err:
-            raise AssertionError(f"{number}: {exchange.method} {exchange.target}: {err!r}") from err
+    with listening() as wire:
+        for number, (exchange, route, arguments) in enumerate(SPOKEN[name]):
+            wire.begin(Services(exchange))
+            try:
+                check(exchange, route, arguments, wire)
+            except Exception as err:
+                raise AssertionError(f"{number}: {exchange.method} {exchange.target}: {err!r}") from err
+
+
+class Wire:
+    """The end of the services on sockets: notes requests, and sends answers byte by byte as recorded."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.asked: list[Asked] = []
+        self._services: Any = None
+
+    def begin(self, services: Any) -> None:
+        """Answer the requests of the next call.
+
+        :param services: gives the answer to a request
+        """
+        self.asked = []
+        self._services = services
+
+    def serve(self, peer: Peer) -> None:
+        """Serve one connection."""
+        while head := peer.read_head():
+            first_line, *lines = head.split("\r\n")
+            method, target, _ = first_line.split(" ")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            body = peer.read(int(headers.get("content-length", 0))) or None
+            asked = Asked(method, f"http://{self.address}{target}", headers, body, None)
+            self.asked.append(asked)
+            peer.send(_bytes_of(self._services(asked)))
+
+
+@contextmanager
+def listening() -> Iterator[Wire]:
+    """Serve clients on a port."""
+    wire = Wire()
+    with serving(wire.serve) as server:
+        wire.address = server.address
+        yield wire
+
+
+def _bytes_of(message: Message) -> bytes:
+    """Write an answer; some bodies are shorter than they were, since paths of volumes were replaced."""
+    body = message.body or b""
+    lines, told = [message.first_line], message.status == _NO_CONTENT
+    for name, value in message.headers:
+        is_length = name.lower() == "content-length"
+        told |= is_length
+        lines.append(f"{name}: {len(body) if is_length else value}")
+    if not told:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answer(status: int = 200, body: Any = None, headers: Any = ()) -> Message:
+    """An answer that was not recorded."""
+    data = b"" if body is None else json.dumps(body).encode()
+    return Message(f"HTTP/1.1 {status} Because", list(headers), data, len(data))
 
 
 class Services:
@@ -77,7 +139,7 @@ class Services:
         self._path = path_of(exchange)
         self._again = False
 
-    def __call__(self, asked: Asked) -> Any:
+    def __call__(self, asked: Asked) -> Message:
         assert self._recorded is not None
         headers = self._recorded.headers
         known = {key.removeprefix(PREFIX): value for key, value in headers}
@@ -92,29 +154,36 @@ class Services:
                 "rdir/fetch": [],
                 "rdir/status": {"chunk": {"total": 0}, "container": {}},
             }
-            return answer(body=ends[self._path], **dict(described))
-        recorded = self._recorded
-        return urllib3.HTTPResponse(
-            recorded.body, urllib3.HTTPHeaderDict(headers), recorded.status, reason=recorded.reason
-        )
+            return answer(body=ends[self._path], headers=described)
+        return replace(self._recorded, headers=headers)
 
 
-def client_of(exchange: Exchange, route: Route, pool: RecordingPool) -> Any:
-    """A client that knows where the recorded service is."""
+def client_of(exchange: Exchange, route: Route, wire: Wire) -> Any:
+    """A client that takes the sockets for the recorded service."""
+    where = f"http://{wire.address}"
     if route.client is AccountClient:
-        return AccountClient(
-            CONF, endpoint=f"http://{exchange.peer}/v1.0/account", pool_manager=pool, request_attempts=1
-        )
-    client = route.client(CONF, endpoint=f"http://{exchange.peer}", pool_manager=pool, request_attempts=1)
+        return AccountClient(CONF, endpoint=f"{where}/v1.0/account", request_attempts=1)
+    client = route.client(CONF, endpoint=where, request_attempts=1)
     if route.client is RdirClient:
         (volume,) = parse_qs(urlsplit(exchange.target).query)["vol"]
-        client._endpoints[volume] = f"http://{exchange.peer}"
+        client._endpoints[volume] = where
     return client
 
 
-def check(exchange: Exchange, route: Route, arguments: Arguments, pool: RecordingPool) -> None:
+def check(exchange: Exchange, route: Route, arguments: Arguments, wire: Wire) -> None:
     """Make a call; compare its request and its outcome with what was recorded."""
-    method = getattr(client_of(exchange, route, pool), route.method)
+    with client_of(exchange, route, wire) as client:
+        check_outcome(exchange, route, getattr(client, route.method), arguments, wire, EXPECTED)
+    check_request(exchange, route, wire.asked[0])
+
+
+def check_outcome(
+    exchange: Exchange, route: Route, method: Any, arguments: Arguments, wire: Wire, results: dict[str, Any]
+) -> None:
+    """Make a call.
+
+    :param results: what methods return, where that is not the body, by their names
+    """
     response = exchange.response
     assert response is not None
     if response.status >= 400:
@@ -123,9 +192,8 @@ def check(exchange: Exchange, route: Route, arguments: Arguments, pool: Recordin
         check_refusal(info.value, response)
     else:
         names = (f"{route.client.__name__}.{route.method}", route.method)
-        expected = next((EXPECTED[name] for name in names if name in EXPECTED), _body)
-        assert perform(method, arguments) == expected(response, pool)
-    check_request(exchange, route, pool.asked[0])
+        expected = next((results[name] for name in names if name in results), _body)
+        assert perform(method, arguments) == expected(response, wire)
 
 
 def perform(method: Any, arguments: Arguments) -> Any:
@@ -144,7 +212,7 @@ def check_refusal(error: exc.ClientException, response: Message) -> None:
 # --- results -----------------------------------------------------------------------------------------
 
 
-def _body(response: Message, _: RecordingPool) -> Any:
+def _body(response: Message, _: Wire) -> Any:
     return response.json
 
 
@@ -152,34 +220,34 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-def _created(response: Message, _: RecordingPool) -> bool:
+def _created(response: Message, _: Wire) -> bool:
     return response.status == 201
 
 
-def _done(response: Message, _: RecordingPool) -> bool:
+def _done(response: Message, _: Wire) -> bool:
     return response.status == 204
 
 
-def _description(response: Message, pool: RecordingPool) -> dict[str, Any]:
+def _description(response: Message, wire: Wire) -> dict[str, Any]:
     """What the headers say of an object; properties that make them doubtful come from elsewhere."""
     known: dict[str, Any] = {}
     properties: dict[str, str] = {}
     for name, value in response.headers:
         if name.lower().startswith(PREFIX):
             key = name[len(PREFIX) :]
-            if key in OBJECT_METADATA_KEYS or (key == "target-policy" and len(pool.asked) == 1):
-                known[key.replace("-", "_")] = unquote(value)
+            if key in OBJECT_METADATA_KEYS or (key == "target-policy" and len(wire.asked) == 1):
+                known[key.replace("-", "_")] = unquote(value) if key == "name" else value
             else:
                 properties[key] = unquote(value)
-    return {**known, "properties": properties if len(pool.asked) == 1 else {"from": "JSON"}}
+    return {**known, "properties": properties if len(wire.asked) == 1 else {"from": "JSON"}}
 
 
-def _located(response: Message, pool: RecordingPool) -> Any:
-    return _description(response, pool), response.json
+def _located(response: Message, wire: Wire) -> Any:
+    return _description(response, wire), response.json
 
 
-def _prepared(response: Message, pool: RecordingPool) -> Any:
-    meta = _description(response, pool)
+def _prepared(response: Message, wire: Wire) -> Any:
+    meta = _description(response, wire)
     meta["chunk_size"] = int(response.get("x-oio-ns-chunk-size") or 0)
     return {**meta, "properties": response.json["properties"]}, response.json["chunks"]
 
@@ -187,7 +255,7 @@ def _prepared(response: Message, pool: RecordingPool) -> Any:
 class _Page:
     """A page of a listing: any headers, and the body."""
 
-    def __init__(self, response: Message, _: RecordingPool) -> None:
+    def __init__(self, response: Message, _: Wire) -> None:
         self._response = response
 
     def __eq__(self, other: object) -> bool:
@@ -225,7 +293,7 @@ EXPECTED: dict[str, Any] = {
     "content_list": _Page,
     "content_locate": _located,
     "content_prepare": _prepared,
-    "content_get_properties": lambda r, pool: {**_description(r, pool), **r.json},
+    "content_get_properties": lambda r, wire: {**_description(r, wire), **r.json},
     # What the incident was is told by a route of its own.
     "RdirClient.status": lambda r, _: {name: r.json[name] for name in ("chunk", "container")},
     "meta2_index_create": lambda r, _: _Answered(r),

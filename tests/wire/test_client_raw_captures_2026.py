@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from oio.common import exceptions as exc
-from tests.kit.recording import Asked, RecordingPool, answer
+from tests.kit.recording import Asked
 from tests.wire import test_client_raw_captures as of_7_3
 from tests.wire.recorded import NAMES_2026, Exchange, Message, load_2026
 from tests.wire.spoken import ROUTES_2026, Arguments, Route, Unspeakable, call_of, path_of
@@ -43,14 +42,14 @@ def test_nearly_all_that_was_asked_can_be_said() -> None:
 class Services(of_7_3.Services):
     """Gives the recorded answer, and then those to what the client asks besides."""
 
-    def __call__(self, asked: Asked) -> Any:
+    def __call__(self, asked: Asked) -> Message:
         more = {
             # What a service has not cleared.
-            "container/show": answer(body={"properties": {}}),
+            "container/show": of_7_3.answer(body={"properties": {}}),
             # An update of a bucket does not show it.
-            "account/show-bucket": answer(body={"account": "shown"}),
+            "account/show-bucket": of_7_3.answer(body={"account": "shown"}),
             # A deletion by an update, which is refused.
-            "container/delete": answer(404),
+            "container/delete": of_7_3.answer(404),
         }
         route = "/".join(asked.path.split("/")[-2:])
         if route != self._path and route in more:
@@ -61,28 +60,21 @@ class Services(of_7_3.Services):
 @pytest.mark.pitfall("W7", "W8", "W9", "W10", "W11", "W13", "W14", "W15", "W16", "W18")
 @pytest.mark.parametrize("name", SPOKEN)
 def test_client_speaks_as_the_development_head_does(name: str) -> None:
-    for number, exchange, route, arguments in SPOKEN[name]:
-        pool = RecordingPool(Services(exchange))
-        try:
-            check(exchange, route, arguments, pool)
-        except Exception as err:
-            raise AssertionError(f"{number}: {exchange.method} {exchange.target}: {err!r}") from err
+    with of_7_3.listening() as wire:
+        for number, exchange, route, arguments in SPOKEN[name]:
+            wire.begin(Services(exchange))
+            try:
+                check(exchange, route, arguments, wire)
+            except Exception as err:
+                raise AssertionError(f"{number}: {exchange.method} {exchange.target}: {err!r}") from err
 
 
-def check(exchange: Exchange, route: Route, arguments: Arguments, pool: RecordingPool) -> None:
+def check(exchange: Exchange, route: Route, arguments: Arguments, wire: of_7_3.Wire) -> None:
     """Make a call; compare its request and its outcome with what was recorded."""
-    method = getattr(of_7_3.client_of(exchange, route, pool), route.method)
-    response = exchange.response
-    assert response is not None
-    if response.status >= 400:
-        with pytest.raises(exc.ClientException) as info:
-            of_7_3.perform(method, arguments)
-        of_7_3.check_refusal(info.value, response)
-    else:
-        names = (f"{route.client.__name__}.{route.method}", route.method)
-        expected = next((EXPECTED[name] for name in names if name in EXPECTED), _body)
-        assert of_7_3.perform(method, arguments) == expected(response, pool)
-    of_7_3.check_request(exchange, route, without_name(exchange, pool.asked[0]))
+    with of_7_3.client_of(exchange, route, wire) as client:
+        method = getattr(client, route.method)
+        of_7_3.check_outcome(exchange, route, method, arguments, wire, EXPECTED)
+    of_7_3.check_request(exchange, route, without_name(exchange, wire.asked[0]))
 
 
 def without_name(exchange: Exchange, asked: Asked) -> Asked:
@@ -93,11 +85,7 @@ def without_name(exchange: Exchange, asked: Asked) -> Asked:
     return replace(asked, body=json.dumps(body).encode())
 
 
-def _body(response: Message, _: RecordingPool) -> Any:
-    return response.json
-
-
-def _fetched(response: Message, _: RecordingPool) -> Any:
+def _fetched(response: Message, _: of_7_3.Wire) -> Any:
     found = []
     for key, info in response.json:
         container, chunk = key.split("|")
