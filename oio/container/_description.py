@@ -332,8 +332,7 @@ def _described(index: dict[str, list[str]]) -> tuple[JsonObject, bool]:
             # The name of the header and one value.
             if len(found) > 2 or not (field or _ESCAPED_VALUE.fullmatch(value)):
                 is_clear = False
-            # Services escape no other fields: a MIME type may have a percent sign of its own.
-            if "%" in value and field in (None, "name"):
+            if "%" in value:
                 value = unquote(value)
             if field is None:
                 properties[found[0][_PREFIX_LENGTH:]] = value

@@ -340,17 +340,6 @@ def test_property_named_like_a_field_stays_a_property(api: Any) -> None:
         assert meta["properties"] == {"target-policy": "mine"}
 
 
-def test_mime_type_is_that_of_the_caller_to_the_letter(api: Any) -> None:
-    mime_type = "text/x%41; of=100%25"
-    create(api, "typed", b"x", mime_type=mime_type)
-    change(api, "typed", "EC")
-    api.object_link(ACCOUNT, CONTAINER, "typed", ACCOUNT, CONTAINER, "link")
-    assert [api.object_get_properties(ACCOUNT, CONTAINER, n)["mime_type"] for n in ("typed", "link")] == [
-        mime_type
-    ] * 2
-    assert {row["mime_type"] for row in api.object_list(ACCOUNT, CONTAINER)["objects"]} >= {mime_type}
-
-
 # --- truncation --------------------------------------------------------------------------------------
 
 

@@ -236,7 +236,7 @@ def _description(response: Message, wire: Wire) -> dict[str, Any]:
         if name.lower().startswith(PREFIX):
             key = name[len(PREFIX) :]
             if key in OBJECT_METADATA_KEYS or (key == "target-policy" and len(wire.asked) == 1):
-                known[key.replace("-", "_")] = unquote(value) if key == "name" else value
+                known[key.replace("-", "_")] = unquote(value)
             else:
                 properties[key] = unquote(value)
     return {**known, "properties": properties if len(wire.asked) == 1 else {"from": "JSON"}}
