@@ -369,8 +369,8 @@ class Backblaze:
         :param meta: see :meth:`upload`
         :returns: the answer of the service: ``fileId``
         """
-        bucket_id = self._files.bucket_id(bucket_name, self._limits)
-        return self._files.large.start(bucket_id, _describe(meta), self._limits)
+        with self._files.using(self._files.bucket_id(bucket_name, self._limits)) as bucket_id:
+            return self._files.large.start(bucket_id, _describe(meta), self._limits)
 
     def upload_part(
         self, file_id: str, data: Data, part_number: int, sha1: str | None = None

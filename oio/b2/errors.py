@@ -170,3 +170,12 @@ def was_refused(error: BaseException) -> bool:
     return isinstance(error, BackblazeException) and (
         error.status_code == 503 or (error.status_code < 500 and error.status_code != 408)
     )
+
+
+def check_progress(following: object, begin: object) -> None:
+    """Refuse a listing that would go on for ever.
+
+    :raises OioProtocolError: its next page is the one just read
+    """
+    if following == begin:
+        raise exc.OioProtocolError(f"a listing of B2 goes on where it began, at {begin!r}")

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from oio.b2.account import Account
-from oio.b2.errors import BackblazeException
+from oio.b2.errors import BackblazeException, check_progress
 from oio.b2.large import LargeFiles
 from oio.b2.names import Description, check_file_name
 from oio.b2.session import B2Limits, JsonObject
 from oio.b2.sizes import part_size_for
 from oio.b2.upload import Part, Source, UploadUrl, UploadUrls, check_sha1, send_upload
-from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.sources import Portion, Readable
 
@@ -56,16 +56,23 @@ class Files:
         except KeyError:
             raise BackblazeException(404, f"no bucket {name!r} for this account", None, None) from None
 
-    def _forget_unknown(self, name: str, error: BackblazeException) -> None:
-        """Forget the ID of a bucket if the service does not know it."""
-        if error.code in _UNKNOWN_BUCKET:
-            self._bucket_ids.pop(name, None)
+    @contextlib.contextmanager
+    def using(self, bucket_id: str) -> Iterator[str]:
+        """Give the ID of a bucket, and forget it if the service does not know it any more."""
+        try:
+            yield bucket_id
+        except BackblazeException as err:
+            if err.code in _UNKNOWN_BUCKET:
+                others = self._bucket_ids.items()
+                self._bucket_ids = {name: known for name, known in others if known != bucket_id}
+            raise
 
     def names(self, bucket_id: str, limits: B2Limits) -> Iterator[list[JsonObject]]:
         """List the current versions of the files of a bucket, page by page."""
         body: dict[str, object] = {"bucketId": bucket_id, "maxFileCount": _PAGE}
         while True:
-            answer = self.account.call("b2_list_file_names", body, limits)
+            with self.using(bucket_id):
+                answer = self.account.call("b2_list_file_names", body, limits)
             with reading_answer():
                 page = [_with_size(file) for file in answer["files"]]
                 following = answer.get("nextFileName")
@@ -73,19 +80,16 @@ class Files:
                 yield page
             if following is None:
                 return
-            _check_progress(following, body.get("startFileName"))
+            check_progress(following, body.get("startFileName"))
             body["startFileName"] = following
 
     def _versions(self, bucket_name: str, name: str, limits: B2Limits) -> Iterator[tuple[str, str]]:
         """ID and kind of each version of a file; unfinished and hidden ones too."""
         body: dict[str, object] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
         while True:
-            try:
-                known = {"bucketId": self.bucket_id(bucket_name, limits), **body}
+            with self.using(self.bucket_id(bucket_name, limits)) as bucket_id:
+                known = {"bucketId": bucket_id, **body}
                 answer = self.account.call("b2_list_file_versions", known, limits)
-            except BackblazeException as err:
-                self._forget_unknown(bucket_name, err)
-                raise
             with reading_answer():
                 found = [file for file in answer["files"] if file["fileName"] == name]
                 versions = [(str(file["fileId"]), str(file["action"])) for file in found]
@@ -94,7 +98,7 @@ class Files:
             yield from versions
             if following != name:
                 return
-            _check_progress(following_id, body.get("startFileId"))
+            check_progress(following_id, body.get("startFileId"))
             body["startFileId"] = following_id
 
     # --- removal ---
@@ -179,29 +183,14 @@ class Files:
         source = data if type(data) is Portion else Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
         first = Part.spool(source, part_size)
-        try:
-            bucket_id = self.bucket_id(bucket_name, limits)
+        with contextlib.closing(first), self.using(self.bucket_id(bucket_name, limits)) as bucket_id:
             if not source.is_exhausted():
                 return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)
             check_sha1(sha1, first.sha1)
             urls, what = self.upload_urls(bucket_id), f"b2_upload_file {file.name!r}"
             return send_upload(self.account, urls, file.headers(), first, limits, what)
-        except BackblazeException as err:
-            self._forget_unknown(bucket_name, err)
-            raise
-        finally:
-            first.close()
 
 
 def _with_size(file: JsonObject) -> JsonObject:
     """Add to an entry of a listing its ``size``, which later versions of the service name otherwise."""
-    return {**file, "size": int(file.get("size", file.get("contentLength")) or 0)}
-
-
-def _check_progress(following: object, begin: object) -> None:
-    """Refuse a listing that would go on for ever.
-
-    :raises OioProtocolError: its next page is the one just read
-    """
-    if following == begin:
-        raise exc.OioProtocolError(f"a listing of B2 goes on where it began, at {begin!r}")
+    return {**file, "size": int(file.get("size") or file.get("contentLength") or 0)}

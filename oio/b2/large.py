@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from oio.b2.account import Account
-from oio.b2.errors import BackblazeException, was_refused
+from oio.b2.errors import BackblazeException, check_progress, was_refused
 from oio.b2.names import Description
 from oio.b2.retry import Attempts, repeat_transient
 from oio.b2.session import B2Limits, JsonObject
@@ -124,7 +124,7 @@ class LargeFiles:
 
     def _find_started(self, bucket_id: str, name: str, mark: str, limits: B2Limits) -> JsonObject | None:
         """Look for the file of a start whose answer was lost: it would never be cancelled otherwise."""
-        body = {"bucketId": bucket_id, "namePrefix": name}
+        body: JsonObject = {"bucketId": bucket_id, "namePrefix": name}
         try:
             while True:
                 answer = self._account.call("b2_list_unfinished_large_files", body, limits)
@@ -132,9 +132,11 @@ class LargeFiles:
                     for file in answer["files"]:
                         if (file.get("fileInfo") or {}).get(_MARK) == mark:
                             return dict(file)
-                    if not answer.get("nextFileId"):
-                        return None
-                    body["startFileId"] = str(answer["nextFileId"])
+                    following = answer.get("nextFileId")
+                if not following:
+                    return None
+                check_progress(following, body.get("startFileId"))
+                body["startFileId"] = following
         except BackblazeException as err:
             # A key for uploads may not allow listings.
             _logger.warning("A large file %r may have been left unfinished: %s", name, err)

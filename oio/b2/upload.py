@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1 as new_sha1
+from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from oio.b2.account import Account
@@ -254,7 +255,10 @@ def send_upload(
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
             damaged = damaged or _was_damaged(err)
-            attempts.failed(err, what, at_once=True)
+            # All URLs of an account share its rate.
+            attempts.failed(
+                err, what, at_once=getattr(err, "status_code", None) != HTTPStatus.TOO_MANY_REQUESTS
+            )
         else:
             urls.give_back(url)
             return answer

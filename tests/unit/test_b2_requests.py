@@ -86,6 +86,12 @@ def test_listing_of_a_later_version_of_the_service_has_sizes_too(service, client
     assert client.get_backblaze_infos(BUCKET) == (7, 2)
 
 
+def test_size_of_a_file_that_has_none_is_that_of_its_content(service, client):
+    files = [{"fileName": "a", "size": None, "contentLength": 3}, {"fileName": "b", "size": 4}]
+    service.b2_list_file_names = lambda asked, base: {"files": files, "nextFileName": None}
+    assert client.get_backblaze_infos(BUCKET) == (7, 2)
+
+
 def test_empty_page_is_not_the_end(service, client):
     pages = iter([{"files": [], "nextFileName": "b"}, {"files": [], "nextFileName": None}])
     service.b2_list_file_names = lambda asked, base: next(pages)

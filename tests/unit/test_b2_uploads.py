@@ -291,6 +291,12 @@ def test_five_upload_urls_are_tried_with_growing_pauses(service, client):
     assert (caught.value.status_code, caught.value.code) == (503, "service_unavailable")
 
 
+def test_upload_that_comes_too_often_waits_before_it_uses_another_url(service, client):
+    service.fail("b2_upload_file", Refusal(429, "too_many_requests"))
+    client.put(BUCKET, "one", DATA)
+    assert client.waits == [1.0]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_upload_waits_as_long_as_the_service_asks(service, client, status):
     service.fail("b2_upload_file", Refusal(status, "busy", {"Retry-After": "7"}))
@@ -367,12 +373,21 @@ def test_unknown_bucket_is_told_of(service, client):
     assert caught.value.status_code == 404
 
 
-def test_bucket_that_was_made_anew_is_looked_up_again(service, client):
+@pytest.mark.parametrize(
+    ("step", "call"),
+    [
+        ("b2_get_upload_url", lambda client: client.put(BUCKET, "one", DATA)),
+        ("b2_list_file_names", lambda client: list(client.get_list_file_names(BUCKET))),
+        ("b2_list_file_versions", lambda client: client.remove(BUCKET, "one")),
+        ("b2_start_large_file", lambda client: client.upload_part_begin(BUCKET, {"name": "one"})),
+    ],
+)
+def test_bucket_that_was_made_anew_is_looked_up_again(service, client, step, call):
     client.get_list_buckets()
-    service.fail("b2_get_upload_url", Refusal(400, "bad_bucket_id"))
+    service.fail(step, Refusal(400, "bad_bucket_id"))
     with pytest.raises(BackblazeException):
-        client.put(BUCKET, "one", DATA)
-    client.put(BUCKET, "one", DATA)
+        call(client)
+    call(client)
     assert service.count("b2_list_buckets") == 2
 
 
