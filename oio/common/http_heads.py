@@ -31,6 +31,8 @@ _LONGEST_LINE = 65536
 _LONGEST_NAME = 200
 """Characters of the longest name of a header that the quick parser reads; longer ones are odd."""
 _NAME = re.compile(r"[!-9;-~]+")
+is_target = re.compile(r"[!-~]+").fullmatch
+"""Tells whether the characters of a path, possibly with a query, may be sent as they are."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: +([^\r\n]*))?")
 _FOLD = re.compile(r"\r?\n[ \t]+")
@@ -52,11 +54,6 @@ def check_name(name: str) -> None:
         raise ValueError(f"invalid name of a header: {name!r:.200}")
     if len(_SENT_NAMES) < _MOST_NAMES:
         _SENT_NAMES.add(name)
-
-
-def is_target(text: str) -> bool:
-    """Tell whether the characters of a path, possibly with a query, may be sent as they are."""
-    return text.isascii() and text.isprintable() and " " not in text and text != ""
 
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str | bytes]]) -> bytes:

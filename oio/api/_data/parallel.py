@@ -408,7 +408,8 @@ class ParallelWriter(abc.ABC):
             # What is sent without waiting has no time limit of its own.
             options.limits.writing("the chunk servers")
             begin = time.monotonic()
-            data = source.read(wanted if left is None else min(wanted, left))
+            asked = wanted if left is None else min(wanted, left)
+            data = source.read(asked)
             if not data:
                 return
             is_quick = time.monotonic() - begin < _QUICK
@@ -424,6 +425,9 @@ class ParallelWriter(abc.ABC):
                 checksum.update(data)
             if self._failures:
                 self._check()
+            if len(data) < asked:
+                # A source gives fewer at its end only.
+                return
 
 
 def _trusted(senders: list[ChunkSender]) -> str:

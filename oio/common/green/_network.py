@@ -165,22 +165,18 @@ class Socket(socket.socket):  # type: ignore[misc]
             if err.errno in _CUT:
                 return False
             raise err
-        self._wait_to_read()
+        try:
+            self._trampoline(self.fd, True, False, self._timeout)
+        except eventlet_hubs.IOClosed as closed:
+            raise EOFError from closed
         return True
 
     def await_data(self) -> None:
         """Wait until there is something to read, where hardly anything is there yet.
 
-        A read in vain makes an exception, whose text takes much longer than this look.
+        A read in vain makes an exception, whose text takes much longer than a wait that ends at once.
         """
-        if not is_readable(self):
-            self._wait_to_read()
-
-    def _wait_to_read(self) -> None:
-        try:
-            self._trampoline(self.fd, True, False, self._timeout)
-        except eventlet_hubs.IOClosed as err:
-            raise EOFError from err
+        self._trampoline(self.fd, True, False, self._timeout)
 
     def file_after(self, there: bytes) -> io.BufferedReader:
         """A file to read from, as :meth:`makefile` gives, which begins with bytes that were read before."""
