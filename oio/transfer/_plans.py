@@ -50,7 +50,18 @@ def upload_tree(
         elif file is not None:
             yield Upload(session, file.path, remote, remote.prefix + file.name, obj, follow=follow)
         elif obj is not None and delete and not kept.covers(obj.name):
+            if _is_marker(obj) and os.path.isdir(_path_of(directory, obj)):
+                continue
             yield DeleteObject(session, remote, remote.prefix + obj.name, obj)
+
+
+def _is_marker(obj: RemoteObject) -> bool:
+    """Whether an object represents a directory, maybe that of the prefix: some programs make such objects."""
+    return not obj.size and (not obj.name or obj.name.endswith("/"))
+
+
+def _path_of(directory: str, obj: RemoteObject) -> bytes:
+    return os.fsencode(directory) + b"/" + obj.name.encode("utf-8", "surrogatepass")
 
 
 def _skipped(name: str, file: Skipped) -> Result:
@@ -90,8 +101,7 @@ def _download(
 ) -> Job | Result:
     name = remote.prefix + obj.name
     path = f"{directory}/{obj.name}"
-    if obj.name.endswith("/") and not obj.size:
-        # Some programs make such objects to represent a directory.
+    if _is_marker(obj):
         return Result("download", name, path, "skipped", reason="directory marker")
     try:
         target = TargetFile(directory, split_name(obj.name))

@@ -329,7 +329,8 @@ class Transfer(TransferBase):
         :param target: the same; at least one of both is a :class:`Remote`
         :param compare: instead of that of the settings
         :param delete: delete entries that are missing in the source. A directory that cannot be read, a link
-            or a special file protects the entries of its name
+            or a special file protects the entries of its name, and a directory the empty object that
+            represents it (``photos/``)
         :param dry_run: change nothing; the results are ``"planned"``
         :param include: patterns of names to move; see :ref:`filters`
         :param exclude: patterns of names to leave alone

@@ -147,6 +147,29 @@ def test_what_cannot_be_seen_is_not_deleted(api: Any, files: Path, tmp_path: Pat
     assert {name for name, outcome in outcomes(report).items() if outcome == "delete done"} == {"d-"}
 
 
+def test_markers_of_directories_that_exist_are_not_deleted(api: Any, files: Path) -> None:
+    (files / "empty").mkdir(parents=True)
+    fill(files, {"full/f": b"1", "file": b"2"})
+    for name in ("empty/", "full/", "gone/", "file/"):
+        create(api, name, b"")
+    create(api, "full/data/", b"not a marker")
+    with transfer(api) as moving:
+        report = moving.sync(files, BOX, delete=True)
+    deleted = {name for name, outcome in outcomes(report).items() if outcome == "delete done"}
+    assert deleted == {"gone/", "file/", "full/data/"}
+
+
+def test_marker_of_the_prefix_is_neither_deleted_nor_a_failure(api: Any, files: Path, target: Path) -> None:
+    fill(files, {"f": b"1"})
+    create(api, "p/", b"")
+    below = Remote(ACCOUNT, CONTAINER, "p/")
+    with transfer(api) as moving:
+        moving.sync(files, below, delete=True)
+        assert set(stored(api)) == {"p/", "p/f"}
+        assert moving.sync(below, target).failed == 0
+    assert (target / "f").read_bytes() == b"1"
+
+
 def test_links_of_the_target_are_not_deleted(api: Any, target: Path, tmp_path: Path) -> None:
     fill(tmp_path / "outside", {"f": b"1"})
     target.mkdir()
