@@ -12,7 +12,7 @@ from itertools import filterfalse, groupby
 from typing import TYPE_CHECKING
 
 from oio.api._operations.bulk import in_bulk
-from oio.api._operations.orphan_files import OrphanFiles, has_credentials
+from oio.api._operations.orphan_files import OrphanFiles
 from oio.api._operations.paging import listed_versions, object_page, version_page
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
@@ -224,7 +224,7 @@ def flush_fast(
     # No harm to divided containers: their flushes are never truncated, so that nothing is listed with it.
     reading = replace(options, force_master=True)
     orphans = OrphanFiles(services, account, container, reading)
-    if has_credentials(options):
+    if orphans.has_credentials:
         listing = master_of(services, account, container, options)
         orphans.track_listed(listed_versions(client, account, container, listing))
     before = None
