@@ -12,6 +12,8 @@ from oio.common.storage_method import parse_chunk_method
 
 MD5, BLAKE3 = "md5", "blake3"
 
+NO_HASH = "0" * 32
+"""Stands for the checksum of data that is not known."""
 _OF_CHUNKS = {32: MD5, 64: BLAKE3}
 """Number of hexadecimal digits -> algorithm of the checksum of a chunk, whatever its chunk method says."""
 _DIGITS = {MD5: 32, "sha256": 64, BLAKE3: 64}

@@ -110,18 +110,22 @@ class DataRoutes(ContentRequests):
         cid: str | None = None,
         content_id: str | None = None,
         stgpol: str | None = None,
+        version: int | str | None = None,
+        chunk_method: str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Replace the metachunks of an object at the positions of `chunks`. Never sent twice.
 
         :param content_id: of the object; without it the service loses the chunks (pitfall 145)
+        :param version: of the object
+        :param chunk_method: of the object
         :raises ValueError: content ID, policy or size is missing
         """
         for name, value in (("content_id", content_id), ("stgpol", stgpol), ("size", size)):
             if value is None:
                 raise ValueError(f"{name} is required to update {path!r}")
         params = content_params(account, reference, path, cid, kwargs)
-        described = self._content_headers(size, None, kwargs, content_id, stgpol, None, None, None)
+        described = self._content_headers(size, None, kwargs, content_id, stgpol, version, None, chunk_method)
         self._post("update", params, kwargs, data=json.dumps(list(chunks)), headers=described)
 
     @staticmethod

@@ -394,12 +394,17 @@ class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
         reference: str | None = None,
         data: Iterable[JsonObject] = (),
         cid: str | None = None,
+        path: str | None = None,
+        content_id: str | None = None,
         **kwargs: Unpack[RequestOptions],
     ) -> None:
         """Delete rows of the database of a container.
 
         :param data: beans; those that are not there are no error
+        :param path: name of the object that they are about, which other clients tell services of 2026
+        :param content_id: ID of this object, likewise
         :raises BadRequest: there is no bean
         """
         params = container_params(account, reference, cid, kwargs)
+        params.update(path=path, content=content_id)
         self._send("POST", "/raw_delete", kwargs, params, data=json.dumps(list(data)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.constants import CHUNK_HEADERS
 from oio.sandbox import Fault, Namespace
+from oio.sandbox.messages import Request, Response
+from oio.sandbox.rawx.service import Rawx
 from tests.kit.facade import ACCOUNT, CONTAINER, LARGE, chunks_on_disk, create, header, read
 from tests.kit.releases import RELEASES
 
@@ -125,6 +129,30 @@ def test_checksum_left_to_the_rawx(namespace: Namespace) -> None:
     with namespace.api(chunk_checksum_algo=None) as api:
         create(api, "o", LARGE)
         assert read(api, "o") == LARGE
+
+
+@pytest.mark.parametrize("data", [b"", LARGE[:100], LARGE])
+def test_object_is_created_although_nobody_computes_the_hashes_of_its_chunks(
+    namespace: Namespace, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    """Chunk servers may be told to compute none; the proxy wants one for each chunk all the same."""
+    handle = Rawx.handle
+
+    def without_hash(rawx: Rawx, request: Request) -> Response:
+        answer = handle(rawx, request)
+        headers = [item for item in answer.headers if item[0].lower() != CHUNK_HEADERS["chunk_hash"]]
+        return Response(answer.status, headers, answer.body, close=answer.close)
+
+    monkeypatch.setattr(Rawx, "handle", without_hash)
+    with namespace.api(chunk_checksum_algo=None) as api:
+        create(api, "o", data)
+        _, chunks = api.object_locate(ACCOUNT, CONTAINER, "o")
+        known = hashlib.md5(data).hexdigest() if data is not LARGE else "0" * 32
+        assert {chunk["hash"].lower() for chunk in chunks} == {known}
+        assert read(api, "o") == data
+        create(api, "o", b"more", append=True)
+        assert read(api, "o") == data + b"more"
+        assert api.object_check(ACCOUNT, CONTAINER, "o").damaged == []
 
 
 @pytest.mark.pitfall(128)

@@ -411,6 +411,8 @@ def test_an_absent_chunk_of_an_object_that_goes_is_not_named(
     assert (failed.chunk.damage, failed.url) == ((Damage.ABSENT,), None)
     asked = [record.target for record in namespace.requests if "raw_insert" in record.target]
     assert len(asked) == (operation == "POST container/raw_insert")
+    taken_back = [record.target for record in namespace.requests if "raw_delete" in record.target]
+    assert all(target.endswith(f"&path=o&content={meta['id']}") for target in taken_back)
     namespace.settle()
     if writer != "deleted":
         assert len(list(all_of(namespace))) == 1

@@ -181,6 +181,11 @@ BEAN = {"type": "chunk", "id": "http://h/AB", "hash": "CD", "size": 1, "content"
             {"old": [BEAN], "new": [BEAN]},
         ),
         (lambda c: c.container_raw_delete("a", "c", [BEAN]), {}, [BEAN]),
+        (
+            lambda c: c.container_raw_delete("a", "c", [BEAN], path="o", content_id="AB"),
+            {"path": "o", "content": "AB"},
+            [BEAN],
+        ),
         (lambda c: c.container_dedup("a", "c"), {}, None),
         (lambda c: c.container_purge("a", "c", maxvers=0), {"maxvers": "0"}, None),
         (lambda c: c.container_delete("a", "c", force=True), {"force": "1"}, None),

@@ -463,21 +463,19 @@ SAME = {
     "bucket/refresh": "account/refresh-bucket",
 }
 
-#: Ignored in updates.
-_VERSION = "x-oio-content-meta-version"
 _DESCRIPTION = {
     "x-oio-content-meta-length": "size",
     "x-oio-content-meta-hash": "checksum",
     "x-oio-content-meta-id": "content_id",
     "x-oio-content-meta-policy": "stgpol",
-    _VERSION: "version",
+    "x-oio-content-meta-version": "version",
     "x-oio-content-meta-mime-type": "mime_type",
     "x-oio-content-meta-chunk-method": "chunk_method",
 }
 _DESCRIBED = {
     "content/create": _DESCRIPTION,
     "content/update": {
-        key: name for key, name in _DESCRIPTION.items() if name in {"size", "content_id", "stgpol"}
+        key: name for key, name in _DESCRIPTION.items() if name not in {"checksum", "mime_type"}
     },
 }
 _IGNORED = {"host", "connection", "content-length", "content-type", "accept-encoding", "user-agent"}
@@ -553,7 +551,7 @@ def _from_headers(path: str, exchange: Exchange) -> Arguments:
     extra: dict[str, str] = {}
     for name, value in exchange.request.headers:
         key = name.lower()
-        if key in _IGNORED or (path == "content/update" and key == _VERSION):
+        if key in _IGNORED:
             continue
         if key in extra or _DESCRIBED.get(path, {}).get(key) in arguments:
             raise Unspeakable

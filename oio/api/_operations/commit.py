@@ -96,6 +96,8 @@ class Commit:
                 chunks=chunks,
                 content_id=meta["id"],
                 stgpol=meta["policy"],
+                version=meta["version"],
+                chunk_method=meta["chunk_method"],
                 options=options,
             )
             return

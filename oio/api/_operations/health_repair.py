@@ -414,9 +414,9 @@ class ObjectRepairer:
                 self._check_absent(group, new, named)
             except exc.OioException:
                 # The service names it whatever the object holds.
-                row = new.stored(group.expected.size, group.digest).row(self._id)
+                row, options = new.stored(group.expected.size, group.digest), self._options.for_cleaning()
                 self._services.container.container_raw_delete(
-                    *self._rows, data=[row], cid=self._shard, options=self._options.for_cleaning()
+                    *self._rows, [row.row(self._id)], self._shard, self._name, self._id, options=options
                 )
                 self._remove(new)
                 raise

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oio.api._data.metachunks import ObjectWriter, Preparer
+from oio.api._data.metachunks import ObjectWriter, Preparer, Written
 from oio.api._data.ownership import is_owned
 from oio.api._data.strategies import OwnerUnknown, keeps_files, load_class, strategy_for
 from oio.api._operations.bulk import PARALLEL_CHUNKS, in_parallel
@@ -17,6 +17,7 @@ from oio.api._operations.emptying import master_of
 from oio.api._operations.orphan_files import OrphanFiles, has_credentials
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
+from oio.common.checksums import MD5, NO_HASH, algorithm_of
 from oio.common.chunks import Chunk, late, to_remove
 from oio.common.constants import OIO_VERSION
 from oio.common.easy_value import boolean_value
@@ -135,7 +136,7 @@ class Upload:
         if self.existing is not None:
             # The object keeps its own, word for word; the new chunks have theirs.
             meta["chunk_method"] = self.existing.chunk_method
-        chunks: Any = list(map(Chunk.described, written.chunks))
+        chunks: Any = list(map(Chunk.described, _with_hashes(written)))
         self.publish(Product(meta, chunks, written.size, written.checksum), undo)
         if len(written.chunks) < len(writer.outcomes):
             # A server may hold the chunks that failed, which no object names.
@@ -343,6 +344,18 @@ def is_unnamed(
     except exc.OioException as err:
         raise OwnerUnknown(err, service=err.service) from err
     return all(named["url"] != chunk.url for named in there)
+
+
+def _with_hashes(written: Written) -> list[Chunk]:
+    """Chunks that were written, each with a hash: the services want one, even if nobody has computed any.
+
+    That of all the data is also that of their only metachunk; for one of several, zeros stand for none.
+    """
+    if all(chunk.hash for chunk in written.chunks):
+        return written.chunks
+    alone = len({chunk.position for chunk in written.chunks}) == 1
+    known = written.checksum if alone and algorithm_of(written.checksum) == MD5 else NO_HASH
+    return [chunk if chunk.hash else chunk.stored(chunk.size or 0, known) for chunk in written.chunks]
 
 
 def _measure(perfdata: Perfdata, size: int) -> None:

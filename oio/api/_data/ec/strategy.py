@@ -11,7 +11,7 @@ from oio.api._data.ec.rebuild import ChunkRebuilder
 from oio.api._data.ec.write import FragmentsWriter, metachunk_size
 from oio.api._data.metachunks import UploadRequest
 from oio.api._data.servers import ChunkServerStrategy
-from oio.common.checksums import Checksum
+from oio.common.checksums import NO_HASH, Checksum
 
 if TYPE_CHECKING:
     from oio.api._data.inspection import Expected
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from oio.common.chunks import Chunk
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
-
-_UNKNOWN = "0" * 32
 
 
 class ErasureStrategy(ChunkServerStrategy):
@@ -62,6 +60,6 @@ class ErasureStrategy(ChunkServerStrategy):
             "content_policy": owner["policy"],
             "metachunk_size": expected.size,
             # Chunk servers want one, even where none is known.
-            "metachunk_hash": expected.digest or _UNKNOWN,
+            "metachunk_hash": expected.digest or NO_HASH,
         }
         self.stores.blob_client.chunk_put(place.address, meta, fragments, options=options)
