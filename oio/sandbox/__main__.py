@@ -137,7 +137,7 @@ def _add_chaos(commands: Any) -> None:
         default=argparse.SUPPRESS,
         help="what the services answer like: 7.3 or 2026 (default: 7.3)",
     )
-    add("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    add("--seconds", type=_duration, default=60.0, help="how long (default: %(default)s)")
     add("--operations", type=_positive, metavar="N", help="how many operations, instead of seconds")
     add("--seed", type=int, help="of all choices (default: any; it is printed)")
     add("--threads", type=_positive, default=8, help="that share one client (default: %(default)s)")
@@ -162,6 +162,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"must be 1 or more: {text!r}")
     return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0: {text!r}")
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> int:

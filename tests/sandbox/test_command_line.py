@@ -154,7 +154,7 @@ def test_whoever_misses_h11_is_told_what_to_install(use: str) -> None:
         (["--rawx", "0"], "rawx=0"),
         (["--policy", "NOPE"], "NOPE"),
         (["--event-delay", "-1"], "event_delay=-1.0"),
-        (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1: Cannot assign requested address"),
         (["--host", "localhost"], "host='localhost': must be an IPv4 address"),
         (["--path", "/proc/nowhere"], "/proc/nowhere: No such file or directory"),
         (["demo", "/nonexistent"], "/nonexistent"),
@@ -162,6 +162,13 @@ def test_whoever_misses_h11_is_told_what_to_install(use: str) -> None:
 )
 def test_wrong_arguments_are_explained_in_one_line(arguments: list[str], message: str) -> None:
     refused_in_one_line(arguments, message)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "long"])
+def test_chaos_of_no_length_is_refused(seconds: str) -> None:
+    ended = finished(*COMMAND, "chaos", "--seconds", seconds)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"--seconds: must be more than 0: '{seconds}'" in ended.stderr
 
 
 def refused_in_one_line(arguments: list[str], message: str) -> None:
