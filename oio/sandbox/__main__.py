@@ -19,6 +19,8 @@ from oio.sandbox.metadata.policies import STORAGE_POLICY
 _FAILED = 1
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
+#: Signals of Ctrl-C, of those who end processes, and of a terminal that is closed.
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,9 +75,9 @@ def _torment(options: argparse.Namespace) -> int:
 
 
 def _end_in_good_order() -> None:
-    """Make Ctrl-C and SIGTERM raise an exception, so that no file and no process is left behind."""
-    for end in (signal.SIGINT, signal.SIGTERM):
-        # A shell makes background jobs ignore Ctrl-C.
+    """Make signals that end processes raise an exception, so that no file and no process is left behind."""
+    for end in _ENDS:
+        # A shell makes background jobs ignore Ctrl-C, and nohup the end of the terminal.
         if signal.getsignal(end) is not signal.SIG_IGN:
             signal.signal(end, _interrupt)
 
@@ -135,7 +137,7 @@ def _add_chaos(commands: Any) -> None:
         default=argparse.SUPPRESS,
         help="what the services answer like: 7.3 or 2026 (default: 7.3)",
     )
-    add("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    add("--seconds", type=_duration, default=60.0, help="how long (default: %(default)s)")
     add("--operations", type=_positive, metavar="N", help="how many operations, instead of seconds")
     add("--seed", type=int, help="of all choices (default: any; it is printed)")
     add("--threads", type=_positive, default=8, help="that share one client (default: %(default)s)")
@@ -162,10 +164,22 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"must be more than 0: {text!r}")
+    return seconds
+
+
 def _run(options: argparse.Namespace) -> int:
     from oio.sandbox.namespace import Namespace
 
-    ends = {signal.SIGINT, signal.SIGTERM}
+    ends = set(_ENDS)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup; sigwait() would get it all the same.
+        ends.remove(signal.SIGHUP)
     # Blocked before there are threads, so that they all leave these signals to sigwait().
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:

@@ -116,6 +116,7 @@ class Namespace:
         self._inboxes: list[Inbox] = []
         self._metadata: Metadata | None = None
         self._running = contextlib.ExitStack()
+        self._owner = os.getpid()
         self._temporary = path is None
         self.path = Path(tempfile.mkdtemp(prefix="oio-sandbox-") if path is None else path).absolute()
         try:
@@ -253,17 +254,27 @@ class Namespace:
                 service.start()
             # Last, so that a start that fails, on a port that is taken, leaves no layout behind.
             self._write_layout()
+            self._owner = os.getpid()
             self._running = stack.pop_all()
 
     def stop(self) -> None:
-        """Stop everything; no thread, socket or open file of the namespace is left when this returns."""
-        self._running.close()
+        """Stop everything; no thread, socket or open file of the namespace is left when this returns.
+
+        In a process that was forked while the namespace ran, nothing happens: it runs in the other one.
+        """
+        if self._is_owned:
+            self._running.close()
 
     def close(self) -> None:
-        """Stop everything, and remove the directory if it is a temporary one."""
+        """Stop everything, and remove the directory if it is a temporary one; see :meth:`stop`."""
         self.stop()
-        if self._temporary:
+        if self._temporary and self._is_owned:
             shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _is_owned(self) -> bool:
+        """Whether this process runs it, rather than one that has forked this one."""
+        return self._owner == os.getpid()
 
     def __enter__(self) -> Namespace:
         try:
@@ -432,3 +443,5 @@ def _lock(path: Path) -> Iterator[None]:
         except BlockingIOError as exc:
             raise OSError(exc.errno, f"another namespace runs in {path.parent}") from exc
         yield
+        # Forked processes share the lock, so closing is not enough. A `finally` in them would unlock it.
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -14,6 +14,7 @@ from tests.kit.ec_objects import DATA, FRAGMENT, LARGE, METACHUNK, PARITY, SEGME
 from tests.kit.layouts import LAYOUTS
 from tests.kit.objects import fault, part_of, read, stored
 from tests.kit.releases import for_each
+from tests.kit.store import spoil
 
 
 @pytest.fixture
@@ -172,6 +173,22 @@ def test_more_rot_than_the_redundancy_never_passes_for_a_success(own_namespace):
             assert data == b""
             assert isinstance(error, exc.CorruptedChunk)
             assert sum(url in str(error) for url in damaged) == PARITY + 1
+
+
+def test_no_chunk_is_left_out_on_suspicion_when_too_few_can_be_read(own_namespace):
+    with own_namespace.api() as api:
+        target = stored(api, SMALL)
+        meta, chunks = api.object_locate(*target)
+        wrong = min(chunks, key=lambda chunk: chunk["pos"])
+        fragments = codec_of(STORAGE_METHODS.load(meta["chunk_method"])).encode(SMALL[::-1])
+        spoil(own_namespace, wrong["url"], lambda _: fragments[0])
+        busy = [fault("status", "GET", address=rawx.address) for rawx in own_namespace.rawx[1 : PARITY + 1]]
+        with own_namespace.faults(*busy) as plan:
+            data, error = read(api, target)
+    assert (data, type(error)) == (b"", exc.CorruptedChunk)
+    assert wrong["url"] in str(error)
+    # With the wrong chunk, and without it.
+    assert [plan.hits(each) for each in busy] == [2] * PARITY
 
 
 @pytest.mark.pitfall(112)

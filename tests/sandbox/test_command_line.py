@@ -26,9 +26,19 @@ COMMAND = [sys.executable, "-W", "error", "-m", "oio.sandbox"]
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run the command; give the process, and the two lines it prints."""
-    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:
+def running(
+    *arguments: str, hangup: signal.Handlers = signal.SIG_DFL
+) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Run the command; give the process, and the two lines it prints.
+
+    :param hangup: what it inherits for SIGHUP, whatever runs the tests
+    """
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup),  # noqa: PLW1509
+    ) as process:
         assert process.stdout is not None
         try:
             yield process, [process.stdout.readline(), process.stdout.readline()]
@@ -44,13 +54,23 @@ def endpoint_in(lines: list[str]) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_prints_two_lines_that_reach_it_and_ends_in_good_order(tmp_path: Path, end: int) -> None:
     with running("--path", str(tmp_path), "--name", "NS", "--rawx", "2") as (process, lines):
         assert lines[0] == "from oio import ObjectStorageApi\n"
         with RawSocket(endpoint_in(lines)) as connection:
             assert connection.ask("GET", "/v3.0/NS/conscience/info").status == 200
         process.send_signal(end)
+        assert process.wait() == 0
+
+
+def test_it_outlives_its_terminal_when_it_was_told_to(tmp_path: Path) -> None:
+    options = ("--path", str(tmp_path), "--name", "NS", "--rawx", "1")
+    with running(*options, hangup=signal.SIG_IGN) as (process, lines):
+        process.send_signal(signal.SIGHUP)
+        with RawSocket(endpoint_in(lines)) as connection:
+            assert connection.ask("GET", "/v3.0/NS/conscience/info").status == 200
+        process.terminate()
         assert process.wait() == 0
 
 
@@ -134,7 +154,7 @@ def test_whoever_misses_h11_is_told_what_to_install(use: str) -> None:
         (["--rawx", "0"], "rawx=0"),
         (["--policy", "NOPE"], "NOPE"),
         (["--event-delay", "-1"], "event_delay=-1.0"),
-        (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1: Cannot assign requested address"),
         (["--host", "localhost"], "host='localhost': must be an IPv4 address"),
         (["--path", "/proc/nowhere"], "/proc/nowhere: No such file or directory"),
         (["demo", "/nonexistent"], "/nonexistent"),
@@ -142,6 +162,13 @@ def test_whoever_misses_h11_is_told_what_to_install(use: str) -> None:
 )
 def test_wrong_arguments_are_explained_in_one_line(arguments: list[str], message: str) -> None:
     refused_in_one_line(arguments, message)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "long"])
+def test_chaos_of_no_length_is_refused(seconds: str) -> None:
+    ended = finished(*COMMAND, "chaos", "--seconds", seconds)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"--seconds: must be more than 0: '{seconds}'" in ended.stderr
 
 
 def refused_in_one_line(arguments: list[str], message: str) -> None:

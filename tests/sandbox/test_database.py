@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -73,3 +75,26 @@ def test_directory_that_is_missing_is_told_each_time(tmp_path: Path) -> None:
         pass
     with pytest.raises(OSError, match=r"nowhere/second\.sqlite cannot be opened"):
         Database(tmp_path / "nowhere" / "second.sqlite", SCHEMA)
+
+
+def test_new_databases_are_no_copies_of_one_whose_tables_are_in_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite cannot fold the journal while somebody reads, or when the disk is full."""
+    connect, readers = sqlite3.connect, []
+
+    class Read(sqlite3.Connection):
+        def close(self) -> None:
+            readers.append(connect(tmp_path / "first"))
+            readers[-1].execute("SELECT * FROM sqlite_master").fetchall()
+            super().close()
+
+    schema = "CREATE TABLE journaled (number INTEGER);"
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", functools.partial(connect, factory=Read))
+        first = Database(tmp_path / "first", schema)
+    for database in (first, Database(tmp_path / "second", schema)):
+        with contextlib.closing(database), database.transaction() as connection:
+            connection.execute("INSERT INTO journaled VALUES (1)")
+    for reader in readers:
+        reader.close()

@@ -56,7 +56,7 @@ def test_a_file_that_differs_is_shown_and_makes_the_exit_status_1() -> None:
     assert [(row[0], row[-1]) for row in rows] == [("uuid", "NO")] * 7
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end: signal.Signals) -> None:
     with subprocess.Popen(
         ["sh", "-c", DEMO],
@@ -65,13 +65,13 @@ def test_an_interrupted_one_leaves_nothing_and_says_nothing(tmp_path: Path, end:
         text=True,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         start_new_session=True,
-        # Tests that run in the background may have been told to ignore Ctrl-C, which is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        # Tests that run in the background may have been told to ignore signals, which is inherited.
+        preexec_fn=lambda: signal.signal(end, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stdout is not None
         rows = [process.stdout.readline() for _ in range(9)]
-        # A terminal sends Ctrl-C to all the processes, others end the first one only.
-        os.killpg(process.pid, end) if end == signal.SIGINT else process.send_signal(end)
+        # A terminal sends its signals to all the processes, others end the first one only.
+        process.send_signal(end) if end == signal.SIGTERM else os.killpg(process.pid, end)
         _, complaint = process.communicate()
     assert rows[-1].split()[0] == "picture.bin"
     assert (process.returncode, complaint) == (130, "")

@@ -67,7 +67,9 @@ class Database:
             if new and empty is None:
                 # To close a file gives up all the locks of the process on it, those of SQLite too.
                 self._connection.close()
-                _EMPTY[schema] = path.read_bytes()
+                # On a full disk, the tables stay in the journal.
+                if not os.path.exists(f"{path}-wal"):
+                    _EMPTY[schema] = path.read_bytes()
                 self._connection = _connected(path, level)
         except (OSError, sqlite3.OperationalError) as exc:
             raise OSError(f"{path} cannot be opened: {exc}") from exc

@@ -100,6 +100,7 @@ class FragmentsSource:
         self._guess: set[str] = set()
         self._guesses: Iterator[set[str]] | None = None
         self.used: list[str] = []
+        self._reader: ParallelReader | None = None
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         options = self._options
@@ -116,7 +117,7 @@ class FragmentsSource:
             self._suspects,
             sound=self._sound if asks else None,
         )
-        self.used = reader.parallel_reader.used
+        self._reader, self.used = reader.parallel_reader, reader.parallel_reader.used
         return reader.blocks()
 
     def _candidates(self) -> tuple[Chunk, ...]:
@@ -156,17 +157,24 @@ class FragmentsSource:
         return bool(self._guess)
 
     def _suspicions(self) -> Iterator[set[str]]:
-        """Sets of chunks to leave out, the smallest first, such that others than before are read."""
+        """Sets of chunks to leave out, the smallest first, such that others than before are read.
+
+        Those that could not be read are in all of them: they would fail each time.
+        """
         min_chunks = self._method.min_chunks_to_read
-        left = list(self.used)
-        left += [chunk.url for chunk in self._chunks if chunk.url not in self._damaged.union(self.used)]
-        tried = {frozenset(self.used)}
+        assert self._reader is not None
+        failed = {url for url, _, _ in self._reader.errors}
+        failed.difference_update(source.chunk.url for source in self._reader.active)
+        unusable = failed | self._damaged
+        left = [url for url in self.used if url not in unusable]
+        left += [chunk.url for chunk in self._chunks if chunk.url not in unusable.union(left)]
+        tried = {frozenset(left[:min_chunks])}
         for size in range(1, len(left) - min_chunks + 1):
             for suspects in map(set, itertools.combinations(left, size)):
                 chosen = frozenset([url for url in left if url not in suspects][:min_chunks])
                 if chosen not in tried:
                     tried.add(chosen)
-                    yield suspects
+                    yield suspects | failed
 
     def _is_sound(self, chunk: Chunk) -> bool:
         """Read a chunk whole, and compare it with its own checksum.
