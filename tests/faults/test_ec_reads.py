@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 
 import pytest
 
 from oio.api._data.ec.codec import codec_of
 from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
+from tests.kit.damage import chunks_of, described_otherwise, remove
 from tests.kit.ec_objects import DATA, FRAGMENT, LARGE, METACHUNK, PARITY, SEGMENT, SMALL, running_namespace
 from tests.kit.layouts import LAYOUTS
 from tests.kit.objects import fault, part_of, read, stored
@@ -187,8 +189,25 @@ def test_no_chunk_is_left_out_on_suspicion_when_too_few_can_be_read(own_namespac
             data, error = read(api, target)
     assert (data, type(error)) == (b"", exc.CorruptedChunk)
     assert wrong["url"] in str(error)
-    # With the wrong chunk, and without it.
-    assert [plan.hits(each) for each in busy] == [2] * PARITY
+    # With the wrong chunk, without it, and once more.
+    assert [plan.hits(each) for each in busy] == [3] * PARITY
+
+
+def test_chunk_whose_trouble_passes_replaces_one_left_out_on_suspicion(own_namespace):
+    with own_namespace.api() as api:
+        target = stored(api, SMALL)
+        meta, _ = api.object_locate(*target)
+        wrong, busy, *others = chunks_of(api, *target)
+        fragment = codec_of(STORAGE_METHODS.load(meta["chunk_method"])).encode(SMALL[::-1])[0]
+        spoil(own_namespace, wrong["url"], lambda _: fragment)
+        # Its own checksum does not tell that it is wrong.
+        described_otherwise(own_namespace, wrong, hash=hashlib.md5(fragment).hexdigest().upper())
+        for chunk in others[: PARITY - 1]:
+            remove(own_namespace, chunk)
+        address = busy["url"].removeprefix("http://").split("/")[0]
+        with own_namespace.faults(fault("status", "GET", address=address, nth=1)) as plan:
+            assert read(api, target) == (SMALL, None)
+        plan.assert_met()
 
 
 @pytest.mark.pitfall(112)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import itertools
@@ -159,22 +160,33 @@ class FragmentsSource:
     def _suspicions(self) -> Iterator[set[str]]:
         """Sets of chunks to leave out, the smallest first, such that others than before are read.
 
-        Those that could not be read are in all of them: they would fail each time.
+        A chunk that could not be read may be asked once more, and is in all sets when it fails again: each
+        attempt could take the time limit of a read.
         """
         min_chunks = self._method.min_chunks_to_read
-        assert self._reader is not None
-        failed = {url for url, _, _ in self._reader.errors}
-        failed.difference_update(source.chunk.url for source in self._reader.active)
-        unusable = failed | self._damaged
-        left = [url for url in self.used if url not in unusable]
-        left += [chunk.url for chunk in self._chunks if chunk.url not in unusable.union(left)]
+        failures = collections.Counter(self._failed())
+        left = [url for url in self.used if url not in failures]
+        others = [chunk.url for chunk in self._chunks if chunk.url not in self._damaged.union(left)]
+        left += sorted(others, key=failures.__contains__)
         tried = {frozenset(left[:min_chunks])}
         for size in range(1, len(left) - min_chunks + 1):
             for suspects in map(set, itertools.combinations(left, size)):
-                chosen = frozenset([url for url in left if url not in suspects][:min_chunks])
-                if chosen not in tried:
-                    tried.add(chosen)
-                    yield suspects | failed
+                given_up = {url for url, count in failures.items() if count > 1}
+                chosen = frozenset([url for url in left if url not in suspects | given_up][:min_chunks])
+                again = len(chosen) == min_chunks and chosen not in tried
+                tried.add(chosen)
+                while again:
+                    yield suspects | given_up
+                    failed = self._failed()
+                    failures.update(failed)
+                    again = any(failures[url] == 1 for url in failed & chosen)
+
+    def _failed(self) -> set[str]:
+        """URLs of the chunks that could not be read since the last opening."""
+        if self._reader is None:
+            return set()
+        active = {source.chunk.url for source in self._reader.active}
+        return {url for url, _, _ in self._reader.errors} - active
 
     def _is_sound(self, chunk: Chunk) -> bool:
         """Read a chunk whole, and compare it with its own checksum.
