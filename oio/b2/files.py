@@ -63,8 +63,10 @@ class Files:
             yield bucket_id
         except BackblazeException as err:
             if err.code in _UNKNOWN_BUCKET:
-                others = self._bucket_ids.items()
-                self._bucket_ids = {name: known for name, known in others if known != bucket_id}
+                # Other threads may add some meanwhile.
+                for name, known in list(self._bucket_ids.items()):
+                    if known == bucket_id:
+                        self._bucket_ids.pop(name, None)
             raise
 
     def names(self, bucket_id: str, limits: B2Limits) -> Iterator[list[JsonObject]]:

@@ -137,7 +137,7 @@ class LargeFiles:
                     return None
                 check_progress(following, body.get("startFileId"))
                 body["startFileId"] = following
-        except BackblazeException as err:
+        except (BackblazeException, exc.OioProtocolError) as err:
             # A key for uploads may not allow listings.
             _logger.warning("A large file %r may have been left unfinished: %s", name, err)
             return None

@@ -37,7 +37,7 @@ def _run(words: list[str]) -> int:
         # Answered before the imports below, for scripts that look for it. The program tells why it cannot be.
         from oio._version import __version__
 
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             sys.stdout.write(f"openio {__version__}\n")
             sys.stdout.flush()
             return 0

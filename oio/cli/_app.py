@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 import shlex
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -30,6 +31,14 @@ _BROKEN_PIPE = 141
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser that tells of a stream which does not take its texts; the standard one is silent."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            (file or sys.stderr).write(message)
+
+
 class Openio(App):
     """The program ``openio``."""
 
@@ -48,9 +57,7 @@ class Openio(App):
         self, description: str, version: str, argparse_kwargs: object = None
     ) -> argparse.ArgumentParser:
         """Make the parser of the global options, which may be anywhere on the line."""
-        parser = argparse.ArgumentParser(
-            prog=self.NAME, description=description, add_help=False, allow_abbrev=False
-        )
+        parser = _Parser(prog=self.NAME, description=description, add_help=False, allow_abbrev=False)
         add_global_options(parser, f"{self.NAME} {version}")
         return parser
 

@@ -50,7 +50,7 @@ def upload_tree(
         elif file is not None:
             yield Upload(session, file.path, remote, remote.prefix + file.name, obj, follow=follow)
         elif obj is not None and delete and not kept.covers(obj.name):
-            if _is_marker(obj) and os.path.isdir(_path_of(directory, obj)):
+            if _is_marker(obj) and _has_directory(directory, obj):
                 continue
             yield DeleteObject(session, remote, remote.prefix + obj.name, obj)
 
@@ -60,8 +60,13 @@ def _is_marker(obj: RemoteObject) -> bool:
     return not obj.size and (not obj.name or obj.name.endswith("/"))
 
 
-def _path_of(directory: str, obj: RemoteObject) -> bytes:
-    return os.fsencode(directory) + b"/" + obj.name.encode("utf-8", "surrogatepass")
+def _has_directory(directory: str, obj: RemoteObject) -> bool:
+    """Whether the directory is there that an object represents."""
+    try:
+        parts = split_name(obj.name[:-1]) if obj.name else ()
+    except NameRefused:
+        return False
+    return os.path.isdir(os.path.join(os.fsencode(directory), *parts))
 
 
 def _skipped(name: str, file: Skipped) -> Result:

@@ -222,9 +222,9 @@ class PartialFile:
 
     def note(self, number: int) -> None:
         """Note that a part is there."""
-        self.has_parts = True
         # A line that a kill has cut short has no dot, so it is not taken for another number.
         os.write(self._journal, b"%d.\n" % number)
+        self.has_parts = True
 
     def write(self, data: bytes, offset: int) -> None:
         """Write data at an offset, all of them."""

@@ -57,6 +57,8 @@ def run(namespace, tmp_path_factory):
         ("openio --version > /dev/full", 1, b"No space left on device\n"),
         ("openio --version >&-", 1, b"Bad file descriptor\n"),
         ("openio --version -v > /dev/full", 1, b"No space left on device\n"),
+        ("PYTHONUNBUFFERED=1 openio --version > /dev/full", 1, b"No space left on device\n"),
+        ("PYTHONUNBUFFERED=1 openio --version -v > /dev/full", 1, b"No space left on device\n"),
         ("openio --version -v >&-", 1, b"Bad file descriptor\n"),
     ],
 )

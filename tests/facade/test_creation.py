@@ -149,7 +149,7 @@ def test_object_is_created_although_nobody_computes_the_hashes_of_its_chunks(
         _, chunks = api.object_locate(ACCOUNT, CONTAINER, "o")
         known = hashlib.md5(data).hexdigest() if data is not LARGE else "0" * 32
         assert {chunk["hash"].lower() for chunk in chunks} == {known}
-        assert read(api, "o") == data
+        assert read(api, "o") == read(api, "o", verify_checksum="server") == data
         create(api, "o", b"more", append=True)
         assert read(api, "o") == data + b"more"
         assert api.object_check(ACCOUNT, CONTAINER, "o").damaged == []

@@ -150,13 +150,13 @@ def test_what_cannot_be_seen_is_not_deleted(api: Any, files: Path, tmp_path: Pat
 def test_markers_of_directories_that_exist_are_not_deleted(api: Any, files: Path) -> None:
     (files / "empty").mkdir(parents=True)
     fill(files, {"full/f": b"1", "file": b"2"})
-    for name in ("empty/", "full/", "gone/", "file/"):
+    for name in ("empty/", "full/", "gone/", "file/", "full//", "/", "./", "../", "full/../full/"):
         create(api, name, b"")
     create(api, "full/data/", b"not a marker")
     with transfer(api) as moving:
         report = moving.sync(files, BOX, delete=True)
     deleted = {name for name, outcome in outcomes(report).items() if outcome == "delete done"}
-    assert deleted == {"gone/", "file/", "full/data/"}
+    assert deleted == {"gone/", "file/", "full//", "/", "./", "../", "full/../full/", "full/data/"}
 
 
 def test_marker_of_the_prefix_is_neither_deleted_nor_a_failure(api: Any, files: Path, target: Path) -> None:
