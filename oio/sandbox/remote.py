@@ -199,8 +199,9 @@ Control: TypeAlias = Troubles | RemoteNamespace
 
 
 def _serve(orders: Connection, path: Path, options: dict[str, Any]) -> None:
-    # Ctrl-C reaches both processes; the client cleans up first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and the end of a terminal, reach both processes; the client cleans up first.
+    for end in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(end, signal.SIG_IGN)
     try:
         with Namespace(path, **options) as namespace:
             troubles = Troubles(namespace)
