@@ -39,6 +39,8 @@ _FAILURES = (OSError, HTTPException, exc.OioException, green.Timeout)
 """Errors of the network and of the protocol."""
 _DIFFERENT = 412
 
+_ABOUT_THE_BODY = ("Content-Encoding", "Content-Length", "Content-Type", "Content-Range")
+
 READ_CHUNK_SIZE = 65536
 """Bytes that are first read of an answer."""
 
@@ -297,21 +299,33 @@ def close_connection(conn: object, source: object, logger: logging.Logger) -> No
         logger.debug("Failed to close %r: %s", source, err)
 
 
+def header_values(answer: ChunkAnswer, names: Iterable[str]) -> list[str | None]:
+    """Values of some headers of an answer, in the order of their names; None for each that it lacks."""
+    values = []
+    if isinstance(answer, http_eventlet.CustomHTTPResponse):
+        # One look at all of them, instead of a call for each.
+        index = answer.index
+        for name in names:
+            found = index.get(name.lower())
+            values.append(None if found is None else ", ".join(found[1:]))
+        return values
+    return [answer.getheader(name) for name in names]
+
+
 def served_range(resp: ChunkAnswer) -> tuple[int, int | None, int | None]:
     """First and last byte of a response, and length of the whole chunk; None for what it does not tell.
 
     :raises ValueError: the body has several parts, or an encoding, which nobody asks for; or a wrong range
     """
-    encoding = resp.getheader("Content-Encoding")
+    encoding, announced, kind, value = header_values(resp, _ABOUT_THE_BODY)
     if encoding and (name := str(encoding).strip().lower()) not in {"", "identity"}:
         raise ValueError(f"the body is encoded ({name[:64]})")
     if resp.status != 206:
-        length = resp.getheader("Content-Length")
-        size = None if length is None else int(length)
+        size = None if announced is None else int(announced)
         return 0, None if size is None else size - 1, size
-    if (resp.getheader("Content-Type") or "").lstrip().startswith("multipart/byteranges"):
+    if (kind or "").lstrip().startswith("multipart/byteranges"):
         raise ValueError("The response has several parts")
-    value = resp.getheader("Content-Range") or ""
+    value = value or ""
     unit, _, rest = value.partition(" ")
     span, _, length = rest.partition("/")
     start, _, end = span.partition("-")
@@ -326,8 +340,8 @@ def mismatch(response: ChunkAnswer, expected: Mapping[str, object]) -> str | Non
 
     :param expected: keys of :data:`~oio.common.constants.CHUNK_HEADERS`, and values
     """
-    for key, right in expected.items():
-        found = response.getheader(CHUNK_HEADERS[key])
+    values = header_values(response, map(CHUNK_HEADERS.__getitem__, expected))
+    for (key, right), found in zip(expected.items(), values, strict=True):
         if found and right is not None and str(found) != str(right) and differ(str(found), str(right)):
             return f"its {key} is {found}, not {right}"
     return None

@@ -17,6 +17,7 @@ from oio.blob.connect import (
     Connection,
     connect,
     give_back,
+    header_values,
     note_unreached,
     reraise_foreign,
     takes_pieces,
@@ -38,6 +39,7 @@ SMALL = 32768
 SAID_TWICE = "HTTP 409 (maybe because of the first time that it was sent)"
 """Failure of a chunk whose request was sent twice: the first one may have stored it."""
 END_OF_BODY = b"0\r\n\r\n"
+_COMPUTED = CHUNK_HEADERS["chunk_hash"], CHUNK_HEADERS["chunk_size"]
 _BEFORE_THE_END = ("connect", "write")
 """Phases of failures before the end of the body was sent."""
 STEP = 262144
@@ -367,8 +369,7 @@ class ChunkSender:
             self._note_refusal(resp.status)
             return
         self.is_stored = True
-        self.received_hash = resp.getheader(CHUNK_HEADERS["chunk_hash"])
-        size = resp.getheader(CHUNK_HEADERS["chunk_size"])
+        self.received_hash, size = header_values(resp, _COMPUTED)
         if size is not None and str(size) != str(self.sent):
             self.fail("chunk size mismatch", f"{size} received, {self.sent} sent")
 

@@ -343,18 +343,6 @@ class ChunkConnection:
         self._replay = None
         return self._response
 
-    def _reusable(self, connection: Any) -> bool:
-        response = self._response
-        if response is None or connection.sock is None or self._pid != os.getpid():
-            return False
-        if response.length == 0 and response.fp is not None and response.whole() is None:
-            response.read()
-        return (
-            response.fp is None
-            and not response.will_close
-            and (self.method != "PUT" or response.status == 201)
-        )
-
     def close(self) -> None:
         """End the request. May be called twice."""
         if self.watch is not None:
@@ -379,7 +367,13 @@ class ChunkConnection:
         if connection is None:
             # Another OS thread has ended it, maybe at this moment.
             return
-        if self._reusable(connection):
+        response, is_reusable = self._response, False
+        if response is not None and connection.sock is not None and self._pid == os.getpid():
+            if response.length == 0 and response.fp is not None and response.whole() is None:
+                response.read()
+            is_accepted = self.method != "PUT" or response.status == http.HTTPStatus.CREATED
+            is_reusable = response.fp is None and not response.will_close and is_accepted
+        if is_reusable:
             POOL.give(self._key, connection)
         else:
             self._drop(connection)
