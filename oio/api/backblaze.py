@@ -112,7 +112,7 @@ class BackblazeChunkWriteHandler:
         data = Source(source, self._options.limits)
         if self._size == 0 or data.is_exhausted():
             return 0, []
-        chunks = [Chunk.of(chunk) for chunk in self._described]
+        chunks = Chunk.all_of(self._described)
         request = UploadRequest(self._sysmeta, chunks, self._checksum, False, self._quorum, self._options)
         with _bucket_of(self._info) as bucket:
             writer = FileWriter(bucket, file_name(self._sysmeta["container_id"], chunks[0]), request)
@@ -215,7 +215,7 @@ class BackblazeDownloadHandler:
 
     def _blocks(self) -> Generator[bytes, None, None]:
         pieces = [
-            (Metachunk(pos, 0, int(copies[0]["size"]), tuple(map(Chunk.of, copies))), first, last)
+            (Metachunk(pos, 0, int(copies[0]["size"]), tuple(Chunk.all_of(copies))), first, last)
             for bounds in get_meta_ranges([self._range], self._chunks)
             for pos, (first, last) in sorted(bounds.items())
             for copies in [self._chunks[pos]]

@@ -133,7 +133,7 @@ class _Sender(FragmentSender):
         try:
             conn = self.conn
             assert conn is not None
-            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.address)):
                 conn.send(end)
         except CANDIDATES as err:
             reraise_foreign(err, self.conn)
@@ -238,7 +238,7 @@ class EcChunkWriter:
         sender = self._sender
         conn = sender.conn
         assert conn is not None
-        with green.ChunkWriteTimeout(sender.options.limits.writing(sender.chunk.netloc)):
+        with green.ChunkWriteTimeout(sender.options.limits.writing(sender.chunk.address)):
             return conn.getresponse()
 
 
@@ -282,7 +282,7 @@ class EcMetachunkWriter(io.MetachunkWriter):
         self.checksum = global_checksum
         self._method = storage_method
         self._first = bool(kwargs.get("first"))
-        self._chunks = [Chunk.of(chunk) for chunk in meta_chunk]
+        self._chunks = Chunk.all_of(meta_chunk)
         _check_indexes(self._chunks)
 
     def stream(self, source: Readable, size: int) -> tuple[int, str, list[ChunkDict]]:
@@ -435,7 +435,7 @@ class ECChunkDownloadHandler:
         """
         if not self.chunks:
             raise ValueError("chunks: there is no chunk to read")
-        chunks = [Chunk.of(chunk) for chunk in self.chunks]
+        chunks = Chunk.all_of(self.chunks)
         _check_indexes(chunks)
         method, size = self.storage_method, int(self.chunks[0]["size"])
         codec = codec_of(method)

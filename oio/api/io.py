@@ -268,7 +268,7 @@ class WriteHandler:
         def metachunks() -> Iterator[list[Chunk]]:
             for described in self.chunk_prep():
                 taken.extend(described)
-                yield [Chunk.of(chunk) for chunk in described]
+                yield Chunk.all_of(described)
 
         def writer_of(chunks: list[Chunk], checksum: Checksum, first: bool) -> _Writer:
             quorum = self.storage_method.quorum
@@ -423,7 +423,7 @@ class MetachunkLinker(MetachunkWriter):
         super().__init__(storage_method=storage_method, quorum=quorum, **kwargs)
         self.meta_chunk_target = meta_chunk_target
         self.blob_client = blob_client
-        chunks = [Chunk.of(chunk) for chunk in meta_chunk_target]
+        chunks = Chunk.all_of(meta_chunk_target)
         self._linker = _Linker(sysmeta, chunks, self.quorum, blob_client, self.options)
 
     @property

@@ -90,7 +90,7 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
         :raises oio.common.exceptions.OioException: see :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`
         """
         size = check_limit("size", size)
-        chunks = [Chunk.of(chunk) for chunk in self.meta_chunk]
+        chunks = Chunk.all_of(self.meta_chunk)
         writer = CopiesWriter(
             UploadRequest(self.sysmeta, chunks, self.checksum, self._first, self.quorum, self.options)
         )

@@ -75,7 +75,6 @@ class Candidates(Rivals):
         self.chunk_iter = iter(() if chunks is None else chunks)
         self.request_headers = headers
         self._options = options
-        self._netloc = ""
         #: When the candidate that is read was asked (monotonic seconds).
         self._begun = 0.0
         self._response: ChunkAnswer | None = None
@@ -154,7 +153,7 @@ class Candidates(Rivals):
                 return None
             chunk, conn = asked
             doing = "waiting for"
-            seconds = limits.reading(chunk.netloc)
+            seconds = limits.reading(chunk.address)
             if hedging is not None:
                 due = limits.clock() + seconds
                 chunk, conn = self._await_first_byte(chunk, conn, seconds, hedging)
@@ -182,7 +181,6 @@ class Candidates(Rivals):
         if problem is not None or source is None:
             self._failed(chunk, _status_of(problem, source), problem, f"{doing} {chunk.netloc}", begin)
             return None
-        self._netloc = chunk.netloc
         self.status, self._response = source.status, source
         self.served.append(chunk.url)
         return source, chunk
@@ -355,17 +353,20 @@ class Candidates(Rivals):
 
         :returns: the block, empty at the end of a body of unknown length; number of bytes to read next
         """
-        limit = self._options.limits.reading(self._netloc)
         begin = time.monotonic()
         if left is not None:
             size = min(size, left)
+        # A slow source has the limit for no more bytes than at first.
+        following = self._read_size or READ_CHUNK_SIZE
         if getattr(source, "is_there", False):
             # The body came along with its head: nothing is waited for.
             block = (source.whole() if size == left == source.length else b"") or source.read(size)
         else:
+            limit = self._options.limits.reading(chunk.address)
             with green.ChunkReadTimeout(limit):
                 block = source.read(size)
-        spent = time.monotonic() - begin
+            if not self._read_size and time.monotonic() - begin < limit * _QUICK:
+                following = min(size * 4, _LARGEST_READ)
         if self._options.perfdata is not None:
             self._options.add_step("download", chunk, begin)
         if left is not None:
@@ -373,10 +374,7 @@ class Candidates(Rivals):
                 raise OSError(f"the body ends {left} bytes early")
             if len(block) > left:
                 raise OSError(f"the body has {len(block) - left} bytes too many")
-        if self._read_size:
-            return block, self._read_size
-        # A slow source has the limit for no more bytes than at first.
-        return block, min(size * 4, _LARGEST_READ) if spent < limit * _QUICK else READ_CHUNK_SIZE
+        return block, following
 
     def _replace(
         self, source: ChunkAnswer, chunk: Chunk, error: BaseException, given: int

@@ -199,7 +199,7 @@ class Rivals:
             return None
         options, begin = self._options, time.monotonic()
         try:
-            with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.netloc))):
+            with green.ConnectionTimeout(min(CONNECTING_SECONDS, options.limits.connecting(chunk.address))):
                 conn = connect(chunk, "GET", self.request_headers, options)
             stop_replacing(conn)
             return chunk, conn

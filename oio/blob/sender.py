@@ -154,7 +154,7 @@ class ChunkSender:
     @cached_property
     def _step_timeouts(self) -> _StepTimeouts:
         limits = self.options.limits
-        return _StepTimeouts(functools.partial(limits.writing, self.chunk.netloc), limits.clock)
+        return _StepTimeouts(functools.partial(limits.writing, self.chunk.address), limits.clock)
 
     @cached_property
     def ready(self) -> green.LightQueue:
@@ -250,7 +250,7 @@ class ChunkSender:
             self._connect_in_time()
         if self.error is None:
             try:
-                with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
+                with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.address)):
                     self.take_answer()
             except OWN_THREAD_CANDIDATES as err:
                 self.lose(err, "resp")
@@ -269,7 +269,7 @@ class ChunkSender:
 
     def time_to_connect(self) -> green.OioTimeout:
         """Time limit of its connection."""
-        return green.ConnectionTimeout(self.options.limits.connecting(self.chunk.netloc))
+        return green.ConnectionTimeout(self.options.limits.connecting(self.chunk.address))
 
     def connect(self) -> Connection:
         """Send the head of the request, and return the connection.
@@ -349,7 +349,7 @@ class ChunkSender:
         try:
             conn = self.conn
             assert conn is not None
-            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.netloc)):
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.address)):
                 conn.send(end)
                 phase = "resp"
                 resp = conn.getresponse()
@@ -412,7 +412,7 @@ class ChunkSender:
         limits, grace = self.options.limits, self.options.write_grace
         if grace is not None:
             grace = limits.share(grace)
-        left, before = limits.writing(self.chunk.netloc), self.progress[:2]
+        left, before = limits.writing(self.chunk.address), self.progress[:2]
         while True:
             seconds = left if grace is None else min(grace, left)
             left -= seconds
@@ -424,14 +424,14 @@ class ChunkSender:
                 error = err
             if self.progress[:2] != before and self.error is None:
                 # It makes progress: it is connected now, or in the middle of a large block.
-                left, before = limits.writing(self.chunk.netloc), self.progress[:2]
+                left, before = limits.writing(self.chunk.address), self.progress[:2]
             elif grace is not None and self.others_are_enough():
                 break
             elif left <= 0:
                 if self.is_connected:
                     break
                 # Connecting has its own limit.
-                left = limits.writing(self.chunk.netloc)
+                left = limits.writing(self.chunk.address)
         self.leave("write", error)
 
     @property

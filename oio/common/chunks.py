@@ -67,21 +67,31 @@ class Chunk:
         >>> Chunk.of({"url": "http://rawx-1/0A", "pos": "1.3"}).index
         3
         """
-        if isinstance(described, Chunk):
-            return described
-        get = described.get
-        url, size = described["url"], get("size")
-        position, _, index = str(get("pos") or 0).partition(".")
-        number = get("num", index)
-        return cls(
-            url,
-            get("real_url") or url,
-            int(position),
-            None if number is None or number == "" else int(number),
-            None if size is None else int(size),
-            get("hash"),
-            get("score"),
-        )
+        return cls.all_of((described,))[0]
+
+    @classmethod
+    def all_of(cls, described: Iterable[Mapping[str, Any] | Chunk]) -> list[Chunk]:
+        """Make several chunks of their descriptions, as :meth:`of` makes one."""
+        made = []
+        for one in described:
+            if isinstance(one, Chunk):
+                made.append(one)
+                continue
+            get = one.get
+            url, size = one["url"], get("size")
+            position, _, index = str(get("pos") or 0).partition(".")
+            number = get("num", index)
+            chunk = cls(
+                url,
+                get("real_url") or url,
+                int(position),
+                None if number is None or number == "" else int(number),
+                None if size is None else int(size),
+                get("hash"),
+                get("score"),
+            )
+            made.append(chunk)
+        return made
 
     @property
     def pos(self) -> str:

@@ -65,11 +65,12 @@ def _seconds(field: str, default: float, doing: str) -> Callable[..., float]:
             return default if explicit is None else explicit
         left = self.deadline - self.clock()
         if left <= 0:
-            raise exc.DeadlineReached(f"Deadline reached before {doing} {peer}".rstrip())
+            place = urlsplit(peer).netloc or peer
+            raise exc.DeadlineReached(f"Deadline reached before {doing} {place}".rstrip())
         left = min(left, LONGEST)
         return left if explicit is None or explicit > left else explicit
 
-    seconds.__doc__ = f"Seconds that {doing} a peer may take from now."
+    seconds.__doc__ = f"Seconds that {doing} a peer, given by its URL or its name, may take from now."
     return seconds
 
 

@@ -110,7 +110,7 @@ def fetch_stream(
     # A strategy reads without clients of services.
     strategy = load_class(storage_method)(storage_method, None, "", options)  # type: ignore[arg-type]
     metachunks = {
-        pos: Metachunk(pos, 0, int(copies[0]["size"]), tuple(map(Chunk.of, copies)))
+        pos: Metachunk(pos, 0, int(copies[0]["size"]), tuple(Chunk.all_of(copies)))
         for pos, copies in chunks.items()
     }
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from logging import Logger
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 from oio.common import exceptions as exc
@@ -178,7 +179,7 @@ def _metachunks(
         group = groups[position]
         size = None if ranges is None else _common_size(group)
         if size is None or _overlaps(start, start + size - 1, ranges or ()):
-            metachunks.append(_metachunk(position, start, list(map(Chunk.of, group)), is_ec, logger))
+            metachunks.append(_metachunk(position, start, Chunk.all_of(group), is_ec, logger))
             size = metachunks[-1].size
         start += size
     return tuple(metachunks), start
@@ -231,7 +232,7 @@ def _metachunk(
             raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
         if chunk.size != first.size or chunk.hash != first.hash:
             agreed = []
-    agreed = sorted(agreed or _majority(position, chunks, logger), key=_preference)
+    agreed = _preferred_first(agreed or _majority(position, chunks, logger))
     if is_ec:
         agreed = _spares_last(position, agreed, logger)
     size = agreed[0].size or 0
@@ -266,10 +267,13 @@ def elected(identities: list[tuple[str, int | None]]) -> set[tuple[str, int | No
     return set(found.values())
 
 
-def _preference(chunk: Chunk) -> float:
-    """Key that sorts by score, with enough chance to spread the load over equal services; dead ones last."""
-    score, chance = chunk.score or 0, RANDOM.random()
-    return -(score + chance * 10) if score > 0 else chance
+def _preferred_first(chunks: list[Chunk]) -> list[Chunk]:
+    """Sort by score, with enough chance to spread the load over equal services; dead ones come last."""
+    keys = []
+    for chunk in chunks:
+        score, chance = chunk.score or 0, RANDOM.random()
+        keys.append(-(score + chance * 10) if score > 0 else chance)
+    return [chunk for _, chunk in sorted(zip(keys, chunks, strict=True), key=itemgetter(0))]
 
 
 def _spares_last(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:

@@ -111,7 +111,7 @@ class Preparer(Iterator[list[Chunk]]):
     def _placed(chunks: list[ChunkDict], position: int) -> list[Chunk]:
         """Set the positions, which the service numbers from 0 in each answer."""
         try:
-            placed = list(map(Chunk.of, chunks))
+            placed = Chunk.all_of(chunks)
         except ANSWER_ERRORS as err:
             raise unexpected(err) from err
         return placed if not position else [replace(chunk, position=position) for chunk in placed]

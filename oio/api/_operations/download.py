@@ -71,7 +71,7 @@ class ObjectStream(BlockReader):
         unsure = unverifiable(pieces) if options.verify_checksum else None
         blocks = read_ranges(
             pieces,
-            lambda metachunk: strategy.source(metachunk, suspects, options),
+            functools.partial(strategy.source, suspects=suspects, options=options),
             options.verify_checksum,
             options.hold_up_to,
             unsure,

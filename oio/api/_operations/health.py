@@ -88,7 +88,7 @@ def examine(
     options = options.per_request()
     with reading_answer():
         name, chunk_method = meta["name"], meta["chunk_method"]
-        chunks = list(map(Chunk.of, located))
+        chunks = Chunk.all_of(located)
         length = int(meta["length"])
         known = (name, meta["version"], meta["id"], meta.get("policy") or "", chunk_method, length)
     strategy = strategy_for(chunk_method, services, cid, options)

@@ -63,7 +63,7 @@ def is_readable(
     """
     strategy = _strategy_of(services, meta, cid, options)
     with reading_answer():
-        chunks = list(map(Chunk.of, located))
+        chunks = Chunk.all_of(located)
 
     def problem(chunk: Chunk) -> exc.OioException | None:
         try:

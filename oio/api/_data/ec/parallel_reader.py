@@ -212,7 +212,9 @@ class ParallelReader:
         return in_turn(
             fresh,
             partial(FragmentSource.ask, request=request),
-            lambda source: green.ConnectionTimeout(min(request.seconds, limits.connecting(source.netloc))),
+            lambda source: green.ConnectionTimeout(
+                min(request.seconds, limits.connecting(source.chunk.address))
+            ),
             FragmentSource.failed,
         )
 

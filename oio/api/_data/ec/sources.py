@@ -205,7 +205,7 @@ class FragmentSource:
         return (self.index, b"") if plan is None else self._read(plan, self._limit)
 
     def _limit(self) -> green.OioTimeout:
-        return green.ChunkReadTimeout(self._context.options.limits.reading(self.chunk.netloc))
+        return green.ChunkReadTimeout(self._context.options.limits.reading(self.chunk.address))
 
     # --- in a green thread of its own ---
 
@@ -215,7 +215,7 @@ class FragmentSource:
         :returns: the failure, if any
         """
         try:
-            seconds = min(request.seconds, self._context.options.limits.connecting(self.chunk.netloc))
+            seconds = min(request.seconds, self._context.options.limits.connecting(self.chunk.address))
             with green.ConnectionTimeout(seconds):
                 self.ask(request)
         except OWN_THREAD_CANDIDATES as err:
