@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import datetime
 
-    from oio.common.green._connections import HTTPConnection, HTTPSConnection
+    from oio.common.green._connections import HTTPConnection, HTTPSConnection, create_connection
     from oio.common.green._imported import (
         Empty,
         Event,
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
         SourceReadTimeout,
     )
     from oio.common.green._network import (
-        create_connection,
         create_ssl_context,
         is_readable,
         readable,

@@ -7,6 +7,7 @@ import collections
 import contextlib
 import encodings.idna  # noqa: F401 - imported when a name is looked up, where a fork does not wait for it.
 import errno
+import heapq
 import io
 import math
 import select as _select
@@ -17,8 +18,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from oio.common.green._imported import eventlet_hubs, getcurrent, green_ssl, patcher, socket
-from oio.common.green._threads import GuestHub, ensure_hub, get_hub, local, sleep
-from oio.common.interruptions import reraise_interruption
+from oio.common.green._threads import GuestHub, ensure_hub, get_hub, sleep
 
 # The real one, also in a host that has patched it.
 _poll: Any = getattr(patcher.original("select"), "poll", None)
@@ -56,9 +56,8 @@ class Socket(socket.socket):  # type: ignore[misc]
         timeout: float | None = None,
         timeout_exc: Any = None,
     ) -> None:
-        hub = getattr(eventlet_hubs._threadlocal, "hub", None) or eventlet_hubs.get_hub()
-        quiet = hub.quiet_seconds() if isinstance(hub, GuestHub) else 0.0
-        if quiet > 0 and not self._closed and _poll is not None:
+        quiet = _quiet_seconds()
+        if quiet > 0 and not self._closed:
             if read:
                 poller = self._poller or self._make_poller()
             else:
@@ -220,47 +219,6 @@ def _drop(pieces: collections.deque[Any], size: int) -> None:
         pieces[0] = memoryview(pieces[0])[size:]
 
 
-def create_connection(
-    address: tuple[str, int],
-    timeout: Any = _native_socket._GLOBAL_DEFAULT_TIMEOUT,  # type: ignore[attr-defined]
-    source_address: tuple[str, int] | None = None,
-    socket_options: Any = None,
-) -> Any:
-    """Connect a green TCP socket to the first address of a host that accepts.
-
-    :param timeout: seconds for each address tried
-    :raises OSError: when no address accepts
-    """
-    if not getattr(local, "known", False):
-        ensure_hub()
-    host, port = address
-    error: OSError | None = None
-    try:
-        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    except UnicodeError as err:
-        raise OSError(f"{host!r} is no name of a host: {err}") from err
-    for family, kind, proto, _name, target in found:
-        sock = None
-        try:
-            sock = Socket(family, kind, proto)
-            for option in socket_options or ():
-                sock.setsockopt(*option)
-            if timeout is not _native_socket._GLOBAL_DEFAULT_TIMEOUT:  # type: ignore[attr-defined]
-                sock.settimeout(timeout)
-            if source_address:
-                sock.bind(source_address)
-            sock.connect(target)
-            return sock
-        except BaseException as err:
-            if sock is not None:
-                sock.close()
-            if not isinstance(err, OSError):
-                raise
-            reraise_interruption(err)
-            error = err
-    raise error or OSError(f"{host} has no address")
-
-
 class _TlsSocket(green_ssl.SSLSocket):  # type: ignore[misc]
     """A green socket over TLS that tells data from records of TLS itself, such as session tickets.
 
@@ -359,6 +317,30 @@ def is_readable(sock: Any) -> bool:
     return bool(poller.poll(0))
 
 
+def _quiet_seconds() -> float:
+    """Seconds for which nothing else has to run in this OS thread, which may wait without a switch then.
+
+    0 in a green thread of ours: an exception of a signal handler is meant for whoever waits for that.
+    """
+    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
+    if _poll is None or not isinstance(hub, GuestHub) or not hub.keeps_time or hub.late or hub.closed:
+        return 0.0
+    if hub.listeners["read"] or hub.listeners["write"]:
+        return 0.0
+    if hub.greenlet.dead or getcurrent().parent is hub.greenlet:
+        return 0.0
+    if hub.next_timers:
+        hub.prepare_timers()
+    timers = hub.timers
+    while timers and timers[0][1].called:
+        heapq.heappop(timers)
+        hub.timers_canceled -= 1
+    due = timers[0][0] if timers else math.inf
+    for deferred in hub.deferred:
+        due = min(due, deferred[0])
+    return due if due == math.inf else due - hub.clock()
+
+
 def _polled(poller: Any, seconds: float) -> Any:
     """Poll for some seconds, in slices: a signal that comes just before a poll begins does not end it."""
     while seconds > _SLICE:
@@ -410,15 +392,14 @@ def wait_any(sockets: Iterable[Any], seconds: float = _LONGEST_POLL) -> list[Any
     """
     # A negative time would make poll wait for ever.
     known, seconds = list(sockets), max(0.0, seconds)
-    hub = getattr(eventlet_hubs._threadlocal, "hub", None) or get_hub()
-    quiet = hub.quiet_seconds() if seconds > 0 and isinstance(hub, GuestHub) and _poll is not None else 0.0
-    quiet = min(max(quiet, 0.0), seconds)
+    quiet = min(max(_quiet_seconds(), 0.0), seconds)
     if quiet > 0 and len(known) == 1 and type(known[0]) is Socket and known[0].fd.fileno() >= 0:
         found = known if _polled(known[0]._poller or known[0]._make_poller(), quiet) else []
     else:
         found = _ready(known, quiet)
     if found or quiet == seconds:
         return found
+    hub = eventlet_hubs.get_hub()
     seconds -= quiet
     due = hub.clock() + seconds
     while not _wait_in_hub(hub, known, max(0.0, due - hub.clock())):

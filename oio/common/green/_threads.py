@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import heapq
-import math
 import os
 import sys
 import threading
@@ -114,27 +112,6 @@ class GuestHub:
         finally:
             hub.parent = self.root
             self.waiting.discard(current)
-
-    def quiet_seconds(self) -> float:
-        """Seconds for which nothing else has to run in this OS thread, which may wait without a switch then.
-
-        0 in a green thread of ours: an exception of a signal handler is meant for whoever waits for that.
-        """
-        listeners = self.listeners
-        if not self.keeps_time or self.late or self.closed or listeners["read"] or listeners["write"]:
-            return 0.0
-        if self.greenlet.dead or getcurrent().parent is self.greenlet:
-            return 0.0
-        if self.next_timers:
-            self.prepare_timers()
-        timers = self.timers
-        while timers and timers[0][1].called:
-            heapq.heappop(timers)
-            self.timers_canceled -= 1
-        due = timers[0][0] if timers else math.inf
-        for deferred in self.deferred:
-            due = min(due, deferred[0])
-        return due if due == math.inf else due - self.clock()
 
     def _arm(self) -> None:
         now = self.clock()
