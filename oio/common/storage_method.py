@@ -254,15 +254,15 @@ def _new_ec_driver(ec_type: str, ec_nb_data: int, ec_nb_parity: int, checksum: s
         raise InvalidStorageMethod(f"algorithm {ec_type!r} is not available: {err}") from err
 
 
-class StorageMethods:
-    """Registry of the chunk methods.
+class StorageMethods(dict[str, StorageMethod]):
+    """Registry of the chunk methods: those that were loaded; others are loaded when they are looked up.
 
     :param classes: class of each type of chunk method.
     """
 
     def __init__(self, classes: Mapping[str, type[StorageMethod]]) -> None:
+        super().__init__()
         self._classes = dict(classes)
-        self._loaded: dict[str, StorageMethod] = {}
 
     def load(self, chunk_method: str, **_kwargs: Any) -> StorageMethod:
         """Get the storage method of a chunk method, always the same one for the same text.
@@ -272,25 +272,25 @@ class StorageMethods:
         >>> STORAGE_METHODS.load("plain/nb_copy=3").quorum
         2
         """
-        method = self._loaded.get(chunk_method)
-        if method is None:
-            type_, params = parse_chunk_method(chunk_method)
-            cls = self._classes.get(type_)
-            if cls is None:
-                raise InvalidStorageMethod(f"chunk method {chunk_method!r}: unknown type {type_!r}")
-            try:
-                method = cls.build(params)
-            except InvalidStorageMethod as err:
-                raise InvalidStorageMethod(f"chunk method {chunk_method!r}: {err}") from err
-            method.type = type_
-            method.params = params
-            # Two threads may get here: both must leave with the same method.
-            method = self._loaded.setdefault(chunk_method, method)
-        return method
+        return self[chunk_method]
+
+    def __missing__(self, chunk_method: str) -> StorageMethod:
+        type_, params = parse_chunk_method(chunk_method)
+        cls = self._classes.get(type_)
+        if cls is None:
+            raise InvalidStorageMethod(f"chunk method {chunk_method!r}: unknown type {type_!r}")
+        try:
+            method = cls.build(params)
+        except InvalidStorageMethod as err:
+            raise InvalidStorageMethod(f"chunk method {chunk_method!r}: {err}") from err
+        method.type = type_
+        method.params = params
+        # Two threads may get here: both must leave with the same method.
+        return self.setdefault(chunk_method, method)
 
     def forget(self) -> None:
         """Forget the methods that were loaded, and so their drivers."""
-        self._loaded.clear()
+        self.clear()
 
 
 STORAGE_METHODS = StorageMethods(

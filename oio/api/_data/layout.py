@@ -126,7 +126,7 @@ def lay_out(
     :raises OioProtocolError: the description lacks something
     """
     try:
-        method = STORAGE_METHODS.load(meta["chunk_method"])
+        method = STORAGE_METHODS[meta["chunk_method"]]
         length = int(meta["length"])
         known, closed = [], None
         if ranges:

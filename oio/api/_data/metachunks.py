@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
@@ -216,37 +217,29 @@ class ObjectWriter:
 
         :raises oio.common.exceptions.OioException: a metachunk is lost
         """
-        if not (self._ahead and self._source.has_more_than(self._metachunk_size)):
-            return self._run(None)
-        # Metachunks that were prepared in vain do no harm.
-        with green.ContextPool() as pool:
-            return self._run(pool)
-
-    def _run(self, pool: green.ContextPool | None) -> Written:
-        """Write the object.
-
-        :param pool: green threads that prepare the next metachunk while one is sent; None to prepare none
-        """
         source, limit = self._source, self._metachunk_size
         checksum = in_threads(new_checksum(MD5), source.left_in_memory())
         total, first = 0, True
-        while True:
-            chunks = next(self._metachunks, None) if self._asking is None else self._asked()
-            if chunks is None:
-                text = f"The source has more than the {total} bytes that chunks were prepared for"
-                raise exc.OioException(text)
-            writer = self._writer_of(chunks, checksum, first)
-            if pool is not None and source.has_more_than(limit):
-                self._ask_ahead(pool, chunks)
-            try:
-                size, _ = writer.write(source, limit)
-            finally:
-                self.outcomes += writer.outcomes
-            first = False
-            total += size
-            if size < limit or source.is_exhausted():
-                stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
-                return Written(stored, total, checksum.hexdigest())
+        is_long = self._ahead and source.has_more_than(limit)
+        # Metachunks that were prepared in vain do no harm.
+        with green.ContextPool() if is_long else nullcontext() as pool:
+            while True:
+                chunks = next(self._metachunks, None) if self._asking is None else self._asked()
+                if chunks is None:
+                    text = f"The source has more than the {total} bytes that chunks were prepared for"
+                    raise exc.OioException(text)
+                writer = self._writer_of(chunks, checksum, first)
+                if pool is not None and source.has_more_than(limit):
+                    self._ask_ahead(pool, chunks)
+                try:
+                    size, _ = writer.write(source, limit)
+                finally:
+                    self.outcomes += writer.outcomes
+                first = False
+                total += size
+                if size < limit or source.is_exhausted():
+                    stored = [outcome.chunk for outcome in self.outcomes if not outcome.error]
+                    return Written(stored, total, checksum.hexdigest())
 
     # --- the next metachunk, before it is needed ---
 

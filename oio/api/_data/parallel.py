@@ -274,8 +274,8 @@ class ParallelWriter(abc.ABC):
                     while running and (timer.end, timer.grace) == limit:
                         sender = done.get()
                         del running[sender]
-                        # Who takes nothing from here on hangs.
-                        counts = {s: s.progress for s in counts if s in running}
+                        if counts:  # Who takes nothing from here on hangs.
+                            counts = {s: s.progress for s in counts if s in running}
                         is_stored = self._note(sender, timer, has_own_limits=has_own_limits)
                         if not is_stored and (sender.is_unreached or _have_nothing(running)):
                             # The others cannot tell more of the reason.

@@ -205,7 +205,7 @@ def strategy_for(chunk_method: str, stores: Stores, cid: str, options: Options) 
 
     :raises InvalidStorageMethod: its chunk method is not known
     """
-    method = STORAGE_METHODS.load(chunk_method)
+    method = STORAGE_METHODS[chunk_method]
     return load_class(method)(method, stores, cid, options)
 
 

@@ -26,7 +26,7 @@ _LOST = (exc.NotFound, exc.ClientPreconditionFailed, exc.CorruptedChunk)
 
 def count_missing(chunk_method: str, located: Iterable[JsonMapping]) -> int:
     """Count the chunks that the metachunks of an object lack."""
-    expected = STORAGE_METHODS.load(chunk_method).expected_chunks
+    expected = STORAGE_METHODS[chunk_method].expected_chunks
     known = Counter(Chunk.of(chunk).position for chunk in located)
     return sum(max(expected - count, 0) for count in known.values())
 

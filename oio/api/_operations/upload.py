@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oio.api._data.metachunks import ObjectWriter, Preparer, Written
@@ -351,7 +352,7 @@ def _with_hashes(written: Written) -> list[Chunk]:
 
     That of all the data is also that of their only metachunk; for one of several, zeros stand for none.
     """
-    if all(chunk.hash for chunk in written.chunks):
+    if all(map(attrgetter("hash"), written.chunks)):
         return written.chunks
     alone = len({chunk.position for chunk in written.chunks}) == 1
     known = written.checksum if alone and algorithm_of(written.checksum) == MD5 else NO_HASH
@@ -366,5 +367,5 @@ def _measure(perfdata: Perfdata, size: int) -> None:
 
 def _family(chunk_method: str) -> tuple[object, ...]:
     """What the chunk methods of all parts of an object have in common."""
-    method = STORAGE_METHODS.load(chunk_method)
+    method = STORAGE_METHODS[chunk_method]
     return load_class(method).family(method)
