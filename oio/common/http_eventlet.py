@@ -440,12 +440,5 @@ def http_connect(
         target = quote(target)
     if query_string:
         target += "?" + query_string
-    flat: list[tuple[str, Any]] = []
-    for name, value in (headers or {}).items():
-        if isinstance(value, (str, bytes)):
-            flat.append((name, value))
-        elif isinstance(value, (list, tuple)):
-            flat.extend((name, item if isinstance(item, bytes) else str(item)) for item in value)
-        else:
-            flat.append((name, str(value)))
-    return ChunkConnection(scheme, host, method, target, flat, ssl_context, body, kept, is_replaced)
+    fields = () if headers is None else headers.items()
+    return ChunkConnection(scheme, host, method, target, fields, ssl_context, body, kept, is_replaced)

@@ -56,11 +56,12 @@ def check_name(name: str) -> None:
         _SENT_NAMES.add(name)
 
 
-def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str | bytes]]) -> bytes:
+def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, Any]]) -> bytes:
     r"""Write the head of a request.
 
     :param target: path and query, quoted
     :param host: value of the header ``Host``
+    :param fields: the other headers. Values are turned into text; a list or tuple is sent as repeated headers
     :raises ValueError: something would break the lines
 
     >>> request_head("GET", "/AB", "rawx-1:6010", [("Range", "bytes=0-9")])
@@ -74,7 +75,12 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
     for name, value in fields:
         if name not in _SENT_NAMES:
             check_name(name)
-        lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}\r\n")
+        if isinstance(value, str):
+            lines.append(f"{name}: {value}\r\n")
+        else:
+            items = value if isinstance(value, (list, tuple)) else (value,)
+            texts = (item.decode("latin-1") if isinstance(item, bytes) else item for item in items)
+            lines.extend(f"{name}: {text}\r\n" for text in texts)
     lines.append("\r\n")
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines):
