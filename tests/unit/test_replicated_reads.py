@@ -13,14 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oio.api.io import ChunkReader, chain, consume, discard_bytes, iters_to_raw_body, make_iter_from_resp
+from oio.blob.candidates import Candidates
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.chunks import Chunk
 from oio.common.deadlines import monotonic_time
+from oio.common.limits import Limits
+from oio.common.options import Options
 from oio.common.storage_functions import fetch_stream
 from oio.common.storage_method import STORAGE_METHODS
 from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on
+from tests.kit.scripted import serving
 
 PLAIN = STORAGE_METHODS.load("plain/nb_copy=3")
+
+
+def test_body_that_came_with_its_head_is_given_after_the_deadline():
+    now = [0.0]
+
+    def be_late(_answer, _chunk):
+        now[0] = 2.0
+
+    with serving(lambda peer: peer.read_head() and peer.answer(200, b"data")) as server:
+        chunk = Chunk.of({"url": f"http://{server.address}/0A"})
+        limits = Limits(deadline=1.0, clock=lambda: now[0])
+        reader = Candidates([chunk], {}, Options(limits=limits), check_head=be_late)
+        assert list(reader.blocks()) == [b"data"]
 
 
 class Copies:

@@ -52,8 +52,9 @@ def test_step_never_goes_beyond_the_deadline(step, clock):
     assert getattr(limits, step)("rawx-1") == 1.5
     assert getattr(Limits(deadline=105.0, clock=clock), step)("rawx-1") == 1.5
     clock.now = 105.0
-    with pytest.raises(exc.DeadlineReached, match=f"before {step} (to |from |)rawx-1"):
-        getattr(limits, step)("rawx-1")
+    for peer in ("rawx-1", "http://rawx-1/0A"):
+        with pytest.raises(exc.DeadlineReached, match=f"before {step} (to |from |)rawx-1$"):
+            getattr(limits, step)(peer)
 
 
 def test_limit_of_a_call_wins_even_when_it_is_nothing(clock):
@@ -270,6 +271,14 @@ DESCRIPTIONS = [
 def test_chunk_is_described_as_it_was(described):
     assert Chunk.of(described).described() == described
     assert Chunk.of(Chunk.of(described)) == Chunk.of(described)
+
+
+def test_chunks_are_made_in_order_and_those_that_are_made_stay():
+    made = Chunk.all_of(DESCRIPTIONS)
+    assert [chunk.described() for chunk in made] == DESCRIPTIONS
+    again = Chunk.all_of([made[0], DESCRIPTIONS[1]])
+    assert again == made[:2]
+    assert again[0] is made[0]
 
 
 def test_chunk_without_a_position_is_the_first_one():

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from logging import Logger
-from operator import itemgetter
 from typing import Final, TypeAlias
 
 from oio.common import exceptions as exc
@@ -273,7 +272,7 @@ def _preferred_first(chunks: list[Chunk]) -> list[Chunk]:
     for chunk in chunks:
         score, chance = chunk.score or 0, RANDOM.random()
         keys.append(-(score + chance * 10) if score > 0 else chance)
-    return [chunk for _, chunk in sorted(zip(keys, chunks, strict=True), key=itemgetter(0))]
+    return list(map(chunks.__getitem__, sorted(range(len(chunks)), key=keys.__getitem__)))
 
 
 def _spares_last(position: int, chunks: list[Chunk], logger: Logger | None) -> list[Chunk]:
