@@ -7,7 +7,6 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from oio.blob.connect import (
@@ -151,17 +150,17 @@ class ChunkSender:
         #: Tells whether a quorum of the other servers has taken all that it was sent.
         self.others_are_enough: Callable[[], bool] = bool
 
-    @cached_property
+    @functools.cached_property
     def _step_timeouts(self) -> _StepTimeouts:
         limits = self.options.limits
         return _StepTimeouts(functools.partial(limits.writing, self.chunk.address), limits.clock)
 
-    @cached_property
+    @functools.cached_property
     def ready(self) -> green.LightQueue:
         """Queue that gets an item once the connection is made or has failed. Senders may share one."""
         return green.LightQueue()
 
-    @cached_property
+    @functools.cached_property
     def _queue(self) -> green.LightQueue:
         """Blocks that wait to be sent. A body that is sent whole needs no queue."""
         return green.LightQueue(PUT_QUEUE_DEPTH)
