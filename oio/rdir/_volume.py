@@ -48,7 +48,7 @@ class VolumeRoutes(HttpApi):
         **kwargs: Unpack[ServiceOptions],
     ) -> None:
         super().__init__(service_type="rdir", **kwargs)
-        self.logger = logger or logging.getLogger(__name__)
+        self.logger = logging.getLogger(__name__) if logger is None else logger
         shared: ProxyOptions = {
             **kwargs,
             "endpoint": endpoint,
