@@ -25,7 +25,7 @@ NAMED = (
     + _names("C", range(1, 8))
     + _names("D", range(1, 13))
     + _names("S", range(1, 7))
-    + _names("E", range(1, 32), "E5b", "E5d", "E13b", "E13c", "E13d")
+    + _names("E", range(1, 32), "E5b", "E5c", "E5d", "E13b", "E13c", "E13d")
     + _names("W", range(1, 19))
 )
 ROWS = [*range(1, 160), *NAMED]

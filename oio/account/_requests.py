@@ -45,7 +45,7 @@ class AccountRequests(HttpApi):
         **kwargs: Unpack[ServiceOptions],
     ) -> None:
         super().__init__(endpoint=endpoint, service_type="account-service", **kwargs)
-        self.logger = logger or logging.getLogger(__name__)
+        self.logger = logging.getLogger(__name__) if logger is None else logger
         self._retry = self._retry.times(request_attempts)
         self._lb: LbClient | None = None
         if endpoint is None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import urllib3
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from oio.api._operations.download import ObjectStream
     from oio.api.types import ClientOptions
@@ -136,7 +136,7 @@ class ObjectStorageApi(
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One
     object may be used by several threads at once. Close it, or use it in a ``with`` block, to close its
     idle connections. Made without `pool_manager`, it can be pickled, as ``multiprocessing`` does: the copy
-    has the same options, and connections of its own.
+    has the same options, and connections of its own. A copy by :func:`copy.copy` shares the connections.
 
     Every method takes, besides its own arguments, the following keywords, which win over those of the
     constructor:
@@ -219,7 +219,7 @@ class ObjectStorageApi(
         if not isinstance(namespace, str):
             raise WrongValue(f"namespace must be a str, not {type(namespace).__name__}: {shorten(namespace)}")
         self.namespace = namespace
-        self.logger = logger or _LOGGER
+        self.logger = _LOGGER if logger is None else logger
         self._given = kwargs
         warn_unknown(self._given.keys() - _KNOWN, _KNOWN)
         self._global_kwargs = self._call_defaults(perfdata, self._given)
@@ -234,8 +234,10 @@ class ObjectStorageApi(
         check_option("pool_manager", pool)
         self._owns_pool = pool is None
         of_pool = {name: given[name] for name in URLLIB3_POOLMANAGER_KWARGS if name in given}
-        if pool or of_pool:
-            self._pool_manager = pool or http_stack.get_pool_manager(**of_pool)
+        if pool is not None:
+            self._pool_manager = pool
+        elif of_pool:
+            self._pool_manager = http_stack.get_pool_manager(**of_pool)
         self._ca_certs = given.get("ca_certs")
         self._endpoint = given.get("endpoint")
         self._client_options |= {name: given[name] for name in _DEFAULTS_OF_CLIENTS if name in given}
@@ -254,6 +256,15 @@ class ObjectStorageApi(
         state = {name: value for name, value in vars(self).items() if name not in _MADE_AGAIN}
         state["_global_kwargs"] = {k: v for k, v in self._global_kwargs.items() if k != "ssl_context"}
         return state
+
+    def __copy__(self) -> Self:
+        """Make a client that shares the clients of services and the connections of this one."""
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        if self._chunk_connections is not None:
+            # Kept until both are closed.
+            copy._chunk_connections = POOL.hold(copy)
+        return copy
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -288,7 +299,8 @@ class ObjectStorageApi(
     @property
     def _connections(self) -> urllib3.PoolManager | SharedPool:
         """Connections for the clients of services to share, which are not made for that."""
-        return vars(self).get("_pool_manager") or self._shared_pool
+        made: urllib3.PoolManager | None = vars(self).get("_pool_manager")
+        return self._shared_pool if made is None else made
 
     @cached_property
     def _conf(self) -> dict[str, Any]:

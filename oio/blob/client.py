@@ -100,7 +100,7 @@ class BlobClient(HttpApi):
         super().__init__(service_type="rawx", **kwargs)
         self.conf = conf
         self.perfdata = perfdata
-        self.logger = logger or _LOGGER
+        self.logger = _LOGGER if logger is None else logger
         self._proxy_endpoint = endpoint
         #: Defaults of the calls.
         self._own_limits = replace(

@@ -285,7 +285,7 @@ def in_turn(
 
 def close_source(source: object, logger: logging.Logger | None = None) -> None:
     """Close the connection of a response; failures of its server are logged."""
-    close_connection(getattr(source, "conn", None), source, logger or _LOGGER)
+    close_connection(getattr(source, "conn", None), source, _LOGGER if logger is None else logger)
 
 
 def close_connection(conn: object, source: object, logger: logging.Logger) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 from oio.blob.candidates import Candidates
 from oio.blob.connect import ChunkAnswer, close_source, served_range
 from oio.common.answers import JsonObject
-from oio.common.arguments import check_framing
+from oio.common.arguments import check_framing, check_headers
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
@@ -54,6 +54,7 @@ class ChunkReader(Candidates):
         **_kwargs: Any,
     ) -> None:
         options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
+        headers = check_headers(headers)
         check_framing(headers)
         super().__init__(
             chunk_iter,
@@ -64,7 +65,8 @@ class ChunkReader(Candidates):
             read_size=_kwargs.get("read_size"),
         )
         self.buf_size, self.align = buf_size, align
-        self.logger = _kwargs.get("logger") or _LOGGER
+        logger = _kwargs.get("logger")
+        self.logger = _LOGGER if logger is None else logger
 
     @classmethod
     def with_options(

@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``openio``: accounts, containers, objects, references and services, from a shell.
 
-It needs the extra ``cli``; :doc:`/command` shows how to use it.
+It needs the extra ``cli``; :doc:`/command` shows how to use it. Commands of other programs can derive from
+``Command``, ``Lister`` and ``ShowOne``, classes of cliff, which can be imported from here, too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Sequence
 
 __all__ = ["main"]
 
+_BASES = {"Command": "cliff.command", "Lister": "cliff.lister", "ShowOne": "cliff.show"}
+"""Classes that commands of gateways are made of, and their modules."""
 _FAILED = 1
 _INTERRUPTED = 130
+
+
+def __getattr__(name: str) -> object:
+    # The extra is not needed to import this module.
+    if name not in _BASES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(_BASES[name]), name)
+    except ModuleNotFoundError as err:
+        raise ImportError(f"{err}: pip install 'openio-sdk[cli]'", name=err.name) from err
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -125,5 +125,6 @@ class reading_answer:  # noqa: N801 - it is used as a function
     def __enter__(self) -> None: ...
 
     def __exit__(self, _kind: object, err: BaseException | None, _trace: object) -> None:
-        if isinstance(err, ANSWER_ERRORS):
+        # An exception of ours, such as that for a wrong argument, is none of an answer.
+        if isinstance(err, ANSWER_ERRORS) and not isinstance(err, exc.OioException):
             raise unexpected(err, self._service) from err

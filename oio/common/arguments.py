@@ -63,6 +63,19 @@ def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
         raise WrongValue(f"{argument} must be True or False, not {shorten(value)}") from None
 
 
+def check_headers(headers: object) -> Mapping[str, object]:
+    """Refuse headers that are no dict, such as a list of pairs.
+
+    :returns: the same; an empty dict when there are none
+    """
+    if headers is None:
+        return {}
+    # Most often a dict: to look for abstract classes takes long.
+    if type(headers) is dict or isinstance(headers, Mapping):
+        return headers
+    raise wrong_type("headers", "a dict", headers)
+
+
 def is_framing(name: object, value: object) -> bool:
     """Tell whether a header of the caller may contradict those that each request has of its own.
 
@@ -93,8 +106,11 @@ def check_framing(headers: Mapping[str, object], size: int | None = None) -> Non
 
     :param size: bytes of the body, which ``Content-Length`` may tell; None when they are not known
     :raises ValueError: there is one
+    :raises TypeError: the name of a header is no text
     """
     for name, value in headers.items():
+        if not isinstance(name, (str, bytes)):
+            raise wrong_type("the name of a header", "a str", name)
         if not is_framing(name, value):
             continue
         is_length = size is not None and text_value(name).lower() == "content-length"

@@ -66,7 +66,7 @@ class ProxyClient(HttpApi):
         self.ns = conf.get("namespace")
         if not self.ns:
             raise exc.ConfigurationException(f"conf must have a namespace: {shorten(conf)}")
-        self.logger = logger or _LOGGER
+        self.logger = _LOGGER if logger is None else logger
         where = conf.get("proxyd_url") if endpoint is None else endpoint
         if where is None:
             where = load_namespace_conf(self.ns)["proxy"]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from oio.common import exceptions as exc
 from oio.common import green, http_stack
 from oio.common.answers import refusal_of, refuse_stranger
-from oio.common.arguments import FRAMING_HEADERS, check_flag, check_framing
+from oio.common.arguments import FRAMING_HEADERS, check_flag, check_framing, check_headers
 from oio.common.constants import (
     ADMIN_HEADER,
     FORCEMASTER_HEADER,
@@ -338,7 +338,9 @@ class HttpApi:
         :param watch: gets the numbers of bytes
         """
         # Before the time that is left is looked at: the first request imports much.
-        pool: Any = given.get("pool_manager") or self.pool_manager
+        pool: Any = given.get("pool_manager")
+        if pool is None:
+            pool = self.pool_manager
         usual = self._usual_timeout if _TIMES.isdisjoint(given) else None
         timeout = usual or self._timeout(method, url, given)
         data, json = given.get("data"), given.get("json")
@@ -420,7 +422,7 @@ class HttpApi:
 
         :param size: bytes of its body
         """
-        theirs = given.get("headers") or {}
+        theirs = check_headers(given.get("headers"))
         headers: Headers = {}
         for name, value in theirs.items():
             simple = type(name) is str and name.islower() and name not in _LOOKED_AT

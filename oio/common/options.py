@@ -9,7 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from oio.common.arguments import check_framing, without_empty_length
+from oio.common.arguments import check_framing, check_headers, without_empty_length
 from oio.common.constants import REQID_HEADER, STRLEN_REQID
 from oio.common.deadlines import SoftDeadline
 from oio.common.easy_value import int_value, text_value
@@ -186,7 +186,7 @@ class Options:
             fields["retry"] = (made.retry or Retry()).times(request_attempts)
         is_default = made.headers is base.headers
         own = base.reqid if is_default else ""
-        known = made.headers or made.reqid
+        known = made.reqid or made.headers or not is_default
         fields["reqid"], fields["headers"] = identify(made.headers, made.reqid, own) if known else ("", {})
         if not is_default:
             # That there is no body is no contradiction, and the request says it itself.
@@ -309,9 +309,9 @@ def identify(
     :returns: the ID, empty when there is none, and a copy of the headers, with the ID under one name only:
         services must not get it twice (pitfall 68)
     """
-    copy = dict(headers) if headers else {}
+    copy = dict(check_headers(headers)) if headers is not None else {}
     if copy:
-        for name in [name for name in copy if name.lower() == REQID_HEADER]:
+        for name in [name for name in copy if text_value(name).lower() == REQID_HEADER]:
             found = copy.pop(name)
             if found != default:
                 reqid = found or reqid

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from oio.common.answers import ANSWER_ERRORS, JsonObject, unexpected
+from oio.common.arguments import check_headers
 from oio.common.constants import OBJECT_HEADERS
 from oio.container._description import check_chunks, description_of, headers_of
 from oio.container._requests import ContentRequests, content_params
@@ -138,7 +139,7 @@ class DataRoutes(ContentRequests):
         :param fields: values of ``_DESCRIBED``
         """
         options = given.get("options")
-        headers = (given.get("headers") if options is None else options.headers) or {}
+        headers = check_headers(given.get("headers") if options is None else options.headers)
         own: dict[str, object] = {OBJECT_HEADERS["size"]: size, OBJECT_HEADERS["hash"]: checksum, **headers}
         for name, value in zip(_DESCRIBED, fields, strict=True):
             own[OBJECT_HEADERS[name]] = value

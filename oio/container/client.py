@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from oio.common.answers import JsonMapping, JsonObject, reading_answer
+from oio.common.arguments import check_headers
 from oio.common.constants import REGION_HEADER
 from oio.common.easy_value import boolean_value
 from oio.container._data import DataRoutes
@@ -81,8 +82,8 @@ class ContainerClient(DescriptionRoutes, DataRoutes, RemovalRoutes):
         more: RequestExtras = {}
         if region is not None:
             options = kwargs.get("options")
-            headers = (kwargs.get("headers") if options is None else options.headers) or {}
-            more["headers"] = {**headers, REGION_HEADER: region}
+            headers = kwargs.get("headers") if options is None else options.headers
+            more["headers"] = {**check_headers(headers), REGION_HEADER: region}
         resp, _ = self._send("POST", "/create", kwargs, params, data=data, **more)
         # No response: it exists since an earlier attempt, of ours or of somebody else.
         return resp is not None and resp.status == _CREATED

@@ -48,7 +48,7 @@ class VolumeRoutes(HttpApi):
         **kwargs: Unpack[ServiceOptions],
     ) -> None:
         super().__init__(service_type="rdir", **kwargs)
-        self.logger = logger or logging.getLogger(__name__)
+        self.logger = logging.getLogger(__name__) if logger is None else logger
         shared: ProxyOptions = {
             **kwargs,
             "endpoint": endpoint,
@@ -304,8 +304,11 @@ class VolumeRoutes(HttpApi):
         :returns: numbers of chunks: ``removed``, ``repaired`` and ``errors``
         """
         flags = {"all": clear_all, "before_incident": before_incident, "repair": repair}
-        params = {name: 1 for name, flag in flags.items() if flag}
-        return expect(dict, *self._ask(volume, "POST", "admin/clear", kwargs, params))
+        wishes = {name: True for name, flag in flags.items() if flag}
+        # Services of 7.3 read the query; those of 2026 were recorded with a body of two fields at least.
+        query = dict.fromkeys(wishes, 1)
+        body = {"all": False, "before_incident": False, **wishes} if wishes else None
+        return expect(dict, *self._ask(volume, "POST", "admin/clear", kwargs, query, body))
 
 
 def linked_rdir(directory: DirectoryClient, volume: str, **kwargs: Unpack[RequestOptions]) -> str | None:

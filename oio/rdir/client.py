@@ -166,7 +166,7 @@ class RdirDispatcher:
         if known is None or not hasattr(known, "directory"):
             # A mock that an application's test makes of the class has no attributes of instances.
             known = self._owned = RdirClient(conf, **kwargs)
-        self.rdir = rdir_client or known
+        self.rdir = known if rdir_client is None else rdir_client
         self.directory = known.directory
         #: Client of the conscience, also known as ``conscience``.
         self.cs = known.conscience

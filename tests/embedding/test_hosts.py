@@ -73,6 +73,7 @@ def run(host, policy, namespace, *options, **environment):
         pytest.param("asynchronous", marks=pytest.mark.pitfall("D12")),
         pytest.param("awaiting", marks=pytest.mark.pitfall("D12")),
         pytest.param("forking", marks=pytest.mark.pitfall(42, "A7")),
+        pytest.param("green_forking", marks=pytest.mark.pitfall(42, "A7")),
         pytest.param("first_calls", marks=pytest.mark.pitfall(42, "A7")),
         pytest.param("spawning", marks=pytest.mark.pitfall("D4")),
     ],

@@ -479,6 +479,26 @@ def test_listing_that_does_not_go_on_is_not_asked_for_ever(offline_api: Any) -> 
         list(offline_api.container_list_all("a"))
 
 
+def listing_of(api: Any, *pages: list[Any]) -> None:
+    api.account._get_account_addr = Mock(return_value="127.0.0.1:2")
+    found = [(SimpleNamespace(status=200, headers={}), {"listing": rows}) for rows in pages]
+    api.account._direct_request = Mock(side_effect=found)
+
+
+def test_containers_without_a_date_are_listed_as_the_service_gives_them(offline_api: Any) -> None:
+    rows: list[Any] = [["c", 2, 10, 0], ["d/", 0, 0, 1], ["e", 1, 5, 0, 1554086801.5]]
+    listing_of(offline_api, rows, rows, [])
+    assert offline_api.container_list("a") == rows
+    assert list(offline_api.container_list_all("a")) == rows
+
+
+@pytest.mark.parametrize("row", [["c", 2, 10], ["c"], [], [1, 2, 10, 0], "cdef"])
+def test_container_that_lacks_more_than_a_date_is_refused(offline_api: Any, row: Any) -> None:
+    listing_of(offline_api, [row])
+    with pytest.raises(exc.OioProtocolError, match="a container is described by"):
+        offline_api.container_list("a")
+
+
 @pytest.mark.pitfall(90, 141)
 def test_empty_page_is_not_the_end(offline_api: Any) -> None:
     pages = iter(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 from typing import Any
@@ -82,3 +83,39 @@ def test_client_of_a_service_says_what_to_do(offline_api: Any) -> None:
     ):
         with pytest.raises(TypeError, match=r"cannot be pickled.*pickle an ObjectStorageApi"):
             pickle.dumps(client)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["pool of its own", "pool of the application"])
+def test_copy_shares_connections_and_clients(namespace: Namespace, own: bool) -> None:
+    pool = None if own else get_pool_manager()
+    given = {} if own else {"pool_manager": pool}
+    with Tracing("mine", endpoint=namespace.proxy.address, **given) as api:
+        create(api, "o")
+        with copy.copy(api) as other:
+            assert (type(other), other.label, other.namespace) == (Tracing, "mine", "OPENIO")
+            assert other.container is api.container
+            assert other.container.pool_manager is api.container.pool_manager
+            assert own or other.container.pool_manager is pool
+            assert read(other, "o") == b"hello"
+        assert read(api, "o") == b"hello"
+        api.close()
+        assert read(other, "o") == b"hello"
+        other.close()
+    if pool is not None:
+        pool.clear()
+
+
+def test_copy_keeps_what_was_replaced(offline_api: Any) -> None:
+    """As a gateway's tests do, which replace the client of containers."""
+    offline_api.container = replaced = object()
+    assert copy.copy(offline_api).container is replaced
+
+
+def test_copy_of_a_client_of_a_service_shares_its_connections(offline_api: Any) -> None:
+    for client in (
+        offline_api.container,
+        offline_api.account,
+        offline_api.directory,
+        offline_api.blob_client,
+    ):
+        assert copy.copy(client).pool_manager is client.pool_manager

@@ -430,6 +430,23 @@ def test_service_may_be_named_by_its_id() -> None:
     assert pool.asked[2].url == "http://10.0.0.1:6300/v1/rdir/admin/show?vol=v"
 
 
+@pytest.mark.parametrize(
+    ("wish", "query", "body"),
+    [
+        ({}, {}, None),
+        ({"clear_all": True}, {"all": "1"}, {"all": True, "before_incident": False}),
+        ({"before_incident": True}, {"before_incident": "1"}, {"all": False, "before_incident": True}),
+        ({"repair": True}, {"repair": "1"}, {"all": False, "before_incident": False, "repair": True}),
+    ],
+)
+def test_what_is_to_be_cleared_is_said_as_either_release_was_asked(wish: Any, query: Any, body: Any) -> None:
+    client = located(answer(body={"removed": 0, "repaired": 0, "errors": 0}))
+    client.admin_clear("v", **wish)
+    asked = client.directory.pool_manager.asked[-1]  # type: ignore[attr-defined]
+    assert (asked.method, asked.path) == ("POST", "/v1/rdir/admin/clear")
+    assert (asked.query, asked.json) == ({"vol": "v", **query}, body)
+
+
 @pytest.mark.pitfall(141)
 def test_old_service_says_nothing_and_is_asked_until_nothing_is_left() -> None:
     keys = [f"{CID}|{CONTENT}|{number:064X}" for number in range(3)]

@@ -658,3 +658,14 @@ def test_a_directory_goes_to_the_later_release_and_not_back(tmp_path: Path) -> N
         assert row["content_id"]
     with pytest.raises(ValueError, match="later release"):
         Namespace(tmp_path, rawx=1)
+
+
+def test_the_rdir_is_told_by_a_body_what_to_clear(services: Services) -> None:
+    volume = {"vol": "volume-1"}
+    services.ask_rdir("POST", "create", **volume)
+    names = {"container_id": "A", "content_id": "C", "path": "o", "version": 1}
+    services.ask_rdir("POST", "push", [{**names, "chunk_id": str(n), "mtime": n} for n in range(4)], **volume)
+    services.ask_rdir("POST", "admin/incident", {"date": 1}, **volume)
+    for body, removed in (({"all": False, "before_incident": True}, 2), ({"all": True}, 2), ({}, 0)):
+        cleared = services.ask_rdir("POST", "admin/clear", body, **volume)
+        assert json.loads(cleared.body) == {"removed": removed, "repaired": 0, "errors": 0}

@@ -49,13 +49,14 @@ NAMES = {
     "obj_range_to_meta_chunk_range wrand_choice_index",
     "oio.common.autocontainer": "AutocontainerBase AutocontainerBuilder ContainerBuilder "
     "HashedContainerBuilder NoMatchFound RegexContainerBuilder",
+    "oio.cli": "Command Lister ShowOne main",
     "oio.common.redis_conn": "RedisConnection catch_service_errors",
     "oio.api.object_storage": "ObjectStorageAPI ObjectStorageApi _sort_chunks handle_account_not_found "
     "handle_container_not_found handle_object_not_found patch_kwargs",
 }
 
 
-@pytest.mark.pitfall("E1", "E3", "E4", "E5", "E5b")
+@pytest.mark.pitfall("E1", "E3", "E4", "E5", "E5b", "E5c")
 @pytest.mark.parametrize(("module", "name"), [(m, name) for m in NAMES for name in NAMES[m].split()])
 def test_name_is_there(module, name):
     assert hasattr(importlib.import_module(module), name)
@@ -87,6 +88,39 @@ try:
 except AttributeError as err:
     print(err)
 """
+
+
+TOOL = """
+import sys
+import oio.cli
+assert "cliff" not in sys.modules
+from oio.cli import Command, Lister, ShowOne
+import cliff.command, cliff.lister, cliff.show
+assert (Command, Lister, ShowOne) == (cliff.command.Command, cliff.lister.Lister, cliff.show.ShowOne)
+
+class Tool(ShowOne):
+    def take_action(self, parsed_args):
+        return ("name",), ("value",)
+
+print(Tool(None, None).get_parser("tool").prog)
+try:
+    oio.cli.Nothing
+except AttributeError as err:
+    print(err)
+"""
+
+
+@pytest.mark.pitfall("E5c")
+def test_commands_of_gateways_derive_from_classes_that_are_loaded_late():
+    found = subprocess.run([sys.executable, "-c", TOOL], check=True, capture_output=True, text=True)
+    assert found.stdout == "tool\nmodule 'oio.cli' has no attribute 'Nothing'\n"
+
+
+@pytest.mark.pitfall("E5c")
+def test_classes_of_commands_tell_which_extra_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cliff.show", None)
+    with pytest.raises(ImportError, match=r"pip install 'openio-sdk\[cli\]'"):
+        from oio.cli import ShowOne  # noqa: F401
 
 
 @pytest.mark.pitfall("E5")

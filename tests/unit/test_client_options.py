@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import inspect
+import logging
 
 import pytest
 
 from oio.account.client import AccountClient
+from oio.api.object_storage import ObjectStorageApi
 from oio.blob.client import BlobClient
 from oio.common.limits import Limits
 from oio.conscience.client import ConscienceClient, LbClient
@@ -285,6 +287,79 @@ def test_request_id_and_headers_reach_every_request(kind, name):
         # Headers about a chunk, such as a range, are none of the conscience's business.
         assert asked.headers.get("x-extra") == "yes" or (kind is BlobClient and "/conscience/" in asked.url)
     assert headers == {"X-Extra": "yes"}, "the dict of the caller is left as it is"
+
+
+WITH_CHUNKS = {
+    "chunk_copy": ("http://x:1/AB", "http://x:1/CD"),
+    "chunk_get": ("http://x:1/AB",),
+    "chunk_put": ("http://x:1/AB", META, b"hello"),
+}
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([("X-Extra", "yes")], r"headers must be a dict, not list: \[\('X-Extra'"),
+        ([], r"headers must be a dict, not list: \[\]"),
+        ("X-Extra: yes", "headers must be a dict, not str: 'X-Extra"),
+        ({5: "yes"}, "the name of a header must be a str, not int: 5"),
+    ],
+    ids=["pairs", "list of none", "text", "number as a name"],
+)
+@pytest.mark.parametrize(("kind", "name"), [*METHODS, *((BlobClient, name) for name in WITH_CHUNKS)])
+def test_headers_that_are_none_are_refused_by_name(kind, name, headers, reason):
+    pool = RecordingPool(Services())
+    arguments = CALLS[kind][name] if name in CALLS[kind] else WITH_CHUNKS[name]
+    with pytest.raises(TypeError, match=reason):
+        list(getattr(make(kind, pool), name)(*arguments, headers=headers))
+    assert pool.asked == []
+
+
+class QuietLogger(logging.Logger):
+    """Collects its records, and is false as long as there are none."""
+
+    def __init__(self):
+        super().__init__("collecting")
+        self.records = []
+
+    def __len__(self):
+        return len(self.records)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [AccountClient, BlobClient, ConscienceClient, ContainerClient, DirectoryClient, LbClient, RdirClient],
+)
+def test_logger_that_is_false_is_used(kind):
+    logger = QuietLogger()
+    client = make(kind, RecordingPool(), logger=logger)
+    assert client.logger is logger
+    if kind is RdirClient:
+        assert client.directory.logger is client.conscience.logger is logger
+    if kind is AccountClient:
+        assert client._lb.logger is logger
+
+
+def test_logger_of_the_api_that_is_false_is_used():
+    logger = QuietLogger()
+    with ObjectStorageApi("NS", logger, endpoint="p:1") as api:
+        assert api.logger is logger
+        for client in (api.account, api.blob_client, api.container, api.directory, api.proxy_client):
+            assert client.logger is logger
+
+
+def test_pool_of_the_application_that_is_false_is_used():
+    class Pool(RecordingPool):
+        def __bool__(self):
+            return False
+
+    pool = Pool(Services())
+    with ObjectStorageApi("NS", endpoint="p:1", pool_manager=pool) as api:
+        assert api.container.pool_manager is api.account.pool_manager is pool
+        api.container_create("a", "c")
+        other = Pool(Services())
+        api.container.container_create("a", "c", pool_manager=other)
+    assert len(pool.asked) == len(other.asked) == 1
 
 
 @pytest.mark.pitfall(66)

@@ -31,6 +31,7 @@ class Route:
     :param always: parameters that the client always sends, and what they are when nobody says
     :param needs: arguments that must be there
     :param twice: parameters that the client also sends, with what it says in the body
+    :param is_repeated: whether the client says in a body, too, what is in the query
     """
 
     client: Any
@@ -40,6 +41,7 @@ class Route:
     always: dict[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     twice: tuple[str, ...] = ()
+    is_repeated: bool = False
 
 
 #: Parameters that are flags, and those whose presence is enough.
@@ -371,7 +373,7 @@ def _rdir() -> dict[tuple[str, str], Route]:
         ("POST", "admin/unlock"): about("admin_unlock", "volume"),
         ("GET", "admin/incident"): about("admin_incident_get", "volume"),
         ("POST", "admin/incident"): about("admin_incident_set", "volume", fields("date", needed=True)),
-        ("POST", "admin/clear"): about("admin_clear", "volume", all="clear_all"),
+        ("POST", "admin/clear"): replace(about("admin_clear", "volume", all="clear_all"), is_repeated=True),
         ("POST", "meta2/create"): about("meta2_index_create", "volume_id"),
         ("POST", "meta2/push"): about("meta2_index_push", "volume_id", fields(*containers, "mtime")),
         ("POST", "meta2/delete"): about("meta2_index_delete", "volume_id", _forgotten),
@@ -424,7 +426,11 @@ def _later() -> dict[str, dict[tuple[str, str], Route]]:
             ("POST", "container/delete"): told("container_delete", {}, "dtime"),
         },
         "rdir": ROUTES["rdir"]
-        | {("POST", "rdir/push"): _push_of_today(), ("DELETE", "rdir/delete"): _drop()},
+        | {
+            ("POST", "rdir/push"): _push_of_today(),
+            ("DELETE", "rdir/delete"): _drop(),
+            ("POST", "admin/clear"): _clear(),
+        },
     }
 
 
@@ -446,6 +452,14 @@ def _push_of_today() -> Route:
         return dict(body)
 
     return replace(route, body=pushed)
+
+
+def _clear() -> Route:
+    def cleared(body: Any) -> Arguments:
+        arguments = fields("all", "before_incident", needed=True)(body)
+        return {"clear_all": arguments.pop("all"), **arguments}
+
+    return Route(RdirClient, "admin_clear", {"vol": "volume"}, cleared, twice=("all", "before_incident"))
 
 
 def _drop() -> Route:

@@ -248,7 +248,7 @@ def _majority(position: int, chunks: list[Chunk], logger: Logger | None) -> list
     for chunk, identity in zip(chunks, identities, strict=True):
         if identity in agreed:
             kept.append(chunk)
-        elif logger:
+        elif logger is not None:
             logger.warning("metachunk %d: chunk %s differs from the others", position, chunk.url)
     return kept
 
@@ -282,6 +282,6 @@ def _spares_last(position: int, chunks: list[Chunk], logger: Logger | None) -> l
     for chunk in chunks:
         if firsts.setdefault(chunk.index, chunk) is not chunk:
             spares.append(chunk)
-            if logger:
+            if logger is not None:
                 logger.warning("metachunk %d: chunk %s is a duplicate", position, chunk.url)
     return [*firsts.values(), *spares]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PAGE_SIZE = 1000
 _MAX_PAGE_SIZE = 10000
 """The service gives no larger pages."""
-_FIGURES = 4
-"""Figures that a listing of containers gives of each, besides its name."""
+_FIGURES = 3
+"""Figures that a listing of containers gives of each, besides its name. Some have no date after them."""
 _LAST = "\U0010fffd"
 """End of a marker that skips all the names with a prefix; the service uses the same."""
 _VERY_LAST = "\U0010ffff"
@@ -433,8 +433,7 @@ def _is_bucket_name(name: str) -> bool:
 
 
 def _checked_row(row: ContainerRow) -> ContainerRow:
-    name, *known = row
-    if not isinstance(name, str) or len(known) < _FIGURES:
+    if not isinstance(row, (list, tuple)) or len(row) <= _FIGURES or not isinstance(row[0], str):
         raise ValueError(f"a container is described by {row!r:.80}")
     return row
 

@@ -199,9 +199,12 @@ def _set_incident(reverse: ReverseDirectory, call: JsonCall) -> Response:
 
 
 def _clear(reverse: ReverseDirectory, call: JsonCall) -> Response:
-    removed = reverse.clear(
-        _volume(call), everything=call.flag("all"), before_incident=call.flag("before_incident")
+    # Releases that know paths were asked with a body.
+    said = call.json_object() if reverse.with_paths else {}
+    everything, before_incident = (
+        call.flag(name) or bool(optional_field(said, name, bool)) for name in ("all", "before_incident")
     )
+    removed = reverse.clear(_volume(call), everything=everything, before_incident=before_incident)
     return ok({"removed": removed, "repaired": 0, "errors": 0})
 
 
