@@ -346,8 +346,7 @@ class Candidates(Rivals):
         # The source may come from a test of an application, which has replaced the search.
         start, end, length = self._served or served_range(source)
         self._served = None
-        if end is not None and length and end >= start:
-            self.request_headers["Range"] = f"bytes={start}-{end}"
+        self.fill_ranges(start, end, length)
         return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
 
     def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
@@ -390,6 +389,18 @@ class Candidates(Rivals):
         except exc.EmptyByteRange:
             return None
         return self._find_source(error)
+
+    def fill_ranges(self, start: int, end: int | None, length: int | None) -> None:
+        """Set the range of the request to the closed one that is being served.
+
+        Chunk servers honour no other range, and a recovery starts from it (pitfalls 47 and 48).
+
+        :param start: first byte
+        :param end: last byte, inclusive; None when the answer does not tell
+        :param length: bytes of the whole chunk; None when the answer does not tell
+        """
+        if end is not None and length and end >= start:
+            self.request_headers["Range"] = f"bytes={start}-{end}"
 
     def recover(self, nb_bytes: int) -> None:
         """Change the range of the request, to go on from another source.

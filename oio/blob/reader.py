@@ -47,17 +47,18 @@ class ChunkReader(Candidates):
         self,
         chunk_iter: Iterable[Chunk | ChunkDict] | None,
         buf_size: int | None,
-        headers: Mapping[str, object],
+        headers: Mapping[str, object] | None,
         connection_timeout: float | None = None,
         read_timeout: float | None = None,
         align: bool = False,
         **_kwargs: Any,
     ) -> None:
         options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
-        check_framing(headers)
+        copy = dict(headers or {})
+        check_framing(copy)
         super().__init__(
             chunk_iter,
-            dict(headers),
+            copy,
             options,
             check_head=_kwargs.get("check_head"),
             exact=_kwargs.get("exact", True),
@@ -108,15 +109,6 @@ class ChunkReader(Candidates):
         asked = self._asked_range() if self.align and self.buf_size else None
         return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
 
-    def fill_ranges(self, start: int, end: int, length: int) -> None:
-        """Set the range of the request to the closed one that is being served.
-
-        Chunk servers honour no other range, and a recovery starts from it (pitfalls 47 and 48).
-        """
-        if length == 0 or end is None or end < start:
-            return
-        self.request_headers["Range"] = f"bytes={start}-{end}"
-
     # --- data ---
 
     @staticmethod
@@ -160,10 +152,7 @@ class ChunkReader(Candidates):
 
         :raises oio.common.exceptions.OioException: when no candidate is left
         """
-        return self._data(source, Chunk.of(chunk))
-
-    def _data(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
-        blocks = self.blocks(source, chunk)
+        blocks = self.blocks(source, Chunk.of(chunk))
         # One that has not begun closes nothing when it is closed.
         next(blocks)
         return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
@@ -174,7 +163,10 @@ class ChunkReader(Candidates):
         The headers are known when this returns, even if no data are read. Closing the generator closes the
         connection.
         """
-        return self._data(*self._find_source())
+        # The steps that a subclass may replace are those of the parts.
+        parts = list(self.get_iter())
+        data: Generator[bytes, None, None] = parts[0]["iter"] if parts else (b"" for _ in ())
+        return data
 
 
 def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Generator[bytes, None, None]:
