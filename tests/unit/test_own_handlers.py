@@ -3,11 +3,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io as streams
+import tempfile
+from unittest.mock import Mock
+
 import pytest
 
-from oio.api.io import ChunkReader
-from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam, chunks_on
+from oio.api.ec import EcMetachunkWriter
+from oio.api.io import ChunkReader, WriteHandler
+from oio.api.replication import ReplicatedMetachunkWriter, ReplicatedWriteHandler
+from oio.common import exceptions as exc
+from oio.common.generator_io import GeneratorIO
+from oio.common.storage_method import STORAGE_METHODS
+from tests.kit.ec_fakes import EC
+from tests.kit.fakes import SYSMETA, FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
 
+PLAIN = STORAGE_METHODS.load("plain/nb_copy=3")
 BODY = bytes(range(100))
 
 
@@ -90,3 +103,125 @@ def test_reader_without_parts_has_no_data_and_leaves_no_connection():
 def test_reader_needs_no_headers():
     with at_the_seam(served):
         assert streamed(ChunkReader(chunks_on("a", "b"), None, None)) == BODY
+
+
+# --- writing -----------------------------------------------------------------------------------------
+
+
+class Trickling:
+    """An object with no more than a ``read``, which gives less than it is asked for, or more."""
+
+    def __init__(self, data):
+        self.blocks = [data[at : at + 7] for at in range(0, len(data), 7)]
+
+    def read(self, _size):
+        return self.blocks.pop(0) if self.blocks else b""
+
+
+def regular_file(data):
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the test closes it
+    file.write(data)
+    file.seek(0)
+    return file
+
+
+SOURCES = [streams.BytesIO, Trickling, regular_file, lambda data: GeneratorIO(iter([data[:9], data[9:]]))]
+
+
+@pytest.fixture(params=SOURCES, ids=["memory", "trickling", "file", "generator"])
+def source(request):
+    """A source of 100 bytes."""
+    made = request.param(BODY)
+    yield made
+    if hasattr(made, "close"):
+        made.close()
+
+
+def handler(source, **kwargs):
+    return WriteHandler(source, SYSMETA, {}, PLAIN, **kwargs)
+
+
+def test_subclass_may_look_ahead_in_the_source(source):
+    ours = handler(source).source
+    assert ours.peek()[:1] == BODY[:1]
+    assert ours.peek(20)[:20] == ours.peek(20)[:20] == BODY[:20]
+    assert (ours.read(30), ours.peek()[:1], ours.read(0)) == (BODY[:30], BODY[30:31], b"")
+    assert ours.peek(1000) == ours.read() == BODY[30:]
+    assert (ours.peek(), ours.read(), ours.read(5), ours.peek(5)) == (b"", b"", b"", b"")
+
+
+def test_bytes_that_were_looked_at_are_written(source):
+    with network(a=stored, b=stored, c=stored) as net:
+        ours = ReplicatedWriteHandler(source, SYSMETA, {0: chunks_on("a", "b", "c")}, PLAIN)
+        assert len(ours.source.peek(50)) >= 50
+        assert ours.stream()[1:] == (100, hashlib.md5(BODY).hexdigest())
+    assert {connection.body for connection in net.connections.values()} == {BODY}
+
+
+def test_look_into_a_source_that_fails_is_an_error_of_the_source():
+    closed = streams.BytesIO(BODY)
+    closed.close()
+    for broken in (closed, Mock(read=Mock(side_effect=OSError("disk")))):
+        with pytest.raises(exc.SourceReadError):
+            handler(broken).source.peek()
+
+
+def test_look_into_a_source_that_is_silent_ends_in_time():
+    silent = Mock(spec=["read"], read=Mock(return_value=None))
+    with pytest.raises(exc.SourceReadTimeout):
+        handler(silent, read_timeout=0.01).source.peek()
+
+
+@pytest.mark.parametrize("wrong", [None, b"data", object()])
+def test_source_that_cannot_be_read_is_refused_at_once(wrong):
+    with pytest.raises(TypeError, match=f"source must be a file, not {type(wrong).__name__}"):
+        handler(wrong)
+
+
+class OwnLoop(WriteHandler):
+    """A write loop of the program's own, over the published writers of metachunks."""
+
+    writer: type[ReplicatedMetachunkWriter] | type[EcMetachunkWriter]
+
+    def stream(self):
+        checksum, stored, total = hashlib.md5(), [], 0
+        for chunks in self.chunk_prep():
+            writer = self.writer(
+                self.sysmeta,
+                chunks,
+                checksum,
+                self.storage_method,
+                connection_timeout=self.connection_timeout,
+                write_timeout=self.write_timeout,
+                read_timeout=self.read_timeout,
+                headers=self.headers,
+            )
+            size, _, written = writer.stream(self.source, 40)
+            stored += written
+            total += size
+            if size < 40 or not self.source.peek():
+                break
+        return stored, total, checksum.hexdigest()
+
+
+@pytest.mark.parametrize(("size", "metachunks"), [(100, [40, 40, 20]), (80, [40, 40]), (0, [0])])
+@pytest.mark.parametrize(("writer", "method"), [(ReplicatedMetachunkWriter, PLAIN), (EcMetachunkWriter, EC)])
+@pytest.mark.parametrize("make", SOURCES)
+def test_program_may_have_its_own_write_loop(make, writer, method, size, metachunks):
+    OwnLoop.writer = writer
+    count = method.expected_chunks
+    hosts = [f"h{index}" for index in range(count)]
+    prepared = {
+        pos: [
+            {"url": f"http://{host}/{pos}{index}", "pos": f"{pos}.{index}" if method.ec else str(pos)}
+            for index, host in enumerate(hosts)
+        ]
+        for pos in range(4)
+    }
+    source = make(BODY[:size])
+    with contextlib.ExitStack() as closing:
+        closing.callback(getattr(source, "close", int))
+        closing.enter_context(network(**dict.fromkeys(hosts, stored)))
+        chunks, total, checksum = OwnLoop(source, SYSMETA, prepared, method).stream()
+    assert (total, checksum) == (size, hashlib.md5(BODY[:size]).hexdigest())
+    assert [chunk["size"] for chunk in chunks] == [n for n in metachunks for _ in range(count)]
