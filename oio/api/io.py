@@ -27,7 +27,7 @@ from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.http_eventlet import http_connect
 from oio.common.iterables import Closeable, chain, consume, exp_ramp_gen, iters_to_raw_body
 from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
-from oio.common.options import Options
+from oio.common.options import KNOWN_NAMES, Options
 from oio.common.sources import Readable, block_of
 from oio.common.storage_method import StorageMethod
 
@@ -318,8 +318,19 @@ class MetachunkWriter:
         """Bytes to read next from the source: few at first, for a quick start, then more."""
         return next(self._buffer_sizes)
 
+    @classmethod
+    def filter_kwargs(cls, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that writers of metachunks understand, of those of a call.
+
+        >>> MetachunkWriter.filter_kwargs({"read_timeout": 5, "chunk_buffer_max": 4096, "obj_name": "o"})
+        {'read_timeout': 5, 'chunk_buffer_max': 4096}
+        """
+        return {name: value for name, value in kwargs.items() if name in KNOWN_NAMES}
+
     def quorum_or_fail(self, successes: Sequence[object], failures: Iterable[ChunkDict]) -> None:
         """Compare the number of uploads with the quorum.
+
+        A subclass may demand more: writers of metachunks call this when all chunk servers have answered.
 
         :param successes: a list of chunk objects whose upload succeeded
         :param failures: a list of chunk objects whose upload failed; their ``error`` says why
@@ -383,7 +394,9 @@ class MetachunkLinker(MetachunkWriter):
         :raises oio.common.exceptions.OioException: too few of them could be made, see
             :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`; those that were made stay
         """
-        return [chunk.described() for chunk in self._linker.link()]
+        made = [chunk.described() for chunk in self._linker.link()]
+        self.quorum_or_fail(made, [link for link in self.links if link["error"]])
+        return made
 
 
 class LinkHandler:

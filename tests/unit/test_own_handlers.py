@@ -12,8 +12,9 @@ from unittest.mock import Mock
 import pytest
 
 from oio.api.ec import EcMetachunkWriter
-from oio.api.io import ChunkReader, WriteHandler
+from oio.api.io import ChunkReader, MetachunkLinker, MetachunkWriter, WriteHandler
 from oio.api.replication import ReplicatedMetachunkWriter, ReplicatedWriteHandler
+from oio.blob.client import BlobClient
 from oio.common import exceptions as exc
 from oio.common.generator_io import GeneratorIO
 from oio.common.storage_method import STORAGE_METHODS
@@ -225,3 +226,55 @@ def test_program_may_have_its_own_write_loop(make, writer, method, size, metachu
         chunks, total, checksum = OwnLoop(source, SYSMETA, prepared, method).stream()
     assert (total, checksum) == (size, hashlib.md5(BODY[:size]).hexdigest())
     assert [chunk["size"] for chunk in chunks] == [n for n in metachunks for _ in range(count)]
+
+
+class Strict(MetachunkWriter):
+    """Demands all chunks."""
+
+    def quorum_or_fail(self, successes, failures):
+        super().quorum_or_fail(successes, failures)
+        if failures:
+            raise exc.ServiceBusy(message=f"{len(successes)} stored, {[c['url'] for c in failures]} lost")
+
+
+@pytest.mark.parametrize(("writer", "method"), [(ReplicatedMetachunkWriter, PLAIN), (EcMetachunkWriter, EC)])
+def test_writer_may_demand_more_than_the_quorum(writer, method):
+    class Own(Strict, writer):
+        pass
+
+    count = method.expected_chunks
+    for last in (stored, FakeResponse(500)):
+        chunks = [{"url": f"http://h{n}/{n}", "pos": f"0.{n}" if method.ec else "0"} for n in range(count)]
+        answers = {**{f"h{n}": stored for n in range(count)}, f"h{count - 1}": last}
+        ours = Own(SYSMETA, chunks, hashlib.md5(), method)
+        with network(**answers):
+            if last is stored:
+                assert len(ours.stream(streams.BytesIO(BODY), 100)[2]) == count
+            else:
+                with pytest.raises(exc.ServiceBusy, match=f"{count - 1} stored, .*{chunks[-1]['url']}"):
+                    ours.stream(streams.BytesIO(BODY), 100)
+
+
+def test_linker_may_demand_more_than_the_quorum():
+    class Own(Strict, MetachunkLinker):
+        pass
+
+    targets = chunks_on("a", "b", "c")
+    client = Mock(spec=BlobClient)
+    client.chunk_link.side_effect = [(None, "http://a/A"), (None, "http://b/B"), exc.ServiceUnavailable(503)]
+    with pytest.raises(exc.ServiceBusy, match="2 stored"):
+        Own(SYSMETA, targets, PLAIN, client).link()
+
+
+def test_options_of_a_call_can_be_handed_to_a_writer():
+    given = {
+        "read_timeout": 3,
+        "chunk_buffer_min": 10,
+        "reqid": "R",
+        "obj_name": "o",
+        "mime_type": "text/css",
+    }
+    kept = MetachunkWriter.filter_kwargs(given)
+    assert kept == {"read_timeout": 3, "chunk_buffer_min": 10, "reqid": "R"}
+    writer = ReplicatedMetachunkWriter(SYSMETA, [], hashlib.md5(), PLAIN, **kept)
+    assert (writer.reqid, writer.buffer_size(), writer.filter_kwargs(given)) == ("R", 10, kept)
