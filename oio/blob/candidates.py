@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from oio.blob.connect import (
-    CANDIDATES,
+    OWN_THREAD_CANDIDATES,
     READ_CHUNK_SIZE,
     ChunkAnswer,
     Connection,
@@ -17,7 +17,7 @@ from oio.blob.connect import (
     close_source,
     connect,
     is_cut,
-    reraise_foreign,
+    reraise_of_host,
     seam_is_replaced,
     served_range,
 )
@@ -168,8 +168,8 @@ class Candidates(Rivals):
             usable = problem is None
         except exc.DeadlineReached:
             raise
-        except CANDIDATES as err:
-            reraise_foreign(err, conn)
+        except OWN_THREAD_CANDIDATES as err:
+            reraise_of_host(err, conn)
             problem = err
         finally:
             if conn is not None and not usable:
@@ -321,8 +321,8 @@ class Candidates(Rivals):
                         break
                 except (exc.DeadlineReached, GeneratorExit):
                     raise
-                except CANDIDATES as err:
-                    reraise_foreign(err, getattr(source, "conn", source))
+                except OWN_THREAD_CANDIDATES as err:
+                    reraise_of_host(err, getattr(source, "conn", source))
                     rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
                     found = self._replace(source, chunk, err, given - rest)
                     if rest:
