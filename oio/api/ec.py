@@ -14,6 +14,7 @@ from oio.api._data.ec.write import (
     DescribedSender,
     FragmentsWriter,
     SegmentCutter,
+    SentChecksum,
     metachunk_size,
     put_headers,
 )
@@ -172,9 +173,10 @@ class EcChunkWriter:
         return self._sender.conn
 
     @property
-    def checksum(self) -> Checksum | None:
-        """Of the fragments sent so far; None when none is wanted."""
-        return self._sender.checksum
+    def checksum(self) -> SentChecksum | None:
+        """Of the fragments sent so far, which :meth:`send` adds; None when none is wanted."""
+        checksum = self._sender.checksum
+        return None if checksum is None else SentChecksum(checksum)
 
     @property
     def bytes_transferred(self) -> int:

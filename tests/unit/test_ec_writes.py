@@ -217,3 +217,22 @@ def test_what_waits_to_be_sent_can_be_seen():
     writer.send(b"abc")
     writer.send(b"")
     assert writer.queue.qsize() == 1
+
+
+def test_fragments_count_once_in_the_checksum_whoever_adds_them():
+    with network(h0=stored) as net, green.ContextPool() as pool:
+        writer = EcChunkWriter.connect({"url": "http://h0/0A", "pos": "0.0"}, SYSMETA)
+        checksum = writer.checksum
+        writer.start(pool)
+        for data in (b"abc", b"def"):
+            checksum.update(data)
+            writer.send(data)
+        writer.wait()
+        writer.finish(6, "AA")
+    expected = hashlib.md5(b"abcdef").hexdigest()
+    assert checksum.hexdigest() == writer.checksum.hexdigest() == expected
+    assert net.connections["h0"].trailers["x-oio-chunk-meta-chunk-hash"] == expected
+    assert (
+        EcChunkWriter({"url": "http://h0/0A", "pos": "0.0"}, Mock(), chunk_checksum_algo=None).checksum
+        is None
+    )

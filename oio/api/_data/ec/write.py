@@ -148,6 +148,23 @@ class FragmentSender(ChunkSender):
         return f"{end}\r\n".encode("ascii")
 
 
+class SentChecksum:
+    """Checksum of what a sender has sent, as its owner sees it.
+
+    :param checksum: updated by the sender
+    """
+
+    def __init__(self, checksum: Checksum) -> None:
+        self._checksum = checksum
+
+    def update(self, data: bytes, /) -> None:
+        """Do nothing: the sender adds the data. Programs that send and update would add them twice."""
+
+    def hexdigest(self) -> str:
+        """Get the checksum of the data so far, in hexadecimal digits."""
+        return self._checksum.hexdigest()
+
+
 class DescribedSender(FragmentSender):
     """Sender that notes in the dict of a chunk what becomes of it. Its owner takes its steps."""
 
