@@ -22,6 +22,7 @@ from oio.blob.quorum import check_quorum
 from oio.blob.reader import ChunkReader, discard_bytes, make_iter_from_resp
 from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common.answers import JsonMapping, JsonObject
+from oio.common.arguments import wrong_type
 from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.http_eventlet import http_connect
@@ -172,8 +173,10 @@ class WriteHandler:
         self.chunk_prep: Callable[[], Iterable[list[ChunkDict]]]
         if isinstance(chunk_preparer, dict):
             self.chunk_prep = lambda: (chunk_preparer[pos] for pos in sorted(chunk_preparer))
-        else:
+        elif callable(chunk_preparer):
             self.chunk_prep = chunk_preparer
+        else:
+            raise wrong_type("chunk_preparer", "a function or a dict", chunk_preparer)
         self.storage_method = storage_method
         self.headers = dict(headers or {})
         self.connection_timeout = CONNECTION_TIMEOUT if connection_timeout is None else connection_timeout

@@ -278,3 +278,17 @@ def test_options_of_a_call_can_be_handed_to_a_writer():
     assert kept == {"read_timeout": 3, "chunk_buffer_min": 10, "reqid": "R"}
     writer = ReplicatedMetachunkWriter(SYSMETA, [], hashlib.md5(), PLAIN, **kept)
     assert (writer.reqid, writer.buffer_size(), writer.filter_kwargs(given)) == ("R", 10, kept)
+
+
+@pytest.mark.parametrize("wrong", [None, [chunks_on("a")]])
+def test_metachunks_that_cannot_be_asked_for_are_refused_at_once(wrong):
+    with pytest.raises(
+        TypeError, match=f"chunk_preparer must be a function or a dict, not {type(wrong).__name__}"
+    ):
+        WriteHandler(streams.BytesIO(), SYSMETA, wrong, PLAIN)
+
+
+def test_metachunk_of_fewer_chunks_than_the_quorum_is_told():
+    writer = ReplicatedMetachunkWriter(SYSMETA, chunks_on("a"), hashlib.md5(), PLAIN)
+    with network(a=stored), pytest.raises(exc.ServiceBusy, match=r"\(1/2\): there are no other chunks"):
+        writer.stream(streams.BytesIO(BODY), 100)
