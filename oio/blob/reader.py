@@ -10,9 +10,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from oio.blob.candidates import Candidates
 from oio.blob.connect import ChunkAnswer, close_source, served_range
+from oio.common import exceptions as exc
 from oio.common.answers import JsonObject
 from oio.common.arguments import check_framing
+from oio.common.checksums import checksum_like
 from oio.common.chunks import Chunk, ChunkDict
+from oio.common.constants import CHUNK_HEADERS
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
 
@@ -40,8 +43,12 @@ class ChunkReader(Candidates):
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
         (given a response and its chunk, returns the reason to refuse them, or None), ``exact`` (True; False
         accepts a range that ends elsewhere than asked, when the caller counts the bytes), ``read_size``
-        (bytes to read at once; by default more and more while they come quickly), ``perfdata``
+        (bytes to read at once; by default more and more while they come quickly), ``perfdata``,
+        ``verify_checksum``: true compares a chunk that is read whole with the checksum that its server tells,
+        before the last block (false)
     """
+
+    _verifies = False
 
     def __init__(
         self,
@@ -65,6 +72,7 @@ class ChunkReader(Candidates):
             read_size=_kwargs.get("read_size"),
         )
         self.buf_size, self.align = buf_size, align
+        self._verifies = "verify_checksum" in _kwargs and bool(options.verify_checksum)
         self.logger = _kwargs.get("logger") or _LOGGER
 
     @classmethod
@@ -152,10 +160,22 @@ class ChunkReader(Candidates):
 
         :raises oio.common.exceptions.OioException: when no candidate is left
         """
-        blocks = self.blocks(source, Chunk.of(chunk))
+        chunk = Chunk.of(chunk)
+        blocks = self.blocks(source, chunk)
         # One that has not begun closes nothing when it is closed.
         next(blocks)
-        return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
+        if self.buf_size:
+            blocks = _started(_aligned(blocks, self.buf_size, self._skip()))
+        stored = self._checksum_to_verify(source)
+        return _started(_verified(blocks, stored, chunk.url)) if stored else blocks
+
+    def _checksum_to_verify(self, source: ChunkAnswer) -> str | None:
+        """Checksum of the data of an answer, if they are to be compared with it, and it is known."""
+        if not self._verifies:
+            return None
+        start, end, length = served_range(source)
+        is_whole = start == 0 and (end is None or end + 1 == length)
+        return str(source.getheader(CHUNK_HEADERS["chunk_hash"]) or "") if is_whole else None
 
     def stream(self) -> Generator[bytes, None, None]:
         """Get a generator of the data.
@@ -184,6 +204,33 @@ def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Gene
                 del buffer[:size]
         if buffer:
             yield bytes(buffer)
+    finally:
+        blocks.close()
+
+
+def _verified(blocks: Generator[bytes, None, None], stored: str, url: str) -> Generator[bytes, None, None]:
+    """Hold the last block back until all of them are compared with a checksum.
+
+    :param stored: the checksum
+    :param url: of the chunk
+    :raises CorruptedChunk: they differ
+    :raises ChecksumUnavailable: the checksum cannot be computed
+    """
+    last = b""
+    try:
+        yield b""
+        checksum = checksum_like(stored)
+        for block in blocks:
+            checksum.update(block)
+            if last:
+                yield last
+            last = block
+        if checksum.hexdigest() != stored.lower():
+            raise exc.CorruptedChunk(
+                f"{url}: the checksum of its data is {checksum.hexdigest()}, not {stored}"
+            )
+        if last:
+            yield last
     finally:
         blocks.close()
 
