@@ -10,15 +10,22 @@ from oio.api import io
 from oio.api._data.ec.codec import codec_of
 from oio.api._data.ec.metachunk import RangeReader
 from oio.api._data.ec.rebuild import ChunkRebuilder
-from oio.api._data.ec.write import FragmentSender, FragmentsWriter, SegmentCutter, metachunk_size, put_headers
+from oio.api._data.ec.write import (
+    DescribedSender,
+    FragmentsWriter,
+    SegmentCutter,
+    SentChecksum,
+    metachunk_size,
+    put_headers,
+)
 from oio.api._data.metachunks import UploadRequest
 from oio.api._data.source import Source
-from oio.blob.connect import CANDIDATES, ChunkAnswer, Connection, reraise_foreign
+from oio.blob.connect import ChunkAnswer, Connection
 from oio.common import green
 from oio.common.answers import JsonObject
 from oio.common.arguments import check_framing
 from oio.common.checksums import Checksum
-from oio.common.chunks import Chunk, ChunkDict, Failure, note_outcomes
+from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.options import Options
 from oio.common.sources import Readable, check_limit
 from oio.common.storage_method import ECStorageMethod
@@ -112,34 +119,6 @@ def ec_encode(storage_method: ECStorageMethod, n: int) -> Generator[list[bytes] 
     yield codec.encode(rest) if rest else [b""] * n
 
 
-class _Sender(FragmentSender):
-    """Sender that notes in the dict of a chunk what becomes of it. Its owner takes its steps."""
-
-    def __init__(self, described: ChunkDict, headers: Mapping[str, object], options: Options) -> None:
-        super().__init__(Chunk.of(described), headers, options)
-        self.described = described
-
-    def fail(self, phase: str, error: Failure) -> None:
-        super().fail(phase, error)
-        self.described["error"] = self.error
-
-    def run(self) -> None:
-        """Send what is queued."""
-        self.pump()
-
-    def end(self, end: bytes) -> None:
-        """Send what ends the body, in one write (pitfall 14)."""
-        self.maybe_stored = self.described["maybe_stored"] = True
-        try:
-            conn = self.conn
-            assert conn is not None
-            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.address)):
-                conn.send(end)
-        except CANDIDATES as err:
-            reraise_foreign(err, self.conn)
-            self.fail("finish", err)
-
-
 class EcChunkWriter:
     """Writer of one chunk.
 
@@ -159,7 +138,7 @@ class EcChunkWriter:
         **_kwargs: Any,
     ) -> None:
         options = Options.of(_kwargs, write_timeout=write_timeout, chunk_checksum_algo=chunk_checksum_algo)
-        self._sender = _Sender(chunk, {}, options)
+        self._sender = DescribedSender(chunk, {}, options)
         self._sender.conn = conn
 
     @classmethod
@@ -180,7 +159,7 @@ class EcChunkWriter:
         options = Options.of(
             kwargs, reqid=reqid, connection_timeout=connection_timeout, write_timeout=write_timeout
         )
-        sender = _Sender(chunk, put_headers(sysmeta, options), options)
+        sender = DescribedSender(chunk, put_headers(sysmeta, options), options)
         return cls(chunk, sender.connect(), options=options)
 
     @property
@@ -194,9 +173,10 @@ class EcChunkWriter:
         return self._sender.conn
 
     @property
-    def checksum(self) -> Checksum | None:
-        """Of the fragments sent so far; None when none is wanted."""
-        return self._sender.checksum
+    def checksum(self) -> SentChecksum | None:
+        """Of the fragments sent so far, which :meth:`send` adds; None when none is wanted."""
+        checksum = self._sender.checksum
+        return None if checksum is None else SentChecksum(checksum)
 
     @property
     def bytes_transferred(self) -> int:
@@ -204,9 +184,21 @@ class EcChunkWriter:
         return self._sender.sent
 
     @property
+    def queue(self) -> green.LightQueue:
+        """What waits to be sent."""
+        return self._sender.queue
+
+    @property
     def failed(self) -> bool:
-        """Whether the chunk is lost."""
+        """Whether the chunk is lost. Setting it gives the chunk up, and closes the connection."""
         return self._sender.error is not None
+
+    @failed.setter
+    def failed(self, value: bool) -> None:
+        if value:
+            self._sender.give_up()
+        elif self.failed:
+            raise ValueError(f"failed: a chunk that is lost stays lost: {self.chunk['url']}")
 
     def start(self, pool: green.ContextPool) -> None:
         """Spawn the green thread that sends what is queued."""
@@ -304,7 +296,10 @@ class EcMetachunkWriter(io.MetachunkWriter):
             note_outcomes(self.meta_chunk, writer.outcomes)
         for chunk in self.meta_chunk:
             chunk.update(hash=digest, size=transferred)
-        return transferred, digest, sorted(self.meta_chunk, key=lambda chunk: bool(chunk.get("error")))
+        written = [chunk for chunk in self.meta_chunk if not chunk.get("error")]
+        failed = [chunk for chunk in self.meta_chunk if chunk.get("error")]
+        self.quorum_or_fail(written, failed)
+        return transferred, digest, written + failed
 
 
 class ECWriteHandler(io.WriteHandler):

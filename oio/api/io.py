@@ -8,7 +8,6 @@ call: an application's tests may put a fake there.
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,17 +16,19 @@ from oio.api._data.links import MetachunkLinker as _Linker
 from oio.api._data.metachunks import KeywordPreparer, ObjectWriter, UploadRequest
 from oio.api._data.metachunks import MetachunkWriter as _Writer
 from oio.api._data.parallel import FIRST_BLOCK
-from oio.api._data.source import Source
+from oio.api._data.source import HandlerSource
 from oio.blob.connect import READ_CHUNK_SIZE, close_source
 from oio.blob.quorum import check_quorum
 from oio.blob.reader import ChunkReader, discard_bytes, make_iter_from_resp
 from oio.blob.sender import PUT_QUEUE_DEPTH
 from oio.common.answers import JsonMapping, JsonObject
+from oio.common.arguments import wrong_type
 from oio.common.checksums import Checksum
 from oio.common.chunks import Chunk, ChunkDict, note_outcomes
 from oio.common.http_eventlet import http_connect
+from oio.common.iterables import Closeable, chain, consume, exp_ramp_gen, iters_to_raw_body
 from oio.common.limits import CHUNK_CONNECTION_TIMEOUT, CHUNK_TIMEOUT, SOURCE_TIMEOUT
-from oio.common.options import Options
+from oio.common.options import KNOWN_NAMES, Options
 from oio.common.sources import Readable, block_of
 from oio.common.storage_method import StorageMethod
 
@@ -71,7 +72,7 @@ CONNECTION_TIMEOUT = CHUNK_CONNECTION_TIMEOUT
 CLIENT_TIMEOUT = SOURCE_TIMEOUT
 
 
-# --- sources and iterables ---------------------------------------------------------------------------
+# --- sources ---------------------------------------------------------------------------------------------
 
 
 class IOBaseWrapper(io.RawIOBase):
@@ -119,68 +120,6 @@ class IOBaseWrapper(io.RawIOBase):
         return len(data)
 
 
-class Closeable:
-    """Iterator over several iterables in turn, which closes those that can be closed."""
-
-    def __init__(self, *iterables: Any) -> None:
-        self._iterables = iterables
-        self._chain = itertools.chain(*iterables)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._chain)
-
-    def close(self) -> None:
-        """Close every iterable that has a ``close``."""
-        for iterable in self._iterables:
-            if hasattr(iterable, "close"):
-                iterable.close()
-
-
-def chain(iterable: Iterable[Any]) -> Any:
-    """Skip the empty items at the head of an iterable, and give back a :class:`Closeable` of the rest.
-
-    :returns: an empty list when all items are empty
-
-    >>> list(chain(iter([b"", b"a", b"", b"b"])))
-    [b'a', b'', b'b']
-    """
-    iterator = iter(iterable)
-    for first in iterator:
-        if first:
-            return Closeable([first], iterator)
-    return []
-
-
-def consume(it: Iterable[object]) -> None:
-    """Run an iterable to its end."""
-    for _ in it:
-        pass
-
-
-def iters_to_raw_body(parts_iter: Iterator[JsonMapping]) -> Iterator[bytes]:
-    """Bytes of the first part of a body; nothing when it has no part."""
-    part = next(parts_iter, None)
-    if part is None:
-        return
-    yield from part["iter"]
-    next(parts_iter, None)
-
-
-def exp_ramp_gen(start: int, maximum: int) -> Iterator[int]:
-    """Generate sizes that double from ``start`` to ``maximum``, and stay there.
-
-    >>> list(itertools.islice(exp_ramp_gen(32, 100), 4))
-    [32, 64, 100, 100]
-    """
-    while start < maximum:
-        yield start
-        start *= 2
-    yield from itertools.repeat(maximum)
-
-
 # --- writing -----------------------------------------------------------------------------------------
 
 
@@ -190,6 +129,9 @@ ChunkPreparer: TypeAlias = Callable[[], Iterable[list[ChunkDict]]] | dict[int, l
 
 class WriteHandler:
     """Base of the writers of objects.
+
+    The attribute ``source`` has ``read(size)`` and ``peek()``, for subclasses that write themselves. It reads
+    within the time limits, and may be given to writers of metachunks one after the other.
 
     :param source: has a ``read`` method that gives the data
     :param sysmeta: metadata of the object; ``chunk_size`` is in bytes
@@ -226,13 +168,15 @@ class WriteHandler:
             deadline=deadline,
             chunk_checksum_algo=chunk_checksum_algo,
         )
-        self.source = Source(source, self.options.limits)
+        self.source = HandlerSource(source, self.options.limits)
         self.sysmeta = sysmeta
         self.chunk_prep: Callable[[], Iterable[list[ChunkDict]]]
         if isinstance(chunk_preparer, dict):
             self.chunk_prep = lambda: (chunk_preparer[pos] for pos in sorted(chunk_preparer))
-        else:
+        elif callable(chunk_preparer):
             self.chunk_prep = chunk_preparer
+        else:
+            raise wrong_type("chunk_preparer", "a function or a dict", chunk_preparer)
         self.storage_method = storage_method
         self.headers = dict(headers or {})
         self.connection_timeout = CONNECTION_TIMEOUT if connection_timeout is None else connection_timeout
@@ -377,8 +321,19 @@ class MetachunkWriter:
         """Bytes to read next from the source: few at first, for a quick start, then more."""
         return next(self._buffer_sizes)
 
+    @classmethod
+    def filter_kwargs(cls, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that writers of metachunks understand, of those of a call.
+
+        >>> MetachunkWriter.filter_kwargs({"read_timeout": 5, "chunk_buffer_max": 4096, "obj_name": "o"})
+        {'read_timeout': 5, 'chunk_buffer_max': 4096}
+        """
+        return {name: value for name, value in kwargs.items() if name in KNOWN_NAMES}
+
     def quorum_or_fail(self, successes: Sequence[object], failures: Iterable[ChunkDict]) -> None:
         """Compare the number of uploads with the quorum.
+
+        A subclass may demand more: writers of metachunks call this when all chunk servers have answered.
 
         :param successes: a list of chunk objects whose upload succeeded
         :param failures: a list of chunk objects whose upload failed; their ``error`` says why
@@ -442,7 +397,9 @@ class MetachunkLinker(MetachunkWriter):
         :raises oio.common.exceptions.OioException: too few of them could be made, see
             :meth:`~oio.api.io.MetachunkWriter.quorum_or_fail`; those that were made stay
         """
-        return [chunk.described() for chunk in self._linker.link()]
+        made = [chunk.described() for chunk in self._linker.link()]
+        self.quorum_or_fail(made, [link for link in self.links if link["error"]])
+        return made
 
 
 class LinkHandler:

@@ -98,7 +98,9 @@ class ReplicatedMetachunkWriter(io.MetachunkWriter):
             transferred, digest = writer.write(Source(source, self.options.limits), size)
         finally:
             note_outcomes(self.meta_chunk, writer.outcomes)
-        return transferred, digest, [chunk for chunk in self.meta_chunk if not chunk.get("error")]
+        written = [chunk for chunk in self.meta_chunk if not chunk.get("error")]
+        self.quorum_or_fail(written, [chunk for chunk in self.meta_chunk if chunk.get("error")])
+        return transferred, digest, written
 
 
 class ReplicatedWriteHandler(io.WriteHandler):

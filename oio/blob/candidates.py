@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from oio.blob.connect import (
-    CANDIDATES,
+    OWN_THREAD_CANDIDATES,
     READ_CHUNK_SIZE,
     ChunkAnswer,
     Connection,
@@ -17,7 +17,7 @@ from oio.blob.connect import (
     close_source,
     connect,
     is_cut,
-    reraise_foreign,
+    reraise_of_host,
     seam_is_replaced,
     served_range,
 )
@@ -167,8 +167,8 @@ class Candidates(Rivals):
             usable = problem is None
         except exc.DeadlineReached:
             raise
-        except CANDIDATES as err:
-            reraise_foreign(err, conn)
+        except OWN_THREAD_CANDIDATES as err:
+            reraise_of_host(err, conn)
             problem = err
         finally:
             if conn is not None and not usable:
@@ -319,8 +319,8 @@ class Candidates(Rivals):
                         break
                 except (exc.DeadlineReached, GeneratorExit):
                     raise
-                except CANDIDATES as err:
-                    reraise_foreign(err, getattr(source, "conn", source))
+                except OWN_THREAD_CANDIDATES as err:
+                    reraise_of_host(err, getattr(source, "conn", source))
                     rest = max(0, given - skip) % self.buf_size if self.buf_size else 0
                     found = self._replace(source, chunk, err, given - rest)
                     if rest:
@@ -344,8 +344,7 @@ class Candidates(Rivals):
         # The source may come from a test of an application, which has replaced the search.
         start, end, length = self._served or served_range(source)
         self._served = None
-        if end is not None and length and end >= start:
-            self.request_headers["Range"] = f"bytes={start}-{end}"
+        self.fill_ranges(start, end, length)
         return None if end is None else end - start + 1, self._read_size or READ_CHUNK_SIZE
 
     def _read(self, source: Any, left: int | None, size: int, chunk: Chunk) -> tuple[bytes, int]:
@@ -388,6 +387,18 @@ class Candidates(Rivals):
         except exc.EmptyByteRange:
             return None
         return self._find_source(error)
+
+    def fill_ranges(self, start: int, end: int | None, length: int | None) -> None:
+        """Set the range of the request to the closed one that is being served.
+
+        Chunk servers honour no other range, and a recovery starts from it (pitfalls 47 and 48).
+
+        :param start: first byte
+        :param end: last byte, inclusive; None when the answer does not tell
+        :param length: bytes of the whole chunk; None when the answer does not tell
+        """
+        if end is not None and length and end >= start:
+            self.request_headers["Range"] = f"bytes={start}-{end}"
 
     def recover(self, nb_bytes: int) -> None:
         """Change the range of the request, to go on from another source.

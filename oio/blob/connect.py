@@ -241,6 +241,19 @@ def reraise_foreign(error: BaseException, connection: object = None) -> None:
         raise error
 
 
+def reraise_of_host(error: BaseException, connection: object = None) -> None:
+    """Do as :func:`reraise_foreign` in a green thread of the host, where its own time limits strike, too.
+
+    :param error: one of :data:`OWN_THREAD_CANDIDATES`: a fake may raise a time limit that has not struck
+    """
+    if isinstance(error, green.Timeout) and not isinstance(error, green.OioTimeout):
+        if green.is_of_host(error) or not _is_fake(connection):
+            raise error
+        # It would strike later.
+        error.cancel()
+    reraise_foreign(error, connection)
+
+
 def _is_fake(connection: object) -> bool:
     if connection is not None:
         return not isinstance(connection, http_eventlet.ChunkConnection)

@@ -29,6 +29,7 @@ def check_quorum(
         return
     errors = [error for _, error in failed]
     reasons = ", ".join(f"{error}: {chunks}" for error, chunks in group_chunk_errors(failed).items())
+    reasons = reasons or "there are no other chunks"
     text = f"RAWX write failure, quorum not reached ({len(stored)}/{quorum}): {reasons}"
     if stored:
         text += f", success: {list(stored)}"

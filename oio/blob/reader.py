@@ -10,9 +10,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from oio.blob.candidates import Candidates
 from oio.blob.connect import ChunkAnswer, close_source, served_range
+from oio.common import exceptions as exc
 from oio.common.answers import JsonObject
 from oio.common.arguments import check_framing, check_headers
+from oio.common.checksums import checksum_like
 from oio.common.chunks import Chunk, ChunkDict
+from oio.common.constants import CHUNK_HEADERS
 from oio.common.options import Options
 from oio.common.utils import lower_dict_keys
 
@@ -40,31 +43,36 @@ class ChunkReader(Candidates):
     :param _kwargs: ``deadline`` (monotonic seconds, of the whole reading), ``ssl_context``, ``check_head``
         (given a response and its chunk, returns the reason to refuse them, or None), ``exact`` (True; False
         accepts a range that ends elsewhere than asked, when the caller counts the bytes), ``read_size``
-        (bytes to read at once; by default more and more while they come quickly), ``perfdata``
+        (bytes to read at once; by default more and more while they come quickly), ``perfdata``,
+        ``verify_checksum``: true compares a chunk that is read whole with the checksum that its server tells,
+        before the last block (false)
     """
+
+    _verifies = False
 
     def __init__(
         self,
         chunk_iter: Iterable[Chunk | ChunkDict] | None,
         buf_size: int | None,
-        headers: Mapping[str, object],
+        headers: Mapping[str, object] | None,
         connection_timeout: float | None = None,
         read_timeout: float | None = None,
         align: bool = False,
         **_kwargs: Any,
     ) -> None:
         options = Options.of(_kwargs, connection_timeout=connection_timeout, read_timeout=read_timeout)
-        headers = check_headers(headers)
-        check_framing(headers)
+        copy = dict(check_headers(headers))
+        check_framing(copy)
         super().__init__(
             chunk_iter,
-            dict(headers),
+            copy,
             options,
             check_head=_kwargs.get("check_head"),
             exact=_kwargs.get("exact", True),
             read_size=_kwargs.get("read_size"),
         )
         self.buf_size, self.align = buf_size, align
+        self._verifies = "verify_checksum" in _kwargs and bool(options.verify_checksum)
         logger = _kwargs.get("logger")
         self.logger = _LOGGER if logger is None else logger
 
@@ -110,15 +118,6 @@ class ChunkReader(Candidates):
         asked = self._asked_range() if self.align and self.buf_size else None
         return discard_bytes(self.buf_size, asked[0]) if asked and self.buf_size else 0
 
-    def fill_ranges(self, start: int, end: int, length: int) -> None:
-        """Set the range of the request to the closed one that is being served.
-
-        Chunk servers honour no other range, and a recovery starts from it (pitfalls 47 and 48).
-        """
-        if length == 0 or end is None or end < start:
-            return
-        self.request_headers["Range"] = f"bytes={start}-{end}"
-
     # --- data ---
 
     @staticmethod
@@ -162,13 +161,22 @@ class ChunkReader(Candidates):
 
         :raises oio.common.exceptions.OioException: when no candidate is left
         """
-        return self._data(source, Chunk.of(chunk))
-
-    def _data(self, source: ChunkAnswer, chunk: Chunk) -> Generator[bytes, None, None]:
+        chunk = Chunk.of(chunk)
         blocks = self.blocks(source, chunk)
         # One that has not begun closes nothing when it is closed.
         next(blocks)
-        return _started(_aligned(blocks, self.buf_size, self._skip())) if self.buf_size else blocks
+        if self.buf_size:
+            blocks = _started(_aligned(blocks, self.buf_size, self._skip()))
+        stored = self._checksum_to_verify(source)
+        return _started(_verified(blocks, stored, chunk.url)) if stored else blocks
+
+    def _checksum_to_verify(self, source: ChunkAnswer) -> str | None:
+        """Checksum of the data of an answer, if they are to be compared with it, and it is known."""
+        if not self._verifies:
+            return None
+        start, end, length = served_range(source)
+        is_whole = start == 0 and (end is None or end + 1 == length)
+        return str(source.getheader(CHUNK_HEADERS["chunk_hash"]) or "") if is_whole else None
 
     def stream(self) -> Generator[bytes, None, None]:
         """Get a generator of the data.
@@ -176,7 +184,10 @@ class ChunkReader(Candidates):
         The headers are known when this returns, even if no data are read. Closing the generator closes the
         connection.
         """
-        return self._data(*self._find_source())
+        # The steps that a subclass may replace are those of the parts.
+        parts = list(self.get_iter())
+        data: Generator[bytes, None, None] = parts[0]["iter"] if parts else (b"" for _ in ())
+        return data
 
 
 def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Generator[bytes, None, None]:
@@ -194,6 +205,33 @@ def _aligned(blocks: Generator[bytes, None, None], size: int, skip: int) -> Gene
                 del buffer[:size]
         if buffer:
             yield bytes(buffer)
+    finally:
+        blocks.close()
+
+
+def _verified(blocks: Generator[bytes, None, None], stored: str, url: str) -> Generator[bytes, None, None]:
+    """Hold the last block back until all of them are compared with a checksum.
+
+    :param stored: the checksum
+    :param url: of the chunk
+    :raises CorruptedChunk: they differ
+    :raises ChecksumUnavailable: the checksum cannot be computed
+    """
+    last = b""
+    try:
+        yield b""
+        checksum = checksum_like(stored)
+        for block in blocks:
+            checksum.update(block)
+            if last:
+                yield last
+            last = block
+        if checksum.hexdigest() != stored.lower():
+            raise exc.CorruptedChunk(
+                f"{url}: the checksum of its data is {checksum.hexdigest()}, not {stored}"
+            )
+        if last:
+            yield last
     finally:
         blocks.close()
 

@@ -60,7 +60,7 @@ def fix_ranges(ranges: Iterable[Range] | None, length: int | None) -> list[Close
 
 
 def obj_range_to_meta_chunk_range(
-    obj_start: int | None, obj_end: int | None, meta_sizes: Sequence[int]
+    obj_start: int | None, obj_end: int | None, meta_sizes: Iterable[int]
 ) -> dict[int, ClosedRange]:
     """Spread a range of an object over its metachunks.
 
@@ -73,12 +73,14 @@ def obj_range_to_meta_chunk_range(
     >>> obj_range_to_meta_chunk_range(12, 21, [10, 10, 5])
     {1: (2, 9), 2: (0, 1)}
     """
-    bounds = close_range(obj_start, obj_end, sum(meta_sizes))
+    # Read twice.
+    sizes = list(meta_sizes)
+    bounds = close_range(obj_start, obj_end, sum(sizes))
     if bounds is None:
         return {}
     result = {}
     offset = 0
-    for pos, size in enumerate(meta_sizes):
+    for pos, size in enumerate(sizes):
         start, end = max(bounds[0] - offset, 0), min(bounds[1] - offset, size - 1)
         if start <= end:
             result[pos] = (start, end)

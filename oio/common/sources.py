@@ -112,10 +112,8 @@ def failure_of(err: BaseException) -> exc.OioException | None:
     if isinstance(err, exc.OioException):
         return None
     if isinstance(err, green.Timeout):
-        if not isinstance(err, green.OioTimeout) and err.timer is not None and not err.pending:
-            # A time limit of the host's around the whole call, which has struck.
-            return None
-        return SourceStalled(str(err))
+        # That of the host is around the whole call.
+        return None if green.is_of_host(err) else SourceStalled(str(err))
     known = isinstance(err, (OSError, ValueError, WrongBlock, StopIteration))
     if known or _died_of_stop(err) or _is_cut_short(err):
         kind = TypeError if isinstance(err, WrongBlock) else type(err)

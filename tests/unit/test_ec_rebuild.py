@@ -74,6 +74,26 @@ def test_the_size_that_most_sources_have_is_the_right_one():
     assert (size, b"".join(fragments)) == (len(chunks.bodies[0]), chunks.bodies[0])
 
 
+class Untold(Chunks):
+    """Chunk servers that tell nothing of their chunks."""
+
+    def _serve(self, n, trouble, asked):
+        response = super()._serve(n, trouble, asked)
+        response.getheader = lambda _name, default=None: default
+        return response
+
+
+@pytest.mark.parametrize("trouble", [None, 404])
+def test_size_of_the_metachunk_tells_that_of_chunks_whose_servers_do_not(trouble):
+    chunks = Untold(EC, DATA, {1: trouble, 5: trouble})
+    assert rebuild(chunks, 0) == chunks.bodies[0]
+
+
+def test_chunks_of_unknown_size_cannot_be_rebuilt():
+    with pytest.raises(exc.UnrecoverableContent, match="no server tells the size of its chunk"):
+        rebuild(Untold(EC, DATA), 0, size=None)
+
+
 @pytest.mark.parametrize("missing", [-1, 9])
 def test_only_a_chunk_that_the_metachunk_has_can_be_rebuilt(missing):
     with pytest.raises(ValueError, match=f"missing: {missing}"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io as stdio
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -184,3 +184,55 @@ def test_a_single_chunk_that_cannot_be_sent_is_told_by_finish():
 def test_a_chunk_without_an_index_is_refused():
     with pytest.raises(ValueError, match="'0' has no index"):
         EcMetachunkWriter(SYSMETA, [{"url": "http://h0/0A", "pos": "0"}], hashlib.md5(), EC)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_single_chunk_can_be_given_up_by_its_owner(begun):
+    chunk = {"url": "http://h0/0A", "pos": "0.0"}
+    with network(h0=stored) as net, green.ContextPool() as pool:
+        writer = EcChunkWriter.connect(chunk, SYSMETA)
+        writer.start(pool)
+        if begun:
+            writer.send(b"abc")
+            green.eventlet_yield()
+        writer.failed = True
+        writer.send(b"def")
+        writer.wait()
+        assert writer.finish(6, "AA") is chunk
+    assert (writer.failed, writer.conn, chunk["error"]) == (True, None, "write: given up")
+    assert (net.connections["h0"].body, net.connections["h0"].closed) == (b"abc" * begun, 1)
+
+
+def test_a_chunk_that_is_lost_stays_lost():
+    writer = EcChunkWriter({"url": "http://h0/0A", "pos": "0.0"}, Mock())
+    writer.failed = False
+    assert not writer.failed
+    writer.failed = True
+    with pytest.raises(ValueError, match="failed: a chunk that is lost stays lost: http://h0/0A"):
+        writer.failed = False
+
+
+def test_what_waits_to_be_sent_can_be_seen():
+    writer = EcChunkWriter({"url": "http://h0/0A", "pos": "0.0"}, Mock())
+    writer.send(b"abc")
+    writer.send(b"")
+    assert writer.queue.qsize() == 1
+
+
+def test_fragments_count_once_in_the_checksum_whoever_adds_them():
+    with network(h0=stored) as net, green.ContextPool() as pool:
+        writer = EcChunkWriter.connect({"url": "http://h0/0A", "pos": "0.0"}, SYSMETA)
+        checksum = writer.checksum
+        writer.start(pool)
+        for data in (b"abc", b"def"):
+            checksum.update(data)
+            writer.send(data)
+        writer.wait()
+        writer.finish(6, "AA")
+    expected = hashlib.md5(b"abcdef").hexdigest()
+    assert checksum.hexdigest() == writer.checksum.hexdigest() == expected
+    assert net.connections["h0"].trailers["x-oio-chunk-meta-chunk-hash"] == expected
+    assert (
+        EcChunkWriter({"url": "http://h0/0A", "pos": "0.0"}, Mock(), chunk_checksum_algo=None).checksum
+        is None
+    )

@@ -16,6 +16,7 @@ from oio.api.io import ChunkReader, IOBaseWrapper, MetachunkPreparer
 from oio.api.object_storage import ObjectStorageApi
 from oio.api.replication import ReplicatedMetachunkWriter
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.limits import Limits
 from oio.common.storage_method import STORAGE_METHODS
 from tests.kit.fakes import SYSMETA, FakeConnection, FakeResponse, at_the_seam, chunks_on, network, stored
@@ -261,3 +262,38 @@ def test_closed_source_is_refused():
     for use in (lambda: source.read(1), source.is_exhausted):
         with pytest.raises(exc.SourceReadError, match="closed"):
             use()
+
+
+@pytest.mark.parametrize("where", ["connect", "getresponse", "read"])
+def test_time_limit_that_a_fake_raises_is_a_failure_of_its_server(where):
+    raised = green.Timeout(60)
+
+    def fail(*_args):
+        raise raised
+
+    failing = FakeConnection(FakeResponse(200, b"hello"))
+    if where == "getresponse":
+        failing.getresponse = fail
+    elif where == "read":
+        failing.response.read = fail
+    answers = iter([fail if where == "connect" else lambda: failing, lambda: FakeConnection(Meagre())])
+    with at_the_seam(lambda *_args: next(answers)()):
+        assert b"".join(ChunkReader([CHUNK, CHUNK], None, {}).stream()) == b"hello"
+    # It does not strike later.
+    assert not raised.pending
+
+
+@pytest.mark.parametrize("where", ["connect", "getresponse", "read"])
+def test_time_limit_of_the_host_is_no_failure_of_a_fake(where):
+    def wait(*_args):
+        green.sleep(60)
+
+    connection = FakeConnection(FakeResponse(200, b"hello"))
+    if where == "getresponse":
+        connection.getresponse = wait
+    elif where == "read":
+        connection.response.read = wait
+    seam = at_the_seam(wait if where == "connect" else lambda *_args: connection)
+    with pytest.raises(green.Timeout) as caught, seam, green.Timeout(0.01) as limit:
+        b"".join(ChunkReader([CHUNK, CHUNK], None, {}).stream())
+    assert caught.value is limit

@@ -117,3 +117,7 @@ def test_a_negative_bound_is_refused(bad):
 def test_an_inverted_range_is_refused_by_value(use):
     with pytest.raises(ValueError, match=r"range \(6, 5\) ends before it starts"):
         use(6, 5)
+
+
+def test_sizes_of_metachunks_may_come_one_by_one():
+    assert obj_range_to_meta_chunk_range(12, 21, iter([10, 10, 5])) == {1: (2, 9), 2: (0, 1)}

@@ -509,3 +509,60 @@ def test_a_source_that_is_slow_for_its_time_limit_is_asked_for_little_at_a_time(
         # A hundredth of this limit is less than any read takes.
         stream = ChunkReader([{"url": "http://a/AA"}], None, {}, read_timeout=1e-7).stream()
         assert {len(block) for block in stream if block} <= {65536, 1_000_000 % 65536}
+
+
+class Telling(Copies):
+    """Chunk servers that tell a checksum, right or wrong."""
+
+    def __init__(self, digest, *troubles):
+        super().__init__(DATA, *troubles or (None,))
+        self.digest = digest
+
+    def _response(self, trouble, asked):
+        found = super()._response(trouble, asked)
+        found._headers["x-oio-chunk-meta-chunk-hash"] = self.digest
+        return found
+
+
+RIGHT, WRONG = hashlib.md5(DATA).hexdigest().upper(), "0" * 31 + "1"
+WHOLE = {"Range": f"bytes=0-{len(DATA) - 1}"}
+
+
+def read_verified(copies, size=None, headers=None, verify_checksum=True):
+    return b"".join(read_with(copies, reader(copies, size, headers, verify_checksum=verify_checksum)))
+
+
+@pytest.mark.parametrize("size", [None, 1000])
+@pytest.mark.parametrize("headers", [{}, WHOLE])
+def test_reader_verifies_the_chunk_that_it_reads_whole(size, headers):
+    assert read_verified(Telling(RIGHT), size, headers) == DATA
+    # Two copies gave it.
+    assert read_verified(Telling(RIGHT, ("cut", len(DATA) // 2), None), size, headers) == DATA
+    wrong = Telling(WRONG)
+    given: list[bytes] = []
+    with at_the_seam(wrong), pytest.raises(exc.CorruptedChunk, match=rf"http://a/0.*not {WRONG}"):
+        given.extend(reader(wrong, size, headers, verify_checksum=True).stream())
+    # The last block is held back.
+    assert sum(map(len, given)) < len(DATA)
+    assert wrong.connections[0].closed
+
+
+@pytest.mark.parametrize(
+    ("digest", "headers", "verify"),
+    [(WRONG, {"Range": "bytes=1-99"}, True), (WRONG, {}, False), (None, {}, True)],
+)
+def test_reader_verifies_no_part_and_nothing_without_a_checksum(digest, headers, verify):
+    expected = DATA[1:100] if headers else DATA
+    assert read_verified(Telling(digest), None, headers, verify) == expected
+
+
+def test_reader_verifies_nothing_unless_it_is_told_to():
+    copies = Telling(WRONG)
+    assert b"".join(read_with(copies, reader(copies))) == DATA
+
+
+def test_verifying_reader_that_is_left_before_its_first_block_leaves_no_connection():
+    copies = Telling(RIGHT)
+    with at_the_seam(copies):
+        reader(copies, verify_checksum=True).stream().close()
+    assert copies.connections[0].closed

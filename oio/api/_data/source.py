@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,9 @@ FileOrPath: TypeAlias = "Readable | str | bytes | PathLike[str] | None"
 Data: TypeAlias = "Readable | bytes | bytearray | memoryview | str | Iterable[object] | None"
 """Data to upload: bytes, text which is encoded as UTF-8, a binary file, or an iterable of bytes."""
 
+_BLOCK = 1 << 20
+"""Bytes of each read of a source of which everything is wanted."""
+
 
 class Source(sources.Source):
     """Bytes to upload to chunk servers, or to a bucket.
@@ -39,6 +43,43 @@ class Source(sources.Source):
         limits = limits.per_request() if limits.is_phase else limits
         seconds = limits.left if isinstance(wrapped, UnlimitedReader) else limits.reading_source
         super().__init__(wrapped, seconds, size=size, argument=argument)
+
+
+class HandlerSource(Source):
+    """Source of a published handler, whose subclasses may read it as they read a buffered file.
+
+    :raises TypeError: it has no ``read``
+    """
+
+    def __init__(self, wrapped: Readable, limits: Limits) -> None:
+        if not hasattr(wrapped, "read"):
+            raise wrong_type("source", "a file", wrapped)
+        super().__init__(wrapped, limits)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, or all that are left before the end; nothing at the end.
+
+        :param size: None, or negative, for all that are left
+        """
+        if size is not None and size >= 0:
+            return super().read(size)
+        return b"".join(iter(functools.partial(super().read, _BLOCK), b""))
+
+    def peek(self, size: int = 0) -> bytes:
+        """Look at the next bytes, which stay to be read; nothing at the end.
+
+        :param size: number of bytes, at least one; there are fewer before the end
+        """
+        wanted, memory = max(size, 1), self._memory
+        if memory is None:
+            # What is read leaves that which the source gave beyond it.
+            self._ahead = super().read(wanted) + self._ahead
+            return self._ahead
+        with self._failures():
+            position = memory.tell()
+            data = memory.read(wanted)
+            memory.seek(position)
+        return b"" if self._ended else data
 
 
 # --- arguments of a caller ---

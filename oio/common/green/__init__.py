@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Interruption,
         OioTimeout,
         SourceReadTimeout,
+        is_of_host,
     )
     from oio.common.green._network import (
         create_ssl_context,
@@ -115,6 +116,7 @@ __all__ = [
     "get_hub",
     "getcurrent",
     "greenthread",
+    "is_of_host",
     "is_readable",
     "patcher",
     "ratelimit",

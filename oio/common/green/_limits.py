@@ -82,6 +82,11 @@ class OioTimeout(Timeout):  # type: ignore[misc]
         return f"{self.msg_prefix}timeout {super().__str__()}"
 
 
+def is_of_host(limit: Timeout) -> bool:
+    """Whether a time limit that was raised is one of the host's, which has struck; fakes raise others."""
+    return not isinstance(limit, OioTimeout) and limit.timer is not None and not limit.pending
+
+
 class ConnectionTimeout(OioTimeout):
     """Connecting took too long."""
 

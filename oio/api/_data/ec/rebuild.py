@@ -73,22 +73,26 @@ class ChunkRebuilder:
     def _elect_size(self, reader: ParallelReader) -> int:
         """Elect the size of the chunks (bytes): the one that most of them have.
 
-        In a tie, the size that fits the metachunk wins, else the larger one: a chunk may be cut short.
+        In a tie, the size that fits the metachunk wins, else the larger one: a chunk may be cut short. It is
+        also that of chunks whose servers, such as fakes, all announce none.
         """
         known = [source.chunk.size for source in reader.active if source.chunk.size is not None]
         expected = self._codec.chunk_size(known[0]) if known else None
         sizes = (source.announced_size for source in reader.active)
         votes = collections.Counter(size for size in sizes if size is not None)
         if not votes:
-            raise self._unrecoverable(reader)
+            if expected is None:
+                raise self._unrecoverable(reader)
+            return expected
         return max(votes, key=lambda size: (votes[size], size == expected, size))
 
     def _keep_enough(self, reader: ParallelReader, size: int) -> None:
         """Go on with chunks of the right size, of k different indexes; the others are spares."""
         kept: set[int] = set()
+        is_told = any(source.announced_size is not None for source in reader.active)
         for source in sorted(reader.active, key=lambda source: self._chunks.index(source.chunk)):
             announced = source.announced_size
-            if announced != size:
+            if is_told and announced != size:
                 reader.drop(source, exc.CorruptedChunk(f"chunk of {announced} bytes, not {size}"))
             elif len(kept) < self._codec.k and source.index not in kept:
                 kept.add(source.index)
@@ -138,6 +142,7 @@ class ChunkRebuilder:
 
     def _unrecoverable(self, reader: ParallelReader) -> exc.UnrecoverableContent:
         reasons = "; ".join(f"{url}: {reason}" for url, _, reason in reader.errors)
+        reasons = reasons or "no server tells the size of its chunk"
         found = f"{len(reader.active)}/{self._codec.k}"
         return exc.UnrecoverableContent(
             f"Not enough valid sources to rebuild chunk {self._missing} ({found}): {reasons}"

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from oio.api._data.ec.codec import codec_of
 from oio.api._data.metachunks import checksum_of
 from oio.api._data.parallel import LARGEST_BLOCK, ParallelWriter, described_chunk
+from oio.blob.connect import CANDIDATES, reraise_foreign
 from oio.blob.sender import SMALL, ChunkSender, frame, framed
 from oio.common import exceptions as exc
+from oio.common import green
 from oio.common.checksums import MD5, new_checksum
+from oio.common.chunks import Chunk
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.hashing import in_threads
 from oio.common.perfdata import add_duration
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from oio.api._data.source import Source
     from oio.common.answers import JsonMapping
     from oio.common.checksums import Checksum
-    from oio.common.chunks import Chunk, Failure
+    from oio.common.chunks import ChunkDict, Failure
     from oio.common.options import Options
     from oio.common.storage_method import ECStorageMethod
 
@@ -143,6 +146,61 @@ class FragmentSender(ChunkSender):
             self.expected_hash = self.checksum.hexdigest()
             end += f"{CHUNK_HEADERS['chunk_hash']}: {self.expected_hash}\r\n"
         return f"{end}\r\n".encode("ascii")
+
+
+class SentChecksum:
+    """Checksum of what a sender has sent, as its owner sees it.
+
+    :param checksum: updated by the sender
+    """
+
+    def __init__(self, checksum: Checksum) -> None:
+        self._checksum = checksum
+
+    def update(self, data: bytes, /) -> None:
+        """Do nothing: the sender adds the data. Programs that send and update would add them twice."""
+
+    def hexdigest(self) -> str:
+        """Get the checksum of the data so far, in hexadecimal digits."""
+        return self._checksum.hexdigest()
+
+
+class DescribedSender(FragmentSender):
+    """Sender that notes in the dict of a chunk what becomes of it. Its owner takes its steps."""
+
+    def __init__(self, described: ChunkDict, headers: Mapping[str, object], options: Options) -> None:
+        super().__init__(Chunk.of(described), headers, options)
+        self.described = described
+
+    def fail(self, phase: str, error: Failure) -> None:
+        super().fail(phase, error)
+        self.described["error"] = self.error
+
+    @property
+    def queue(self) -> green.LightQueue:
+        """Blocks that wait to be sent."""
+        return self._queue
+
+    def run(self) -> None:
+        """Send what is queued."""
+        self.pump()
+
+    def give_up(self) -> None:
+        """Send nothing more. Nobody has to wait for the green thread then."""
+        self.leave("write", "given up")
+        self.thread = None
+
+    def end(self, end: bytes) -> None:
+        """Send what ends the body, in one write (pitfall 14)."""
+        self.maybe_stored = self.described["maybe_stored"] = True
+        try:
+            conn = self.conn
+            assert conn is not None
+            with green.ChunkWriteTimeout(self.options.limits.writing(self.chunk.address)):
+                conn.send(end)
+        except CANDIDATES as err:
+            reraise_foreign(err, self.conn)
+            self.fail("finish", err)
 
 
 class FragmentsWriter(ParallelWriter):
