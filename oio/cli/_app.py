@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from cliff.app import App
 
@@ -39,6 +39,21 @@ class _Parser(argparse.ArgumentParser):
             (file or sys.stderr).write(message)
 
 
+def _tell_bad_usage_in_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Make a parser escape what it quotes of the words: they may hold lines, and controls of terminals."""
+    tell = parser.error
+
+    def error(message: str) -> NoReturn:
+        tell(_line(message))
+
+    parser.error = error  # type: ignore[method-assign]
+    return parser
+
+
+def _line(text: str) -> str:
+    return str(printable(text)).replace("\n", r"\n")
+
+
 class Openio(App):
     """The program ``openio``."""
 
@@ -59,7 +74,7 @@ class Openio(App):
         """Make the parser of the global options, which may be anywhere on the line."""
         parser = _Parser(prog=self.NAME, description=description, add_help=False, allow_abbrev=False)
         add_global_options(parser, f"{self.NAME} {version}")
-        return parser
+        return _tell_bad_usage_in_one_line(parser)
 
     def run(self, argv: list[str]) -> int:
         """Run one command, or those of a batch; return the exit status."""
@@ -123,7 +138,8 @@ class Openio(App):
             return _USAGE_ERROR
         command = factory(self, self.options)
         # Options may be between the words.
-        parsed = command.get_parser(f"{self.NAME} {name}").parse_intermixed_args(words)
+        parser = _tell_bad_usage_in_one_line(command.get_parser(f"{self.NAME} {name}"))
+        parsed = parser.parse_intermixed_args(words)
         self.perfdata = {}
         try:
             code = int(command.run(parsed) or 0)
@@ -138,8 +154,7 @@ class Openio(App):
 
     def tell(self, err: BaseException, before: str = "") -> None:
         """Report an error in one line; with --debug, with its traceback."""
-        text = str(printable(before + explain(err))).replace("\n", r"\n")
-        self.LOG.error("%s", text, exc_info=err if self.options.debug else None)
+        self.LOG.error("%s", _line(before + explain(err)), exc_info=err if self.options.debug else None)
 
     # --- several commands
 

@@ -22,6 +22,9 @@ from oio.common import exceptions as exc
 from oio.fs.file import CompressedFile, OioFile, OioText
 from oio.fs.listings import Info, Keywords, Listings, error
 from oio.fs.paths import Path, parents_of
+from oio.transfer._checks import target_file
+from oio.transfer._download import written_file
+from oio.transfer._target_files import followed
 
 _BLOCK = 1 << 20
 _DELETED_AT_ONCE = 1000
@@ -308,19 +311,17 @@ class OioFileSystem(Listings):
         await self._run(path, lambda: self._download(path, lpath, callback, kwargs))
 
     def _download(self, path: str, lpath: Any, callback: Callback, options: Keywords) -> None:
+        target = None
+        if isinstance(lpath, (str, bytes, os.PathLike)):
+            shown = os.fsdecode(lpath)
+            if os.path.isdir(shown):
+                raise error(IsADirectoryError, errno.EISDIR, shown)
+            target = target_file(followed(shown))
         meta, stream = self.api.object_fetch(self.account, *_object(path), **options)
         callback.set_size(int(meta["length"]))
-        is_path = isinstance(lpath, (str, bytes, os.PathLike))
-        with stream:
-            if not is_path:
-                _copy(stream, lpath, callback)
-                return
-            with open(lpath, "wb") as file:
-                try:
-                    _copy(stream, file, callback)
-                except BaseException:  # Half of a file must not be taken for all of it.
-                    os.unlink(lpath)
-                    raise
+        opened = contextlib.nullcontext(lpath) if target is None else written_file(target, meta)
+        with stream, opened as file:
+            _copy(stream, file, callback)
 
     def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
         """Open a file, as :meth:`fsspec.spec.AbstractFileSystem.open` describes."""

@@ -195,6 +195,23 @@ def test_an_error_is_one_line_with_a_hint(shell):
     assert "hint: see 'openio container list'" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("line", "word", "told"),
+    [
+        ("object show c o", "--bad\n\x1b[2Jopt", "unrecognized arguments: --bad\\n\\x1b[2Jopt"),
+        ("object cat c o --range", "2\n", "argument --range: must be FIRST-LAST, FIRST- or -LENGTH: '2\\n'"),
+        ("container list --deadline", "1\n2", "argument --deadline: invalid seconds value: '1\\n2'"),
+        ("container list", "--quiet=\n", "argument -q/--quiet: ignored explicit argument '\\n'"),
+    ],
+)
+def test_bad_usage_is_told_in_one_line_after_the_usage(shell, line, word, told):
+    ended = shell(line, word)
+    usage, _, error = ended.err.rpartition("error: ")
+    assert (ended.code, ended.out, error) == (2, "", f"{told}\n")
+    assert usage.startswith("usage: openio")
+    assert usage.rpartition("\n")[2] in {f"openio {' '.join(line.split()[:2])}: ", "openio: "}
+
+
 def test_debug_adds_the_traceback(shell):
     ended = shell("container show nosuch --debug")
     assert ended.code == 1
@@ -473,6 +490,28 @@ def test_ctrl_c_ends_downloads_and_leaves_no_file(shell, namespace, account, tmp
         code, out, err = interrupt(namespace, account, line, tmp_path, method="GET")
     assert (code, out, b"Traceback" in err) == (130, b"", False), err
     assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("options", ["", "--range 1-", "--deadline 600"])
+def test_what_a_killed_download_leaves_is_nobodys_file(shell, namespace, account, tmp_path, options):
+    big, new = tmp_path / "big", tmp_path / "new"
+    big.write_bytes(b"a" * 5_000_000)
+    assert shell("object create c --name o", big).code == 0
+    line = f"object save c o --file new/saved {options}"
+    command = [sys.executable, "-c", PROGRAM, *line.split()]
+    with namespace.faults(Fault("stall", "rawx", "GET", after_bytes=2_000_000)):
+        environment = environment_of(namespace, account)
+        with subprocess.Popen(command, cwd=tmp_path, env=environment) as child:
+            assert eventually(lambda: any(new.glob(".oio-*")))
+            child.kill()
+    left = set(new.iterdir())
+    shell.json("container create other")
+    assert shell.json("sync", new, "oio://other") == []
+    assert shell.json("sync --delete", "oio://other", new) == []
+    assert set(new.iterdir()) == left
+    # The next one goes on there, and leaves nothing.
+    assert shell(f"object save c o {options} --file", new / "saved").code == 0
+    assert [path.name for path in new.iterdir()] == ["saved"]
 
 
 #: Interrupts itself when it is about to import a module, which is its first argument.

@@ -121,6 +121,14 @@ def test_a_range_is_saved_to_a_file_which_is_there_only_when_complete(stored, tm
     assert set(target.parent.iterdir()) == before
 
 
+def test_a_whole_object_gets_the_time_of_its_file_with_a_deadline_too(stored, hello, tmp_path):
+    os.utime(hello, (1_500_000_000, 1_500_000_000))
+    stored(f"sync {tmp_path} oio://c/dir")
+    for number, options in enumerate(("", "--deadline 60", "--dump-perfdata")):
+        assert stored(f"object save c dir/h.txt {options} --file", tmp_path / f"saved-{number}").code == 0
+        assert (tmp_path / f"saved-{number}").stat().st_mtime == 1_500_000_000
+
+
 @pytest.mark.parametrize("options", ["", "--range 0-"])
 def test_a_link_given_as_file_is_followed(stored, tmp_path, options):
     (tmp_path / "data").mkdir()

@@ -477,10 +477,37 @@ def test_upload_and_download_tell_of_their_progress(files: OioFileSystem, tmp_pa
 def test_file_that_cannot_be_opened_is_left(files: OioFileSystem, tmp_path: Path) -> None:
     files.pipe_file("box/a", b"data")
     link = tmp_path / "link"
-    link.symlink_to(tmp_path / "missing" / "file")
-    with pytest.raises(FileNotFoundError):
+    (tmp_path / "file").write_bytes(b"mine")
+    link.symlink_to(tmp_path / "file" / "below")
+    with pytest.raises(NotADirectoryError):
         files.get_file("box/a", str(link))
     assert link.is_symlink()
+    with pytest.raises(IsADirectoryError):
+        files.get_file("box/a", str(tmp_path))
+
+
+def test_download_that_fails_leaves_the_file_that_was_there(
+    files: OioFileSystem, namespace: Namespace, tmp_path: Path
+) -> None:
+    files.pipe_file("box/a", DATA)
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"mine")
+    link.symlink_to("target")
+    with namespace.faults(Fault("corrupt", operation="GET")), pytest.raises(exc.CorruptedChunk):
+        files.get_file("box/a", str(link))
+    assert target.read_bytes() == b"mine"
+    files.get_file("box/a", str(link))
+    assert (link.is_symlink(), target.read_bytes()) == (True, DATA)
+    assert {path.name for path in tmp_path.iterdir()} == {"target", "link"}
+
+
+def test_download_to_a_descriptor_writes_to_it(files: OioFileSystem, tmp_path: Path) -> None:
+    files.pipe_file("box/a", DATA)
+    with (tmp_path / "output").open("w+b") as output:
+        files.get_file("box/a", f"/proc/self/fd/{output.fileno()}")
+        assert output.read() == DATA
+    files.get_file("box/a", os.devnull)
+    assert not os.path.isfile(os.devnull)
 
 
 # --- writing ---
