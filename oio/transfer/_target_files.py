@@ -223,12 +223,15 @@ class PartialFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._journal = os.open(self._journal_name, flags, 0o666, dir_fd=self._directory)
         if found is None:
-            os.write(self._journal, json.dumps(header, sort_keys=True).encode() + b"\n")
+            self._append(json.dumps(header, sort_keys=True).encode())
         else:
-            # A line that a kill has cut short must not become one with the next.
             self.has_parts = bool(found)
-            os.write(self._journal, b"\n")
         return found or set()
+
+    def _append(self, line: bytes) -> None:
+        if os.write(self._journal, line) < len(line):
+            # The rest cannot follow: another thread may have begun a line meanwhile.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._target.path)
 
     def _read_journal(self, header: dict[str, object]) -> set[int] | None:
         try:
@@ -248,8 +251,9 @@ class PartialFile:
 
     def note(self, number: int) -> None:
         """Note that a part is there."""
-        # A line that a kill has cut short has no dot, so it is not taken for another number.
-        os.write(self._journal, b"%d.\n" % number)
+        # A line that a kill or a full disk has cut short has no dot, so it is not taken for another number;
+        # nor does it become one with the next.
+        self._append(b"\n%d.\n" % number)
         self.has_parts = True
 
     def write(self, data: bytes, offset: int) -> None:
