@@ -28,6 +28,8 @@ from oio.cli._streams import abandon, open_standard_streams, print_anything
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_NO_OPTION = "\0"
+"""Beginning of the words after ``--`` while they are parsed. No argument of a process can have it."""
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 
@@ -44,10 +46,30 @@ def _tell_bad_usage_in_one_line(parser: argparse.ArgumentParser) -> argparse.Arg
     tell = parser.error
 
     def error(message: str) -> NoReturn:
-        tell(_line(message))
+        tell(_line(message.replace(_NO_OPTION, "")))
 
     parser.error = error  # type: ignore[method-assign]
     return parser
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Parse the words of a command. Options may be between the others; what follows ``--`` is none."""
+    if "--" in words:
+        # The standard parser drops it when it comes first or after an option, and takes names for options.
+        place = words.index("--")
+        rest = (_NO_OPTION + word if word.startswith("-") else word for word in words[place + 1 :])
+        words = [*words[:place], *rest]
+    parsed = parser.parse_intermixed_args(words)
+    for name, value in vars(parsed).items():
+        if isinstance(value, list):
+            setattr(parsed, name, [_bare(item) for item in value])
+        else:
+            setattr(parsed, name, _bare(value))
+    return parsed
+
+
+def _bare(value: object) -> object:
+    return value.removeprefix(_NO_OPTION) if isinstance(value, str) else value
 
 
 def _line(text: str) -> str:
@@ -137,9 +159,8 @@ class Openio(App):
             self.stdout.writelines(f"  {match}\n" for match in self.get_fuzzy_matches(argv[0]))
             return _USAGE_ERROR
         command = factory(self, self.options)
-        # Options may be between the words.
         parser = _tell_bad_usage_in_one_line(command.get_parser(f"{self.NAME} {name}"))
-        parsed = parser.parse_intermixed_args(words)
+        parsed = _parsed(parser, words)
         self.perfdata = {}
         try:
             code = int(command.run(parsed) or 0)

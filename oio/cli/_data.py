@@ -139,7 +139,7 @@ class CreateObjects(Moving, OnObjects, Listing):
                     rows += self._create_tree(parsed_args, file, next(keys, name), container_of)
                     continue
                 with self._opened(file) as opened, watched(self.app, opened) as source:
-                    name = next(keys, None) or self._name_of(file, name)
+                    name = self._name_of(file, name, next(keys, None))
                     rows.append(self._create(parsed_args, source, name, container_of(name)))
             except KeyboardInterrupt:
                 rows.append((name, 0, None, "Interrupted"))
@@ -158,10 +158,12 @@ class CreateObjects(Moving, OnObjects, Listing):
         return columns, rows
 
     @staticmethod
-    def _name_of(file: str, name: str) -> str:
-        if file == "-":
+    def _name_of(file: str, name: str, key: str | None) -> str:
+        if key == "":
+            raise CommandError("--name must not be empty")
+        if key is None and file == "-":
             raise CommandError("the standard input needs --name")
-        return name
+        return name if key is None else key
 
     def _opened(self, file: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         if file == "-":
