@@ -17,6 +17,7 @@ from fsspec.asyn import sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
+from fsspec.utils import tokenize
 
 from oio.common import exceptions as exc
 from oio.fs.file import CompressedFile, OioFile, OioText
@@ -366,13 +367,21 @@ class OioFileSystem(Listings):
         return datetime.fromtimestamp(self._file(path)["mtime"], timezone.utc)
 
     def checksum(self, path: str) -> int:
-        """Checksum of the object, as a number."""
-        return int(self._file(path)["hash"], 16)
+        """Checksum of the object, as a number.
+
+        After an append, the checksum is not known. The number still changes with the file.
+        """
+        return int(self._file(path)["hash"] or tokenize(self.ukey(path)), 16)
 
     def ukey(self, path: str) -> str:
-        """Text that changes with the file: checksum and version."""
+        """Text that changes with the file: checksum and version.
+
+        After an append, which keeps the version and leaves no checksum: version, size and time.
+        """
         entry = self._file(path)
-        return f"{entry['hash']}-{entry['version']}"
+        if entry["hash"]:
+            return f"{entry['hash']}-{entry['version']}"
+        return f"{entry['version']}-{entry['size']}-{entry['mtime']}"
 
     def _file(self, path: str) -> Info:
         entry: Info = self.info(path)

@@ -455,6 +455,15 @@ def test_file_is_described_by_checksum_and_time(files: OioFileSystem) -> None:
         files.checksum("box")
 
 
+def test_appended_file_has_another_checksum_and_key_each_time(files: OioFileSystem) -> None:
+    marks = []
+    for _ in range(3):
+        with files.open("box/a", "ab") as file:
+            file.write(b"data")
+        marks.append((files.checksum("box/a"), files.ukey("box/a")))
+    assert [len(set(column)) for column in zip(*marks, strict=True)] == [3, 3]
+
+
 def test_upload_and_download_tell_of_their_progress(files: OioFileSystem, tmp_path: Path) -> None:
     class Seen(fsspec.Callback):  # type: ignore[misc]
         seen = 0
