@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject, is_same
-from oio.transfer._results import DataMismatch, ObjectChanged, Result, TransferError
+from oio.transfer._results import DataMismatch, FileRefused, ObjectChanged, Result, TransferError
 from oio.transfer._session import ByteCount, Session
 from oio.transfer._target_files import PartialFile, TargetFile, is_special
 
@@ -282,9 +282,11 @@ def written_file(target: TargetFile, meta: FetchedObject, *, whole: bool = True)
     """Open the file of a download that is not a transfer. It gets its name when the block has ended; if that
     fails, nothing stays. A pipe, device or descriptor is written to, and not replaced.
 
+    Of several at once, the one that ends last has its file there.
+
     :param meta: the object
     :param whole: all of it is written, so that the file gets the time of its change
-    :raises FileRefused: the path is that of a directory; another download is writing the same file
+    :raises FileRefused: the path is that of a directory
     """
     if is_special(target.path):
         with open(target.path, "wb") as output:
@@ -294,7 +296,11 @@ def written_file(target: TargetFile, meta: FetchedObject, *, whole: bool = True)
         if directory is None:
             raise TransferError(f"the directory of {target.path!r} vanished")
         target.look(directory)
-        file = PartialFile(target, directory, meta["container_id"], meta["name"])
+        identity = meta["container_id"], meta["name"]
+        try:
+            file = PartialFile(target, directory, *identity)
+        except FileRefused:
+            file = PartialFile(target, directory, *identity, os.urandom(8).hex())
         try:
             file.restart()
             with open(file.fd, "wb", closefd=False) as output:

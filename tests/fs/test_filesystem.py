@@ -510,6 +510,18 @@ def test_download_that_fails_leaves_the_file_that_was_there(
     assert {path.name for path in tmp_path.iterdir()} == {"target", "link"}
 
 
+def test_two_downloads_to_the_same_file_both_succeed(files: OioFileSystem, tmp_path: Path) -> None:
+    files.pipe_file("box/a", DATA)
+
+    class Another(fsspec.Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            files.get_file("box/a", str(tmp_path / "copy"))
+
+    files.get_file("box/a", str(tmp_path / "copy"), callback=Another())
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert (tmp_path / "copy").read_bytes() == DATA
+
+
 def test_download_to_a_descriptor_writes_to_it(files: OioFileSystem, tmp_path: Path) -> None:
     files.pipe_file("box/a", DATA)
     with (tmp_path / "output").open("w+b") as output:
