@@ -49,12 +49,15 @@ class Files:
 
         :raises BackblazeException: 404, there is no bucket of that name
         """
-        if name not in self._bucket_ids:
-            self.buckets(limits)
-        try:
-            return self._bucket_ids[name]
-        except KeyError:
-            raise BackblazeException(404, f"no bucket {name!r} for this account", None, None) from None
+        known = self._bucket_ids.get(name)
+        if known is None:
+            # Looked for in the answer: another thread may forget what is remembered at once.
+            known = next(
+                (str(one["bucketId"]) for one in self.buckets(limits) if one["bucketName"] == name), None
+            )
+        if known is None:
+            raise BackblazeException(404, f"no bucket {name!r} for this account", None, None)
+        return known
 
     @contextlib.contextmanager
     def using(self, bucket_id: str) -> Iterator[str]:

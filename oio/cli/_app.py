@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from cliff.app import App
 
@@ -28,6 +28,8 @@ from oio.cli._streams import abandon, open_standard_streams, print_anything
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_NO_OPTION = "\0"
+"""Beginning of the words after ``--`` while they are parsed. No argument of a process can have it."""
 _LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO}
 
 
@@ -37,6 +39,41 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
             (file or sys.stderr).write(message)
+
+
+def _tell_bad_usage_in_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Make a parser escape what it quotes of the words: they may hold lines, and controls of terminals."""
+    tell = parser.error
+
+    def error(message: str) -> NoReturn:
+        tell(_line(message.replace(_NO_OPTION, "")))
+
+    parser.error = error  # type: ignore[method-assign]
+    return parser
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Parse the words of a command. Options may be between the others; what follows ``--`` is none."""
+    if "--" in words:
+        # The standard parser drops it when it comes first or after an option, and takes names for options.
+        place = words.index("--")
+        rest = (_NO_OPTION + word if word.startswith("-") else word for word in words[place + 1 :])
+        words = [*words[:place], *rest]
+    parsed = parser.parse_intermixed_args(words)
+    for name, value in vars(parsed).items():
+        if isinstance(value, list):
+            setattr(parsed, name, [_bare(item) for item in value])
+        else:
+            setattr(parsed, name, _bare(value))
+    return parsed
+
+
+def _bare(value: object) -> object:
+    return value.removeprefix(_NO_OPTION) if isinstance(value, str) else value
+
+
+def _line(text: str) -> str:
+    return str(printable(text)).replace("\n", r"\n")
 
 
 class Openio(App):
@@ -59,7 +96,7 @@ class Openio(App):
         """Make the parser of the global options, which may be anywhere on the line."""
         parser = _Parser(prog=self.NAME, description=description, add_help=False, allow_abbrev=False)
         add_global_options(parser, f"{self.NAME} {version}")
-        return parser
+        return _tell_bad_usage_in_one_line(parser)
 
     def run(self, argv: list[str]) -> int:
         """Run one command, or those of a batch; return the exit status."""
@@ -122,8 +159,8 @@ class Openio(App):
             self.stdout.writelines(f"  {match}\n" for match in self.get_fuzzy_matches(argv[0]))
             return _USAGE_ERROR
         command = factory(self, self.options)
-        # Options may be between the words.
-        parsed = command.get_parser(f"{self.NAME} {name}").parse_intermixed_args(words)
+        parser = _tell_bad_usage_in_one_line(command.get_parser(f"{self.NAME} {name}"))
+        parsed = _parsed(parser, words)
         self.perfdata = {}
         try:
             code = int(command.run(parsed) or 0)
@@ -138,8 +175,7 @@ class Openio(App):
 
     def tell(self, err: BaseException, before: str = "") -> None:
         """Report an error in one line; with --debug, with its traceback."""
-        text = str(printable(before + explain(err))).replace("\n", r"\n")
-        self.LOG.error("%s", text, exc_info=err if self.options.debug else None)
+        self.LOG.error("%s", _line(before + explain(err)), exc_info=err if self.options.debug else None)
 
     # --- several commands
 

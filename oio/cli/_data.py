@@ -7,10 +7,7 @@ import argparse
 import contextlib
 import json
 import os
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from oio.cli._bars import Count, bar, watched
@@ -30,7 +27,7 @@ from oio.common.exceptions import CommandError, NoSuchObject
 
 if TYPE_CHECKING:
     from oio import ObjectStorageApi
-    from oio.api.types import ClientOptions
+    from oio.api.types import ClientOptions, FetchedObject
     from oio.common.perfdata import Perfdata
     from oio.common.sources import Readable
     from oio.transfer import Remote, Report, Transfer
@@ -142,7 +139,7 @@ class CreateObjects(Moving, OnObjects, Listing):
                     rows += self._create_tree(parsed_args, file, next(keys, name), container_of)
                     continue
                 with self._opened(file) as opened, watched(self.app, opened) as source:
-                    name = next(keys, None) or self._name_of(file, name)
+                    name = self._name_of(file, name, next(keys, None))
                     rows.append(self._create(parsed_args, source, name, container_of(name)))
             except KeyboardInterrupt:
                 rows.append((name, 0, None, "Interrupted"))
@@ -161,10 +158,12 @@ class CreateObjects(Moving, OnObjects, Listing):
         return columns, rows
 
     @staticmethod
-    def _name_of(file: str, name: str) -> str:
-        if file == "-":
+    def _name_of(file: str, name: str, key: str | None) -> str:
+        if key == "":
+            raise CommandError("--name must not be empty")
+        if key is None and file == "-":
             raise CommandError("the standard input needs --name")
-        return name
+        return name if key is None else key
 
     def _opened(self, file: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         if file == "-":
@@ -229,13 +228,14 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
 
     def take_action(self, parsed_args: Arguments) -> None:
         from oio.transfer import Remote
+        from oio.transfer._target_files import followed, is_special
 
         given = parsed_args
-        is_special = given.file and (given.file == "-" or _is_special(given.file))
-        if given.file and not is_special and os.path.islink(given.file):
+        is_stream = given.file and (given.file == "-" or is_special(given.file))
+        if given.file and not is_stream:
             # A link that the user names is followed; those that names of objects lead to are not.
-            given.file = os.path.realpath(given.file)
-        if is_special or given.range:
+            given.file = followed(given.file)
+        if is_stream or given.range:
             if given.recursive:
                 raise CommandError("--recursive needs a directory, and takes no --range")
             self._copy(self.client_of(given), given)
@@ -275,36 +275,26 @@ class SaveObject(Reading, Versioned, OnObjects, Silent):
         # On the standard output, the object may go to the terminal of the bar.
         told_by = contextlib.nullcontext() if given.file == "-" else bar(self.app)
         size = None if given.range else int(meta["length"])
-        with contextlib.closing(stream), told_by as told, self._output(given) as output:
+        with contextlib.closing(stream), told_by as told, self._output(given, meta) as output:
             count = Count(size, told)
             for block in stream:
                 output.write(block)
                 count.add(len(block))
 
     @contextlib.contextmanager
-    def _output(self, given: Arguments) -> Iterator[IO[bytes]]:
+    def _output(self, given: Arguments, meta: FetchedObject) -> Iterator[IO[bytes]]:
         """Open the output. A file gets its name when it is complete."""
         if given.file == "-":
             output: IO[bytes] = self.app.stdout.buffer
             yield output
             output.flush()
             return
-        path = Path(given.file or _own_path(given.obj))
-        if _is_special(str(path)):
-            with path.open("wb") as output:
-                yield output
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = _mode_of(path)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".oio-", delete=False) as file:
-            try:
-                yield file.file
-                file.close()
-                os.chmod(file.name, mode)
-                os.replace(file.name, path)
-            except BaseException:  # Whatever stopped it: half of a file must not stay.
-                os.unlink(file.name)
-                raise
+        from oio.transfer._checks import target_file
+        from oio.transfer._download import written_file
+
+        target = target_file(given.file or _own_path(given.obj))
+        with written_file(target, meta, whole=not given.range) as output:
+            yield output
 
 
 class CatObject(SaveObject):
@@ -386,34 +376,6 @@ def _own_path(name: str) -> str:
     if os.path.isabs(name) or not name or ".." in name.split("/"):
         raise CommandError(f"{name!r} is no path below this directory: give --file")
     return name
-
-
-def _is_special(path: str) -> bool:
-    """Whether a path is a pipe, a device or a descriptor, which is written to, and not replaced."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _is_descriptor(path)
-
-
-def _is_descriptor(path: str) -> bool:
-    """Whether links lead to an open file, as from ``/dev/stdout``."""
-    while os.path.islink(path):
-        directory = os.path.realpath(os.path.dirname(path))
-        if directory.startswith("/proc/"):
-            return True
-        path = os.path.join(directory, os.readlink(path))
-    return False
-
-
-def _mode_of(path: Path) -> int:
-    """Permissions of the file to replace; of a new one, those that the umask leaves."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 COMMANDS: dict[str, type[Base]] = {

@@ -17,11 +17,15 @@ from fsspec.asyn import sync, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
+from fsspec.utils import tokenize
 
 from oio.common import exceptions as exc
 from oio.fs.file import CompressedFile, OioFile, OioText
 from oio.fs.listings import Info, Keywords, Listings, error
 from oio.fs.paths import Path, parents_of
+from oio.transfer._checks import target_file
+from oio.transfer._download import written_file
+from oio.transfer._target_files import followed
 
 _BLOCK = 1 << 20
 _DELETED_AT_ONCE = 1000
@@ -308,19 +312,17 @@ class OioFileSystem(Listings):
         await self._run(path, lambda: self._download(path, lpath, callback, kwargs))
 
     def _download(self, path: str, lpath: Any, callback: Callback, options: Keywords) -> None:
+        target = None
+        if isinstance(lpath, (str, bytes, os.PathLike)):
+            shown = os.fsdecode(lpath)
+            if os.path.isdir(shown):
+                raise error(IsADirectoryError, errno.EISDIR, shown)
+            target = target_file(followed(shown))
         meta, stream = self.api.object_fetch(self.account, *_object(path), **options)
         callback.set_size(int(meta["length"]))
-        is_path = isinstance(lpath, (str, bytes, os.PathLike))
-        with stream:
-            if not is_path:
-                _copy(stream, lpath, callback)
-                return
-            with open(lpath, "wb") as file:
-                try:
-                    _copy(stream, file, callback)
-                except BaseException:  # Half of a file must not be taken for all of it.
-                    os.unlink(lpath)
-                    raise
+        opened = contextlib.nullcontext(lpath) if target is None else written_file(target, meta)
+        with stream, opened as file:
+            _copy(stream, file, callback)
 
     def open(self, path: str, mode: str = "rb", *args: Any, **kwargs: Any) -> Any:
         """Open a file, as :meth:`fsspec.spec.AbstractFileSystem.open` describes."""
@@ -365,13 +367,21 @@ class OioFileSystem(Listings):
         return datetime.fromtimestamp(self._file(path)["mtime"], timezone.utc)
 
     def checksum(self, path: str) -> int:
-        """Checksum of the object, as a number."""
-        return int(self._file(path)["hash"], 16)
+        """Checksum of the object, as a number.
+
+        After an append, the checksum is not known. The number still changes with the file.
+        """
+        return int(self._file(path)["hash"] or tokenize(self.ukey(path)), 16)
 
     def ukey(self, path: str) -> str:
-        """Text that changes with the file: checksum and version."""
+        """Text that changes with the file: checksum and version.
+
+        After an append, which keeps the version and leaves no checksum: version, size and time.
+        """
         entry = self._file(path)
-        return f"{entry['hash']}-{entry['version']}"
+        if entry["hash"]:
+            return f"{entry['hash']}-{entry['version']}"
+        return f"{entry['version']}-{entry['size']}-{entry['mtime']}"
 
     def _file(self, path: str) -> Info:
         entry: Info = self.info(path)

@@ -8,9 +8,9 @@ import fcntl
 import importlib
 import importlib.util
 import ipaddress
-import json
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +28,7 @@ from oio.sandbox.http.dialects import B2 as B2_DIALECT
 from oio.sandbox.http.log import RequestLog, RequestRecord
 from oio.sandbox.http.ports import free_ports
 from oio.sandbox.http.server import Server
+from oio.sandbox.layout import FORMAT, read_layout, write_layout
 from oio.sandbox.metadata.directory import Target
 from oio.sandbox.metadata.policies import REFUSED_KINDS, Policies
 from oio.sandbox.metadata.store import Metadata
@@ -40,12 +41,8 @@ from oio.sandbox.rdir.service import Rdir
 from oio.sandbox.rdir.store import ReverseDirectory
 from oio.sandbox.releases import R7_3, release_named
 from oio.sandbox.services import B2Service, RawxService, Service
-from oio.sandbox.storage.files import replace_file
 from oio.sandbox.storage.inbox import Inbox
 
-_LAYOUT: Final = "namespace.json"
-#: Format of the directory, to be raised when this version cannot read what an earlier one wrote.
-_FORMAT: Final = 1
 #: Account whose references name the rdir that indexes each volume.
 _RDIR_ACCOUNT: Final = "_RDIR"
 
@@ -128,7 +125,7 @@ class Namespace:
     def _lay_out(self, rawx: int, port: int) -> None:
         """Place the services: where they were, or on free ports."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._found = self._read_layout()
+        self._found = read_layout(self.path)
         for key, value in (("name", self.name), ("host", self.host)):
             if self._found.get(key, value) != value:
                 raise ValueError(
@@ -145,7 +142,7 @@ class Namespace:
         rdir = rdir or free[missing]
         b2 = b2 or {"port": free[-1], "account": os.urandom(6).hex()}
         self._layout = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "name": self.name,
             "host": self.host,
             "ports": ports,
@@ -178,22 +175,9 @@ class Namespace:
         registered = _described("rawx", server.address, slots, f"sandbox.{number}", volume)
         return RawxService(server, self.conscience, registered, volume, shallow_copy=self._shallow_copy)
 
-    def _read_layout(self) -> dict[str, Any]:
-        file = self.path / _LAYOUT
-        try:
-            layout = json.loads(file.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValueError as exc:
-            raise OSError(f"{file} is damaged: {exc}") from exc
-        found = layout.get("format") if isinstance(layout, dict) else None
-        if found != _FORMAT:
-            raise OSError(f"{file}: a namespace of format {found!r}, this version reads format {_FORMAT}")
-        return dict(layout)
-
     def _write_layout(self) -> None:
         if self._layout != self._found:
-            replace_file(self.path / _LAYOUT, json.dumps(self._layout))
+            write_layout(self.path, self._layout)
             self._found = self._layout
 
     # Start and stop ---------------------------------------------------------------------------------------
@@ -202,11 +186,17 @@ class Namespace:
         """Start the services; data and addresses are those of the last time.
 
         :raises OSError: a port is taken, another process runs a namespace on the same directory, or its files
-            are damaged.
+            are damaged, or its disk is full.
         """
+        try:
+            self._start()
+        except sqlite3.Error as exc:
+            raise OSError(f"the namespace in {self.path} cannot be started: {exc}") from exc
+
+    def _start(self) -> None:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_lock(self.path / "lock"))
-            if self._read_layout() != self._found:
+            if read_layout(self.path) != self._found:
                 raise OSError(f"another namespace has run in {self.path} since this one was made")
             store = RegionalStore if self._release.regions else AccountStore
             accounts = store(self.path / "account.sqlite", self._event_delay)

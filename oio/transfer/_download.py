@@ -6,16 +6,17 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Generator
-from contextlib import ExitStack, closing
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from oio.transfer._config import Remote
 from oio.transfer._entries import RemoteObject, is_same
-from oio.transfer._results import DataMismatch, ObjectChanged, Result, TransferError
+from oio.transfer._results import DataMismatch, FileRefused, ObjectChanged, Result, TransferError
 from oio.transfer._session import ByteCount, Session
-from oio.transfer._target_files import PartialFile, TargetFile
+from oio.transfer._target_files import PartialFile, TargetFile, is_special
 
 if TYPE_CHECKING:
     from oio.api.types import FetchedObject
@@ -274,3 +275,39 @@ class _Parted:
                 self._hashed += 1
         finally:
             self._hashing.release()
+
+
+@contextmanager
+def written_file(target: TargetFile, meta: FetchedObject, *, whole: bool = True) -> Iterator[BinaryIO]:
+    """Open the file of a download that is not a transfer. It gets its name when the block has ended; if that
+    fails, nothing stays. A pipe, device or descriptor is written to, and not replaced.
+
+    Of several at once, the one that ends last has its file there.
+
+    :param meta: the object
+    :param whole: all of it is written, so that the file gets the time of its change
+    :raises FileRefused: the path is that of a directory
+    """
+    if is_special(target.path):
+        with open(target.path, "wb") as output:
+            yield output
+        return
+    with target.directory(create=True) as directory:
+        if directory is None:
+            raise TransferError(f"the directory of {target.path!r} vanished")
+        target.look(directory)
+        identity = meta["container_id"], meta["name"]
+        try:
+            file = PartialFile(target, directory, *identity)
+        except FileRefused:
+            file = PartialFile(target, directory, *identity, os.urandom(8).hex())
+        try:
+            file.restart()
+            with open(file.fd, "wb", closefd=False) as output:
+                yield output
+            file.finish(RemoteObject.of(meta).mtime if whole else time.time_ns(), sync=False)
+        except BaseException:  # Whatever stopped it: half of a file must not stay.
+            file.discard()
+            raise
+        finally:
+            file.close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -25,6 +26,7 @@ MTIME = "file-mtime"
 _TIME = re.compile(r"(-?)([0-9]{1,11})(?:\.([0-9]{1,9}))?")
 _SECOND = 10**9
 _BLOCK = 1 << 20
+_BROKEN = "broken symbolic link"
 
 
 def time_text(nanoseconds: int) -> str:
@@ -207,17 +209,25 @@ def _scan(path: bytes, *, follow: bool) -> list[tuple[bytes, str | None]]:
         for entry in entries:
             if is_temporary_name(os.fsdecode(entry.name)):
                 continue
-            kind: str | None
-            if entry.is_symlink() and not follow:
-                kind = "symbolic link"
-            elif entry.is_dir():
-                kind = ""
-            else:
-                kind = None if entry.is_file() else "special file"
+            kind = _kind(entry, follow=follow)
             # The files in a directory have its name and a slash, by which they come among the others.
             found.append((entry.name + b"/" if kind == "" else entry.name, entry.name, kind))
     found.sort(reverse=True)
     return [(name, kind) for _, name, kind in found]
+
+
+def _kind(entry: os.DirEntry[bytes], *, follow: bool) -> str | None:
+    if entry.is_symlink() and not follow:
+        return "symbolic link"
+    try:
+        if entry.is_dir():
+            return ""
+        if entry.is_file():
+            return None
+    except OSError:
+        # Only links lead to such errors, which a look at the file will tell.
+        return None
+    return _BROKEN if entry.is_symlink() and not os.path.exists(entry.path) else "special file"
 
 
 def _look(name: str, path: bytes, *, follow: bool) -> LocalFile | Skipped | None:
@@ -228,6 +238,8 @@ def _look(name: str, path: bytes, *, follow: bool) -> LocalFile | Skipped | None
     except FileNotFoundError:
         return None
     except OSError as err:
+        if err.errno in {errno.ELOOP, errno.ENOTDIR}:
+            return Skipped(name, shown, reason=_BROKEN)
         return Skipped(name, shown, error=err)
     if not stat.S_ISREG(known.st_mode):
         return Skipped(name, shown, reason="special file")

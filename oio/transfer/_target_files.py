@@ -20,6 +20,30 @@ _PERMISSIONS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 _IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.EEXIST)
 
 
+def is_special(path: str) -> bool:
+    """Whether a path is a pipe, a device or a descriptor, which is written to, and not replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or _is_descriptor(path)
+
+
+def _is_descriptor(path: str) -> bool:
+    """Whether links lead to an open file, as from ``/dev/stdout``."""
+    while os.path.islink(path):
+        directory = os.path.realpath(os.path.dirname(path))
+        if directory.startswith("/proc/"):
+            return True
+        path = os.path.join(directory, os.readlink(path))
+    return False
+
+
+def followed(path: str) -> str:
+    """The path that a link leads to, unless that is an open file."""
+    return os.path.realpath(path) if os.path.islink(path) and not is_special(path) else path
+
+
 @dataclass(frozen=True, slots=True)
 class TargetFile:
     """Path of the file of an object, which may not exist yet.
@@ -48,7 +72,9 @@ class TargetFile:
         :raises NameRefused: something other than a directory is in the way
         """
         if create:
-            os.makedirs(self.root, exist_ok=True)
+            # Opened as a directory, a file that is there is told better than as one that exists.
+            with contextlib.suppress(FileExistsError):
+                os.makedirs(self.root, exist_ok=True)
         fd: int | None = None
         try:
             try:
@@ -197,12 +223,15 @@ class PartialFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._journal = os.open(self._journal_name, flags, 0o666, dir_fd=self._directory)
         if found is None:
-            os.write(self._journal, json.dumps(header, sort_keys=True).encode() + b"\n")
+            self._append(json.dumps(header, sort_keys=True).encode())
         else:
-            # A line that a kill has cut short must not become one with the next.
             self.has_parts = bool(found)
-            os.write(self._journal, b"\n")
         return found or set()
+
+    def _append(self, line: bytes) -> None:
+        if os.write(self._journal, line) < len(line):
+            # The rest cannot follow: another thread may have begun a line meanwhile.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._target.path)
 
     def _read_journal(self, header: dict[str, object]) -> set[int] | None:
         try:
@@ -222,8 +251,9 @@ class PartialFile:
 
     def note(self, number: int) -> None:
         """Note that a part is there."""
-        # A line that a kill has cut short has no dot, so it is not taken for another number.
-        os.write(self._journal, b"%d.\n" % number)
+        # A line that a kill or a full disk has cut short has no dot, so it is not taken for another number;
+        # nor does it become one with the next.
+        self._append(b"\n%d.\n" % number)
         self.has_parts = True
 
     def write(self, data: bytes, offset: int) -> None:

@@ -86,6 +86,35 @@ def test_without_autocreate_the_container_must_exist(shell, hello):
     assert "Container 'nosuch' does not exist." in ended.err
 
 
+def test_what_follows_two_dashes_is_a_name(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-f").write_text("hello\n")
+    for line, *names in (
+        ("container create --", "-c"),
+        ("container create -f json --", "-c", "--", "--ns"),
+        ("object create --", "-c", "-f"),
+    ):
+        ended = shell(line, *names)
+        assert ended.code == 0, ended.err
+    assert shell("container list -f value -c Name").out == "--\n--ns\n-c\n"
+    assert shell("object cat --range 0-1 --", "-c", "-f").out == "he"
+    assert shell("object cat --", "-c", "-f").out == "hello\n"
+    assert shell("object show -f value -c object --", "-c", "-f").out == "-f\n"
+    ended = shell("container show -- -c -d")
+    assert ended.err.endswith("error: unrecognized arguments: -d\n"), ended.err
+    assert shell("object delete --", "-c", "-f").code == 0
+    assert shell("rdir assignments -- rawx").code == 0
+    assert shell("", stdin=b"container delete -- -c -- --ns\n").code == 0
+    assert shell("container list -f value").out == ""
+
+
+def test_an_empty_name_is_refused_and_not_replaced_by_that_of_the_file(shell, hello):
+    ended = shell("object create c", hello, "--name", "")
+    assert (ended.code, "--name must not be empty" in ended.err) == (1, True), ended.err
+    assert shell("object create c", hello, "--name=x").code == 0
+    assert shell("object list c -f value -c Name").out == "x\n"
+
+
 def test_the_standard_input_is_an_object_and_an_object_the_standard_output(shell):
     data = bytes(range(256))
     assert shell.json("object create c - --name bin", stdin=data)[0]["Size"] == 256
@@ -119,6 +148,14 @@ def test_a_range_is_saved_to_a_file_which_is_there_only_when_complete(stored, tm
     ended = stored("object save c o --range 100-200 --file", target.parent / "none")
     assert ended.code == 1
     assert set(target.parent.iterdir()) == before
+
+
+def test_a_whole_object_gets_the_time_of_its_file_with_a_deadline_too(stored, hello, tmp_path):
+    os.utime(hello, (1_500_000_000, 1_500_000_000))
+    stored(f"sync {tmp_path} oio://c/dir")
+    for number, options in enumerate(("", "--deadline 60", "--dump-perfdata")):
+        assert stored(f"object save c dir/h.txt {options} --file", tmp_path / f"saved-{number}").code == 0
+        assert (tmp_path / f"saved-{number}").stat().st_mtime == 1_500_000_000
 
 
 @pytest.mark.parametrize("options", ["", "--range 0-"])

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from oio.sandbox import Fault
-from tests.cli.test_command import environment_of, eventually, is_waiting
+from tests.cli.test_command import environment_of
+from tests.cli.test_interruptions import eventually, is_waiting
 
 #: Makes the terminal that of the command, so that Ctrl-C is for it.
 _ON_TERMINAL = (

@@ -455,6 +455,15 @@ def test_file_is_described_by_checksum_and_time(files: OioFileSystem) -> None:
         files.checksum("box")
 
 
+def test_appended_file_has_another_checksum_and_key_each_time(files: OioFileSystem) -> None:
+    marks = []
+    for _ in range(3):
+        with files.open("box/a", "ab") as file:
+            file.write(b"data")
+        marks.append((files.checksum("box/a"), files.ukey("box/a")))
+    assert [len(set(column)) for column in zip(*marks, strict=True)] == [3, 3]
+
+
 def test_upload_and_download_tell_of_their_progress(files: OioFileSystem, tmp_path: Path) -> None:
     class Seen(fsspec.Callback):  # type: ignore[misc]
         seen = 0
@@ -477,10 +486,49 @@ def test_upload_and_download_tell_of_their_progress(files: OioFileSystem, tmp_pa
 def test_file_that_cannot_be_opened_is_left(files: OioFileSystem, tmp_path: Path) -> None:
     files.pipe_file("box/a", b"data")
     link = tmp_path / "link"
-    link.symlink_to(tmp_path / "missing" / "file")
-    with pytest.raises(FileNotFoundError):
+    (tmp_path / "file").write_bytes(b"mine")
+    link.symlink_to(tmp_path / "file" / "below")
+    with pytest.raises(NotADirectoryError):
         files.get_file("box/a", str(link))
     assert link.is_symlink()
+    with pytest.raises(IsADirectoryError):
+        files.get_file("box/a", str(tmp_path))
+
+
+def test_download_that_fails_leaves_the_file_that_was_there(
+    files: OioFileSystem, namespace: Namespace, tmp_path: Path
+) -> None:
+    files.pipe_file("box/a", DATA)
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"mine")
+    link.symlink_to("target")
+    with namespace.faults(Fault("corrupt", operation="GET")), pytest.raises(exc.CorruptedChunk):
+        files.get_file("box/a", str(link))
+    assert target.read_bytes() == b"mine"
+    files.get_file("box/a", str(link))
+    assert (link.is_symlink(), target.read_bytes()) == (True, DATA)
+    assert {path.name for path in tmp_path.iterdir()} == {"target", "link"}
+
+
+def test_two_downloads_to_the_same_file_both_succeed(files: OioFileSystem, tmp_path: Path) -> None:
+    files.pipe_file("box/a", DATA)
+
+    class Another(fsspec.Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            files.get_file("box/a", str(tmp_path / "copy"))
+
+    files.get_file("box/a", str(tmp_path / "copy"), callback=Another())
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    assert (tmp_path / "copy").read_bytes() == DATA
+
+
+def test_download_to_a_descriptor_writes_to_it(files: OioFileSystem, tmp_path: Path) -> None:
+    files.pipe_file("box/a", DATA)
+    with (tmp_path / "output").open("w+b") as output:
+        files.get_file("box/a", f"/proc/self/fd/{output.fileno()}")
+        assert output.read() == DATA
+    files.get_file("box/a", os.devnull)
+    assert not os.path.isfile(os.devnull)
 
 
 # --- writing ---

@@ -6,7 +6,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -127,6 +130,90 @@ def test_a_fault_for_an_operation_that_there_is_not_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=f"operation='{operation}'.*{message}"):
         namespace.faults(Fault("status", service=service, operation=operation))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", None),
+        ("name", 5),
+        ("host", None),
+        ("ports", None),
+        ("ports", "6000"),
+        ("ports", [6000, 6001]),
+        ("ports", [6000, 6001, "6002"]),
+        ("ports", [6000, 6001, 65536]),
+        ("rdir", "6003"),
+        ("b2", {}),
+        ("b2", {"port": 6004}),
+        ("b2", {"port": 6004, "account": "../elsewhere"}),
+        ("release", ["2026"]),
+    ],
+)
+def test_a_layout_damaged_by_hand_names_its_file_and_the_place(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    with Namespace(tmp_path, rawx=1):
+        pass
+    file = tmp_path / "namespace.json"
+    layout = json.loads(file.read_text()) | {key: value}
+    if value is None:
+        del layout[key]
+    file.write_text(json.dumps(layout))
+    before = file.read_bytes()
+    with pytest.raises(OSError, match=rf"{re.escape(str(file))} is damaged: '{key}' (is missing|cannot be)"):
+        Namespace(tmp_path, rawx=1)
+    assert file.read_bytes() == before
+
+
+#: A limit of the size of files stands for the full disk. A reader keeps the journal as large as it is.
+FULL = """
+import os, resource, signal, sqlite3, sys, threading
+from oio.sandbox import Namespace
+from oio.sandbox.storage.files import replace_file
+from pathlib import Path
+
+directory = Path(sys.argv[1])
+namespace = Namespace(directory, rawx=2)
+file = directory / "metadata.sqlite"
+reader, writer = sqlite3.connect(file), sqlite3.connect(file)
+reader.execute("BEGIN")
+reader.execute("SELECT * FROM bases").fetchall()
+writer.execute("CREATE TABLE large (data)")
+writer.execute("INSERT INTO large VALUES (zeroblob(100000))")
+writer.commit()
+writer.close()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = os.stat(f"{file}-wal").st_size
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+before = set(os.listdir("/proc/self/fd"))
+for limit, call in ((size, namespace.start), (0, lambda: replace_file(directory / "file", b"data"))):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        call()
+    except OSError as err:
+        print(err)
+assert threading.active_count() == 1
+assert set(os.listdir("/proc/self/fd")) == before
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+reader.close()
+with namespace:
+    print("started", len(namespace.rawx))
+"""
+
+
+def test_a_start_on_a_full_disk_names_the_directory_and_leaves_nothing_running(tmp_path: Path) -> None:
+    with Namespace(tmp_path, rawx=1):
+        pass
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines() == [
+        f"the namespace in {tmp_path} cannot be started: disk I/O error",
+        f"[Errno 27] File too large: '{tmp_path / 'file'}'",
+        "started 2",
+    ]
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -80,3 +80,54 @@ def test_sync_is_complete_after_a_kill_and_moves_nothing_twice(
     assert not moved & done
     assert len(moved) + again.skipped == _COUNT
     assert stored(api) == tree if way == "up" else content(target) == tree
+
+
+#: A limit of the size of files, which cuts a write short as a full disk does.
+FULL = """
+import os, resource, sys
+from oio.transfer._checks import target_file
+from oio.transfer._target_files import PartialFile
+
+directory = os.open(sys.argv[1], os.O_RDONLY)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+def opened():
+    file = PartialFile(target_file(os.path.join(sys.argv[1], "target")), directory, "a", "c", "o")
+    return file, file.resume({"id": "1", "hash": "2"}, 4)
+
+file, found = opened()
+assert found == set()
+(journal,) = (name for name in os.listdir(directory) if name.endswith(".journal"))
+for cut in range(6):
+    size = os.stat(journal, dir_fd=directory).st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + cut, most))
+    try:
+        file.note(123)
+    except OSError as err:
+        print(cut, file.has_parts)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+file.close()
+file, found = opened()
+assert found == set()
+size = os.stat(journal, dir_fd=directory).st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 3, most))
+try:
+    file.note(246)
+except OSError:
+    pass
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+file.note(5)
+file.close()
+file, found = opened()
+print(sorted(found))
+file.close()
+"""
+
+
+def test_part_is_there_once_its_whole_line_is_in_the_journal(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == ""
+    # Of 123, which was there, all but the end of the line was written once.
+    assert ended.stdout.splitlines() == [*(f"{cut} False" for cut in range(6)), "[5, 123]"]

@@ -252,19 +252,6 @@ def test_links_special_files_and_names_that_are_no_text_are_reported(
     assert stored(api) == {"f": b"1"}
 
 
-def test_links_are_followed_if_wanted_and_never_for_ever(api: Any, files: Path) -> None:
-    fill(files, {"d/f": b"1"})
-    (files / "link").symlink_to("d/f")
-    (files / "d" / "loop").symlink_to(files)
-    with transfer(api, follow_symlinks=True) as moving:
-        report = moving.upload_tree(files, BOX)
-    assert outcomes(report) == {
-        "d/f": "upload done",
-        "link": "upload done",
-        "d/loop": "upload skipped symbolic link to a directory that it is in",
-    }
-
-
 @pytest.mark.parametrize(
     "name",
     [

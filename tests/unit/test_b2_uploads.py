@@ -391,6 +391,31 @@ def test_bucket_that_was_made_anew_is_looked_up_again(service, client, step, cal
     assert service.count("b2_list_buckets") == 2
 
 
+def test_bucket_that_another_thread_forgets_is_found(service, client):
+    """Between any two looks at what is remembered, and after each listing of the buckets."""
+
+    def forget():
+        service.fail("b2_list_file_names", Refusal(400, "bad_bucket_id"))
+        with pytest.raises(BackblazeException):
+            list(client.get_list_file_names_by_bucket_id(BUCKET_ID))
+        forgotten.append(BUCKET_ID)
+
+    class Name(str):
+        __slots__ = ()
+
+        def __hash__(self):
+            thread = threading.Thread(target=forget)
+            thread.start()
+            thread.join()
+            return hash(str(self))
+
+    forgotten = []
+    for _ in range(2):
+        client.get_list_buckets()
+        client.get_list_file_names(Name(BUCKET))
+    assert forgotten
+
+
 def test_upload_url_of_somebody_else_can_be_used(service):
     known = service.authorization()
     given = service.b2_get_upload_url({"bucketId": BUCKET_ID}, service.url)

@@ -10,6 +10,7 @@ import errno
 import heapq
 import io
 import math
+import os
 import select as _select
 import socket as _native_socket
 import ssl as _ssl
@@ -174,8 +175,13 @@ class Socket(socket.socket):  # type: ignore[misc]
         """Wait until there is something to read, where hardly anything is there yet.
 
         A read in vain makes an exception, whose text takes much longer than a wait that ends at once.
+
+        :raises OSError: another thread has closed the socket
         """
-        self._trampoline(self.fd, True, False, self._timeout)
+        try:
+            self._trampoline(self.fd, True, False, self._timeout)
+        except ValueError as err:  # It has no descriptor any more.
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from err
 
     def file_after(self, there: bytes) -> io.BufferedReader:
         """A file to read from, as :meth:`makefile` gives, which begins with bytes that were read before."""

@@ -268,10 +268,15 @@ def replace_file(path: Path, data: str | bytes, *, mode: int = 0o666) -> None:
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        # A full disk is told without the name of any file.
+        exc.filename = str(path)
+        raise
     new.replace(path)
     sync_directory(path.parent)
 
