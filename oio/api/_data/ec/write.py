@@ -12,8 +12,8 @@ from oio.api._data.metachunks import checksum_of
 from oio.api._data.parallel import LARGEST_BLOCK, ParallelWriter, described_chunk
 from oio.blob.sender import SMALL, ChunkSender, frame, framed
 from oio.common import exceptions as exc
-from oio.common.checksums import MD5, new_checksum
-from oio.common.constants import CHUNK_HEADERS
+from oio.common.checksums import new_checksum
+from oio.common.constants import CHUNK_HEADERS, MD5
 from oio.common.hashing import in_threads
 from oio.common.perfdata import add_duration
 
