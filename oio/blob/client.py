@@ -28,9 +28,8 @@ from oio.blob.writer import write_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import JsonMapping, JsonObject
-from oio.common.checksums import MD5
 from oio.common.chunks import Chunk
-from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS, FETCHXATTR_HEADER
+from oio.common.constants import CHECKHASH_HEADER, CHUNK_HEADERS, FETCHXATTR_HEADER, MD5
 from oio.common.http import headers_from_object_metadata, ranges_from_http_header
 from oio.common.http_api import HttpApi
 from oio.common.http_urllib3 import KeptConnectionDied, urllib3

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from oio.common import exceptions as exc
 from oio.common.answers import JsonMapping
 from oio.common.checksums import (
-    BLAKE3,
-    MD5,
     algorithm_of,
     checksum_like,
     differ,
     is_computable,
     new_checksum,
 )
+from oio.common.constants import BLAKE3, MD5
 
 
 class CopySource(Iterator[bytes]):

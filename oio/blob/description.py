@@ -9,8 +9,7 @@ from urllib.parse import quote, unquote
 
 from oio.common import exceptions as exc
 from oio.common.answers import JsonMapping, JsonObject
-from oio.common.checksums import BLAKE3, MD5
-from oio.common.constants import CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, OIO_VERSION
+from oio.common.constants import BLAKE3, CHUNK_HEADERS, CHUNK_XATTR_KEYS_OPTIONAL, MD5, OIO_VERSION
 from oio.common.fullpath import decode_fullpath, encode_fullpath
 from oio.common.storage_method import parse_chunk_method
 from oio.common.utils import cid_from_name

@@ -206,3 +206,6 @@ URLLIB3_POOLMANAGER_KWARGS = (
     "ca_certs",
 )
 """Options of :func:`~oio.common.http_urllib3.get_pool_manager`, which are also keywords of clients."""
+
+MD5, BLAKE3 = "md5", "blake3"
+"""Algorithms of checksums of chunks."""

@@ -8,10 +8,13 @@ import collections
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oio.common import green
-from oio.common.checksums import BLAKE3, Checksum
+from oio.common.constants import BLAKE3
+
+if TYPE_CHECKING:
+    from oio.common.checksums import Checksum
 
 SMALL = 1 << 20
 """Bytes of data up to which a thread costs more than it saves."""

@@ -284,8 +284,11 @@ class HTTPResponse(http.client.HTTPResponse):
         self._frame(index)
         if source is None:
             self.fp.read(end + 4)
-        elif self.chunked or self.length is None or self.length > len(there) - end - 4:
+        elif self.chunked or self.length is None:
             self.fp = source.file_after(there[end + 4 :])
+        elif self.length > len(there) - end - 4:
+            # No line is read of such a body, and nothing comes after it.
+            self.fp = source.file_after(there[end + 4 :], 1)
         else:
             self.is_there = True
             self.fp = _Whole(there[end + 4 :])

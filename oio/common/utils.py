@@ -16,8 +16,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextvars import ContextVar
 from functools import partial
-from hashlib import new as new_hash
-from hashlib import sha256
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
@@ -142,7 +140,10 @@ def cid_from_name(account: str, ref: str) -> str:
     >>> cid_from_name("acct", "ref")[:16]
     '7B6C08110E07DB93'
     """
-    return sha256(f"{account}\0{ref}".encode()).hexdigest().upper()
+    # Making a client needs no checksum.
+    import hashlib
+
+    return hashlib.sha256(f"{account}\0{ref}".encode()).hexdigest().upper()
 
 
 def compute_chunk_id(
@@ -159,8 +160,10 @@ def compute_chunk_id(
     :param path: name of the object.
     :param position: position of the chunk (``"0"``, or ``"0.3"`` with erasure coding).
     """
+    import hashlib
+
     key = f"{cid.upper()}{path}{version}{position}{policy}"
-    return new_hash(hash_algo, encode(key), usedforsecurity=False).hexdigest().upper()
+    return hashlib.new(hash_algo, encode(key), usedforsecurity=False).hexdigest().upper()
 
 
 class CallingLine(NamedTuple):

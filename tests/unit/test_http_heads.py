@@ -54,9 +54,9 @@ class ReadDirectly(Answered):
         buffer = bytearray(size)
         return bytes(buffer[: self._drops.readinto(buffer)])
 
-    def file_after(self, there: bytes) -> Any:
+    def file_after(self, there: bytes, buffer_size: int = io.DEFAULT_BUFFER_SIZE) -> Any:
         self._drops.put_back(there)
-        return io.BufferedReader(self._drops)
+        return io.BufferedReader(self._drops, buffer_size)
 
 
 class _Drops(io.RawIOBase):
@@ -276,4 +276,18 @@ def test_file_of_a_socket_gives_what_was_read_before_and_then_the_rest():
             assert (file.read(3), file.read(3)) == (b"abc", b"def")
             peer.close()
             assert file.read(1) == b""
+        sock.close()
+
+
+def test_body_of_known_length_takes_nothing_that_comes_after_it_from_the_connection():
+    """A copy in a buffer would cost a receive more for each block, and would hide that more has come."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sock = green.create_connection(server.getsockname())
+        peer, _ = server.accept()
+        with peer, HTTPResponse(sock) as response:
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nab")
+            response.begin()
+            peer.sendall(b"cdef more")
+            assert (response.read(3), response.read()) == (b"abc", b"def")
+        assert sock.recv(64) == b" more"
         sock.close()

@@ -41,7 +41,17 @@ def in_a_child():
         os._exit(0)
     os.waitpid(child, 0)
 """
-_HEAVY = {"asyncio", "email", "eventlet", "greenlet", "http.client", "importlib.metadata", "socket", "ssl"}
+_HEAVY = {
+    "asyncio",
+    "email",
+    "eventlet",
+    "greenlet",
+    "hashlib",
+    "http.client",
+    "importlib.metadata",
+    "socket",
+    "ssl",
+}
 _HEAVY |= {"oio.blob.client", "oio.blob.connect", "oio.common.http_urllib3", "tempfile", "urllib3"}
 _HEAVY |= {f"oio.api._operations.{name}" for name in ("commit", "download", "emptying", "paging", "upload")}
 _HEAVY |= {"oio.api._data.layout", "oio.api._data.strategies", "oio.common.chunks"}
@@ -75,6 +85,23 @@ def test_a_client_is_made_without_what_only_requests_need(then):
     loaded = run(_CLIENT, then, _NEW)
     assert "oio.api.object_storage" in loaded
     assert {*loaded} & _HEAVY == set()
+
+
+@pytest.mark.parametrize("other", ["counted", "Mock(side_effect=counted)"], ids=["function", "mock"])
+def test_checksums_that_are_imported_late_know_a_replaced_function(other):
+    """Tests of applications replace it to count checksums, maybe before the first call."""
+    program = f"""
+import hashlib
+from unittest.mock import Mock
+new, seen = hashlib.new, []
+def counted(*args, **kwargs):
+    seen.append(args)
+    return new(*args, **kwargs)
+hashlib.new = {other}
+from oio.common.checksums import new_checksum
+print(new_checksum("md5").hexdigest(), *seen)
+"""
+    assert run(_CLIENT, program) == ["d41d8cd98f00b204e9800998ecf8427e", "('md5',)"]
 
 
 def test_names_that_are_imported_late_are_listed_and_there():

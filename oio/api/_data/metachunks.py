@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.answers import ANSWER_ERRORS, unexpected
-from oio.common.checksums import MD5, Checksum, new_checksum
+from oio.common.checksums import Checksum, new_checksum
 from oio.common.chunks import Chunk, Outcome
+from oio.common.constants import MD5
 from oio.common.deadlines import SoftDeadline
 from oio.common.hashing import in_threads
 from oio.common.options import Options

@@ -14,8 +14,9 @@ from oio.blob.quorum import check_quorum
 from oio.blob.sender import SMALL, ChunkSender
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.checksums import MD5, algorithm_of
+from oio.common.checksums import algorithm_of
 from oio.common.chunks import Outcome
+from oio.common.constants import MD5
 from oio.common.http import headers_from_object_metadata
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.perfdata import add_duration

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -19,8 +18,7 @@ from oio.api._facade.argument_checks import (
 from oio.b2.errors import is_in_clear
 from oio.common import http_stack
 from oio.common.arguments import WrongType, WrongValue, check_flag, is_framing, shorten, wrong_type
-from oio.common.checksums import BLAKE3, MD5, new_checksum
-from oio.common.constants import TIMEOUT_KEYS
+from oio.common.constants import BLAKE3, MD5, TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
 from oio.common.limits import check_seconds
 from oio.common.options import Check, KeyFile
@@ -80,6 +78,11 @@ def check_checksum_algo(name: str, value: object) -> str | None:
     """
     if value is None or (type(value) is str and value == MD5):
         return value
+    # Making a client needs no checksum, and they take longer to import than any other module.
+    import hashlib
+
+    from oio.common.checksums import new_checksum
+
     algorithm = check_text(name, value).lower()
     if algorithm in {MD5, BLAKE3}:
         new_checksum(algorithm)

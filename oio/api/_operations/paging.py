@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -35,8 +36,6 @@ _LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _BUCKET = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _VERSION_MARKER_HEADER = "x-oio-list-version-marker"
-_RENAMED = (("chunk-method", "chunk_method"), ("mime-type", "mime_type"))
-"""Fields of listed objects: names that services give them, and ours."""
 _RETRY = Retry()
 
 _T = TypeVar("_T")
@@ -155,9 +154,10 @@ def _describe(objects: list[JsonObject], previous: str | None) -> list[ListedObj
     if type(objects) is not list:
         raise TypeError(f"the objects are {objects!r:.80}")
     for obj in objects:
-        for key, field in _RENAMED:
-            if key in obj:
-                obj[field] = obj.pop(key)
+        if "chunk-method" in obj:
+            obj["chunk_method"] = obj.pop("chunk-method")
+        if "mime-type" in obj:
+            obj["mime_type"] = obj.pop("mime-type")
         if "content" not in obj and "id" in obj:
             # Services of 2026 do not say it twice.
             obj["content"] = obj["id"]
@@ -468,11 +468,16 @@ def all_containers(
 
 def _iterate(step: Callable[[Marker | None], _Step[_T]], marker: Marker | None) -> Iterator[_T]:
     """Iterate over the entries of all pages; a page is asked for when its first entry is needed."""
-    while True:
-        entries, marker = step(marker)
-        yield from entries
-        if marker is None:
-            return
+
+    def pages(marker: Marker | None) -> Iterator[list[_T]]:
+        while True:
+            entries, marker = step(marker)
+            yield entries
+            if marker is None:
+                return
+
+    # A generator of entries would be resumed for each of them.
+    return itertools.chain.from_iterable(pages(marker))
 
 
 def with_retries(

@@ -18,9 +18,9 @@ from oio.api._operations.emptying import master_of
 from oio.api._operations.orphan_files import OrphanFiles, has_credentials
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
-from oio.common.checksums import MD5, NO_HASH, algorithm_of
+from oio.common.checksums import NO_HASH, algorithm_of
 from oio.common.chunks import Chunk, late, to_remove
-from oio.common.constants import OIO_VERSION
+from oio.common.constants import MD5, OIO_VERSION
 from oio.common.easy_value import boolean_value
 from oio.common.fullpath import encode_fullpath
 from oio.common.interruptions import reraise_interruption

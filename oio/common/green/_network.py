@@ -183,11 +183,15 @@ class Socket(socket.socket):  # type: ignore[misc]
         except ValueError as err:  # It has no descriptor any more.
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from err
 
-    def file_after(self, there: bytes) -> io.BufferedReader:
-        """A file to read from, as :meth:`makefile` gives, which begins with bytes that were read before."""
+    def file_after(self, there: bytes, buffer_size: int = io.DEFAULT_BUFFER_SIZE) -> io.BufferedReader:
+        """A file to read from, as :meth:`makefile` gives, which begins with bytes that were read before.
+
+        :param buffer_size: bytes that may be read ahead. With 1, none are, which saves a receive for each
+            large read; each byte of a line would take one
+        """
         raw = _Rest(self, there)
         self._io_refs += 1
-        return io.BufferedReader(raw)
+        return io.BufferedReader(raw, buffer_size)
 
 
 class _Rest(_native_socket.SocketIO):

@@ -14,9 +14,9 @@ from oio.blob.connect import CANDIDATES, reraise_foreign
 from oio.blob.sender import SMALL, ChunkSender, frame, framed
 from oio.common import exceptions as exc
 from oio.common import green
-from oio.common.checksums import MD5, new_checksum
+from oio.common.checksums import new_checksum
 from oio.common.chunks import Chunk
-from oio.common.constants import CHUNK_HEADERS
+from oio.common.constants import CHUNK_HEADERS, MD5
 from oio.common.hashing import in_threads
 from oio.common.perfdata import add_duration
 
