@@ -15,6 +15,8 @@ from types import CodeType, FrameType, TracebackType
 
 _HUBS = frozenset({"eventlet.hubs.hub", "oio.common.green._threads"})
 """Modules where green threads wait."""
+_NOT_OF_HOSTS = frozenset({"eventlet", "oio", "urllib3"})
+"""Packages whose exceptions our own limits and green sockets throw, or have the traceback of such a one."""
 _SIGNALS = tuple(signal.valid_signals())
 
 
@@ -59,8 +61,7 @@ def _passes_through(trace: TracebackType | None, codes: set[CodeType]) -> bool:
 def _was_thrown(error: BaseException) -> bool:
     """Whether the host has thrown an exception, as its green time limits do, into a greenlet that waits."""
     kind, trace = type(error), error.__traceback__
-    if kind is TimeoutError or kind.__module__.partition(".")[0] in {"eventlet", "oio"} or trace is None:
-        # Thrown by our own limits, and by those of green sockets.
+    if kind is TimeoutError or kind.__module__.partition(".")[0] in _NOT_OF_HOSTS or trace is None:
         return False
     while trace.tb_next is not None:
         trace = trace.tb_next
