@@ -84,7 +84,7 @@ def _ending(opened: Any) -> None:
 
 
 def awaited(
-    method: Callable[Concatenate[Any, P], T],
+    method: Callable[Concatenate[ObjectStorageApi, P], T],
 ) -> Callable[Concatenate[FaceBase, P], Coroutine[Any, Any, T]]:
     """A call of the facade that is awaited."""
 
@@ -95,7 +95,7 @@ def awaited(
 
 
 def fetched(
-    method: Callable[Concatenate[Any, P], tuple[M, ObjectStream]],
+    method: Callable[Concatenate[ObjectStorageApi, P], tuple[M, ObjectStream]],
 ) -> Callable[Concatenate[FaceBase, P], Coroutine[Any, Any, tuple[M, AsyncObjectStream]]]:
     """The same, for one that gives a stream."""
 
@@ -109,7 +109,7 @@ def fetched(
 
 
 def iterated(
-    method: Callable[Concatenate[Any, P], Iterator[T]],
+    method: Callable[Concatenate[ObjectStorageApi, P], Iterator[T]],
 ) -> Callable[Concatenate[FaceBase, P], AsyncItems[T]]:
     """A call of the facade for ``async for``."""
     signature = inspect.signature(method)
