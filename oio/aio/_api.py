@@ -6,15 +6,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from oio.aio._face.accounts import AsyncAccountApi
-from oio.aio._face.containers import AsyncContainerApi
-from oio.aio._face.copies import AsyncCopiesApi
-from oio.aio._face.data import AsyncDataApi
-from oio.aio._face.deletions import AsyncDeletionApi
-from oio.aio._face.files import AsyncFilesApi
-from oio.aio._face.health import AsyncHealthApi
-from oio.aio._face.listings import AsyncListingApi
-from oio.aio._face.objects import AsyncObjectApi
+from oio.aio._face import Face
 from oio.aio._workers import Workers
 from oio.api.object_storage import ObjectStorageApi
 from oio.common.arguments import WrongValue
@@ -31,17 +23,7 @@ MOST_WORKERS = 16
 """Calls at a time, by default."""
 
 
-class AsyncObjectStorageApi(
-    AsyncAccountApi,
-    AsyncContainerApi,
-    AsyncListingApi,
-    AsyncObjectApi,
-    AsyncDataApi,
-    AsyncDeletionApi,
-    AsyncFilesApi,
-    AsyncCopiesApi,
-    AsyncHealthApi,
-):
+class AsyncObjectStorageApi(Face):
     """The Object Storage API, for asyncio.
 
     Each method is that of :class:`~oio.api.object_storage.ObjectStorageApi`, with the same arguments, options

@@ -275,7 +275,9 @@ class EcMetachunkWriter(io.MetachunkWriter):
         self._method = storage_method
         self._first = bool(kwargs.get("first"))
         self._chunks = Chunk.all_of(meta_chunk)
-        _check_indexes(self._chunks)
+        for chunk in self._chunks:
+            if chunk.index is None:
+                raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
 
     def stream(self, source: Readable, size: int) -> tuple[int, str, list[ChunkDict]]:
         """Write at most ``size`` bytes of a source.
@@ -318,13 +320,6 @@ class ECWriteHandler(io.WriteHandler):
 
 
 # --- reading ---
-
-
-def _check_indexes(chunks: list[Chunk]) -> None:
-    """Refuse chunks without the index of their fragments."""
-    for chunk in chunks:
-        if chunk.index is None:
-            raise ValueError(f"chunk {chunk.url}: the position {chunk.pos!r} has no index")
 
 
 class ECStream:
@@ -431,7 +426,6 @@ class ECChunkDownloadHandler:
         if not self.chunks:
             raise ValueError("chunks: there is no chunk to read")
         chunks = Chunk.all_of(self.chunks)
-        _check_indexes(chunks)
         method, size = self.storage_method, int(self.chunks[0]["size"])
         codec = codec_of(method)
         full_size = codec.fragment_size(codec.segment_size)

@@ -146,7 +146,6 @@ class Account:
 
         In an outage, each waiting thread would otherwise try for as long as the first one.
         """
-        green.ensure_hub()
         while not pending.done:
             # No event can wake green threads of several OS threads.
             green.sleep(limits.within(_POLL, _AUTHORIZE))

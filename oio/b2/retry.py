@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from oio.b2.errors import BackblazeException, is_transient
 from oio.common import exceptions as exc
-from oio.common import green
 from oio.common.deadlines import deadline_to_timeout
 from oio.common.events import RETRIED, Event, outcome_of, tell
+from oio.common.retry import wait
 
 if TYPE_CHECKING:
     from oio.b2.session import B2Limits
@@ -27,11 +27,6 @@ _NOT_POSTED = {
 """First word of the name of an operation -> its requests."""
 
 _logger = logging.getLogger(__name__)
-
-
-def _sleep(seconds: float) -> None:
-    green.ensure_hub()
-    green.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Backoff:
     longest: float = 64.0
     jitter: float = 0.5
     patience: float = 600.0
-    sleep: Callable[[float], None] = _sleep
+    sleep: Callable[[float], None] = wait
     draw: Callable[[], float] = random.random
 
     def pause(self, number: int) -> float:

@@ -105,7 +105,6 @@ class Part:
         :param limit: most bytes to take; None for all
         :param whole: SHA-1 object of the whole file, to be updated
         """
-        green.ensure_hub()
         sha1 = new_sha1(usedforsecurity=False)
         size, end = 0, sys.maxsize if limit is None else limit
         blocks: list[bytes] = []

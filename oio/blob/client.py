@@ -437,7 +437,6 @@ class BlobClient(HttpApi):
             result.chunk = chunk
             return result
 
-        green.ensure_hub()
         with green.ContextPool(concurrency) as pool:
             threads = [pool.spawn(delete, chunk) for chunk in chunks]
             return [thread.wait() for thread in threads]

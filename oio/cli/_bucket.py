@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from oio.cli._base import Arguments, Base, Fields, Listing, Rows, Showing, Silent
 from oio.cli._values import Full, boolean, utc_time
 from oio.common.answers import JsonMapping
+from oio.common.constants import M2_PROP_BUCKET_NAME, M2_PROP_VERSIONING_POLICY
 from oio.common.exceptions import CommandError, NoSuchContainer
-
-_BUCKET = "sys.m2.bucket.name"
-_VERSIONS = "sys.m2.policy.version"
 
 
 class _OnBucket(Base):
@@ -62,7 +60,7 @@ class ListBuckets(Listing):
             known = self.api.container_get_properties(self.context.account, name)
         except NoSuchContainer:
             return "Error"
-        return "Suspended" if known["system"].get(_VERSIONS, "0") in {"0", ""} else "Enabled"
+        return "Suspended" if known["system"].get(M2_PROP_VERSIONING_POLICY, "0") in {"0", ""} else "Enabled"
 
 
 class _Shown(_OnBucket, Showing):
@@ -116,7 +114,7 @@ class RefreshBucket(_OnBucket, Silent):
                 raise CommandError(f"Bucket {bucket!r} has no account, and so no containers to touch")
             for name, *_ in self.api.container_list_all(account):
                 system = self.api.container_get_properties(account, name)["system"]
-                if system.get(_BUCKET) == bucket:
+                if system.get(M2_PROP_BUCKET_NAME) == bucket:
                     self.api.container_touch(account, name, recompute=parsed_args.recompute)
         self.api.account.bucket_refresh(bucket, options=self.options)
 

@@ -23,24 +23,25 @@ from oio.cli._base import (
     add_property_names,
 )
 from oio.cli._values import boolean, size
+from oio.common import constants
 from oio.common.exceptions import BadRequest, CommandError, OioException
 from oio.common.utils import cid_from_name
 
 if TYPE_CHECKING:
     from oio.api.types import ContainerRow
 
-_QUOTA = "sys.m2.quota"
-_POLICY = "sys.m2.policy.storage"
-_VERSIONS = "sys.m2.policy.version"
-_EXCEEDING = "sys.m2.policy.version.delete_exceeding"
-_BUCKET = "sys.m2.bucket.name"
-_STATUS = {"enabled": "0", "frozen": "4294967295", "disabled": "4294967294"}
+_STATUS = {name.lower(): key for key, name in constants.OIO_DB_STATUS_NAME.items() if isinstance(key, str)}
 _SETTINGS: dict[str, tuple[str, tuple[str, ...], Callable[[str], object], str]] = {
-    "quota": (_QUOTA, ("--quota",), int, "BYTES"),
-    "policy": (_POLICY, ("--storage-policy", "--stgpol"), str, "POLICY"),
-    "max_versions": (_VERSIONS, ("--max-versions", "--versioning"), int, "N"),
-    "delete_exceeding": (_EXCEEDING, ("--delete-exceeding-versions",), boolean, "BOOL"),
-    "bucket_name": (_BUCKET, ("--bucket-name",), str, "BUCKET"),
+    "quota": (constants.M2_PROP_QUOTA, ("--quota",), int, "BYTES"),
+    "policy": (constants.M2_PROP_STORAGE_POLICY, ("--storage-policy", "--stgpol"), str, "POLICY"),
+    "max_versions": (constants.M2_PROP_VERSIONING_POLICY, ("--max-versions", "--versioning"), int, "N"),
+    "delete_exceeding": (
+        constants.M2_PROP_DEL_EXC_VERSIONS,
+        ("--delete-exceeding-versions",),
+        boolean,
+        "BOOL",
+    ),
+    "bucket_name": (constants.M2_PROP_BUCKET_NAME, ("--bucket-name",), str, "BUCKET"),
 }
 """Setting -> system property, options, and type and name of their value."""
 
@@ -62,8 +63,7 @@ def _system(parsed_args: Arguments) -> dict[str, str]:
 
 
 def _status(system: Mapping[str, str]) -> str:
-    known = {value: name.capitalize() for name, value in _STATUS.items()}
-    return known.get(system.get("sys.status", "0"), "Unknown")
+    return constants.OIO_DB_STATUS_NAME.get(system.get("sys.status", "0"), "Unknown")
 
 
 class CreateContainers(Listing):
@@ -166,21 +166,21 @@ class ShowContainer(OnContainer, Showing):
         fields: dict[str, Any] = {
             "account": system["sys.account"],
             "base_name": system["sys.name"],
-            "bytes_usage": system.get("sys.m2.usage", 0),
+            "bytes_usage": system.get(constants.M2_PROP_USAGE, 0),
             "container": system["sys.user.name"],
-            "ctime": float(system["sys.m2.ctime"]) / 1000000.0,
-            "damaged_objects": system.get("sys.m2.objects.damaged", 0),
-            "max_versions": system.get(_VERSIONS, default),
-            "missing_chunks": system.get("sys.m2.chunks.missing", 0),
-            "objects": system.get("sys.m2.objects", 0),
-            "quota": system.get(_QUOTA, default),
+            "ctime": float(system[constants.M2_PROP_CTIME]) / 1000000.0,
+            "damaged_objects": system.get(constants.M2_PROP_OBJECTS_DAMAGED, 0),
+            "max_versions": system.get(constants.M2_PROP_VERSIONING_POLICY, default),
+            "missing_chunks": system.get(constants.M2_PROP_CHUNKS_MISSING, 0),
+            "objects": system.get(constants.M2_PROP_OBJECTS, 0),
+            "quota": system.get(constants.M2_PROP_QUOTA, default),
             "status": _status(system),
-            "storage_policy": system.get(_POLICY, default),
+            "storage_policy": system.get(constants.M2_PROP_STORAGE_POLICY, default),
         }
-        if _BUCKET in system:
-            fields["bucket"] = system[_BUCKET]
-        if _EXCEEDING in system:
-            fields["delete_exceeding_versions"] = system[_EXCEEDING] == "1"
+        if constants.M2_PROP_BUCKET_NAME in system:
+            fields["bucket"] = system[constants.M2_PROP_BUCKET_NAME]
+        if constants.M2_PROP_DEL_EXC_VERSIONS in system:
+            fields["delete_exceeding_versions"] = system[constants.M2_PROP_DEL_EXC_VERSIONS] == "1"
         # After the other request, whose exceptions say what is wrong.
         urgent = self.api.container.container_get_properties(
             account, container, urgent=True, options=self.options, cid=cid

@@ -81,7 +81,10 @@ class ListObjects(OnObjects, Listing):
         columns = ["Name", "Size", "Hash", "Version"]
         if parsed_args.long:
             columns += ["Deleted", "Content-Type", "Last-Modified", "Policy", "Properties"]
-        listed = self._auto(parsed_args) if parsed_args.auto else self._listed(parsed_args)
+        if parsed_args.auto:
+            listed: Iterable[JsonMapping] = self._auto(parsed_args)
+        else:
+            listed = self._listed(parsed_args, self.container_of(parsed_args)(""))
         return columns, (make(item, parsed_args.formatter) for item in listed)
 
     def _auto(self, parsed_args: Arguments) -> Iterator[JsonMapping]:
@@ -89,12 +92,10 @@ class ListObjects(OnObjects, Listing):
         account, builder = self.context.account, self.builder(parsed_args)
         for name, *_ in self.api.container_list_all(account):
             if builder.verify(name):
-                parsed_args.container = name
-                yield from self._listed(parsed_args)
+                yield from self._listed(parsed_args, name)
 
-    def _listed(self, parsed_args: Arguments) -> Iterable[JsonMapping]:
-        given = parsed_args
-        account, container, cid = self.named(given, self.container_of_listing(given))
+    def _listed(self, given: Arguments, where: str) -> Iterable[JsonMapping]:
+        account, container, cid = self.named(given, where)
         which: dict[str, Any] = {
             name: getattr(given, name) for name in ("prefix", "delimiter", "marker", "end_marker", "versions")
         }
@@ -106,16 +107,6 @@ class ListObjects(OnObjects, Listing):
         if page["truncated"]:
             self.app.LOG.info("There are more: the next page begins with --marker %r", page["next_marker"])
         return page["objects"]
-
-    @staticmethod
-    def container_of_listing(parsed_args: Arguments) -> str:
-        """Name of the container.
-
-        :raises CommandError: there is none
-        """
-        if not parsed_args.container:
-            raise CommandError("Missing value for container or --auto")
-        return str(parsed_args.container)
 
     @staticmethod
     def _row(item: JsonMapping, _formatter: str) -> Sequence[object]:

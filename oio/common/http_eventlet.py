@@ -110,8 +110,6 @@ class CustomHttpConnection(green.HTTPConnection):
 class CustomHttpsConnection(green.HTTPSConnection, CustomHttpConnection):
     """The same over TLS; the server's certificate is verified."""
 
-    response_class = CustomHTTPResponse
-
 
 Waiting: TypeAlias = "Callable[[int], contextlib.AbstractContextManager[object]]"
 """Makes the context of a wait, given the number of bytes that were sent before it."""

@@ -91,7 +91,6 @@ class _GreenRetry(urllib3.Retry):
     def sleep(self, response: Any = None) -> None:
         seconds = (response and self.get_retry_after(response)) or self.get_backoff_time()
         if seconds > 0:
-            green.ensure_hub()
             green.sleep(seconds)
 
 

@@ -32,8 +32,8 @@ def _draw(below: int) -> int:
     return random.randrange(below)
 
 
-def _sleep(seconds: float) -> None:
-    green.ensure_hub()
+def wait(seconds: float) -> None:
+    """Let the current green thread wait, for some seconds."""
     green.sleep(seconds)
 
 
@@ -76,7 +76,7 @@ class Retry:
     patience: float = 60.0
     unit: float = 0.5
     draw: Callable[[int], int] = _draw
-    sleep: Callable[[float], None] = _sleep
+    sleep: Callable[[float], None] = wait
 
     def __post_init__(self) -> None:
         for name, lowest in (("attempts", 1), ("changes", 1), ("patience", 0), ("unit", 0)):

@@ -428,8 +428,6 @@ class _Pauses:
             # A descriptor may be ready all the time, whatever the source has.
             if time.monotonic() - begin > _FIRST_PAUSE:
                 return
-        else:
-            green.ensure_hub()
         green.sleep(min(left, self._pause))
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 

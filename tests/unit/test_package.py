@@ -38,7 +38,7 @@ def test_the_facade_is_imported_at_first_use():
 _RARE = [
     *("argparse", "configparser", "difflib"),
     *("oio.common.health", "oio.api._operations.health", "oio.api._operations.health_repair"),
-    *("oio.api._operations.health_walk", "oio.api._data.inspection"),
+    *("oio.api._operations.health_record", "oio.api._operations.health_walk", "oio.api._data.inspection"),
     *("oio.api._operations.rewrite", "oio.api._operations.snapshot"),
 ]
 _LOADED_BY_A_CLIENT_AND_WHAT_COPIES_NEED = """

@@ -61,7 +61,6 @@ def delete_chunks(
         if is_ours is None:
             failed = _delete(stores, some, cid, options)
         else:
-            green.ensure_hub()
             with green.ContextPool(PARALLEL_CHUNKS_DELETE) as pool:
                 threads = [pool.spawn(_delete_ours, stores, chunk, cid, options, is_ours) for chunk in some]
                 failed = [failure for thread in threads for failure in thread.wait()]
@@ -77,7 +76,6 @@ def delete_chunks(
         again += delete([chunk for chunk in doomed if chunk.url in late])
         left = options.limits.left()
         if again and (left is None or left > _PAUSE):
-            green.ensure_hub()
             green.sleep(_PAUSE)
             if left is None:
                 options = replace(options, limits=options.limits.at_most(CLEANING_TIMEOUT))

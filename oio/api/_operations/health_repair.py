@@ -11,23 +11,20 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from oio.api._data.servers import delete_chunks
 from oio.api._operations.bulk import in_parallel
-from oio.api._operations.commit import is_definitive
-from oio.api._operations.emptying import reading_of
-from oio.api._operations.health import Examined, Group, record_of
-from oio.blob.connect import reraise_call_failure, reraise_foreign
+from oio.api._operations.health import Examined, Group
+from oio.api._operations.health_record import GONE, Record
+from oio.blob.connect import reraise_call_failure
 from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.cache import forget_object
 from oio.common.chunks import Chunk
 from oio.common.fullpath import encode_fullpath
 from oio.common.health import HARMLESS, ChunkHealth, ChunkRepair, Damage, MetachunkHealth, ObjectRepair
-from oio.common.retry import ONCE
 from oio.common.utils import compute_chunk_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from oio.api._operations.services import Services
     from oio.common.answers import JsonMapping
@@ -43,8 +40,6 @@ _KEPT = frozenset({Damage.UNREACHABLE, Damage.WRONG_OWNER})
 
 Those that were missing are deleted: another repair may have made them there meanwhile.
 """
-
-_GONE = "the object was deleted or changed meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +100,8 @@ class ObjectRepairer:
         self._policy = meta.get("policy") or ""
         self._full_names = full_names
         self._owner: JsonMapping = {}
-        #: Names of the container, or the ID of its shard, that has the rows of the object.
-        self._rows: tuple[str | None, str | None] = names
-        self._shard: str | None = None
-        self._asks_master: bool | None = None
         self._strategy = examined.strategy
+        self._record = Record(services, names, self._strategy, meta, wanted.frozen, self._options)
 
     def repair(self, concurrency: int) -> ObjectRepair:
         """Repair what can be repaired.
@@ -120,15 +112,9 @@ class ObjectRepairer:
         health = self._examined.health
         if health.error is not None or health.is_sound:
             return ObjectRepair(health)
-        # A late replica would not know what another repair has just named.
-        self._asks_master, divided = reading_of(self._services, *self._names, self._options.renewed())
+        self._record.find()
         full_path = encode_fullpath(*self._full_names(self._options), self._name, self._version, self._id)
         self._owner = {**self._examined.meta, "policy": self._policy, "full_path": full_path}
-        if divided:
-            self._shard = self._services.container.content_shard(
-                *self._names, self._name, version=self._version, options=self._options.renewed()
-            )
-            self._rows = self._names if self._shard is None else (None, None)
         pairs = list(zip(self._examined.groups, health.metachunks, strict=True))
         work = [pair for pair in pairs if not pair[1].is_sound]
         try:
@@ -180,7 +166,7 @@ class ObjectRepairer:
             self._check_sources(group, places.sources)
             if chunk.damage == (Damage.WRONG_RECORD,) and old is not None:
                 new = old
-                self._name_chunk(group, old, old)
+                self._record.name_chunk(group, old, old)
             else:
                 new = self._replace(group, chunk, old, places)
         except exc.OioException as err:
@@ -241,7 +227,7 @@ class ObjectRepairer:
                 error = err
                 places.avoided.append(place)
                 continue
-            self._name_chunk(group, old, place, doomed=_KEPT.isdisjoint(chunk.damage))
+            self._record.name_chunk(group, old, place, doomed=_KEPT.isdisjoint(chunk.damage))
             return place
         if isinstance(error, exc.Conflict):
             # What is in the way there may stay for good.
@@ -262,8 +248,8 @@ class ObjectRepairer:
         """
         if old is None or not _ELSEWHERE_ONLY.isdisjoint(chunk.damage):
             raise error or exc.SpareChunkException("there is no other server for it")
-        if old.url not in (self._named(self._options.renewed()) or {}):
-            raise exc.NotFound(404, None, _GONE)
+        if old.url not in (self._record.named(self._options.renewed()) or {}):
+            raise exc.NotFound(404, None, GONE)
         others = [source for source in places.sources if source.url != old.url]
         is_there = _NOT_THERE.isdisjoint(chunk.damage)
         if is_there:  # A damaged file is deleted once it is certain that it can be made again.
@@ -276,10 +262,10 @@ class ObjectRepairer:
                     self._services.blob_client.chunk_delete(old.address, options=self._options)
             self._make(group, old, others)
         if Damage.WRONG_RECORD in chunk.damage:
-            self._name_chunk(group, old, old)
-        elif old.url not in (self._named(self._options.for_cleaning()) or {}):
-            self._remove(old)
-            raise exc.NotFound(404, None, _GONE)
+            self._record.name_chunk(group, old, old)
+        elif old.url not in (self._record.named(self._options.for_cleaning()) or {}):
+            self._record.remove(old)
+            raise exc.NotFound(404, None, GONE)
         return old
 
     def _spare(self, group: Group, chunk: ChunkHealth, places: _Places, avoided: list[Chunk]) -> Chunk:
@@ -341,160 +327,10 @@ class ObjectRepairer:
             if found:
                 text = "; ".join(detail for _, detail in found)
                 raise exc.CorruptedChunk(f"the new chunk {place.url} is not what was stored: {text}")
-            self._check_free(group, place)
+            self._record.check_free(group, place)
         except exc.Conflict:
             # The chunk that is in the way may be somebody else's.
             raise
         except BaseException:  # The services do not know the chunk, whatever stopped us.
-            self._discard(place)
+            self._record.discard(place)
             raise
-
-    def _check_free(self, group: Group, place: Chunk) -> None:
-        """Refuse a new place whose server has got another chunk of the metachunk meanwhile.
-
-        :raises ServiceBusy: another repair has chosen the same server
-        """
-        known = {chunk.url for chunk in group.chunks}
-        if place.url in known:
-            return
-        named = self._named(self._options.renewed()) or {}
-        others = [named[url] for url in named.keys() - known - {place.url}]
-        if (group.position, place.host) in [(chunk.position, chunk.host) for chunk in others]:
-            raise exc.ServiceBusy(503, None, f"another repair has chosen server {place.host} meanwhile")
-
-    def _discard(self, place: Chunk) -> None:
-        """Delete what a failure may have left, best effort, unless the object names it.
-
-        Where IDs are computed, a repair at the same time may have stored its own chunk there, and named it.
-        """
-
-        def is_unnamed(chunk: Chunk, options: Options) -> bool:
-            return chunk.url not in (self._named(options) or {})
-
-        services, cid = self._services, self._strategy.cid
-        delete_chunks(services, [place], cid, self._options, {place.url}, is_unnamed)
-
-    def _remove(self, *chunks: Chunk) -> None:
-        """Delete chunks, best effort."""
-        delete_chunks(self._services, chunks, self._strategy.cid, self._options)
-
-    # --- what the services know ---
-
-    def _name_chunk(self, group: Group, old: Chunk | None, new: Chunk, *, doomed: bool = False) -> None:
-        """Let the services name a new chunk in the place of an old one, or one more.
-
-        :param doomed: delete the old one once it is certain that only the new one is named
-        :raises OioException: they do not, or may not; the new chunk is removed if nothing can name it
-        """
-        try:
-            self._change(group, old, new)
-        except exc.OioException as err:
-            # Another repair may have chosen the same place for the same chunk.
-            try:
-                is_named = _is_named(group, new, self._named(self._options.for_cleaning()) or {})
-            except exc.OioException as unknown:
-                reraise_foreign(unknown)
-                is_named = None
-            if not is_named:
-                if new is not old:
-                    if is_named is False and is_definitive(err):
-                        self._remove(new)
-                    else:
-                        self._warn_of([new], err)
-                raise
-        # The change is done: the rest is cleaning.
-        replaced = [old] if old is not None and doomed else []
-        try:
-            named = self._named(self._options.for_cleaning())
-        except exc.OioException as err:
-            self._warn_of(replaced, err)
-            raise
-        if old is None:
-            try:
-                self._check_absent(group, new, named)
-            except exc.OioException:
-                # The service names it whatever the object holds.
-                row, options = new.stored(group.expected.size, group.digest), self._options.for_cleaning()
-                self._services.container.container_raw_delete(
-                    *self._rows, [row.row(self._id)], self._shard, self._name, self._id, options=options
-                )
-                self._remove(new)
-                raise
-        if named is None:
-            self._remove(*replaced, *([] if new is old else [new]))
-            raise exc.NotFound(404, None, _GONE)
-        if not _is_named(group, new, named):
-            text = f"the object does not name the new chunk {new.url}: it has changed"
-            changed = exc.Conflict(409, None, text)
-            self._warn_of(replaced, changed)
-            raise changed
-        self._remove(*(chunk for chunk in replaced if chunk.url not in named))
-
-    def _warn_of(self, chunks: list[Chunk], err: exc.OioException) -> None:
-        text = "Chunk %s may be left: it is not known whether object %r names it: %s"
-        for chunk in chunks:
-            self._services.logger.warning(text, chunk.url, self._name, err)
-
-    def _change(self, group: Group, old: Chunk | None, new: Chunk) -> None:
-        # A second request would be refused because of the first.
-        options = replace(self._options.renewed(), retry=ONCE)
-        row = new.stored(group.expected.size, group.digest).row(self._id)
-        client, frozen = self._services.container, self._wanted.frozen
-        if old is not None:
-            before = old.row(self._id)
-            client.container_raw_update(
-                [before], [row], *self._rows, cid=self._shard, frozen=frozen, options=options
-            )
-            return
-        self._check_absent(group, new, self._named(options))
-        client.container_raw_insert(
-            [row],
-            *self._rows,
-            cid=self._shard,
-            frozen=frozen,
-            path=self._name,
-            content_id=self._id,
-            options=options,
-        )
-
-    def _check_absent(self, group: Group, new: Chunk, named: Mapping[str, Chunk] | None) -> None:
-        """Refuse to name one chunk more, unless the object lacks it.
-
-        :param named: chunks of the object as it is now
-        :raises NotFound: the metachunk is gone, or cut: truncations keep the version and the content ID
-        :raises Conflict: another repair has added the chunk
-        """
-        method = self._strategy.method
-        others = [
-            chunk
-            for chunk in (named or {}).values()
-            if chunk.position == group.position and chunk.url != new.url
-        ]
-        if not any(record_of(chunk) in group.agreed for chunk in others):
-            raise exc.NotFound(404, None, _GONE)
-        same = [chunk for chunk in others if chunk.index == new.index]
-        if len(same) >= (1 if method.ec else method.expected_chunks):
-            raise exc.Conflict(409, None, "the chunk was added meanwhile")
-
-    def _named(self, options: Options) -> Mapping[str, Chunk] | None:
-        """Chunks of the version of the object, by URL; None when it does not exist any more."""
-        try:
-            meta, located = self._services.container.content_locate(
-                *self._names,
-                self._name,
-                version=self._version,
-                properties=False,
-                options=replace(options, force_master=self._asks_master),
-            )
-        except (exc.NotFound, exc.ContentDrained):
-            return None
-        with reading_answer():
-            if meta["id"] != self._id:
-                return None
-            return {chunk.url: chunk for chunk in map(Chunk.of, located)}
-
-
-def _is_named(group: Group, chunk: Chunk, named: Mapping[str, Chunk]) -> bool:
-    """Tell whether a chunk is among those that are named, as it should be."""
-    there = named.get(chunk.url)
-    return there is not None and record_of(there)[0] == group.digest

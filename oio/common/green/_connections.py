@@ -74,12 +74,8 @@ class HTTPConnection(http.client.HTTPConnection):
         self._create_connection = create_connection
 
 
-class HTTPSConnection(http.client.HTTPSConnection):
+class HTTPSConnection(HTTPConnection, http.client.HTTPSConnection):
     """The standard HTTPS connection, over a green socket; verifies the server by default."""
-
-    response_class = HTTPResponse
-    host_header = functools.cached_property(host_of)
 
     def __init__(self, *args: Any, context: ssl.SSLContext | None = None, **kwargs: Any) -> None:
         super().__init__(*args, context=context or _default_ssl_context(), **kwargs)
-        self._create_connection = create_connection
