@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
@@ -16,12 +15,11 @@ from oio.blob.connect import (
     close_connection,
     close_source,
     connect,
-    is_cut,
     reraise_of_host,
     seam_is_replaced,
     served_range,
 )
-from oio.blob.events import note_failure, report_failure, report_other_chunk
+from oio.blob.events import note_failure, report_other_chunk
 from oio.blob.hedged import Rivals
 from oio.common import exceptions as exc
 from oio.common import green
@@ -30,9 +28,7 @@ from oio.common.events import FAILED_OVER, RETRIED
 from oio.common.hedging import Hedging
 from oio.common.http import http_header_from_ranges, ranges_from_http_header
 from oio.common.http_eventlet import POOL, DeadConnection
-from oio.common.options import Options, identify
-
-_LOGGER = logging.getLogger(__name__)
+from oio.common.options import Options
 
 _SERVED = (200, 206)
 _GONE = 404
@@ -43,9 +39,7 @@ _QUICK = 0.01
 
 
 class Candidates(Rivals):
-    """Candidates to read a chunk from, and record of the failures of those that cannot serve.
-
-    It gives blocks as they come, within the limits of a call.
+    """Candidates to read a chunk from, in turn; gives blocks as they come, within the limits of a call.
 
     :param chunks: the candidates
     :param headers: of the requests; the dict is changed, since their range follows the reading
@@ -56,7 +50,6 @@ class Candidates(Rivals):
     :param read_size: bytes to read at once; by default more and more while they come quickly
     """
 
-    logger = _LOGGER
     #: Bytes of the records that must be given whole; None when the data are no records.
     buf_size: int | None = None
 
@@ -72,29 +65,17 @@ class Candidates(Rivals):
         exact: bool = True,
         read_size: int | None = None,
     ) -> None:
-        self.chunk_iter = iter(() if chunks is None else chunks)
-        self.request_headers = headers
-        self._options = options
+        super().__init__(chunks, headers, options, suspects)
         #: When the candidate that is read was asked (monotonic seconds).
         self._begun = 0.0
         self._response: ChunkAnswer | None = None
         self._served: tuple[int, int | None, int | None] | None = None
         self._exact, self._read_size, self._check_head = exact, read_size, check_head
         self._check_file = check_file
-        self._suspects = set() if suspects is None else suspects
-        #: Candidates that were cut off by the network, and may be tried once more after the others.
-        self._second_tries: list[Chunk] = []
         #: Status of the last answer that could be used.
         self.status: int | None = None
-        #: Failures of candidates: URL, HTTP status (0 for the network), reason.
-        self.errors: list[tuple[str, int, object]] = []
         #: URL of each candidate that gave data.
         self.served: list[str] = []
-
-    @property
-    def reqid(self) -> str | None:
-        """ID of the request; None when there is none."""
-        return identify(self.request_headers)[0] or None
 
     def _asked_range(self) -> tuple[int, int] | None:
         """The closed range that is asked for, if any."""
@@ -103,31 +84,6 @@ class Candidates(Rivals):
             return None
         start, end = ranges_from_http_header(value)[0]
         return None if start is None or end is None else (start, end)
-
-    def _attempt(self, chunk: Chunk) -> int:
-        """Number of times that a candidate was asked, this one included."""
-        return 1 + sum(url == chunk.url for url, _, _ in self.errors)
-
-    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
-        """Note why a candidate cannot be used.
-
-        :param begin: when it was asked (monotonic seconds)
-        :raises DeadlineReached: no time is left for another
-        """
-        if is_cut(reason) and all(url != chunk.url for url, _, _ in self.errors):
-            self._second_tries.append(chunk)
-        error = f"HTTP {status}: {reason}" if status and isinstance(reason, str) else reason
-        attempt = self._attempt(chunk)
-        event = report_failure(self._options, "GET", chunk, error, begin, attempt)
-        self.errors.append((chunk.url, status, reason))
-        if not status:
-            self._suspects.add(chunk.netloc)
-        text = "Failed %s: %s: %s (reqid=%s)"
-        self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
-        left = self._options.limits.left()
-        if left is not None and left <= 0:
-            text = f"Deadline reached while {doing}: {reason}"
-            raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
 
     def _open(self, chunk: Chunk, may_keep: bool = True) -> tuple[ChunkAnswer, Chunk] | None:
         """Ask a candidate for the data.

@@ -15,17 +15,20 @@ from oio.blob.connect import (
     Connection,
     close_connection,
     connect,
+    is_cut,
     reraise_foreign,
     stop_replacing,
 )
-from oio.blob.events import note_failure, report_other_chunk
+from oio.blob.events import note_failure, report_failure, report_other_chunk
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.events import HEDGED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
-from oio.common.options import Options
+from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
+
+_LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -95,15 +98,58 @@ class _Asked:
 
 
 class Rivals:
-    """Rivals of the candidate that is asked for the data of a chunk: the next candidates."""
+    """Candidates to read a chunk from: those that are left, and the failures of those that cannot serve.
 
-    logger: logging.Logger
-    chunk_iter: Iterator[Chunk | ChunkDict]
-    request_headers: dict[str, Any]
-    _options: Options
-    _second_tries: list[Chunk]
-    #: Notes why a candidate cannot be used.
-    _failed: Callable[[Chunk, int, object, str, float], None]
+    When the one that is asked is late, the next of them is asked too, as its rival.
+    """
+
+    logger = _LOGGER
+
+    def __init__(
+        self,
+        chunks: Iterable[Chunk | ChunkDict] | None,
+        headers: dict[str, Any],
+        options: Options,
+        suspects: set[str] | None = None,
+    ) -> None:
+        self.chunk_iter: Iterator[Chunk | ChunkDict] = iter(() if chunks is None else chunks)
+        self.request_headers = headers
+        self._options = options
+        self._suspects = set() if suspects is None else suspects
+        #: Candidates that were cut off by the network, and may be tried once more after the others.
+        self._second_tries: list[Chunk] = []
+        #: Failures of candidates: URL, HTTP status (0 for the network), reason.
+        self.errors: list[tuple[str, int, object]] = []
+
+    @property
+    def reqid(self) -> str | None:
+        """ID of the request; None when there is none."""
+        return identify(self.request_headers)[0] or None
+
+    def _attempt(self, chunk: Chunk) -> int:
+        """Number of times that a candidate was asked, this one included."""
+        return 1 + sum(url == chunk.url for url, _, _ in self.errors)
+
+    def _failed(self, chunk: Chunk, status: int, reason: object, doing: str, begin: float) -> None:
+        """Note why a candidate cannot be used.
+
+        :param begin: when it was asked (monotonic seconds)
+        :raises DeadlineReached: no time is left for another
+        """
+        if is_cut(reason) and all(url != chunk.url for url, _, _ in self.errors):
+            self._second_tries.append(chunk)
+        error = f"HTTP {status}: {reason}" if status and isinstance(reason, str) else reason
+        attempt = self._attempt(chunk)
+        event = report_failure(self._options, "GET", chunk, error, begin, attempt)
+        self.errors.append((chunk.url, status, reason))
+        if not status:
+            self._suspects.add(chunk.netloc)
+        text = "Failed %s: %s: %s (reqid=%s)"
+        self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
+        left = self._options.limits.left()
+        if left is not None and left <= 0:
+            text = f"Deadline reached while {doing}: {reason}"
+            raise exc.DeadlineReached(text, reqid=self.reqid, service=chunk.netloc)
 
     def _connect_with_rivals(
         self, chunk: Chunk, attempt: int, hedging: Hedging
