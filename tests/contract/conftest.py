@@ -30,12 +30,12 @@ POLICIES = {
 """Bytes of a metachunk, or of a part."""
 KINDS = {
     # name: release of the services, and checksums of the chunks that are written
-    **{policy: ("7.3", "md5", policy) for policy in POLICIES},
+    **{policy: ("7.3", "md5", policy) for policy in ("THREECOPIES", "EC21", "BACKBLAZE")},
     # There is no Backblaze any more.
     "2026-THREECOPIES": ("2026", "md5", "THREECOPIES"),
-    **{f"2026-blake3-{policy}": ("2026", "blake3", policy) for policy in ("THREECOPIES", "EC")},
+    "2026-blake3-EC": ("2026", "blake3", "EC"),
 }
-"""All that is said here is true of each."""
+"""All that is said here is true of each. Other policies differ in numbers of copies, and in what codes."""
 AWAITED = {"asyncio-THREECOPIES": KINDS["THREECOPIES"]}
 """It is true of the asyncio face as well, except in modules that say otherwise."""
 _NUMBERS = itertools.count(1)

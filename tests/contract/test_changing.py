@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from oio.common import exceptions as exc
 from oio.common.constants import OBJECT_HEADERS
 from oio.sandbox import Fault
-from tests.contract.conftest import POLICIES
+from tests.contract.conftest import KINDS, POLICIES
 from tests.kit.facade import header, routes
 from tests.kit.store import Store, lose, parts_on_disk, spoil
 
@@ -22,6 +21,12 @@ DATA = bytes(number % 251 for number in range(20_000))
 
 def data_of(size: int) -> bytes:
     return (DATA * (size // len(DATA) + 1))[:size]
+
+
+@pytest.fixture(params=KINDS)
+def served(request: pytest.FixtureRequest) -> tuple[str, str, str]:
+    """Not the asyncio face: it awaits these calls as it does others."""
+    return KINDS[request.param]
 
 
 # --- append -------------------------------------------------------------------------------------------
@@ -148,7 +153,7 @@ def test_any_object_cut_anywhere_is_its_own_beginning(
     store.assert_empty()
 
 
-@pytest.mark.parametrize("size", [0, 1, 7000])
+@pytest.mark.parametrize("size", [0, 2500])
 @pytest.mark.pitfall(159)
 def test_objects_can_be_made_empty(store: Store, size: int) -> None:
     store.create(DATA[:size])
@@ -207,13 +212,12 @@ def test_cut_between_two_parts_moves_no_data(store: Store) -> None:
 
 
 @pytest.mark.pitfall(119)
-@pytest.mark.parametrize("kind", [int, str])
-def test_version_of_an_object_is_cut_alone(store: Store, kind: Any) -> None:
+def test_version_of_an_object_is_cut_alone(store: Store) -> None:
     store.keep_versions()
     old = store.create(DATA[:2500])["version"]
     store.create(DATA[5000:7500])
-    for size in (2200, 1000, 0):
-        store.truncate(size, version=kind(old))
+    for size, version in ((2200, old), (1000, int(old)), (0, old)):
+        store.truncate(size, version=version)
         assert store.read(version=old) == DATA[:size]
     assert store.read() == DATA[5000:7500]
 
@@ -229,14 +233,14 @@ def test_object_to_cut_is_named_by_its_ids(store: Store) -> None:
         store.assert_is(DATA[:size])
 
 
-@pytest.mark.parametrize("size", [2501, 10**9])
-def test_growing_is_refused(store: Store, size: int) -> None:
+def test_growing_is_refused(store: Store) -> None:
     store.create(DATA[:2500])
-    store.namespace.forget_requests()
-    with pytest.raises(exc.OioException, match=f"position {size}: .* object of 2500 bytes") as caught:
-        store.truncate(size)
-    assert type(caught.value) is exc.OioException
-    assert routes(store.namespace) == ["proxy GET content/locate"]
+    for size in (2501, 10**9):
+        store.namespace.forget_requests()
+        with pytest.raises(exc.OioException, match=f"position {size}: .* object of 2500 bytes") as caught:
+            store.truncate(size)
+        assert type(caught.value) is exc.OioException
+        assert routes(store.namespace) == ["proxy GET content/locate"]
     store.assert_is(DATA[:2500])
 
 
@@ -275,19 +279,19 @@ def test_policy_is_changed_to_any_other_and_back(store: Store, units: float) -> 
 
 @pytest.mark.pitfall(110)
 def test_policy_that_the_object_has_is_a_conflict_and_moves_nothing(store: Store) -> None:
-    store.create(DATA)
+    store.create(DATA[:2500])
     store.namespace.forget_requests()
     match = f"already using the {store.policy} storage policy"
     with pytest.raises(exc.Conflict, match=match) as caught:
         store.api.object_change_policy(*store.target(), store.policy)
     assert caught.value.http_status == 409
     assert routes(store.namespace) == ["proxy GET content/locate"]
-    store.assert_is(DATA)
+    store.assert_is(DATA[:2500])
 
 
 @pytest.mark.parametrize("status", [403, None])
 def test_refused_change_of_policy_leaves_the_object(store: Store, status: int | None) -> None:
-    store.create(DATA)
+    store.create(DATA[:2500])
     if status is None:
         with pytest.raises(exc.ClientException, match="'NONESUCH'"):
             store.api.object_change_policy(*store.target(), "NONESUCH")
@@ -295,10 +299,10 @@ def test_refused_change_of_policy_leaves_the_object(store: Store, status: int | 
         refused = Fault("status", service="proxy", operation="content/create", status=status)
         with store.namespace.faults(refused), pytest.raises(exc.Forbidden):
             store.api.object_change_policy(*store.target(), "TWOCOPIES")
-    store.assert_is(DATA)
+    store.assert_is(DATA[:2500])
 
 
-@pytest.mark.parametrize("pieces", [[0], [0, 0], [1500, 0, 700], [3, 3]])
+@pytest.mark.parametrize("pieces", [[0], [1500, 0, 700]])
 @pytest.mark.pitfall(120)
 def test_policy_of_an_object_of_unknown_hash_is_changed(store: Store, pieces: list[int]) -> None:
     """What was appended to, or cut, has no hash, and the service wants to hear the same."""
@@ -314,12 +318,11 @@ def test_policy_of_an_object_of_unknown_hash_is_changed(store: Store, pieces: li
 
 
 @pytest.mark.pitfall(119)
-@pytest.mark.parametrize("kind", [int, str])
-def test_policy_of_a_version_is_changed_alone(store: Store, kind: Any) -> None:
+def test_policy_of_a_version_is_changed_alone(store: Store) -> None:
     store.keep_versions()
     old = store.create(b"old")["version"]
     new = store.create(b"new")
-    meta = store.api.object_change_policy(*store.target(), "TWOCOPIES", version=kind(old))[3]
+    meta = store.api.object_change_policy(*store.target(), "TWOCOPIES", version=int(old))[3]
     assert meta["version"] == old
     assert store.read(version=old) == b"old"
     assert store.described(version=old)["policy"] == "TWOCOPIES"
@@ -329,12 +332,12 @@ def test_policy_of_a_version_is_changed_alone(store: Store, kind: Any) -> None:
 
 @pytest.mark.pitfall(146)
 def test_object_to_move_is_named_by_its_ids(store: Store) -> None:
-    created = store.create(DATA)
+    created = store.create(DATA[:2500])
     cid = created["container_id"].lower()
     store.api.object_change_policy(None, None, None, "TWOCOPIES", cid=cid, content_id=created["id"])
-    store.assert_is(DATA, policy="TWOCOPIES")
+    store.assert_is(DATA[:2500], policy="TWOCOPIES")
     store.api.object_change_policy(None, None, "o", store.policy, cid=cid)
-    store.assert_is(DATA)
+    store.assert_is(DATA[:2500])
 
 
 # --- what does not exist, and what is not sound -------------------------------------------------------

@@ -66,7 +66,7 @@ def test_stream_that_is_left_leaves_no_connection_open(store: Store, data: bytes
         assert data.startswith(next(stream))
 
 
-@pytest.mark.parametrize("value", [0, 17, -1, "many", 1 << 70])
-def test_numbers_that_make_no_sense_are_refused(api: Any, value: object) -> None:
-    with pytest.raises(ValueError, match="parallel must be a number"):
-        api.object_fetch("a", "c", "o", parallel=value)
+def test_numbers_that_make_no_sense_are_refused(api: Any) -> None:
+    for value in (0, 17, -1, "many", 1 << 70):
+        with pytest.raises(ValueError, match="parallel must be a number"):
+            api.object_fetch("a", "c", "o", parallel=value)

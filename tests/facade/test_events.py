@@ -21,10 +21,8 @@ from oio.sandbox import Fault, Namespace
 from tests.kit.buckets import client_of
 from tests.kit.events import Heard
 from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, chunks_on_disk, create, read
-from tests.kit.releases import RELEASES
 
 POLICIES = ["THREECOPIES", "EC"]
-ON_RELEASES = RELEASES
 SMALL = b"a few bytes"
 TIMEOUTS = {"OioTimeout", "ChunkReadTimeout", "ConnectionTimeout", "DeadlineReached"}
 NOBODY = "127.0.0.1:1"

@@ -22,9 +22,7 @@ from oio.common.utils import cid_from_name
 from oio.sandbox import Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER, create, header
 from tests.kit.garbage import garbage_of
-from tests.kit.releases import RELEASES, for_each
-
-ON_RELEASES = RELEASES
+from tests.kit.releases import for_each
 
 BOX = (ACCOUNT, CONTAINER)
 OBJECT = (*BOX, "o")

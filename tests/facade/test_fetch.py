@@ -22,9 +22,6 @@ from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, chunks_on_di
 from tests.kit.fakes import FakeConnection, FakeResponse, at_the_seam
 from tests.kit.greenlets import in_turns, wait_outside
 from tests.kit.objects import eventually
-from tests.kit.releases import RELEASES
-
-ON_RELEASES = RELEASES
 
 LAST = len(LARGE) - 1
 

@@ -22,10 +22,8 @@ from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CHUNK_SIZE, CONTAINER, LARGE, chunks_on_disk, create, read, routes
 from tests.kit.objects import eventually
-from tests.kit.releases import RELEASES
 from tests.kit.watchdog import watched
 
-ON_RELEASES = RELEASES
 NAMES = (ACCOUNT, CONTAINER, "o")
 
 

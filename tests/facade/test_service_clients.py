@@ -543,18 +543,18 @@ def test_limit_of_any_length_is_taken(api: Any, namespace: Namespace, name: str)
 
 @pytest.mark.pitfall("B4")
 @pytest.mark.parametrize("name", LIMITS)
-@pytest.mark.parametrize("value", [0, "0", -1, "soon", math.nan, math.inf, 10**400, [1]])
-def test_limit_without_sense_is_refused_in_words_of_ours(
-    api: Any, namespace: Namespace, name: str, value: Any
-) -> None:
+def test_limit_without_sense_is_refused_in_words_of_ours(api: Any, namespace: Namespace, name: str) -> None:
     create(api, "o", b"data")
     url = api.object_locate(ACCOUNT, CONTAINER, "o")[1][0]["url"]
-    first, *others = calls_with(api, namespace, url, **{name: value})
-    is_past = name == "deadline" and value in (0, "0", -1)
-    is_past = is_past or (name == "read_timeout" and value in (0, "0"))
-    with pytest.raises(exc.DeadlineReached if is_past else ValueError, match="eadline" if is_past else name):
-        first()
-    for call in others:
-        # Some do nothing that the limit is about.
-        with contextlib.suppress(exc.OioException):
-            call()
+    for value in (0, "0", -1, "soon", math.nan, math.inf, 10**400, [1]):
+        first, *others = calls_with(api, namespace, url, **{name: value})
+        is_past = name == "deadline" and value in (0, "0", -1)
+        is_past = is_past or (name == "read_timeout" and value in (0, "0"))
+        with pytest.raises(
+            exc.DeadlineReached if is_past else ValueError, match="eadline" if is_past else name
+        ):
+            first()
+        for call in others:
+            # Some do nothing that the limit is about.
+            with contextlib.suppress(exc.OioException):
+                call()

@@ -13,10 +13,8 @@ from oio.common.events import CHUNK_FAILED, FAILED_OVER
 from oio.sandbox import Fault, Namespace
 from oio.telemetry import Telemetry
 from tests.kit.facade import ACCOUNT, CONTAINER, create, read
-from tests.kit.releases import RELEASES
 from tests.kit.telemetry import Program
 
-ON_RELEASES = RELEASES
 DATA = b"a few bytes"
 
 

@@ -15,10 +15,7 @@ from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.buckets import client_of, versions
 from tests.kit.facade import ACCOUNT, CONTAINER, create, header, read, routes
-from tests.kit.releases import RELEASES
 from tests.kit.store import spoil
-
-ON_RELEASES = RELEASES
 
 SIZE = 2_500_000
 DATA = random.Random(1).randbytes(SIZE)

@@ -119,7 +119,7 @@ def test_answer_that_never_lets_us_wait_is_bounded_too(begin, block):
 
     def asked() -> exc.OioNetworkException:
         with serving(script) as server, pytest.raises(exc.OioNetworkException) as caught:
-            ask(server, read_timeout=1.0, retry=Retry(attempts=1))
+            ask(server, read_timeout=0.3, retry=Retry(attempts=1))
         return caught.value
 
     assert isinstance(watched(asked), exc.OioNetworkException)

@@ -12,7 +12,7 @@ import pytest
 from oio.common import exceptions as exc
 from tests.kit.deadlines import growing_limits
 from tests.kit.ec_objects import FRAGMENT
-from tests.kit.layouts import LAYOUTS, Layout, Read, each_layout, everywhere
+from tests.kit.layouts import LAYOUTS, Layout, Read, each_layout, taking_turns
 from tests.kit.objects import SMALL, fault, part_of, read, stored
 from tests.kit.read_troubles import (
     BEFORE_THE_DATA,
@@ -77,8 +77,7 @@ def check(layout, namespace, api, target, what: Read, trouble: Trouble, faulty: 
     assert all(plan.hits(each) or each.bars_the_door for each in faults[:asked])
 
 
-@everywhere("reads")
-@pytest.mark.parametrize("trouble", WITHOUT_CONNECTION.values(), ids=WITHOUT_CONNECTION)
+@taking_turns("reads", trouble=WITHOUT_CONNECTION)
 @pytest.mark.pitfall(50, 55, 56, 64)
 def test_read_from_rawx_out_of_reach(layout, tmp_path, caplog, trouble, what, faulty):
     with layout.running(tmp_path) as namespace, namespace.api(key_file=None) as api:
@@ -89,25 +88,22 @@ def test_read_from_rawx_out_of_reach(layout, tmp_path, caplog, trouble, what, fa
         assert f"connecting to {namespace.rawx[0].address}" in caplog.text
 
 
-@everywhere("reads")
-@pytest.mark.parametrize("trouble", BEFORE_THE_DATA.values(), ids=BEFORE_THE_DATA)
+@taking_turns("reads", trouble=BEFORE_THE_DATA)
 @pytest.mark.pitfall(13, 48, 50, 55, 59, 64, 138)
 def test_read_with_trouble_before_the_data(layout, namespace, api, objects, trouble, what, faulty):
     check(layout, namespace, api, objects[what.data], what, trouble, faulty)
 
 
-@everywhere("reads")
-@pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("trouble", INSIDE_THE_DATA.values(), ids=INSIDE_THE_DATA)
+@taking_turns("reads", where=PLACES, trouble=INSIDE_THE_DATA)
 @pytest.mark.pitfall(46, 49, 50, 59, 64, 127, 137, 138)
 def test_read_with_trouble_inside_the_data(layout, namespace, api, objects, trouble, where, what, faulty):
     settings = {**trouble.settings, "after_bytes": place(where, what.answer)}
     check(layout, namespace, api, objects[what.data], what, trouble._replace(settings=settings), faulty)
 
 
-@everywhere("reads")
-@pytest.mark.parametrize(("where", "of_all"), [("middle", exc.ServiceUnavailable), ("last", EXACT)])
-def test_read_of_data_that_come_drop_by_drop(layout, namespace, api, objects, where, of_all, what, faulty):
+@taking_turns("reads", where=("middle", "last"))
+def test_read_of_data_that_come_drop_by_drop(layout, namespace, api, objects, where, what, faulty):
+    of_all = EXACT if where == "last" else exc.ServiceUnavailable
     settings = {"after_bytes": place(where, what.answer), "seconds": 0.02}
     drip = Trouble("drip", settings, of_all=of_all)
     check(layout, namespace, api, objects[what.data], what, drip, faulty)
@@ -127,8 +123,7 @@ def test_read_of_fragments_with_damaged_headers(layout, namespace, api, objects,
     check(layout, namespace, api, objects[what.data], what, corrupt, faulty)
 
 
-@everywhere("reads")
-@pytest.mark.parametrize("at", [100, 200, -1])
+@taking_turns("reads", at=(100, 200, -1))
 @pytest.mark.pitfall(126, "D2")
 def test_strict_read_of_wrong_bytes(layout, namespace, api, objects, at, what, faulty):
     struck = layout.pick(namespace, faulty)

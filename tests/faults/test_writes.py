@@ -10,7 +10,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault
 from tests.kit.deadlines import growing_limits
-from tests.kit.layouts import LAYOUTS, Layout, Write, each_layout, everywhere
+from tests.kit.layouts import LAYOUTS, Layout, Write, each_layout, taking_turns
 from tests.kit.objects import (
     assert_nothing_left,
     assert_stored,
@@ -52,19 +52,16 @@ def attempt(api, target, data, **limits) -> tuple[list, exc.OioException | None]
     return chunks, None
 
 
-def check(layout, namespace, api, what: Write, trouble: Trouble, faulty: int, kept: bool = False) -> None:
-    """Write while some rawx have a trouble, and see that the result is the right one.
-
-    :param kept: a connection to each rawx is kept from a write before
-    """
-    if kept:
+def check(layout, namespace, api, what: Write, trouble: Trouble, faulty: int) -> None:
+    """Write while some rawx have a trouble, and see that the result is the right one."""
+    if what.kept:
         api.object_delete(*stored(api, what.data))
     struck = layout.pick(namespace, faulty)
     faults = [fault(trouble.action, "PUT", address=rawx.address, **trouble.settings) for rawx in struck]
     bars_the_door = faults[0].bars_the_door
     if not bars_the_door:
         faults = [replace(each, nth=what.metachunk) for each in faults]
-    harmless = trouble.failure is None or (trouble.heals and (kept or what.metachunk > 1))
+    harmless = trouble.failure is None or (trouble.heals and (what.kept or what.metachunk > 1))
     tolerated = len(namespace.rawx) - layout.quorum
     metachunks = -(-len(what.data) // layout.metachunk)
     lost = 0 if harmless else faulty * (metachunks if bars_the_door else 1)
@@ -93,8 +90,7 @@ def check(layout, namespace, api, what: Write, trouble: Trouble, faulty: int, ke
         assert_nothing_left(namespace, api, target)
 
 
-@everywhere("writes", wanted=lambda what: "last" not in what)
-@pytest.mark.parametrize("trouble", WITHOUT_CONNECTION.values(), ids=WITHOUT_CONNECTION)
+@taking_turns("writes", "small$|large, first", trouble=WITHOUT_CONNECTION)
 @pytest.mark.pitfall(20, 21, 25, 28, 64)
 def test_write_to_rawx_out_of_reach(layout, namespace, api, caplog, trouble, what, faulty):
     check(layout, namespace, api, what, trouble, faulty)
@@ -107,35 +103,17 @@ def test_write_to_rawx_out_of_reach(layout, namespace, api, caplog, trouble, wha
     assert len(named) >= min(faulty, len(namespace.rawx) - layout.quorum + 1)
 
 
-@everywhere("writes")
-@pytest.mark.parametrize("trouble", AROUND_THE_DATA.values(), ids=AROUND_THE_DATA)
-@pytest.mark.pitfall(8, 9, 10, 18, 20, 21, 22, 25, 28, 30, 59)
+@taking_turns("writes", trouble=AROUND_THE_DATA)
+@pytest.mark.pitfall(8, 9, 10, 18, 20, 21, 22, 25, 28, 30, 59, 135)
 def test_write_with_trouble_around_the_data(layout, namespace, api, trouble, what, faulty):
     check(layout, namespace, api, what, trouble, faulty)
 
 
-@everywhere("writes")
-@pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("trouble", INSIDE_THE_DATA.values(), ids=INSIDE_THE_DATA)
-@pytest.mark.pitfall(9, 10, 15, 16, 17, 18, 21, 22, 25, 28)
+@taking_turns("writes", where=PLACES, trouble=INSIDE_THE_DATA)
+@pytest.mark.pitfall(9, 10, 15, 16, 17, 18, 21, 22, 25, 28, 135)
 def test_write_with_trouble_inside_the_data(layout, namespace, api, trouble, where, what, faulty):
     settings = {**trouble.settings, "after_bytes": place(where, what.length)}
     check(layout, namespace, api, what, trouble._replace(settings=settings), faulty)
-
-
-@everywhere("writes", wanted=lambda what: "small" in what)
-@pytest.mark.parametrize("trouble", AROUND_THE_DATA.values(), ids=AROUND_THE_DATA)
-@pytest.mark.pitfall(8, 9, 10, 18, 20, 21, 22, 25, 28, 30, 135)
-def test_small_write_on_connections_that_are_kept(layout, namespace, api, trouble, what, faulty):
-    check(layout, namespace, api, what, trouble, faulty, kept=True)
-
-
-@everywhere("writes", wanted=lambda what: "small" in what)
-@pytest.mark.parametrize("trouble", INSIDE_THE_DATA.values(), ids=INSIDE_THE_DATA)
-@pytest.mark.pitfall(9, 10, 15, 16, 17, 18, 21, 22, 25, 28, 135)
-def test_small_write_on_connections_that_are_kept_and_break(layout, namespace, api, trouble, what, faulty):
-    settings = {**trouble.settings, "after_bytes": place("middle", what.length)}
-    check(layout, namespace, api, what, trouble._replace(settings=settings), faulty, kept=True)
 
 
 @each_layout

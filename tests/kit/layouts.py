@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,11 +27,15 @@ class Read(NamedTuple):
 
 
 class Write(NamedTuple):
-    """A write: data, number of the metachunk that is struck, and bytes in its chunks."""
+    """A write: data, number of the metachunk that is struck, and bytes in its chunks.
+
+    ``kept``: a connection to each rawx is kept from a write before.
+    """
 
     data: bytes
     metachunk: int
     length: int
+    kept: bool = False
 
 
 class Layout(NamedTuple):
@@ -74,6 +80,7 @@ LAYOUTS = {
         },
         writes={
             "small": Write(objects.SMALL, 1, 1000),
+            "small, kept": Write(objects.SMALL, 1, 1000, kept=True),
             "large, first metachunk": Write(objects.LARGE, 1, CHUNK_SIZE),
             "large, last metachunk": Write(objects.LARGE, 3, 5000),
         },
@@ -94,30 +101,46 @@ LAYOUTS = {
         },
         writes={
             "small": Write(ec_objects.SMALL, 1, 248),
+            "small, kept": Write(ec_objects.SMALL, 1, 248, kept=True),
             "large, first metachunk": Write(ec_objects.LARGE, 1, 2 * FRAGMENT),
             "large, last metachunk": Write(ec_objects.LARGE, 2, FRAGMENT + 914),
         },
-        faulty=((1, 3, 4), (1, 2, 3, 4)),
+        faulty=((1, 3, 4), (1, 2, 3)),
     ),
 }
 
 
-def _cases(kind: str, wanted: Callable[[str], bool] = lambda _name: True) -> Iterator[Any]:
-    for name, layout in LAYOUTS.items():
-        counts = layout.faulty[kind == "writes"]
-        for what, value in getattr(layout, kind).items():
-            for faulty in counts if wanted(what) else ():
-                yield pytest.param(layout, value, faulty, id=f"{name}-{what}-{faulty}")
+def taking_turns(
+    kind: str, wanted: str = "", **axes: Mapping[str, Any] | Iterable[Any]
+) -> pytest.MarkDecorator:
+    """Run a test for each value of each axis, each layout, and each number of rawx that are struck.
 
-
-def everywhere(kind: str, **kwargs: Any) -> pytest.MarkDecorator:
-    """Run a test for each layout, object and number of rawx that are struck.
+    The objects take turns: each value meets each of them, and so does each number of rawx. To cross them as
+    well costs four times as much, and tests the same again.
 
     :param kind: ``reads`` or ``writes``
+    :param wanted: regular expression of the names of the objects to take
+    :param axes: values of each argument, by their names if they have any
     """
-    return pytest.mark.parametrize(
-        ("layout", "what", "faulty"), list(_cases(kind, **kwargs)), indirect=["layout"]
-    )
+    named = [
+        values.items() if isinstance(values, Mapping) else [(value, value) for value in values]
+        for values in axes.values()
+    ]
+    cases = []
+    for chosen in itertools.product(*map(enumerate, named)):
+        shift = sum(number for number, _ in chosen)
+        for turn, (name, layout, faulty) in enumerate(_struck(kind)):
+            objects = [item for item in getattr(layout, kind).items() if re.match(wanted, item[0])]
+            object_name, what = objects[(shift + turn) % len(objects)]
+            label = "-".join([*(str(key) for _, (key, _) in chosen), name, object_name, str(faulty)])
+            cases.append(pytest.param(*(value for _, (_, value) in chosen), layout, what, faulty, id=label))
+    return pytest.mark.parametrize((*axes, "layout", "what", "faulty"), cases, indirect=["layout"])
+
+
+def _struck(kind: str) -> Iterator[tuple[str, Layout, int]]:
+    for name, layout in LAYOUTS.items():
+        for faulty in layout.faulty[kind == "writes"]:
+            yield name, layout, faulty
 
 
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS, indirect=True)

@@ -248,10 +248,10 @@ def sha1_of(blocks: Iterator[bytes]) -> str:
     return whole.hexdigest()
 
 
-def test_450_megabytes_pass_without_being_held_in_memory(tmp_path: Path, namespace: Namespace) -> None:
+def test_120_megabytes_pass_without_being_held_in_memory(tmp_path: Path, namespace: Namespace) -> None:
     b2 = B2Account(namespace.b2)
     file_id = b2.start_large()
-    counts = (200, 200, 50)
+    counts = (100, 20)
     digests = [sha1_of(generated(count)) for count in counts]
     connection = http.client.HTTPConnection(namespace.b2.address)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

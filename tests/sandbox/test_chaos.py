@@ -485,7 +485,7 @@ def test_all_faults_of_the_plan_exist(release: Release) -> None:
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_short_run_of_the_command_survives_kills(tmp_path: Path, release: str) -> None:
     record = tmp_path / "record.jsonl"
-    options = ["--release", release, "--operations", "240", "--seed", "10", "--threads", "4"]
+    options = ["--release", release, "--operations", "120", "--seed", "10", "--threads", "4"]
     options += ["--record", str(record)]
     ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -76,7 +76,7 @@ def outcome(chunks, ranges, **kwargs):
         return b"", err
 
 
-@settings(some, max_examples=400)
+@settings(some, max_examples=200)
 @given(st.data())
 def test_what_is_lost_within_the_redundancy_is_not_missed(data):
     chunks = data.draw(metachunks(repairable))
@@ -85,7 +85,7 @@ def test_what_is_lost_within_the_redundancy_is_not_missed(data):
     assert all(connection.closed for connection in chunks.connections)
 
 
-@settings(some, max_examples=300)
+@settings(some, max_examples=150)
 @given(st.data())
 def test_strict_reads_are_exact_whatever_is_lost_or_damaged_within_the_redundancy(data):
     chunks = data.draw(metachunks(repairable, max_parity=3, trouble=LOST | FLIPPED))
@@ -96,7 +96,7 @@ def test_strict_reads_are_exact_whatever_is_lost_or_damaged_within_the_redundanc
     assert all(connection.closed for connection in chunks.connections)
 
 
-@settings(some, max_examples=300)
+@settings(some, max_examples=150)
 @given(st.data())
 def test_whatever_happens_a_read_is_exact_or_raises(data):
     chunks = data.draw(metachunks(any_number, trouble=LOST | FLIPPED))
@@ -113,7 +113,7 @@ def test_whatever_happens_a_read_is_exact_or_raises(data):
         assert got == chunks.data[start : end + 1] or (damaged and strict != "strict")
 
 
-@settings(some, max_examples=150)
+@settings(some, max_examples=75)
 @given(st.data())
 def test_damage_to_what_is_read_whole_is_repaired_or_told(data):
     chunks = data.draw(metachunks(any_number, trouble=FLIPPED))
@@ -129,7 +129,7 @@ def test_damage_to_what_is_read_whole_is_repaired_or_told(data):
         assert got == chunks.data
 
 
-@settings(some, max_examples=200)
+@settings(some, max_examples=100)
 @given(st.data())
 def test_a_chunk_is_rebuilt_bit_for_bit_from_what_is_left(data):
     def but_one(storage_method):
@@ -148,7 +148,7 @@ def test_a_chunk_is_rebuilt_bit_for_bit_from_what_is_left(data):
     assert all(connection.closed for connection in chunks.connections)
 
 
-@settings(some, max_examples=150)
+@settings(some, max_examples=75)
 @given(st.data())
 def test_blocks_of_any_size_give_the_same_fragments(data):
     chunks = data.draw(metachunks(lambda _method: 0))
@@ -168,7 +168,7 @@ def test_blocks_of_any_size_give_the_same_fragments(data):
     assert got == chunks.bodies
 
 
-@settings(some, max_examples=100)
+@settings(some, max_examples=50)
 @given(st.data())
 def test_what_is_written_are_the_fragments_whatever_the_source(data):
     chunks = data.draw(metachunks(lambda _method: 0))

@@ -3,10 +3,9 @@
 
 import asyncio
 import os
-import sys
 import warnings
 
-from common import assert_nothing_left, check, endpoint, epolls, policy
+from common import assert_nothing_left, check, endpoint, epolls, key_file, policy
 
 from oio.aio import AsyncObjectStorageApi
 
@@ -66,8 +65,7 @@ def in_child(api):
     check(os.waitpid(child, 0)[1] == 0)
 
 
-options = {"key_file": sys.argv[3]} if policy() == "BACKBLAZE" else {}
-face = AsyncObjectStorageApi("OPENIO", endpoint=endpoint(), workers=4, **options)
+face = AsyncObjectStorageApi("OPENIO", endpoint=endpoint(), workers=4, key_file=key_file())
 asyncio.run(main(face))
 in_child(face)
 asyncio.run(face.aclose())

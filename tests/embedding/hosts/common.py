@@ -7,6 +7,7 @@ Nothing is checked by ``assert``: programs run with ``-O`` as well.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import sys
 import threading
@@ -21,26 +22,34 @@ def endpoint() -> str:
     return sys.argv[1]
 
 
+_COPIES = {"THREECOPIES": 3, "BACKBLAZE": 1}
+_POLICIES = itertools.cycle(_COPIES)
+
+
 def policy() -> str:
+    """Policy of the next object: each program stores objects of both kinds, in turns."""
+    return next(_POLICIES)
+
+
+def key_file() -> str:
     return sys.argv[2]
 
 
 def make_api(**kwargs):
     from oio import ObjectStorageApi
 
-    if policy() == "BACKBLAZE":
-        kwargs["key_file"] = sys.argv[3]
     # Each read of a cached location asks for scores, in the background.
-    return ObjectStorageApi("OPENIO", endpoint=endpoint(), refresh_rawx_scores_delay=1e-9, **kwargs)
+    options = {"key_file": key_file(), "refresh_rawx_scores_delay": 1e-9, **kwargs}
+    return ObjectStorageApi("OPENIO", endpoint=endpoint(), **options)
 
 
 def round_trip(api, name: str, size: int = 300_000) -> None:
     """Store an object of several blocks, read it back whole and in part, look for damage, delete it."""
     container, name = f"hôte-{os.getpid()}", f"{name} é€𝄞"
     data = hashlib.sha256(name.encode()).digest() * (size // 32)
-    chunks, stored, checksum = api.object_create("acct", container, obj_name=name, data=data, policy=policy())
-    copies = {"THREECOPIES": 3, "BACKBLAZE": 1}[policy()]
-    check((len(chunks), stored, checksum) == (copies, len(data), hashlib.md5(data).hexdigest()))
+    kind = policy()
+    chunks, stored, checksum = api.object_create("acct", container, obj_name=name, data=data, policy=kind)
+    check((len(chunks), stored, checksum) == (_COPIES[kind], len(data), hashlib.md5(data).hexdigest()))
     meta, stream = api.object_fetch("acct", container, name)
     check(meta["length"] == str(len(data)))
     check(b"".join(stream) == data)
@@ -56,6 +65,12 @@ def round_trip(api, name: str, size: int = 300_000) -> None:
     # What it needs is imported by the first of these calls, in whatever thread that is.
     check(api.object_check("acct", container, name).is_sound)
     check(api.object_delete("acct", container, name))
+
+
+def round_trips(api, name: str) -> None:
+    """One of each policy."""
+    for kind in _COPIES:
+        round_trip(api, f"{name}, {kind}")
 
 
 def sockets() -> list[str]:

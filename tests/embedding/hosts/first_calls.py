@@ -6,7 +6,7 @@ import sys
 import threading
 import traceback
 
-from common import assert_nothing_left, check, make_api, round_trip
+from common import assert_nothing_left, check, make_api, round_trip, round_trips
 
 errors = []
 AT_ONCE = 8
@@ -26,7 +26,7 @@ with make_api() as api:
     child = os.fork()
     if child == 0:
         try:
-            round_trip(api, "first-in-a-child")
+            round_trips(api, "first-in-a-child")
         except BaseException:
             traceback.print_exc()
             os._exit(1)

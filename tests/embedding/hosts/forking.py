@@ -8,7 +8,7 @@ import threading
 import traceback
 import warnings
 
-from common import assert_nothing_left, check, epolls, make_api, policy, round_trip, sockets
+from common import assert_nothing_left, check, epolls, make_api, round_trip, round_trips, sockets
 
 
 def leave(stream, rest):
@@ -70,7 +70,7 @@ def fork_beside_a_thread(api):
 
 
 with make_api() as api:
-    round_trip(api, "parent-first")
+    round_trips(api, "parent-first")
     kept = sockets()
     check(kept, "connections are kept")
     children = []
@@ -92,9 +92,8 @@ with make_api() as api:
     round_trip(api, "parent-last")
     fork_while_reading(api, "SINGLE", leave)
     fork_while_reading(api, "THREECOPIES", read_on)
-    if policy() == "BACKBLAZE":
-        fork_while_reading(api, "BACKBLAZE", leave)
-        fork_while_reading(api, "BACKBLAZE", read_on)
+    fork_while_reading(api, "BACKBLAZE", leave)
+    fork_while_reading(api, "BACKBLAZE", read_on)
     fork_beside_a_thread(api)
     # Nobody has closed what the parent keeps.
     check(set(kept) & set(sockets()), "the parent lost its connections")

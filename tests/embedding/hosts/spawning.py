@@ -3,14 +3,14 @@
 
 import multiprocessing
 
-from common import assert_nothing_left, check, make_api, round_trip
+from common import assert_nothing_left, check, make_api, round_trip, round_trips
 
 
 def main():
     context = multiprocessing.get_context("spawn")
     with make_api() as api:
         round_trip(api, "parent-first")
-        children = [context.Process(target=round_trip, args=(api, f"spawned-{n}")) for n in range(3)]
+        children = [context.Process(target=round_trips, args=(api, f"spawned-{n}")) for n in range(3)]
         for child in children:
             child.start()
         round_trip(api, "parent-meanwhile")

@@ -3,7 +3,7 @@
 
 import threading
 
-from common import assert_nothing_left, check, make_api, round_trip
+from common import assert_nothing_left, check, make_api, round_trip, round_trips
 
 errors = []
 
@@ -11,7 +11,7 @@ errors = []
 def work():
     try:
         with make_api() as api:
-            round_trip(api, "first-in-a-thread")
+            round_trips(api, "first-in-a-thread")
     except BaseException as err:
         errors.append(err)
 
