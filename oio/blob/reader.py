@@ -17,7 +17,7 @@ from oio.common.checksums import checksum_like
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.options import Options
-from oio.common.utils import lower_dict_keys
+from oio.common.utils import lower_dict_keys, warn_unverified
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ChunkReader(Candidates):
         accepts a range that ends elsewhere than asked, when the caller counts the bytes), ``read_size``
         (bytes to read at once; by default more and more while they come quickly), ``perfdata``,
         ``verify_checksum``: true compares a chunk that is read whole with the checksum that its server tells,
-        before the last block (false)
+        before the last block (false). One that cannot be computed here is an error with ``"strict"`` only
     """
 
     _verifies = False
@@ -171,12 +171,24 @@ class ChunkReader(Candidates):
         return _started(_verified(blocks, stored, chunk.url)) if stored else blocks
 
     def _checksum_to_verify(self, source: ChunkAnswer) -> str | None:
-        """Checksum of the data of an answer, if they are to be compared with it, and it is known."""
+        """Checksum of the data of an answer, if they are to be compared with it, and it is known.
+
+        :raises ChecksumUnavailable: it cannot be computed, and the caller is strict
+        """
         if not self._verifies:
             return None
         start, end, length = served_range(source)
         is_whole = start == 0 and (end is None or end + 1 == length)
-        return str(source.getheader(CHUNK_HEADERS["chunk_hash"]) or "") if is_whole else None
+        stored = str(source.getheader(CHUNK_HEADERS["chunk_hash"]) or "") if is_whole else None
+        if stored:
+            try:
+                checksum_like(stored)
+            except exc.ChecksumUnavailable as err:
+                if self._options.verify_checksum == "strict":
+                    raise
+                warn_unverified(err)
+                return None
+        return stored
 
     def stream(self) -> Generator[bytes, None, None]:
         """Get a generator of the data.
@@ -215,7 +227,6 @@ def _verified(blocks: Generator[bytes, None, None], stored: str, url: str) -> Ge
     :param stored: the checksum
     :param url: of the chunk
     :raises CorruptedChunk: they differ
-    :raises ChecksumUnavailable: the checksum cannot be computed
     """
     last = b""
     try:

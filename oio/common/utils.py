@@ -10,6 +10,7 @@ import pwd
 import random
 import re
 import sys
+import threading
 import urllib.parse
 import warnings
 from collections import OrderedDict, deque
@@ -26,7 +27,7 @@ from oio.common.deadlines import (
     set_deadline_from_read_timeout,
     timeout_to_deadline,
 )
-from oio.common.exceptions import OioException, ServiceBusy
+from oio.common.exceptions import ChecksumUnavailable, ChunksNotVerified, OioException, ServiceBusy
 from oio.common.generator_io import GeneratorIO
 from oio.common.ranges import fix_ranges
 
@@ -177,6 +178,7 @@ class CallingLine(NamedTuple):
     names: dict[str, Any]
 
 
+_warned = threading.Event()
 HANDED_OVER: ContextVar[CallingLine | None] = ContextVar("HANDED_OVER", default=None)
 """Line of the caller, where a call is made in another thread than his."""
 
@@ -196,6 +198,19 @@ def warn_caller(text: str, category: type[Warning]) -> None:
     module = names.get("__name__") or "<string>"
     registry = names.setdefault("__warningregistry__", {})
     warnings.warn_explicit(text, category, filename, number, module, registry)
+
+
+def warn_unverified(reason: ChecksumUnavailable) -> None:
+    """Warn the caller that chunks are not verified, once in the life of a process."""
+    if _warned.is_set():
+        return
+    _warned.set()
+    try:
+        warn_caller(f"Chunks are read without being verified: {reason}", ChunksNotVerified)
+    except ChunksNotVerified:
+        # An error for this program: the next time, too.
+        _warned.clear()
+        raise
 
 
 def lower_dict_keys(mapping: Mapping[str, _V]) -> dict[str, _V]:

@@ -26,6 +26,7 @@ PROGRAM = """
 import hashlib, json, sys, warnings
 sys.modules["blake3"] = None
 from oio.api.ec import ECRebuildHandler
+from oio.api.io import ChunkReader
 from oio.api.object_storage import ObjectStorageApi
 from oio.common.storage_method import STORAGE_METHODS
 
@@ -42,6 +43,10 @@ def head(**kwargs):
     meta, stream = api.object_fetch(*target, **kwargs)
     with stream:
         return len(next(stream))
+
+def chunk(**kwargs):
+    chunks = [one for one in api.object_locate(*target)[1] if one["pos"] == "0"]
+    return sum(map(len, ChunkReader(chunks, None, {}, **kwargs).stream()))
 
 def create(**kwargs):
     return api.object_create(*target[:2], obj_name="new", data=b"hello", **kwargs)[2]
@@ -131,6 +136,16 @@ def test_default_reads_and_says_once_that_chunks_are_not_verified(
     ((category, text),) = program.warnings
     assert category == "ChunksNotVerified"
     assert "Chunks are read without being verified" in text
+    assert HINT in text
+
+
+def test_reader_of_a_chunk_says_once_that_it_is_not_verified(api: Any, program: Program) -> None:
+    create(api, "o", DATA[:CHUNK_SIZE], policy="THREECOPIES")
+    told: list[dict[str, Any]] = [{"verify_checksum": True}, {"verify_checksum": "1"}]
+    results = program.run(("chunk", {}), *[("chunk", kwargs) for kwargs in told])
+    assert results == [["result", CHUNK_SIZE]] * 3
+    ((category, text),) = program.warnings
+    assert category == "ChunksNotVerified"
     assert HINT in text
 
 

@@ -566,3 +566,10 @@ def test_verifying_reader_that_is_left_before_its_first_block_leaves_no_connecti
     with at_the_seam(copies):
         reader(copies, verify_checksum=True).stream().close()
     assert copies.connections[0].closed
+
+
+def test_strict_reader_refuses_a_checksum_that_it_cannot_compute():
+    copies = Telling("abc")
+    with pytest.raises(exc.ChecksumUnavailable):
+        read_verified(copies, verify_checksum="strict")
+    assert copies.connections[0].closed

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import IO, Protocol
 
@@ -17,7 +16,7 @@ from oio.common.checksums import Checksum, checksum_like
 from oio.common.hashing import in_threads
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.options import HOLD_UP_TO
-from oio.common.utils import warn_caller
+from oio.common.utils import warn_unverified
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -26,8 +25,6 @@ _KEPT_IN_MEMORY = 64 << 20
 _BLOCK_SIZE = 262144
 #: Bytes of the largest range that is given as one block, when there are several.
 _LARGEST_BLOCK = 4 << 20
-
-_warned = threading.Event()
 
 
 class MetachunkSource(Protocol):
@@ -87,15 +84,7 @@ def _check_first(
 def _warn_first(
     reason: exc.ChecksumUnavailable, blocks: Generator[bytes, None, None]
 ) -> Generator[bytes, None, None]:
-    """Warn the caller that chunks are not verified, once in the life of a process."""
-    if not _warned.is_set():
-        _warned.set()
-        try:
-            warn_caller(f"Chunks are read without being verified: {reason}", exc.ChunksNotVerified)
-        except exc.ChunksNotVerified:
-            # An error for this program: the next time, too.
-            _warned.clear()
-            raise
+    warn_unverified(reason)
     yield from blocks
 
 
