@@ -33,6 +33,7 @@ _REWORDED = {
     "an iterator of blocks, with\n    ``close()``,": "an async iterator of blocks",
     "returns: an iterator of": "returns: an async iterator of",
     "in the thread of the caller": "in a thread of the client",
+    "``api.container.": "``api.sync.container.",
 }
 """Words of docstrings that do not apply to event loops, and their replacements."""
 
@@ -118,7 +119,10 @@ def iterated(
 
     def call(self: FaceBase, /, *args: P.args, **kwargs: P.kwargs) -> AsyncItems[T]:
         # Arguments that do not fit are an error of the call, and not of its first step.
-        limit = signature.bind(self, *args, **kwargs).arguments.get("limit")
+        try:
+            limit = signature.bind(self, *args, **kwargs).arguments.get("limit")
+        except TypeError as err:
+            raise TypeError(f"{method.__name__}(): {err}") from None
         batch = min(limit, most) if isinstance(limit, int) and limit > 0 else most
 
         def items() -> Iterator[T]:

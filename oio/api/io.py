@@ -333,7 +333,8 @@ class MetachunkWriter:
     def quorum_or_fail(self, successes: Sequence[object], failures: Iterable[ChunkDict]) -> None:
         """Compare the number of uploads with the quorum.
 
-        A subclass may demand more: writers of metachunks call this when all chunk servers have answered.
+        A subclass may demand more: writers of metachunks call this once a quorum is stored, when the others
+        have answered, too, or were given up.
 
         :param successes: a list of chunk objects whose upload succeeded
         :param failures: a list of chunk objects whose upload failed; their ``error`` says why

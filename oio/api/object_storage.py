@@ -136,7 +136,7 @@ class ObjectStorageApi(
     High level API that wraps AccountClient, ContainerClient, DirectoryClient and BlobClient classes. One
     object may be used by several threads at once. Close it, or use it in a ``with`` block, to close its
     idle connections. Made without `pool_manager`, it can be pickled, as ``multiprocessing`` does: the copy
-    has the same options, and connections of its own. A copy by :func:`copy.copy` shares the connections.
+    has the same options, and connections of its own. A copy by ``copy.copy`` shares the connections.
 
     Every method takes, besides its own arguments, the following keywords, which win over those of the
     constructor:
@@ -258,7 +258,7 @@ class ObjectStorageApi(
         return state
 
     def __copy__(self) -> Self:
-        """Make a client that shares the clients of services and the connections of this one."""
+        """Make a client that shares the connections of this one, and the clients of services made so far."""
         copy = object.__new__(type(self))
         vars(copy).update(vars(self))
         if self._chunk_connections is not None:

@@ -79,10 +79,17 @@ def test_words_are_those_of_event_loops() -> None:
     assert "in a thread of the client" in str(AsyncObjectStorageApi.container_check.__doc__)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_words_name_no_attribute_that_the_face_lacks(name: str) -> None:
+    words = str(getattr(AsyncObjectStorageApi, name).__doc__)
+    named = set(re.findall(r"``api\.(\w+)", words))
+    assert [one for one in named if one != "sync" and not hasattr(AsyncObjectStorageApi, one)] == []
+
+
 def test_iterators_refuse_arguments_that_do_not_fit_at_the_call() -> None:
     async def main() -> None:
         async with AsyncObjectStorageApi("OPENIO", endpoint="127.0.0.1:1") as api:
-            with pytest.raises(TypeError, match="too many"):
+            with pytest.raises(TypeError, match=r"^container_check\(\): too many"):
                 api.container_check("account", "container", "p", True)  # type: ignore[call-arg, misc]
 
     asyncio.run(main())
