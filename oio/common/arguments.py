@@ -66,13 +66,17 @@ def check_flag(argument: str, value: object, *, default: bool = False) -> bool:
 def check_headers(headers: object) -> Mapping[str, object]:
     """Refuse headers that are no dict, such as a list of pairs.
 
-    :returns: the same; an empty dict when there are none
+    :returns: the same, or a copy of what is like a dict; an empty dict when there are none
     """
     if headers is None:
         return {}
     # Most often a dict: to look for abstract classes takes long.
     if type(headers) is dict or isinstance(headers, Mapping):
         return headers
+    if hasattr(headers, "keys") and hasattr(headers, "__getitem__"):
+        # Those of a request, as other libraries have them: not all are registered as mappings.
+        copy: dict[str, object] = dict(headers)
+        return copy
     raise wrong_type("headers", "a dict", headers)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import wsgiref.headers
 
 import pytest
+from urllib3 import HTTPHeaderDict
 
 from oio.account.client import AccountClient
 from oio.api.object_storage import ObjectStorageApi
@@ -287,6 +289,21 @@ def test_request_id_and_headers_reach_every_request(kind, name):
         # Headers about a chunk, such as a range, are none of the conscience's business.
         assert asked.headers.get("x-extra") == "yes" or (kind is BlobClient and "/conscience/" in asked.url)
     assert headers == {"X-Extra": "yes"}, "the dict of the caller is left as it is"
+
+
+@pytest.mark.parametrize("kind", [BlobClient, ContainerClient])
+def test_headers_of_other_libraries_are_taken(kind):
+    """As programs hand on those of a request, whose class may be no ``Mapping``."""
+    name = next(iter(CALLS[kind]))
+    for headers in (wsgiref.headers.Headers([("X-Extra", "yes")]), HTTPHeaderDict({"X-Extra": "yes"})):
+        assert [asked.headers.get("x-extra") for asked in call(kind, name, headers=headers)][-1:] == ["yes"]
+
+
+def test_headers_of_other_libraries_are_taken_by_the_api():
+    pool = RecordingPool(Services())
+    with ObjectStorageApi("NS", endpoint="p:1", pool_manager=pool) as api:
+        api.container_create("a", "c", headers=wsgiref.headers.Headers([("X-Extra", "yes")]))
+    assert pool.asked[0].headers["X-Extra"] == "yes"
 
 
 WITH_CHUNKS = {

@@ -16,7 +16,7 @@ from oio.api._facade.argument_checks import (
     check_version,
 )
 from oio.b2.errors import is_in_clear
-from oio.common import http_stack
+from oio.common import arguments, http_stack
 from oio.common.arguments import WrongType, WrongValue, check_flag, is_framing, shorten, wrong_type
 from oio.common.constants import BLAKE3, MD5, TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
@@ -92,17 +92,15 @@ def check_checksum_algo(name: str, value: object) -> str | None:
     raise WrongValue(f"{name} must be 'md5', 'blake3' or None, not {shorten(value)}: {reason}")
 
 
-def check_headers(name: str, headers: object) -> Mapping[str, object] | None:
+def check_headers(_name: str, headers: object) -> Mapping[str, object] | None:
     """Refuse headers that no request can carry, or that would be several.
 
     :returns: a copy without those that the library has to set: gateways pass on what their own clients send
     """
     if headers is None:
         return None
-    if not isinstance(headers, Mapping):
-        raise wrong_type(name, "a dict", headers)
     # Not its items: a mapping of headers has two of a header that was added twice.
-    copy = dict(headers)
+    copy = dict(arguments.check_headers(headers))
     for header, value in copy.items():
         check_header(header, value)
     return {h: value for h, value in copy.items() if not (is_framing(h, value) or h.lower() == "range")}
