@@ -261,6 +261,9 @@ class ObjectStorageApi(
         """Make a client that shares the connections of this one, and the clients of services made so far."""
         copy = object.__new__(type(self))
         vars(copy).update(vars(self))
+        if "_global_kwargs" in vars(self):
+            # Subclasses change the defaults of the calls at any time: those of one, not of both.
+            copy._global_kwargs = dict(self._global_kwargs)
         if self._chunk_connections is not None:
             # Kept until both are closed.
             copy._chunk_connections = POOL.hold(copy)

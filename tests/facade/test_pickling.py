@@ -111,6 +111,22 @@ def test_copy_keeps_what_was_replaced(offline_api: Any) -> None:
     assert copy.copy(offline_api).container is replaced
 
 
+def test_defaults_of_a_copy_are_its_own(offline_api: Any) -> None:
+    """Subclasses change them at any time."""
+    other = copy.copy(offline_api)
+    other._global_kwargs["write_timeout"] = 3.0
+    assert "write_timeout" not in offline_api._global_kwargs
+    assert copy.copy(other)._global_kwargs == other._global_kwargs
+
+
+def test_client_of_a_test_that_sets_little_can_be_copied() -> None:
+    class Fake(ObjectStorageApi):
+        def __init__(self) -> None:
+            self.namespace = "NS"
+
+    assert copy.copy(Fake()).namespace == "NS"
+
+
 def test_copy_of_a_client_of_a_service_shares_its_connections(offline_api: Any) -> None:
     for client in (
         offline_api.container,
