@@ -45,11 +45,15 @@ _KEYS: dict[str, str] = {}
 """Names of headers that have come before -> the same in lower case."""
 
 
-def check_name(name: str) -> None:
+def check_name(name: object) -> None:
     """Refuse the name of a header that a service could read as another one, or as several.
 
     :raises ValueError: it has blanks, colons or characters beyond ASCII
+    :raises TypeError: it is no text
     """
+    if not isinstance(name, str):
+        kind = type(name).__name__
+        raise TypeError(f"the name of a header must be a str, not {kind}: {name!r:.200}")
     if not _NAME.fullmatch(name):
         raise ValueError(f"invalid name of a header: {name!r:.200}")
     if len(_SENT_NAMES) < _MOST_NAMES:

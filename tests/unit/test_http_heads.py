@@ -291,3 +291,9 @@ def test_body_of_known_length_takes_nothing_that_comes_after_it_from_the_connect
             assert (response.read(3), response.read()) == (b"abc", b"def")
         assert sock.recv(64) == b" more"
         sock.close()
+
+
+@pytest.mark.parametrize("name", [b"Range", 5])
+def test_name_of_a_header_that_is_no_text_is_refused_by_name(name):
+    with pytest.raises(TypeError, match=f"name of a header must be a str, not {type(name).__name__}: {name}"):
+        request_head("GET", "/AB", "h:1", [(name, "bytes=0-9")])
