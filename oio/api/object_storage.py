@@ -276,7 +276,7 @@ class ObjectStorageApi(
         """Options of the constructor that are defaults of the calls."""
         names = (*cls.EXTRA_KEYWORDS, *_DEFAULTS_OF_CALLS)
         checked = {name: check_option(name, given[name]) for name in names if name in given}
-        defaults = {"autocreate": True, **checked}
+        defaults = {"autocreate": True} | checked
         if perfdata is not None:
             defaults["perfdata"] = check_option("perfdata", perfdata)
         return defaults | cls._tls_defaults(given)
@@ -310,7 +310,7 @@ class ObjectStorageApi(
     def _client_options(self) -> dict[str, Any]:
         """Options of the clients of services."""
         known = {name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs}
-        return {"pool_manager": self._connections, "logger": self.logger, **known}
+        return {"pool_manager": self._connections, "logger": self.logger} | known
 
     @cached_property
     def directory(self) -> DirectoryClient:

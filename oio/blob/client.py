@@ -280,7 +280,7 @@ class BlobClient(HttpApi):
         # MD5 is the default, and leaves the chunk method as it is.
         algorithm = None if options.checksum_algo == MD5 else options.checksum_algo
         method = written_chunk_method(described_owner["chunk_method"], algorithm)
-        headers = headers_from_object_metadata({**described_owner, "chunk_method": method})
+        headers = headers_from_object_metadata(described_owner | {"chunk_method": method})
         headers.update(options.headers)
         described = {"url": url, "real_url": self._address(url, options), "pos": meta["chunk_pos"]}
         return ChunkSender(Chunk.of(described), headers, options)

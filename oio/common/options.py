@@ -203,7 +203,7 @@ class Options:
         """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
         copy = object.__new__(Options)
         # A dict that is copied is ready much sooner than one that is filled, and takes half the memory.
-        object.__setattr__(copy, "__dict__", {**vars(self), **changes})
+        object.__setattr__(copy, "__dict__", vars(self) | changes)
         return copy
 
     def for_request(self) -> dict[str, Any]:
