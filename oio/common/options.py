@@ -253,6 +253,10 @@ class Options:
 
     # --- the same, for another part of the call ---
 
+    def with_headers(self, more: Mapping[str, object]) -> Options:
+        """With more headers."""
+        return self.changed(headers={**self.headers, **more})
+
     def watched(self) -> Options:
         """For a call that has a listener: with the listener and the headers that this makes for the call."""
         assert self.on_event is not None
