@@ -96,7 +96,7 @@ class AccountRequests(HttpApi):
             self._refresh_endpoint(given)
         elif monotonic_time() >= self._next_refresh:
             # A new address is not worth a wait.
-            self._found_another({**given, "retry": ONCE, "request_attempts": None})
+            self._found_another(given | {"retry": ONCE, "request_attempts": None})
 
     def _found_another(self, given: RequestOptions) -> bool:
         """Ask for another service after a failure, which must not be hidden by another one (pitfall 105)."""

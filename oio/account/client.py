@@ -102,7 +102,7 @@ class AccountClient(AccountRequests):
             with reading_answer(self._service):
                 listed = expect(dict, resp, body, self._service)
                 page = listed["listing"]
-                rows += [{**row, "id": row["id"]} for row in page]
+                rows += [row | {"id": row["id"]} for row in page]
                 if not listed["truncated"]:
                     return [], rows
                 following = str(listed["next_marker"])

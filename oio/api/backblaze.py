@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from oio.api import io
@@ -305,6 +306,7 @@ class BackblazeDeleteHandler:
         :raises oio.common.exceptions.OioNetworkException: Backblaze does not answer
         """
         with _bucket_of(self._info) as bucket:
-            self.left, first = delete_files(bucket, self._names, self._deadline)
+            remove = partial(bucket.client.remove, deadline=self._deadline)
+            self.left, first = delete_files(remove, bucket.name, self._names)
         if first is not None:
             raise first

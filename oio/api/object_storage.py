@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from oio.account.client import AccountClient
 from oio.api import _operations as operations
@@ -63,6 +63,8 @@ __all__ = [
 ]
 
 _LOGGER = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 def __getattr__(name: str) -> object:
@@ -241,7 +243,7 @@ class ObjectStorageApi(
         self._ca_certs = given.get("ca_certs")
         self._endpoint = given.get("endpoint")
         self._client_options |= {name: given[name] for name in _DEFAULTS_OF_CLIENTS if name in given}
-        self.container = ContainerClient(self._conf, endpoint=self._endpoint, **self._client_options)
+        self.container = self._of_proxy(ContainerClient)
         # The endpoint of an account client is the account service.
         of_account = dict(self._client_options)
         if given.get("refresh_delay") is not None:
@@ -279,7 +281,7 @@ class ObjectStorageApi(
         """Options of the constructor that are defaults of the calls."""
         names = (*cls.EXTRA_KEYWORDS, *_DEFAULTS_OF_CALLS)
         checked = {name: check_option(name, given[name]) for name in names if name in given}
-        defaults = {"autocreate": True, **checked}
+        defaults = {"autocreate": True} | checked
         if perfdata is not None:
             defaults["perfdata"] = check_option("perfdata", perfdata)
         return defaults | cls._tls_defaults(given)
@@ -313,16 +315,20 @@ class ObjectStorageApi(
     def _client_options(self) -> dict[str, Any]:
         """Options of the clients of services."""
         known = {name: self._global_kwargs[name] for name in TIMEOUT_KEYS if name in self._global_kwargs}
-        return {"pool_manager": self._connections, "logger": self.logger, **known}
+        return {"pool_manager": self._connections, "logger": self.logger} | known
+
+    def _of_proxy(self, kind: Callable[..., _T]) -> _T:
+        """Make a client of the proxy."""
+        return kind(self._conf, endpoint=self._endpoint, **self._client_options)
 
     @cached_property
     def directory(self) -> DirectoryClient:
         """A client of the directory."""
-        return DirectoryClient(self._conf, endpoint=self._endpoint, **self._client_options)
+        return self._of_proxy(DirectoryClient)
 
     @cached_property
     def _conscience(self) -> ConscienceClient:
-        return ConscienceClient(self._conf, endpoint=self._endpoint, **self._client_options)
+        return self._of_proxy(ConscienceClient)
 
     @property
     def blob_client(self) -> BlobClient:
@@ -347,9 +353,7 @@ class ObjectStorageApi(
     def proxy_client(self) -> ProxyClient:
         """A client of the routes of the proxy that have no namespace."""
         if self._proxy_client is None:
-            self._proxy_client = ProxyClient(
-                self._conf, no_ns_in_url=True, endpoint=self._endpoint, **self._client_options
-            )
+            self._proxy_client = self._of_proxy(partial(ProxyClient, no_ns_in_url=True))
         return self._proxy_client
 
     def close(self) -> None:

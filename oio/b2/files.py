@@ -93,7 +93,7 @@ class Files:
         body: dict[str, object] = {"startFileName": name, "prefix": name, "maxFileCount": _PAGE}
         while True:
             with self.using(self.bucket_id(bucket_name, limits)) as bucket_id:
-                known = {"bucketId": bucket_id, **body}
+                known = {"bucketId": bucket_id} | body
                 answer = self.account.call("b2_list_file_versions", known, limits)
             with reading_answer():
                 found = [file for file in answer["files"] if file["fileName"] == name]
@@ -198,4 +198,4 @@ class Files:
 
 def _with_size(file: JsonObject) -> JsonObject:
     """Add to an entry of a listing its ``size``, which later versions of the service name otherwise."""
-    return {**file, "size": int(file.get("size") or file.get("contentLength") or 0)}
+    return file | {"size": int(file.get("size") or file.get("contentLength") or 0)}

@@ -196,7 +196,7 @@ class LargeFiles:
         body = {"fileId": file_id}
         for operation, known in (
             ("b2_cancel_large_file", body),
-            ("b2_delete_file_version", {**body, "fileName": name}),
+            ("b2_delete_file_version", body | {"fileName": name}),
         ):
             try:
                 self._account.call(operation, known, limits)

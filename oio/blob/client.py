@@ -214,7 +214,7 @@ class BlobClient(HttpApi):
         wishes = {FETCHXATTR_HEADER: xattr}
         if check_hash:
             wishes[CHECKHASH_HEADER] = True
-        resp = self._checked("HEAD", url, _with_headers(options, wishes))
+        resp = self._checked("HEAD", url, options.with_headers(wishes))
         return extract_headers_meta(resp.headers, check=False) if xattr else {}
 
     def chunk_get(
@@ -280,7 +280,7 @@ class BlobClient(HttpApi):
         # MD5 is the default, and leaves the chunk method as it is.
         algorithm = None if options.checksum_algo == MD5 else options.checksum_algo
         method = written_chunk_method(described_owner["chunk_method"], algorithm)
-        headers = headers_from_object_metadata({**described_owner, "chunk_method": method})
+        headers = headers_from_object_metadata(described_owner | {"chunk_method": method})
         headers.update(options.headers)
         described = {"url": url, "real_url": self._address(url, options), "pos": meta["chunk_pos"]}
         return ChunkSender(Chunk.of(described), headers, options)
@@ -330,9 +330,7 @@ class BlobClient(HttpApi):
             parts = {"cid": cid, "path": path, "version": version, "content_id": content_id}
             meta.update(owner_of_copy(meta.get("full_path"), fullpath, parts))
             # The source computes the checksum.
-            copying = replace(
-                options, checksum_algo=None, headers={**options.headers, **free_attributes(reader.headers)}
-            )
+            copying = replace(options, checksum_algo=None).with_headers(free_attributes(reader.headers))
             sender = self._sender(to_url, meta, copying)
             try:
                 source.check(to_url, *self._write_copy(sender, source, meta, options))
@@ -421,7 +419,7 @@ class BlobClient(HttpApi):
             raise ValueError(f"concurrency must be at least 1: {concurrency!r}")
         options = self._options(kwargs)
         if cid is not None:
-            options = _with_headers(options, {CHUNK_HEADERS["container_id"]: cid})
+            options = options.with_headers({CHUNK_HEADERS["container_id"]: cid})
 
         def delete(chunk: JsonObject) -> Any:
             result: Any
@@ -465,7 +463,7 @@ class BlobClient(HttpApi):
         chunk_id = link.rpartition("/")[2] if link else _similar_id(parts.path.strip("/"))
         new_url = urlunsplit(parts._replace(path=f"/{chunk_id}"))
         described = {"Destination": new_url, CHUNK_HEADERS["full_path"]: fullpath}
-        resp = self._call("COPY", url, _with_headers(options, described))
+        resp = self._call("COPY", url, options.with_headers(described))
         if resp.status != _CREATED:
             raise exc.ChunkException(resp.status, reqid=options.reqid, service=parts.netloc)
         return resp, new_url
@@ -479,10 +477,6 @@ def _similar_id(chunk_id: str) -> str:
     """Make a random chunk ID that is stored in the same directory."""
     kept = chunk_id[:_KEPT_HEX_DIGITS]
     return kept + secrets.token_hex(len(chunk_id))[: len(chunk_id) - len(kept)].upper()
-
-
-def _with_headers(options: Options, headers: Mapping[str, object]) -> Options:
-    return replace(options, headers={**options.headers, **headers})
 
 
 def _with_closed_range(headers: Mapping[str, object]) -> dict[str, object]:

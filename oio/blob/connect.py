@@ -131,13 +131,10 @@ def connect(
     if not is_replaced:
         kwargs["is_replaced"] = False
     seam = sys.modules.get("oio.api.io") or http_eventlet
-    if options.on_event is not None:
-        begin = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
-        watcher = Watcher(options.on_event, options.reqid)
-        watched: Connection = connect_watched(begin, watcher, method, chunk, attempt)
-        return watched
-    made: Connection = seam.http_connect(netloc, method, path, headers, **kwargs)
-    return made
+    begin: partial[Connection] = partial(seam.http_connect, netloc, method, path, headers, **kwargs)
+    if options.on_event is None:
+        return begin()
+    return connect_watched(begin, Watcher(options.on_event, options.reqid), method, chunk, attempt)
 
 
 def stop_replacing(connection: Connection | None) -> None:

@@ -13,6 +13,7 @@ from oio.common.http_eventlet import ChunkConnection, DeadConnection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oio.blob.connect import Connection
     from oio.common.chunks import Chunk
     from oio.common.options import Options
 
@@ -42,8 +43,8 @@ class _WatchedFake:
 
 
 def connect_watched(
-    connect: Callable[[], Any], watcher: Watcher, method: str, chunk: Chunk, attempt: int
-) -> Any:
+    connect: Callable[[], Connection], watcher: Watcher, method: str, chunk: Chunk, attempt: int
+) -> Connection:
     """Make a connection, the request of which is told of, from now until it is closed.
 
     :param connect: makes the connection

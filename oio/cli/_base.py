@@ -100,7 +100,6 @@ class Showing(Base, ShowOne):
 
     @staticmethod
     def shown(fields: Mapping[str, object]) -> Fields:
-        """Fields, sorted by name."""
         names = sorted(fields)
         return names, [fields[name] for name in names]
 

@@ -107,7 +107,7 @@ class Context:
 
         :param for_transfer: it makes many calls
         """
-        options = {**options, "endpoint": self.proxy.value}
+        options = options | {"endpoint": self.proxy.value}
         if self._given.admin:
             options["admin_mode"] = True
         client = self._clients.storage(self.namespace, options)

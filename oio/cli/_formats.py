@@ -66,7 +66,6 @@ class _Format:
         return self
 
     def add_argument_group(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of the format."""
         add_options = _OPTIONS.get(self._name)
         if add_options:
             add_options(parser.add_argument_group(f"format {self._name}"))

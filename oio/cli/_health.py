@@ -175,7 +175,6 @@ class RepairContainers(_OfContainers, _Repairing):
 
 
 def _described(chunk: ChunkHealth) -> dict[str, object]:
-    """Describe a damaged chunk."""
     damage = ", ".join(map(str, chunk.damage))
     return {"Pos": chunk.pos, "Chunk": chunk.url, "Damage": damage, "Detail": chunk.detail}
 

@@ -19,7 +19,7 @@ def encode_fullpath(account: str, container: str, path: str, version: int | str,
     """
     if not (account and container and path and version and content_id):
         parts = {"account": account, "container": container, "path": path, "version": version}
-        _refuse_missing({**parts, "content_id": content_id})
+        _refuse_missing(parts | {"content_id": content_id})
     joined = f"{account}/{container}/{path}/{version}/{content_id}"
     if _PLAIN_PARTS.fullmatch(joined):
         return joined

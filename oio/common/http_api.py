@@ -292,7 +292,6 @@ class HttpApi:
         failure: exc.OioException,
         attempt: int,
     ) -> Event:
-        """Make an event of a failure."""
         return Event(
             kind=kind,
             reqid=_reqid_of(given),

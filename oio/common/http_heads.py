@@ -326,7 +326,6 @@ class HTTPResponse(http.client.HTTPResponse):
         return data
 
     def _read_head(self) -> tuple[str, int, str, Pairs]:
-        """Read any head."""
         version, status, reason = self._read_status()
         while True:
             pairs = self._read_fields()

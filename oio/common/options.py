@@ -203,7 +203,7 @@ class Options:
         """The same with other values of some fields: `dataclasses.replace` looks at each of them."""
         copy = object.__new__(Options)
         # A dict that is copied is ready much sooner than one that is filled, and takes half the memory.
-        object.__setattr__(copy, "__dict__", {**vars(self), **changes})
+        object.__setattr__(copy, "__dict__", vars(self) | changes)
         return copy
 
     def for_request(self) -> dict[str, Any]:
@@ -252,6 +252,10 @@ class Options:
         return self.hedging if self.hedge else None
 
     # --- the same, for another part of the call ---
+
+    def with_headers(self, more: Mapping[str, object]) -> Options:
+        """With more headers."""
+        return self.changed(headers={**self.headers, **more})
 
     def watched(self) -> Options:
         """For a call that has a listener: with the listener and the headers that this makes for the call."""

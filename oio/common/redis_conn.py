@@ -197,7 +197,6 @@ def _load_redis() -> Any:
 
 
 def _address(argument: str, text: str) -> tuple[str, int]:
-    """Get the host and the port of ``ip:port``."""
     host, _, port = str(text).strip().rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError(f"{argument} must be made of ip:port: {text!r}")

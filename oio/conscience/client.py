@@ -157,7 +157,7 @@ class ConscienceClient(ProxyClient):
         resp, body = self._send("GET", "/list", kwargs, params)
         services = expect(list, resp, body, self.proxy_netloc)
         with reading_answer(self.proxy_netloc):
-            return [{**srv, "id": srv["tags"].get("tag.service_id", srv["addr"])} for srv in services]
+            return [srv | {"id": srv["tags"].get("tag.service_id", srv["addr"])} for srv in services]
 
     def local_services(self, **kwargs: Unpack[RequestOptions]) -> list[JsonObject]:
         """List the services that registered through this proxy."""

@@ -70,7 +70,7 @@ class RdirClient(VolumeRoutes):
         :returns: the response, and its body
         """
         given, fields = entry_of(kwargs, mtime)
-        container = {"container_url": container_url, "container_id": container_id, **fields}
+        container = {"container_url": container_url, "container_id": container_id} | fields
         return self._ask(volume_id, "POST", "meta2/push", given, json=container)
 
     def meta2_index_delete(
@@ -198,7 +198,7 @@ class RdirDispatcher:
         options = Options.of(kwargs).identified()
         services = self.cs.all_services(service_type, options=options)
         links = [linked_rdir(self.directory, service["id"], options=options) for service in services]
-        rdirs = [{**rdir, "volumes": 0} for rdir in self.cs.all_services("rdir", options=options)]
+        rdirs = [rdir | {"volumes": 0} for rdir in self.cs.all_services("rdir", options=options)]
         for service, host in zip(services, links, strict=True):
             if host is not None:
                 service["rdir"] = _rdir_at(host, rdirs)

@@ -135,7 +135,6 @@ class DeleteObject:
     known: RemoteObject
 
     def run(self) -> Result:
-        """Delete it."""
         return self.session.guarded(Result("delete", self.name, None, "done", self.known.size), self._run)
 
     def _run(self, result: Result) -> Result:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Container, Generator, Iterable
+from collections.abc import Callable, Container, Generator, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from oio.api._data.inspection import failure
 from oio.api._data.metachunks import UploadRequest, checksum_of
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.common.storage_method import BackblazeStorageMethod, StorageMethod
 
+_T = TypeVar("_T")
+
 
 def file_name(cid: str, chunk: Chunk) -> str:
     """Name the file of a chunk.
@@ -43,25 +46,25 @@ def file_name(cid: str, chunk: Chunk) -> str:
     return f"{cid}/{chunk.id}"
 
 
-def _watched(options: Options) -> dict[str, Any]:
-    """Keyword of a request that is watched; fake clients of applications only take those that are needed."""
-    return {} if options.on_event is None else {"watcher": options.watcher}
+def _limited(request: Callable[..., _T], options: Options) -> Callable[..., _T]:
+    """A request of a client that ends in time, and is watched where somebody listens."""
+    limited = partial(request, deadline=options.limits.deadline)
+    # Fake clients of applications only take the keywords that are needed.
+    return limited if options.on_event is None else partial(limited, watcher=options.watcher)
 
 
 def delete_files(
-    bucket: Bucket, names: Iterable[str], deadline: float | None, **watched: Any
+    remove: Callable[[str, str], object], bucket_name: str, names: Iterable[str]
 ) -> tuple[list[str], exc.OioException | None]:
     """Delete files, all their versions included; those that do not exist are no failure.
 
-    :param deadline: monotonic seconds
-    :param watched: ``watcher`` is told of the requests
     :returns: the files that are left, and the first of the failures
     """
     left = []
     first: exc.OioException | None = None
     for name in dict.fromkeys(names):
         try:
-            bucket.client.remove(bucket.name, name, deadline=deadline, **watched)
+            remove(bucket_name, name)
         except exc.OioException as err:
             first = first or err
             left.append(name)
@@ -104,14 +107,9 @@ class FileWriter:
         begin = time.monotonic()
         options = self._request.options
         try:
-            answer = self._bucket.client.put(
-                self._bucket.name,
-                self._name,
-                data,
-                mime_type=self._request.meta.get("mime_type") or DEFAULT_MIME_TYPE,
-                deadline=options.limits.deadline,
-                **_watched(options),
-            )
+            put = _limited(self._bucket.client.put, options)
+            mime_type = self._request.meta.get("mime_type") or DEFAULT_MIME_TYPE
+            answer = put(self._bucket.name, self._name, data, mime_type=mime_type)
         except (BackblazeException, exc.OioNetworkException) as err:
             if err is not data.source.error:
                 options.limits.raise_if_late(err, options.reqid or None)
@@ -140,16 +138,8 @@ class FileSource:
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         self.used = [self._url]
         left = end - start + 1
-        blocks = self._bucket.client.get(
-            self._bucket.name,
-            self._name,
-            start,
-            end,
-            verify=self._verify,
-            size=self._size,
-            deadline=self._options.limits.deadline,
-            **_watched(self._options),
-        )
+        get = _limited(self._bucket.client.get, self._options)
+        blocks = get(self._bucket.name, self._name, start, end, verify=self._verify, size=self._size)
         try:
             for block in blocks:
                 left -= len(block)
@@ -221,12 +211,7 @@ class BucketStrategy(Strategy):
 
     def head(self, chunk: Chunk, xattr: bool, options: Options) -> dict[str, str]:
         try:
-            found = self.bucket.client.head(
-                self.bucket.name,
-                file_name(self.cid, chunk),
-                deadline=options.limits.deadline,
-                **_watched(options),
-            )
+            found = _limited(self.bucket.client.head, options)(self.bucket.name, file_name(self.cid, chunk))
         except BackblazeException as err:
             if err.status_code == 404:
                 raise exc.NotFound(404, None, f"{chunk.url}: {err}") from err
@@ -255,9 +240,9 @@ class BucketStrategy(Strategy):
     ) -> list[Chunk]:
         # Nobody else has a file of such a name, see `prepared`: they need no look at their owners.
         named = {file_name(self.cid, chunk): chunk for chunk in chunks}
-        deadline = options.for_cleaning().limits.deadline
+        remove = _limited(self.bucket.client.remove, options.for_cleaning())
         with green.Insistence():
-            left, error = delete_files(self.bucket, named, deadline, **_watched(options))
+            left, error = delete_files(remove, self.bucket.name, named)
         if error is not None:
             self.stores.logger.warning("Files %s stay in bucket %s: %s", left, self.bucket.name, error)
         return [named[name] for name in left]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from oio.blob.connect import reraise_call_failure
@@ -77,7 +77,7 @@ def reaches_its_end(blob: BlobClient, chunk: Chunk, known: JsonMapping, options:
         hides_cuts = "cca" in parse_chunk_method(str(known.get("content_chunkmethod")))[1]
     if last < 0 or not hides_cuts:
         return True
-    asking = replace(options, headers={**options.headers, "Range": f"bytes={last}-{last}"})
+    asking = options.with_headers({"Range": f"bytes={last}-{last}"})
     try:
         _, stream = blob.chunk_get(chunk.address, check_headers=False, options=asking)
         with contextlib.closing(stream):
@@ -187,6 +187,5 @@ class Inspection:
             # Servers can be configured not to compute checksums.
             if not self.digest:
                 return
-            headers = {**options.headers, CHUNK_HEADERS["chunk_hash"]: self.digest}
-            options = replace(options, headers=headers)
+            options = options.with_headers({CHUNK_HEADERS["chunk_hash"]: self.digest})
         self.blob.chunk_head(self.chunk.address, xattr=False, check_hash=True, options=options)

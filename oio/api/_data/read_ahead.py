@@ -49,7 +49,6 @@ class _Part:
         return not self.is_over and self._size + LARGEST_BLOCK <= room
 
     def read(self) -> None:
-        """Read a block."""
         try:
             block = next(self._blocks)
         except StopIteration:

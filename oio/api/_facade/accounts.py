@@ -123,7 +123,7 @@ class AccountApi(ApiBase):
         with AccountCall(self, kwargs, account) as options:
             info = _shown(self.account.account_show(account, options=options))
             with reading_answer():
-                known = {**info.get("properties", {}), **info.pop("metadata", {})}
+                known = info.get("properties", {}) | info.pop("metadata", {})
                 # Services of 2026 have settings there, which are no text.
                 info["properties"] = {key: value for key, value in known.items() if isinstance(value, str)}
             return cast("AccountProperties", info)

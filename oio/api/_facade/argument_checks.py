@@ -176,8 +176,11 @@ def check_integer(argument: str, value: object) -> int | None:
     return value
 
 
-def check_listing(**texts: object) -> None:
+def check_listing(
+    *, prefix: object, marker: object = None, end_marker: object = None, delimiter: object = None
+) -> None:
     """Refuse markers, prefixes and delimiters that are no text."""
+    texts = {"marker": marker, "prefix": prefix, "end_marker": end_marker, "delimiter": delimiter}
     for argument, value in texts.items():
         if value is not None:
             check_text(argument, value)

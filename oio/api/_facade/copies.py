@@ -97,7 +97,7 @@ class CopiesApi(ApiBase):
                 raise WrongValue(
                     f"properties_directive must be 'COPY' or 'REPLACE': {shorten(properties_directive)}"
                 )
-            given = {**check_properties("metadata", metadata), **check_properties("properties", properties)}
+            given = check_properties("metadata", metadata) | check_properties("properties", properties)
             copies = properties_directive == "COPY"
             if copies and given:
                 self.logger.warning("properties are ignored, because properties_directive is 'COPY'")

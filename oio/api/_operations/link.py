@@ -60,7 +60,7 @@ def link_object(
     same = {key: found.get(key) for key in ("mime_type", "chunk_method", "hash")}
     size = {"length": str(layout.size), "size": str(layout.size)}
     preparer = upload.prepare()
-    meta = upload.describe(preparer.meta, {**same, **size})
+    meta = upload.describe(preparer.meta, same | size)
     # The properties of the preparation describe chunks that are not written.
     meta["properties"] = dict(properties)
     cid = options.cid_of(*target[:2])

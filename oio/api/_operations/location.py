@@ -91,8 +91,6 @@ def describe(
 def describe_container(
     services: Services, account: str | None, container: str | None, options: Options
 ) -> JsonObject:
-    """Get the properties of a container."""
-
     def ask() -> JsonObject:
         return services.container.container_get_properties(account, container, None, options=options)
 

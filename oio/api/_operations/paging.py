@@ -90,7 +90,6 @@ def object_page(
     deleted: bool = False,
     version_marker: int | str | None = None,
 ) -> ObjectListing:
-    """Get one page of the listing of a container."""
     if marker is not None and prefix and marker < prefix:
         # The service would list nothing after a marker that is before the prefix (pitfall 139).
         marker = None

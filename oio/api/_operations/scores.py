@@ -69,7 +69,7 @@ class Scores:
         """Give chunks the present scores of their servers."""
         servers = [(chunk, _server(chunk)) for chunk in chunks]
         now = self._clock()
-        scored = [{**chunk, "score": self._known.get(server, (0, now))[0]} for chunk, server in servers]
+        scored = [chunk | {"score": self._known.get(server, (0, now))[0]} for chunk, server in servers]
         if now >= self._due and any(self._known.get(server, (0, now))[1] <= now for _, server in servers):
             # Other threads may be here too: one of them asks.
             self._due = now + self._delay

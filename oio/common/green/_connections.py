@@ -57,9 +57,7 @@ def create_connection(
     raise error or OSError(f"{host} has no address")
 
 
-@functools.cache
-def _default_ssl_context() -> ssl.SSLContext:
-    return create_ssl_context()
+_default_ssl_context = functools.cache(create_ssl_context)
 
 
 class HTTPConnection(http.client.HTTPConnection):

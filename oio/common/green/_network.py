@@ -285,7 +285,8 @@ class _SSLContext(green_ssl.GreenSSLContext):  # type: ignore[misc]
 
     def wrap_socket(self, sock: Any, *args: Any, **kwargs: Any) -> Any:
         # When the handshake fails, only we know the new socket, which has taken over the connection.
-        wrapped = super().wrap_socket(sock, *args, **{**kwargs, "do_handshake_on_connect": False})
+        kwargs["do_handshake_on_connect"] = False
+        wrapped = super().wrap_socket(sock, *args, **kwargs)
         wrapped.__class__ = _TlsSocket
         try:
             wrapped.do_handshake()

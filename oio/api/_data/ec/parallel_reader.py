@@ -417,7 +417,6 @@ class ParallelReader:
         self.spares.append((source.index, source.chunk))
 
     def close(self) -> None:
-        """Close all sources."""
         for source in self.active:
             source.close()
 

@@ -79,7 +79,7 @@ def put_headers(meta: JsonMapping, options: Options) -> dict[str, object]:
     if options.checksum_algo:
         trailers.append("chunk_hash")
     announced = ", ".join([CHUNK_HEADERS[name] for name in trailers])
-    return {**described_chunk(meta, options), "Trailer": announced}
+    return described_chunk(meta, options) | {"Trailer": announced}
 
 
 class FragmentSender(ChunkSender):
