@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
@@ -303,6 +304,8 @@ class WorkerPool:
                     self._failed += result.outcome == "failed"
                     self._results.append(result)
                 self.changed.notify_all()
+            # Threads of gevent take turns only where one waits: the caller hears of the result now.
+            time.sleep(0)
 
 
 class SharedPieces(Generic[_T]):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oio.common.retry import Retry
 from oio.sandbox import Namespace
 from tests.kit.facade import CHUNK_SIZE
 from tests.kit.releases import pytest_generate_tests, release
@@ -25,8 +26,8 @@ def namespace(tmp_path: Path, release: str) -> Iterator[Namespace]:
 
 @pytest.fixture
 def api(namespace: Namespace) -> Iterator[Any]:
-    """A client without credentials for Backblaze, of which it asks nothing."""
-    with namespace.api(key_file=None) as client:
+    """A client that tries again at once, without credentials for Backblaze, of which it asks nothing."""
+    with namespace.api(key_file=None, retry=Retry(unit=0)) as client:
         yield client
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oio.common.retry import Retry
 from oio.sandbox import Namespace
 from tests.kit.objects import running_namespace
 from tests.kit.releases import for_each, pytest_generate_tests, release
@@ -25,8 +26,8 @@ def namespace(tmp_path, release) -> Iterator[Namespace]:
 
 @pytest.fixture
 def api(namespace) -> Iterator[Any]:
-    """A client without credentials for Backblaze, of which it asks nothing."""
-    with namespace.api(key_file=None) as client:
+    """A client that tries again at once, without credentials for Backblaze, of which it asks nothing."""
+    with namespace.api(key_file=None, retry=Retry(unit=0)) as client:
         yield client
 
 
@@ -46,5 +47,5 @@ def shared_namespace(shared_namespaces, release) -> Namespace:
 
 @pytest.fixture
 def shared_api(shared_namespace) -> Iterator[Any]:
-    with shared_namespace.api(key_file=None) as client:
+    with shared_namespace.api(key_file=None, retry=Retry(unit=0)) as client:
         yield client

@@ -38,7 +38,8 @@ with ObjectStorageApi(name, endpoint=endpoint) as api:
         try:
             transfer.upload_many(((source + "/a.txt", str(number)) for number in range(10 ** 9)), box)
         except TransferCancelled as err:
-            assert err.report.done
+            # Green threads hear of a result at once, and not when the most that may wait for them are there.
+            assert 0 < err.report.done < (10 if kind in ("eventlet", "gevent") else 10 ** 9)
         else:
             raise AssertionError("it was not cancelled")
 assert threading.active_count() == before, threading.enumerate()
