@@ -104,6 +104,20 @@ print(new_checksum("md5").hexdigest(), *seen)
     assert run(_CLIENT, program) == ["d41d8cd98f00b204e9800998ecf8427e", "('md5',)"]
 
 
+@pytest.mark.parametrize(
+    "frozen", ["del hashlib.__file__", "hashlib.__file__ += 'c'"], ids=["frozen", "sourceless"]
+)
+def test_checksums_do_not_depend_on_files_of_the_standard_library(frozen):
+    """Modules of frozen programs have no file, or another one than their code was compiled from."""
+    program = f"""
+import hashlib
+{frozen}
+from oio.common.checksums import _NEW, new_checksum
+print(new_checksum("md5").hexdigest(), _NEW is hashlib.new)
+"""
+    assert run(program) == ["d41d8cd98f00b204e9800998ecf8427e", "True"]
+
+
 def test_names_that_are_imported_late_are_listed_and_there():
     program = """
 from oio.api import object_storage
