@@ -212,6 +212,17 @@ call()
     assert run(first, _CLIENT, _CALL, _IN_A_CHILD, program) == ["asked", "asked"]
 
 
+@pytest.mark.pitfall(42)
+def test_ids_of_containers_import_nothing():
+    """A child of a fork could not end what another thread was importing at that moment."""
+    program = """
+from oio.common.utils import cid_from_name
+before = {*sys.modules}
+cid_from_name("account", "container")
+"""
+    assert run(_CLIENT, program, _NEW) == []
+
+
 @pytest.mark.parametrize("act", ["call", "in_a_child"])
 def test_signal_handler_may_call_or_fork_while_the_first_call_imports(act):
     program = f"""
