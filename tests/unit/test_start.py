@@ -223,6 +223,34 @@ cid_from_name("account", "container")
     assert run(_CLIENT, program, _NEW) == []
 
 
+@pytest.mark.pitfall(42)
+def test_a_fork_waits_for_the_checksums_that_an_option_needs():
+    program = """
+import os, threading, warnings
+from importlib.machinery import PathFinder
+imports, forks = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "hashlib":
+            spec = PathFinder.find_spec(name, path)
+            run = spec.loader.exec_module
+            spec.loader.exec_module = lambda made: (imports.set(), forks.wait(), run(made))
+            return spec
+sys.meta_path.insert(0, Finder())
+def call():
+    oio.ObjectStorageApi("NS", endpoint="127.0.0.1:1", chunk_checksum_algo="MD5").close()
+    sys.stdout.write("made\\n")
+thread = threading.Thread(target=call)
+thread.start()
+imports.wait()
+os.register_at_fork(before=forks.set)
+warnings.simplefilter("ignore", DeprecationWarning)
+in_a_child()
+thread.join()
+"""
+    assert run(_CLIENT, _IN_A_CHILD, program) == ["made", "made"]
+
+
 @pytest.mark.parametrize("act", ["call", "in_a_child"])
 def test_signal_handler_may_call_or_fork_while_the_first_call_imports(act):
     program = f"""
