@@ -78,7 +78,8 @@ ContainerRow: TypeAlias = "list[Any]"
 * number of objects (int)
 * number of bytes (int)
 * 1 if the item is a prefix, 0 if it is a container
-* time of the last change (float, seconds since 1970; 0 for a prefix)
+* time of the last change (float, seconds since 1970; 0 for a prefix). All services give it; what stands for
+  them in tests of applications may not
 
 >>> row: ContainerRow = ["photos", 2, 1024, 0, 1554086801.5]
 >>> name, objects, size, is_prefix, mtime = row

@@ -229,6 +229,7 @@ class HTTPResponse(http.client.HTTPResponse):
     #: Bytes of the longest body that may be announced.
     longest: float = math.inf
     _interim = 0
+    _is_unbuffered = False
     _source: Any = None
     #: None until it is made: a signal handler may raise before, and :meth:`close` looks at it.
     fp: Any = None
@@ -291,8 +292,9 @@ class HTTPResponse(http.client.HTTPResponse):
         elif self.chunked or self.length is None:
             self.fp = source.file_after(there[end + 4 :])
         elif self.length > len(there) - end - 4:
-            # No line is read of such a body, and nothing comes after it.
+            # Lines are hardly read of such a body, and nothing comes after it.
             self.fp = source.file_after(there[end + 4 :], 1)
+            self._is_unbuffered = True
         else:
             self.is_there = True
             self.fp = _Whole(there[end + 4 :])
@@ -313,6 +315,22 @@ class HTTPResponse(http.client.HTTPResponse):
         else:
             raise http.client.UnknownProtocol(version)
         self._frame(index_of(self.pairs))
+
+    def readline(self, limit: int | None = -1) -> bytes:
+        """Read a line of the body, or the beginning of one that is longer than a limit."""
+        self._buffer()
+        return super().readline(-1 if limit is None else limit)
+
+    def peek(self, n: int = -1) -> bytes:
+        """Get bytes that come next, which stay there."""
+        self._buffer()
+        return super().peek(n)
+
+    def _buffer(self) -> None:
+        """Read ahead from now on: each byte of a line would take a receive of its own."""
+        if self._is_unbuffered and self.fp is not None:
+            self._is_unbuffered = False
+            self.fp = io.BufferedReader(self.fp.detach())
 
     def whole(self) -> bytes | None:
         """Read the body if all of it is there; None when it is not, or when a part of it was read."""

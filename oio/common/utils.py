@@ -20,6 +20,16 @@ from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
+# Making a client needs no other checksum, and `hashlib` imports OpenSSL. Calls must not import it either: a
+# child of a fork could not end what another thread was importing. `random` does the same.
+try:
+    from _sha2 import sha256 as _sha256  # type: ignore[import-not-found]
+except ImportError:
+    try:
+        from _sha256 import sha256 as _sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256 as _sha256
+
 from oio.common.deadlines import (
     SoftDeadline,
     deadline_to_timeout,
@@ -141,10 +151,8 @@ def cid_from_name(account: str, ref: str) -> str:
     >>> cid_from_name("acct", "ref")[:16]
     '7B6C08110E07DB93'
     """
-    # Making a client needs no checksum.
-    import hashlib
-
-    return hashlib.sha256(f"{account}\0{ref}".encode()).hexdigest().upper()
+    digest: str = _sha256(f"{account}\0{ref}".encode()).hexdigest()
+    return digest.upper()
 
 
 def compute_chunk_id(
@@ -161,6 +169,7 @@ def compute_chunk_id(
     :param path: name of the object.
     :param position: position of the chunk (``"0"``, or ``"0.3"`` with erasure coding).
     """
+    # Who needs it has sent requests, which import this.
     import hashlib
 
     key = f"{cid.upper()}{path}{version}{position}{policy}"

@@ -13,6 +13,7 @@ import pytest
 
 from oio.common import exceptions as exc
 from oio.common import green
+from oio.common.answers import reading_answer
 from oio.sandbox import Fault, Namespace
 from tests.kit.objects import SMALL, chunks_on_disk, create, eventually, new_target, read, stored
 from tests.kit.releases import for_each
@@ -160,6 +161,18 @@ def test_exception_that_strikes_in_a_source_is_no_failure_of_it(namespace, error
         create(api, new_target(), Struck(), policy=policy)
     assert caught.value is error
     eventually(lambda: chunks_on_disk(namespace) == kept)
+
+
+@pytest.mark.pitfall("B2")
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_exception_that_strikes_while_an_answer_is_read_is_no_fault_of_it(error):
+    def use() -> bool:
+        strike()
+        return False
+
+    with raising(error), pytest.raises(type(error)) as caught, reading_answer("127.0.0.1:6006"):
+        eventually(use)
+    assert caught.value is error
 
 
 class OneShot:

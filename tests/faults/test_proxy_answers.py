@@ -58,6 +58,7 @@ NOT_JSON = {
     "string": b'"text"',
     "null": b"null",
 }
+PLAIN_VALUES = ("number", "string", "null")
 OTHER_JSON = {
     "empty object": {},
     "empty array": [],
@@ -82,16 +83,22 @@ def assert_refused(namespace, call: Call, service: str, body: bytes) -> None:
         plan.assert_met()
 
 
-def with_bodies(calls: dict[str, Call], count: int) -> Any:
-    """Each call with some bodies that are no JSON, in turns: they are all read in one place."""
-    bodies, cases = itertools.cycle(NOT_JSON.items()), []
-    for call_name, call in calls.items():
-        for body_name, body in itertools.islice(bodies, count):
-            cases.append(pytest.param(call, body, id=f"{call_name}-{body_name}"))
+def with_bodies(calls: dict[str, Call]) -> Any:
+    """Each call with a body that is no JSON, and with one that is JSON without a structure, in turns.
+
+    All are read in one place, which gives the first ones as bytes, and the others as values of Python.
+    """
+    texts = itertools.cycle(name for name in NOT_JSON if name not in PLAIN_VALUES)
+    values = itertools.cycle(PLAIN_VALUES)
+    cases = [
+        pytest.param(call, NOT_JSON[body], id=f"{call_name}-{body}")
+        for call_name, call in calls.items()
+        for body in (next(texts), next(values))
+    ]
     return pytest.mark.parametrize(("call", "body"), cases)
 
 
-@with_bodies({**PROXY_CALLS, **PROXY_DESCRIPTIONS}, 2)
+@with_bodies({**PROXY_CALLS, **PROXY_DESCRIPTIONS})
 @pytest.mark.pitfall(78, 79)
 def test_what_is_no_json_is_no_answer_of_the_proxy(shared_namespace, call, body):
     assert_refused(shared_namespace, call, "proxy", body)
@@ -104,7 +111,7 @@ def test_other_json_is_no_answer_of_the_proxy(shared_namespace, call, body):
     assert_refused(shared_namespace, call, "proxy", json.dumps(body).encode())
 
 
-@with_bodies(ACCOUNT_CALLS, 3)
+@with_bodies(ACCOUNT_CALLS)
 @pytest.mark.pitfall(78, 79)
 def test_what_is_no_json_is_no_answer_of_the_account_service(shared_namespace, call, body):
     assert_refused(shared_namespace, call, "account", body)

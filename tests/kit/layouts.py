@@ -115,8 +115,8 @@ def taking_turns(
 ) -> pytest.MarkDecorator:
     """Run a test for each value of each axis, each layout, and each number of rawx that are struck.
 
-    The objects take turns: each value meets each of them, and so does each number of rawx. To cross them as
-    well costs four times as much, and tests the same again.
+    The objects take turns: each value meets each of them with one layout or another, and at least two of them
+    with each layout. To cross them as well costs four times as much, and tests the same again.
 
     :param kind: ``reads`` or ``writes``
     :param wanted: regular expression of the names of the objects to take

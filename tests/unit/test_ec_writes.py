@@ -117,6 +117,13 @@ def test_below_k_plus_1_chunks_the_write_fails(failure, expected):
         write(replies=answers(h0=failure, h4=failure, h8=failure))
 
 
+@pytest.mark.parametrize("stored_count", [0, 1, 5])
+def test_however_many_chunks_are_lost_the_write_fails(stored_count):
+    lost = {f"h{n}": FakeResponse(500) for n in range(stored_count, 9)}
+    with pytest.raises(exc.ServiceBusy, match=rf"quorum not reached \({stored_count}/7\)"):
+        write(replies=answers(**lost))
+
+
 @pytest.mark.pitfall(24)
 @pytest.mark.parametrize(
     ("chunk_size", "expected"), [(100, 600), (1000, 6000), (1100, 6000), (166, 996), (167, 1000)]

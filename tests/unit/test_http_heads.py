@@ -60,6 +60,8 @@ class ReadDirectly(Answered):
 
 
 class _Drops(io.RawIOBase):
+    reads = 0
+
     def __init__(self, raw: bytes, at_once: int) -> None:
         self._raw, self._at_once = io.BytesIO(raw), at_once
 
@@ -70,6 +72,7 @@ class _Drops(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        self.reads += 1
         return self._raw.readinto(memoryview(buffer)[: self._at_once])
 
 
@@ -297,3 +300,15 @@ def test_body_of_known_length_takes_nothing_that_comes_after_it_from_the_connect
 def test_name_of_a_header_that_is_no_text_is_refused_by_name(name):
     with pytest.raises(TypeError, match=f"name of a header must be a str, not {type(name).__name__}: {name}"):
         request_head("GET", "/AB", "h:1", [(name, "bytes=0-9")])
+
+
+def test_lines_of_a_body_of_known_length_are_read_ahead():
+    """Each byte of a line would take a receive of its own."""
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nabc\nline\nline\n"
+    sock = ReadDirectly(raw, len(raw) - 12)
+    with HTTPResponse(sock) as response:
+        response.begin()
+        assert (response.read(1), sock._drops.reads) == (b"a", 2)
+        assert response.peek() == b"bc\nline\nline\n"
+        assert [response.readline(), *response] == [b"bc\n", b"line\n", b"line\n"]
+    assert sock._drops.reads == 3

@@ -104,6 +104,20 @@ print(new_checksum("md5").hexdigest(), *seen)
     assert run(_CLIENT, program) == ["d41d8cd98f00b204e9800998ecf8427e", "('md5',)"]
 
 
+@pytest.mark.parametrize(
+    "frozen", ["del hashlib.__file__", "hashlib.__file__ += 'c'"], ids=["frozen", "sourceless"]
+)
+def test_checksums_do_not_depend_on_files_of_the_standard_library(frozen):
+    """Modules of frozen programs have no file, or another one than their code was compiled from."""
+    program = f"""
+import hashlib
+{frozen}
+from oio.common.checksums import _NEW, new_checksum
+print(new_checksum("md5").hexdigest(), _NEW is hashlib.new)
+"""
+    assert run(program) == ["d41d8cd98f00b204e9800998ecf8427e", "True"]
+
+
 def test_names_that_are_imported_late_are_listed_and_there():
     program = """
 from oio.api import object_storage
@@ -196,6 +210,45 @@ thread.join()
 call()
 """
     assert run(first, _CLIENT, _CALL, _IN_A_CHILD, program) == ["asked", "asked"]
+
+
+@pytest.mark.pitfall(42)
+def test_ids_of_containers_import_nothing():
+    """A child of a fork could not end what another thread was importing at that moment."""
+    program = """
+from oio.common.utils import cid_from_name
+before = {*sys.modules}
+cid_from_name("account", "container")
+"""
+    assert run(_CLIENT, program, _NEW) == []
+
+
+@pytest.mark.pitfall(42)
+def test_a_fork_waits_for_the_checksums_that_an_option_needs():
+    program = """
+import os, threading, warnings
+from importlib.machinery import PathFinder
+imports, forks = threading.Event(), threading.Event()
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "hashlib":
+            spec = PathFinder.find_spec(name, path)
+            run = spec.loader.exec_module
+            spec.loader.exec_module = lambda made: (imports.set(), forks.wait(), run(made))
+            return spec
+sys.meta_path.insert(0, Finder())
+def call():
+    oio.ObjectStorageApi("NS", endpoint="127.0.0.1:1", chunk_checksum_algo="MD5").close()
+    sys.stdout.write("made\\n")
+thread = threading.Thread(target=call)
+thread.start()
+imports.wait()
+os.register_at_fork(before=forks.set)
+warnings.simplefilter("ignore", DeprecationWarning)
+in_a_child()
+thread.join()
+"""
+    assert run(_CLIENT, _IN_A_CHILD, program) == ["made", "made"]
 
 
 @pytest.mark.parametrize("act", ["call", "in_a_child"])

@@ -16,7 +16,7 @@ from oio.api._facade.argument_checks import (
     check_version,
 )
 from oio.b2.errors import is_in_clear
-from oio.common import arguments, http_stack
+from oio.common import arguments, green, http_stack
 from oio.common.arguments import WrongType, WrongValue, check_flag, is_framing, shorten, wrong_type
 from oio.common.constants import BLAKE3, MD5, TIMEOUT_KEYS
 from oio.common.easy_value import int_value, text_value
@@ -78,10 +78,11 @@ def check_checksum_algo(name: str, value: object) -> str | None:
     """
     if value is None or (type(value) is str and value == MD5):
         return value
-    # Making a client needs no checksum, and they take longer to import than any other module.
-    import hashlib
+    # Making a client needs no checksum, and they take longer to import than any other module. A fork waits.
+    with green.LOADING:
+        import hashlib
 
-    from oio.common.checksums import new_checksum
+        from oio.common.checksums import new_checksum
 
     algorithm = check_text(name, value).lower()
     if algorithm in {MD5, BLAKE3}:
