@@ -1,14 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published helpers for iterables of blocks, parts and sizes."""
+"""Iterators over pages, and published helpers for iterables of blocks, parts and sizes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from oio.common.answers import JsonMapping
+
+_T = TypeVar("_T")
+
+
+class Paged(itertools.chain[_T]):
+    """Iterator over the entries of pages, which can be closed as a generator can.
+
+    It takes no function of Python for each entry, as a generator would.
+    """
+
+    _pages: Generator[Iterable[_T], None, None]
+
+    @classmethod
+    def of(cls, pages: Generator[Iterable[_T], None, None]) -> Paged[_T]:
+        """Make one of a generator of pages, which is resumed when an entry of the next page is needed."""
+        made: Any = cls.from_iterable(pages)
+        made._pages = pages
+        paged: Paged[_T] = made
+        return paged
+
+    def close(self) -> None:
+        """Ask for no more pages, and give no more entries."""
+        self._pages.close()
+        consume(self)
 
 
 class Closeable:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 from dataclasses import dataclass
@@ -294,6 +295,15 @@ def test_listing_of_versions_that_does_not_go_on_is_told(offline_api: Any) -> No
     offline_api.container._direct_request = Mock(side_effect=[page])
     with pytest.raises(exc.OioProtocolError):
         offline_api.object_list("a", "c", versions=True)
+
+
+def test_listing_that_is_closed_asks_for_no_more_pages(api: Any, namespace: Namespace) -> None:
+    fill(api, *(alias(name, 1) for name in "abcde"))
+    with contextlib.closing(api.object_list_all(ACCOUNT, CONTAINER, limit=2)) as listing:
+        assert next(listing)["name"] == "a"
+        namespace.forget_requests()
+    assert list(listing) == []
+    assert list(namespace.requests) == []
 
 
 @pytest.mark.pitfall("W13")

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
@@ -14,6 +13,7 @@ from oio.common import exceptions as exc
 from oio.common.answers import reading_answer
 from oio.common.constants import LIST_MARKER_HEADER, LIST_TRUNCATED_HEADER
 from oio.common.easy_value import boolean_value
+from oio.common.iterables import Paged
 from oio.common.retry import ONCE, Attempts, Retry
 
 if TYPE_CHECKING:
@@ -468,15 +468,14 @@ def all_containers(
 def _iterate(step: Callable[[Marker | None], _Step[_T]], marker: Marker | None) -> Iterator[_T]:
     """Iterate over the entries of all pages; a page is asked for when its first entry is needed."""
 
-    def pages(marker: Marker | None) -> Iterator[list[_T]]:
+    def pages(marker: Marker | None) -> Generator[list[_T], None, None]:
         while True:
             entries, marker = step(marker)
             yield entries
             if marker is None:
                 return
 
-    # A generator of entries would be resumed for each of them.
-    return itertools.chain.from_iterable(pages(marker))
+    return Paged.of(pages(marker))
 
 
 def with_retries(
