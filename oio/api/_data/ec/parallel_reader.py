@@ -403,7 +403,7 @@ class ParallelReader:
         )
         text = "Failed %s, using a spare: %s: %s (reqid=%s)"
         _LOGGER.warning(text, doing, url, reason, reqid, extra=event.fields())
-        # Its frames refer to this reader, which keeps it: only the garbage collector would free the fragments.
+        # Its frames refer to this reader: only the garbage collector would free the fragments.
         reason.__traceback__ = None
         source.close()
         self.active.remove(source)
