@@ -70,6 +70,20 @@ def target(api) -> Target:
     return stored(api, LARGE, policy="THREECOPIES")
 
 
+def keep_places(client: Any, places: dict[int, Any]) -> None:
+    """Let all changes have the chunk servers of the first one, in the same order.
+
+    :param places: gets the chunks of each metachunk
+    """
+    prepare = client.container.content_prepare
+
+    def prepare_there(*args: Any, position: int = 0, **kwargs: Any) -> Any:
+        meta, chunks = prepare(*args, position=position, **kwargs)
+        return meta, places.setdefault(position, chunks)
+
+    client.container.content_prepare = prepare_there
+
+
 def requests_to(namespace: Any, route: str) -> list[Any]:
     return [request for request in namespace.requests if route in request.target]
 
@@ -602,6 +616,8 @@ def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(na
         return send(*args, **kwargs)
 
     api.container.content_create = put_off
+    # All chunks of the first one are in the way of those of the second one.
+    keep_places(api, {})
     with pytest.raises(exc.OioNetworkException):
         change_policy(api, target)
     seen: list[str] = []
@@ -621,9 +637,10 @@ def test_change_that_was_slow_to_commit_keeps_what_a_second_one_would_replace(na
                     options=Options(),
                 )
                 commits.pop()()
+                # The chunks that it copies are removed.
+                namespace.settle()
         seen.append(event.operation if event.operation == "DELETE chunk" else "")
 
-    # The data that it copies are gone, or new chunks are in its way.
     with pytest.raises(exc.OioException):
         change_policy(api, target, on_event=commit_first)
     assert not commits
@@ -639,16 +656,6 @@ def test_change_whose_chunks_a_second_one_has_removed_is_not_committed(namespace
     before, seen = chunks_on_disk(namespace), []
     places: dict[int, Any] = {}
 
-    def same_places(client: Any) -> None:
-        """Let all changes have the chunk servers of the first one, in the same order."""
-        prepare = client.container.content_prepare
-
-        def prepare_there(*args: Any, position: int = 0, **kwargs: Any) -> Any:
-            meta, chunks = prepare(*args, position=position, **kwargs)
-            return meta, places.setdefault(position, chunks)
-
-        client.container.content_prepare = prepare_there
-
     def overtake(event: Any) -> None:
         if (event.operation, event.kind) == ("PUT chunk", "ended"):
             seen.append(event.chunk)
@@ -656,11 +663,11 @@ def test_change_whose_chunks_a_second_one_has_removed_is_not_committed(namespace
                 # The first three are refused, since chunks are in the way.
                 full = [Fault("disk-full", operation="PUT", nth=nth) for nth in range(4, 30)]
                 with namespace.api(key_file=None) as other, namespace.faults(*full):
-                    same_places(other)
+                    keep_places(other, places)
                     with pytest.raises(exc.ServiceBusy):
                         change_policy(other, target)
 
-    same_places(api)
+    keep_places(api, places)
     with pytest.raises(exc.Conflict, match="removed meanwhile"):
         change_policy(api, target, on_event=overtake)
     assert_as_before(namespace, api, target, before)
