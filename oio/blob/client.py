@@ -134,7 +134,13 @@ class BlobClient(HttpApi):
 
     @http_pool.setter
     def http_pool(self, pool: urllib3.PoolManager) -> None:
+        self._former_pool = self.pool_manager
         self.pool_manager = pool
+
+    @http_pool.deleter
+    def http_pool(self) -> None:
+        # Mocks delete what they have put here.
+        self.pool_manager = self._former_pool
 
     def _operation(self, method: str, url: str) -> str:
         return f"{method} chunk"

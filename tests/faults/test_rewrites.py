@@ -585,6 +585,7 @@ def test_chunks_that_an_interrupted_change_has_left_are_replaced(namespace, api,
 @pytest.mark.pitfall("W3", 31)
 def test_proxy_that_does_not_tell_whose_a_chunk_is_is_not_taken_for_its_server(namespace, api, target):
     trouble = Fault("reset", service="proxy", operation="content/create", phase="head")
+    keep_places(api, {})
     with namespace.faults(trouble), pytest.raises(exc.OioNetworkException):
         change_policy(api, target)
     before, told = chunks_on_disk(namespace), []

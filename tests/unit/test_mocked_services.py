@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from unittest.mock import MagicMock, Mock, create_autospec
+from unittest.mock import MagicMock, Mock, create_autospec, patch
 
 import pytest
 import urllib3
@@ -93,6 +93,19 @@ def test_pool_has_two_names():
 
 
 @pytest.mark.pitfall("E18")
+@pytest.mark.parametrize("own", [None, Mock(spec=urllib3.PoolManager)], ids=["of the library", "given"])
+def test_pool_is_back_once_its_mock_is_gone(own):
+    client = BlobClient(CONF)
+    if own is not None:
+        client.http_pool = own
+    before = client.http_pool
+    with patch.object(client, "http_pool") as pool:
+        pool.request.return_value = SimpleNamespace(status=204, headers={}, data=b"")
+        assert client.chunk_delete(CHUNK).status == 204
+    assert client.http_pool is client.pool_manager is before
+
+
+@pytest.mark.pitfall("E18")
 @pytest.mark.parametrize("width", [1, 2, 3, 7])
 def test_chunks_are_deleted_as_many_at_a_time_as_is_wished(width):
     from oio.common import green
@@ -164,14 +177,15 @@ class Mocked(ObjectStorageApi):
 
 @pytest.mark.pitfall("E19")
 @pytest.mark.parametrize("policy", ["plain/nb_copy=3", "ec/algo=isa_l_rs_vand,k=2,m=1"])
-def test_chunks_to_delete_are_described_as_those_of_the_commit(policy):
+@pytest.mark.parametrize("refusal", [exc.Conflict(409), exc.Conflict("a text alone")], ids=repr)
+def test_chunks_to_delete_are_described_as_those_of_the_commit(policy, refusal):
     api = Mocked()
     chunks = [
         {"url": f"http://r{n}:1/{n:064X}", "pos": f"0.{n}" if "ec" in policy else "0"} for n in range(3)
     ]
     meta = {**META, "chunk_method": policy, "properties": {}}
     api.container.content_prepare.return_value = meta, chunks
-    api.container.content_create.side_effect = exc.Conflict(409)
+    api.container.content_create.side_effect = refusal
     api._blob_client.chunk_delete_many.return_value = []
     with at_the_seam(lambda *_args: FakeConnection(stored)), pytest.raises(exc.Conflict):
         api.object_create("a", "c", obj_name="o", data=b"data")
