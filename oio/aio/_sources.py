@@ -60,6 +60,8 @@ class Blocks(GeneratorIO):
         with self._lock:
             self._error, self._is_over = error, True
             self._wake()
+        # It leads to this frame.
+        del error
         # Once the loop is closed, nothing can be awaited.
         if inspect.isasyncgen(blocks) and not self._loop.is_closed():
             # Its clean-up may free something.

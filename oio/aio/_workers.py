@@ -140,6 +140,8 @@ class Job(Generic[T]):
             self.is_over = True
 
     def _arrive(self) -> None:
+        # It refers to this job.
+        self._place = None
         self.is_over = True
         for waiter in self._waiters:
             if not waiter.done():
@@ -160,14 +162,17 @@ class Job(Generic[T]):
     def interrupt(self) -> None:
         """End it: at once if it waits, else at its next wait. It may be done before that."""
         self._interruption.ask()
-        if self._place is not None:
-            self._place.cancel()
+        self._leave_place()
 
     def withdraw(self, error: BaseException) -> None:
         """End it with an exception if no worker has begun it, else do nothing. Any thread may ask for it."""
         self._withdrawal = error
-        if self._place is not None:
-            self._place.cancel()
+        self._leave_place()
+
+    def _leave_place(self) -> None:
+        place = self._place
+        if place is not None:
+            place.cancel()
 
     async def over(self) -> None:
         """Wait for its end."""

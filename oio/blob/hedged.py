@@ -25,6 +25,7 @@ from oio.common import green
 from oio.common.chunks import Chunk, ChunkDict
 from oio.common.events import HEDGED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
+from oio.common.interruptions import forget_frames
 from oio.common.options import Options, identify
 from oio.common.perfdata import add_figure
 
@@ -146,6 +147,7 @@ class Rivals:
             self._suspects.add(chunk.netloc)
         text = "Failed %s: %s: %s (reqid=%s)"
         self.logger.warning(text, doing, chunk.url, reason, self.reqid, extra=event.fields())
+        forget_frames(reason)
         left = self._options.limits.left()
         if left is not None and left <= 0:
             text = f"Deadline reached while {doing}: {reason}"

@@ -27,6 +27,7 @@ from oio.common.chunks import Chunk, Failure, Outcome
 from oio.common.constants import CHUNK_HEADERS
 from oio.common.hedging import CONNECTING_AGAIN_SECONDS
 from oio.common.http_eventlet import SENDING, DeadConnection, EarlyAnswer
+from oio.common.interruptions import forget_frames
 from oio.common.options import Options
 
 _LOGGER = logging.getLogger(__name__)
@@ -181,9 +182,7 @@ class ChunkSender:
         if self.error is None:
             if phase == "connect" and getattr(error, "doing", None) == SENDING:
                 phase = "write"
-            if isinstance(error, BaseException):
-                # Its frames refer to the sender: only the garbage collector would free both.
-                error.__traceback__ = None
+            forget_frames(error)
             self.error = self._describe(phase, error)
             # The first of two requests may have been done, but not one of which the end was not sent.
             self.maybe_stored = self._is_said_twice() or (self.maybe_stored and phase not in _BEFORE_THE_END)
@@ -420,6 +419,8 @@ class ChunkSender:
                     self._queue.put(item)
                 return
             except green.OioTimeout as err:
+                # Its frames hold the block.
+                forget_frames(err)
                 error = err
             if self.progress[:2] != before and self.error is None:
                 # It makes progress: it is connected now, or in the middle of a large block.

@@ -50,6 +50,15 @@ def reraise_interruption(error: BaseException) -> None:
         raise found
 
 
+def forget_frames(error: object) -> None:
+    """Cut a failure that is kept off the frames that it has passed, and off those before it.
+
+    They lead to whoever keeps it: only the garbage collector would free their data.
+    """
+    if isinstance(error, BaseException):
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 def _passes_through(trace: TracebackType | None, codes: set[CodeType]) -> bool:
     while trace is not None:
         if trace.tb_frame.f_code in codes or _has_interrupted(trace.tb_frame):

@@ -368,7 +368,11 @@ class Source:
             failure = failure_of(err)
             if failure is None:
                 raise
-            raise failure from err
+            try:
+                raise failure from err
+            finally:
+                # This frame leads to its callers, and their data.
+                del failure
 
 
 class Portion:

@@ -17,6 +17,7 @@ import pytest
 from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from tests.kit.facade import ACCOUNT, CONTAINER
+from tests.kit.garbage import garbage_of
 from tests.kit.looping import TARGET, blocks, create, face_of, read, turns, until, workers
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
@@ -91,6 +92,23 @@ def test_an_upload_may_be_fed_by_downloads_of_the_same_client(namespace: Namespa
     data = asyncio.run(main())
     assert len(data[0]) == 500_000
     assert data == data[:1] * 6
+
+
+def test_nothing_of_a_call_is_left_to_the_garbage_collector(namespace: Namespace) -> None:
+    loop = asyncio.new_event_loop()
+    api = face_of(namespace)
+
+    async def call() -> None:
+        await create(api, blocks(3), "o")
+        _, stream = await api.object_fetch(ACCOUNT, CONTAINER, "o")
+        assert len(await stream.read()) == 300_000
+
+    try:
+        loop.run_until_complete(call())
+        assert garbage_of(lambda _api: loop.run_until_complete(call()), api) == []
+    finally:
+        loop.run_until_complete(api.close())
+        loop.close()
 
 
 def test_exceptions_come_out_as_they_are(namespace: Namespace) -> None:

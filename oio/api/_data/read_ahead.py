@@ -66,8 +66,17 @@ class _Part:
             if head.is_ready or head.is_over:
                 return
 
+    def take_error(self) -> exc.OioException:
+        """Take the failure, whose frames lead to this part."""
+        assert self.error is not None
+        try:
+            return self.error
+        finally:
+            self.error = None
+
     def close(self) -> None:
         """Close the connections."""
+        self.error = None
         self._blocks.close()
 
 
@@ -96,7 +105,7 @@ def read_ahead(parts: Iterator[Blocks], number: int) -> Blocks:
             elif head.is_over:
                 opened.popleft()
                 if head.error is not None:
-                    raise head.error
+                    raise head.take_error()
             else:
                 _advance(opened, room)
     finally:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from oio.common.options import Options
     from oio.common.ranges import Range
 
-Again: TypeAlias = "Callable[[exc.OioException], tuple[Layout, Strategy]]"
-"""Finds what to read instead of an object of which nothing can be read, or raises."""
+Again: TypeAlias = "Callable[[str], tuple[Layout, Strategy] | None]"
+"""Finds what to read instead of an object of which nothing can be read, given the reason; None without it."""
 
 
 class ObjectStream(BlockReader):
@@ -125,10 +125,11 @@ class ObjectStream(BlockReader):
                 try:
                     block = next(self._blocks)
                 except (exc.UnrecoverableContent, exc.ServiceUnavailable) as err:
-                    if again is None:
-                        raise
                     # Another object may have replaced this one.
-                    self._read(*again(err))
+                    found = None if again is None else again(str(err))
+                    if found is None:
+                        raise
+                    self._read(*found)
                     block = next(self._blocks)
         except StopIteration:
             self._end()
@@ -281,7 +282,7 @@ class Download:
             del_cached_object_metadata(*self.target, cid=options.cid, cache=options.cache)
             meta, chunks, _ = locate(*question, fresh=True)
         found = self._lay_out(meta, chunks, strict=options.on_unsatisfiable == "raise")
-        again = None if cached else lambda err: self._again(meta, chunks, err)
+        again = None if cached else functools.partial(self._again, meta, chunks)
         return meta, ObjectStream(*found, options, again)
 
     def _lay_out(self, meta: JsonObject, chunks: list[ChunkDict], *, strict: bool) -> tuple[Layout, Strategy]:
@@ -294,26 +295,27 @@ class Download:
         return layout, load_class(layout.method)(layout.method, services, cid, options)
 
     def _again(
-        self, meta: JsonObject, chunks: list[ChunkDict], err: exc.OioException
-    ) -> tuple[Layout, Strategy]:
+        self, meta: JsonObject, chunks: list[ChunkDict], reason: str
+    ) -> tuple[Layout, Strategy] | None:
         """Locate the object again, when nothing of it can be read where it was, nor was anything given.
 
         :param meta: its description, which the caller has already: it is updated in place
-        :param err: raised again when the object is still where it was, or cannot be located
+        :param reason: for the log
+        :returns: None when the object is still where it was, or cannot be located
+        :raises NoSuchObject: there is none any more
         """
         _, container, obj = self.target
         fresh = replace(self, options=self.options.renewed())
         try:
             question = self.services, *self.target, self.version, self.properties, fresh.options
             found, located, _ = locate(*question, fresh=True)
-        except exc.ClientException as problem:
-            raise_if_no_object(problem, container or self.options.cid, obj)
-            raise err from problem
         except exc.OioException as problem:
-            raise err from problem
+            raise_if_no_object(problem, container or self.options.cid, obj)
+            self.services.logger.info("%r cannot be located again: %s", obj, problem)
+            return None
         if {chunk["url"] for chunk in located} == {chunk["url"] for chunk in chunks}:
-            raise err
-        self.services.logger.info("Located %r again: %s", obj, err)
+            return None
+        self.services.logger.info("Located %r again: %s", obj, reason)
         laid_out = fresh._lay_out(found, located, strict=self.options.on_unsatisfiable == "raise")
         meta.clear()
         meta.update(found)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.block_reader import ClosedFile
+from oio.common.interruptions import forget_frames
 from oio.common.sources import UnlimitedReader
 
 if TYPE_CHECKING:
@@ -245,6 +246,9 @@ class _Upload:
             with self._interruption:
                 self.result = self._store(UnlimitedReader(self.read))
         except BaseException as err:  # noqa: BLE001 - it is raised in the thread that writes
+            if self._is_abandoned:
+                # Most often, nobody asks for it.
+                forget_frames(err)
             self.error = err
         with self._changed:
             self._is_over = True

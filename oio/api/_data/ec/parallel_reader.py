@@ -27,6 +27,7 @@ from oio.common import green
 from oio.common.events import FAILED_OVER, HEDGED, RETRIED
 from oio.common.hedging import CONNECTING_SECONDS, Hedging
 from oio.common.http_eventlet import DeadConnection
+from oio.common.interruptions import forget_frames
 from oio.common.perfdata import add_duration, add_figure
 
 if TYPE_CHECKING:
@@ -403,8 +404,7 @@ class ParallelReader:
         )
         text = "Failed %s, using a spare: %s: %s (reqid=%s)"
         _LOGGER.warning(text, doing, url, reason, reqid, extra=event.fields())
-        # Its frames refer to this reader: only the garbage collector would free the fragments.
-        reason.__traceback__ = None
+        forget_frames(reason)
         source.close()
         self.active.remove(source)
         left = self._context.options.limits.left()
