@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import IO, Any
 
-from fsspec.asyn import sync, sync_wrapper
+from fsspec.asyn import _run_coros_in_chunks, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
@@ -171,10 +171,13 @@ class OioFileSystem(Listings):
             if isinstance(removal, BaseException):
                 raise removal
         if recursive and whole:
-            # Files too: there may be a directory of the same name, which only its marker tells.
-            among = set(found)
-            roots = [one for one in found if one and among.isdisjoint(parents_of(one))]
-            await asyncio.gather(*(self._run(one, partial(self._remove_markers, one)) for one in roots))
+            await self._remove_markers_below(found)
+
+    async def _remove_markers_below(self, found: list[str]) -> None:
+        # Of files too: there may be a directory of the same name, which only its marker tells.
+        among = set(found)
+        roots = [one for one in found if one and among.isdisjoint(parents_of(one))]
+        await asyncio.gather(*(self._run(one, partial(self._remove_markers, one)) for one in roots))
 
     def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> None:
         """Delete objects.
@@ -195,42 +198,107 @@ class OioFileSystem(Listings):
             if known is None:
                 raise error(IsADirectoryError, errno.EISDIR, path)
 
-    def mv(
+    async def _mv(
         self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_kwargs: Any
     ) -> None:
         """Move files: copy all of them, then remove the originals.
 
         :raises ValueError: a directory would be moved into itself
+        :raises IsADirectoryError: a directory would stay, without `recursive`; no original has been removed
         """
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         if source == target:
             return
         if recursive and (not source or f"{target}/".startswith(f"{source}/")):
             raise ValueError(f"{source} cannot be moved into itself: {target}")
-        # After the copy, there may be more files, copies among them.
-        found = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
-        self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise")
+        # Listings that are kept may be old: what they take for a directory would not be copied.
+        self.invalidate_cache()
+        pairs: list[tuple[str, str]] = []
+        await self._copy(
+            path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", planned=pairs
+        )
+        # Two lists are taken as they are: nothing below them is copied.
+        listed = isinstance(path1, list) and isinstance(path2, list)
+        found = [one for one, _ in pairs]
+        if not listed:
+            found = await self._expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+        if not recursive:
+            _refuse_directories(set(found) - {one for one, _ in pairs})
         try:
-            sync(self.loop, self._remove, found, recursive=recursive, whole=maxdepth is None)
+            moved = await self._copy_pairs(pairs)
+            if listed or not recursive:
+                covered = {one for path in moved for one in parents_of(path)} if recursive else set()
+                _refuse_directories(set(found) - set(moved) - covered)
+            await self._remove(moved, recursive=True, whole=False)
+            if recursive and maxdepth is None:
+                await self._remove_markers_below(found)
         finally:
             for one in found:
                 self.invalidate_cache(one)
 
-    async def _cp_file(self, path1: str, path2: str, onerror: object = None, **kwargs: Any) -> None:
+    mv = sync_wrapper(_mv)
+
+    async def _copy_pairs(self, pairs: list[tuple[str, str]]) -> list[str]:
+        """Copy files, all or fail.
+
+        :return: those that were copied. There are copies of nothing else, such as directories
+        """
+        copies = [self._copy_one(source, target, {}) for source, target in pairs]
+        copied = await _run_coros_in_chunks(
+            copies, batch_size=self.batch_size, return_exceptions=True, nofiles=True
+        )
+        for result in copied:
+            if isinstance(result, BaseException):
+                raise result
+        return list(dict.fromkeys(pair[0] for pair, was_file in zip(pairs, copied, strict=True) if was_file))
+
+    async def _cp_file(
+        self,
+        path1: str,
+        path2: str,
+        onerror: object = None,
+        planned: list[tuple[str, str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # `mv` of fsspec before 2025.5 passes `onerror` on.
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        if planned is not None:
+            # Only what `_copy` expands its paths to is wanted.
+            planned.append((path1, path2))
+            return
+        await self._copy_one(path1, path2, kwargs)
+
+    async def _copy_one(self, path1: str, path2: str, options: Keywords) -> bool:
+        """Copy a file, or make a directory.
+
+        :return: whether it was a file
+        """
         if path1 == path2:
             # A move would remove it afterwards.
             raise shutil.SameFileError(f"{path1} cannot be copied onto itself")
-        entry = await self._info(path1)
-        if entry["type"] == "directory":
+        is_file = await self._run(path1, lambda: self._link(path1, path2, options))
+        if is_file:
+            self.invalidate_cache(path2)
+        else:
             await self._makedirs(path2, exist_ok=True)
-            return
+        return is_file
+
+    def _link(self, path1: str, path2: str, options: Keywords) -> bool:
+        """Copy an object.
+
+        :return: False if there is only a directory of its name
+        """
         source, target = Path.of(path1), Path.of(path2)
-        await self._run(
-            path1, lambda: self.api.object_link(self.account, *source, self.account, *target, **kwargs)
-        )
-        self.invalidate_cache(path2)
+        if source.name:
+            try:
+                self.api.object_link(self.account, *source, self.account, *target, **options)
+                return True
+            except (exc.NoSuchObject, exc.NotFound):
+                if self._look_at(path1)["type"] != "directory":
+                    raise
+        else:
+            self._look_at(path1)
+        return False
 
     # --- data ---
 
@@ -407,6 +475,11 @@ def _copy(blocks: Iterable[bytes], file: IO[bytes], callback: Callback) -> None:
     for block in blocks:
         file.write(block)
         callback.relative_update(len(block))
+
+
+def _refuse_directories(paths: set[str]) -> None:
+    for path in sorted(paths):
+        raise error(IsADirectoryError, errno.EISDIR, path)
 
 
 def _batches(names: list[str]) -> Iterator[list[str]]:

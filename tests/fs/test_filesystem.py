@@ -10,6 +10,7 @@ import pickle
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -341,6 +342,67 @@ def test_move_leaves_what_it_has_not_copied(files: OioFileSystem) -> None:
     assert sorted(path[-1] for path in files.find("box/e")) == ["a", "b"]
     files.mv("box/d/deep/*", "box/d/deep/into/", recursive=True)
     assert [path[-1] for path in files.find("box/d")] == ["c"]
+
+
+@pytest.fixture
+def other(options: dict[str, Any]) -> Iterator[OioFileSystem]:
+    """Another program, of whose changes the first one's listings do not tell."""
+    found = OioFileSystem(**options)
+    yield found
+    found.close()
+
+
+def test_move_by_an_old_listing_loses_no_file(files: OioFileSystem, other: OioFileSystem) -> None:
+    other.pipe("box/x/1", b"1")
+    files.ls("box")
+    other.rm("box/x", recursive=True)
+    other.pipe("box/x", b"precious")
+    files.mv("box/x", "box/y")
+    assert other.cat(other.find("box")) == {"box/y": b"precious"}
+
+
+def test_move_of_a_tree_by_an_old_listing_loses_no_file(files: OioFileSystem, other: OioFileSystem) -> None:
+    other.pipe("box/d/x", b"1")
+    files.ls("box")
+    other.pipe("box/d", b"file")
+    files.mv("box/d", "box/e", recursive=True)
+    assert other.cat(other.find("box")) == {"box/e": b"file", "box/e/x": b"1"}
+
+
+def test_copy_by_an_old_listing_finds_the_file(
+    files: OioFileSystem, other: OioFileSystem, tmp_path: Path
+) -> None:
+    other.pipe("box/x/1", b"1")
+    for transfer, target in ((files.cp, "box/y"), (files.get, str(tmp_path / "y"))):
+        other.rm("box/x", recursive=True)
+        other.pipe("box/x/1", b"1")
+        files.ls("box", refresh=True)
+        other.rm("box/x", recursive=True)
+        other.pipe("box/x", b"precious")
+        transfer("box/x", target)
+    assert other.cat("box/y") == (tmp_path / "y").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("box/d", "box/e"), (["box/d"], ["box/e"]), (["box/a", "box/d"], "box/e"), ("box/*", "e")],
+)
+def test_move_of_a_directory_that_is_not_copied_is_refused(
+    files: OioFileSystem, source: Any, target: Any
+) -> None:
+    files.pipe({"box/d/x": b"x", "box/a": b"a"})
+    with pytest.raises(IsADirectoryError, match="box/d"):
+        files.mv(source, target)
+    assert files.cat(["box/d/x", "box/a"]) == {"box/d/x": b"x", "box/a": b"a"}
+
+
+def test_move_of_lists_removes_only_what_they_name(files: OioFileSystem) -> None:
+    files.pipe({"box/d/x": b"x", "box/d/y": b"y"})
+    with pytest.raises(IsADirectoryError, match="box/d"):
+        files.mv(["box/d"], ["box/e"], recursive=True)
+    assert files.find("box") == ["box/d/x", "box/d/y"]
+    files.mv(["box/d", "box/d/x"], ["box/e", "box/e/x"], recursive=True)
+    assert files.find("box") == ["box/d/y", "box/e/x"]
 
 
 @pytest.mark.parametrize("root", ["", "/", "oio://", ["box/a", ""]])
