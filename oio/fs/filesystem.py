@@ -95,15 +95,21 @@ class OioFileSystem(Listings):
         """Remove a directory that holds nothing but its marker, the object that stands for it."""
         place = Path.of(path)
         listed = self.api.object_list(self.account, place.container, prefix=place.prefix, limit=2)
-        if [obj["name"] for obj in listed["objects"]] != [place.prefix]:
+        # An object that holds data is more than a marker.
+        if [(obj["name"], obj["size"]) for obj in listed["objects"]] != [(place.prefix, 0)]:
             raise error(OSError, errno.ENOTEMPTY, path)
         self.api.object_delete(self.account, place.container, place.prefix)
 
-    def _remove_markers(self, path: str) -> None:
-        """Remove the markers of a directory, and of those below it."""
+    def _remove_markers(self, path: str, empty: bool) -> None:
+        """Remove the markers of a directory, and of those below it.
+
+        :param empty: leave objects of such names that hold data, of which a move has no copies
+        """
         place = Path.of(path)
         listed = self.api.object_list_all(self.account, place.container, prefix=place.prefix)
-        names = [obj["name"] for obj in listed if obj["name"].endswith("/")]
+        names = [
+            obj["name"] for obj in listed if obj["name"].endswith("/") and (obj["size"] == 0 or not empty)
+        ]
         for batch in _batches(names):
             self.api.object_delete_many_ext(self.account, place.container, batch)
 
@@ -171,13 +177,13 @@ class OioFileSystem(Listings):
             if isinstance(removal, BaseException):
                 raise removal
         if recursive and whole:
-            await self._remove_markers_below(found)
+            await self._remove_markers_below(found, empty=False)
 
-    async def _remove_markers_below(self, found: list[str]) -> None:
+    async def _remove_markers_below(self, found: list[str], *, empty: bool) -> None:
         # Of files too: there may be a directory of the same name, which only its marker tells.
         among = set(found)
         roots = [one for one in found if one and among.isdisjoint(parents_of(one))]
-        await asyncio.gather(*(self._run(one, partial(self._remove_markers, one)) for one in roots))
+        await asyncio.gather(*(self._run(one, partial(self._remove_markers, one, empty)) for one in roots))
 
     def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> None:
         """Delete objects.
@@ -231,7 +237,7 @@ class OioFileSystem(Listings):
                 _refuse_directories(set(found) - set(moved) - covered)
             await self._remove(moved, recursive=True, whole=False)
             if recursive and maxdepth is None:
-                await self._remove_markers_below(found)
+                await self._remove_markers_below(found, empty=True)
         finally:
             for one in found:
                 self.invalidate_cache(one)

@@ -405,6 +405,21 @@ def test_move_of_lists_removes_only_what_they_name(files: OioFileSystem) -> None
     assert files.find("box") == ["box/d/y", "box/e/x"]
 
 
+def test_object_with_data_is_no_mark_of_a_directory(files: OioFileSystem) -> None:
+    for name in ("d/", "d/deep/", "d/empty/"):
+        data = b"" if name == "d/empty/" else b"precious"
+        files.api.object_create(files.account, "box", obj_name=name, data=data)
+    with pytest.raises(OSError, match="not empty"):
+        files.rmdir("box/d/deep")
+    files.pipe("box/d/x", b"x")
+    files.mv("box/d", "box/e", recursive=True)
+    left = files.api.object_list_all(files.account, "box")
+    assert [obj["name"] for obj in left] == ["d/", "d/deep/", "e/x"]
+    # A tree is removed with all that is in it.
+    files.rm("box/d", recursive=True)
+    assert not files.exists("box/d")
+
+
 @pytest.mark.parametrize("root", ["", "/", "oio://", ["box/a", ""]])
 def test_root_is_not_removed(files: OioFileSystem, root: Any) -> None:
     files.pipe({"box/a": b"a", "bag/b": b"b"})
