@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from functools import partial
@@ -209,7 +210,8 @@ class OioFileSystem(Listings):
     ) -> None:
         """Move files: copy all of them, then remove the originals.
 
-        :raises ValueError: a directory would be moved into itself
+        :raises ValueError: a directory would be moved into itself, or a file to the place of another that is
+            moved, or two files to one place; nothing has been done
         :raises IsADirectoryError: a directory would stay, without `recursive`; no original has been removed
         """
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
@@ -230,6 +232,7 @@ class OioFileSystem(Listings):
             found = await self._expand_path(path1, recursive=recursive, maxdepth=maxdepth)
         if not recursive:
             _refuse_directories(set(found) - {one for one, _ in pairs})
+        await self._check_targets(pairs)
         try:
             moved = await self._copy_pairs(pairs)
             if listed or not recursive:
@@ -243,6 +246,21 @@ class OioFileSystem(Listings):
                 self.invalidate_cache(one)
 
     mv = sync_wrapper(_mv)
+
+    async def _check_targets(self, pairs: list[tuple[str, str]]) -> None:
+        """Refuse moves of which one would replace what another one moves."""
+        sources = {source for source, _ in pairs}
+        targets = Counter(target for _, target in pairs)
+        for source, target in pairs:
+            if target not in sources and targets[target] == 1:
+                continue
+            if (await self._run(source, partial(self._look_at, source)))["type"] == "directory":
+                # Nothing is written in its place.
+                continue
+            if source == target:
+                raise shutil.SameFileError(f"{source} cannot be moved onto itself")
+            why = "is to be moved too" if target in sources else "is the target of another file"
+            raise ValueError(f"{source} cannot be moved to {target}, which {why}")
 
     async def _copy_pairs(self, pairs: list[tuple[str, str]]) -> list[str]:
         """Copy files, all or fail.

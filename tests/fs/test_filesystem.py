@@ -420,6 +420,31 @@ def test_object_with_data_is_no_mark_of_a_directory(files: OioFileSystem) -> Non
     assert not files.exists("box/d")
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "named"),
+    [
+        ("box/*", "box/dir/", "box/x cannot be moved to box/dir/x, which is to be moved too"),
+        (["box/x", "box/y"], ["box/y", "box/z"], "box/x cannot be moved to box/y, which is to be moved too"),
+        (["oio://box/x", "box/y"], ["box/z", "oio://box/x/"], "box/y cannot be moved to box/x"),
+        (["box/x", "box/dir/x"], "box/new/", "box/new/x, which is the target of another file"),
+    ],
+)
+def test_moves_whose_files_would_meet_are_refused(
+    files: OioFileSystem, source: Any, target: Any, named: str
+) -> None:
+    there = {"box/x": b"top", "box/y": b"y", "box/dir/x": b"low"}
+    files.pipe(there)
+    with pytest.raises(ValueError, match=named):
+        files.mv(source, target, recursive=True)
+    assert files.cat(files.find("box")) == there
+
+
+def test_directories_may_move_to_the_same_one(files: OioFileSystem) -> None:
+    files.pipe({"box/a/s/1": b"1", "box/b/s/2": b"2"})
+    files.mv(["box/a", "box/b"], "box/c", recursive=True)
+    assert files.find("box") == ["box/c/1", "box/c/2"]
+
+
 @pytest.mark.parametrize("root", ["", "/", "oio://", ["box/a", ""]])
 def test_root_is_not_removed(files: OioFileSystem, root: Any) -> None:
     files.pipe({"box/a": b"a", "bag/b": b"b"})
