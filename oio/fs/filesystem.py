@@ -395,9 +395,8 @@ class OioFileSystem(Listings):
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
     ) -> None:
         path = self._strip_protocol(rpath)
-        if isinstance(lpath, str) and ".." in path.split("/") and ".." in lpath.split("/"):
-            # The name of the object would lead out of the directory of the download.
-            raise ValueError(f"{path} has a part '..': give the path of its file without one, not {lpath!r}")
+        if isinstance(lpath, str):
+            _check_parts(path, lpath)
         if await self._isdir(path):
             os.makedirs(lpath, exist_ok=True)
             return
@@ -499,6 +498,15 @@ def _copy(blocks: Iterable[bytes], file: IO[bytes], callback: Callback) -> None:
     for block in blocks:
         file.write(block)
         callback.relative_update(len(block))
+
+
+def _check_parts(path: str, lpath: str) -> None:
+    """Refuse names that lead out of the directory of a download, or to the file of another name."""
+    for part in ("..", ".", ""):
+        if part in path.split("/") and part in lpath.lstrip("/").split("/"):
+            raise ValueError(
+                f"{path} has a part {part!r}: give the path of its file without one, not {lpath!r}"
+            )
 
 
 def _refuse_directories(paths: set[str]) -> None:

@@ -315,6 +315,22 @@ def test_no_name_leads_out_of_the_directory_of_a_download(files: OioFileSystem, 
     assert (tmp_path / "found").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("part", ["", "."])
+def test_download_of_a_tree_never_writes_two_objects_to_a_file(
+    files: OioFileSystem, tmp_path: Path, part: str
+) -> None:
+    files.pipe("box/d/x/y", b"1")
+    files.api.object_create(files.account, "box", obj_name=f"d/x/{part}/y", data=b"2")
+    # A directory of such a name may come first.
+    with pytest.raises(ValueError, match=rf"box/d/x/{part}.* has a part '{part}': .*/copy/x/{part}"):
+        files.get("box/d", str(tmp_path / "copy"), recursive=True)
+    # The file of the other object may still be on its way.
+    written = tmp_path / "copy" / "x" / "y"
+    assert not written.exists() or written.read_bytes() == b"1"
+    files.get_file(f"box/d/x/{part}/y", str(tmp_path / "found"))
+    assert (tmp_path / "found").read_bytes() == b"2"
+
+
 @pytest.mark.parametrize(
     ("source", "target", "options"),
     [
