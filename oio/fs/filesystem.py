@@ -8,12 +8,13 @@ import contextlib
 import errno
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from functools import partial
 from typing import IO, Any
 
-from fsspec.asyn import sync, sync_wrapper
+from fsspec.asyn import _run_coros_in_chunks, sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
 from fsspec.compression import compr
 from fsspec.core import get_compression
@@ -95,15 +96,21 @@ class OioFileSystem(Listings):
         """Remove a directory that holds nothing but its marker, the object that stands for it."""
         place = Path.of(path)
         listed = self.api.object_list(self.account, place.container, prefix=place.prefix, limit=2)
-        if [obj["name"] for obj in listed["objects"]] != [place.prefix]:
+        # An object that holds data is more than a marker.
+        if [(obj["name"], obj["size"]) for obj in listed["objects"]] != [(place.prefix, 0)]:
             raise error(OSError, errno.ENOTEMPTY, path)
         self.api.object_delete(self.account, place.container, place.prefix)
 
-    def _remove_markers(self, path: str) -> None:
-        """Remove the markers of a directory, and of those below it."""
+    def _remove_markers(self, path: str, empty: bool) -> None:
+        """Remove the markers of a directory, and of those below it.
+
+        :param empty: leave objects of such names that hold data, of which a move has no copies
+        """
         place = Path.of(path)
         listed = self.api.object_list_all(self.account, place.container, prefix=place.prefix)
-        names = [obj["name"] for obj in listed if obj["name"].endswith("/")]
+        names = [
+            obj["name"] for obj in listed if obj["name"].endswith("/") and (obj["size"] == 0 or not empty)
+        ]
         for batch in _batches(names):
             self.api.object_delete_many_ext(self.account, place.container, batch)
 
@@ -171,10 +178,13 @@ class OioFileSystem(Listings):
             if isinstance(removal, BaseException):
                 raise removal
         if recursive and whole:
-            # Files too: there may be a directory of the same name, which only its marker tells.
-            among = set(found)
-            roots = [one for one in found if one and among.isdisjoint(parents_of(one))]
-            await asyncio.gather(*(self._run(one, partial(self._remove_markers, one)) for one in roots))
+            await self._remove_markers_below(found, empty=False)
+
+    async def _remove_markers_below(self, found: list[str], *, empty: bool) -> None:
+        # Of files too: there may be a directory of the same name, which only its marker tells.
+        among = set(found)
+        roots = [one for one in found if one and among.isdisjoint(parents_of(one))]
+        await asyncio.gather(*(self._run(one, partial(self._remove_markers, one, empty)) for one in roots))
 
     def _delete_many(self, container: str, names: list[str], known: set[str] | None) -> None:
         """Delete objects.
@@ -195,42 +205,124 @@ class OioFileSystem(Listings):
             if known is None:
                 raise error(IsADirectoryError, errno.EISDIR, path)
 
-    def mv(
+    async def _mv(
         self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_kwargs: Any
     ) -> None:
         """Move files: copy all of them, then remove the originals.
 
-        :raises ValueError: a directory would be moved into itself
+        :raises ValueError: a directory would be moved into itself, or a file to the place of another that is
+            moved, or two files to one place; nothing has been done
+        :raises IsADirectoryError: a directory would stay, without `recursive`; no original has been removed
         """
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         if source == target:
             return
         if recursive and (not source or f"{target}/".startswith(f"{source}/")):
             raise ValueError(f"{source} cannot be moved into itself: {target}")
-        # After the copy, there may be more files, copies among them.
-        found = self.expand_path(path1, recursive=recursive, maxdepth=maxdepth)
-        self.copy(path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise")
+        # Listings that are kept may be old: what they take for a directory would not be copied.
+        self.invalidate_cache()
+        pairs: list[tuple[str, str]] = []
+        await self._copy(
+            path1, path2, recursive=recursive, maxdepth=maxdepth, on_error="raise", planned=pairs
+        )
+        # Two lists are taken as they are: nothing below them is copied.
+        listed = isinstance(path1, list) and isinstance(path2, list)
+        found = [one for one, _ in pairs]
+        if not listed:
+            found = await self._expand_path(path1, recursive=recursive, maxdepth=maxdepth)
+        if not recursive:
+            _refuse_directories(set(found) - {one for one, _ in pairs})
+        await self._check_targets(pairs)
         try:
-            sync(self.loop, self._remove, found, recursive=recursive, whole=maxdepth is None)
+            moved = await self._copy_pairs(pairs)
+            if listed or not recursive:
+                covered = {one for path in moved for one in parents_of(path)} if recursive else set()
+                _refuse_directories(set(found) - set(moved) - covered)
+            await self._remove(moved, recursive=True, whole=False)
+            if recursive and maxdepth is None:
+                await self._remove_markers_below(found, empty=True)
         finally:
             for one in found:
                 self.invalidate_cache(one)
 
-    async def _cp_file(self, path1: str, path2: str, onerror: object = None, **kwargs: Any) -> None:
+    mv = sync_wrapper(_mv)
+
+    async def _check_targets(self, pairs: list[tuple[str, str]]) -> None:
+        """Refuse moves of which one would replace what another one moves."""
+        sources = {source for source, _ in pairs}
+        targets = Counter(target for _, target in pairs)
+        for source, target in pairs:
+            if target not in sources and targets[target] == 1:
+                continue
+            if (await self._run(source, partial(self._look_at, source)))["type"] == "directory":
+                # Nothing is written in its place.
+                continue
+            if source == target:
+                raise shutil.SameFileError(f"{source} cannot be moved onto itself")
+            why = "is to be moved too" if target in sources else "is the target of another file"
+            raise ValueError(f"{source} cannot be moved to {target}, which {why}")
+
+    async def _copy_pairs(self, pairs: list[tuple[str, str]]) -> list[str]:
+        """Copy files, all or fail.
+
+        :return: those that were copied. There are copies of nothing else, such as directories
+        """
+        copies = [self._copy_one(source, target, {}) for source, target in pairs]
+        copied = await _run_coros_in_chunks(
+            copies, batch_size=self.batch_size, return_exceptions=True, nofiles=True
+        )
+        for result in copied:
+            if isinstance(result, BaseException):
+                raise result
+        return list(dict.fromkeys(pair[0] for pair, was_file in zip(pairs, copied, strict=True) if was_file))
+
+    async def _cp_file(
+        self,
+        path1: str,
+        path2: str,
+        onerror: object = None,
+        planned: list[tuple[str, str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # `mv` of fsspec before 2025.5 passes `onerror` on.
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        if planned is not None:
+            # Only what `_copy` expands its paths to is wanted.
+            planned.append((path1, path2))
+            return
+        await self._copy_one(path1, path2, kwargs)
+
+    async def _copy_one(self, path1: str, path2: str, options: Keywords) -> bool:
+        """Copy a file, or make a directory.
+
+        :return: whether it was a file
+        """
         if path1 == path2:
             # A move would remove it afterwards.
             raise shutil.SameFileError(f"{path1} cannot be copied onto itself")
-        entry = await self._info(path1)
-        if entry["type"] == "directory":
+        is_file = await self._run(path1, lambda: self._link(path1, path2, options))
+        if is_file:
+            self.invalidate_cache(path2)
+        else:
             await self._makedirs(path2, exist_ok=True)
-            return
+        return is_file
+
+    def _link(self, path1: str, path2: str, options: Keywords) -> bool:
+        """Copy an object.
+
+        :return: False if there is only a directory of its name
+        """
         source, target = Path.of(path1), Path.of(path2)
-        await self._run(
-            path1, lambda: self.api.object_link(self.account, *source, self.account, *target, **kwargs)
-        )
-        self.invalidate_cache(path2)
+        if source.name:
+            try:
+                self.api.object_link(self.account, *source, self.account, *target, **options)
+                return True
+            except (exc.NoSuchObject, exc.NotFound):
+                if self._look_at(path1)["type"] != "directory":
+                    raise
+        else:
+            self._look_at(path1)
+        return False
 
     # --- data ---
 
@@ -303,9 +395,8 @@ class OioFileSystem(Listings):
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, **kwargs: Any
     ) -> None:
         path = self._strip_protocol(rpath)
-        if isinstance(lpath, str) and ".." in path.split("/") and ".." in lpath.split("/"):
-            # The name of the object would lead out of the directory of the download.
-            raise ValueError(f"{path} has a part '..': give the path of its file without one, not {lpath!r}")
+        if isinstance(lpath, str):
+            _check_parts(path, lpath)
         if await self._isdir(path):
             os.makedirs(lpath, exist_ok=True)
             return
@@ -407,6 +498,20 @@ def _copy(blocks: Iterable[bytes], file: IO[bytes], callback: Callback) -> None:
     for block in blocks:
         file.write(block)
         callback.relative_update(len(block))
+
+
+def _check_parts(path: str, lpath: str) -> None:
+    """Refuse names that lead out of the directory of a download, or to the file of another name."""
+    for part in ("..", ".", ""):
+        if part in path.split("/") and part in lpath.lstrip("/").split("/"):
+            raise ValueError(
+                f"{path} has a part {part!r}: give the path of its file without one, not {lpath!r}"
+            )
+
+
+def _refuse_directories(paths: set[str]) -> None:
+    for path in sorted(paths):
+        raise error(IsADirectoryError, errno.EISDIR, path)
 
 
 def _batches(names: list[str]) -> Iterator[list[str]]:

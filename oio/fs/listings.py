@@ -117,6 +117,17 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
             return known
         return await self._run(path, lambda: self._look_at(path))
 
+    async def _isdir(self, path: str) -> bool:
+        path = self._strip_protocol(path)
+        try:
+            entry = await self._info(path)
+            if entry["type"] == "directory" and self._known(path) is not None:
+                # The listing may be old. A copy skips what is a directory, so the file would be missed.
+                entry = await self._run(path, lambda: self._look_at(path))
+        except OSError:
+            return False
+        return bool(entry["type"] == "directory")
+
     def _known(self, path: str) -> Info | None:
         """Description of a path in a cached listing."""
         for directory in parents_of(path)[:1]:

@@ -10,6 +10,7 @@ import pickle
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,22 @@ def test_no_name_leads_out_of_the_directory_of_a_download(files: OioFileSystem, 
     assert (tmp_path / "found").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("part", ["", "."])
+def test_download_of_a_tree_never_writes_two_objects_to_a_file(
+    files: OioFileSystem, tmp_path: Path, part: str
+) -> None:
+    files.pipe("box/d/x/y", b"1")
+    files.api.object_create(files.account, "box", obj_name=f"d/x/{part}/y", data=b"2")
+    # A directory of such a name may come first.
+    with pytest.raises(ValueError, match=rf"box/d/x/{part}.* has a part '{part}': .*/copy/x/{part}"):
+        files.get("box/d", str(tmp_path / "copy"), recursive=True)
+    # The file of the other object may still be on its way.
+    written = tmp_path / "copy" / "x" / "y"
+    assert not written.exists() or written.read_bytes() == b"1"
+    files.get_file(f"box/d/x/{part}/y", str(tmp_path / "found"))
+    assert (tmp_path / "found").read_bytes() == b"2"
+
+
 @pytest.mark.parametrize(
     ("source", "target", "options"),
     [
@@ -341,6 +358,107 @@ def test_move_leaves_what_it_has_not_copied(files: OioFileSystem) -> None:
     assert sorted(path[-1] for path in files.find("box/e")) == ["a", "b"]
     files.mv("box/d/deep/*", "box/d/deep/into/", recursive=True)
     assert [path[-1] for path in files.find("box/d")] == ["c"]
+
+
+@pytest.fixture
+def other(options: dict[str, Any]) -> Iterator[OioFileSystem]:
+    """Another program, of whose changes the first one's listings do not tell."""
+    found = OioFileSystem(**options)
+    yield found
+    found.close()
+
+
+def test_move_by_an_old_listing_loses_no_file(files: OioFileSystem, other: OioFileSystem) -> None:
+    other.pipe("box/x/1", b"1")
+    files.ls("box")
+    other.rm("box/x", recursive=True)
+    other.pipe("box/x", b"precious")
+    files.mv("box/x", "box/y")
+    assert other.cat(other.find("box")) == {"box/y": b"precious"}
+
+
+def test_move_of_a_tree_by_an_old_listing_loses_no_file(files: OioFileSystem, other: OioFileSystem) -> None:
+    other.pipe("box/d/x", b"1")
+    files.ls("box")
+    other.pipe("box/d", b"file")
+    files.mv("box/d", "box/e", recursive=True)
+    assert other.cat(other.find("box")) == {"box/e": b"file", "box/e/x": b"1"}
+
+
+def test_copy_by_an_old_listing_finds_the_file(
+    files: OioFileSystem, other: OioFileSystem, tmp_path: Path
+) -> None:
+    other.pipe("box/x/1", b"1")
+    for transfer, target in ((files.cp, "box/y"), (files.get, str(tmp_path / "y"))):
+        other.rm("box/x", recursive=True)
+        other.pipe("box/x/1", b"1")
+        files.ls("box", refresh=True)
+        other.rm("box/x", recursive=True)
+        other.pipe("box/x", b"precious")
+        transfer("box/x", target)
+    assert other.cat("box/y") == (tmp_path / "y").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("box/d", "box/e"), (["box/d"], ["box/e"]), (["box/a", "box/d"], "box/e"), ("box/*", "e")],
+)
+def test_move_of_a_directory_that_is_not_copied_is_refused(
+    files: OioFileSystem, source: Any, target: Any
+) -> None:
+    files.pipe({"box/d/x": b"x", "box/a": b"a"})
+    with pytest.raises(IsADirectoryError, match="box/d"):
+        files.mv(source, target)
+    assert files.cat(["box/d/x", "box/a"]) == {"box/d/x": b"x", "box/a": b"a"}
+
+
+def test_move_of_lists_removes_only_what_they_name(files: OioFileSystem) -> None:
+    files.pipe({"box/d/x": b"x", "box/d/y": b"y"})
+    with pytest.raises(IsADirectoryError, match="box/d"):
+        files.mv(["box/d"], ["box/e"], recursive=True)
+    assert files.find("box") == ["box/d/x", "box/d/y"]
+    files.mv(["box/d", "box/d/x"], ["box/e", "box/e/x"], recursive=True)
+    assert files.find("box") == ["box/d/y", "box/e/x"]
+
+
+def test_object_with_data_is_no_mark_of_a_directory(files: OioFileSystem) -> None:
+    for name in ("d/", "d/deep/", "d/empty/"):
+        data = b"" if name == "d/empty/" else b"precious"
+        files.api.object_create(files.account, "box", obj_name=name, data=data)
+    with pytest.raises(OSError, match="not empty"):
+        files.rmdir("box/d/deep")
+    files.pipe("box/d/x", b"x")
+    files.mv("box/d", "box/e", recursive=True)
+    left = files.api.object_list_all(files.account, "box")
+    assert [obj["name"] for obj in left] == ["d/", "d/deep/", "e/x"]
+    # A tree is removed with all that is in it.
+    files.rm("box/d", recursive=True)
+    assert not files.exists("box/d")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "named"),
+    [
+        ("box/*", "box/dir/", "box/x cannot be moved to box/dir/x, which is to be moved too"),
+        (["box/x", "box/y"], ["box/y", "box/z"], "box/x cannot be moved to box/y, which is to be moved too"),
+        (["oio://box/x", "box/y"], ["box/z", "oio://box/x/"], "box/y cannot be moved to box/x"),
+        (["box/x", "box/dir/x"], "box/new/", "box/new/x, which is the target of another file"),
+    ],
+)
+def test_moves_whose_files_would_meet_are_refused(
+    files: OioFileSystem, source: Any, target: Any, named: str
+) -> None:
+    there = {"box/x": b"top", "box/y": b"y", "box/dir/x": b"low"}
+    files.pipe(there)
+    with pytest.raises(ValueError, match=named):
+        files.mv(source, target, recursive=True)
+    assert files.cat(files.find("box")) == there
+
+
+def test_directories_may_move_to_the_same_one(files: OioFileSystem) -> None:
+    files.pipe({"box/a/s/1": b"1", "box/b/s/2": b"2"})
+    files.mv(["box/a", "box/b"], "box/c", recursive=True)
+    assert files.find("box") == ["box/c/1", "box/c/2"]
 
 
 @pytest.mark.parametrize("root", ["", "/", "oio://", ["box/a", ""]])
