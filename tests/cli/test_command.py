@@ -416,9 +416,22 @@ def test_a_closed_pipe_is_no_error(line):
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
-def test_a_batch_that_is_no_text_is_an_error_of_one_line(shell):
-    ended = shell("", stdin=b"\xff\xfe\n")
-    assert (ended.code, ended.err.count("\n"), "Traceback" in ended.err) == (1, 1, False)
+def test_a_batch_whose_lines_are_no_text_runs_the_others(shell):
+    script = b"container create l1 -f value\nobject show b caf\xe9\n\xff\xfe\ncontainer create l2 -f value\n"
+    ended = shell("", stdin=script)
+    assert (ended.code, "Traceback" in ended.err) == (0, False)
+    assert ended.err.count("\n") == 1
+    assert "l1 True\n" in ended.out
+    assert r"openio: '\udcff\udcfe' is not an openio command." in ended.out
+    assert ended.out.endswith("l2 True\n\n")
+
+
+def test_a_batch_names_files_that_are_no_text(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open(b"caf\xe9", "wb") as file:
+        file.write(b"coffee")
+    shell("", stdin=b"object create c caf\xe9 --name coffee\n")
+    assert shell("object cat c coffee").out == "coffee"
 
 
 @pytest.mark.parametrize(
