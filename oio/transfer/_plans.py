@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from oio.common import exceptions as exc
+from oio.common.arguments import shorten
 from oio.transfer._config import Remote
 from oio.transfer._copies import Copy, DeleteFile, DeleteObject
 from oio.transfer._download import Download
@@ -87,7 +88,7 @@ def download_tree(
     there: Iterator[LocalFile | Skipped] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
-    for obj, file in merge(objects(session.api, remote, session.deadline), there):
+    for obj, file in merge(_source(session, remote, delete=delete), there):
         session.pool.check()
         if not names.takes(name_of(obj, file)):
             continue
@@ -128,7 +129,7 @@ def copy_tree(
     """
     needed = delete or session.config.overwrite != "always"
     there = _if_any(objects(session.api, target, session.deadline)) if needed else iter(())
-    for obj, known in merge(objects(session.api, source, session.deadline), there):
+    for obj, known in merge(_source(session, source, delete=delete), there):
         session.pool.check()
         if not names.takes(name_of(obj, known)):
             continue
@@ -137,6 +138,24 @@ def copy_tree(
             yield Copy(session, source, old, target, new, obj, known)
         elif known is not None and delete:
             yield DeleteObject(session, target, target.prefix + known.name, known)
+
+
+def _source(session: Session, remote: Remote, *, delete: bool) -> Iterator[RemoteObject]:
+    """The objects of a source.
+
+    :raises NoSuchObject: there is none, and all of the target would be deleted
+    """
+    listed = objects(session.api, remote, session.deadline)
+    first = next(listed, None)
+    if first is not None:
+        yield first
+        yield from listed
+    elif delete and remote.prefix:
+        # More likely a mistake than a directory that has lost all.
+        raise exc.NoSuchObject(
+            f"no object of container {remote.container!r} begins with the prefix of the source, "
+            f"{shorten(remote.prefix)}: nothing was deleted"
+        )
 
 
 def _if_any(listed: Iterator[RemoteObject]) -> Iterator[RemoteObject]:

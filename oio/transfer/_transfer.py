@@ -337,6 +337,7 @@ class Transfer(TransferBase):
         :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises ValueError: `delete` is set, and a prefix does not end with a slash: ``photos`` is that of
             ``photos-of-others/cat`` too
+        :raises NoSuchObject: `delete` is set, and no object begins with the prefix of the source
         :raises NotADirectoryError: the source is no directory
         :raises OioException: a container cannot be listed
         :raises TransferCancelled: :meth:`cancel` was called

@@ -335,6 +335,16 @@ def test_sync_deletes_nothing_of_directories_whose_names_begin_alike(shell, tmp_
     assert kept == ["photos-of-others/a", "photos.zip", "photos/new"]
 
 
+def test_sync_with_a_mistyped_prefix_deletes_nothing(shell, tmp_path, hello):
+    assert shell("object create c", hello, "--name", "photos/h").code == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").write_text("1")
+    ended = shell("sync oio://c/photo --delete", tmp_path / "mine")
+    assert ended.code == 1
+    assert "begins with the prefix of the source, 'photo/': nothing was deleted" in ended.err
+    assert (tmp_path / "mine" / "kept").exists()
+
+
 def test_directories_are_synchronised(shell, tmp_path, hello):
     source = tmp_path / "source"
     source.mkdir()

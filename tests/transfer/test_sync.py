@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from oio.transfer import Remote
 from oio.transfer._entries import Skipped, walk
@@ -80,6 +81,32 @@ def test_prefix_that_is_no_directory_deletes_nothing(api: Any, files: Path) -> N
             with pytest.raises(ValueError, match="prefix must end with a slash when delete is set: 'photos'"):
                 moving.sync(*ends, delete=True)
     assert set(stored(api)) == {"photos-of-others/cat"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_prefix_of_the_source_that_no_object_has_deletes_nothing(
+    api: Any, target: Path, dry_run: bool
+) -> None:
+    """It may be mistyped, and all of the target would be deleted."""
+    create(api, "photos/cat", b"1")
+    fill(target, {"cat": b"1"})
+    typo, mirror = Remote(ACCOUNT, CONTAINER, "typo/"), Remote(ACCOUNT, "mirror")
+    with transfer(api) as moving:
+        moving.sync(BOX, mirror)
+        for there in (target, target / "missing", mirror):
+            with pytest.raises(exc.NoSuchObject, match="prefix of the source, 'typo/': nothing was deleted"):
+                moving.sync(typo, there, delete=True, dry_run=dry_run)
+        assert outcomes(moving.sync(typo, target)) == {}
+    assert content(target) == {"cat": b"1"}
+    assert set(stored(api, mirror)) == {"photos/cat"}
+
+
+def test_source_that_has_only_the_marker_of_its_directory_is_empty(api: Any, target: Path) -> None:
+    create(api, "photos/", b"")
+    fill(target, {"cat": b"1"})
+    with transfer(api) as moving:
+        moving.sync(Remote(ACCOUNT, CONTAINER, "photos/"), target, delete=True)
+    assert content(target) == {}
 
 
 def test_dry_run_tells_all_and_changes_nothing(api: Any, files: Path, target: Path) -> None:
