@@ -14,7 +14,7 @@ from oio.transfer._copies import Copy, DeleteFile, DeleteObject
 from oio.transfer._download import Download
 from oio.transfer._entries import LocalFile, RemoteObject, Skipped, merge, name_of, objects, walk
 from oio.transfer._filters import Filter
-from oio.transfer._names import ParentNames, split_name
+from oio.transfer._names import ParentNames, lineage, plain_name, split_name
 from oio.transfer._results import NameRefused, Result
 from oio.transfer._session import Session
 from oio.transfer._target_files import TargetFile
@@ -85,6 +85,7 @@ def download_tree(
     :param delete: delete the files that have no object
     """
     parents = ParentNames()
+    refused: set[str] | None = None
     there: Iterator[LocalFile | Skipped] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
@@ -96,10 +97,29 @@ def download_tree(
             yield _download(session, remote, directory, obj, parents)
         elif isinstance(file, LocalFile):
             # Files only: links, and the files below them, are not ours to delete.
+            if refused is None:
+                # All at once, before the first deletion: z/../b comes after b.
+                refused = _refused_names(session, remote, names)
+            if not refused.isdisjoint(lineage(file.name)):
+                continue
             target = TargetFile(directory, tuple(file.name.encode().split(b"/")))
             job = DeleteFile(session, target, remote.prefix + file.name, file.size)
             # Deleted at once: a later object may need a directory in the place of this file.
             yield job.run()
+
+
+def _refused_names(session: Session, remote: Remote, names: Filter) -> set[str]:
+    """What is meant by the names that no file can have."""
+    refused: set[str] = set()
+    for obj in objects(session.api, remote, session.deadline):
+        session.pool.check()
+        if _is_marker(obj) or not names.takes(obj.name):
+            continue
+        try:
+            split_name(obj.name)
+        except NameRefused:
+            refused.add(plain_name(obj.name))
+    return refused
 
 
 def _download(

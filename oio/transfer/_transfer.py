@@ -330,7 +330,8 @@ class Transfer(TransferBase):
         :param compare: instead of that of the settings
         :param delete: delete entries that are missing in the source. A directory that cannot be read, a link
             or a special file protects the entries of its name, and a directory the empty object that
-            represents it (``photos/``)
+            represents it (``photos/``). An object whose name is refused protects the file that it means:
+            ``a//b`` and ``./a/b`` protect ``a/b``, and what is below it
         :param dry_run: change nothing; the results are ``"planned"``
         :param include: patterns of names to move; see :ref:`filters`
         :param exclude: patterns of names to leave alone

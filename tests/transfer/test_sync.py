@@ -197,6 +197,45 @@ def test_marker_of_the_prefix_is_neither_deleted_nor_a_failure(api: Any, files: 
     assert (target / "f").read_bytes() == b"1"
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("x//y", {"x/y"}),
+        ("./x/y", {"x/y"}),
+        ("/x/y", {"x/y"}),
+        ("//x/y", {"x/y"}),
+        ("x/y/", {"x/y"}),
+        ("../x/y", {"x/y"}),
+        # It comes after the file in the order of names.
+        ("z/../x/y", {"x/y"}),
+        ("d//e", {"d/e/f", "d/e/g/h"}),
+        (".", {"d/e/f", "d/e/g/h", "d/e-", "x/y", "x/y-"}),
+        ("x" * 256, set()),
+    ],
+)
+def test_file_that_a_refused_name_means_is_not_deleted(
+    api: Any, target: Path, name: str, kept: set[str]
+) -> None:
+    names = {"d/e/f", "d/e/g/h", "d/e-", "x/y", "x/y-"}
+    fill(target, dict.fromkeys(names, b"1"))
+    create(api, name)
+    with transfer(api) as moving:
+        planned = moving.sync(BOX, target, delete=True, dry_run=True)
+        report = moving.sync(BOX, target, delete=True)
+    assert report.failed == 1
+    assert set(content(target)) == kept
+    assert outcomes(report) == {name: "download failed"} | dict.fromkeys(names - kept, "delete done")
+    assert planned.planned == len(names - kept)
+
+
+def test_name_that_is_left_out_protects_no_file(api: Any, target: Path) -> None:
+    create(api, "x//y")
+    fill(target, {"x/y": b"1"})
+    with transfer(api) as moving:
+        report = moving.sync(BOX, target, delete=True, exclude="x//*")
+    assert outcomes(report) == {"x/y": "delete done"}
+
+
 def test_links_of_the_target_are_not_deleted(api: Any, target: Path, tmp_path: Path) -> None:
     fill(tmp_path / "outside", {"f": b"1"})
     target.mkdir()
