@@ -86,15 +86,23 @@ def download_tree(
     """
     parents = ParentNames()
     refused: set[str] | None = None
+    held: list[Download] = []
     there: Iterator[LocalFile | Skipped] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
     for obj, file in merge(_source(session, remote, delete=delete), there):
         session.pool.check()
-        if not names.takes(name_of(obj, file)):
+        name = name_of(obj, file)
+        yield from _passed(held, remote.prefix + name)
+        if not names.takes(name):
             continue
         if obj is not None:
-            yield _download(session, remote, directory, obj, parents)
+            job = _download(session, remote, directory, obj, parents)
+            if delete and isinstance(job, Download) and os.path.isdir(job.target.path):
+                # The files of the directory that is in its place come later, and are deleted first.
+                held.append(job)
+            else:
+                yield job
         elif isinstance(file, LocalFile):
             # Files only: links, and the files below them, are not ours to delete.
             if refused is None:
@@ -103,9 +111,15 @@ def download_tree(
             if not refused.isdisjoint(lineage(file.name)):
                 continue
             target = TargetFile(directory, tuple(file.name.encode().split(b"/")))
-            job = DeleteFile(session, target, remote.prefix + file.name, file.size)
             # Deleted at once: a later object may need a directory in the place of this file.
-            yield job.run()
+            yield DeleteFile(session, target, remote.prefix + file.name, file.size).run()
+    yield from reversed(held)
+
+
+def _passed(held: list[Download], name: str) -> Iterator[Download]:
+    """Give, and forget, those that no name can lie below any more."""
+    while held and not name.startswith(held[-1].name):
+        yield held.pop()
 
 
 def _refused_names(session: Session, remote: Remote, names: Filter) -> set[str]:

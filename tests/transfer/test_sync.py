@@ -61,6 +61,37 @@ def test_directory_that_is_empty_for_a_moment_is_not_taken_from_a_download(
     assert content(target) == tree
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("prefix", ["", "p/"])
+def test_object_replaces_the_directory_of_its_name_in_one_run(
+    api: Any, target: Path, workers: int, prefix: str
+) -> None:
+    fill(target, {"b/c": b"1", "b/d/e": b"2", "b-/x": b"3", "b-/y": b"4", "z/z": b"5"})
+    names = ("b", "b!", "b-", "b-a", "b0", "z")
+    for name in names:
+        create(api, prefix + name, b"new")
+    with transfer(api, workers=workers) as moving:
+        moving.sync(Remote(ACCOUNT, CONTAINER, prefix), target, delete=True).raise_failures()
+    assert content(target) == dict.fromkeys(names, b"new")
+
+
+def test_object_replaces_no_directory_of_which_something_stays(api: Any, target: Path) -> None:
+    fill(target, {"b/c": b"1", "d/e": b"2", "d/f": b"3"})
+    (target / "b" / "link").symlink_to("c")
+    for name in ("b", "d", "d/f"):
+        create(api, name)
+    with transfer(api, workers=1) as moving:
+        report = moving.sync(BOX, target, delete=True)
+    assert outcomes(report) == {
+        "b": "download failed",
+        "b/c": "delete done",
+        "d": "download failed",
+        "d/e": "delete done",
+        "d/f": "download failed",
+    }
+    assert content(target) == {"d/f": b"3"}
+
+
 def test_nothing_is_deleted_unless_it_is_wanted(api: Any, files: Path, target: Path) -> None:
     fill(files, {"f": b"1"})
     create(api, "g", b"2")
