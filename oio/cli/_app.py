@@ -23,7 +23,7 @@ from oio.cli._context import Clients
 from oio.cli._errors import explain
 from oio.cli._formats import printable
 from oio.cli._options import add_global_options
-from oio.cli._streams import abandon, open_standard_streams, print_anything
+from oio.cli._streams import abandon, open_standard_streams, print_anything, read_anything
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -182,6 +182,7 @@ class Openio(App):
     def _run_batch(self) -> int:
         """Run the commands of the standard input, one a line, whichever of them fail."""
         self.in_batch = True
+        read_anything(self.stdin)
         options = self.options
         for line in self._lines():
             if line.lstrip().startswith("#"):

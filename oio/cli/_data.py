@@ -133,7 +133,7 @@ class CreateObjects(Moving, OnObjects, Listing):
         keys = iter(parsed_args.keys)
         rows: list[tuple[object, ...]] = []
         for file in parsed_args.files:
-            name = os.path.basename(os.path.normpath(file))
+            name = _name_of_path(file)
             try:
                 if file != "-" and os.path.isdir(file):
                     rows += self._create_tree(parsed_args, file, next(keys, name), container_of)
@@ -366,6 +366,15 @@ class Sync(Reading, Listing):
             # "photos" is a directory: --delete must not reach "photos-of-others/".
             prefix += "/"
         return Remote(self.context.account, container, prefix)
+
+
+def _name_of_path(path: str) -> str:
+    """Last part of a path, by which its object, or those of its directory, are named."""
+    name = os.path.basename(os.path.normpath(path))
+    if path and name in {".", ".."}:
+        # Objects named so could not be saved again.
+        return os.path.basename(os.path.abspath(path))
+    return name
 
 
 def _own_path(name: str) -> str:

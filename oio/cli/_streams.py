@@ -33,6 +33,16 @@ def print_anything(stream: TextIO) -> None:
         stream.reconfigure(errors="surrogateescape" if encoding == "utf-8" else "backslashreplace")
 
 
+def read_anything(stream: TextIO) -> None:
+    """Let a stream give the bytes that its encoding lacks, as the words of a command line have them.
+
+    Nothing may have been read from it.
+    """
+    if hasattr(stream, "reconfigure"):
+        # A strict one would lose the lines before such a byte as well: they are decoded together.
+        stream.reconfigure(errors="surrogateescape")
+
+
 def abandon(stream: TextIO) -> None:
     """Drop buffered text that cannot be written: the interpreter would try again at its end, and complain."""
     with contextlib.suppress(OSError, ValueError):

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
+from collections.abc import Iterator
 
 from oio.transfer._results import NameRefused
 
@@ -61,6 +63,27 @@ def split_name(name: str) -> tuple[bytes, ...]:
         return tuple(part.encode("utf-8") for part in parts)
     except UnicodeEncodeError:
         raise NameRefused(f"name {name!r} is no text that can be UTF-8") from None
+
+
+def plain_name(name: str) -> str:
+    """The name without the parts that no file can have: of the file that an object is likely meant to be.
+
+    >>> plain_name("./a//b"), plain_name("/a/../b/"), plain_name("..")
+    ('a/b', 'b', '')
+    """
+    return posixpath.normpath(f"/{name}").lstrip("/")
+
+
+def lineage(name: str) -> Iterator[str]:
+    """A name, and those of the directories that it is in; the empty one last.
+
+    >>> list(lineage("a/b/c"))
+    ['a/b/c', 'a/b', 'a', '']
+    """
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
+    yield ""
 
 
 class ParentNames:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from oio.common import exceptions as exc
+from oio.common.arguments import shorten
 from oio.transfer._config import Remote
 from oio.transfer._copies import Copy, DeleteFile, DeleteObject
 from oio.transfer._download import Download
 from oio.transfer._entries import LocalFile, RemoteObject, Skipped, merge, name_of, objects, walk
 from oio.transfer._filters import Filter
-from oio.transfer._names import ParentNames, split_name
+from oio.transfer._names import ParentNames, lineage, plain_name, split_name
 from oio.transfer._results import NameRefused, Result
 from oio.transfer._session import Session
 from oio.transfer._target_files import TargetFile
@@ -84,21 +85,55 @@ def download_tree(
     :param delete: delete the files that have no object
     """
     parents = ParentNames()
+    refused: set[str] | None = None
+    held: list[Download] = []
     there: Iterator[LocalFile | Skipped] = iter(())
     if delete and os.path.isdir(directory):
         there = walk(directory, follow=False)
-    for obj, file in merge(objects(session.api, remote, session.deadline), there):
+    for obj, file in merge(_source(session, remote, delete=delete), there):
         session.pool.check()
-        if not names.takes(name_of(obj, file)):
+        name = name_of(obj, file)
+        yield from _passed(held, remote.prefix + name)
+        if not names.takes(name):
             continue
         if obj is not None:
-            yield _download(session, remote, directory, obj, parents)
+            job = _download(session, remote, directory, obj, parents)
+            if delete and isinstance(job, Download) and os.path.isdir(job.target.path):
+                # The files of the directory that is in its place come later, and are deleted first.
+                held.append(job)
+            else:
+                yield job
         elif isinstance(file, LocalFile):
             # Files only: links, and the files below them, are not ours to delete.
+            if refused is None:
+                # All at once, before the first deletion: z/../b comes after b.
+                refused = _refused_names(session, remote, names)
+            if not refused.isdisjoint(lineage(file.name)):
+                continue
             target = TargetFile(directory, tuple(file.name.encode().split(b"/")))
-            job = DeleteFile(session, target, remote.prefix + file.name, file.size)
             # Deleted at once: a later object may need a directory in the place of this file.
-            yield job.run()
+            yield DeleteFile(session, target, remote.prefix + file.name, file.size).run()
+    yield from reversed(held)
+
+
+def _passed(held: list[Download], name: str) -> Iterator[Download]:
+    """Give, and forget, those that no name can lie below any more."""
+    while held and not name.startswith(held[-1].name):
+        yield held.pop()
+
+
+def _refused_names(session: Session, remote: Remote, names: Filter) -> set[str]:
+    """What is meant by the names that no file can have."""
+    refused: set[str] = set()
+    for obj in objects(session.api, remote, session.deadline):
+        session.pool.check()
+        if _is_marker(obj) or not names.takes(obj.name):
+            continue
+        try:
+            split_name(obj.name)
+        except NameRefused:
+            refused.add(plain_name(obj.name))
+    return refused
 
 
 def _download(
@@ -128,7 +163,7 @@ def copy_tree(
     """
     needed = delete or session.config.overwrite != "always"
     there = _if_any(objects(session.api, target, session.deadline)) if needed else iter(())
-    for obj, known in merge(objects(session.api, source, session.deadline), there):
+    for obj, known in merge(_source(session, source, delete=delete), there):
         session.pool.check()
         if not names.takes(name_of(obj, known)):
             continue
@@ -137,6 +172,24 @@ def copy_tree(
             yield Copy(session, source, old, target, new, obj, known)
         elif known is not None and delete:
             yield DeleteObject(session, target, target.prefix + known.name, known)
+
+
+def _source(session: Session, remote: Remote, *, delete: bool) -> Iterator[RemoteObject]:
+    """The objects of a source.
+
+    :raises NoSuchObject: there is none, and all of the target would be deleted
+    """
+    listed = objects(session.api, remote, session.deadline)
+    first = next(listed, None)
+    if first is not None:
+        yield first
+        yield from listed
+    elif delete and remote.prefix:
+        # More likely a mistake than a directory that has lost all.
+        raise exc.NoSuchObject(
+            f"no object of container {remote.container!r} begins with the prefix of the source, "
+            f"{shorten(remote.prefix)}: nothing was deleted"
+        )
 
 
 def _if_any(listed: Iterator[RemoteObject]) -> Iterator[RemoteObject]:

@@ -330,13 +330,15 @@ class Transfer(TransferBase):
         :param compare: instead of that of the settings
         :param delete: delete entries that are missing in the source. A directory that cannot be read, a link
             or a special file protects the entries of its name, and a directory the empty object that
-            represents it (``photos/``)
+            represents it (``photos/``). An object whose name is refused protects the file that it means:
+            ``a//b`` and ``./a/b`` protect ``a/b``, and what is below it
         :param dry_run: change nothing; the results are ``"planned"``
         :param include: patterns of names to move; see :ref:`filters`
         :param exclude: patterns of names to leave alone
         :param deadline: monotonic time at which the call must be over; see :doc:`/deadlines`
         :raises ValueError: `delete` is set, and a prefix does not end with a slash: ``photos`` is that of
             ``photos-of-others/cat`` too
+        :raises NoSuchObject: `delete` is set, and no object begins with the prefix of the source
         :raises NotADirectoryError: the source is no directory
         :raises OioException: a container cannot be listed
         :raises TransferCancelled: :meth:`cancel` was called

@@ -335,6 +335,16 @@ def test_sync_deletes_nothing_of_directories_whose_names_begin_alike(shell, tmp_
     assert kept == ["photos-of-others/a", "photos.zip", "photos/new"]
 
 
+def test_sync_with_a_mistyped_prefix_deletes_nothing(shell, tmp_path, hello):
+    assert shell("object create c", hello, "--name", "photos/h").code == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").write_text("1")
+    ended = shell("sync oio://c/photo --delete", tmp_path / "mine")
+    assert ended.code == 1
+    assert "begins with the prefix of the source, 'photo/': nothing was deleted" in ended.err
+    assert (tmp_path / "mine" / "kept").exists()
+
+
 def test_directories_are_synchronised(shell, tmp_path, hello):
     source = tmp_path / "source"
     source.mkdir()
@@ -416,9 +426,22 @@ def test_a_closed_pipe_is_no_error(line):
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
-def test_a_batch_that_is_no_text_is_an_error_of_one_line(shell):
-    ended = shell("", stdin=b"\xff\xfe\n")
-    assert (ended.code, ended.err.count("\n"), "Traceback" in ended.err) == (1, 1, False)
+def test_a_batch_whose_lines_are_no_text_runs_the_others(shell):
+    script = b"container create l1 -f value\nobject show b caf\xe9\n\xff\xfe\ncontainer create l2 -f value\n"
+    ended = shell("", stdin=script)
+    assert (ended.code, "Traceback" in ended.err) == (0, False)
+    assert ended.err.count("\n") == 1
+    assert "l1 True\n" in ended.out
+    assert r"openio: '\udcff\udcfe' is not an openio command." in ended.out
+    assert ended.out.endswith("l2 True\n\n")
+
+
+def test_a_batch_names_files_that_are_no_text(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with open(b"caf\xe9", "wb") as file:
+        file.write(b"coffee")
+    shell("", stdin=b"object create c caf\xe9 --name coffee\n")
+    assert shell("object cat c coffee").out == "coffee"
 
 
 @pytest.mark.parametrize(

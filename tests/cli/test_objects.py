@@ -199,6 +199,26 @@ def test_directories_go_there_and_back(shell, tmp_path):
     assert (tmp_path / "back" / "css" / "style.css").read_text() == "css/style.css"
 
 
+@pytest.mark.parametrize("path", [".", "./", "..", "../site/.", "css/..", "css/../../site"])
+def test_directories_named_by_dots_give_their_own_names(shell, tmp_path, monkeypatch, path):
+    css = tmp_path / "site" / "css"
+    css.mkdir(parents=True)
+    (css / "style.css").write_text("body {}")
+    monkeypatch.chdir(css if path == ".." else css.parent)
+    (row,) = shell.json("object create c", path)
+    assert (row["Name"], row["Status"]) == ("site/css/style.css", "Ok")
+    back = tmp_path / "back"
+    back.mkdir()
+    monkeypatch.chdir(back)
+    assert shell("container save c").code == 0
+    assert (back / "site" / "css" / "style.css").read_text() == "body {}"
+
+
+def test_no_path_at_all_does_not_give_the_name_of_the_directory(shell):
+    (row,) = json.loads(shell("object create c -f json", "").out)
+    assert (row["Name"], row["Status"]) == (".", "Failed")
+
+
 @pytest.mark.parametrize("prefix", ["sit", "site/", "\x1b[2J"])
 def test_a_prefix_that_no_object_has_is_an_error(stored, tmp_path, prefix):
     stored("object create c", tmp_path / "h.txt", "--name", "site-of-others")

@@ -259,8 +259,9 @@ def test_files_that_are_unlike_their_objects_are_counted(
     assert one.worker.step("sync_down") == kind
 
 
+@pytest.mark.parametrize("is_told", [False, True])
 def test_objects_that_a_synchronisation_does_not_find_are_lost(
-    stage: Callable[..., Stage], real: Any
+    stage: Callable[..., Stage], real: Any, is_told: bool
 ) -> None:
     class Blind:
         """A transfer that finds no object."""
@@ -270,6 +271,8 @@ def test_objects_that_a_synchronisation_does_not_find_are_lost(
 
         def sync(self, source: Any, target: Any, **kwargs: Any) -> Any:
             if isinstance(target, Path):
+                if is_told:
+                    raise exc.NoSuchObject("no object begins with the prefix")
                 return transfer.Report(1)
             return self._transfers.sync(source, target, **kwargs)
 

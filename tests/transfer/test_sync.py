@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oio.common import exceptions as exc
 from oio.sandbox import Fault, Namespace
 from oio.transfer import Remote
 from oio.transfer._entries import Skipped, walk
@@ -60,6 +61,37 @@ def test_directory_that_is_empty_for_a_moment_is_not_taken_from_a_download(
     assert content(target) == tree
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("prefix", ["", "p/"])
+def test_object_replaces_the_directory_of_its_name_in_one_run(
+    api: Any, target: Path, workers: int, prefix: str
+) -> None:
+    fill(target, {"b/c": b"1", "b/d/e": b"2", "b-/x": b"3", "b-/y": b"4", "z/z": b"5"})
+    names = ("b", "b!", "b-", "b-a", "b0", "z")
+    for name in names:
+        create(api, prefix + name, b"new")
+    with transfer(api, workers=workers) as moving:
+        moving.sync(Remote(ACCOUNT, CONTAINER, prefix), target, delete=True).raise_failures()
+    assert content(target) == dict.fromkeys(names, b"new")
+
+
+def test_object_replaces_no_directory_of_which_something_stays(api: Any, target: Path) -> None:
+    fill(target, {"b/c": b"1", "d/e": b"2", "d/f": b"3"})
+    (target / "b" / "link").symlink_to("c")
+    for name in ("b", "d", "d/f"):
+        create(api, name)
+    with transfer(api, workers=1) as moving:
+        report = moving.sync(BOX, target, delete=True)
+    assert outcomes(report) == {
+        "b": "download failed",
+        "b/c": "delete done",
+        "d": "download failed",
+        "d/e": "delete done",
+        "d/f": "download failed",
+    }
+    assert content(target) == {"d/f": b"3"}
+
+
 def test_nothing_is_deleted_unless_it_is_wanted(api: Any, files: Path, target: Path) -> None:
     fill(files, {"f": b"1"})
     create(api, "g", b"2")
@@ -80,6 +112,32 @@ def test_prefix_that_is_no_directory_deletes_nothing(api: Any, files: Path) -> N
             with pytest.raises(ValueError, match="prefix must end with a slash when delete is set: 'photos'"):
                 moving.sync(*ends, delete=True)
     assert set(stored(api)) == {"photos-of-others/cat"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_prefix_of_the_source_that_no_object_has_deletes_nothing(
+    api: Any, target: Path, dry_run: bool
+) -> None:
+    """It may be mistyped, and all of the target would be deleted."""
+    create(api, "photos/cat", b"1")
+    fill(target, {"cat": b"1"})
+    typo, mirror = Remote(ACCOUNT, CONTAINER, "typo/"), Remote(ACCOUNT, "mirror")
+    with transfer(api) as moving:
+        moving.sync(BOX, mirror)
+        for there in (target, target / "missing", mirror):
+            with pytest.raises(exc.NoSuchObject, match="prefix of the source, 'typo/': nothing was deleted"):
+                moving.sync(typo, there, delete=True, dry_run=dry_run)
+        assert outcomes(moving.sync(typo, target)) == {}
+    assert content(target) == {"cat": b"1"}
+    assert set(stored(api, mirror)) == {"photos/cat"}
+
+
+def test_source_that_has_only_the_marker_of_its_directory_is_empty(api: Any, target: Path) -> None:
+    create(api, "photos/", b"")
+    fill(target, {"cat": b"1"})
+    with transfer(api) as moving:
+        moving.sync(Remote(ACCOUNT, CONTAINER, "photos/"), target, delete=True)
+    assert content(target) == {}
 
 
 def test_dry_run_tells_all_and_changes_nothing(api: Any, files: Path, target: Path) -> None:
@@ -168,6 +226,45 @@ def test_marker_of_the_prefix_is_neither_deleted_nor_a_failure(api: Any, files: 
         assert set(stored(api)) == {"p/", "p/f"}
         assert moving.sync(below, target).failed == 0
     assert (target / "f").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("x//y", {"x/y"}),
+        ("./x/y", {"x/y"}),
+        ("/x/y", {"x/y"}),
+        ("//x/y", {"x/y"}),
+        ("x/y/", {"x/y"}),
+        ("../x/y", {"x/y"}),
+        # It comes after the file in the order of names.
+        ("z/../x/y", {"x/y"}),
+        ("d//e", {"d/e/f", "d/e/g/h"}),
+        (".", {"d/e/f", "d/e/g/h", "d/e-", "x/y", "x/y-"}),
+        ("x" * 256, set()),
+    ],
+)
+def test_file_that_a_refused_name_means_is_not_deleted(
+    api: Any, target: Path, name: str, kept: set[str]
+) -> None:
+    names = {"d/e/f", "d/e/g/h", "d/e-", "x/y", "x/y-"}
+    fill(target, dict.fromkeys(names, b"1"))
+    create(api, name)
+    with transfer(api) as moving:
+        planned = moving.sync(BOX, target, delete=True, dry_run=True)
+        report = moving.sync(BOX, target, delete=True)
+    assert report.failed == 1
+    assert set(content(target)) == kept
+    assert outcomes(report) == {name: "download failed"} | dict.fromkeys(names - kept, "delete done")
+    assert planned.planned == len(names - kept)
+
+
+def test_name_that_is_left_out_protects_no_file(api: Any, target: Path) -> None:
+    create(api, "x//y")
+    fill(target, {"x/y": b"1"})
+    with transfer(api) as moving:
+        report = moving.sync(BOX, target, delete=True, exclude="x//*")
+    assert outcomes(report) == {"x/y": "delete done"}
 
 
 def test_links_of_the_target_are_not_deleted(api: Any, target: Path, tmp_path: Path) -> None:

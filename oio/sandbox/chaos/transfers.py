@@ -127,7 +127,13 @@ class Transfers(Operations):
         directory, start = self._directory(f"down-{number}"), self._world.clock()
         transfer = self._world.ways.transfer(overwrite="changed")
         place = self._remote(own_container(number), PREFIX)
-        report = transfer.sync(place, directory, delete=True, **self._limits())
+        try:
+            report = transfer.sync(place, directory, delete=True, **self._limits())
+        except exc.NoSuchObject as err:
+            # The tree is empty, so that the files stay.
+            for path in PATHS:
+                self._check_absence(Key(own_container(number), PREFIX + path), err, start)
+            return
         results = _results(report)
         for path in PATHS:
             key = Key(own_container(number), PREFIX + path)
@@ -138,9 +144,7 @@ class Transfers(Operations):
         states = self._book.possible(key, start)
         error = None if result is None else result.error
         if result is None or result.action == "delete" or isinstance(error, exc.NoSuchObject):
-            # It was absent at some time.
-            if all(state.exists for state in states):
-                raise Finding(LOST, f"{key}: {error or 'it is not listed'}; expected {described(states)}")
+            self._check_absence(key, error, start)
             if error is None and path.exists():
                 raise Finding(WRONG, f"{key} is not there, and {path} is")
         elif error is None:
@@ -148,6 +152,12 @@ class Transfers(Operations):
             if not any(state.has_data(data) and time in state.properties for state in states):
                 text = f"{key}: {len(data)} bytes of {time[1]}, beginning {data[:16].hex()}"
                 raise Finding(WRONG, f"{text}; expected {described(states)}")
+
+    def _check_absence(self, key: Key, error: object, start: float) -> None:
+        """Check that an object that was not found was absent at some time."""
+        states = self._book.possible(key, start)
+        if all(state.exists for state in states):
+            raise Finding(LOST, f"{key}: {error or 'it is not listed'}; expected {described(states)}")
 
     def _change_files(self, directory: Path) -> None:
         for name in self._rng.sample(PATHS, self._rng.randint(1, _MOST_CHANGES)):
