@@ -119,11 +119,12 @@ class Listings(AsyncFileSystem):  # type: ignore[misc]
 
     async def _isdir(self, path: str) -> bool:
         path = self._strip_protocol(path)
+        known = self._known(path)
+        if known is not None and known["type"] != "directory":
+            return False
+        # That of a directory may be old. A copy skips what is a directory, so the file would be missed.
         try:
-            entry = await self._info(path)
-            if entry["type"] == "directory" and self._known(path) is not None:
-                # The listing may be old. A copy skips what is a directory, so the file would be missed.
-                entry = await self._run(path, lambda: self._look_at(path))
+            entry = await self._run(path, lambda: self._look_at(path))
         except OSError:
             return False
         return bool(entry["type"] == "directory")
@@ -293,3 +294,14 @@ def _required(name: str, value: str | None, variable: str) -> str:
 def error(kind: type[OSError], number: int, path: str) -> OSError:
     """Exception about a path."""
     return kind(number, os.strerror(number), path)
+
+
+def object_at(path: str) -> Path:
+    """Container and name of an object.
+
+    :raises IsADirectoryError: the path is that of a container, or of the root
+    """
+    place = Path.of(path)
+    if not place.name:
+        raise error(IsADirectoryError, errno.EISDIR, path)
+    return place
