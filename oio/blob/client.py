@@ -130,17 +130,18 @@ class BlobClient(HttpApi):
 
         Programs may replace it, or its ``request``.
         """
+        if self.pool_manager is None:
+            raise AttributeError("http_pool has been deleted")
         return self.pool_manager
 
     @http_pool.setter
     def http_pool(self, pool: urllib3.PoolManager) -> None:
-        self._former_pool = self.pool_manager
         self.pool_manager = pool
 
     @http_pool.deleter
     def http_pool(self) -> None:
-        # Mocks delete what they have put here.
-        self.pool_manager = self._former_pool
+        # Mocks delete what they have put here, and put the former one back if nothing is left.
+        vars(self)["pool_manager"] = None
 
     def _operation(self, method: str, url: str) -> str:
         return f"{method} chunk"

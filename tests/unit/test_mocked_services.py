@@ -102,6 +102,10 @@ def test_pool_is_back_once_its_mock_is_gone(own):
     with patch.object(client, "http_pool") as pool:
         pool.request.return_value = SimpleNamespace(status=204, headers={}, data=b"")
         assert client.chunk_delete(CHUNK).status == 204
+        with patch.object(client, "http_pool") as inner:
+            client.http_pool = Mock(spec=urllib3.PoolManager)
+            assert client.pool_manager is not inner
+        assert client.http_pool is client.pool_manager is pool
     assert client.http_pool is client.pool_manager is before
 
 
