@@ -419,7 +419,6 @@ class ChunkSender:
                     self._queue.put(item)
                 return
             except green.OioTimeout as err:
-                # Its frames hold the block.
                 forget_frames(err)
                 error = err
             if self.progress[:2] != before and self.error is None:

@@ -9,7 +9,7 @@ import contextvars
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -98,14 +98,24 @@ def test_nothing_of_a_call_is_left_to_the_garbage_collector(namespace: Namespace
     loop = asyncio.new_event_loop()
     api = face_of(namespace)
 
+    async def failing() -> AsyncIterator[bytes]:
+        async for block in blocks(3):
+            yield block
+        raise OSError("the camera is gone")
+
     async def call() -> None:
         await create(api, blocks(3), "o")
         _, stream = await api.object_fetch(ACCOUNT, CONTAINER, "o")
         assert len(await stream.read()) == 300_000
 
+    async def failing_call() -> None:
+        with pytest.raises(exc.SourceReadError, match="the camera is gone"):
+            await create(api, failing(), "o")
+
     try:
-        loop.run_until_complete(call())
-        assert garbage_of(lambda _api: loop.run_until_complete(call()), api) == []
+        for one in (call, failing_call):
+            loop.run_until_complete(one())
+            assert garbage_of(lambda _api, one=one: loop.run_until_complete(one()), api) == []
     finally:
         loop.run_until_complete(api.close())
         loop.close()

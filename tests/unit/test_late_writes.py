@@ -147,6 +147,35 @@ def test_server_that_takes_nothing_is_only_left_when_others_are_enough(end):
     assert enough == []
 
 
+def test_blocks_that_waited_for_a_server_are_not_left_to_the_garbage_collector():
+    has_waited = threading.Event()
+
+    def slow(peer: Peer) -> None:
+        peer.read_head()
+        has_waited.wait(60)
+        peer.answer(201, **{HASH: hashlib.md5(peer.read_chunked()).hexdigest()})
+
+    def others_are_enough() -> bool:
+        has_waited.set()
+        return False
+
+    def send(_api: object) -> None:
+        has_waited.clear()
+        chunk = Chunk.of({"url": f"http://{server.address}/0A", "pos": "0", "size": 0, "hash": ""})
+        sender = sending.ChunkSender(chunk, {}, Options(write_grace=SHORT))
+        sender.others_are_enough = others_are_enough
+        with green.ContextPool(1) as pool:
+            sender.thread = pool.spawn(sender.run)
+            while not has_waited.is_set():
+                sender.put(b"100000\r\n" + b"x" * (1 << 20) + b"\r\n", 1 << 20)
+            sender.put(b"0\r\n\r\n", 0, is_last=True)
+        assert sender.error is None
+
+    with serving(slow, slow) as server:
+        send(None)
+        assert garbage_of(send, None) == []
+
+
 def test_quorum_is_never_given_up(end):
     """Two of three are late: the write limit counts, and the write fails."""
     with new_connections(store, silent(end), silent(end)) as servers:

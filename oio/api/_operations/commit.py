@@ -129,8 +129,7 @@ def is_definitive(err: exc.OioException) -> bool:
     if err.status in _DEFINITIVE_STATUSES:
         return True
     # Tests of applications make exceptions of a text alone, which is in the place of the status then.
-    is_status = isinstance(err.http_status, int)
-    status = err.http_status if is_status else err.default_http_status
+    status = err.http_status if isinstance(err.http_status, int) else err.default_http_status
     return status is not None and 400 <= status < 500
 
 
