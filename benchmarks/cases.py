@@ -36,7 +36,8 @@ class Case:
     :param verify: ``verify_checksum`` of reads
     :param algorithm: of the checksums of chunks
     :param lost: data chunks that are lost of each metachunk
-    :param delay: seconds that one chunk server waits before each answer, and with every 4 MiB of data
+    :param delay: seconds that a slow chunk server waits before each answer, and with every 4 MiB of data
+    :param all_slow: all chunk servers are slow, not only one
     :param count: objects of a listing, or of a ``delete_many``
     :param whole: bytes of the object of which a range is read
     :param quick: part of a quick run
@@ -51,6 +52,7 @@ class Case:
     algorithm: Literal["md5", "blake3"] = "md5"
     lost: int = 0
     delay: float = 0.0
+    all_slow: bool = False
     count: int = 0
     whole: int = 0
     quick: bool = False
@@ -68,7 +70,7 @@ class Case:
             "" if self.verify is True else f"verify {self.verify or 'off'}",
             "" if self.algorithm == "md5" else self.algorithm,
             f"{self.lost} lost" if self.lost else "",
-            "one slow rawx" if self.delay else "",
+            ("all rawx slow" if self.all_slow else "one slow rawx") if self.delay else "",
         ]
         return ", ".join([" ".join(words), *filter(None, said)])
 
@@ -152,6 +154,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case("get", "EC", MIB, delay=0.2, quick=True),
     *(Case(kind, policy, GIB, delay=0.2) for policy in ("x3", "EC") for kind in _BOTH),
     Case("get", "x3", 64 * MIB, verify=False, quick=True),
+    *(Case("get", "x3", 64 * MIB, verify=verify, delay=0.01, all_slow=True) for verify in (True, False)),
     Case("get", "x3", 64 * MIB, verify="strict"),
     Case("get", "x3", 64 * MIB, verify="server"),
     Case("get", "EC", 64 * MIB, verify=False),

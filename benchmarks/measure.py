@@ -222,7 +222,8 @@ class Measurement:
                 workers[side] = stack.enter_context(_started(setting, self._wrappers.get(side, ())))
             stored = workers["bare"].ask("store")
             if case.delay:
-                services.slow_down(stored["slow"], case.delay)
+                for address in services.rawx if case.all_slow else [stored["slow"]]:
+                    services.slow_down(address, case.delay)
             try:
                 yield workers
             finally:

@@ -88,6 +88,11 @@ class ThreadedChecksum:
             self._drain()
         self._check()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a thread still has something to hash."""
+        return self._worker is not None
+
     def hexdigest(self) -> str:
         """Get the checksum of the data so far, in hexadecimal digits.
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import IO, Protocol
 
 from oio.api._data.layout import Metachunk, Piece
-from oio.api._data.read_ahead import ALL_ROOM, read_ahead
+from oio.api._data.read_ahead import ALL_ROOM, Part, read_ahead
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum, checksum_like
-from oio.common.hashing import in_threads
+from oio.common.hashing import ThreadedChecksum, in_threads
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.options import HOLD_UP_TO
 from oio.common.utils import warn_unverified
@@ -123,6 +123,8 @@ def read_pieces(
 ) -> Generator[bytes, None, None]:
     """Read parts of metachunks, one after the other.
 
+    While threads complete the checksum of one, the next one is asked for.
+
     :param source_of: makes the source of the bytes of a metachunk
     :param verify: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a metachunk
         before all of it is verified, also for ranges; False verifies nothing, but still counts. ``"server"``
@@ -142,11 +144,32 @@ def read_pieces(
         parts = (read_pieces([piece], source_of, verify, hold_up_to, in_memory=room) for piece in pieces)
         yield from read_ahead(parts, parallel)
         return
-    for metachunk, start, end in pieces:
+    left = iter(pieces)
+    begun: list[Part] = []
+
+    def begin_next() -> None:
+        if not begun:
+            # Noted first: it may want to begin the one after it.
+            begun.extend(Part(blocks_of(*piece)) for piece in itertools.islice(left, 1))
+            for part in begun:
+                part.read()
+
+    def blocks_of(metachunk: Metachunk, start: int, end: int) -> Generator[bytes, None, None]:
         if end - start >= _BLOCK_SIZE:
             keep_memory_of_blocks()
         reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
-        yield from reading.held(start, end) if reading.strict else reading.plain(start, end)
+        return reading.held(start, end) if reading.strict else reading.plain(start, end, begin_next)
+
+    try:
+        for piece in left:
+            yield from blocks_of(*piece)
+            while begun:
+                yield from begun.pop().rest()
+    finally:
+        for part in begun:
+            part.close()
+        # It and `blocks_of` refer to each other.
+        del begin_next
 
 
 class _Reading:
@@ -177,12 +200,21 @@ class _Reading:
         """Read and verify all of the metachunk before a part of it is given."""
         size = self._metachunk.size
         with contextlib.closing(_Spool(size, self._in_memory)) as spool:
-            for _ in self.plain(0, size - 1, spool):
+            for _ in self.plain(0, size - 1, spool=spool):
                 pass
             yield from spool.cut(start, end)
 
-    def plain(self, first: int, last: int, spool: _Spool | None = None) -> Generator[bytes, None, None]:
-        """Read a range; with a spool, into it, and give nothing."""
+    def plain(
+        self,
+        first: int,
+        last: int,
+        meanwhile: Callable[[], None] | None = None,
+        spool: _Spool | None = None,
+    ) -> Generator[bytes, None, None]:
+        """Read a range; with a spool, into it, and give nothing.
+
+        :param meanwhile: called when all is received, while a thread still has to complete the checksum
+        """
         source = self._source
         size = last - first + 1
         verify = self._verify and size == self._metachunk.size
@@ -213,11 +245,19 @@ class _Reading:
                 blocks.close()
             if left:
                 raise self._failure(f"{size - left} bytes were read of {source.used}, not {size}")
-            if digest is None or digest.hexdigest() == self._expected:
+            if self._matches(digest, None if waits else meanwhile):
                 while held:
                     yield held.pop(0)
                 return
             self._exclude_damaged(given)
+
+    def _matches(self, digest: Checksum | None, meanwhile: Callable[[], None] | None) -> bool:
+        """Compare a checksum with the expected one, if there is one."""
+        if digest is None:
+            return True
+        if meanwhile is not None and isinstance(digest, ThreadedChecksum) and digest.is_behind:
+            meanwhile()
+        return digest.hexdigest() == self._expected
 
     def _exclude_damaged(self, given: bool) -> None:
         """Prepare another attempt, without the chunks whose data do not match the checksum.

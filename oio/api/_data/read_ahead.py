@@ -21,7 +21,7 @@ ALL_ROOM = 40 << 20
 """Bytes of all parts that are kept at most."""
 
 
-class _Part:
+class Part:
     """Part of an object, some blocks of which are read already."""
 
     def __init__(self, blocks: Blocks) -> None:
@@ -59,12 +59,26 @@ class _Part:
             self._ready.append(block)
             self._size += len(block)
 
-    def fill(self, room: int, head: _Part) -> None:
+    def fill(self, room: int, head: Part) -> None:
         """Read blocks until the first part has one, or there is no room for more."""
         while self.wants(room):
             self.read()
             if head.is_ready or head.is_over:
                 return
+
+    def rest(self) -> Blocks:
+        """Give all its blocks, first those that are read already.
+
+        :raises OioException: its failure
+        """
+        try:
+            while self._ready:
+                yield self.take()
+            if self.error is not None:
+                raise self.take_error()
+            yield from self._blocks
+        finally:
+            self.close()
 
     def take_error(self) -> exc.OioException:
         """Take the failure, whose frames lead to this part."""
@@ -91,12 +105,12 @@ def read_ahead(parts: Iterator[Blocks], number: int) -> Blocks:
     :returns: a generator of blocks; closing it closes all connections
     """
     room = min(ROOM, ALL_ROOM // number)
-    opened: collections.deque[_Part] = collections.deque()
+    opened: collections.deque[Part] = collections.deque()
     try:
         while True:
             if not opened:
                 # All at once: a part that is begun waits for its first bytes, and cannot be left before.
-                opened.extend(map(_Part, itertools.islice(parts, number)))
+                opened.extend(map(Part, itertools.islice(parts, number)))
             if not opened:
                 return
             head = opened[0]
@@ -113,7 +127,7 @@ def read_ahead(parts: Iterator[Blocks], number: int) -> Blocks:
             part.close()
 
 
-def _advance(opened: collections.deque[_Part], room: int) -> None:
+def _advance(opened: collections.deque[Part], room: int) -> None:
     head = opened[0]
     waiting = [part for part in opened if part.wants(room)]
     if waiting == [head]:

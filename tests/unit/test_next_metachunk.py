@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The next metachunk is asked for while threads complete the checksum of the one before."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from oio.api._data import read
+from oio.api._data.layout import Metachunk, Piece
+from oio.common import exceptions as exc
+from oio.common.chunks import Chunk
+from oio.common.hashing import STEP, ThreadedChecksum, Workers
+from tests.kit.garbage import garbage_of
+
+DATA = [bytes([number]) * (3 * STEP) for number in range(3)]
+
+
+class Object:
+    """An object of three metachunks of three blocks each.
+
+    :param failing: metachunk whose server does not answer
+    :param damaged: metachunk whose data are not those that were stored
+    """
+
+    def __init__(self, failing: int | None = None, damaged: int | None = None) -> None:
+        self.opened: list[int] = []
+        self.closed: list[int] = []
+        self.has_opened = [threading.Event() for _ in DATA]
+        self._failing, self._damaged = failing, damaged
+
+    def pieces(self) -> list[Piece]:
+        found = []
+        for number, data in enumerate(DATA):
+            digest = hashlib.md5(b"other" if number == self._damaged else data).hexdigest()
+            chunk = Chunk.of({"url": f"http://{number}/0A", "pos": "0", "size": len(data), "hash": digest})
+            metachunk = Metachunk(number, number * len(data), len(data), (chunk,))
+            found.append((metachunk, 0, len(data) - 1))
+        return found
+
+    def source(self, metachunk: Metachunk) -> Source:
+        return Source(self, metachunk.position, is_failing=metachunk.position == self._failing)
+
+
+class Source:
+    def __init__(self, parent: Object, number: int, is_failing: bool) -> None:
+        self.used: list[str] = []
+        self._parent, self._number, self._is_failing = parent, number, is_failing
+
+    def open(self, start: int, end: int) -> Generator[bytes, None, None]:
+        assert (start, end) == (0, 3 * STEP - 1)
+        self._parent.opened.append(self._number)
+        self._parent.has_opened[self._number].set()
+        try:
+            if self._is_failing:
+                raise exc.ServiceUnavailable("no server answers")
+            for _ in range(3):
+                yield DATA[self._number][:STEP]
+        finally:
+            self._parent.closed.append(self._number)
+
+    def find_damaged(self) -> list[str]:
+        return []
+
+    def exclude_damaged(self) -> bool:
+        return False
+
+
+class SlowChecksum:
+    """An MD5 that cannot be completed before the next metachunk is asked for."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+        self._md5 = hashlib.md5()
+
+    def update(self, data: bytes) -> None:
+        # The end of the wait is the end of a test that fails.
+        assert self._event.wait(20)
+        self._md5.update(data)
+
+    def hexdigest(self) -> str:
+        return self._md5.hexdigest()
+
+
+@pytest.fixture
+def slow_checksums(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Event]]:
+    """Each checksum waits for an event of this list, and needs no wait when there are no more."""
+    events: list[threading.Event] = []
+    begun: list[tuple[threading.Event, Workers]] = []
+
+    def in_threads(checksum: object, _size: int) -> ThreadedChecksum:
+        is_slow = bool(events)
+        event, workers = events.pop(0) if is_slow else threading.Event(), Workers(lambda: 1)
+        begun.append((event, workers))
+        if not is_slow:
+            event.set()
+        return ThreadedChecksum(SlowChecksum(event), 0, workers)
+
+    monkeypatch.setattr(read, "in_threads", in_threads)
+    yield events
+    for event, workers in begun:
+        event.set()
+        workers.end()
+
+
+def blocks_of(obj: Object, **options: object) -> Generator[bytes, None, None]:
+    given = {"verify": True, "hold_up_to": 0, **options}
+    return read.read_pieces(obj.pieces(), obj.source, **given)
+
+
+def test_next_metachunk_is_asked_for_while_a_checksum_is_completed(slow_checksums):
+    obj = Object()
+    slow_checksums += obj.has_opened[1:]
+    assert b"".join(blocks_of(obj)) == b"".join(DATA)
+    assert obj.opened == obj.closed == [0, 1, 2]
+
+
+def test_failure_of_the_next_metachunk_comes_after_the_data_before_it(slow_checksums):
+    obj = Object(failing=1)
+    slow_checksums += obj.has_opened[1:]
+    found: list[bytes] = []
+    with pytest.raises(exc.ServiceUnavailable, match="position 1: no server answers"):
+        found.extend(blocks_of(obj))
+    assert b"".join(found) == DATA[0]
+    assert obj.opened == obj.closed == [0, 1]
+
+
+def test_last_block_of_a_damaged_metachunk_is_kept_back_though_the_next_one_is_there(slow_checksums):
+    obj = Object(damaged=0)
+    slow_checksums += obj.has_opened[1:]
+    found: list[bytes] = []
+    with pytest.raises(exc.CorruptedChunk):
+        found.extend(blocks_of(obj))
+    assert b"".join(found) == DATA[0][: 2 * STEP]
+    assert sorted(obj.closed) == obj.opened == [0, 1]
+
+
+def test_metachunk_that_was_asked_for_is_left_when_the_stream_is_closed(slow_checksums):
+    obj = Object()
+    slow_checksums += obj.has_opened[1:]
+    blocks = blocks_of(obj)
+    for _ in range(3):
+        next(blocks)
+    assert (obj.opened, obj.closed) == ([0, 1], [0])
+    blocks.close()
+    assert obj.closed == [0, 1]
+
+
+@pytest.mark.parametrize("options", [{"verify": "strict"}, {"hold_up_to": 3 * STEP}], ids=str)
+def test_metachunks_that_are_kept_until_they_are_verified_are_read_one_at_a_time(slow_checksums, options):
+    obj = Object()
+    for number, _block in enumerate(blocks_of(obj, **options)):
+        assert obj.opened == obj.closed == list(range(number // 3 + 1))
+    assert obj.opened == [0, 1, 2]
+
+
+@pytest.mark.parametrize("failing", [None, 1])
+def test_metachunks_that_were_asked_for_are_not_left_to_the_garbage_collector(slow_checksums, failing):
+    def call(_api: object) -> None:
+        obj = Object(failing)
+        slow_checksums.extend(obj.has_opened[1:])
+        with contextlib.suppress(exc.ServiceUnavailable):
+            for _ in blocks_of(obj):
+                pass
+        slow_checksums.clear()
+
+    assert garbage_of(call, None) == []
