@@ -140,7 +140,7 @@ class BlobClient(HttpApi):
 
     @http_pool.deleter
     def http_pool(self) -> None:
-        # Mocks delete what they have put here, and put the former one back if nothing is left.
+        # Mocks delete what they have put here. They put the former one back if nothing is found then.
         vars(self)["pool_manager"] = None
 
     def _operation(self, method: str, url: str) -> str:

@@ -41,6 +41,11 @@ def in_threads(checksum: Checksum, size: int | None = None) -> Checksum:
     return ThreadedChecksum(checksum, SMALL if size is None else 0)
 
 
+def is_behind(checksum: Checksum) -> bool:
+    """Tell whether threads still compute a checksum, so that it is worth doing something else first."""
+    return isinstance(checksum, ThreadedChecksum) and checksum.has_worker
+
+
 class ThreadedChecksum:
     """A checksum that an idle thread computes while its owner goes on; its owner does when none is idle.
 
@@ -89,7 +94,7 @@ class ThreadedChecksum:
         self._check()
 
     @property
-    def is_behind(self) -> bool:
+    def has_worker(self) -> bool:
         """Whether a thread still has something to hash."""
         return self._worker is not None
 

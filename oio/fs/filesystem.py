@@ -24,7 +24,6 @@ from oio.transfer._download import written_file
 from oio.transfer._target_files import followed
 
 _BLOCK = 1 << 20
-_DELETED_AT_ONCE = 1000
 
 
 class OioFileSystem(Trees):

@@ -17,7 +17,7 @@ from oio.common.chunks import Chunk
 from oio.common.hashing import STEP, ThreadedChecksum, Workers
 from tests.kit.garbage import garbage_of
 
-DATA = [bytes([number]) * (3 * STEP) for number in range(3)]
+DATA = [bytes([number + 1]) * (3 * STEP) for number in range(3)]
 
 
 class Object:
@@ -25,31 +25,39 @@ class Object:
 
     :param failing: metachunk whose server does not answer
     :param damaged: metachunk whose data are not those that were stored
+    :param block: bytes of a block
+    :param sound_copies: of the damaged metachunk
     """
 
-    def __init__(self, failing: int | None = None, damaged: int | None = None) -> None:
+    def __init__(
+        self, failing: int | None = None, damaged: int | None = None, block: int = STEP, sound_copies: int = 0
+    ) -> None:
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.has_opened = [threading.Event() for _ in DATA]
+        self.block, self.sound_copies = block, sound_copies
         self._failing, self._damaged = failing, damaged
 
     def pieces(self) -> list[Piece]:
         found = []
         for number, data in enumerate(DATA):
-            digest = hashlib.md5(b"other" if number == self._damaged else data).hexdigest()
+            stored = b"other" if number == self._damaged and not self.sound_copies else data
+            digest = hashlib.md5(stored).hexdigest()
             chunk = Chunk.of({"url": f"http://{number}/0A", "pos": "0", "size": len(data), "hash": digest})
             metachunk = Metachunk(number, number * len(data), len(data), (chunk,))
             found.append((metachunk, 0, len(data) - 1))
         return found
 
     def source(self, metachunk: Metachunk) -> Source:
-        return Source(self, metachunk.position, is_failing=metachunk.position == self._failing)
+        number = metachunk.position
+        is_sound = number != self._damaged or not self.sound_copies
+        return Source(self, number, is_failing=number == self._failing, is_sound=is_sound)
 
 
 class Source:
-    def __init__(self, parent: Object, number: int, is_failing: bool) -> None:
+    def __init__(self, parent: Object, number: int, *, is_failing: bool, is_sound: bool) -> None:
         self.used: list[str] = []
-        self._parent, self._number, self._is_failing = parent, number, is_failing
+        self._parent, self._number, self._is_failing, self._is_sound = parent, number, is_failing, is_sound
 
     def open(self, start: int, end: int) -> Generator[bytes, None, None]:
         assert (start, end) == (0, 3 * STEP - 1)
@@ -58,8 +66,9 @@ class Source:
         try:
             if self._is_failing:
                 raise exc.ServiceUnavailable("no server answers")
-            for _ in range(3):
-                yield DATA[self._number][:STEP]
+            data = DATA[self._number] if self._is_sound else bytes(3 * STEP)
+            for begin in range(0, len(data), self._parent.block):
+                yield data[begin : begin + self._parent.block]
         finally:
             self._parent.closed.append(self._number)
 
@@ -67,7 +76,8 @@ class Source:
         return []
 
     def exclude_damaged(self) -> bool:
-        return False
+        self._is_sound = self._parent.sound_copies > 0
+        return self._is_sound
 
 
 class SlowChecksum:
@@ -169,3 +179,38 @@ def test_metachunks_that_were_asked_for_are_not_left_to_the_garbage_collector(sl
         slow_checksums.clear()
 
     assert garbage_of(call, None) == []
+
+
+def test_metachunks_of_one_block_come_in_order(slow_checksums):
+    obj = Object(block=3 * STEP)
+    slow_checksums += obj.has_opened[1:2]
+    assert list(blocks_of(obj)) == DATA
+    assert sorted(obj.closed) == obj.opened == [0, 1, 2]
+
+
+def test_damaged_metachunk_is_read_again_though_the_next_one_was_asked_for(slow_checksums):
+    obj = Object(damaged=0, sound_copies=1, block=3 * STEP)
+    slow_checksums += obj.has_opened[1:2]
+    assert list(blocks_of(obj)) == DATA
+    assert obj.opened == [0, 1, 0, 2]
+
+
+def test_nothing_is_asked_for_early_once_the_checksum_is_complete(monkeypatch):
+    def in_the_owner(checksum: object, _size: int) -> ThreadedChecksum:
+        return ThreadedChecksum(checksum, 0, Workers(lambda: 0))
+
+    monkeypatch.setattr(read, "in_threads", in_the_owner)
+    obj = Object()
+    for number, _block in enumerate(blocks_of(obj)):
+        assert obj.opened == list(range(number // 3 + 1))
+
+
+def test_metachunk_that_would_be_held_as_a_whole_is_not_asked_for_early(slow_checksums):
+    obj = Object()
+    large, (small, _, _), _ = obj.pieces()
+    slow_checksums += [obj.has_opened[0]]
+    blocks = read.read_pieces([large, (small, 0, STEP - 1)], obj.source, True, hold_up_to=2 * STEP)
+    for _ in range(3):
+        next(blocks)
+    assert obj.opened == [0]
+    blocks.close()

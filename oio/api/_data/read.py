@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import logging
@@ -13,7 +14,7 @@ from oio.api._data.layout import Metachunk, Piece
 from oio.api._data.read_ahead import ALL_ROOM, Part, read_ahead
 from oio.common import exceptions as exc
 from oio.common.checksums import Checksum, checksum_like
-from oio.common.hashing import ThreadedChecksum, in_threads
+from oio.common.hashing import in_threads, is_behind
 from oio.common.memory import keep_memory_of_blocks
 from oio.common.options import HOLD_UP_TO
 from oio.common.utils import warn_unverified
@@ -123,7 +124,8 @@ def read_pieces(
 ) -> Generator[bytes, None, None]:
     """Read parts of metachunks, one after the other.
 
-    While threads complete the checksum of one, the next one is asked for.
+    While threads complete the checksum of one, the next one is asked for. So the last block of a metachunk
+    comes with the first one of the next, or with its failure.
 
     :param source_of: makes the source of the bytes of a metachunk
     :param verify: True verifies the metachunks that are read whole; ``"strict"`` gives nothing of a metachunk
@@ -144,32 +146,50 @@ def read_pieces(
         parts = (read_pieces([piece], source_of, verify, hold_up_to, in_memory=room) for piece in pieces)
         yield from read_ahead(parts, parallel)
         return
-    left = iter(pieces)
-    begun: list[Part] = []
+    yield from _Turns(pieces, source_of, verify, hold_up_to, in_memory).blocks()
 
-    def begin_next() -> None:
-        if not begun:
-            # Noted first: it may want to begin the one after it.
-            begun.extend(Part(blocks_of(*piece)) for piece in itertools.islice(left, 1))
-            for part in begun:
-                part.read()
 
-    def blocks_of(metachunk: Metachunk, start: int, end: int) -> Generator[bytes, None, None]:
-        if end - start >= _BLOCK_SIZE:
+class _Turns:
+    """Pieces that are read one after the other, see :func:`read_pieces`."""
+
+    def __init__(
+        self,
+        pieces: Iterable[Piece],
+        source_of: Callable[[Metachunk], MetachunkSource],
+        verify: bool | str,
+        hold_up_to: int,
+        in_memory: int,
+    ) -> None:
+        self._left = collections.deque(pieces)
+        self._source_of = source_of
+        self._verify, self._hold_up_to, self._in_memory = verify, hold_up_to, in_memory
+        self._begun: Part | None = None
+
+    def blocks(self) -> Generator[bytes, None, None]:
+        try:
+            while self._begun is not None or self._left:
+                begun, self._begun = self._begun, None
+                yield from self._next_blocks() if begun is None else begun.rest()
+        finally:
+            if self._begun is not None:
+                self._begun.close()
+
+    def _next_blocks(self) -> Generator[bytes, None, None]:
+        metachunk, first, last = self._left.popleft()
+        if last - first >= _BLOCK_SIZE:
             keep_memory_of_blocks()
-        reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
-        return reading.held(start, end) if reading.strict else reading.plain(start, end, begin_next)
+        source = self._source_of(metachunk)
+        reading = _Reading(metachunk, source, self._verify, self._hold_up_to, self._in_memory)
+        return reading.held(first, last) if reading.strict else reading.plain(first, last, self._begin_next)
 
-    try:
-        for piece in left:
-            yield from blocks_of(*piece)
-            while begun:
-                yield from begun.pop().rest()
-    finally:
-        for part in begun:
-            part.close()
-        # It and `blocks_of` refer to each other.
-        del begin_next
+    def _begin_next(self) -> None:
+        """Read the first block of the next piece, unless that may be held until all of it is there."""
+        if self._begun is None and self._left:
+            _, first, last = self._left[0]
+            if last - first >= self._hold_up_to:
+                # Noted before it is read: it may come to begin the one after it.
+                self._begun = Part(self._next_blocks())
+                self._begun.read()
 
 
 class _Reading:
@@ -245,17 +265,18 @@ class _Reading:
                 blocks.close()
             if left:
                 raise self._failure(f"{size - left} bytes were read of {source.used}, not {size}")
-            if self._matches(digest, None if waits else meanwhile):
+            # What is held as a whole is not kept back any longer.
+            if self._is_sound(digest, None if waits else meanwhile):
                 while held:
                     yield held.pop(0)
                 return
             self._exclude_damaged(given)
 
-    def _matches(self, digest: Checksum | None, meanwhile: Callable[[], None] | None) -> bool:
-        """Compare a checksum with the expected one, if there is one."""
+    def _is_sound(self, digest: Checksum | None, meanwhile: Callable[[], None] | None) -> bool:
+        """Complete the checksum, if there is one, and compare it; see :meth:`plain`."""
         if digest is None:
             return True
-        if meanwhile is not None and isinstance(digest, ThreadedChecksum) and digest.is_behind:
+        if meanwhile is not None and is_behind(digest):
             meanwhile()
         return digest.hexdigest() == self._expected
 

@@ -89,8 +89,9 @@ class Part:
             self.error = None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and forget what was read."""
         self.error = None
+        self._ready.clear()
         self._blocks.close()
 
 
