@@ -43,7 +43,7 @@ def in_threads(checksum: Checksum, size: int | None = None) -> Checksum:
 
 def is_behind(checksum: Checksum) -> bool:
     """Tell whether threads still compute a checksum, so that it is worth doing something else first."""
-    return isinstance(checksum, ThreadedChecksum) and checksum.has_worker
+    return isinstance(checksum, ThreadedChecksum) and checksum.worker is not None
 
 
 class ThreadedChecksum:
@@ -65,7 +65,7 @@ class ThreadedChecksum:
         #: Bytes that are pending, or being hashed by a thread.
         self._backlog = 0
         #: The thread that works on this, or is about to. Another one may still come to it, too late.
-        self._worker: _Worker | None = None
+        self.worker: _Worker | None = None
         self._error: BaseException | None = None
         # Held for an instant. A condition of the standard library stays locked when a signal handler raises.
         self._lock = green.Lock()
@@ -85,18 +85,13 @@ class ThreadedChecksum:
         with self._lock:
             self._pending.append(data)
             self._backlog += len(data)
-        if self._worker is not None or (self._backlog >= STEP and self._hand_over()):
+        if self.worker is not None or (self._backlog >= STEP and self._hand_over()):
             # This takes no longer than to hash it here, so a green thread need not let others run.
             if self._backlog > BACKLOG:
                 self._wait_for(RESUMED_AT)
         elif self._backlog >= STEP:
             self._drain()
         self._check()
-
-    @property
-    def has_worker(self) -> bool:
-        """Whether a thread still has something to hash."""
-        return self._worker is not None
 
     def hexdigest(self) -> str:
         """Get the checksum of the data so far, in hexadecimal digits.
@@ -118,12 +113,12 @@ class ThreadedChecksum:
         if worker is None:
             return False
         with self._lock:
-            # If this is interrupted, the worker looks at its jobs after a while, and goes by `_worker`.
+            # If this is interrupted, the worker looks at its jobs after a while, and goes by `worker`.
             worker.jobs.append(self)
-            self._worker = worker
+            self.worker = worker
             worker.wake()
             if worker.has_ended:
-                self._worker = None
+                self.worker = None
                 return False
             return True
 
@@ -131,7 +126,7 @@ class ThreadedChecksum:
         """Wait until no more than `backlog` bytes are pending, or no thread has the checksum."""
         while True:
             with self._lock:
-                if self._worker is None or self._backlog <= backlog:
+                if self.worker is None or self._backlog <= backlog:
                     return
                 gate = green.Lock()
                 gate.acquire()
@@ -157,7 +152,7 @@ class ThreadedChecksum:
                 done = len(block)
         except BaseException as err:  # noqa: BLE001 - it is raised in the owner, who asks for the checksum.
             with self._lock:
-                self._error, self._worker = err, None
+                self._error, self.worker = err, None
                 self._wake_owner()
 
     def _next(self, done: int, worker: _Worker) -> bytes | None:
@@ -166,12 +161,12 @@ class ThreadedChecksum:
         :param done: bytes of the block that was hashed
         """
         with self._lock:
-            if self._worker is not worker:
+            if self.worker is not worker:
                 return None
             self._backlog -= done
             block = self._pending.popleft() if self._pending and not worker.is_ending else None
             if block is None:
-                self._worker = None
+                self.worker = None
             if block is None or self._backlog <= self._awaited:
                 self._wake_owner()
             return block

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -115,7 +116,7 @@ def _read_each(
 
 
 def read_pieces(
-    pieces: Iterable[Piece],
+    pieces: Sequence[Piece],
     source_of: Callable[[Metachunk], MetachunkSource],
     verify: bool | str,
     hold_up_to: int = HOLD_UP_TO,
@@ -146,23 +147,46 @@ def read_pieces(
         parts = (read_pieces([piece], source_of, verify, hold_up_to, in_memory=room) for piece in pieces)
         yield from read_ahead(parts, parallel)
         return
-    yield from _Turns(pieces, source_of, verify, hold_up_to, in_memory).blocks()
+    read = functools.partial(_read_piece, source_of, verify, hold_up_to, in_memory)
+    if verify and len(pieces) > 1:
+        yield from _Turns(pieces, read, hold_up_to).blocks()
+        return
+    for piece in pieces:
+        yield from read(piece)
+
+
+def _read_piece(
+    source_of: Callable[[Metachunk], MetachunkSource],
+    verify: bool | str,
+    hold_up_to: int,
+    in_memory: int,
+    piece: Piece,
+    meanwhile: Callable[[], None] | None = None,
+) -> Generator[bytes, None, None]:
+    """Read a part of a metachunk, see :func:`read_pieces` and :meth:`_Reading.plain`."""
+    metachunk, first, last = piece
+    if last - first >= _BLOCK_SIZE:
+        keep_memory_of_blocks()
+    reading = _Reading(metachunk, source_of(metachunk), verify, hold_up_to, in_memory)
+    return reading.held(first, last) if reading.strict else reading.plain(first, last, meanwhile)
 
 
 class _Turns:
-    """Pieces that are read one after the other, see :func:`read_pieces`."""
+    """Pieces that are read one after the other, and begun while the checksum of the one before is completed.
+
+    :param read: reads a piece; what it gets besides is called meanwhile
+    :param hold_up_to: see :func:`read_pieces`
+    """
 
     def __init__(
         self,
         pieces: Iterable[Piece],
-        source_of: Callable[[Metachunk], MetachunkSource],
-        verify: bool | str,
+        read: Callable[[Piece, Callable[[], None]], Generator[bytes, None, None]],
         hold_up_to: int,
-        in_memory: int,
     ) -> None:
         self._left = collections.deque(pieces)
-        self._source_of = source_of
-        self._verify, self._hold_up_to, self._in_memory = verify, hold_up_to, in_memory
+        self._read = read
+        self._hold_up_to = hold_up_to
         self._begun: Part | None = None
 
     def blocks(self) -> Generator[bytes, None, None]:
@@ -175,12 +199,7 @@ class _Turns:
                 self._begun.close()
 
     def _next_blocks(self) -> Generator[bytes, None, None]:
-        metachunk, first, last = self._left.popleft()
-        if last - first >= _BLOCK_SIZE:
-            keep_memory_of_blocks()
-        source = self._source_of(metachunk)
-        reading = _Reading(metachunk, source, self._verify, self._hold_up_to, self._in_memory)
-        return reading.held(first, last) if reading.strict else reading.plain(first, last, self._begin_next)
+        return self._read(self._left.popleft(), self._begin_next)
 
     def _begin_next(self) -> None:
         """Read the first block of the next piece, unless that may be held until all of it is there."""
@@ -265,7 +284,7 @@ class _Reading:
                 blocks.close()
             if left:
                 raise self._failure(f"{size - left} bytes were read of {source.used}, not {size}")
-            # What is held as a whole is not kept back any longer.
+            # All blocks of a small one wait already, and should not wait for the next one as well.
             if self._is_sound(digest, None if waits else meanwhile):
                 while held:
                     yield held.pop(0)
