@@ -40,6 +40,7 @@ class Case:
     :param all_slow: all chunk servers are slow, not only one
     :param count: objects of a listing, or of a ``delete_many``
     :param whole: bytes of the object of which a range is read
+    :param on_disk: the data of a put are in a file on the disk, which a client may read twice
     :param quick: part of a quick run
     """
 
@@ -55,6 +56,7 @@ class Case:
     all_slow: bool = False
     count: int = 0
     whole: int = 0
+    on_disk: bool = False
     quick: bool = False
 
     @property
@@ -66,6 +68,7 @@ class Case:
         if self.size:
             words += [in_units(self.size), *(["of", in_units(self.whole)] if self.whole else []), self.policy]
         said = [
+            "from the disk" if self.on_disk else "",
             f"{self.concurrency} {self.threads} threads" if self.concurrency > 1 else "",
             "" if self.verify is True else f"verify {self.verify or 'off'}",
             "" if self.algorithm == "md5" else self.algorithm,
@@ -138,6 +141,7 @@ def _concurrent() -> list[Case]:
 CASES: Final[tuple[Case, ...]] = (
     *_transfers(),
     *_concurrent(),
+    *(Case("put", "B2", size, on_disk=True) for size in (64 * MIB, GIB)),
     Case("range", "x3", 64 * KIB, whole=GIB),
     Case("range", "EC", 64 * KIB, whole=GIB),
     Case("range", "x3", 64 * KIB, whole=64 * MIB, quick=True),

@@ -10,7 +10,10 @@ import functools
 import hashlib
 import io
 import random
-from typing import Final
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, Final
 
 PERIOD: Final = 1 << 20
 """Bytes after which the data begin again."""
@@ -61,6 +64,21 @@ class Pattern(io.RawIOBase):
 def source(size: int) -> bytes | Pattern:
     """Data of an object as a program would give them: bytes if small, else a file."""
     return part(0, size) if size <= IN_MEMORY else Pattern(size)
+
+
+@functools.cache
+def on_disk(size: int) -> BinaryIO:
+    """A file on the disk with the data of an object, the same one each time; it has no name.
+
+    >>> file = on_disk(10)
+    >>> file.seek(3), file.read() == part(3, 7)
+    (3, True)
+    """
+    # Of the class of the files that programs open.
+    with tempfile.NamedTemporaryFile() as writer:
+        shutil.copyfileobj(Pattern(size), writer, PERIOD)
+        writer.flush()
+        return Path(writer.name).open("rb")
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 from benchmarks.cases import POLICIES, Case
-from benchmarks.data import md5, part, source
+from benchmarks.data import md5, on_disk, part, source
 
 if TYPE_CHECKING:
     from benchmarks.bare import Bare
@@ -157,6 +157,9 @@ class Operations:
     def _put(self, number: int, container: str = DROPPED) -> None:
         case = self._case
         data: Any = source(case.size)
+        if case.on_disk:
+            data = on_disk(case.size)
+            data.seek(0)
         policy = POLICIES[case.policy]
         self._client().put(container, self.name(number), policy, data, case.size, case.algorithm)
 

@@ -98,7 +98,12 @@ def _body(file_descriptor: bytes | str | IO[bytes] | None) -> Body:
         return file_descriptor.encode("utf-8")
     start = file_descriptor.tell()
     size = file_descriptor.seek(0, os.SEEK_END) - start
-    return FileBody(file_descriptor, size, start)
+
+    def read_at(offset: int, size: int) -> bytes:
+        file_descriptor.seek(start + offset)
+        return file_descriptor.read(size)
+
+    return FileBody(read_at, size)
 
 
 class Backblaze:
@@ -126,8 +131,8 @@ class Backblaze:
     :param backoff: how often requests are repeated, and the pauses in between, see :class:`Backoff`
     :param part_size: bytes of the largest file that is sent at once, and of the parts of larger ones, instead
         of ``BACKBLAZE_MAX_CHUNK_SIZE``; 5,000,000 at least for Backblaze
-    :param parallel_parts: how many parts of a file are sent at a time; each is kept meanwhile, in a temporary
-        file in the directory of module :mod:`tempfile` when it has more than 1 MiB
+    :param parallel_parts: how many parts of a file are sent at a time; each of more than 1 MiB that can be
+        read only once is kept meanwhile, in a temporary file in the directory of module :mod:`tempfile`
     :param test_mode: value of header ``X-Bz-Test-Mode``, which makes the service fail on purpose
     :raises BackblazeException: the key is refused
     :raises OioNetworkException: the service cannot be reached
@@ -214,12 +219,12 @@ class Backblaze:
     ) -> JsonObject:
         """Store a file: at once, or in parts when it has more than ``part_size`` bytes.
 
-        The data of each part are kept, so that it can be sent again: in memory, or in a temporary file when
-        they have more than 1 MiB.
+        Each part can be sent again. A file on disk, and a BytesIO, are read again for that; the data of other
+        sources are kept: in memory, or in a temporary file when a part has more than 1 MiB.
 
         :param name: name of the file, 1024 bytes of UTF-8 at most
-        :param source: bytes, or anything with ``read``. It is read once, or twice if it can seek and makes a
-            large file, which then has a SHA-1 that readers can verify
+        :param source: bytes, or anything with ``read``. If it can seek, a large file has a SHA-1 that readers
+            can verify
         :param size: bytes to take from the source, which must have them; None, or -1, for all that it gives
         :param sha1: SHA-1 that the data must have (hexadecimal)
         :param info: information to store with the file, text under at most eight names
@@ -230,8 +235,8 @@ class Backblaze:
         :raises BackblazeException: refused
         :raises OioNetworkException: the service has not answered in several attempts
         :raises EtagMismatch: the data have another SHA-1
-        :raises SourceReadError: the source failed, has too few bytes, or gave nothing in time; other
-            exceptions of the source than OSError, ValueError and time limits come out as they are
+        :raises SourceReadError: the source failed, has changed, has too few bytes, or gave nothing in time;
+            other exceptions of the source than OSError, ValueError and time limits come out as they are
         :raises DeadlineReached: between two requests; within one, OioTimeout. A large file is cancelled
         """
         file = Description(name, mime_type, dict(info or {}))

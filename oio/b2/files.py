@@ -163,7 +163,7 @@ class Files:
         self, file_id: str, file: Readable, number: int, sha1: str | None, limits: B2Limits
     ) -> tuple[JsonObject, str]:
         """Send one part of a large file, see :meth:`oio.api.backblaze_http.Backblaze.upload_part`."""
-        with Part.spool(Source(file, None, limits, "data"), None) as part:
+        with Part.taken_from(Source(file, None, limits, "data"), None) as part:
             check_sha1(sha1, part.sha1)
             return self.large.send_part(self._part_urls(file_id), number, part, limits), part.sha1
 
@@ -187,7 +187,7 @@ class Files:
         # A portion of an upload already has time limits.
         source = data if type(data) is Portion else Source(data, size, limits, argument)
         part_size = part_size_for(size, self._part_size)
-        first = Part.spool(source, part_size)
+        first = Part.taken_from(source, part_size)
         with contextlib.closing(first), self.using(self.bucket_id(bucket_name, limits)) as bucket_id:
             if not source.is_exhausted():
                 return self.large.put(bucket_id, file, first, source, part_size, sha1, limits)

@@ -265,7 +265,7 @@ class LargeFiles:
             return None
         if number == MAX_PARTS:
             raise exc.OioException(f"the data have more than {MAX_PARTS} parts of {part_size} bytes")
-        return Part.spool(source, part_size, whole)
+        return Part.taken_from(source, part_size, whole)
 
     def _give_up(self, file_id: str, name: str, limits: B2Limits) -> None:
         """Cancel a file, even after the deadline: its parts are billed."""

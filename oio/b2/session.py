@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
@@ -94,24 +94,29 @@ class B2Limits:
 
 
 class FileBody:
-    """Bytes of a file, the same ones each time that they are sent.
+    """Bytes that are not in memory, the same ones each time that they are sent.
 
-    :param file: seekable, binary
+    :param read_at: reads some of them, see :meth:`oio.common.sources.Source.reread`
     :param size: bytes
-    :param start: the first of them
     """
 
-    def __init__(self, file: IO[bytes], size: int, start: int = 0) -> None:
-        self._file = file
+    def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
+        self._read_at = read_at
         self._size = size
-        self._start = start
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(self._start)
-        while block := self._file.read(LARGE_BLOCK_SIZE):
+        done = 0
+        while done < self._size:
+            try:
+                block = self._read_at(done, min(LARGE_BLOCK_SIZE, self._size - done))
+            except (OSError, ValueError) as err:
+                raise exc.SourceReadError(f"{type(err).__name__}: {err}") from err
+            if not block:
+                raise exc.SourceReadError(f"{done} bytes are left of {self._size} that were read before")
+            done += len(block)
             yield block
 
 

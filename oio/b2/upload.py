@@ -10,6 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha1 as new_sha1
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
@@ -21,13 +22,14 @@ from oio.b2.session import LARGE_BLOCK_SIZE, B2Limits, FileBody, JsonObject
 from oio.common import exceptions as exc
 from oio.common import green, sources
 from oio.common.answers import ANSWER_ERRORS, reading_answer, unexpected
-from oio.common.sources import Portion, Readable
+from oio.common.memory import keep_memory_of_blocks
+from oio.common.sources import Portion, Readable, read_file_at
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 _IN_MEMORY = 1024 * 1024
-"""Bytes of the largest part that is kept in memory; larger ones go to a temporary file."""
+"""Bytes of the largest part that is kept in memory."""
 
 
 # --- data --------------------------------------------------------------------------------------------
@@ -88,7 +90,7 @@ class Part:
 
     :param body: the data, as a request takes them
     :param sha1: SHA-1 object of the data
-    :param file: temporary file that holds the data, when they are not in memory
+    :param file: temporary file that holds the data, if there is one
     """
 
     def __init__(self, body: bytes | FileBody, sha1: _Hash, file: IO[bytes] | None = None) -> None:
@@ -99,8 +101,10 @@ class Part:
         self._file = file
 
     @classmethod
-    def spool(cls, source: FileSource, limit: int | None, whole: _Hash | None = None) -> Part:
-        """Set the next data of a source aside: in memory, or in a temporary file when they are many.
+    def taken_from(cls, source: FileSource, limit: int | None, whole: _Hash | None = None) -> Part:
+        """Read the next data of a source, and see to it that they can be read again.
+
+        They are kept in memory; when they are many, in a temporary file, unless the source can be read twice.
 
         :param limit: most bytes to take; None for all
         :param whole: SHA-1 object of the whole file, to be updated
@@ -109,6 +113,7 @@ class Part:
         size, end = 0, sys.maxsize if limit is None else limit
         blocks: list[bytes] = []
         file: IO[bytes] | None = None
+        read_at = source.reread()
         try:
             while block := source.read(min(LARGE_BLOCK_SIZE, end - size)):
                 sha1.update(block)
@@ -117,10 +122,14 @@ class Part:
                 size += len(block)
                 blocks.append(block)
                 if size > _IN_MEMORY:
-                    with _using_disk():
-                        # Blocks are large: a buffer would only copy them.
-                        file = file or tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - its owner closes it
-                        _move(blocks, file)
+                    keep_memory_of_blocks()
+                    if read_at is not None:
+                        blocks.clear()
+                    else:
+                        with _using_disk():
+                            # Blocks are large: a buffer would only copy them.
+                            file = file or tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - its owner closes it
+                            _move(blocks, file)
                     green.eventlet_yield()
                 if len(block) < LARGE_BLOCK_SIZE:
                     # A source gives as much as it is asked for, up to its end.
@@ -129,7 +138,23 @@ class Part:
             if file is not None:
                 file.close()
             raise
-        return cls(b"".join(blocks) if file is None else FileBody(file, size), sha1, file)
+        if file is not None:
+            read_at = partial(read_file_at, file)
+        body = b"".join(blocks) if size <= _IN_MEMORY or read_at is None else FileBody(read_at, size)
+        return cls(body, sha1, file)
+
+    def check_unchanged(self) -> None:
+        """Compare the data with those that were read first.
+
+        :raises SourceReadError: they differ
+        """
+        if isinstance(self.body, FileBody):
+            found = new_sha1(usedforsecurity=False)
+            for block in self.body:
+                found.update(block)
+                green.eventlet_yield()
+            if found.digest() != self.digest.digest():
+                raise exc.SourceReadError("the data have changed while they were stored")
 
     def close(self) -> None:
         """Free the temporary file."""
@@ -240,6 +265,7 @@ def send_upload(
     :returns: the answer, which confirms size and SHA-1
     :raises BackblazeException: refused
     :raises OioNetworkException: no attempt was answered
+    :raises SourceReadError: the data cannot be read again, or have changed
     """
     damaged = False
     attempts = Attempts(account.backoff, limits)
@@ -253,7 +279,9 @@ def send_upload(
         except (BackblazeException, exc.OioNetworkException) as err:
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
-            damaged = damaged or _was_damaged(err)
+            if _was_damaged(err):
+                part.check_unchanged()
+                damaged = True
             # All URLs of an account share its rate.
             attempts.failed(
                 err, what, at_once=getattr(err, "status_code", None) != HTTPStatus.TOO_MANY_REQUESTS

@@ -9,8 +9,9 @@ import io
 import os
 import stat
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
 from oio.common import green
@@ -36,6 +37,22 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes | bytearray | memoryview | None:
         """Read at most `size` bytes; nothing at the end, and None when there is nothing yet."""
+
+
+class Rereadable(ABC):
+    """A source whose bytes can be read more than once."""
+
+    @abstractmethod
+    def read(self, size: int, /) -> bytes:
+        """Read the bytes that follow, see :class:`Readable`."""
+
+    @abstractmethod
+    def tell(self) -> int:
+        """Position of the byte that follows."""
+
+    @abstractmethod
+    def read_at(self, position: int, size: int) -> bytes:
+        """Read some bytes, wherever the source is; nothing at the end only."""
 
 
 class SourceStalled(exc.SourceReadTimeout, exc.SourceReadError):
@@ -216,6 +233,28 @@ class Source:
         end = memory.seek(0, io.SEEK_END)
         memory.seek(position)
         return max(end - position, 0)
+
+    def reread(self) -> Callable[[int, int], bytes] | None:
+        """Get a function that reads the bytes that follow again, after they were read from this object.
+
+        :returns: it takes an offset, from the byte that follows now, and a number of bytes, of which it reads
+            some, nothing at the end only; None when the source can only be read once
+        """
+        wrapped = self._wrapped
+        kind = type(wrapped)
+        try:
+            if isinstance(wrapped, Rereadable):
+                read_at = wrapped.read_at
+            elif kind is io.BytesIO:
+                read_at = functools.partial(_read_memory_at, wrapped)
+            elif kind in (io.BufferedReader, io.FileIO) and stat.S_ISREG(os.fstat(wrapped.fileno()).st_mode):
+                read_at = functools.partial(read_file_at, wrapped)
+            else:
+                return None
+            start = wrapped.tell() - len(self._ahead)
+        except _NO_DESCRIPTOR:
+            return None
+        return lambda offset, size: read_at(start + offset, size)
 
     def has_more_than(self, size: int) -> bool:
         """Whether it is known to have more bytes left than that; False when that cannot be known."""
@@ -399,6 +438,10 @@ class Portion:
             checksum.update(block)
         return block
 
+    def reread(self) -> Callable[[int, int], bytes] | None:
+        """Get a function that reads the bytes that follow again, see :meth:`Source.reread`."""
+        return self.source.reread()
+
     def is_exhausted(self) -> bool:
         """Whether no byte is left."""
         return self.taken == self._room or self.source.is_exhausted()
@@ -434,6 +477,20 @@ class _Pauses:
                 return
         green.sleep(min(left, self._pause))
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+
+
+def _read_memory_at(memory: io.BytesIO, position: int, size: int) -> bytes:
+    # Its own position is that of the source, which may be read meanwhile.
+    before = memory.tell()
+    memory.seek(position)
+    data = memory.read(size)
+    memory.seek(before)
+    return data
+
+
+def read_file_at(file: IO[bytes], position: int, size: int) -> bytes:
+    """Read a file on disk, and leave its own position as it is."""
+    return os.pread(file.fileno(), size, position)
 
 
 def _left_in_file(source: Any) -> int:

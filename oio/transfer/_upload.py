@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from oio.common import exceptions as exc
+from oio.common.sources import Rereadable
 from oio.transfer._config import Remote
 from oio.transfer._entries import MTIME, RemoteObject, is_same, time_text
 from oio.transfer._results import FileChanged, FileRefused, Result
@@ -125,7 +126,7 @@ def look(session: Session, remote: Remote, name: str) -> RemoteObject | None:
     return RemoteObject.of(meta)
 
 
-class _Source:
+class _Source(Rereadable):
     """The bytes of a file, which must not change meanwhile."""
 
     def __init__(self, session: Session, fd: int, known: os.stat_result, path: str, moved: ByteCount) -> None:
@@ -147,6 +148,14 @@ class _Source:
             self._check_unchanged()
         self._moved.add(len(block))
         return block
+
+    def tell(self) -> int:
+        """Bytes that were read."""
+        return self._offset
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Read bytes again, which count no more."""
+        return os.pread(self._fd, size, position)
 
     def _check_unchanged(self) -> None:
         now, known = os.fstat(self._fd), self._known

@@ -6,10 +6,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pickle
+import random
 import resource
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +74,21 @@ def test_the_chunks_of_the_namespace_do_not_cut_an_object_in_files(namespace: Na
     create(api, "o", SMALL)
     (file,) = versions(namespace)
     assert (file.length, file.sha1) == (len(SMALL), hashlib.sha1(SMALL).hexdigest())
+
+
+def test_file_of_the_caller_is_sent_again_without_a_copy(
+    namespace: Namespace, api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = random.Random(3).randbytes(3 << 20)
+    path = tmp_path / "data"
+    path.write_bytes(data)
+    fault = Fault("status", service="b2", operation="b2_upload_file", status=503, nth=1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with namespace.api() as patient, namespace.faults(fault):
+        patient.object_create(ACCOUNT, CONTAINER, obj_name="o", file_or_path=str(path))
+    assert asked(namespace).count("b2_upload_file") == 2
+    monkeypatch.undo()
+    assert_is(namespace, api, "o", data)
 
 
 def test_large_object_is_one_file_of_three_parts(namespace: Namespace, api: Any) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,18 @@ def test_name_of_an_object_is_that_of_the_file_after_the_prefix(api: Any, files:
     with transfer(api) as moving:
         moving.upload_file(files / "f", Remote(ACCOUNT, CONTAINER, "x/"))
     assert stored(api) == {"x/f": b"1"}
+
+
+def test_file_for_a_bucket_is_sent_again_without_a_copy(
+    namespace: Namespace, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(files, {"large": (data := random.Random(1).randbytes(3 << 20))})
+    monkeypatch.setattr(tempfile, "tempdir", str(files / "gone"))
+    fault = Fault("status", service="b2", operation="b2_upload_file", status=503, nth=1)
+    with namespace.api() as api, namespace.faults(fault):
+        assert transfer(api, policy="BACKBLAZE").upload_file(files / "large", BOX).size == len(data)
+        monkeypatch.undo()
+        assert stored(api) == {"large": data}
 
 
 def test_same_file_is_not_moved_again(api: Any, namespace: Namespace, files: Path, target: Path) -> None:

@@ -297,7 +297,7 @@ def test_parts_are_the_data_cut_in_pieces_of_one_size(data, part_size, most, ann
     source = Source(Pipe(data, most), min(limit, len(data)) if announced else None, B2Limits())
     pieces = []
     while not pieces or not source.is_exhausted():
-        with Part.spool(source, part_size) as part:
+        with Part.taken_from(source, part_size) as part:
             pieces.append(part.body)
             assert part.sha1 == hashlib.sha1(pieces[-1]).hexdigest()
             assert part.size == len(pieces[-1])

@@ -65,6 +65,90 @@ def test_disk_that_takes_no_data_is_told_of(service, client, monkeypatch, tmp_pa
     assert [file.name for file in service.files] == ["small"]
 
 
+@pytest.fixture
+def without_disk(monkeypatch, tmp_path):
+    """There is no room for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+
+@pytest.fixture(params=["buffered", "raw", "memory"])
+def file_of(request, tmp_path):
+    """A function that makes files that can be read twice."""
+
+    def file_of(data):
+        if request.param == "memory":
+            return io.BytesIO(data)
+        path = tmp_path / "data"
+        path.write_bytes(data)
+        return path.open("rb", buffering=0 if request.param == "raw" else -1)
+
+    return file_of
+
+
+@pytest.mark.usefixtures("without_disk")
+@pytest.mark.parametrize("size", [None, 3 * MIB + 7])
+def test_file_that_can_be_read_twice_is_sent_again_without_a_copy(service, client, file_of, size):
+    data = random.Random(1).randbytes(4 * MIB)
+    service.fail("b2_upload_file", Cut(), Refusal(503))
+    with file_of(data) as source:
+        source.seek(5)
+        source.read(5)
+        client.put(BUCKET, "one", source, size)
+        end = len(data) if size is None else 10 + size
+        assert source.tell() == end
+    assert [call.body == data[10:end] for call in service.of("b2_upload_file")] == [True] * 3
+    assert service.data("one") == data[10:end]
+
+
+@pytest.mark.usefixtures("without_disk")
+def test_parts_of_a_file_that_can_be_read_twice_are_sent_without_a_copy(service, file_of):
+    data = random.Random(2).randbytes(16 * MIB + 1)
+    service.fail("b2_upload_part", Refusal(503), None, Cut())
+    with client_of(service, part_size=2 * MIB) as client, file_of(data) as source:
+        client.put(BUCKET, "one", source)
+    assert service.data("one") == data
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [(bytes(3 * MIB), "the data have changed"), (bytes(2 * MIB), "2097152 bytes are left of 3145728")],
+    ids=["changed", "cut"],
+)
+def test_file_that_has_changed_while_it_is_stored_is_told_of(service, client, tmp_path, new, told):
+    path = tmp_path / "data"
+    path.write_bytes(b"1" * 3 * MIB)
+    give_url = service.b2_get_upload_url
+
+    def change_first(*asked):
+        path.write_bytes(new)
+        return give_url(*asked)
+
+    service.b2_get_upload_url = change_first
+    with (
+        path.open("rb") as source,
+        pytest.raises(exc.SourceReadError, match=told),
+    ):
+        client.put(BUCKET, "one", source)
+    assert service.files == []
+    client.put(BUCKET, "two", DATA)
+    assert service.data("two") == DATA
+
+
+def test_file_that_is_closed_while_it_is_stored_is_told_of(service, client, tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(bytes(3 * MIB))
+    give_url = service.b2_get_upload_url
+
+    def close_first(*asked):
+        source.close()
+        return give_url(*asked)
+
+    service.b2_get_upload_url = close_first
+    with path.open("rb") as source, pytest.raises(exc.SourceReadError, match="closed"):
+        client.put(BUCKET, "one", source)
+    assert service.files == []
+
+
 @pytest.mark.parametrize("source", [b"", Pipe(b"")])
 def test_empty_file_is_stored(service, client, source):
     assert client.put(BUCKET, "empty", source)["contentLength"] == 0
