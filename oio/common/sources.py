@@ -241,13 +241,12 @@ class Source:
             some, nothing at the end only; None when the source can only be read once
         """
         wrapped = self._wrapped
-        kind = type(wrapped)
         try:
             if isinstance(wrapped, Rereadable):
                 read_at = wrapped.read_at
-            elif kind is io.BytesIO:
+            elif type(wrapped) is io.BytesIO:
                 read_at = functools.partial(_read_memory_at, wrapped)
-            elif kind in (io.BufferedReader, io.FileIO) and stat.S_ISREG(os.fstat(wrapped.fileno()).st_mode):
+            elif _is_on_disk(wrapped):
                 read_at = functools.partial(read_file_at, wrapped)
             else:
                 return None
@@ -493,13 +492,19 @@ def read_file_at(file: IO[bytes], position: int, size: int) -> bytes:
     return os.pread(file.fileno(), size, position)
 
 
+def _is_on_disk(source: Any) -> bool:
+    """Whether a source gives the bytes of a regular file, as they are there.
+
+    Others that have its descriptor, such as those of module gzip, give something else.
+    """
+    raw = source.raw if type(source) in (io.BufferedReader, io.BufferedRandom) else source
+    return type(raw) is io.FileIO and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+
+
 def _left_in_file(source: Any) -> int:
     """Bytes that are left in a regular file; 0 for anything else."""
-    if type(source) not in (io.BufferedReader, io.BufferedRandom):
-        return 0
     try:
-        status = os.fstat(source.fileno())
-        return status.st_size - int(source.tell()) if stat.S_ISREG(status.st_mode) else 0
+        return os.fstat(source.fileno()).st_size - int(source.tell()) if _is_on_disk(source) else 0
     except _NO_DESCRIPTOR:
         return 0
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import math
@@ -71,13 +72,18 @@ def without_disk(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
 
 
-@pytest.fixture(params=["buffered", "raw", "memory"])
+@pytest.fixture(params=["buffered", "raw", "temporary", "memory"])
 def file_of(request, tmp_path):
     """A function that makes files that can be read twice."""
 
     def file_of(data):
         if request.param == "memory":
             return io.BytesIO(data)
+        if request.param == "temporary":
+            file = tempfile.TemporaryFile(dir=tmp_path)  # noqa: SIM115 - the test closes it
+            file.write(data)
+            file.seek(0)
+            return file
         path = tmp_path / "data"
         path.write_bytes(data)
         return path.open("rb", buffering=0 if request.param == "raw" else -1)
@@ -106,6 +112,18 @@ def test_parts_of_a_file_that_can_be_read_twice_are_sent_without_a_copy(service,
     service.fail("b2_upload_part", Refusal(503), None, Cut())
     with client_of(service, part_size=2 * MIB) as client, file_of(data) as source:
         client.put(BUCKET, "one", source)
+    assert service.data("one") == data
+
+
+@pytest.mark.parametrize("buffer", [io.BufferedReader, lambda file: file])
+def test_data_that_are_not_those_of_the_file_with_their_descriptor_are_kept(
+    service, client, tmp_path, buffer
+):
+    data = bytes(3 * MIB)
+    path = tmp_path / "data.gz"
+    path.write_bytes(gzip.compress(data))
+    with gzip.open(path) as file:
+        client.put(BUCKET, "one", buffer(file))
     assert service.data("one") == data
 
 
