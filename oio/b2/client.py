@@ -99,9 +99,9 @@ def _body(file_descriptor: bytes | str | IO[bytes] | None) -> Body:
     start = file_descriptor.tell()
     size = file_descriptor.seek(0, os.SEEK_END) - start
 
-    def read_at(offset: int, size: int) -> bytes:
+    def read_at(offset: int, count: int) -> bytes:
         file_descriptor.seek(start + offset)
-        return file_descriptor.read(size)
+        return file_descriptor.read(count)
 
     return FileBody(read_at, size)
 
@@ -219,8 +219,8 @@ class Backblaze:
     ) -> JsonObject:
         """Store a file: at once, or in parts when it has more than ``part_size`` bytes.
 
-        Each part can be sent again. A file on disk, and a BytesIO, are read again for that; the data of other
-        sources are kept: in memory, or in a temporary file when a part has more than 1 MiB.
+        A part can be sent again. Bytes, a BytesIO and a file that ``open()`` gives are read again for that.
+        The data of other sources are kept: in memory, or in a temporary file when a part has more than 1 MiB.
 
         :param name: name of the file, 1024 bytes of UTF-8 at most
         :param source: bytes, or anything with ``read``. If it can seek, a large file has a SHA-1 that readers

@@ -226,21 +226,22 @@ class LargeFiles:
         sha1s: list[str] = []
         busy: dict[int, Part] = {}
         done = green.LightQueue()
+        # They are forgotten at the end: their frames lead to them.
+        failures: dict[int, BaseException] = {}
         urls = self.part_urls(file_id)
 
         def send(number: int, part: Part) -> None:
-            failure = None
             try:
                 self.send_part(urls, number, part, limits)
             except _THREAD_FAILURES as err:
-                failure = err
-            done.put((number, failure))
+                failures[number] = err
+            done.put(number)
 
         def collect() -> None:
-            number, failure = done.get()
+            number = done.get()
             busy.pop(number).close()
-            if failure is not None:
-                raise failure
+            if number in failures:
+                raise failures.pop(number)
 
         part: Part | None = first
         try:
@@ -255,6 +256,7 @@ class LargeFiles:
                 while busy:
                     collect()
         finally:
+            failures.clear()
             for left in busy.values():
                 left.close()
         return sha1s

@@ -113,9 +113,10 @@ class FileBody:
             try:
                 block = self._read_at(done, min(LARGE_BLOCK_SIZE, self._size - done))
             except (OSError, ValueError) as err:
-                raise exc.SourceReadError(f"{type(err).__name__}: {err}") from err
+                reraise_interruption(err)
+                raise exc.SourceReadError(f"the data cannot be read again: {err}") from err
             if not block:
-                raise exc.SourceReadError(f"{done} bytes are left of {self._size} that were read before")
+                raise exc.SourceReadError(f"the data end after {done} of {self._size} bytes when read again")
             done += len(block)
             yield block
 

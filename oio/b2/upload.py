@@ -140,21 +140,25 @@ class Part:
             raise
         if file is not None:
             read_at = partial(read_file_at, file)
-        body = b"".join(blocks) if size <= _IN_MEMORY or read_at is None else FileBody(read_at, size)
-        return cls(body, sha1, file)
+        if size <= _IN_MEMORY or read_at is None:
+            return cls(b"".join(blocks), sha1)
+        return cls(FileBody(read_at, size), sha1, file)
 
-    def check_unchanged(self) -> None:
-        """Compare the data with those that were read first.
+    def check_unchanged(self, limits: B2Limits) -> None:
+        """Compare the data of a source that are read again with those that were read first.
 
         :raises SourceReadError: they differ
+        :raises DeadlineReached: no time is left
         """
-        if isinstance(self.body, FileBody):
-            found = new_sha1(usedforsecurity=False)
-            for block in self.body:
-                found.update(block)
-                green.eventlet_yield()
-            if found.digest() != self.digest.digest():
-                raise exc.SourceReadError("the data have changed while they were stored")
+        if self._file is not None or not isinstance(self.body, FileBody):
+            return
+        found = new_sha1(usedforsecurity=False)
+        for block in self.body:
+            limits.left("reading the data again")
+            found.update(block)
+            green.eventlet_yield()
+        if found.digest() != self.digest.digest():
+            raise exc.SourceReadError("the data have changed while they were stored")
 
     def close(self) -> None:
         """Free the temporary file."""
@@ -280,7 +284,7 @@ def send_upload(
             if not _wants_other_url(err) and (damaged or not _was_damaged(err)):
                 raise
             if _was_damaged(err):
-                part.check_unchanged()
+                part.check_unchanged(limits)
                 damaged = True
             # All URLs of an account share its rate.
             attempts.failed(

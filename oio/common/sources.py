@@ -247,6 +247,9 @@ class Source:
             elif type(wrapped) is io.BytesIO:
                 read_at = functools.partial(_read_memory_at, wrapped)
             elif _is_on_disk(wrapped):
+                if type(wrapped) is io.BufferedRandom:
+                    # What it still has to write is not on the disk.
+                    wrapped.flush()
                 read_at = functools.partial(read_file_at, wrapped)
             else:
                 return None

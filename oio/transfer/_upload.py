@@ -155,10 +155,11 @@ class _Source(Rereadable):
 
     def read_at(self, position: int, size: int) -> bytes:
         """Read bytes again, which count no more."""
-        return os.pread(self._fd, size, position)
+        block = os.pread(self._fd, size, position)
+        self._check_unchanged()
+        return block
 
     def _check_unchanged(self) -> None:
         now, known = os.fstat(self._fd), self._known
-        is_same = (now.st_size, now.st_mtime_ns) == (known.st_size, known.st_mtime_ns)
-        if not is_same or self._offset != now.st_size:
+        if (now.st_size, now.st_mtime_ns) != (known.st_size, known.st_mtime_ns):
             raise FileChanged(f"{self._path!r} was changed while it was read")

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from oio.common import exceptions as exc
+from oio.common.events import ENDED
+from oio.common.retry import ONCE
 from oio.sandbox import Fault, Namespace
 from oio.transfer import (
     DataMismatch,
@@ -215,6 +217,35 @@ def test_file_that_has_changed_is_read_again(api: Any, files: Path) -> None:
         moving.upload_file(files / "f", BOX)
     assert api.object_get_properties(ACCOUNT, CONTAINER, "f")["properties"] == {"file-mtime": "0.000000001"}
     assert read(api, "f") == LARGE
+
+
+@pytest.mark.on_release("7.3")
+@pytest.mark.parametrize("new", [b"2" * (3 << 20), b"2" * (2 << 20)], ids=["other", "shorter"])
+@pytest.mark.parametrize("times", [1, 10])
+def test_file_that_changes_before_it_is_read_again_for_a_bucket(
+    namespace: Namespace, files: Path, new: bytes, times: int
+) -> None:
+    fill(files, {"f": b"1" * (3 << 20)})
+    left = list(range(times))
+
+    def change(event: Any) -> None:
+        if (event.kind, event.operation) == (ENDED, "POST b2_get_upload_url") and left:
+            (files / "f").write_bytes(new)
+            os.utime(files / "f", ns=(1, left.pop()))
+
+    with (
+        namespace.api(on_event=change, retry=ONCE) as api,
+        Transfer(api, TransferConfig(policy="BACKBLAZE", retries=2), sleep=[].append) as moving,
+    ):
+        if times == 1:
+            moving.upload_file(files / "f", BOX)
+            assert stored(api) == {"f": new}
+            return
+        create(api, "other")
+        # After each failed upload, another URL is asked for.
+        with pytest.raises(FileChanged, match="/f' was changed while"):
+            moving.upload_file(files / "f", BOX)
+        assert stored(api) == {"other": b"hello"}
 
 
 def test_object_that_is_replaced_is_never_mixed(api: Any, target: Path) -> None:

@@ -55,6 +55,7 @@ def test_name_of_an_object_is_that_of_the_file_after_the_prefix(api: Any, files:
     assert stored(api) == {"x/f": b"1"}
 
 
+@pytest.mark.on_release("7.3")
 def test_file_for_a_bucket_is_sent_again_without_a_copy(
     namespace: Namespace, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

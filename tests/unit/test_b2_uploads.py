@@ -8,8 +8,10 @@ import hashlib
 import io
 import math
 import random
+import signal
 import tempfile
 import threading
+import tracemalloc
 from types import SimpleNamespace
 from unittest.mock import Mock
 from urllib.parse import unquote_plus
@@ -17,7 +19,10 @@ from urllib.parse import unquote_plus
 import pytest
 
 from oio.api.backblaze_http import BackblazeException
+from oio.b2.session import B2Limits
+from oio.b2.upload import Part, Source
 from oio.common import exceptions as exc
+from oio.common.sources import Rereadable
 from tests.kit.b2_service import (
     BUCKET,
     BUCKET_ID,
@@ -129,7 +134,10 @@ def test_data_that_are_not_those_of_the_file_with_their_descriptor_are_kept(
 
 @pytest.mark.parametrize(
     ("new", "told"),
-    [(bytes(3 * MIB), "the data have changed"), (bytes(2 * MIB), "2097152 bytes are left of 3145728")],
+    [
+        (bytes(3 * MIB), "the data have changed"),
+        (bytes(2 * MIB), "the data end after 2097152 of 3145728 bytes when"),
+    ],
     ids=["changed", "cut"],
 )
 def test_file_that_has_changed_while_it_is_stored_is_told_of(service, client, tmp_path, new, told):
@@ -150,6 +158,129 @@ def test_file_that_has_changed_while_it_is_stored_is_told_of(service, client, tm
     assert service.files == []
     client.put(BUCKET, "two", DATA)
     assert service.data("two") == DATA
+
+
+class TwiceReadable(Rereadable):
+    """A source that can be read again, unless that fails."""
+
+    def __init__(self, data, fail=None):
+        self._file = io.BytesIO(data)
+        self.again = 0
+        self._fail = fail
+
+    def read(self, size, /):
+        return self._file.read(size)
+
+    def tell(self):
+        return self._file.tell()
+
+    def read_at(self, position, size):
+        self.again += 1
+        if self._fail is not None:
+            self._fail()
+        return self._file.getvalue()[position : position + size]
+
+
+def test_source_that_cannot_be_read_again_is_told_of_at_once(service, client):
+    failing = Mock(side_effect=OSError("torn tape"))
+    with pytest.raises(exc.SourceReadError, match="cannot be read again: torn tape"):
+        client.put(BUCKET, "one", TwiceReadable(bytes(3 * MIB), failing))
+    assert failing.call_count == 1
+    assert service.files == []
+
+
+def test_exception_of_a_signal_handler_comes_out_of_the_second_read(service, client):
+    class Alarm(TimeoutError):
+        pass
+
+    def strike(_number, _frame):
+        raise Alarm
+
+    before = signal.signal(signal.SIGUSR1, strike)
+    try:
+        with pytest.raises(Alarm):
+            client.put(
+                BUCKET, "one", TwiceReadable(bytes(3 * MIB), lambda: signal.raise_signal(signal.SIGUSR1))
+            )
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert service.files == []
+
+
+def test_look_for_a_change_ends_with_the_deadline():
+    source = TwiceReadable(bytes(3 * MIB))
+    with Part.taken_from(Source(source, None, B2Limits()), None) as part:
+        part.check_unchanged(B2Limits())
+        assert source.again == 3
+        with pytest.raises(exc.DeadlineReached):
+            part.check_unchanged(B2Limits(deadline=0.0))
+    assert source.again == 4
+
+
+def test_no_more_is_sent_than_announced(service, client):
+    client.put(BUCKET, "one", io.BytesIO(bytes(4 * MIB)), 2 * MIB + 5)
+    client.put(BUCKET, "two", DATA)
+    assert [len(call.body) for call in service.of("b2_upload_file")] == [2 * MIB + 5, len(DATA)]
+    assert service.connections == 1
+
+
+def test_data_that_can_be_read_again_are_not_kept_in_memory():
+    data = io.BytesIO(bytes(64 * MIB))
+    # Objects that live longer are made by the first call.
+    Part.taken_from(Source(io.BytesIO(bytes(2 * MIB)), None, B2Limits()), None).close()
+    tracemalloc.start()
+    try:
+        with Part.taken_from(Source(data, None, B2Limits()), None) as part:
+            assert part.size == 64 * MIB
+            assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [None, 2 * MIB])
+def test_bytes_that_a_buffer_has_not_written_yet_are_sent(service, client, tmp_path, size):
+    with tempfile.TemporaryFile(buffering=8 * MIB, dir=tmp_path) as file:
+        file.write(bytes(3 * MIB))
+        file.seek(0)
+        file.read(5)
+        file.write(b"X" * 100)
+        file.seek(0)
+        client.put(BUCKET, "one", file, size)
+    assert service.data("one") == bytes(5) + b"X" * 100 + bytes((size or 3 * MIB) - 105)
+
+
+class ReadOnce(io.BytesIO):
+    """A file that forgets what it has given."""
+
+    def read(self, size=-1):
+        begin, block = self.tell(), super().read(size)
+        self.getbuffer()[begin : begin + len(block)] = bytes(len(block))
+        return block
+
+
+def test_only_plain_files_are_read_again(service, client):
+    client.put(BUCKET, "one", ReadOnce(b"a" * 3 * MIB))
+    assert service.data("one") == b"a" * 3 * MIB
+    with open("/dev/urandom", "rb") as device:
+        client.put(BUCKET, "two", device, 3 * MIB)
+    assert len(service.data("two")) == 3 * MIB
+
+
+def test_file_that_grows_or_goes_while_it_is_stored_is_stored_as_it_was(service, client, tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(b"1" * 3 * MIB)
+    give_url = service.b2_get_upload_url
+
+    def change_first(*asked):
+        with path.open("ab") as file:
+            file.write(b"more")
+        path.unlink()
+        return give_url(*asked)
+
+    service.b2_get_upload_url = change_first
+    with path.open("rb") as source:
+        client.put(BUCKET, "one", source)
+    assert service.data("one") == b"1" * 3 * MIB
 
 
 def test_file_that_is_closed_while_it_is_stored_is_told_of(service, client, tmp_path):
