@@ -66,14 +66,19 @@ def source(size: int) -> bytes | Pattern:
     return part(0, size) if size <= IN_MEMORY else Pattern(size)
 
 
-@functools.cache
 def on_disk(size: int) -> BinaryIO:
-    """A file on the disk with the data of an object, the same one each time; it has no name.
+    """A file on the disk with the data of an object, at its beginning; the same one each time.
 
-    >>> file = on_disk(10)
-    >>> file.seek(3), file.read() == part(3, 7)
-    (3, True)
+    >>> on_disk(10).read() == on_disk(10).read() == part(0, 10)
+    True
     """
+    file = _nameless(size)
+    file.seek(0)
+    return file
+
+
+@functools.cache
+def _nameless(size: int) -> BinaryIO:
     # Of the class of the files that programs open.
     with tempfile.NamedTemporaryFile() as writer:
         shutil.copyfileobj(Pattern(size), writer, PERIOD)

@@ -156,10 +156,7 @@ class Operations:
 
     def _put(self, number: int, container: str = DROPPED) -> None:
         case = self._case
-        data: Any = source(case.size)
-        if case.on_disk:
-            data = on_disk(case.size)
-            data.seek(0)
+        data: Any = on_disk(case.size) if case.on_disk else source(case.size)
         policy = POLICIES[case.policy]
         self._client().put(container, self.name(number), policy, data, case.size, case.algorithm)
 

@@ -96,7 +96,7 @@ class B2Limits:
 class FileBody:
     """Bytes that are not in memory, the same ones each time that they are sent.
 
-    :param read_at: reads some of them, see :meth:`oio.common.sources.Source.reread`
+    :param read_at: reads some of them, see :func:`oio.common.rereading.reread`
     :param size: bytes
     """
 

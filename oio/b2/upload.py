@@ -23,7 +23,8 @@ from oio.common import exceptions as exc
 from oio.common import green, sources
 from oio.common.answers import ANSWER_ERRORS, reading_answer, unexpected
 from oio.common.memory import keep_memory_of_blocks
-from oio.common.sources import Portion, Readable, read_file_at
+from oio.common.rereading import read_file_at
+from oio.common.sources import Portion, Readable
 
 if TYPE_CHECKING:
     from hashlib import _Hash

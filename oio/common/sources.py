@@ -9,15 +9,15 @@ import io
 import os
 import stat
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oio.common import exceptions as exc
 from oio.common import green
 from oio.common.arguments import WrongType, WrongValue, shorten, wrong_type
 from oio.common.generator_io import GeneratorIO, WrongBlock
 from oio.common.interruptions import reraise_interruption
+from oio.common.rereading import NO_DESCRIPTOR, is_on_disk, reread
 
 if TYPE_CHECKING:
     from oio.common.checksums import Checksum
@@ -26,8 +26,6 @@ _QUICK = 0.01
 """Seconds in which many blocks may share one time limit; a slower block gets one of its own."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 """Seconds before a source that has nothing yet is asked again."""
-_NO_DESCRIPTOR = (AttributeError, NotImplementedError, OSError, TypeError, ValueError)
-"""Exceptions of ``fileno`` when there is none."""
 _LONGEST_WATCH = 1.0
 """Seconds for which the descriptor of such a source is watched at a time."""
 
@@ -37,22 +35,6 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes | bytearray | memoryview | None:
         """Read at most `size` bytes; nothing at the end, and None when there is nothing yet."""
-
-
-class Rereadable(ABC):
-    """A source whose bytes can be read more than once."""
-
-    @abstractmethod
-    def read(self, size: int, /) -> bytes:
-        """Read the bytes that follow, see :class:`Readable`."""
-
-    @abstractmethod
-    def tell(self) -> int:
-        """Position of the byte that follows."""
-
-    @abstractmethod
-    def read_at(self, position: int, size: int) -> bytes:
-        """Read some bytes, wherever the source is; nothing at the end only."""
 
 
 class SourceStalled(exc.SourceReadTimeout, exc.SourceReadError):
@@ -235,28 +217,8 @@ class Source:
         return max(end - position, 0)
 
     def reread(self) -> Callable[[int, int], bytes] | None:
-        """Get a function that reads the bytes that follow again, after they were read from this object.
-
-        :returns: it takes an offset, from the byte that follows now, and a number of bytes, of which it reads
-            some, nothing at the end only; None when the source can only be read once
-        """
-        wrapped = self._wrapped
-        try:
-            if isinstance(wrapped, Rereadable):
-                read_at = wrapped.read_at
-            elif type(wrapped) is io.BytesIO:
-                read_at = functools.partial(_read_memory_at, wrapped)
-            elif _is_on_disk(wrapped):
-                if type(wrapped) is io.BufferedRandom:
-                    # What it still has to write is not on the disk.
-                    wrapped.flush()
-                read_at = functools.partial(read_file_at, wrapped)
-            else:
-                return None
-            start = wrapped.tell() - len(self._ahead)
-        except _NO_DESCRIPTOR:
-            return None
-        return lambda offset, size: read_at(start + offset, size)
+        """Get a function that reads the bytes that follow again, see :func:`oio.common.rereading.reread`."""
+        return reread(self._wrapped, len(self._ahead))
 
     def has_more_than(self, size: int) -> bool:
         """Whether it is known to have more bytes left than that; False when that cannot be known."""
@@ -384,7 +346,7 @@ class Source:
             return False
         try:
             return os.get_blocking(self._wrapped.fileno())
-        except _NO_DESCRIPTOR:
+        except NO_DESCRIPTOR:
             return False
 
     def _end(self) -> None:
@@ -481,34 +443,11 @@ class _Pauses:
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 
 
-def _read_memory_at(memory: io.BytesIO, position: int, size: int) -> bytes:
-    # Its own position is that of the source, which may be read meanwhile.
-    before = memory.tell()
-    memory.seek(position)
-    data = memory.read(size)
-    memory.seek(before)
-    return data
-
-
-def read_file_at(file: IO[bytes], position: int, size: int) -> bytes:
-    """Read a file on disk, and leave its own position as it is."""
-    return os.pread(file.fileno(), size, position)
-
-
-def _is_on_disk(source: Any) -> bool:
-    """Whether a source gives the bytes of a regular file, as they are there.
-
-    Others that have its descriptor, such as those of module gzip, give something else.
-    """
-    raw = source.raw if type(source) in (io.BufferedReader, io.BufferedRandom) else source
-    return type(raw) is io.FileIO and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
-
-
 def _left_in_file(source: Any) -> int:
     """Bytes that are left in a regular file; 0 for anything else."""
     try:
-        return os.fstat(source.fileno()).st_size - int(source.tell()) if _is_on_disk(source) else 0
-    except _NO_DESCRIPTOR:
+        return os.fstat(source.fileno()).st_size - int(source.tell()) if is_on_disk(source) else 0
+    except NO_DESCRIPTOR:
         return 0
 
 
@@ -518,7 +457,7 @@ def _watchable(source: Any) -> int | None:
         descriptor = source.fileno()
         mode = os.fstat(descriptor).st_mode
         return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor) else None
-    except _NO_DESCRIPTOR:
+    except NO_DESCRIPTOR:
         return None
 
 

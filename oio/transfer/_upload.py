@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from oio.common import exceptions as exc
-from oio.common.sources import Rereadable
+from oio.common.rereading import Rereadable
 from oio.transfer._config import Remote
 from oio.transfer._entries import MTIME, RemoteObject, is_same, time_text
 from oio.transfer._results import FileChanged, FileRefused, Result

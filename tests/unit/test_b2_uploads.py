@@ -22,7 +22,7 @@ from oio.api.backblaze_http import BackblazeException
 from oio.b2.session import B2Limits
 from oio.b2.upload import Part, Source
 from oio.common import exceptions as exc
-from oio.common.sources import Rereadable
+from oio.common.rereading import Rereadable
 from tests.kit.b2_service import (
     BUCKET,
     BUCKET_ID,
