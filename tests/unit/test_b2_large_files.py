@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import random
@@ -20,7 +19,6 @@ from oio.b2.upload import Part, Source
 from oio.common import exceptions as exc
 from oio.common.deadlines import monotonic_time
 from tests.kit.b2_service import BUCKET, Cut, Pipe, Refusal, Stall, client_of
-from tests.kit.garbage import garbage_of
 
 PART = 4096
 DATA = random.Random(1).randbytes(4 * PART + 17)
@@ -307,15 +305,3 @@ def test_parts_are_the_data_cut_in_pieces_of_one_size(data, part_size, most, ann
     assert all(len(piece) == part_size for piece in pieces[:-1])
     assert pieces == [b""] or all(pieces)
     assert source.taken == len(expected)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_nothing_of_a_failed_upload_of_parts_is_left_to_the_garbage_collector(service, client, count):
-    def call(_api):
-        service.fail("b2_upload_part", *[Refusal(403)] * count)
-        with contextlib.suppress(BackblazeException):
-            client.put(BUCKET, "big", io.BytesIO(DATA))
-
-    call(None)
-    service.faults.clear()
-    assert garbage_of(call, None) == []
